@@ -1,0 +1,41 @@
+# Few verbs, the same on a desk and in CI. Each does its own set-up: a fresh Debian with Python 3.11 is enough.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+WORKERS ?= 4
+
+.PHONY: demo test lint lock clean
+
+demo: .venv/ready  ## 100 dashboards, 50 widgets, 20 messages/s for 30 s against the reference chat, then the verdict
+	$(BIN)/chatswarm run steady
+
+test: .venv/ready  ## all tests, in parallel
+	$(BIN)/pytest -n $(WORKERS)
+
+lint: .venv/ready build/typed/chatswarm  ## ruff and mypy --strict over everything, tests included
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy -p chatswarm.backend -p chatswarm.loadtests
+	$(BIN)/mypy tests
+
+.venv: .venv/ready
+
+# Debian splits venv off its Python; where we may, we install it.
+.venv/ready: requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "chatswarm needs Python 3.11 or newer, got " + sys.version)'
+	$(PYTHON) -m venv .venv || { rm -rf .venv; apt-get update && apt-get install -y python3-venv && $(PYTHON) -m venv .venv; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+# The type checker does not follow an editable install's import hook, so it is shown the installed names as links.
+build/typed/chatswarm:
+	mkdir -p $@
+	ln -s ../../../backend ../../../loadtests $@
+
+# Hashes, but no index addresses: the lock must serve whatever mirror its reader uses.
+lock:
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		--group dev pyproject.toml --output-file requirements.lock
+
+clean:
+	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache runs
