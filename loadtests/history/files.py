@@ -1,0 +1,179 @@
+"""One history file: a header, chunks of columns each with a checksum, and a footer.
+
+A file that was cut, by SIGKILL or by a full disk, is seen as cut (no footer) and is readable up to the cut. Every part
+is framed the same way: `CS`, the payload's length and CRC-32 (little-endian), the payload as MessagePack.
+"""
+
+import struct
+import zlib
+from array import array
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from .schema import FORMAT, TABLES, Code
+
+_FRAME = struct.Struct("<2sII")
+_MAGIC = b"CS"
+_LONGEST = 1 << 30
+
+Column = npt.NDArray[np.generic] | list[str]
+
+
+class HistoryError(Exception):
+    """A file that is no history, or of another version. The text says which file and what came."""
+
+
+class Header(msgspec.Struct, tag="header"):
+    """Who wrote a file."""
+
+    format: int
+    run: str
+    process: str
+    boot_id: str  # processes with the same boot id share a clock
+
+
+class Chunk(msgspec.Struct, tag="chunk"):
+    """Some rows of one table, by columns."""
+
+    table: str
+    rows: int
+    columns: list[bytes]
+
+
+class Footer(msgspec.Struct, tag="footer"):
+    """Written last: how many rows of each table there must be."""
+
+    rows: dict[str, int]
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Header | Chunk | Footer).decode
+
+
+class Writer:
+    """Appends observations to columns in memory, and writes them out in chunks when told to.
+
+    The columns are public so that a hot path can append with nothing between: `writer.columns["frame"]`.
+    """
+
+    def __init__(self, path: Path, header: Header) -> None:
+        self.columns: dict[str, list[array[float] | list[str]]] = {
+            name: [_empty(code) for code in table.columns.values()] for name, table in TABLES.items()
+        }
+        self.failure: str | None = None  # why nothing more can be written
+        self._rows = dict.fromkeys(TABLES, 0)
+        self._file: BinaryIO = path.open("xb", buffering=0)
+        self._put(header)
+
+    def append(self, table: str, *values: float | str) -> None:
+        """One row, with all its columns in order."""
+        for column, value in zip(self.columns[table], values, strict=True):
+            column.append(value)  # type: ignore[arg-type]
+
+    def flush(self) -> None:
+        """Writes out what was gathered. A full disk ends the file here: see `failure`."""
+        for name, columns in self.columns.items():
+            rows = len(columns[0])
+            if not rows:
+                continue
+            packed = [_pack(column) for column in columns]
+            # In place, because hot paths hold on to the columns.
+            for column in columns:
+                del column[:]
+            self._put(Chunk(name, rows, packed))
+            self._rows[name] += rows
+
+    def close(self) -> None:
+        """Writes out the rest and the footer. Without it the file counts as cut."""
+        self.flush()
+        self._put(Footer(self._rows))
+        self._file.close()
+
+    def _put(self, part: Header | Chunk | Footer) -> None:
+        if self.failure is not None:
+            return
+        payload = _encode(part)
+        data = memoryview(_FRAME.pack(_MAGIC, len(payload), zlib.crc32(payload)) + payload)
+        try:
+            while data:
+                data = data[self._file.write(data) :]
+        except OSError as error:
+            self.failure = str(error)
+
+
+class History(msgspec.Struct):
+    """What one file holds. `cut` says why it is not whole; None if it is."""
+
+    header: Header
+    tables: dict[str, dict[str, Column]]
+    cut: str | None
+
+
+def read(path: Path) -> History:
+    """Everything in the file, up to where it was cut. Raises HistoryError if it is no history of this version."""
+    with path.open("rb") as file:
+        header, cut = _next(file)
+        if not isinstance(header, Header):
+            raise HistoryError(f"{path}: expected a history file, got {cut or 'something else'}")
+        if header.format != FORMAT:
+            raise HistoryError(f"{path}: expected history format {FORMAT}, got {header.format}")
+        chunks: dict[str, list[Chunk]] = {name: [] for name in TABLES}
+        while True:
+            part, cut = _next(file)
+            if isinstance(part, Chunk):
+                chunks[part.table].append(part)
+                continue
+            if isinstance(part, Footer):
+                rows = {name: sum(chunk.rows for chunk in found) for name, found in chunks.items()}
+                cut = None if rows == part.rows else f"expected the rows {part.rows}, got {rows}"
+            elif cut is None:
+                cut = "a second header"
+            break
+    tables = {
+        name: {
+            column: _join([chunk.columns[index] for chunk in chunks[name]], code)
+            for index, (column, code) in enumerate(table.columns.items())
+        }
+        for name, table in TABLES.items()
+    }
+    return History(header, tables, cut)
+
+
+def _next(file: BinaryIO) -> tuple[Header | Chunk | Footer | None, str | None]:
+    """The next part, or None and why there is none."""
+    at = file.tell()
+    frame = file.read(_FRAME.size)
+    if not frame:
+        return None, f"it ends without a footer after {at} bytes"
+    if len(frame) < _FRAME.size:
+        return None, f"it is cut at byte {at}"
+    magic, length, checksum = _FRAME.unpack(frame)
+    if magic != _MAGIC or length > _LONGEST:
+        return None, f"it is damaged at byte {at}"
+    payload = file.read(length)
+    if len(payload) < length:
+        return None, f"it is cut at byte {at}"
+    if zlib.crc32(payload) != checksum:
+        return None, f"a checksum does not fit at byte {at}"
+    try:
+        return _decode(payload), None
+    except msgspec.MsgspecError as error:
+        return None, f"it is damaged at byte {at}: {error}"
+
+
+def _empty(code: Code) -> "array[float] | list[str]":
+    return [] if code == "s" else array(code)
+
+
+def _pack(column: "array[float] | list[str]") -> bytes:
+    return _encode(column) if isinstance(column, list) else column.tobytes()
+
+
+def _join(parts: list[bytes], code: Code) -> Column:
+    if code == "s":
+        return [text for part in parts for text in msgspec.msgpack.decode(part, type=list[str])]
+    return np.frombuffer(b"".join(parts), dtype=np.dtype(code))

@@ -1,0 +1,52 @@
+"""The manifest of a run: which processes took part, when it started, and how it ended. Without it nothing is judged."""
+
+from pathlib import Path
+
+import msgspec
+
+MANIFEST = "manifest.json"
+
+
+class Manifest(msgspec.Struct):
+    """`manifest.json` in a run's folder. Times are monotonic seconds of the host that started the run."""
+
+    run: str
+    scenario: str
+    target: str
+    adapter: str
+    list_window: int | None
+    seed: int
+    started: str  # ISO 8601, UTC, for people
+    boot_id: str
+    processes: list[str]  # each left `history/<process>.cs1`
+    start: float | None = None  # T0: the measured part begins
+    end: float | None = None  # the measured part ended
+    ended: bool = False  # every process said that its history is closed
+    cut_short: str | None = None  # why the measured part ended before its time
+    troubles: list[str] = []  # what went wrong with the rig, for people
+
+    def write(self, folder: Path) -> None:
+        """Replaces the manifest in `folder` in one step."""
+        new = folder / (MANIFEST + ".new")
+        new.write_bytes(msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n")
+        new.replace(folder / MANIFEST)
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of the run in `folder`. Raises FileNotFoundError, or msgspec.MsgspecError if it is damaged."""
+    return msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
+
+
+def history_file(folder: Path, process: str) -> Path:
+    """Where `process` writes its history."""
+    return folder / "history" / f"{process}.cs1"
+
+
+def boot_id() -> str:
+    """Processes that say the same share a monotonic clock."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        import platform
+
+        return f"{platform.node()}"

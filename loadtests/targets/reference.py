@@ -1,0 +1,147 @@
+"""The guide's chat: the reference backend, the original it is modelled on, and anything that speaks the same protocol.
+
+Relies on nothing beyond the original's protocol. Message ids, which only the reference backend gives, are read where
+they are there.
+"""
+
+from typing import Literal, TypeVar
+
+import msgspec
+
+from .target import Chat, Customer, Frame, Kind, Request, Text, Unreadable
+
+_JSON = {"Content-Type": "application/json", "Accept": "application/json"}
+_CHANNEL = "chat_updates"
+_T = TypeVar("_T")
+
+
+class _Message(msgspec.Struct):
+    text: str
+    role: str = "user"
+    message_id: int | None = None
+
+
+class _Chat(msgspec.Struct):
+    chat_id: str
+    total_messages: int
+    messages: list[_Message] = []
+
+
+class _User(msgspec.Struct):
+    chats: list[_Chat] = []
+
+
+class _List(msgspec.Struct):
+    users: list[_User]
+
+
+class _Created(msgspec.Struct):
+    chat_id: str
+    success: Literal[True] = True
+
+
+class _Sent(msgspec.Struct):
+    success: Literal[True] = True
+    message_id: int | None = None
+
+
+class _Data(msgspec.Struct):
+    type: str = ""
+    chat_id: str = ""
+    message_role: str = "user"
+    message_id: int | None = None
+
+
+class _AnyFrame(msgspec.Struct):
+    type: str
+
+
+class _Frame(_AnyFrame):
+    data: _Data | None = None
+    subscription_type: str = ""
+    message: str = ""
+
+
+class Reference:
+    """The original's wire protocol."""
+
+    name = "reference"
+    list_window: int | None = 100
+    unavailable_means_not_done = True
+    socket_path = "/ws/dashboard"
+
+    def __init__(self) -> None:
+        self._created = msgspec.json.Decoder(_Created)
+        self._sent = msgspec.json.Decoder(_Sent)
+        self._list = msgspec.json.Decoder(_List)
+        self._chat = msgspec.json.Decoder(_Chat)
+        self._frame = msgspec.json.Decoder(_Frame)
+        self._any_frame = msgspec.json.Decoder(_AnyFrame)
+
+    def submit_contact(self, customer: Customer) -> Request:
+        return _post("/api/users/data", {"name": customer.name, "email": customer.email})
+
+    def create_chat(self, customer: Customer) -> Request:
+        return _post("/api/users/chats/create", {"email": customer.email, "name": customer.name})
+
+    def read_created(self, body: bytes) -> str:
+        return _decode(self._created, body, "the answer to creating a chat").chat_id
+
+    def send(self, chat_id: str, text: str) -> Request:
+        return _post(f"/api/users/chats/{chat_id}/send", {"content": text, "role": "user"})
+
+    def read_sent(self, body: bytes) -> int | None:
+        return _decode(self._sent, body, "the answer to a send").message_id
+
+    def list_chats(self) -> Request:
+        return Request("GET", "/api/debug/users-chats", headers={"Accept": "application/json"})
+
+    def read_list(self, body: bytes) -> list[Chat]:
+        users = _decode(self._list, body, "the list of chats").users
+        return [_chat(chat) for user in users for chat in user.chats]
+
+    def whole_chat(self, chat_id: str) -> Request:
+        return Request("GET", f"/api/chats/{chat_id}", headers={"Accept": "application/json"})
+
+    def read_whole_chat(self, body: bytes) -> Chat:
+        return _chat(_decode(self._chat, body, "a whole chat"))
+
+    def subscribe(self) -> str:
+        return '{"action": "subscribe", "subscription_type": "chat_updates"}'
+
+    def read_frame(self, data: bytes) -> Frame:
+        try:
+            frame = self._frame.decode(data)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            # Other channels' data has shapes of its own, which are nobody's fault.
+            if _decode(self._any_frame, data, "a frame").type in ("chat_updates", "connected", "subscribed", "error"):
+                _decode(self._frame, data, "a frame")
+            return Frame(Kind.OTHER)
+        match frame.type:
+            case "chat_updates" if frame.data is not None and frame.data.type == "chat_message_notification":
+                data_ = frame.data
+                return Frame(Kind.MESSAGE, data_.chat_id, data_.message_role == "user", data_.message_id)
+            case "connected":
+                return Frame(Kind.CONNECTED)
+            case "subscribed" if frame.subscription_type == _CHANNEL:
+                return Frame(Kind.SUBSCRIBED)
+            case "error":
+                return Frame(Kind.ERROR, detail=frame.message)
+            case _:
+                return Frame(Kind.OTHER)
+
+
+def _post(path: str, body: dict[str, str]) -> Request:
+    return Request("POST", path, msgspec.json.encode(body), _JSON)
+
+
+def _decode(decoder: "msgspec.json.Decoder[_T]", body: bytes, what: str) -> _T:
+    try:
+        return decoder.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise Unreadable(f"{what}: {error}, got {body[:200]!r}") from error
+
+
+def _chat(chat: _Chat) -> Chat:
+    texts = [Text(message.text, message.role == "user", message.message_id) for message in chat.messages]
+    return Chat(chat.chat_id, chat.total_messages, texts)

@@ -1,0 +1,27 @@
+"""Durations as people write them: `30s`, `300ms`, `5m`, or a plain number of seconds."""
+
+import re
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h)?")
+
+
+def seconds(value: object) -> float:
+    """The duration in seconds. Raises ValueError for anything that is not one."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
+    match = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError(f"expected a duration such as 30s or 300ms, got {value!r}")
+    return float(match[1]) * _UNITS[match[2] or "s"]
+
+
+def human(duration: float | None) -> str:
+    """A duration for people, in three digits at most: `12 ms`, `1.83 s`, `–` where nothing was measured."""
+    if duration is None:
+        return "–"
+    if duration == float("inf"):
+        return "never"
+    if abs(duration) < 0.9995:
+        return f"{duration * 1000:.3g} ms" if abs(duration) < 0.0995 else f"{duration * 1000:.0f} ms"
+    return f"{duration:.2f} s" if duration < 99.95 else f"{duration:.0f} s"

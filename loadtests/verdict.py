@@ -1,0 +1,217 @@
+"""The verdict: what `verdict.json` holds, and what everything that reports a run reads.
+
+Seconds are floats, counts are integers, and None (JSON `null`) stands where nothing was measured, never a made-up 0.
+"""
+
+from enum import IntEnum
+from typing import Literal
+
+import msgspec
+
+Outcome = Literal["pass", "fail", "undecided"]
+Quantile = Literal["p50", "p95", "p99", "p999", "max"]
+QUANTILES: dict[Quantile, float] = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "p999": 0.999, "max": 1.0}
+
+
+class ExitCode(IntEnum):
+    """How a command ends. Where several fit, the first of 70, 1, 3, 0 wins; 2 comes before any load."""
+
+    PASS = 0
+    FAIL = 1
+    USAGE = 2
+    UNDECIDED = 3
+    INTERNAL = 70
+
+
+EXIT_CODES: dict[Outcome, ExitCode] = {
+    "pass": ExitCode.PASS,
+    "fail": ExitCode.FAIL,
+    "undecided": ExitCode.UNDECIDED,
+}
+
+
+class Messages(msgspec.Struct):
+    """What the widgets meant to send, and what became of it."""
+
+    intended: int = 0
+    sent: int = 0
+    accepted: int = 0
+    rejected: int = 0
+    unknown: int = 0
+
+
+class Deliveries(msgspec.Struct):
+    """Accepted messages × eligible dashboards: expected = visible + lost + excused + unproven."""
+
+    expected: int = 0
+    visible: int = 0
+    lost: int = 0
+    excused: int = 0
+    unproven: int = 0  # neither seen nor provably lost, because the final read could not tell
+    notified: int | None = None
+    unnotified: int | None = None
+    late: int = 0
+    seen_as_text: int = 0  # of the visible ones: the text itself was shown; the others were seen as a count
+
+
+class Frames(msgspec.Struct):
+    """Frames that announce a message: due = matched + missed; received = matched + extra."""
+
+    due: int = 0
+    received: int = 0
+    matched: int | None = None
+    missed: int | None = None
+    extra: int | None = None
+
+
+class Counts(msgspec.Struct):
+    """How often each finding was made. None: not looked for in this run."""
+
+    store_lost: int | None = None
+    duplicated: int | None = None
+    reordered: int | None = None
+    phantom: int | None = None
+    vanished: int | None = None
+    corrupted: int | None = None
+    misplaced: int | None = None
+    silent_socket: int | None = None
+    refused: int | None = None
+    absent: int | None = None
+    recovered: int | None = None
+
+
+class Quantiles(msgspec.Struct):
+    """Exact quantiles in seconds over what was expected. None: no samples, or the quantile falls among the lost."""
+
+    p50: float | None = None
+    p95: float | None = None
+    p99: float | None = None
+    p999: float | None = None
+    max: float | None = None
+    count: int = 0
+
+
+class Latency(msgspec.Struct):
+    """All latencies of a run. All but refetch and connect count from the moment the message was intended."""
+
+    visible: Quantiles = msgspec.field(default_factory=Quantiles)
+    notified: Quantiles = msgspec.field(default_factory=Quantiles)
+    accepted: Quantiles = msgspec.field(default_factory=Quantiles)
+    refetch: Quantiles = msgspec.field(default_factory=Quantiles)
+    last_dashboard: Quantiles = msgspec.field(default_factory=Quantiles)
+    connect: Quantiles = msgspec.field(default_factory=Quantiles)
+    recovery: Quantiles = msgspec.field(default_factory=Quantiles)
+
+
+class SloResult(msgspec.Struct):
+    """One SLO: what was expected, what the left side came to, and how it ended."""
+
+    expect: str
+    actual: float | None
+    outcome: Outcome
+
+
+class Rig(msgspec.Struct):
+    """Whether the load-generating side can be trusted. `reasons` say what to do about it, in plain words."""
+
+    lag_p99: float | None = None
+    cpu: float | None = None  # cores' worth of the busiest process, at its busiest second
+    late_sends: int = 0
+    sound: bool = True
+    reasons: list[str] = []
+
+
+class Example(msgspec.Struct, omit_defaults=True):
+    """One case of a finding: which message, where, and when each stage was reached, in seconds after the start."""
+
+    uid: str = ""
+    chat: str = ""
+    dashboard: int | None = None
+    intended: float | None = None
+    sent: float | None = None
+    accepted: float | None = None
+    notified: float | None = None
+    visible: float | None = None
+    detail: str = ""
+
+
+class Finding(msgspec.Struct):
+    """A check's answer, with its worst examples."""
+
+    check: str
+    outcome: Outcome
+    count: int
+    examples: list[Example] = []
+
+
+class Fault(msgspec.Struct):
+    """One fault that was injected. Seconds after the start."""
+
+    name: str
+    kind: str
+    start: float
+    stop: float
+    evidence: dict[str, float] = {}
+
+
+class Verdict(msgspec.Struct):
+    """The whole of `verdict.json`."""
+
+    verdict: Outcome
+    exit_code: int
+    scenario: str
+    target: str
+    seed: int
+    started: str
+    seconds: float  # measured
+    dashboards: int
+    widgets: int
+    messages: Messages
+    deliveries: Deliveries
+    frames: Frames
+    counts: Counts
+    latency: Latency
+    slos: list[SloResult]
+    rig: Rig
+    faults: list[Fault]
+    findings: list[Finding]
+    reasons: list[str]  # why the verdict is not what the findings and SLOs alone would say
+    folder: str = ""
+
+    def json(self) -> bytes:
+        """The bytes of `verdict.json`."""
+        return msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n"
+
+
+FINDINGS = (
+    "lost", "store_lost", "unnotified", "late", "duplicated", "reordered", "phantom", "vanished", "corrupted",
+    "misplaced", "silent_socket", "refused", "absent",
+)  # fmt: skip
+
+LATENCIES = Latency.__struct_fields__
+_COUNTED: dict[str, type[msgspec.Struct]] = {
+    **dict.fromkeys(Messages.__struct_fields__, Messages),
+    **dict.fromkeys(Deliveries.__struct_fields__, Deliveries),
+    **dict.fromkeys(Counts.__struct_fields__, Counts),
+}
+METRICS: tuple[str, ...] = (
+    *(f"{latency}.{key}" for latency in LATENCIES for key in Quantiles.__struct_fields__),
+    *_COUNTED,
+    "dashboards",
+    "widgets",
+)
+"""Every name that an SLO may use: `visible.p99`, `lost`, `expected`, …"""
+
+
+def metric(verdict: Verdict, name: str) -> float | None:
+    """The value of one of METRICS; infinite for a quantile that falls among the lost; None if not measured."""
+    latency, dot, key = name.partition(".")
+    if dot:
+        quantiles: Quantiles = getattr(verdict.latency, latency)
+        value: float | None = getattr(quantiles, key)
+        return float("inf") if value is None and quantiles.count else value
+    if name in ("dashboards", "widgets"):
+        return float(getattr(verdict, name))
+    part = {Messages: verdict.messages, Deliveries: verdict.deliveries, Counts: verdict.counts}[_COUNTED[name]]
+    count: int | None = getattr(part, name)
+    return None if count is None else float(count)
