@@ -132,12 +132,10 @@ def load(name: str, overrides: Mapping[str, object] | None = None) -> Scenario:
         ) from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ScenarioError([f"{place}: expected a readable TOML file, got: {error}"]) from None
-    return parse(table, path.stem, place, overrides)
+    return parse(table, str(table.get("name", path.stem)), place, overrides)
 
 
-def parse(
-    table: Mapping[str, Any], name: str, place: str, overrides: Mapping[str, object] | None = None
-) -> Scenario:
+def parse(table: Mapping[str, Any], name: str, place: str, overrides: Mapping[str, object] | None = None) -> Scenario:
     """The scenario in a TOML table. `place` names its file in errors. Raises ScenarioError with all problems."""
     reader = _Reader(place, table)
     swarm = reader.table("swarm", table.get("swarm", {}))
@@ -172,12 +170,12 @@ def parse(
         size=swarm.take("size", 100, _whole),
         list_window=swarm.take("list_window", None, _whole),
         slos=_slos(reader, table),
-        table={**table, "swarm": swarm.values},
+        table={**table, "name": name, "swarm": swarm.values},
     )
     swarm.finish()
     if "fault" in table:
         reader.problem("fault", "no faults: this version cannot inject any", f"{len(table['fault'])} of them")
-    reader.unknown({"swarm", "stage", "slo", "fault"})
+    reader.unknown({"name", "swarm", "stage", "slo", "fault"})
     if reader.problems:
         raise ScenarioError(reader.problems)
     return scenario

@@ -109,6 +109,9 @@ class Reference:
     def subscribe(self) -> str:
         return '{"action": "subscribe", "subscription_type": "chat_updates"}'
 
+    def ping(self) -> str:
+        return '{"action": "ping"}'
+
     def read_frame(self, data: bytes) -> Frame:
         try:
             frame = self._frame.decode(data)

@@ -1,0 +1,10 @@
+"""For `locust -f loadtests/locustfile.py --host URL`: the swarm with Locust's own command line and web page."""
+
+from locust import events
+
+from chatswarm.loadtests.swarm.users import DashboardUser, WidgetUser
+from chatswarm.loadtests.swarm.wiring import wire
+
+__all__ = ["DashboardUser", "WidgetUser"]
+
+wire(events)

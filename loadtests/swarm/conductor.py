@@ -1,0 +1,225 @@
+"""Conducts a run over all processes of the swarm: places, T0, the end, the drain, the closed histories.
+
+Lives in Locust's master, or in the only process. Locust has its own ideas of how a test ends: it gives its workers three
+seconds, and Ctrl-C reaches them at the same moment as the master. Therefore `test_stopping` blocks here until each worker
+has said that its history is closed.
+"""
+
+import json
+import logging
+import math
+import os
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import gevent
+from gevent.event import Event
+from locust.env import Environment
+from locust.runners import STATE_MISSING, LocalRunner, MasterRunner
+
+from chatswarm.loadtests.history.manifest import Manifest, boot_id
+
+from .http import TIMEOUT
+from .plan import Plan, Progress
+
+logger = logging.getLogger(__name__)
+
+_LEAD = 0.3  # seconds from saying T0 to T0: every process must hear of it before
+_PATIENCE = 15.0  # seconds after the ramp, after which the measured part begins without those who did not come
+_LOOK = 0.05
+_FINAL_READ = 60.0  # seconds that the final read may take at the most
+
+
+class Conductor:
+    """One run. `tell(kind, data)` sends to every process; `stop` ends Locust's test."""
+
+    def __init__(
+        self, plan: Plan, environment: Environment, processes: dict[str, str], tell: Callable[[str, Any], None],
+        stop: Callable[[], None],
+    ) -> None:  # fmt: skip
+        """`processes`: the names of the processes with users in them, by Locust's client id."""
+        self.plan = plan
+        self.scenario = plan.scenario()
+        self._environment = environment
+        self._processes = processes
+        self._tell = tell
+        self._stop = stop
+        self._places = {"widget": 0, "dashboard": 0}
+        self._progress: dict[str, Progress] = {}
+        self._closed: dict[str, str | None] = {}
+        self._all_closed = Event()
+        self._phase = "connecting"
+        self._phase_began = time.monotonic()
+        self._pipe = _progress_pipe()
+        self.over = False
+        target = plan.target()
+        window = self.scenario.list_window or target.list_window
+        self.manifest = Manifest(
+            run=plan.run,
+            scenario=plan.name,
+            target=plan.base_url,
+            adapter=plan.adapter,
+            list_window=window,
+            seed=plan.seed,
+            started=datetime.now(UTC).isoformat(timespec="milliseconds"),
+            boot_id=boot_id(),
+            processes=sorted(processes.values()),
+        )
+        self.manifest.write(plan.path)
+        (plan.path / "scenario.toml").write_text(self.scenario.toml(), encoding="utf-8")
+        self._greenlets = [gevent.spawn(self._conduct), gevent.spawn(self._report)]
+
+    def next_place(self, kind: str) -> int:
+        """The next free number for a `widget` or `dashboard`."""
+        number = self._places[kind]
+        self._places[kind] += 1
+        return number
+
+    def progressed(self, process: str, progress: Progress) -> None:
+        """A process says how far it is."""
+        self._progress[process] = progress
+
+    def closed(self, process: str, failure: str | None) -> None:
+        """A process says that its history is closed; `failure` is why it is not whole."""
+        self._closed[process] = failure
+        if self._closed.keys() >= set(self._processes.values()):
+            self._all_closed.set()
+
+    def trouble(self, text: str) -> None:
+        """Something went wrong with the rig: it will stand in the verdict."""
+        logger.error(text)
+        self.manifest.troubles.append(text)
+
+    def finish(self) -> None:
+        """Ends the run: blocks until every process that is still there has closed its history. Safe to call twice."""
+        if self.over:
+            return
+        self.over = True
+        now = time.monotonic()
+        start, duration = self.manifest.start, self.scenario.duration
+        if start is None:
+            self.manifest.cut_short = "ended before the measured part began"
+            end = now
+        else:
+            end = min(now, start + duration)
+            if end < start + duration - _LOOK:
+                self.manifest.cut_short = f"ended after {max(0.0, end - start):.1f} s of {duration:g} s"
+        self.manifest.end = end
+        self.manifest.write(self.plan.path)
+        self._enter("draining")
+        self._tell("drain", {"end": end})
+        try:
+            self._await_closed(end + self.scenario.drain + 2 * TIMEOUT + _FINAL_READ)
+        except KeyboardInterrupt:
+            self.trouble("interrupted a second time, during the drain: the last observations are missing")
+        self._enter("closed")
+        gevent.killall(self._greenlets)
+        self._write_progress()
+        missing = sorted(set(self._processes.values()) - self._closed.keys())
+        for process in missing:
+            self.trouble(f"the process {process} of the swarm did not close its history: it died or hangs")
+        for process, failure in sorted(self._closed.items()):
+            if failure is not None:
+                self.trouble(f"the process {process} of the swarm could not write its history: {failure}")
+        self.manifest.ended = not missing
+        self.manifest.write(self.plan.path)
+
+    def _await_closed(self, deadline: float) -> None:
+        while not self._all_closed.wait(0.2) and time.monotonic() < deadline:
+            if not any(self._is_there(client) for client, name in self._processes.items() if name not in self._closed):
+                return
+
+    def _is_there(self, client: str) -> bool:
+        runner = self._environment.runner
+        if not isinstance(runner, MasterRunner):
+            return True
+        worker = runner.clients.get(client)
+        return worker is not None and worker.state != STATE_MISSING
+
+    def _conduct(self) -> None:
+        """From the first connection to the end of the measured part."""
+        dashboards, widgets = self.scenario.stages[0].dashboards, self.scenario.widgets
+        deadline = time.monotonic() + self.scenario.ramp + _PATIENCE
+        while time.monotonic() < deadline:
+            gevent.sleep(_LOOK)
+            total = self.total()
+            if total.subscribed >= dashboards and total.widgets >= widgets:
+                break
+        else:
+            logger.warning(
+                "%d of %d dashboards subscribed and %d of %d widgets ready after %g s: going on without the others",
+                total.subscribed, dashboards, total.widgets, widgets, self.scenario.ramp + _PATIENCE,
+            )  # fmt: skip
+        start = time.monotonic() + _LEAD
+        self.manifest.start = start
+        self.manifest.write(self.plan.path)
+        self._tell("begin", {"start": start})
+        self._enter("measuring")
+        gevent.sleep(start + self.scenario.duration - time.monotonic())
+        self._stop()
+
+    def total(self) -> Progress:
+        """The figures of all processes together, as last heard."""
+        total = Progress()
+        for progress in self._progress.values():
+            total.add(progress)
+        return total
+
+    def _enter(self, phase: str) -> None:
+        self._phase, self._phase_began = phase, time.monotonic()
+        logger.info("chatswarm: %s", phase)
+        self._write_progress()
+
+    def _report(self) -> None:
+        while True:
+            gevent.sleep(0.5)
+            self._write_progress()
+
+    def _write_progress(self) -> None:
+        """One line of JSON for whoever started this swarm and watches."""
+        if self._pipe is None:
+            return
+        total = self.total()
+        lengths = {
+            "connecting": self.scenario.ramp,
+            "measuring": self.scenario.duration,
+            "draining": self.scenario.drain,
+        }
+        line = {
+            "phase": self._phase,
+            "elapsed": time.monotonic() - self._phase_began,
+            "length": lengths.get(self._phase, 0.0),
+            "dashboards": self.scenario.dashboards,
+            "p99": total.p99(),
+            **{key: value for key, value in total.wire().items() if key != "latencies"},
+        }
+        try:
+            os.write(self._pipe, json.dumps(line).encode() + b"\n")
+        except OSError:
+            self._pipe = None
+
+
+def processes_of(environment: Environment) -> dict[str, str]:
+    """The processes that will have users in them, by Locust's client id."""
+    runner = environment.runner
+    if isinstance(runner, MasterRunner):
+        return {client: f"swarm-{runner.get_worker_index(client)}" for client in runner.clients}
+    assert isinstance(runner, LocalRunner)
+    return {runner.client_id: "swarm-0"}
+
+
+def shares(users: int, dashboards: int, widgets: int) -> tuple[int, int]:
+    """How many of `users` are dashboards and how many widgets, in the scenario's proportion, at least one of each."""
+    if users == dashboards + widgets:
+        return dashboards, widgets
+    share = math.floor(users * dashboards / (dashboards + widgets) + 0.5)
+    share = min(max(1, share), users - 1)
+    return share, users - share
+
+
+def _progress_pipe() -> int | None:
+    """Where `chatswarm run` reads the progress of the swarm that it started."""
+    number = os.environ.get("CHATSWARM_PROGRESS_FD")
+    return None if number is None else int(number)

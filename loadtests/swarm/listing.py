@@ -1,0 +1,90 @@
+"""The chat list as this process has seen it: each different content is a version, told by its difference to the last.
+
+Many dashboards refetch the same bytes. They are decoded once, and a refetch in the history then is one row that names the
+version it showed, whatever the number of messages in it.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable
+
+from chatswarm.loadtests.identity import IGNORED, Condition, Sight, recognise
+from chatswarm.loadtests.targets.target import Chat, Target, Text
+
+from .recorder import Recorder
+
+_REMEMBERED = 64  # bodies; dashboards that answer one broadcast fetch the same few
+
+
+class Listing:
+    """Turns bodies of the list into version numbers, and writes what each version changed."""
+
+    def __init__(self, target: Target, run: str, recorder: Recorder, intended: Callable[[Sight], float | None]) -> None:
+        """`intended` tells when a message was meant to be sent, for the live figures; None if nobody means it."""
+        self._target = target
+        self._run = run
+        self._recorder = recorder
+        self._intended = intended
+        self._versions: OrderedDict[bytes, int] = OrderedDict()
+        self._shown: dict[str, Chat] = {}
+        self._version = -1
+        self._fresh: list[float] = []
+        self._fresh_until: list[int] = []
+
+    def version_of(self, body: bytes) -> int:
+        """The number of the version that these bytes show. Raises Unreadable."""
+        version = self._versions.get(body)
+        if version is None:
+            version = self._versions[body] = self._read(self._target.read_list(body))
+            if len(self._versions) > _REMEMBERED:
+                self._versions.popitem(last=False)
+        else:
+            self._versions.move_to_end(body)
+        return version
+
+    def fresh(self, after: int, version: int) -> list[float]:
+        """When the messages were intended whose texts came up in the versions after `after` up to `version`."""
+        if version <= after:
+            return []
+        start = self._fresh_until[after] if after >= 0 else 0
+        return self._fresh[start : self._fresh_until[version]]
+
+    def _read(self, chats: list[Chat]) -> int:
+        changes: list[tuple[str, int, int, list[Text]]] = []
+        now = {chat.chat_id: chat for chat in chats}
+        for chat_id, chat in now.items():
+            before = self._shown.get(chat_id)
+            if before is None:
+                changes.append((chat_id, chat.total, 0, chat.texts))
+            elif before.total != chat.total or before.texts != chat.texts:
+                dropped = _dropped(before.texts, chat.texts)
+                changes.append((chat_id, chat.total, dropped, chat.texts[len(before.texts) - dropped :]))
+        for chat_id, gone in self._shown.items():
+            if chat_id not in now:
+                changes.append((chat_id, -1, len(gone.texts), []))
+        if not changes and self._version >= 0:
+            return self._version
+        self._version += 1
+        self._shown = now
+        for chat_id, total, dropped, added in changes:
+            sights = [sight(text, self._run) for text in added]
+            self._recorder.change(self._version, chat_id, total, dropped, sights)
+            for seen in sights:
+                if seen.condition is Condition.INTACT and (intended := self._intended(seen)) is not None:
+                    self._fresh.append(intended)
+        self._fresh_until.append(len(self._fresh))
+        return self._version
+
+
+def sight(text: Text, run: str) -> Sight:
+    """Which message of the run a text is. What agents and greetings say is nobody's message."""
+    seen = recognise(text.text, run)
+    return IGNORED if seen.condition is Condition.FOREIGN and not text.from_customer else seen
+
+
+def _dropped(before: list[Text], after: list[Text]) -> int:
+    """How many texts went at the front, if all that came, came at the end; else all of them."""
+    for dropped in range(len(before)):
+        kept = before[dropped:]
+        if after[: len(kept)] == kept:
+            return dropped
+    return len(before)

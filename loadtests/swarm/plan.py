@@ -1,0 +1,80 @@
+"""What the conductor tells every process of the swarm, and what they tell it. Plain values, as they go over the wire."""
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from chatswarm.loadtests import scenario
+from chatswarm.loadtests.scenario import Scenario
+from chatswarm.loadtests.targets import TARGETS, Target
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One run, as every process must know it."""
+
+    run: str
+    seed: int
+    folder: str
+    base_url: str
+    adapter: str
+    name: str  # of the scenario
+    table: dict[str, Any]  # the resolved scenario
+
+    def scenario(self) -> Scenario:
+        return scenario.parse(self.table, self.name, self.name)
+
+    def target(self) -> Target:
+        return TARGETS[self.adapter]()
+
+    @property
+    def path(self) -> Path:
+        return Path(self.folder)
+
+    def wire(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far one process is, or several together: figures to watch, never to judge."""
+
+    subscribed: int = 0  # dashboards that hear of new messages now
+    arrived: int = 0  # dashboards that were subscribed at least once
+    widgets: int = 0  # widgets that have a chat, or were refused one
+    sent: int = 0
+    accepted: int = 0
+    refused: int = 0
+    in_flight: int = 0
+    frames: int = 0
+    updates: int = 0
+    latencies: dict[int, int] = field(default_factory=dict)  # update latency in ms, bucketed → updates
+
+    def add(self, other: "Progress") -> None:
+        """Adds the figures of another process."""
+        for name in (
+            "subscribed",
+            "arrived",
+            "widgets",
+            "sent",
+            "accepted",
+            "refused",
+            "in_flight",
+            "frames",
+            "updates",
+        ):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for bucket, count in other.latencies.items():
+            self.latencies[bucket] = self.latencies.get(bucket, 0) + count
+
+    def p99(self) -> float | None:
+        """The update latency in seconds below which 99 % lie, as exact as the buckets; None without any."""
+        left = self.updates * 0.01
+        for bucket in sorted(self.latencies, reverse=True):
+            left -= self.latencies[bucket]
+            if left < 0:
+                return bucket / 1000
+        return None
+
+    def wire(self) -> dict[str, Any]:
+        return asdict(self)

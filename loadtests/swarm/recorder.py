@@ -1,0 +1,130 @@
+"""What this process observes, on its way into its history file."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from chatswarm.loadtests.history.files import Header, Writer
+from chatswarm.loadtests.history.manifest import boot_id, history_file
+from chatswarm.loadtests.history.schema import FORMAT, ConnectionEvent, SendOutcome
+from chatswarm.loadtests.identity import Sight
+from chatswarm.loadtests.targets.target import Chat, Frame
+
+from .http import Answer
+
+_REMEMBERED = 10_000  # frames; the same bytes reach all dashboards within moments
+
+
+class Recorder:
+    """Writes observations of one process. Numbers chats, connections and announcements as they come up."""
+
+    def __init__(self, folder: Path, run: str, process: str) -> None:
+        path = history_file(folder, process)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._writer = Writer(path, Header(FORMAT, run, process, boot_id()))
+        self._chats: dict[str, int] = {}
+        self._announcements: dict[tuple[str, bool, int], int] = {}
+        self._announced_bytes: dict[bytes, int] = {}
+        self._connections = 0
+        self._frame_connection, self._frame_announcement, self._frame_time = self._writer.columns["frame"]
+        self.closed = False
+
+    def chat(self, chat_id: str, widget: int = -1) -> int:
+        """The chat's number here. Say the widget when this run creates the chat, before anything else names it."""
+        number = self._chats.get(chat_id)
+        if number is None:
+            number = self._chats[chat_id] = len(self._chats)
+            self._writer.append("chat", number, widget, chat_id)
+        return number
+
+    def send(
+        self, widget: int, n: int, chat: int, intended: float, handed: float, answer: Answer, outcome: SendOutcome,
+        message_id: int | None,
+    ) -> None:  # fmt: skip
+        """A message, when its outcome is known."""
+        identity = -1 if message_id is None else message_id
+        self._writer.append(
+            "send", widget, n, chat, intended, handed, answer.sent, answer.done, outcome, answer.status, identity
+        )
+
+    def opening(self, dashboard: int, time: float) -> int:
+        """A dashboard begins to connect. Returns the connection's number."""
+        self._connections += 1
+        self.connection(self._connections, dashboard, ConnectionEvent.OPENING, time)
+        return self._connections
+
+    def connection(
+        self, connection: int, dashboard: int, event: ConnectionEvent, time: float, code: int = 0, detail: str = ""
+    ) -> None:
+        self._writer.append("connection", connection, dashboard, event, code, time, detail)
+
+    def known_announcement(self, data: bytes) -> int | None:
+        """The announcement that exactly these bytes are, if they were seen before."""
+        return self._announced_bytes.get(data)
+
+    def announcement(self, data: bytes, frame: Frame) -> int:
+        """The number of what this frame announces."""
+        message_id = -1 if frame.message_id is None else frame.message_id
+        key = (frame.chat_id, frame.from_customer, message_id)
+        number = self._announcements.get(key)
+        if number is None:
+            number = self._announcements[key] = len(self._announcements)
+            self._writer.append("announcement", number, self.chat(frame.chat_id), frame.from_customer, message_id)
+        if len(self._announced_bytes) >= _REMEMBERED:
+            self._announced_bytes.clear()
+        self._announced_bytes[data] = number
+        return number
+
+    def frame(self, connection: int, announcement: int, time: float) -> None:
+        """A frame reached a dashboard: the hottest path of all, three appends."""
+        self._frame_connection.append(connection)  # type: ignore[arg-type]
+        self._frame_announcement.append(announcement)  # type: ignore[arg-type]
+        self._frame_time.append(time)  # type: ignore[arg-type]
+
+    def refetch(self, connection: int, dashboard: int, started: float, answer: Answer, version: int) -> None:
+        """A refetch ended. `version` -1: it failed. `dashboard` -1: the final read."""
+        status = answer.status if answer.complete else 0
+        self._writer.append("refetch", connection, dashboard, started, answer.done, status, version, len(answer.body))
+
+    def change(self, version: int, chat_id: str, total: int, dropped: int, added: Sequence[Sight]) -> None:
+        """One chat's difference between a version of the list and the one before."""
+        self._writer.append("version", version, self.chat(chat_id), total, dropped, len(added))
+        for seen in added:
+            self._writer.append("text", version, self.chat(chat_id), seen.widget, seen.n, seen.condition)
+
+    def final(self, chat_id: str, started: float, answer: Answer, chat: Chat | None, sights: Sequence[Sight]) -> None:
+        """The final read of a whole chat; `chat` None if it could not be read."""
+        number = self.chat(chat_id)
+        total = -1 if chat is None else chat.total
+        self._writer.append("final", number, answer.status, total, started, answer.done, answer.problem)
+        if chat is None:
+            return
+        for position, (text, seen) in enumerate(zip(chat.texts, sights, strict=True), 1):
+            message_id = -1 if text.message_id is None else text.message_id
+            self._writer.append("final_text", number, position, seen.widget, seen.n, seen.condition, message_id)
+
+    def lag(self, time: float, lag: float) -> None:
+        """The loop woke `lag` seconds late at `time`."""
+        self._writer.append("lag", time, lag)
+
+    def cpu(self, time: float, cpu: float, in_flight: int) -> None:
+        self._writer.append("cpu", time, cpu, in_flight)
+
+    def trouble(self, time: float, kind: str, detail: str) -> None:
+        """Something about the rig that a judge must know."""
+        self._writer.append("trouble", time, kind, detail)
+
+    def flush(self) -> None:
+        """Writes out what was gathered."""
+        if not self.closed:
+            self._writer.flush()
+
+    @property
+    def failure(self) -> str | None:
+        """Why the file could not be written to its end."""
+        return self._writer.failure
+
+    def close(self) -> str | None:
+        """Ends the file. Returns why it is not whole, or None. What is observed later is dropped."""
+        self.closed = True
+        self._writer.close()
+        return self.failure

@@ -1,0 +1,293 @@
+"""The two kinds of simulated user: a customer's widget, and an agent's dashboard."""
+
+import random
+import time
+
+import gevent
+from gevent.event import Event
+from locust import FastHttpUser, task
+from locust.env import Environment
+
+from chatswarm.loadtests.history.schema import ConnectionEvent, SendOutcome
+from chatswarm.loadtests.identity import text_of
+from chatswarm.loadtests.outcomes import outcome_of
+from chatswarm.loadtests.reconnect import delays
+from chatswarm.loadtests.targets.target import Customer, Kind, Unreadable
+
+from .http import Answer, ClientPool, exchange
+from .node import current
+from .websocket import Closed, ConnectError, WebSocket, socket_url
+
+_SENDS_AT_ONCE = 1000  # per widget; the client's default of 10 would make a slow target slow the sends
+_HANDSHAKE = 10.0  # seconds for each of: TCP, TLS and HTTP; `connected`; `subscribed`
+_PING_EVERY = 30.0  # seconds, as the page does
+_PONG_WITHIN = 10.0  # seconds of silence after a ping, after which the connection counts as dead
+
+
+class ChatUser(FastHttpUser):
+    """What widgets and dashboards share: the run they belong to, and HTTP connections of their own."""
+
+    abstract = True
+    concurrency = 10
+
+    def __init__(self, environment: Environment) -> None:
+        self.client_pool = ClientPool(self.concurrency)
+        super().__init__(environment)
+        self.node = current()
+        self.http = self.client_pool.get_client(self.node.plan.base_url)
+
+    def take_place(self, kind: str) -> int:
+        """This user's number. Locust spawns users in bursts a second apart; here they spread again."""
+        index = self.node.place(kind)
+        self.dice = random.Random(f"chatswarm {self.node.plan.seed} {kind} {index}")
+        gevent.sleep(self.dice.uniform(0, min(1.0, self.node.scenario.ramp)))
+        return index
+
+
+class WidgetUser(ChatUser):
+    """A customer: the contact form, a chat, then messages at the times that the schedule wants."""
+
+    concurrency = _SENDS_AT_ONCE
+    chat: str | None = None
+    refusal: Answer
+
+    def on_start(self) -> None:
+        """Gets a chat before the measured part begins."""
+        self.index = self.take_place("widget")
+        address = f"widget-{self.index}.{self.node.plan.run}"
+        self.customer = Customer(f"Customer {self.index}", f"{address}@example.com")
+        started = time.monotonic()
+        form = exchange(self.http, self.node.target.submit_contact(self.customer))
+        self.node.rows.answer("CONTACT", "contact form", started, form)
+        self.refusal = form
+        if not form.problem:
+            self.open_chat()
+        self.node.progress.widgets += 1
+
+    @task
+    def converse(self) -> None:
+        """Sends on schedule, each message in a greenlet of its own, until the measured part ends."""
+        self.node.started.wait()
+        for n, offset in enumerate(self.node.schedule(self.index)):
+            intended = self.node.start + offset
+            if self.node.ending.wait(max(0.0, intended - time.monotonic())):
+                break
+            self.node.sends.spawn(self.send, n, intended)
+        self.node.never.wait()
+
+    def open_chat(self) -> None:
+        """Asks for a chat; without one, `refusal` says what came instead."""
+        started = time.monotonic()
+        answer = exchange(self.http, self.node.target.create_chat(self.customer))
+        if not answer.problem:
+            try:
+                self.chat = self.node.target.read_created(answer.body)
+            except Unreadable as error:
+                answer = answer._replace(complete=False, error=str(error))
+            else:
+                self.chat_number = self.node.recorder.chat(self.chat, self.index)
+                self.node.chats.append(self.chat)
+        self.node.rows.answer("CHAT", "create", started, answer)
+        self.refusal = answer
+
+    def send(self, n: int, intended: float) -> None:
+        """One message, from now to its outcome."""
+        handed = time.monotonic()
+        progress, target = self.node.progress, self.node.target
+        progress.sent += 1
+        if self.chat is None:
+            self.open_chat()
+        if self.chat is None:
+            self.record(n, -1, intended, handed, self.refusal, SendOutcome.REJECTED, None)
+            return
+        text = text_of(self.node.plan.run, self.index, n, self.node.scenario.size)
+        answer = exchange(self.http, target.send(self.chat, text))
+        outcome = outcome_of(
+            written=answer.written,
+            status=answer.status,
+            complete=answer.complete,
+            unavailable_means_not_done=target.unavailable_means_not_done,
+        )
+        message_id = None
+        if outcome is SendOutcome.ACCEPTED:
+            try:
+                message_id = target.read_sent(answer.body)
+            except Unreadable as error:
+                # A 2xx is a promise, whatever the body says.
+                self.node.recorder.trouble(answer.done, "unreadable", str(error))
+        self.record(n, self.chat_number, intended, handed, answer, outcome, message_id)
+
+    def record(
+        self, n: int, chat: int, intended: float, handed: float, answer: Answer, outcome: SendOutcome,
+        message_id: int | None,
+    ) -> None:  # fmt: skip
+        """Puts a send's outcome into the history, the progress and Locust's rows."""
+        self.node.recorder.send(self.index, n, chat, intended, handed, answer, outcome, message_id)
+        if outcome is SendOutcome.ACCEPTED:
+            self.node.progress.accepted += 1
+        else:
+            self.node.progress.refused += 1
+        self.node.rows.answer("SEND", "message", intended, answer)
+
+
+class DashboardUser(ChatUser):
+    """An agent's inbox: a socket that hears of messages, and a refetch of the list for what it heard."""
+
+    connection = -1
+    version = -1
+    arrived = False
+
+    def on_start(self) -> None:
+        self.index = self.take_place("dashboard")
+        self.wanted = Event()
+        self.request = self.node.target.list_chats()
+        self.url = socket_url(self.node.plan.base_url, self.node.target.socket_path)
+        self.refetcher = gevent.spawn(self.refetch_when_wanted)
+
+    def on_stop(self) -> None:
+        """Leaves no greenlet behind."""
+        self.refetcher.kill(block=False)
+
+    @task
+    def watch(self) -> None:
+        """Is there whenever the scenario plans it to be."""
+        node = self.node
+        planned = node.scenario.planned(self.index)
+        for start, stop in planned:
+            if start > 0:
+                node.started.wait()
+                gevent.sleep(max(0.0, node.start + start - time.monotonic()))
+            if stop >= node.scenario.duration:
+                self.stay_connected()
+            session = gevent.spawn(self.stay_connected)
+            node.started.wait()
+            gevent.sleep(max(0.0, node.start + stop - time.monotonic()))
+            session.kill()
+        self.node.never.wait()
+
+    def stay_connected(self) -> None:
+        """Connects, and connects again whenever the socket is lost, as the policy says, until killed."""
+        waits = delays(self.node.scenario.reconnect, self.dice)
+        while True:
+            if self.session():
+                waits = delays(self.node.scenario.reconnect, self.dice)
+            wait = next(waits, None)
+            if wait is None:
+                self.node.never.wait()
+            gevent.sleep(wait)
+
+    def session(self) -> bool:
+        """One connection, from its opening to its end. Returns whether it got as far as subscribed."""
+        node, recorder = self.node, self.node.recorder
+        opened = time.monotonic()
+        connection = self.connection = recorder.opening(self.index, opened)
+        socket: WebSocket | None = None
+        subscribed = False
+        try:
+            socket = WebSocket(self.url, _HANDSHAKE)
+            self.await_frame(socket, Kind.CONNECTED)
+            socket.send(node.target.subscribe())
+            self.await_frame(socket, Kind.SUBSCRIBED)
+            subscribed = True
+            if not self.arrived:
+                self.arrived = True
+                node.progress.arrived += 1
+            recorder.connection(connection, self.index, ConnectionEvent.SUBSCRIBED, socket.received_at)
+            node.rows.request("CONNECT", "dashboard", socket.received_at - opened, 0, "")
+            node.progress.subscribed += 1
+            self.wanted.set()
+            self.listen(socket)
+        except (ConnectError, Closed) as error:
+            now = time.monotonic()
+            event = ConnectionEvent.CLOSED if subscribed else ConnectionEvent.FAILED
+            code = error.code if isinstance(error, Closed) else error.status
+            recorder.connection(connection, self.index, event, now, code, str(error))
+            node.rows.request("CONNECT", "dashboard", now - opened, 0, f"lost: {error}" if subscribed else str(error))
+        except gevent.GreenletExit:
+            recorder.connection(connection, self.index, ConnectionEvent.STOPPED, time.monotonic())
+            raise
+        finally:
+            if subscribed:
+                node.progress.subscribed -= 1
+            if socket is not None:
+                socket.close()
+        return subscribed
+
+    def await_frame(self, socket: WebSocket, kind: Kind) -> None:
+        """Reads up to a frame of that kind. Raises Closed, with what came instead."""
+        deadline = time.monotonic() + _HANDSHAKE
+        while (left := deadline - time.monotonic()) > 0:
+            found = False
+            for data in socket.receive(left):
+                frame = self.take(socket, data)
+                if frame is Kind.ERROR:
+                    raise Closed(1006, f"expected {kind.name.lower()}, got the error frame {data[:200]!r}")
+                found = found or frame is kind
+            if found:
+                return
+        raise Closed(1006, f"no {kind.name.lower()} frame within {_HANDSHAKE:g} s")
+
+    def listen(self, socket: WebSocket) -> None:
+        """Takes frames until the socket is lost. Raises Closed."""
+        ping_at = time.monotonic() + _PING_EVERY
+        while True:
+            messages = socket.receive(max(0.001, ping_at - time.monotonic()))
+            for data in messages:
+                self.take(socket, data)
+            if time.monotonic() >= ping_at:
+                socket.send(self.node.target.ping())
+                if not (messages := socket.receive(_PONG_WITHIN)) and self.node.scenario.reconnect != "origin":
+                    raise Closed(1006, f"nothing came for {_PONG_WITHIN:g} s after a ping")
+                for data in messages:
+                    self.take(socket, data)
+                ping_at = time.monotonic() + _PING_EVERY
+
+    def take(self, socket: WebSocket, data: bytes) -> Kind:
+        """One frame: records an announcement, and wants a refetch for it."""
+        recorder = self.node.recorder
+        announcement = recorder.known_announcement(data)
+        if announcement is None:
+            try:
+                frame = self.node.target.read_frame(data)
+            except Unreadable as error:
+                self.node.rows.request("FRAME", "unreadable", None, len(data), str(error))
+                return Kind.OTHER
+            if frame.kind is not Kind.MESSAGE:
+                return frame.kind
+            announcement = recorder.announcement(data, frame)
+        recorder.frame(self.connection, announcement, socket.received_at)
+        self.node.progress.frames += 1
+        if self.node.scenario.refetch.policy == "every":
+            gevent.spawn(self.refetch)
+        else:
+            self.wanted.set()
+        return Kind.MESSAGE
+
+    def refetch_when_wanted(self) -> None:
+        """Runs until killed: one refetch in flight, at most one waiting, and no more often than the scenario says."""
+        interval = self.node.scenario.refetch.interval
+        last = 0.0
+        while True:
+            self.wanted.wait()
+            gevent.sleep(max(0.0, last + interval - time.monotonic()))
+            # A frame from here on may speak of a message that this refetch does not show: it wants another one.
+            self.wanted.clear()
+            last = time.monotonic()
+            self.refetch()
+
+    def refetch(self) -> None:
+        """Fetches the list once, and records which version of it this dashboard shows from now on."""
+        node, connection = self.node, self.connection
+        started = time.monotonic()
+        answer = exchange(self.http, self.request)
+        version, problem = -1, answer.problem
+        if not problem:
+            try:
+                version = node.listing.version_of(answer.body)
+            except Unreadable as error:
+                problem = str(error)
+        node.recorder.refetch(connection, self.index, started, answer, version)
+        node.rows.request("REFETCH", "chat list", answer.done - started, len(answer.body), problem)
+        if version >= 0:
+            node.rows.updates(answer.done, node.listing.fresh(self.version, version))
+            self.version = max(self.version, version)
