@@ -13,7 +13,9 @@ from dataclasses import dataclass
 
 from .verdict import METRICS, Outcome
 
-_TOKEN = re.compile(r"\s*(?:(\d+(?:\.\d+)?)\s*(ms|s|m|%)?(?![\w.])|([a-z_]+(?:\.[a-z0-9_]+)?)|(<=|>=|==|!=|[<>+\-*/()]))")
+_TOKEN = re.compile(
+    r"\s*(?:(\d+(?:\.\d+)?)\s*(ms|s|m|%)?(?![\w.])|([a-z_]+(?:\.[a-z0-9_]+)?)|(<=|>=|==|!=|[<>+\-*/()]))"
+)
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "%": 0.01, "": 1.0, None: 1.0}
 _WINDOW = re.compile(r"\s+(before|during|after|outside)\s+(\S+)\s*$")
 _COMPARE: dict[str, Callable[[float, float], bool]] = {
@@ -79,6 +81,17 @@ class Slo:
         outcome: Outcome = "pass" if _COMPARE[self.op](left, right) and math.isfinite(right) else "fail"
         return outcome, left if math.isfinite(left) else None
 
+    def crosses(self, low: Lookup, high: Lookup) -> bool:
+        """For metrics only known to lie between two bounds: whether both sides could be equal somewhere between."""
+        if self.op not in ("==", "!="):
+            return False
+        ends = [(self.left.evaluate(lookup), self.right.evaluate(lookup)) for lookup in (low, high)]
+        below, above = (
+            [left < right for left, right in ends if left is not None and right is not None],
+            [left > right for left, right in ends if left is not None and right is not None],
+        )
+        return ends[0] != ends[1] and not (all(below) or all(above))
+
     def limit(self) -> float | None:
         """For a plain upper limit on a latency, such as `visible.p99 <= 2s`: the limit in seconds; else None."""
         metric = self.left.value
@@ -96,7 +109,9 @@ def parse(text: object) -> Slo:
     left = parser.sum()
     op = parser.next()
     if op not in _COMPARE:
-        raise SloError(f"{text!r}: expected one of {' '.join(_COMPARE)} after the first expression, got {op or 'the end'}")
+        raise SloError(
+            f"{text!r}: expected one of {' '.join(_COMPARE)} after the first expression, got {op or 'the end'}"
+        )
     right = parser.sum()
     if rest := parser.next():
         raise SloError(f"{text!r}: expected the end after the second expression, got {rest}")

@@ -10,6 +10,7 @@ import logging
 import math
 import os
 import time
+from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -29,6 +30,8 @@ logger = logging.getLogger(__name__)
 _LEAD = 0.3  # seconds from saying T0 to T0: every process must hear of it before
 _PATIENCE = 15.0  # seconds after the ramp, after which the measured part begins without those who did not come
 _LOOK = 0.05
+_REPORT_EVERY = 0.5
+_RECENT = 7  # reports over which rates are taken
 _FINAL_READ = 60.0  # seconds that the final read may take at the most
 
 
@@ -53,6 +56,7 @@ class Conductor:
         self._phase = "connecting"
         self._phase_began = time.monotonic()
         self._pipe = _progress_pipe()
+        self._recent: deque[tuple[float, int, int]] = deque(maxlen=_RECENT)
         self.over = False
         target = plan.target()
         window = self.scenario.list_window or target.list_window
@@ -174,7 +178,7 @@ class Conductor:
 
     def _report(self) -> None:
         while True:
-            gevent.sleep(0.5)
+            gevent.sleep(_REPORT_EVERY)
             self._write_progress()
 
     def _write_progress(self) -> None:
@@ -182,6 +186,10 @@ class Conductor:
         if self._pipe is None:
             return
         total = self.total()
+        now = time.monotonic()
+        self._recent.append((now, total.sent, total.updates))
+        then, sent, updates = self._recent[0]
+        span = max(now - then, 0.001)
         lengths = {
             "connecting": self.scenario.ramp,
             "measuring": self.scenario.duration,
@@ -189,10 +197,12 @@ class Conductor:
         }
         line = {
             "phase": self._phase,
-            "elapsed": time.monotonic() - self._phase_began,
+            "elapsed": now - self._phase_began,
             "length": lengths.get(self._phase, 0.0),
             "dashboards": self.scenario.dashboards,
             "p99": total.p99(),
+            "sent_rate": (total.sent - sent) / span,
+            "update_rate": (total.updates - updates) / span,
             **{key: value for key, value in total.wire().items() if key != "latencies"},
         }
         try:

@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 import gevent
 import geventhttpclient.client
 from geventhttpclient.client import HTTPClient, HTTPClientPool
-from locust.contrib.fasthttp import FAILURE_EXCEPTIONS
+from geventhttpclient.response import HTTPConnectionClosed, HTTPParseError
 
 from chatswarm.loadtests.targets.target import Request
 
@@ -23,6 +23,7 @@ IDLE_LIMIT = 1.0
 that meets the closing is lost through nobody's fault."""
 
 _BLOCK = 65536
+_FAILURES = (OSError, HTTPConnectionClosed, HTTPParseError)  # TLS errors and time-outs of sockets are OSErrors
 
 # The client resends idempotent requests by itself. Nothing here may be resent unseen.
 geventhttpclient.client.IDEMPOTENT_METHODS = frozenset()
@@ -88,7 +89,7 @@ def exchange(client: HTTPClient, request: Request) -> Answer:
             if expired is not timeout:
                 raise
             error = f"no full answer within {TIMEOUT:g} s"
-        except FAILURE_EXCEPTIONS as failure:
+        except _FAILURES as failure:
             error = f"{type(failure).__name__}: {failure}"
         finally:
             if response is not None and not complete:

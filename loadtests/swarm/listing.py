@@ -27,6 +27,7 @@ class Listing:
         self._versions: OrderedDict[bytes, int] = OrderedDict()
         self._shown: dict[str, Chat] = {}
         self._version = -1
+        self._known: set[tuple[int, int]] = set()
         self._fresh: list[float] = []
         self._fresh_until: list[int] = []
 
@@ -42,7 +43,7 @@ class Listing:
         return version
 
     def fresh(self, after: int, version: int) -> list[float]:
-        """When the messages were intended whose texts came up in the versions after `after` up to `version`."""
+        """When the messages were intended whose texts first came up in the versions after `after` up to `version`."""
         if version <= after:
             return []
         start = self._fresh_until[after] if after >= 0 else 0
@@ -69,7 +70,11 @@ class Listing:
             sights = [sight(text, self._run) for text in added]
             self._recorder.change(self._version, chat_id, total, dropped, sights)
             for seen in sights:
-                if seen.condition is Condition.INTACT and (intended := self._intended(seen)) is not None:
+                key = (seen.widget, seen.n)
+                if seen.condition is not Condition.INTACT or key in self._known:
+                    continue
+                self._known.add(key)
+                if (intended := self._intended(seen)) is not None:
                     self._fresh.append(intended)
         self._fresh_until.append(len(self._fresh))
         return self._version

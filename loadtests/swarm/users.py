@@ -266,13 +266,17 @@ class DashboardUser(ChatUser):
     def refetch_when_wanted(self) -> None:
         """Runs until killed: one refetch in flight, at most one waiting, and no more often than the scenario says."""
         interval = self.node.scenario.refetch.interval
-        last = 0.0
+        due = 0.0
         while True:
             self.wanted.wait()
-            gevent.sleep(max(0.0, last + interval - time.monotonic()))
+            now = time.monotonic()
+            if due > now:
+                gevent.sleep(due - now)
             # A frame from here on may speak of a message that this refetch does not show: it wants another one.
             self.wanted.clear()
-            last = time.monotonic()
+            # Counted from when it was due, not from now: a rig that is late for many dashboards at once must not bring
+            # them into step, which dashboards on machines of their own never are.
+            due = max(due, now) + interval
             self.refetch()
 
     def refetch(self) -> None:

@@ -1,11 +1,11 @@
 """A WebSocket for one greenlet: `websockets`' Sans-I/O client on a gevent socket, the cheapest there is under Locust."""
 
-import ssl
 import time
 from collections.abc import Iterator
+from typing import Any
 from urllib.parse import urlsplit
 
-from gevent import socket
+from gevent import get_hub, socket, ssl
 from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidHandshake, InvalidStatus
 from websockets.frames import Frame, Opcode
@@ -46,6 +46,7 @@ class WebSocket:
         self._protocol = ClientProtocol(parse_uri(url), max_size=_MAX_MESSAGE)
         self._fragments: list[bytes] = []
         self._ready: list[bytes] = []
+        self._readable: Any = None  # gevent's watcher of the socket
         self.received_at = 0.0  # monotonic seconds at which the bytes of the last messages came in
         parts = urlsplit(url)
         deadline = time.monotonic() + timeout
@@ -58,9 +59,12 @@ class WebSocket:
         try:
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if parts.scheme == "wss":
-                # The patched ssl module under Locust makes gevent sockets; SSL_CERT_FILE adds a private authority.
+                # SSL_CERT_FILE in the environment adds a private authority.
                 self._socket = ssl.create_default_context().wrap_socket(self._socket, server_hostname=parts.hostname)
             self._shake_hands(deadline)
+            # TLS may hold back what has come in already: only its own recv knows.
+            if parts.scheme == "ws":
+                self._readable = get_hub().loop.io(self._socket.fileno(), 1)
         except (OSError, InvalidHandshake, EOFError) as error:
             self._socket.close()
             status = error.response.status_code if isinstance(error, InvalidStatus) else 0
@@ -82,8 +86,12 @@ class WebSocket:
         Raises Closed.
         """
         while not self._ready:
-            self._socket.settimeout(timeout)
             try:
+                if self._readable is None:
+                    self._socket.settimeout(timeout)
+                else:
+                    # Waiting first saves the system call that would only say that nothing is there yet.
+                    socket.wait(self._readable, timeout)
                 data = self._socket.recv(_READ_SIZE)
             except TimeoutError:
                 return []
@@ -93,7 +101,7 @@ class WebSocket:
             for event in self._feed(data):
                 self._take(event)
             if not self._ready and (not data or self._protocol.state is not State.OPEN):
-                self._socket.close()
+                self._shut()
                 raise self._closed()
         messages, self._ready = self._ready, []
         return messages
@@ -107,7 +115,13 @@ class WebSocket:
         except Closed:
             pass
         finally:
-            self._socket.close()
+            self._shut()
+
+    def _shut(self) -> None:
+        if self._readable is not None:
+            self._readable.close()
+            self._readable = None
+        self._socket.close()
 
     def _shake_hands(self, deadline: float) -> None:
         self._protocol.send_request(self._protocol.connect())

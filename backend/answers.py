@@ -1,0 +1,40 @@
+"""Sending answers: bytes in two ASGI messages, without a framework's response object on the hot paths."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+from starlette.types import Send
+
+from chatswarm.backend.shapes import encode
+
+# The pages live on another port; there are no cookies or credentials that a foreign page could misuse.
+ANY_ORIGIN = (b"access-control-allow-origin", b"*")
+_JSON = (b"content-type", b"application/json")
+
+
+class _Refusal(msgspec.Struct):
+    message: str
+    success: bool = False
+
+
+async def answer(
+    send: Send, status: int, body: bytes, headers: Sequence[tuple[bytes, bytes]] = (_JSON, ANY_ORIGIN)
+) -> None:
+    """Send a whole answer; JSON for pages of any origin, unless `headers` say otherwise."""
+    length = (b"content-length", b"%d" % len(body))
+    await send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def refuse(
+    send: Send, status: int, message: str, *, retry_after: int | None = None, hang_up: bool = False
+) -> None:
+    """Send an error: `{"success": false, "message": …}`. `hang_up` closes the connection: its rest was not read."""
+    headers = [_JSON, ANY_ORIGIN]
+    if retry_after is not None:
+        headers.append((b"retry-after", b"%d" % retry_after))
+    if hang_up:
+        headers.append((b"connection", b"close"))
+    await answer(send, status, encode(_Refusal(message)), headers)

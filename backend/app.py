@@ -1,0 +1,233 @@
+"""The FastAPI app: which path is answered by what. The hot paths and the WebSocket are bare ASGI endpoints."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Final
+
+import msgspec
+from fastapi import FastAPI, Request, Response
+from fastapi.middleware.cors import CORSMiddleware
+from starlette.exceptions import HTTPException
+from starlette.routing import Route, WebSocketRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from chatswarm.backend.bodies import (
+    GoneError,
+    TooLongError,
+    UnreadableError,
+    fields,
+    read_body,
+    text_field,
+    whole_number,
+)
+from chatswarm.backend.chat import ChatService
+from chatswarm.backend.customers import open_chat, save_form
+from chatswarm.backend.dashboard_socket import DashboardEndpoint
+from chatswarm.backend.listing import ListEndpoint
+from chatswarm.backend.metrics import CONTENT_TYPE, Metrics
+from chatswarm.backend.records import OutcomeUnknownError, StoreUnavailableError
+from chatswarm.backend.sending import SendEndpoint
+from chatswarm.backend.settings import Settings
+from chatswarm.backend.shapes import CustomersChats, WholeChat, encode, numbered, shown_chat
+from chatswarm.backend.sockets import Sockets
+
+LIST: Final = "/api/debug/users-chats"
+MAX_FORM: Final = 64 << 10
+MAX_FIELD: Final = 320
+"""The longest an email address can be."""
+
+
+class _Done(msgspec.Struct):
+    success: bool
+    message: str
+
+
+class _Created(msgspec.Struct):
+    success: bool
+    chat_id: str
+    user_id: str
+    message: str
+
+
+class _Health(msgspec.Struct):
+    status: str
+    message: str
+
+
+def _json(value: msgspec.Struct, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(encode(value), status, headers, media_type="application/json")
+
+
+class ChatApp(FastAPI):
+    """FastAPI, with a short way to the two hot endpoints: its middleware and routing cost more than they do.
+
+    The same endpoints are routes as well, which is where other methods and preflights of their paths end up.
+    """
+
+    def take_short_way(self, list_chats: ASGIApp, send_user: ASGIApp, send_agent: ASGIApp) -> None:
+        """Name the hot endpoints."""
+        self._list_chats, self._send_user, self._send_agent = list_chats, send_user, send_agent
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request or connection."""
+        endpoint: ASGIApp = super().__call__
+        if scope["type"] == "http":
+            path, method = scope["path"], scope["method"]
+            if method == "GET" and path == LIST:
+                endpoint = self._list_chats
+            elif method == "POST" and path.endswith("/send"):
+                if path.startswith("/api/users/chats/") and path.count("/") == 5:
+                    endpoint = self._send_user
+                elif path.startswith("/api/dashboard/chats/") and path.count("/") == 5:
+                    endpoint = self._send_agent
+        await endpoint(scope, receive, send)
+
+
+def create_app(settings: Settings, sockets: Sockets) -> FastAPI:
+    """The app of one backend. It must be run by a server that makes its WebSockets with `sockets.protocol`."""
+    metrics = Metrics()
+    service = ChatService(settings, sockets, metrics)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        try:
+            await service.start()
+            yield
+        finally:
+            await service.close()
+
+    app = ChatApp(lifespan=lifespan, openapi_url=None, title="chatswarm reference chat")
+    app.state.service = service
+    # See answers.ANY_ORIGIN.
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=["*"],
+        allow_methods=["*"],
+        allow_headers=["*"],
+        expose_headers=["ETag", "Retry-After"],
+    )
+    list_chats, send_user, send_agent = (
+        ListEndpoint(service),
+        SendEndpoint(service, "user"),
+        SendEndpoint(service, "agent"),
+    )
+    app.take_short_way(list_chats, send_user, send_agent)
+    app.router.routes += [
+        Route(LIST, list_chats, methods=["GET"]),
+        Route("/api/users/chats/{chat_id}/send", send_user, methods=["POST"]),
+        Route("/api/dashboard/chats/{chat_id}/send", send_agent, methods=["POST"]),
+        WebSocketRoute("/ws/dashboard", DashboardEndpoint(service)),
+    ]
+    _add_errors(app)
+    _add_customers(app, service)
+    _add_reads(app, service)
+    _add_watching(app, service)
+    return app
+
+
+def _add_errors(app: FastAPI) -> None:
+    """Every error looks the same, and none is a stack trace."""
+
+    async def told(_request: Request, error: Exception) -> Response:
+        headers: Mapping[str, str] | None = None
+        match error:
+            case UnreadableError():
+                status, message = 400, str(error)
+            case TooLongError():
+                status, message, headers = 413, f"body: expected at most {MAX_FORM} bytes", {"Connection": "close"}
+            case StoreUnavailableError():
+                status, message = 503, f"The store is not available, nothing was stored: {error}"
+                headers = {"Retry-After": "1"}
+            case OutcomeUnknownError():
+                status, message = 500, f"The store failed, it may or may not be stored: {error}"
+            case HTTPException():
+                status, message, headers = error.status_code, str(error.detail), error.headers
+            case _:
+                status, message = 500, "Something went wrong here"
+        return _json(_Done(False, message), status, headers)
+
+    for kind in (
+        UnreadableError,
+        TooLongError,
+        GoneError,
+        StoreUnavailableError,
+        OutcomeUnknownError,
+        HTTPException,
+    ):
+        app.add_exception_handler(kind, told)
+
+
+def _add_customers(app: FastAPI, service: ChatService) -> None:
+    async def form(request: Request) -> Mapping[str, object]:
+        return fields(
+            await read_body(request.receive, MAX_FORM), request.headers.get("content-type", "").encode("latin-1")
+        )
+
+    @app.post("/api/users/data")
+    async def contact(request: Request) -> Response:
+        values = await form(request)
+        email, name = _email(values), text_field(values, "name", MAX_FIELD)
+        category = text_field(values, "category", MAX_FIELD)
+        await service.store.write(save_form(email, name, category, encode(values).decode()))
+        return _json(_Done(True, "Contact data saved"))
+
+    @app.post("/api/users/chats/create")
+    async def create(request: Request) -> Response:
+        values = await form(request)
+        user_id, email = text_field(values, "user_id", MAX_FIELD) or None, _email(values)
+        name = text_field(values, "name", MAX_FIELD)
+        if user_id is None and email is None:
+            raise UnreadableError("user_id or email: expected one of them, got neither")
+        chat = await service.store.write(open_chat(user_id, email, name))
+        return _json(_Created(True, chat.id, chat.customer_id, "Chat created"))
+
+
+def _add_reads(app: FastAPI, service: ChatService) -> None:
+    @app.get("/api/users/{user_id_or_email}/chats")
+    async def customers_chats(user_id_or_email: str) -> Response:
+        customer = service.list.customer(user_id_or_email)
+        if customer is None:
+            raise HTTPException(404, f"expected the id or email of a customer, got {user_id_or_email[:80]!r}")
+        chats = []
+        for chat in service.list.chats_of(customer):
+            messages = await service.log.messages(chat)
+            last_activity = messages[-1].at if messages else chat.created_at
+            chats.append(shown_chat(chat, last_activity, len(messages), messages))
+        return _json(CustomersChats(customer.id, customer.name, customer.email, chats, len(chats)))
+
+    @app.get("/api/chats/{chat_id}")
+    async def whole_chat(chat_id: str, request: Request) -> Response:
+        chat = service.list.chat(chat_id)
+        if chat is None:
+            raise HTTPException(404, f"expected the id of a chat, got {chat_id[:80]!r}")
+        after = whole_number(request.query_params.get("after"), "after", 0, 1 << 53, 0)
+        limit = whole_number(request.query_params.get("limit"), "limit", 0, 1 << 31, -1)
+        # The total is taken first: what is read afterwards is at least as new, so no message is counted and missing.
+        last_activity, total = service.list.activity(chat)
+        messages = await service.log.messages(chat, after, None if limit < 0 else limit)
+        if messages:
+            total, last_activity = max((total, last_activity), (messages[-1].seq, messages[-1].at))
+        return _json(
+            WholeChat(chat.id, chat.customer_id, chat.status, chat.created_at, last_activity, total, numbered(messages))
+        )
+
+
+def _add_watching(app: FastAPI, service: ChatService) -> None:
+    @app.get("/health")
+    async def health() -> Response:
+        try:
+            await service.store.probe()
+        except (StoreUnavailableError, OutcomeUnknownError) as error:
+            return _json(_Health("unavailable", str(error)), 503, {"Retry-After": "1"})
+        return _json(_Health("ok", "The store is writable"))
+
+    @app.get("/metrics")
+    async def metrics() -> Response:
+        return Response(service.metrics.exposition(), media_type=CONTENT_TYPE)
+
+
+def _email(values: Mapping[str, object]) -> str | None:
+    email = text_field(values, "email", MAX_FIELD)
+    return (email.strip().lower() or None) if email is not None else None

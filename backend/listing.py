@@ -1,0 +1,54 @@
+"""`GET /api/debug/users-chats`: the busiest read, as a bare ASGI endpoint over the list's ready bytes."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qs
+
+from starlette.types import Receive, Scope, Send
+
+from chatswarm.backend.answers import ANY_ORIGIN, refuse
+from chatswarm.backend.bodies import UnreadableError, header, whole_number
+from chatswarm.backend.chat import ChatService
+
+LONGEST = 10_000
+_FIXED = (
+    (b"content-type", b"application/json"),
+    (b"cache-control", b"no-cache"),
+    ANY_ORIGIN,
+    (b"access-control-expose-headers", b"ETag"),
+)
+
+
+class ListEndpoint:
+    """Answers with the list as it is now, or 304 if that is what the client has."""
+
+    def __init__(self, service: ChatService) -> None:
+        self._service = service
+        self._default = service.settings.list_size
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
+        """Answer one request."""
+        limit = self._default
+        if scope["query_string"]:
+            try:
+                asked = parse_qs(scope["query_string"].decode("latin-1")).get("limit")
+                limit = whole_number(asked[-1] if asked else None, "limit", 1, LONGEST, limit)
+            except (UnreadableError, ValueError) as error:
+                await refuse(send, 400, str(error))
+                return
+        ready = self._service.list.ready(limit)
+        known = header(scope["headers"], b"if-none-match")
+        if known is not None and _matches(known, ready.etag):
+            self._service.metrics.unchanged.inc()
+            await send({"type": "http.response.start", "status": 304, "headers": [*_FIXED, (b"etag", ready.etag)]})
+            await send({"type": "http.response.body", "body": b""})
+            return
+        self._service.metrics.refetched.inc()
+        length = (b"content-length", b"%d" % len(ready.body))
+        await send({"type": "http.response.start", "status": 200, "headers": [*_FIXED, (b"etag", ready.etag), length]})
+        await send({"type": "http.response.body", "body": ready.body})
+
+
+def _matches(known: bytes, etag: bytes) -> bool:
+    """Whether `If-None-Match` names the tag; proxies may have made it a weak one."""
+    return known == etag or any(each.strip().removeprefix(b"W/") in (etag, b"*") for each in known.split(b","))

@@ -1,0 +1,61 @@
+"""The backend's vocabulary: what is stored, what was committed, and what can go wrong with the store."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+Role = Literal["user", "agent"]
+
+
+class Customer(msgspec.Struct, frozen=True):
+    """Someone who fills in the contact form of a widget. `created_at` is ISO 8601, UTC, as all times here."""
+
+    id: str
+    name: str
+    email: str | None
+    category: str
+    status: str
+    created_at: str
+
+
+class Chat(msgspec.Struct, frozen=True):
+    """One chat of one customer. `row` is its number in the store, `id` what the wire calls it."""
+
+    row: int
+    id: str
+    customer_id: str
+    status: str
+    created_at: str
+
+
+class Message(msgspec.Struct, frozen=True, gc=False):
+    """One stored message. `id` grows in commit order over all chats, `seq` is 1, 2, … in its chat."""
+
+    id: int
+    chat_id: str
+    seq: int
+    role: Role
+    text: str
+    at: str
+
+
+class Committed(msgspec.Struct, frozen=True):
+    """What one commit brought to disk, in commit order. Retries that stored nothing are not in it.
+
+    `arrived` says for each message when it was handed to the store, on time.monotonic's clock.
+    """
+
+    customers: list[Customer]
+    chats: list[Chat]
+    messages: list[Message]
+    arrived: list[float]
+
+
+class StoreUnavailableError(Exception):
+    """The store did not do it, certainly: whoever asked may try again."""
+
+
+class OutcomeUnknownError(Exception):
+    """The store failed in a way that leaves open whether it was done."""

@@ -1,0 +1,95 @@
+"""The database file: its tables, how it is opened, and the check that it is ours."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+# "cswm": what `file` shows and what tells our database from anybody else's.
+APPLICATION_ID = 0x6373776D
+VERSION = 1
+
+_TABLES = f"""
+BEGIN IMMEDIATE;
+CREATE TABLE customers (
+    id TEXT PRIMARY KEY, email TEXT UNIQUE, name TEXT NOT NULL, category TEXT NOT NULL, status TEXT NOT NULL,
+    form TEXT NOT NULL, created_at TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE chats (
+    row INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, customer_id TEXT NOT NULL, status TEXT NOT NULL,
+    created_at TEXT NOT NULL
+);
+CREATE TABLE messages (
+    id INTEGER PRIMARY KEY, chat INTEGER NOT NULL, seq INTEGER NOT NULL, role TEXT NOT NULL, text TEXT NOT NULL,
+    at TEXT NOT NULL, key TEXT
+);
+CREATE UNIQUE INDEX messages_in_order ON messages (chat, seq);
+CREATE UNIQUE INDEX messages_by_key ON messages (chat, key) WHERE key IS NOT NULL;
+CREATE TABLE probe (id INTEGER PRIMARY KEY, times INTEGER NOT NULL);
+INSERT INTO probe VALUES (1, 0);
+PRAGMA application_id = {APPLICATION_ID};
+PRAGMA user_version = {VERSION};
+COMMIT;
+"""  # noqa: S608
+
+
+class ForeignDatabaseError(Exception):
+    """The file is not a database of this backend, or of another version of it."""
+
+
+def connect(path: Path, *, create: bool = False, read_only: bool = False, busy: float = 1.0) -> sqlite3.Connection:
+    """A connection in autocommit mode that waits `busy` seconds for a lock; it may be handed to another thread.
+
+    Only `create` may make a new file: after a failure, a missing file must not be replaced by an empty one.
+    """
+    mode = "rwc" if create else "ro" if read_only else "rw"
+    uri = f"{path.as_uri()}?mode={mode}"
+    connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=busy, check_same_thread=False)
+    connection.execute("PRAGMA synchronous = FULL")
+    # Checkpoints run on a thread of their own: on the commit's path they would stop all senders while they sync.
+    connection.execute("PRAGMA wal_autocheckpoint = 0")
+    connection.execute(f"PRAGMA journal_size_limit = {16 << 20}")
+    return connection
+
+
+def prepare(path: Path) -> None:
+    """Make the database if there is none, and see to it that it is ours and in WAL mode.
+
+    Raises ForeignDatabaseError for anybody else's file, sqlite3.Error if it cannot be opened or written.
+    """
+    try:
+        connection = connect(path, create=True, busy=5.0)
+    except sqlite3.DatabaseError as error:
+        raise _foreign(path, error) from error
+    try:
+        application, version, tables = _identity(connection)
+        if (application, tables) == (0, 0):
+            connection.executescript(_TABLES)
+        elif application != APPLICATION_ID:
+            raise ForeignDatabaseError(
+                f"{path}: expected a chatswarm database, got one with application id {application}"
+            )
+        elif version != VERSION:
+            raise ForeignDatabaseError(f"{path}: expected schema version {VERSION}, got {version}")
+        if connection.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
+            raise ForeignDatabaseError(
+                f"{path}: expected a file system that can hold a WAL database, got one that cannot"
+            )
+    except sqlite3.DatabaseError as error:
+        raise _foreign(path, error) from error
+    finally:
+        connection.close()
+
+
+def _identity(connection: sqlite3.Connection) -> tuple[int, int, int]:
+    application = connection.execute("PRAGMA application_id").fetchone()[0]
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    return application, version, tables
+
+
+def _foreign(path: Path, error: sqlite3.DatabaseError) -> Exception:
+    """Python reports a file that is no database as a DatabaseError proper; locks and the like are subclasses."""
+    if type(error) is sqlite3.DatabaseError:
+        return ForeignDatabaseError(f"{path}: expected a chatswarm database, got: {error}")
+    return error

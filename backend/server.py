@@ -1,0 +1,155 @@
+"""Running the app: uvicorn, with an end that comes in time whatever the dashboards do.
+
+On SIGTERM: stop listening ─► let HTTP requests finish, and their commits and frames ─► dashboards get 1012 ─► what does
+not close is aborted ─► the store is closed ─► exit code 0, all within the grace time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import resource
+import socket
+import sys
+from types import FrameType
+from typing import Any, Final, cast
+
+from uvicorn.config import LOGGING_CONFIG, Config
+from uvicorn.server import Server
+
+from chatswarm.backend.app import create_app
+from chatswarm.backend.chat import ChatService
+from chatswarm.backend.settings import Problem, Settings, SettingsError
+from chatswarm.backend.sockets import DashboardProtocol, Sockets
+
+KEEP_ALIVE: Final = 75
+"""Seconds that an idle HTTP connection is kept. uvicorn's 5 s close it just when a widget's next message is due, which
+then has no answer and an unknown outcome."""
+
+_log = logging.getLogger("uvicorn.error")
+
+
+def serve(settings: Settings) -> int:
+    """Run until stopped; returns the exit code. Raises SettingsError if the address cannot be listened on."""
+    listeners = _listen(settings)
+    # The writer's thread must not wait 5 ms for the interpreter after each sync while the loop is busy.
+    sys.setswitchinterval(0.001)
+    _raise_file_limit()
+    sockets = Sockets(settings.buffer_limit, settings.unsent_limit)
+    app = create_app(settings, sockets)
+    config = Config(
+        app,
+        loop="uvloop",
+        http="httptools",
+        ws=cast("Any", sockets.protocol),
+        ws_max_size=settings.max_frame_size,
+        ws_per_message_deflate=False,
+        lifespan="on",
+        access_log=False,
+        log_config=_logging(),
+        proxy_headers=False,
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE,
+        # A fraction is fine: it goes to asyncio.wait_for.
+        timeout_graceful_shutdown=cast("int", settings.grace / 2),
+    )
+    server = ChatServer(config, app.state.service, settings)
+    for listener in listeners:
+        host, port = listener.getsockname()[:2]
+        shown = f"[{host}]" if ":" in host else host
+        server.addresses.append(f"http://{shown}:{port}")
+    with contextlib.suppress(KeyboardInterrupt):
+        server.run(listeners)
+    return 0 if server.started else 1
+
+
+class ChatServer(Server):
+    """uvicorn's server with a shutdown of its own."""
+
+    def __init__(self, config: Config, service: ChatService, settings: Settings) -> None:
+        super().__init__(config)
+        self.addresses: list[str] = []
+        self._service = service
+        self._settings = settings
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        """Stop. uvicorn's own raises the signal again in the end, which would hide that all ended well."""
+        self.force_exit = self.should_exit
+        self.should_exit = True
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to listen, and say where."""
+        await super().startup(sockets)
+        for address in self.addresses:
+            _log.info("Uvicorn running on %s (Press CTRL+C to quit)", address)
+        if self._settings.lifeline_fd is not None:
+            os.set_blocking(self._settings.lifeline_fd, False)
+            asyncio.get_running_loop().add_reader(self._settings.lifeline_fd, self._feel_lifeline)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End: what was accepted is finished, everybody is told, nobody is waited for longer than the grace time."""
+        for server in self.servers:
+            server.close()
+        connections = list(self.server_state.connections)
+        for connection in connections:
+            if not isinstance(connection, DashboardProtocol):
+                connection.shutdown()
+        # Messages that were accepted are announced before the dashboards are sent away.
+        await self._service.settle(self._settings.grace / 8)
+        await super().shutdown(sockets)
+
+    def _feel_lifeline(self) -> None:
+        assert self._settings.lifeline_fd is not None
+        with contextlib.suppress(BlockingIOError):
+            if os.read(self._settings.lifeline_fd, 4096):
+                return
+            asyncio.get_running_loop().remove_reader(self._settings.lifeline_fd)
+            _log.info("The parent process has ended")
+            self.should_exit = True
+
+
+def _listen(settings: Settings) -> list[socket.socket]:
+    """Sockets bound to the host's addresses; to the first one only where the port is a free one."""
+    listeners: list[socket.socket] = []
+    try:
+        found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        for family, kind, protocol, _, address in found[: None if settings.port else 1]:
+            listener = socket.socket(family, kind, protocol)
+            listeners.append(listener)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            listener.bind(address)
+    except OSError as error:
+        for listener in listeners:
+            listener.close()
+        got = f"{settings.host}:{settings.port}: {error.strerror or error}"
+        raise SettingsError([Problem("--host, --port", "an address that is free to listen on", got)]) from None
+    return listeners
+
+
+def _raise_file_limit() -> None:
+    """Each dashboard is an open file, and the usual soft limit is 1,024."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+class _Few(logging.Filter):
+    """Drops the lines that uvicorn writes for every WebSocket."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.levelno > logging.INFO or not (
+            '"WebSocket' in str(record.msg) or record.msg in ("connection open", "connection closed")
+        )
+
+
+def _logging() -> dict[str, Any]:
+    config = {**LOGGING_CONFIG}
+    config["filters"] = {"few": {"()": _Few}}
+    config["handlers"] = {"default": {**LOGGING_CONFIG["handlers"]["default"], "filters": ["few"]}}
+    quiet = {"handlers": ["default"], "level": "INFO", "propagate": False}
+    config["loggers"] = {"uvicorn": quiet, "chatswarm.backend": quiet}
+    return config

@@ -1,0 +1,195 @@
+"""Settings from flags and environment: refused all at once when wrong, before anything starts."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the backend runs with. Sizes are bytes, times are seconds, unless the name says otherwise."""
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    database: Path = Path("chatswarm.db")
+    buffer_limit: int = 1 << 20
+    unsent_limit: float = 5.0
+    max_message_length: int = 10_000
+    max_frame_size: int = 64 << 10
+    max_connections: int = 16_000
+    sends_per_second: float | None = None
+    list_size: int = 100
+    grace: float = 5.0
+    join_window: float = 0.05
+    lifeline_fd: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong with the settings: where, what was expected, what was there."""
+
+    place: str
+    expected: str
+    got: str
+
+    def __str__(self) -> str:
+        return f"{self.place}: expected {self.expected}, got {self.got}"
+
+
+class SettingsError(Exception):
+    """The settings are wrong; `problems` holds every one of them."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("\n".join(map(str, problems)))
+        self.problems = tuple(problems)
+
+
+class _WrongError(Exception):
+    """One value is wrong: the message says what was expected; `got` replaces the value where that must not be shown."""
+
+    def __init__(self, expected: str, got: str | None = None) -> None:
+        super().__init__(expected)
+        self.expected = expected
+        self.got = got
+
+
+def _whole(low: int, high: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not re.fullmatch(r"-?\d{1,18}", text, re.ASCII) or not low <= int(text) <= high:
+            raise _WrongError(f"a whole number from {low} to {high}")
+        return int(text)
+
+    return parse
+
+
+def _seconds(low: float, high: float) -> Callable[[str], float]:
+    def parse(text: str) -> float:
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s)?", text, re.ASCII)
+        value = float(match[1]) * (0.001 if match[2] == "ms" else 1) if match else math.nan
+        if not low <= value <= high:
+            raise _WrongError(f"a time from {low:g}s to {high:g}s, such as 5s or 50ms")
+        return value
+
+    return parse
+
+
+def _rate(text: str) -> float | None:
+    if text == "off":
+        return None
+    match = re.fullmatch(r"\d+(\.\d+)?", text, re.ASCII)
+    if not match or not 0 < float(text) <= 1e6:
+        raise _WrongError("'off' or a positive number of sends per second")
+    return float(text)
+
+
+def _host(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9.:_-]{1,255}", text):
+        raise _WrongError("a host name or address")
+    return text
+
+
+def _database(text: str) -> Path:
+    scheme, colon, rest = text.partition("://")
+    if not colon or scheme != "sqlite":
+        # Only the scheme is repeated: the rest of a database URL may hold a password.
+        got = f"'{scheme}://…', which is not supported" if colon else "something that is not a URL"
+        raise _WrongError("sqlite:////absolute/file.db or sqlite:///relative.db", got)
+    name = rest[1:]
+    if not rest.startswith("/") or not name or name == ":memory:" or set(name) & set("?#\0"):
+        raise _WrongError("a file: sqlite:////absolute/file.db or sqlite:///relative.db")
+    path = Path(name).absolute()
+    if path.is_dir() or not path.parent.is_dir():
+        raise _WrongError("a file in a folder that exists")
+    return path
+
+
+def _open_pipe(text: str) -> int:
+    try:
+        number = _whole(0, 1 << 20)(text)
+        os.fstat(number)
+    except (_WrongError, OSError):
+        raise _WrongError("the number of an inherited open pipe") from None
+    return number
+
+
+@dataclass(frozen=True, slots=True)
+class _Field:
+    name: str
+    metavar: str
+    default: str | None
+    parse: Callable[[str], object]
+    help: str
+    hidden: bool = False
+
+    @property
+    def flag(self) -> str:
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def variable(self) -> str:
+        return "CHATSWARM_" + self.name.upper()
+
+
+FIELDS = (
+    _Field("host", "HOST", "127.0.0.1", _host, "address to listen on"),
+    _Field("port", "PORT", "8000", _whole(0, 65535), "port to listen on; 0 takes a free one"),
+    _Field("database", "URL", "sqlite:///chatswarm.db", _database, "SQLite file: sqlite:////abs.db, sqlite:///rel.db"),
+    _Field("buffer_limit", "BYTES", "1048576", _whole(4096, 1 << 30), "unsent bytes at which a dashboard is cut off"),
+    _Field("unsent_limit", "TIME", "5s", _seconds(0.1, 3600), "age of its oldest unsent byte at which it is cut off"),
+    _Field("max_message_length", "CHARS", "10000", _whole(1, 1_000_000), "longer messages are refused with 413"),
+    _Field(
+        "max_frame_size", "BYTES", "65536", _whole(125, 1 << 24), "larger WebSocket messages end in close code 1009"
+    ),
+    _Field("max_connections", "N", "16000", _whole(1, 1_000_000), "dashboards at once; more are refused with 503"),
+    _Field("sends_per_second", "N", "off", _rate, "sends per second and chat; more are refused with 429"),
+    _Field("list_size", "N", "100", _whole(1, 10_000), "chats in the list when it is asked for without a limit"),
+    _Field("grace", "TIME", "5s", _seconds(0.5, 600), "time in which a stopped backend has ended"),
+    _Field("join_window", "TIME", "50ms", _seconds(0, 1), "longest time in which frames are joined into one write"),
+    _Field("lifeline_fd", "FD", None, _open_pipe, "stop when this inherited pipe ends", hidden=True),
+)
+
+
+def read_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
+    """The settings of a command line; flags win over `CHATSWARM_…` variables, which win over the defaults.
+
+    Raises SettingsError with every problem at once. `--help` prints the flags and exits with 0.
+    """
+    parser = _Parser(prog="chatswarm serve", description="Run the reference chat.", allow_abbrev=False)
+    for field in FIELDS:
+        about = argparse.SUPPRESS if field.hidden else f"{field.help} (default {field.default}; {field.variable})"
+        # `nargs="?"` keeps a missing value out of argparse's hands: it would report that one problem alone.
+        parser.add_argument(field.flag, nargs="?", const="", metavar=field.metavar, help=about)
+    try:
+        given, unknown = parser.parse_known_args(list(arguments))
+    except argparse.ArgumentError as error:
+        raise SettingsError([Problem("command line", "known flags with one value each", str(error))]) from None
+    problems = [Problem("command line", "only known flags (see --help)", repr(word)) for word in unknown]
+    values: dict[str, object] = {}
+    for field in FIELDS:
+        text: str | None = getattr(given, field.name)
+        place = field.flag
+        if text is None and field.variable in environment:
+            text, place = environment[field.variable], field.variable
+        if text is None:
+            text, place = field.default, field.flag
+        if text is None:
+            continue
+        try:
+            values[field.name] = field.parse(text)
+        except _WrongError as wrong:
+            problems.append(Problem(place, wrong.expected, wrong.got or (repr(text) if text else "nothing")))
+    if problems:
+        raise SettingsError(problems)
+    return Settings(**values)  # type: ignore[arg-type]  # each field's parse returns what the field of that name holds
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise argparse.ArgumentError(None, message)

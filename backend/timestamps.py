@@ -1,0 +1,10 @@
+"""The one way in which times are written: ISO 8601 with microseconds, UTC."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+
+def timestamp() -> str:
+    """The time now, as `2025-11-08T12:00:00.123456Z`."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -1,0 +1,69 @@
+"""What can be seen when a chat does not work: the words in which the checklist tells it and the diagnosis reads it."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class StepName(StrEnum):
+    """The guide's checklist, in its order."""
+
+    REACHABLE = "reachable"
+    CONNECTED = "connected"
+    SUBSCRIBED = "subscribed"
+    LIST = "list"
+    CHAT = "chat"
+    SENT = "sent"
+    NOTIFIED = "notified"
+    SHOWN = "shown"
+    IN_TIME = "in_time"
+
+
+class Failure(StrEnum):
+    """How talking to the target went wrong."""
+
+    NO_SUCH_NAME = "host not found"
+    REFUSED = "connection refused"
+    UNREACHABLE = "unreachable"  # no route, or no answer to the connection attempt
+    UNTRUSTED = "certificate not trusted"
+    TLS = "no TLS"
+    NOT_HTTP = "not HTTP"
+    NOT_WEBSOCKET = "not a WebSocket"  # a 101 that does not complete the handshake
+    NO_ANSWER = "no answer"  # to an HTTP request or a handshake
+    CLOSED = "connection closed"  # by the target, in the middle
+    STATUS = "status"  # an HTTP status that says no
+    UNREADABLE = "unreadable"
+    NO_FRAME = "no frame"  # the socket is open and stays silent
+    ERROR_FRAME = "error frame"
+
+
+@dataclass(slots=True)
+class Delivery:
+    """What became of the one message. Moments are seconds after its bytes went out; None: not seen."""
+
+    accepted: float | None = None  # a readable 2xx came back
+    notified: float | None = None  # its chat's frame arrived
+    shown: float | None = None  # a refetch that shows it completed
+    by_page: bool = False  # that refetch followed a frame, so a page would have made it, too
+    refetch: float | None = None  # how long that refetch (until there is one: the last one) took
+    watched: float = 0.0  # how long was waited for all of this
+    other_frames: int = 0  # frames that announced other messages meanwhile
+    unreadable: str = ""  # what was wrong with a frame that could not be read
+    lost: str | None = None  # how the dashboard's socket ended, if it did
+    chats: int | None = None  # how many chats the last readable list held
+    listed: bool | None = None  # whether this chat was among them
+    stored: bool | None = None  # whether the chat read as a whole held the message; None: could not be read
+
+
+@dataclass(slots=True)
+class Evidence:
+    """The step that broke, and what was seen of it."""
+
+    broken: StepName
+    failure: Failure | None = None
+    what: str = ""  # what was asked: an address, a request line, a frame
+    status: int | None = None
+    detail: str = ""  # what the target (or the system) said about it
+    waited: float = 0.0  # seconds
+    delivery: Delivery | None = None
+    update_target: float = 2.0  # seconds
+    list_window: int | None = None

@@ -1,0 +1,29 @@
+"""`late`: visible, but after the update target, counted from when the message was intended."""
+
+import numpy as np
+
+from chatswarm.loadtests.ledger.arrays import Floats
+from chatswarm.loadtests.ledger.ledger import Ledger
+from chatswarm.loadtests.units import human
+
+from .check import WORST, Found
+
+
+def late(ledger: Ledger) -> Found:
+    """Each delivery once, the latest ones first."""
+    latency = ledger.visible - ledger.messages.intended[:, None]
+    rows, dashboards = np.nonzero(ledger.expected & (latency > ledger.scenario.update_target) & np.isfinite(latency))
+    worst = np.argsort(-latency[rows, dashboards], kind="stable")[:WORST]
+    return Found(
+        len(rows),
+        [
+            ledger.example(row, dashboard, f"visible after {human(float(latency[row, dashboard]))}")
+            for row, dashboard in zip(rows[worst].tolist(), dashboards[worst].tolist(), strict=True)
+        ],
+    )
+
+
+def late_without(ledger: Ledger, delays: Floats) -> int:
+    """How many are still late if the rig's own delays (messages × dashboards) are taken off."""
+    latency = ledger.visible - ledger.messages.intended[:, None] - delays
+    return int((ledger.expected & (latency > ledger.scenario.update_target) & np.isfinite(latency)).sum())

@@ -1,0 +1,88 @@
+"""`vanished`: shown once, and gone from the final read, or from a later read that must have had it."""
+
+import numpy as np
+
+from chatswarm.loadtests.identity import Condition
+from chatswarm.loadtests.ledger.arrays import Floats, Ints
+from chatswarm.loadtests.ledger.ledger import Ledger
+
+from .check import WORST, Found
+
+
+def vanished(ledger: Ledger) -> Found:
+    """Each message once. Out of the tail that a list shows, or out of its window, is not vanished."""
+    rows = _from_a_later_list(ledger) | _from_the_store(ledger)
+    return Found(len(rows), [ledger.example(row, detail=text) for row, text in list(rows.items())[:WORST]])
+
+
+def _from_the_store(ledger: Ledger) -> dict[int, str]:
+    lists, copies = ledger.lists, ledger.copies
+    shown = (lists.text_message >= 0) & (lists.text_condition == Condition.INTACT)
+    shown &= lists.text_chat == np.append(ledger.messages.chat, -2)[lists.text_message]
+    rows = np.unique(lists.text_message[shown])
+    chat = ledger.messages.chat[rows]
+    gone = rows[copies.read[chat] & (copies.of_message[rows] < 0)]
+    return dict.fromkeys(gone.tolist(), "a list showed it, and the final read does not have it")
+
+
+def _from_a_later_list(ledger: Ledger) -> dict[int, str]:
+    """A list whose texts begin before the message and do not hold it, read by a dashboard that had seen it before.
+
+    What one dashboard never saw is `lost` or late there, even if others saw it. The final read of the list comes after
+    all of them.
+    """
+    lists, refetches = ledger.lists, ledger.evidence.refetches
+    good = np.flatnonzero((refetches.status == 200) & (refetches.version >= 0) & np.isfinite(refetches.done))
+    good = good[np.lexsort((refetches.done[good], refetches.dashboard[good]))]
+    dashboard, version = refetches.dashboard[good] + 1, refetches.version[good]
+    before = _done_before(dashboard, refetches.started[good], refetches.done[good])
+    suspects: list[int] = []
+    for chat in np.flatnonzero(np.diff(lists.chat_rows)).tolist():
+        if ledger.evidence.chat_widget[chat] < 0 or not ledger.copies.read[chat]:
+            continue
+        now = lists.over_versions(chat, lists.highest)[version]
+        # Lifted, so that one running maximum serves all dashboards: each one's values are above the one's before it.
+        lift = int(now.max(initial=0)) + 2
+        most = np.append(-1, np.maximum.accumulate(now + 1 + dashboard * lift))[before] - 1 - dashboard * lift
+        last = now[dashboard == 0]
+        rows = slice(lists.chat_rows[chat], lists.chat_rows[chat + 1])
+        back = ((now >= 0) & (now < most)).any() or ((last >= 0) & (last < now.max(initial=-1))).any()
+        if back or not lists.unbroken[rows].all():
+            suspects.append(chat)
+    out: dict[int, str] = {}
+    for chat in suspects:
+        out |= _missing(ledger, chat, good)
+    return out
+
+
+def _done_before(dashboard: Ints, started: Floats, done: Floats) -> Ints:
+    """For each read, where those reads end that its dashboard had done before it began (they are in that order)."""
+    before = np.empty(len(dashboard), np.int64)
+    edges = np.searchsorted(dashboard, np.arange(int(dashboard.max(initial=-1)) + 2))
+    for first, last in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
+        before[first:last] = first + np.searchsorted(done[first:last], started[first:last], side="right")
+    return before
+
+
+def _missing(ledger: Ledger, chat: int, good: Ints) -> dict[int, str]:
+    """The slow path, for a chat in which something is missing: message by message, over all reads."""
+    lists, refetches = ledger.lists, ledger.evidence.refetches
+    version, dashboard = refetches.version[good], refetches.dashboard[good]
+    started, done = refetches.started[good], refetches.done[good]
+    begins = lists.over_versions(chat, lists.lowest)[version]
+    texts = np.flatnonzero((lists.text_chat == chat) & (lists.text_position >= 0) & (lists.text_message >= 0))
+    texts = texts[np.argsort(lists.text_message[texts], kind="stable")]
+    messages, first = np.unique(lists.text_message[texts], return_index=True)
+    out: dict[int, str] = {}
+    for message, mine in zip(messages.tolist(), np.split(texts, first[1:]), strict=True):
+        held = np.zeros(len(good), bool)
+        for shown, gone in zip(lists.text_shown[mine].tolist(), lists.text_gone[mine].tolist(), strict=True):
+            held |= (version >= shown) & (version < gone)
+        seen = np.full(int(dashboard.max(initial=-1)) + 2, np.inf)
+        np.minimum.at(seen, dashboard[held], done[held])
+        seen[-1] = seen.min()  # the final read, as dashboard -1, comes after all of them
+        later = ~held & (started > seen[dashboard]) & (begins >= 0) & (begins < lists.text_position[mine[0]])
+        if later.any():
+            at = ledger.after_start(float(started[later].min()))
+            out[message] = f"a list showed it, and {int(later.sum())} later ones did not, first the one begun at {at} s"
+    return out

@@ -1,0 +1,81 @@
+"""The processes that a run starts: each in a session of its own, and none of them outlives it."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+LIFELINE = "CHATSWARM_LIFELINE_FD"
+
+
+class Child:
+    """A child process in a session of its own, so that Ctrl-C in the terminal does not reach it.
+
+    It holds the reading end of a pipe whose writing end only this process has, and ends when that closes: however this
+    process ends, no child is left behind.
+    """
+
+    def __init__(
+        self, command: Sequence[str], log: Path, *, env: Mapping[str, str] | None = None, fds: Sequence[int] = ()
+    ) -> None:
+        """Starts `command`, with its output going to `log`; `fds` are inherited. The lifeline's number is in its
+        environment, and replaces `{lifeline}` in the command.
+        """
+        lifeline, self._hold = os.pipe()
+        self.command = [part.replace("{lifeline}", str(lifeline)) for part in command]
+        self.log = log
+        try:
+            with log.open("ab") as output:
+                self.process = subprocess.Popen(
+                    self.command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    env={**os.environ, **(env or {}), LIFELINE: str(lifeline)},
+                    pass_fds=[lifeline, *fds],
+                    start_new_session=True,
+                )
+        finally:
+            os.close(lifeline)
+
+    @property
+    def running(self) -> bool:
+        return self.process.poll() is None
+
+    def signal(self, number: signal.Signals) -> None:
+        """Sends a signal to the child itself, if it still runs."""
+        if self.running:
+            self.process.send_signal(number)
+
+    def stop(self, grace: float) -> int:
+        """Asks it to end, and after `grace` seconds ends it and all that it started. Returns its exit code."""
+        self.signal(signal.SIGTERM)
+        try:
+            self.process.wait(grace)
+        except subprocess.TimeoutExpired:
+            pass
+        return self.kill()
+
+    def kill(self) -> int:
+        """Ends it at once, and all that it started. Returns its exit code."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        code = self.process.wait()
+        if self._hold >= 0:
+            os.close(self._hold)
+            self._hold = -1
+        return code
+
+    def last_words(self, lines: int = 8) -> str:
+        """The end of its log."""
+        return "\n".join(self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
+
+
+def free_port() -> int:
+    """A port on 127.0.0.1 that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

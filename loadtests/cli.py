@@ -1,0 +1,155 @@
+"""The command `chatswarm`. Its names, flags, files and exit codes are relied on by others."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+
+from . import scenario as scenarios
+from .runs import new_folder
+from .targets import DEFAULT, TARGETS
+from .verdict import ExitCode, Verdict
+
+app = typer.Typer(
+    help="Load and resilience testing of chat WebSockets: every message accounted for, on every dashboard, in time.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+TargetOption = Annotated[str | None, typer.Option("--target", metavar="URL", help="The chat under test.")]
+AdapterOption = Annotated[str, typer.Option("--adapter", metavar="NAME", help=f"Its kind: {', '.join(TARGETS)}.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result alone, as JSON, on standard output.")]
+
+
+@app.command(add_help_option=False, context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
+def serve(context: typer.Context) -> None:
+    """Run the reference chat. Example: chatswarm serve --port 8000 --database sqlite:////tmp/chat.db"""
+    # The backend is a package of its own, which this one never imports: it takes over the process.
+    os.execv(sys.executable, [sys.executable, "-m", "chatswarm.backend", *context.args])
+
+
+@app.command()
+def check(
+    target: Annotated[str, typer.Option(metavar="URL", help="The chat under test.")] = "http://127.0.0.1:8000",
+    adapter: AdapterOption = DEFAULT,
+    as_json: JsonOption = False,
+) -> None:
+    """Walk the guide's checklist in under 5 s. Example: chatswarm check --target http://127.0.0.1:8000"""
+    from .checklist import closing, step_line, walk
+
+    _known(adapter)
+    console = Console(stderr=True)
+    try:
+        report = walk(TARGETS[adapter](), target, on_step=lambda step: console.print(step_line(step)))
+    except ValueError as error:
+        _refuse(f"--target: {error}")
+    console.print(closing(report))
+    if as_json:
+        sys.stdout.buffer.write(report.json())
+    raise typer.Exit(report.exit_code)
+
+
+@app.command()
+def run(
+    scenario: Annotated[str, typer.Argument(metavar="SCENARIO", help="A shipped name, or the path of a TOML file.")],
+    target: TargetOption = None,
+    adapter: AdapterOption = DEFAULT,
+    dashboards: Annotated[int | None, typer.Option(help="How many dashboards.")] = None,
+    widgets: Annotated[int | None, typer.Option(help="How many widgets.")] = None,
+    rate: Annotated[
+        float | None, typer.Option(metavar="MSGS_PER_S", help="Messages per second over all widgets.")
+    ] = None,
+    duration: Annotated[str | None, typer.Option(metavar="30s", help="Length of the measured part.")] = None,
+    processes: Annotated[int, typer.Option(min=1, help="Processes of the swarm.")] = 1,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same schedule.")] = 1,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Where to leave the run.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run a scenario to its verdict. Example: chatswarm run smoke
+
+    Without --target, the reference chat is started for the run, on a free port, and stopped at its end.
+    """
+    from .run import CannotRunError, RigError, Run
+    from .terminal import LiveLine
+
+    _known(adapter)
+    flags = {"dashboards": dashboards, "widgets": widgets, "rate": rate, "duration": duration}
+    try:
+        chosen = scenarios.load(scenario, {key: value for key, value in flags.items() if value is not None})
+    except scenarios.ScenarioError as error:
+        _refuse(*error.problems)
+    folder = out or new_folder(chosen.name)
+    console = Console(stderr=True)
+    console.print(
+        f"[bold]{chosen.name}[/]: {chosen.dashboards} dashboards, {chosen.widgets} widgets, "
+        f"{chosen.rates.messages:.0f} messages in {chosen.duration:g} s against {target or 'the reference chat'}",
+        highlight=False,
+    )
+    try:
+        with LiveLine(console) as line:
+            verdict = Run(chosen, folder, target, adapter, seed, processes, line.show, line.say).perform()
+    except CannotRunError as error:
+        _refuse(*error.problems)
+    except RigError as error:
+        _say(f"internal error: {error}")
+        raise typer.Exit(ExitCode.INTERNAL) from None
+    _finish(verdict, console, as_json)
+
+
+@app.command()
+def judge(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A run's folder.")],
+    slo: Annotated[list[str] | None, typer.Option(metavar="'visible.p99 <= 2s'", help="Instead of its own.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Judge a recorded run anew. Example: chatswarm judge runs/20260101-120000-steady --slo 'visible.p99 <= 1s'"""
+    from .judge import NoRunError, write_verdict
+    from .judge import judge as decide
+    from .slo import SloError
+
+    try:
+        verdict = decide(folder, slo or None)
+        write_verdict(folder, verdict)
+    except SloError as error:
+        _refuse(f"--slo: {error}")
+    except (NoRunError, OSError) as error:
+        _refuse(str(error))
+    _finish(verdict, Console(stderr=True), as_json)
+
+
+def main() -> None:
+    """The entry point."""
+    app()
+
+
+def _finish(verdict: Verdict, console: Console, as_json: bool) -> None:
+    from .terminal import print_verdict
+
+    print_verdict(console, verdict)
+    if as_json:
+        sys.stdout.buffer.write(verdict.json())
+    raise typer.Exit(verdict.exit_code)
+
+
+def _known(adapter: str) -> None:
+    if adapter not in TARGETS:
+        _refuse(f"--adapter: expected one of {', '.join(TARGETS)}, got {adapter!r}")
+
+
+def _refuse(*problems: str) -> NoReturn:
+    for problem in problems:
+        _say(problem)
+    raise typer.Exit(ExitCode.USAGE)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,372 @@
+"""Which frame announced which message on which dashboard: exactly where frames carry ids, else as counts prove it.
+
+A frame is due on a connection that was subscribed from before the send until 2 s after its answer.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from chatswarm.loadtests.history.schema import SendOutcome
+
+from .arrays import Bools, Floats, Ints, Small, ints, starts_of
+from .evidence import Evidence
+from .messages import Copies, Explanation, Messages
+
+GRACE = 2.0
+"""Seconds after the answer to a send in which its frame may still come."""
+
+SILENCE = 3.0
+"""A subscribed connection on which nothing came for so long, though at least SILENT_FRAMES were due, is silent."""
+SILENT_FRAMES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """A span in which frames were due on a connection and none came."""
+
+    connection: int
+    start: float
+    end: float
+    due: int
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """Frames: due = matched + missed, received = matched + extra. All are counted apart from each other."""
+
+    due: int
+    received: int
+    matched: int
+    missed: int
+    extra: int
+
+
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """What frames said. Matrices are messages × dashboards."""
+
+    exact: bool  # by ids; else by counts
+    notified: Floats  # when; infinite: proven not to have come; NaN: not measured
+    not_notified: int  # without ids: deliveries that counts prove to have had no frame, though nobody knows which
+    missed: Bools  # due, on a connection that was not silent, and no frame came
+    missed_by_count: list[tuple[int, int, int]]  # without ids: (dashboard, chat, how many visible ones at the least)
+    twice: list[tuple[int, int, int]]  # (message or -1, connection, how many too many)
+    unknown: list[tuple[int, int]]  # (chat, id): announced in a chat of this run, and neither sent nor stored
+    silences: list[Silence]
+    balance: Balance
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """The frames that count, by connection and then by time: a message announced to a dashboard of the scenario."""
+
+    announcement: Small
+    time: Floats
+    edges: Ints  # where each connection's begin, and the end
+
+    def on(self, connection: int) -> slice:
+        """The frames of one connection."""
+        return slice(int(self.edges[connection]), int(self.edges[connection + 1]))
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """Which connections were subscribed, and which messages are due at all."""
+
+    connections: Ints  # those that ever subscribed, ascending
+    dashboard: Ints  # of each of them
+    start: Floats
+    end: Floats
+    messages: Ints  # the stored messages that were sent and answered
+
+    def rows(self, number: int, messages: Messages, grace: float = GRACE) -> Ints:
+        """The messages that are due on the connection at this place of `connections`."""
+        sent, done = messages.sent[self.messages], messages.done[self.messages]
+        return self.messages[(sent > self.start[number]) & (done + grace <= self.end[number])]
+
+
+def received_of(evidence: Evidence, dashboards: int, chats: Bools) -> Received:
+    """The frames about the run's `chats`."""
+    frames, connections = evidence.frames, evidence.connections
+    about = frames.from_customer & (frames.chat >= 0) & np.append(chats, False)[frames.chat]
+    on = (connections.dashboard >= 0) & (connections.dashboard < dashboards)
+    kept = about[frames.announcement] & on[frames.connection]
+    connection, announcement, time = frames.connection, frames.announcement, frames.time
+    if not kept.all():
+        connection, announcement, time = connection[kept], announcement[kept], time[kept]
+    # A connection lives in one process, which wrote its frames down as they came. Small numbers sort much faster.
+    numbers = len(connections.dashboard)
+    order = np.argsort(connection.astype(np.uint16) if numbers < 1 << 16 else connection, kind="stable")
+    counts = np.bincount(connection, minlength=numbers)
+    edges = np.concatenate([[0], np.cumsum(counts)])
+    return Received(announcement[order], time[order], ints(edges))
+
+
+def due_of(evidence: Evidence, dashboards: int, messages: Messages, copies: Copies) -> Due:
+    """The connections that were subscribed, and every stored message once."""
+    connections = evidence.connections
+    there = np.flatnonzero(
+        ~np.isnan(connections.subscribed) & (connections.dashboard >= 0) & (connections.dashboard < dashboards)
+    )
+    stored = np.flatnonzero((copies.of_message >= 0) & ~np.isnan(messages.done))
+    return Due(
+        there,
+        connections.dashboard[there],
+        connections.subscribed[there],
+        connections.ended[there],
+        stored[np.argsort(messages.sent[stored], kind="stable")],
+    )
+
+
+def ids_of(evidence: Evidence, messages: Messages, copies: Copies, received: Received) -> Ints | None:
+    """Per announcement: its message, or -1. None where announcements carry no ids, or ids that are not unique."""
+    announced = evidence.frames.message_id
+    used = np.bincount(received.announcement, minlength=len(announced)) > 0
+    if not used.any() or (announced[used] < 0).any():
+        return None
+    ids = np.concatenate([messages.message_id, copies.message_id])
+    owners = np.concatenate([np.arange(len(messages)), copies.message])
+    # The answer to the send comes first; a stored copy tells it for the sends that had none.
+    known = np.flatnonzero((ids >= 0) & (owners >= 0))
+    ids, owners = ids[known], owners[known]
+    unique, first = np.unique(ids, return_index=True)
+    if (owners != owners[first][np.searchsorted(unique, ids)]).any():
+        return None
+    at = np.minimum(np.searchsorted(unique, announced), max(0, len(unique) - 1))
+    out = np.full(len(announced), -1, np.int64)
+    if len(unique):
+        hit = unique[at] == announced
+        out[hit] = owners[first[at[hit]]]
+    return out
+
+
+def silences_of(due: Due, messages: Messages, received: Received) -> list[Silence]:
+    """Spans of at least 3 s without any frame on a subscribed connection, in which at least 5 were due."""
+    silences: list[Silence] = []
+    done = np.sort(messages.done[due.messages])
+    for number, connection in enumerate(due.connections.tolist()):
+        start, end = due.start[number], due.end[number]
+        moments = np.concatenate([[start], received.time[received.on(connection)], [end]])
+        for gap in np.flatnonzero(np.diff(moments) >= SILENCE).tolist():
+            quiet, over = moments[gap], moments[gap + 1]
+            # A frame is due from its message's answer on, and may take the grace. The span begins with the first.
+            first = np.searchsorted(done, quiet, side="right")
+            count = int(np.searchsorted(done, over - GRACE, side="right") - first)
+            if count >= SILENT_FRAMES and over - done[first] >= SILENCE:
+                rows = due.messages[
+                    (messages.sent[due.messages] > quiet) & (messages.done[due.messages] <= over - GRACE)
+                ]
+                if len(rows) >= SILENT_FRAMES and over - messages.done[rows].min() >= SILENCE:
+                    silences.append(Silence(connection, float(quiet), float(over), len(rows)))
+    return silences
+
+
+def announced_of(
+    evidence: Evidence, messages: Messages, copies: Copies, ours: Bools, expected: Bools, visible: Floats
+) -> Announced:
+    """All that frames say, by ids where there are any."""
+    received = received_of(evidence, expected.shape[1], ours)
+    due = due_of(evidence, expected.shape[1], messages, copies)
+    silences = silences_of(due, messages, received)
+    owners = ids_of(evidence, messages, copies, received)
+    if owners is not None:
+        return _by_id(evidence, messages, copies, received, due, silences, owners, expected.shape)
+    return _by_count(evidence, messages, copies, received, due, silences, expected, visible)
+
+
+def _silent_rows(silences: list[Silence], connection: int, rows: Ints, messages: Messages) -> Bools:
+    """Which of the messages fall into a silent span of the connection: the silence explains their missing frames."""
+    out = np.zeros(len(rows), bool)
+    for silence in silences:
+        if silence.connection == connection:
+            out |= (messages.done[rows] + GRACE > silence.start) & (messages.sent[rows] <= silence.end)
+    return out
+
+
+def _by_id(
+    evidence: Evidence,
+    messages: Messages,
+    copies: Copies,
+    received: Received,
+    due: Due,
+    silences: list[Silence],
+    owners: Ints,
+    shape: tuple[int, int],
+) -> Announced:
+    dashboards = evidence.connections.dashboard
+    at = np.full(len(dashboards), -1, np.int64)
+    at[due.connections] = np.arange(len(due.connections))
+    notified, missed = np.full(shape, np.inf), np.zeros(shape, bool)
+    twice: list[tuple[int, int, int]] = []
+    firsts = strangers = obliged = missing = met = 0
+    busy = np.diff(received.edges) > 0
+    busy[due.connections] = True
+    for connection in np.flatnonzero(busy).tolist():
+        here = received.on(connection)
+        message, time = owners[received.announcement[here]], received.time[here]
+        if (message < 0).any():
+            strangers += int((message < 0).sum())
+            message, time = message[message >= 0], time[message >= 0]
+        first = np.full(shape[0], np.inf)
+        first[message[::-1]] = time[::-1]  # backwards, so that the first stays
+        came = np.isfinite(first)
+        firsts += int(came.sum())
+        if int(came.sum()) < len(message):
+            count = np.bincount(message, minlength=shape[0])
+            twice += [(row, connection, int(count[row]) - 1) for row in np.flatnonzero(count > 1).tolist()]
+        dashboard = dashboards[connection]
+        notified[:, dashboard] = np.minimum(notified[:, dashboard], first)
+        if at[connection] < 0:
+            continue
+        rows = due.rows(int(at[connection]), messages)
+        gone = rows[~came[rows]]
+        obliged, missing, met = obliged + len(rows), missing + len(gone), met + len(rows) - len(gone)
+        if len(gone):
+            missed[gone[~_silent_rows(silences, connection, gone, messages)], dashboard] = True
+    frames = evidence.frames
+    used = np.bincount(received.announcement, minlength=len(owners)) > 0
+    unknown = sorted({(int(frames.chat[n]), int(frames.message_id[n])) for n in np.flatnonzero(used & (owners < 0))})
+    balance = Balance(
+        due=obliged + (firsts - met),  # frames that came without having to were due as well
+        received=len(received.time),
+        matched=firsts,
+        missed=missing,
+        extra=strangers + sum(count for *_, count in twice),
+    )
+    spare = _unexplained(messages, copies, unknown, evidence)
+    return Announced(True, notified, 0, missed, [], twice, spare, silences, balance)
+
+
+def _unexplained(
+    messages: Messages, copies: Copies, unknown: list[tuple[int, int]], evidence: Evidence
+) -> list[tuple[int, int]]:
+    """The announced ids that no send can explain. A send of unknown outcome may have been announced and not stored."""
+    if not evidence.complete:
+        return []
+    stored = {
+        (int(chat), int(number)) for chat, number in zip(copies.chat, copies.message_id, strict=True) if number >= 0
+    }
+    open_sends = np.flatnonzero((messages.outcome == SendOutcome.UNKNOWN) & (copies.of_message < 0))
+    nameless = np.flatnonzero(messages.accepted & (messages.message_id < 0) & (copies.of_message < 0))
+    spare: dict[int, int] = {}
+    for chat in messages.chat[np.concatenate([open_sends, nameless])].tolist():
+        spare[chat] = spare.get(chat, 0) + 1
+    left: list[tuple[int, int]] = []
+    for chat, number in unknown:
+        if (chat, number) in stored or not copies.read[chat]:
+            continue
+        if spare.get(chat, 0):
+            spare[chat] -= 1
+        else:
+            left.append((chat, number))
+    return left
+
+
+def _by_count(
+    evidence: Evidence,
+    messages: Messages,
+    copies: Copies,
+    received: Received,
+    due: Due,
+    silences: list[Silence],
+    expected: Bools,
+    visible: Floats,
+) -> Announced:
+    chats = len(evidence.chat_ids)
+    connections = evidence.connections
+    place_chat, position = copies.place()
+    # The messages of each chat that are stored, in the order in which they should be announced.
+    stored = np.flatnonzero(place_chat >= 0)
+    stored = stored[np.lexsort((position[stored], place_chat[stored]))]
+    stored_edges = starts_of(place_chat[stored], chats)
+    strangers = np.bincount(
+        copies.chat[(copies.explanation == Explanation.PHANTOM) & (copies.message < 0)], minlength=chats
+    )
+    notified = np.full(expected.shape, np.nan)
+    chat_of = evidence.frames.chat[received.announcement]
+    connection_of = np.repeat(np.arange(len(connections.dashboard)), np.diff(received.edges))
+    group = connection_of * chats + chat_of
+    order = np.argsort(group, kind="stable")
+    time = received.time[order]
+    frames = np.bincount(group, minlength=len(connections.dashboard) * chats)
+    edges = np.concatenate([[0], np.cumsum(frames)])
+    frames = frames.reshape(-1, chats)
+    per_dashboard = np.zeros((expected.shape[1], chats), np.int64)
+    known = (connections.dashboard >= 0) & (connections.dashboard < expected.shape[1])
+    np.add.at(per_dashboard, connections.dashboard[known], frames[known])
+
+    # Nothing came: certainly not notified.
+    in_chat = messages.chat.clip(0)
+    notified[per_dashboard.T[in_chat] == 0] = np.inf
+    missed_by_count: list[tuple[int, int, int]] = []
+    twice: list[tuple[int, int, int]] = []
+    totals = np.zeros(5, np.int64)  # due, received, matched, missed, extra
+    settled = np.zeros((expected.shape[1], chats), bool)
+    for at, connection in enumerate(due.connections.tolist()):
+        dashboard = int(due.dashboard[at])
+        rows = due.rows(at, messages)
+        calm = rows[~_silent_rows(silences, connection, rows, messages)]
+        came = frames[connection]
+        obliged = np.bincount(place_chat[rows], minlength=chats)
+        possible = _possible(messages, place_chat, float(due.end[at]), chats) + strangers
+        extra = np.maximum(0, came - possible)
+        missing = np.maximum(0, obliged - came)
+        matched = came - extra
+        totals += [
+            int((matched + missing).sum()),
+            int(came.sum()),
+            int(matched.sum()),
+            int(missing.sum()),
+            int(extra.sum()),
+        ]
+        seen = np.bincount(place_chat[calm[visible[calm, dashboard] < np.inf]], minlength=chats)
+        missed_by_count += [
+            (dashboard, chat, int(seen[chat] - came[chat])) for chat in np.flatnonzero(seen > came).tolist()
+        ]
+        twice += [(-1, connection, int(extra[chat])) for chat in np.flatnonzero(extra).tolist()]
+        agree = (came == obliged) & (came == np.diff(stored_edges)) & (strangers == 0) & copies.read & (came > 0)
+        alone = per_dashboard[dashboard] == came
+        for chat in np.flatnonzero(agree & alone).tolist():
+            start = edges[connection * chats + chat]
+            mine = stored[stored_edges[chat] : stored_edges[chat + 1]]
+            notified[mine, dashboard] = time[start : start + len(mine)]
+            settled[dashboard, chat] = True
+    # Frames on connections that never subscribed: nothing was due there.
+    strays = np.ones(len(connections.dashboard), bool)
+    strays[due.connections] = False
+    stray = int(frames[strays & known].sum())
+    totals[1] += stray
+    totals[4] += stray
+    not_notified = _proven_missing(messages, expected, per_dashboard, settled, chats)
+    return Announced(
+        False,
+        notified,
+        not_notified,
+        np.zeros(expected.shape, bool),
+        missed_by_count,
+        twice,
+        [],
+        silences,
+        Balance(*(int(total) for total in totals)),
+    )
+
+
+def _possible(messages: Messages, place_chat: Ints, end: float, chats: int) -> Ints:
+    """Per chat: how many messages could have been announced at all until `end`, each once."""
+    begun = (messages.sent <= end) | np.isnan(messages.sent)
+    own = messages.chat[begun & (messages.chat >= 0)]
+    moved = place_chat[begun & (place_chat >= 0) & (place_chat != messages.chat)]
+    return ints(np.bincount(own, minlength=chats) + np.bincount(moved, minlength=chats))
+
+
+def _proven_missing(messages: Messages, expected: Bools, per_dashboard: Ints, settled: Bools, chats: int) -> int:
+    """How many deliveries had no frame because fewer frames came than messages were to be announced."""
+    edges = starts_of(messages.chat, chats)
+    proven = 0
+    for chat in np.flatnonzero(np.diff(edges)).tolist():
+        wanted = expected[edges[chat] : edges[chat + 1]].sum(axis=0)
+        came = per_dashboard[:, chat]
+        # Where nothing came at all, `notified` says so for each message.
+        proven += int(np.maximum(0, wanted - came)[(came > 0) & ~settled[:, chat]].sum())
+    return proven

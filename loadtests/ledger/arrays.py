@@ -1,0 +1,62 @@
+"""The arrays that the ledger is made of, and the few ways in which they are cut and joined."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+Ints = npt.NDArray[np.int64]
+Small = npt.NDArray[np.int32]
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+Numbers = npt.NDArray[np.generic]
+
+
+def ints(values: npt.ArrayLike) -> Ints:
+    """The values as int64."""
+    return np.asarray(values, dtype=np.int64)
+
+
+def floats(values: npt.ArrayLike) -> Floats:
+    """The values as float64."""
+    return np.asarray(values, dtype=np.float64)
+
+
+def joined(parts: Sequence[Ints]) -> Ints:
+    """All parts in one array, also if there are none."""
+    return np.concatenate([np.zeros(0, np.int64), *parts])
+
+
+def joined_floats(parts: Sequence[Floats]) -> Floats:
+    """All parts in one array, also if there are none."""
+    return np.concatenate([np.zeros(0), *parts])
+
+
+def translated(numbers: Numbers, table: Ints) -> Ints:
+    """Each number looked up in `table`; -1 for one that the table does not have."""
+    at = ints(numbers)
+    out = np.full(len(at), -1, np.int64)
+    known = (at >= 0) & (at < len(table))
+    out[known] = table[at[known]]
+    return out
+
+
+def key_of(widget: Numbers, n: Numbers) -> Ints:
+    """One number for each identity, ascending by widget and then by n; -1 where there is none."""
+    key = (ints(widget) << 32) | ints(n)
+    key[ints(widget) < 0] = -1
+    return key
+
+
+def found(keys: Ints, sorted_keys: Ints, owners: Ints) -> Ints:
+    """For each key the owner of the same key in `sorted_keys`, or -1."""
+    if not len(sorted_keys):
+        return np.full(len(keys), -1, np.int64)
+    at = np.minimum(np.searchsorted(sorted_keys, keys), len(sorted_keys) - 1)
+    owner: Ints = np.where(sorted_keys[at] == keys, owners[at], -1)
+    return owner
+
+
+def starts_of(sorted_values: Ints, count: int) -> Ints:
+    """Where each of the numbers 0 to `count` begins in an ascending array: the edges of `count` slices."""
+    return ints(np.searchsorted(sorted_values, np.arange(count + 1)))

@@ -1,0 +1,127 @@
+"""What the processes of a run wrote down, as one: the tables of observations with common numbers, and what is missing."""
+
+from dataclasses import dataclass, field
+
+from .arrays import Bools, Floats, Ints, Small
+
+
+@dataclass(frozen=True, slots=True)
+class Sends:
+    """The widgets' sends, in the order of the files. `chat` is -1 where the widget never had one."""
+
+    process: Ints
+    widget: Ints
+    n: Ints
+    chat: Ints
+    intended: Floats
+    handed: Floats
+    sent: Floats
+    done: Floats
+    outcome: Ints
+    status: Ints
+    message_id: Ints
+
+
+@dataclass(frozen=True, slots=True)
+class Connections:
+    """One row for each attempt of a dashboard to connect. Times are NaN for what did not happen."""
+
+    dashboard: Ints  # -1: a number that no row explains
+    process: Ints
+    opening: Floats
+    subscribed: Floats
+    ended: Floats  # closed, failed or stopped; where none of them: the last moment in its process's history
+    event: Ints  # the last ConnectionEvent
+    code: Ints
+    detail: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Frames:
+    """The frames that announce something, and what they announce."""
+
+    connection: Small
+    announcement: Small
+    time: Floats
+    chat: Ints  # per announcement
+    from_customer: Bools  # per announcement
+    message_id: Ints  # per announcement; -1: none
+
+
+@dataclass(frozen=True, slots=True)
+class Refetches:
+    """All reads of the list. `version` is -1 where it failed, or where the history was cut before its content."""
+
+    dashboard: Ints  # -1: the final read
+    process: Ints
+    started: Floats
+    done: Floats
+    status: Ints
+    version: Ints  # common numbers: those of process p begin at `version_start[p]`
+
+
+@dataclass(frozen=True, slots=True)
+class Versions:
+    """The contents of the list, as differences: rows by (process, version), texts by row."""
+
+    start: Ints  # per process and one more: where its versions begin
+    process: Ints
+    version: Ints
+    chat: Ints
+    total: Ints
+    dropped: Ints
+    added: Ints
+    text_widget: Ints
+    text_n: Ints
+    text_condition: Ints
+
+
+@dataclass(frozen=True, slots=True)
+class Finals:
+    """The final read of whole chats, one for each chat at most."""
+
+    status: Ints  # per chat; -1: there was none
+    total: Ints  # per chat: how many messages the target says there are
+    detail: dict[int, str]
+    chat: Ints  # per text
+    position: Ints
+    widget: Ints
+    n: Ints
+    condition: Ints
+    message_id: Ints
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """How one process fared: its loop's lag and its CPU."""
+
+    name: str
+    busy: bool  # it had widgets or dashboards
+    lag_time: Floats
+    lag: Floats
+    cpu_time: Floats
+    cpu: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Everything that the processes of a run wrote down."""
+
+    processes: list[str]
+    whole: Bools  # per process: its file is there, of this run and not cut
+    chat_ids: list[str]
+    chat_widget: Ints  # whose chat it is; -1: not made by this run
+    sends: Sends
+    connections: Connections
+    frames: Frames
+    refetches: Refetches
+    versions: Versions
+    finals: Finals
+    samples: list[Samples]
+    troubles: list[tuple[str, str, str]]  # process, kind, detail; each once
+    reasons: list[str] = field(default_factory=list)
+
+    @property
+    def complete(self) -> bool:
+        """Nothing is missing, so that what is not here did not happen."""
+        return bool(self.whole.all())

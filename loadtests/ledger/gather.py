@@ -1,0 +1,302 @@
+"""Joins the histories of all processes of a run into one.
+
+Processes keep numbers of their own for chats, connections, announcements and versions; here they get common ones.
+Whatever cannot be read becomes a reason in plain words, and the rest is still read.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from chatswarm.loadtests.history.files import Column, History, HistoryError, read
+from chatswarm.loadtests.history.manifest import Manifest, history_file
+from chatswarm.loadtests.history.schema import TABLES, ConnectionEvent
+
+from .arrays import Bools, Floats, Ints, Numbers, floats, ints, translated
+from .evidence import Connections, Evidence, Finals, Frames, Refetches, Samples, Sends, Versions
+
+_NEVER = float("nan")
+
+
+def gather(folder: Path, manifest: Manifest) -> Evidence:
+    """The histories of the processes that the manifest names, as one."""
+    reasons: list[str] = []
+    gatherer = _Gatherer(len(manifest.processes))
+    whole = np.zeros(len(manifest.processes), bool)
+    boots: set[str] = {manifest.boot_id}
+    for number, process in enumerate(manifest.processes):
+        history = _history(folder, process, manifest.run, reasons)
+        if history is not None:
+            whole[number] = history.cut is None
+            boots.add(history.header.boot_id)
+        gatherer.add(number, process, history)
+    expected = {history_file(folder, process).name for process in manifest.processes}
+    reasons.extend(
+        f"history/{path.name} belongs to no process of the manifest: it was not read"
+        for path in sorted((folder / "history").glob("*.cs1"))
+        if path.name not in expected
+    )
+    if len(boots) > 1:
+        reasons.append(
+            "the processes ran on different hosts or across a reboot, and their clocks cannot be compared: "
+            "run them all on one host"
+        )
+    return gatherer.evidence(manifest.processes, whole, reasons)
+
+
+def _history(folder: Path, process: str, run: str, reasons: list[str]) -> History | None:
+    """One process's history, or None; what is wrong with it goes to `reasons`."""
+    path = history_file(folder, process)
+    name = f"history/{path.name}"
+    try:
+        history = read(path)
+    except FileNotFoundError:
+        reasons.append(f"{name} is missing: the process {process} left no history (did it die?)")
+        return None
+    except (HistoryError, OSError) as error:
+        reasons.append(f"{name} cannot be read: {str(error).removeprefix(f'{path}: ')}")
+        return None
+    if history.header.run != run:
+        reasons.append(f"{name} is of another run: expected {run}, got {history.header.run}")
+        return None
+    if history.cut is not None:
+        reasons.append(
+            f"{name} is not whole: {history.cut}; it was judged up to there (was the process killed, or the disk full?)"
+        )
+    return history
+
+
+class _Gatherer:
+    """Joins the tables of one process after another."""
+
+    def __init__(self, processes: int) -> None:
+        self.columns: dict[tuple[str, str], list[Numbers]] = {}
+        self.chats: dict[str, int] = {}
+        self.owners: dict[int, int] = {}
+        self.connections = 0
+        self.announcements = 0
+        self.versions = [0]
+        self.details: list[str] = []
+        self.final_details: list[str] = []
+        self.samples: list[Samples] = []
+        self.troubles: list[tuple[str, str, str]] = []
+        self.last: Floats = np.full(processes, _NEVER)
+
+    def add(self, process: int, name: str, history: History | None) -> None:
+        if history is None:
+            self.versions.append(self.versions[-1])
+            return
+        rows = _Rows(history)
+        chats = self._chats(rows.ints("chat", "chat"), rows.ints("chat", "widget"), rows.texts("chat", "chat_id"))
+        known = rows.known_versions()
+        for table in ("send", "announcement", "version", "final", "final_text"):
+            rows.put(table, "chat", translated(rows.ints(table, "chat"), chats))
+        for table in ("connection", "frame", "refetch"):
+            rows.shift(table, "connection", self.connections)
+        for table in ("announcement", "frame"):
+            rows.shift(table, "announcement", self.announcements)
+        versions = rows.ints("refetch", "version")
+        readable = (versions >= 0) & (versions < known)
+        rows.put("refetch", "version", np.where(readable, versions + self.versions[-1], -1))
+        rows.shift("version", "version", self.versions[-1])
+        for table in ("send", "connection", "refetch", "version", "final", "final_text"):
+            rows.put(table, "process", np.full(rows.count(table), process))
+        for at, values in rows.numbers.items():
+            self.columns.setdefault(at, []).append(values)
+
+        self.connections = max(self.connections, *(rows.above(t, "connection") for t in ("connection", "frame", "refetch")))
+        self.announcements = max(self.announcements, *(rows.above(t, "announcement") for t in ("announcement", "frame")))
+        self.versions.append(self.versions[-1] + known)
+        self.details += rows.texts("connection", "detail")
+        self.final_details += rows.texts("final", "detail")
+        troubles = zip(rows.texts("trouble", "kind"), rows.texts("trouble", "detail"), strict=True)
+        self.troubles += [(name, kind, detail) for kind, detail in dict.fromkeys(troubles)]
+        self.last[process] = rows.last()
+        self.samples.append(
+            Samples(
+                name,
+                bool(rows.count("send") or rows.count("connection")),
+                *(rows.floats("lag", column) for column in ("time", "lag")),
+                *(rows.floats("cpu", column) for column in ("time", "cpu")),
+            )
+        )
+
+    def _chats(self, local: Ints, widgets: Ints, chat_ids: list[str]) -> Ints:
+        table = np.full(int(local.max(initial=-1)) + 1, -1, np.int64)
+        for chat, widget, chat_id in zip(local.tolist(), widgets.tolist(), chat_ids, strict=True):
+            common = self.chats.setdefault(chat_id, len(self.chats))
+            table[chat] = common
+            if widget >= 0:
+                self.owners.setdefault(common, widget)
+        return table
+
+    def _joined(self, table: str, column: str) -> Numbers:
+        # Popped, so that the joined copy is the only one left of millions of rows.
+        parts = self.columns.pop((table, column), [])
+        return np.concatenate(parts) if parts else np.zeros(0, np.dtype(TABLES[table].columns.get(column, "q")))
+
+    def _ints(self, table: str, *columns: str) -> list[Ints]:
+        return [ints(self._joined(table, column)) for column in columns]
+
+    def _floats(self, table: str, *columns: str) -> list[Floats]:
+        return [floats(self._joined(table, column)) for column in columns]
+
+    def evidence(self, processes: list[str], whole: Bools, reasons: list[str]) -> Evidence:
+        owner = np.full(len(self.chats), -1, np.int64)
+        for chat, widget in self.owners.items():
+            owner[chat] = widget
+        return Evidence(
+            processes=processes,
+            whole=whole,
+            chat_ids=list(self.chats),
+            chat_widget=owner,
+            sends=Sends(
+                *self._ints("send", "process", "widget", "n", "chat"),
+                *self._floats("send", "intended", "handed", "sent", "done"),
+                *self._ints("send", "outcome", "status", "message_id"),
+            ),
+            connections=self._connections(),
+            frames=self._frames(),
+            refetches=Refetches(
+                *self._ints("refetch", "dashboard", "process"),
+                *self._floats("refetch", "started", "done"),
+                *self._ints("refetch", "status", "version"),
+            ),
+            versions=Versions(
+                ints(self.versions),
+                *self._ints("version", "process", "version", "chat", "total", "dropped", "added"),
+                *self._ints("text", "widget", "n", "condition"),
+            ),
+            finals=self._finals(),
+            samples=self.samples,
+            troubles=self.troubles,
+            reasons=reasons,
+        )
+
+    def _connections(self) -> Connections:
+        number, event = self._ints("connection", "connection"), self._ints("connection", "event")
+        time = self._floats("connection", "time")
+        dashboard, process = (np.full(self.connections, -1, np.int64) for _ in range(2))
+        dashboard[number] = self._ints("connection", "dashboard")
+        process[number] = self._ints("connection", "process")
+        last, code = (np.full(self.connections, -1, np.int64) for _ in range(2))
+        last[number] = event
+        code[number] = self._ints("connection", "code")
+        detail = [""] * self.connections
+        for connection, text in zip(number.tolist(), self.details, strict=True):
+            detail[connection] = text or detail[connection]
+        opening, subscribed, ended = (np.full(self.connections, _NEVER) for _ in range(3))
+        opening[number[event == ConnectionEvent.OPENING]] = time[event == ConnectionEvent.OPENING]
+        subscribed[number[event == ConnectionEvent.SUBSCRIBED]] = time[event == ConnectionEvent.SUBSCRIBED]
+        over = event > ConnectionEvent.SUBSCRIBED
+        # Backwards: the first end of a connection is its end.
+        ended[number[over][::-1]] = time[over][::-1]
+        still = np.isnan(ended) & (process >= 0)
+        ended[still] = self.last[process[still]]
+        return Connections(dashboard, process, opening, subscribed, ended, last, code, detail)
+
+    def _frames(self) -> Frames:
+        number = self._ints("announcement", "announcement")
+        chat, message_id = (np.full(self.announcements, -1, np.int64) for _ in range(2))
+        customer = np.zeros(self.announcements, bool)
+        chat[number] = self._ints("announcement", "chat")
+        message_id[number] = self._ints("announcement", "message_id")
+        customer[number] = self._ints("announcement", "from_customer") > 0
+        return Frames(
+            self._ints("frame", "connection"),
+            self._ints("frame", "announcement"),
+            self._floats("frame", "time"),
+            chat,
+            customer,
+            message_id,
+        )
+
+    def _finals(self) -> Finals:
+        chat, process, status, told = (self._ints("final", name) for name in ("chat", "process", "status", "total"))
+        best, reader, total = (np.full(len(self.chats), -1, np.int64) for _ in range(3))
+        detail: dict[int, str] = {}
+        for row, (at, code) in enumerate(zip(chat.tolist(), status.tolist(), strict=True)):
+            # Of several tries the one that worked counts.
+            if at >= 0 and best[at] != 200:
+                best[at], reader[at], total[at] = code, process[row], told[row]
+                detail[at] = self.final_details[row]
+        text_chat, text_process = self._ints("final_text", "chat"), self._ints("final_text", "process")
+        position = self._ints("final_text", "position")
+        kept = (text_chat >= 0) & (best[text_chat] == 200) & (reader[text_chat] == text_process)
+        kept = np.flatnonzero(kept)
+        kept = kept[np.lexsort((position[kept], text_chat[kept]))]
+        return Finals(
+            best,
+            total,
+            detail,
+            text_chat[kept],
+            position[kept],
+            *(self._ints("final_text", name)[kept] for name in ("widget", "n", "condition", "message_id")),
+        )
+
+
+class _Rows:
+    """The tables of one process, with numbers that are being replaced by common ones."""
+
+    def __init__(self, history: History) -> None:
+        self.cut = history.cut is not None
+        self.numbers: dict[tuple[str, str], Numbers] = {}
+        self._texts: dict[tuple[str, str], list[str]] = {}
+        for table, columns in history.tables.items():
+            for column, values in columns.items():
+                self._keep((table, column), values)
+
+    def _keep(self, at: tuple[str, str], values: Column) -> None:
+        if isinstance(values, list):
+            self._texts[at] = values
+        else:
+            self.numbers[at] = values
+
+    def ints(self, table: str, column: str) -> Ints:
+        return ints(self.numbers[table, column])
+
+    def floats(self, table: str, column: str) -> Floats:
+        return floats(self.numbers[table, column])
+
+    def texts(self, table: str, column: str) -> list[str]:
+        return self._texts[table, column]
+
+    def put(self, table: str, column: str, values: Ints) -> None:
+        self.numbers[table, column] = values
+
+    def shift(self, table: str, column: str, by: int) -> None:
+        """Adds to all numbers. int32, as they are in the file: there are millions of frames."""
+        if by:
+            self.numbers[table, column] = np.asarray(self.numbers[table, column], np.int32) + np.int32(by)
+
+    def count(self, table: str) -> int:
+        return len(self.numbers[table, next(column for column, code in TABLES[table].columns.items() if code != "s")])
+
+    def above(self, table: str, column: str) -> int:
+        values = np.asarray(self.numbers[table, column], np.int32)
+        return int(values.max(initial=-1)) + 1
+
+    def last(self) -> float:
+        """The last moment that the process wrote anything down for."""
+        columns = [("frame", "time"), ("refetch", "done"), ("connection", "time"), ("lag", "time"), ("send", "done")]
+        times = [self.floats(*column) for column in columns]
+        return max((float(np.nanmax(time)) for time in times if not np.isnan(time).all()), default=_NEVER)
+
+    def known_versions(self) -> int:
+        """How many versions have a known content. Cuts off the rows whose texts are no longer in a cut file."""
+        versions, added = self.ints("version", "version"), np.cumsum(self.ints("version", "added"))
+        texts = self.count("text")
+        highest = int(versions.max(initial=-1))
+        if not self.cut:
+            if int(added[-1] if len(added) else 0) != texts:
+                raise ValueError(f"the lists: expected {added[-1:].sum()} texts, got {texts}")
+            return 1 + max(highest, int(self.ints("refetch", "version").max(initial=-1)))
+        complete = int(np.searchsorted(added, texts, side="right"))
+        known = int(versions[complete]) if complete < len(versions) else highest + 1
+        # A version whose rows are not all complete is not known at all.
+        rows = int(np.searchsorted(versions, known))
+        kept = {"version": rows, "text": int(added[rows - 1]) if rows else 0}
+        for (table, column), values in self.numbers.items():
+            if table in kept:
+                self.numbers[table, column] = values[: kept[table]]
+        return known

@@ -1,0 +1,210 @@
+"""The ledger: every message and every delivery of a run, and all that happened to it. Checks only ask it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from chatswarm.loadtests.history.manifest import Manifest
+from chatswarm.loadtests.history.schema import SendOutcome
+from chatswarm.loadtests.scenario import Scenario
+from chatswarm.loadtests.schedule import intended_times
+from chatswarm.loadtests.verdict import Example
+
+from .announced import Announced, announced_of
+from .arrays import Bools, Floats, Ints
+from .evidence import Evidence
+from .lists import Lists, lists_of
+from .messages import Copies, Messages, copies_of, messages_of
+from .sight import Reads, Sight, reads_of, sight_of
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """All of a run. Matrices are messages × dashboards; times are monotonic seconds."""
+
+    manifest: Manifest
+    scenario: Scenario
+    start: float
+    end: float  # of the measured part
+    evidence: Evidence
+    messages: Messages
+    intended: Ints  # per widget: how many messages its schedule has
+    copies: Copies
+    lists: Lists
+    reads: Reads
+    sight: Sight
+    ours: Bools  # per chat: made by this run, or a text of this run was seen in it
+    expected: Bools
+    visible: Floats  # infinite: never
+    lost: Bools
+    excused: Bools
+    unproven: Bools
+    witnessed: Bools  # per dashboard: all that it saw was recorded, so that what is not there did not happen
+    announced: Announced
+
+    @property
+    def delivered(self) -> Bools:
+        return self.expected & np.isfinite(self.visible)
+
+    @property
+    def window(self) -> int | None:
+        return list_window(self.scenario, self.manifest)
+
+    def uid(self, message: int) -> str:
+        return f"{self.manifest.run}.{self.messages.widget[message]}.{self.messages.n[message]}"
+
+    def identity(self, key: int) -> str:
+        return f"{self.manifest.run}.{key >> 32}.{key & 0xFFFFFFFF}"
+
+    def chat(self, chat: int) -> str:
+        return self.evidence.chat_ids[chat] if chat >= 0 else ""
+
+    def after_start(self, time: float) -> float | None:
+        """Seconds after the start; None for a time that is not there."""
+        return round(float(time - self.start), 6) if np.isfinite(time) else None
+
+    def example(self, message: int, dashboard: int | None = None, detail: str = "") -> Example:
+        """What happened to one message, on one dashboard if given."""
+        messages = self.messages
+        accepted = messages.done[message] if messages.accepted[message] else np.nan
+        cell = (message, dashboard)
+        return Example(
+            uid=self.uid(message),
+            chat=self.chat(int(messages.chat[message])),
+            dashboard=dashboard,
+            intended=self.after_start(messages.intended[message]),
+            sent=self.after_start(messages.sent[message]),
+            accepted=self.after_start(accepted),
+            notified=self.after_start(self.announced.notified[cell]) if dashboard is not None else None,
+            visible=self.after_start(self.visible[cell]) if dashboard is not None else None,
+            detail=detail,
+        )
+
+
+def list_window(scenario: Scenario, manifest: Manifest) -> int | None:
+    """How many chats the target's list shows, as declared; None for all of them."""
+    return scenario.list_window if scenario.list_window is not None else manifest.list_window
+
+
+def build(evidence: Evidence, manifest: Manifest, scenario: Scenario, start: float, end: float) -> Ledger:
+    """The ledger of a run that began. Raises ValueError where the histories contradict themselves."""
+    messages = messages_of(evidence)
+    copies = copies_of(evidence, messages)
+    lists = lists_of(evidence, messages, copies)
+    reads = reads_of(evidence, scenario.dashboards)
+    sight = sight_of(messages, copies, lists, reads)
+    visible = sight.visible(reads)
+    expected = expected_of(messages, scenario, start)
+    witnessed = _witnessed(evidence, scenario.dashboards)
+    missing = expected & ~np.isfinite(visible)
+    excused = missing & _excused(missing, messages, reads, list_window(scenario, manifest))
+    no_read = ~np.append(copies.read, False)[messages.chat] & (copies.of_message < 0)
+    unproven = missing & ~excused & (no_read[:, None] | ~witnessed)
+    ours = evidence.chat_widget >= 0
+    ours[lists.text_chat[lists.text_key >= 0]] = True
+    ours[copies.chat[copies.key >= 0]] = True
+    return Ledger(
+        manifest=manifest,
+        scenario=scenario,
+        start=start,
+        end=end,
+        evidence=evidence,
+        messages=messages,
+        intended=_intended(manifest, scenario, end - start),
+        copies=copies,
+        lists=lists,
+        reads=reads,
+        sight=sight,
+        ours=ours,
+        expected=expected,
+        visible=visible,
+        lost=missing & ~excused & ~unproven,
+        excused=excused,
+        unproven=unproven,
+        witnessed=witnessed,
+        announced=announced_of(evidence, messages, copies, ours, expected, visible),
+    )
+
+
+def expected_of(messages: Messages, scenario: Scenario, start: float) -> Bools:
+    """Which accepted messages each dashboard must show: those intended while it was planned to be there.
+
+    Connected or not: a dashboard that was refused is no smaller denominator. One whose planned stop comes before the
+    end must have had the whole target to show a message.
+    """
+    expected = np.zeros((len(messages), scenario.dashboards), bool)
+    at = messages.intended - start
+    columns: dict[tuple[tuple[float, float], ...], Bools] = {}
+    for dashboard in range(scenario.dashboards):
+        spans = tuple(scenario.planned(dashboard))
+        if spans not in columns:
+            due = np.zeros(len(messages), bool)
+            for first, last in spans:
+                inside = (at >= first) & (at < last)
+                if last < scenario.duration - 1e-9:
+                    inside &= at + scenario.update_target <= last
+                else:
+                    # The last moment belongs to the measured part.
+                    inside |= at >= last
+                due |= inside
+            columns[spans] = due & messages.accepted
+        expected[:, dashboard] = columns[spans]
+    return expected
+
+
+def _intended(manifest: Manifest, scenario: Scenario, seconds: float) -> Ints:
+    """Per widget: how many messages the schedule has for it, up to the end of the measured part."""
+    limit = seconds if manifest.cut_short else max(seconds, scenario.duration)
+    counts = np.zeros(scenario.widgets, np.int64)
+    for widget in range(scenario.widgets):
+        times = intended_times(manifest.seed, widget, scenario.widgets, scenario.rates, scenario.arrivals)
+        counts[widget] = sum(time <= limit for time in times)
+    return counts
+
+
+def _witnessed(evidence: Evidence, dashboards: int) -> Bools:
+    """A dashboard of a cut history may have seen more than is there; so may one without rows, if a file is missing."""
+    witnessed = np.full(dashboards, evidence.complete)
+    for dashboard, process in (
+        (evidence.connections.dashboard, evidence.connections.process),
+        (evidence.refetches.dashboard, evidence.refetches.process),
+    ):
+        known = (dashboard >= 0) & (dashboard < dashboards)
+        witnessed[dashboard[known]] = evidence.whole[process[known]]
+    return witnessed
+
+
+def _excused(missing: Bools, messages: Messages, reads: Reads, window: int | None) -> Bools:
+    """Whether at least `window` other chats may have pushed a message's chat out of the list before it was read."""
+    excused = np.zeros_like(missing)
+    rows = np.flatnonzero(missing.any(axis=1))
+    if window is None or not len(rows):
+        return excused
+    pushed = _pushed_out(messages, window)
+    for dashboard in np.flatnonzero(missing.any(axis=0)).tolist():
+        mine = slice(reads.first[dashboard], reads.first[dashboard + 1])
+        order = np.argsort(reads.started[mine], kind="stable")
+        started, done = reads.started[mine][order], np.append(reads.done[mine][order], -np.inf)
+        # The next read that the message could have been in, because it began after the answer.
+        following = done[np.searchsorted(started, messages.done[rows])]
+        excused[rows, dashboard] = missing[rows, dashboard] & (following >= pushed[rows])
+    return excused
+
+
+def _pushed_out(messages: Messages, window: int) -> Floats:
+    """Per message: from when on at least `window` other chats may have had a message after it; infinite for never."""
+    active = np.flatnonzero((messages.chat >= 0) & (messages.outcome != SendOutcome.REJECTED))
+    chats = np.unique(messages.chat[active])
+    after = np.full((len(chats), len(messages)), np.inf)
+    for row, chat in enumerate(chats.tolist()):
+        mine = active[messages.chat[active] == chat]
+        # Which of two messages the target stored first is only known where one was answered before the other was sent.
+        done = np.where(np.isnan(messages.done[mine]), np.inf, messages.done[mine])
+        order = np.argsort(done)
+        earliest = np.minimum.accumulate(messages.sent[mine][order][::-1])[::-1]
+        at = np.searchsorted(done[order], messages.sent)
+        after[row] = np.append(earliest, np.inf)[at]
+        after[row, messages.chat == chat] = np.inf
+    if len(chats) < window:
+        return np.full(len(messages), np.inf)
+    return np.asarray(np.partition(after, window - 1, axis=0)[window - 1])

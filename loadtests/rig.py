@@ -1,0 +1,182 @@
+"""Is the rig sound? Whether the load-generating side can be trusted, and how much of a latency may be its own.
+
+A starved rig only ever adds to what is measured. So it endangers fails as well as passes: a pass on an unsound rig is
+undecided, and a failed latency only stays failed if it still fails without the rig's own delays.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .history.manifest import Manifest
+from .ledger.arrays import Floats, Ints
+from .ledger.evidence import Evidence, Samples
+from .ledger.ledger import Ledger
+from .ledger.messages import Messages
+from .slo import Slo
+from .units import human
+from .verdict import Rig
+
+LAG_INTERVAL = 0.01
+"""A loop is asked for its lag every so many seconds."""
+LAG_SHARE = 0.1
+"""The share of the tightest limit that the rig may take for itself."""
+LATE_SENDS = 0.01
+"""The share of sends that may be handed over later than that."""
+UNREADABLE = "unreadable"
+"""The kind of trouble that is no trouble of the rig: the target answered something that is not its protocol."""
+BUSY = 0.9
+"""A process that takes this much of a core is the bottleneck."""
+
+
+def tightest(slos: Sequence[Slo], update_target: float) -> float:
+    """The limit that the rig's own delays are measured against: the lowest of the latency SLOs', else the target."""
+    limits = [limit for slo in slos if (limit := slo.limit()) is not None and limit > 0]
+    return min(limits, default=update_target)
+
+
+def soundness(ledger: Ledger, slos: Sequence[Slo]) -> Rig:
+    """Whether the rig was sound, with reasons that say what to do."""
+    limit = tightest(slos, ledger.scenario.update_target) * LAG_SHARE
+    rig = Rig(reasons=[])
+    until = ledger.end + ledger.scenario.update_target
+    for process in ledger.evidence.samples:
+        _process(process, ledger.start, until, limit, rig)
+    lateness = lateness_of(ledger.messages)
+    rig.late_sends = int((lateness > limit).sum())
+    if rig.late_sends > LATE_SENDS * len(lateness):
+        rig.reasons.append(
+            f"{rig.late_sends} of {len(lateness)} sends left more than {human(limit)} after their time: "
+            f"the load generator was the bottleneck: {_advice(ledger.evidence)}"
+        )
+    rig.reasons += troubles(ledger.evidence, ledger.manifest)
+    rig.sound = not rig.reasons
+    return rig
+
+
+def lateness_of(messages: Messages) -> Floats:
+    """Per send: how long after its intended time it was handed to a free connection, in seconds; never negative."""
+    late = messages.handed - messages.intended
+    return np.maximum(0, np.where(np.isnan(late), 0, late))
+
+
+def lag_p99(lag: Floats) -> float:
+    """The lag that a task which wakes at a random moment exceeds in 1 % of the cases.
+
+    A loop that stood still for a second gave one sample where there should have been a hundred: those are filled in.
+    """
+    spread = np.maximum(1, np.ceil(np.maximum(lag, 0) / LAG_INTERVAL)).astype(np.int64)
+    within = np.arange(int(spread.sum())) - np.repeat(np.cumsum(spread) - spread, spread)
+    every = np.sort(np.repeat(lag, spread) - within * LAG_INTERVAL)
+    return float(every[max(1, int(np.ceil(0.99 * len(every) - 1e-9))) - 1])
+
+
+def _process(samples: Samples, start: float, until: float, limit: float, rig: Rig) -> None:
+    lag = samples.lag[(samples.lag_time >= start) & (samples.lag_time <= until)]
+    cpu = samples.cpu[(samples.cpu_time >= start) & (samples.cpu_time <= until)]
+    busiest = float(cpu.max()) if len(cpu) else None
+    if busiest is not None:
+        rig.cpu = max(rig.cpu or 0.0, busiest)
+    if not len(lag):
+        if samples.busy:
+            rig.reasons.append(f"{samples.name}: its loop's lag was not measured: nothing shows that it kept up")
+        return
+    p99 = lag_p99(lag)
+    rig.lag_p99 = max(rig.lag_p99 or 0.0, p99)
+    if p99 > limit:
+        starved = busiest is not None and busiest < BUSY
+        rig.reasons.append(
+            f"{samples.name}: its loop woke {human(p99)} late or more in 1 % of the time, and {human(limit)} is allowed: "
+            + ("the machine had no CPU left for it, so stop other programs" if starved else _BOTTLENECK)
+            + f", use more --processes or less load (it took up to {busiest or 0:.0%} of a core)"
+        )
+
+
+_BOTTLENECK = "the load generator was the bottleneck"
+
+
+def troubles(evidence: Evidence, manifest: Manifest) -> list[str]:
+    """What went wrong with the rig in its own words. An answer that cannot be read is the target's doing."""
+    own = [f"{process}: {detail or kind}" for process, kind, detail in evidence.troubles if kind != UNREADABLE]
+    return [*own, *manifest.troubles]
+
+
+def _advice(evidence: Evidence) -> str:
+    busy = sum(samples.busy for samples in evidence.samples)
+    return f"use --processes {2 * max(1, busy)}, or less load"
+
+
+@dataclass(frozen=True, slots=True)
+class _Worst:
+    """The worst lag in any span of time, in two look-ups: a sparse table over one process's samples."""
+
+    woke: Floats
+    due: Floats  # when it should have woken
+    levels: list[Floats]
+
+    @staticmethod
+    def of(samples: Samples) -> "_Worst":
+        order = np.argsort(samples.lag_time, kind="stable")
+        time, lag = samples.lag_time[order], samples.lag[order]
+        levels = [lag]
+        width = 1
+        while 2 * width <= len(lag):
+            levels.append(np.maximum(levels[-1][:-width], levels[-1][width:]))
+            width *= 2
+        return _Worst(time, np.maximum.accumulate(time - lag) if len(lag) else time, levels)
+
+    def between(self, start: Floats, end: Floats) -> Floats:
+        """The worst lag of those that overlap each span; 0 where there is none."""
+        lo = np.searchsorted(self.woke, start)
+        hi = np.searchsorted(self.due, end, side="right")
+        out = np.zeros(np.broadcast(lo, hi).shape)
+        lo, hi = np.broadcast_arrays(lo, hi)
+        level = np.frexp(np.maximum(1, hi - lo))[1] - 1
+        for number, values in enumerate(self.levels):
+            here = (level == number) & (hi > lo)
+            if here.any():
+                out[here] = np.maximum(values[lo[here]], values[hi[here] - (1 << number)])
+        return out
+
+
+class Delays:
+    """How much of each latency may be the rig's own: the send's lateness and the worst lag of the loops on its way."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        evidence = ledger.evidence
+        names = {name: number for number, name in enumerate(evidence.processes)}
+        self._messages = ledger.messages
+        self._lateness = lateness_of(ledger.messages)
+        self._worst = {names[samples.name]: _Worst.of(samples) for samples in evidence.samples}
+        self._home = np.full(ledger.expected.shape[1], -1, np.int64)
+        for dashboard, process in (
+            (evidence.connections.dashboard, evidence.connections.process),
+            (evidence.refetches.dashboard, evidence.refetches.process),
+        ):
+            known = (dashboard >= 0) & (dashboard < len(self._home))
+            self._home[dashboard[known]] = process[known]
+
+    def of(self, process: Ints, start: Floats, end: Floats) -> Floats:
+        """The worst lag of each one's process in its span."""
+        out = np.zeros(len(process))
+        for number, worst in self._worst.items():
+            here = process == number
+            out[here] = worst.between(start[here], np.where(np.isfinite(end[here]), end[here], start[here]))
+        return out
+
+    def sends(self, done: Floats) -> Floats:
+        """Per message, until `done`."""
+        return self._lateness + self.of(self._messages.process, self._messages.intended, done)
+
+    def deliveries(self, done: Floats) -> Floats:
+        """Messages × dashboards, until `done`."""
+        out = np.repeat(self._lateness[:, None], done.shape[1], axis=1)
+        intended = self._messages.intended
+        for number, worst in self._worst.items():
+            mine, home = self._messages.process == number, self._home == number
+            for rows, columns in ((mine, np.ones_like(home)), (np.ones_like(mine), home)):
+                part = np.ix_(rows, columns)
+                until = np.where(np.isfinite(done[part]), done[part], intended[rows][:, None])
+                out[part] += worst.between(np.broadcast_to(intended[rows][:, None], until.shape), until)
+        return out

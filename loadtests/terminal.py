@@ -1,0 +1,234 @@
+"""What people see in the terminal: a line while it runs, then the verdict as tables. All of it on standard error."""
+
+import time
+from types import TracebackType
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, Group
+from rich.live import Live
+from rich.padding import Padding
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from . import slo
+from .run import Progress
+from .units import human
+from .verdict import LATENCIES, QUANTILES, Example, Outcome, Quantiles, Verdict
+
+MARKS: dict[Outcome, str] = {"pass": "✓", "fail": "✗", "undecided": "?"}
+STYLES: dict[Outcome, str] = {"pass": "green", "fail": "red", "undecided": "yellow"}
+_PLAIN_EVERY = 5.0  # seconds between two lines where there is no terminal
+_EXAMPLES = 3
+_MEANING = {
+    "lost": "accepted, but not visible on a dashboard by the end of the drain",
+    "store_lost": "accepted, but absent from the final read",
+    "unnotified": "visible, but the dashboard was never told: a later refetch healed it",
+    "late": "visible after the update target",
+    "duplicated": "shown or announced more than once",
+    "reordered": "shown in another order than sent, or in different orders",
+    "phantom": "shown or announced, but rejected or never sent",
+    "vanished": "shown once, and gone from a later read",
+    "corrupted": "shown with another text than the one sent",
+    "misplaced": "shown in another chat",
+    "silent_socket": "a subscribed socket on which nothing came while announcements were due",
+    "refused": "sends rejected or unanswered",
+    "absent": "planned dashboards that never subscribed, or were gone at the end",
+}
+_LATENCY_NAMES = {
+    "visible": "visible on a dashboard",
+    "last_dashboard": "visible on the last dashboard",
+    "notified": "notified",
+    "accepted": "accepted",
+    "refetch": "refetch",
+    "connect": "connect and subscribe",
+    "recovery": "recovery",
+}
+
+
+class LiveLine:
+    """A line that says how far a run is; without a terminal, a plain line now and then."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._live = Live(console=console, refresh_per_second=4, transient=True) if console.is_terminal else None
+        self._last = 0.0
+        self._phase = ""
+
+    def __enter__(self) -> "LiveLine":
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def say(self, text: str) -> None:
+        """A line that stays."""
+        self._console.print(Text(text, "dim"))
+
+    def show(self, progress: Progress) -> None:
+        """The latest figures."""
+        figures = _figures(progress)
+        if self._live is not None:
+            self._live.update(_bar(progress, figures))
+        elif progress.phase != self._phase or time.monotonic() - self._last >= _PLAIN_EVERY:
+            self._phase, self._last = progress.phase, time.monotonic()
+            self._console.print(
+                f"{progress.phase} {_clock(progress)}  {'  '.join(figures)}", highlight=False, soft_wrap=True
+            )
+
+
+def _bar(progress: Progress, figures: list[str]) -> Group:
+    line = Table.grid(padding=(0, 1))
+    bar = ProgressBar(total=max(progress.length, 0.001), completed=min(progress.elapsed, progress.length), width=24)
+    line.add_row(Text(f"{progress.phase:>10}", "bold"), bar, Text(_clock(progress)))
+    return Group(line, Text(" " * 11 + "  ".join(figures), "dim"))
+
+
+def _clock(progress: Progress) -> str:
+    return f"{min(progress.elapsed, progress.length):.0f} / {progress.length:.0f} s"
+
+
+def _figures(progress: Progress) -> list[str]:
+    figures = [f"{progress.subscribed}/{progress.dashboards} dashboards"]
+    if progress.phase != "connecting":
+        figures += [
+            f"{progress.sent:,} sent ({progress.sent_rate:.0f}/s)",
+            f"{progress.updates:,} deliveries ({progress.update_rate:.0f}/s)",
+            f"p99 {human(progress.p99)} so far",
+        ]
+        if progress.refused:
+            figures.append(f"{progress.refused:,} refused")
+    return figures
+
+
+def print_verdict(console: Console, verdict: Verdict) -> None:
+    """The whole verdict, the most important first."""
+    style = STYLES[verdict.verdict]
+    console.print()
+    head = Text.assemble(
+        (f" {MARKS[verdict.verdict]} {verdict.verdict.upper()} ", f"bold reverse {style}"),
+        (f"  {verdict.scenario}", "bold"),
+        f" against {verdict.target}: {verdict.dashboards} dashboards, {verdict.widgets} widgets, "
+        f"{verdict.seconds:.1f} s measured, seed {verdict.seed}",
+    )
+    console.print(head)
+    for reason in verdict.reasons:
+        console.print(Padding(Text(f"because {reason}", style), (0, 0, 0, 2)))
+    console.print()
+    console.print(Padding(_account(verdict), (0, 0, 0, 2)))
+    for table in (_slos(verdict), _latencies(verdict), _findings(verdict)):
+        if table is not None:
+            console.print(Padding(table, (1, 0, 0, 2)))
+    console.print()
+    console.print(Padding(_rig(verdict), (0, 0, 0, 2)))
+    if verdict.folder:
+        console.print(Padding(Text(f"{verdict.folder}/  verdict.json, history/, scenario.toml, logs", "dim"), (0, 0, 0, 2)))
+
+
+def _account(verdict: Verdict) -> Text:
+    messages, deliveries = verdict.messages, verdict.deliveries
+    text = Text()
+    text.append(f"{messages.accepted:,} of {messages.intended:,} messages accepted")
+    if messages.rejected or messages.unknown:
+        text.append(f" ({messages.rejected:,} rejected, {messages.unknown:,} with no clear answer)", "red")
+    text.append(f". On their dashboards: {deliveries.expected:,} deliveries = {deliveries.visible:,} visible")
+    text.append(f" + {deliveries.lost:,} lost", "bold red" if deliveries.lost else "")
+    if deliveries.excused:
+        text.append(f" + {deliveries.excused:,} excused (older than the list shows)")
+    if deliveries.unproven:
+        text.append(f" + {deliveries.unproven:,} unproven", "yellow")
+    text.append(".")
+    return text
+
+
+def _slos(verdict: Verdict) -> Table | None:
+    if not verdict.slos:
+        return None
+    table = _table(("", ""), ("expected", ""), ("actual", "right"), ("", ""))
+    for result in verdict.slos:
+        parsed = slo.parse(result.expect)
+        is_time = any("." in metric and not metric.endswith(".count") for metric in parsed.left.metrics())
+        actual = human(result.actual) if is_time else _count(result.actual)
+        if result.actual is None:
+            actual = "some were lost" if result.outcome == "fail" else "not measured"
+        style = STYLES[result.outcome]
+        table.add_row(Text(MARKS[result.outcome], style), result.expect, Text(actual, style), _margin(parsed, result.actual))
+    return table
+
+
+def _margin(parsed: slo.Slo, actual: float | None) -> Text:
+    """How far a latency is from its limit."""
+    limit = parsed.limit()
+    if limit is None or actual is None or limit <= 0:
+        return Text("")
+    share = actual / limit
+    return Text(f"{share:.0%} of the limit" if share < 10 else f"{share:.0f} × the limit", "dim")
+
+
+def _latencies(verdict: Verdict) -> Table:
+    table = _table(("seconds from intended", ""), *((key, "right") for key in QUANTILES), ("samples", "right"))
+    for name in sorted(LATENCIES, key=list(_LATENCY_NAMES).index):
+        quantiles: Quantiles = getattr(verdict.latency, name)
+        if not quantiles.count:
+            continue
+        values = [getattr(quantiles, key) for key in QUANTILES]
+        cells = [Text("lost", "red") if value is None else Text(human(value)) for value in values]
+        own = {"refetch": " (from its start)", "connect": " (from its start)"}.get(name, "")
+        table.add_row(_LATENCY_NAMES[name] + own, *cells, f"{quantiles.count:,}")
+    return table
+
+
+def _findings(verdict: Verdict) -> Table | None:
+    found = [finding for finding in verdict.findings if finding.count or finding.outcome != "pass"]
+    if not found:
+        return None
+    table = _table(("", ""), ("finding", ""), ("count", "right"), ("what it means, and the worst of them", ""))
+    for finding in found:
+        style = STYLES[finding.outcome]
+        meaning = Text(_MEANING.get(finding.check, ""))
+        for example in finding.examples[:_EXAMPLES]:
+            meaning.append(f"\n{_example(example)}", "dim")
+        table.add_row(Text(MARKS[finding.outcome], style), Text(finding.check, style), f"{finding.count:,}", meaning)
+    return table
+
+
+def _example(example: Example) -> str:
+    parts = []
+    if example.uid:
+        parts.append(f"message {example.uid}")
+    if example.dashboard is not None:
+        parts.append(f"dashboard {example.dashboard}")
+    if example.intended is not None:
+        parts.append(f"intended at {example.intended:.3f} s")
+    for stage in ("accepted", "notified", "visible"):
+        at = getattr(example, stage)
+        if at is not None and example.intended is not None:
+            parts.append(f"{stage} {human(at - example.intended)} later")
+    return ", ".join(parts + ([example.detail] if example.detail else []))
+
+
+def _rig(verdict: Verdict) -> Text:
+    rig = verdict.rig
+    text = Text("rig: ")
+    text.append("sound" if rig.sound else "not sound", STYLES["pass" if rig.sound else "undecided"])
+    cpu = "–" if rig.cpu is None else f"{rig.cpu:.0%} of a core at its busiest"
+    text.append(f" (loop lag p99 {human(rig.lag_p99)}, CPU {cpu}, {rig.late_sends:,} late sends)")
+    for reason in rig.reasons:
+        text.append(f"\n     {reason}", "yellow")
+    return text
+
+
+def _table(*columns: tuple[str, str]) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False, header_style="dim")
+    for title, justify in columns:
+        table.add_column(title, justify="right" if justify else "left", no_wrap=justify == "right")
+    return table
+
+
+def _count(value: float | None) -> str:
+    return "–" if value is None else f"{value:,.0f}" if value == int(value) else f"{value:,.3g}"

@@ -1,0 +1,206 @@
+"""Real backends in processes of their own, and small clients for them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+from websockets.sync.client import ClientConnection, connect
+
+PATIENCE = 20.0
+"""Seconds that anything may take on a busy machine before a test gives up on it."""
+
+
+@dataclass
+class Backend:
+    """A running backend. Leaving `running` ends it; `start` and `kill` are for tests of just that."""
+
+    folder: Path
+    flags: Sequence[str] = ()
+    port: int = 0
+    process: subprocess.Popen[bytes] | None = None
+    http: httpx.Client = field(init=False)
+
+    @property
+    def database(self) -> Path:
+        return self.folder / "chat.db"
+
+    @property
+    def output(self) -> str:
+        return (self.folder / "out.log").read_text()
+
+    @property
+    def errors(self) -> str:
+        return (self.folder / "err.log").read_text()
+
+    def start(self, before: Callable[[], None] | None = None) -> None:
+        """Start it and wait until it answers; `before` runs in the new process."""
+        if not self.port:
+            self.port = free_port()
+        with (self.folder / "out.log").open("ab") as out, (self.folder / "err.log").open("ab") as err:
+            self.process = subprocess.Popen(
+                [*COMMAND, "--port", str(self.port), "--database", f"sqlite:///{self.database}", *self.flags],
+                stdout=out,
+                stderr=err,
+                env=clean_environment(),
+                preexec_fn=before,
+            )
+        self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=PATIENCE, trust_env=False)
+        process = self.process
+        until(lambda: process.poll() is not None or self._answers())
+        assert process.poll() is None, self.errors
+
+    def _answers(self) -> bool:
+        try:
+            return self.http.get("/health").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Send a signal and wait for the exit code."""
+        assert self.process is not None
+        self.http.close()
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        return self.process.wait(PATIENCE)
+
+    def new_chat(self, email: str = "ann@example.org") -> str:
+        answer = self.http.post("/api/users/chats/create", json={"email": email, "name": "Ann"})
+        assert answer.status_code == 200, answer.text
+        chat_id: str = answer.json()["chat_id"]
+        return chat_id
+
+    def send(self, chat_id: str, content: str, key: str | None = None) -> httpx.Response:
+        headers = {"Idempotency-Key": key} if key is not None else {}
+        return self.http.post(f"/api/users/chats/{chat_id}/send", json={"content": content}, headers=headers)
+
+    def texts(self, chat_id: str) -> list[str]:
+        return [message["text"] for message in self.http.get(f"/api/chats/{chat_id}").json()["messages"]]
+
+    def metric(self, name: str) -> float:
+        for line in self.http.get("/metrics").text.splitlines():
+            if line.startswith(name + " "):
+                return float(line.rpartition(" ")[2])
+        raise KeyError(name)
+
+    @contextmanager
+    def dashboard(self, *, subscribe: bool = True) -> Iterator[ClientConnection]:
+        """A dashboard that has read `connected`, and `subscribed` if it subscribes."""
+        url = f"ws://127.0.0.1:{self.port}/ws/dashboard"
+        with connect(url, compression=None, proxy=None, open_timeout=PATIENCE, max_queue=None) as dashboard:
+            assert frame(dashboard)["type"] == "connected"
+            if subscribe:
+                say(dashboard, action="subscribe", subscription_type="chat_updates")
+                assert frame(dashboard)["type"] == "subscribed"
+            yield dashboard
+
+
+COMMAND = [sys.executable, "-m", "chatswarm.backend"]
+
+
+def clean_environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith("CHATSWARM_")}
+
+
+@contextmanager
+def running(folder: Path, *flags: str) -> Iterator[Backend]:
+    backend = Backend(folder, flags)
+    try:
+        backend.start()
+        yield backend
+    finally:
+        if backend.process is not None:
+            if backend.process.poll() is None:
+                backend.process.send_signal(signal.SIGCONT)
+                backend.process.kill()
+            backend.process.wait(PATIENCE)
+            backend.http.close()
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def until(ready: Callable[[], bool], patience: float = PATIENCE) -> None:
+    """Ask again until it is true."""
+    end = time.monotonic() + patience
+    while not ready():
+        assert time.monotonic() < end, "gave up waiting"
+        time.sleep(0.02)
+
+
+def frame(socket_: ClientConnection) -> dict[str, Any]:
+    """The next frame."""
+    value: dict[str, Any] = json.loads(socket_.recv(timeout=PATIENCE))
+    return value
+
+
+def say(socket_: ClientConnection, **values: object) -> None:
+    socket_.send(json.dumps(values))
+
+
+def raw_dashboard(port: int, *, receive_buffer: int | None = None, subscribe: bool = True) -> socket.socket:
+    """A dashboard that is a bare socket after the handshake, so that it can misbehave."""
+    raw = socket.socket()
+    raw.settimeout(PATIENCE)
+    if receive_buffer is not None:
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    raw.connect(("127.0.0.1", port))
+    raw.sendall(
+        b"GET /ws/dashboard HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    )
+    seen = b""
+    while b'"connected"' not in seen:
+        seen += raw.recv(4096)
+    if subscribe:
+        raw.sendall(client_frame(0x81, b'{"action": "subscribe", "subscription_type": "chat_updates"}'))
+        while b'"subscribed"' not in seen:
+            seen += raw.recv(4096)
+    return raw
+
+
+def client_frame(first: int, payload: bytes) -> bytes:
+    """A masked frame, with a mask of zeros; `first` is its first byte: FIN, reserved bits and opcode."""
+    if len(payload) < 126:
+        head = bytes([first, 0x80 | len(payload)])
+    elif len(payload) < 1 << 16:
+        head = bytes([first, 0xFE]) + struct.pack("!H", len(payload))
+    else:
+        head = bytes([first, 0xFF]) + struct.pack("!Q", len(payload))
+    return head + bytes(4) + payload
+
+
+def close_code(raw: socket.socket) -> int | None:
+    """Read to the end of the connection; the code of the close frame in it, if there was one."""
+    seen = b""
+    try:
+        while piece := raw.recv(65536):
+            seen += piece
+    except ConnectionResetError:
+        pass
+    at = 0
+    while at + 2 <= len(seen):
+        length = seen[at + 1]
+        start = at + 2
+        if length == 126:
+            length, start = struct.unpack_from("!H", seen, at + 2)[0], at + 4
+        if seen[at] == 0x88:
+            code: int = struct.unpack_from("!H", seen, start)[0]
+            return code
+        at = start + length
+    return None

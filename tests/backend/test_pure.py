@@ -1,0 +1,196 @@
+"""The decisions without I/O, on literal inputs."""
+
+from __future__ import annotations
+
+import pytest
+
+from chatswarm.backend.backlog import Backlog
+from chatswarm.backend.bodies import UnreadableError, fields, text_field, whole_number
+from chatswarm.backend.guide_log import Pace, message_lines
+from chatswarm.backend.rates import RateLimit
+from chatswarm.backend.records import Message
+from chatswarm.backend.window import JoinWindow
+
+
+class TestJoinWindow:
+    def test_a_lone_frame_goes_out_at_once(self) -> None:
+        window = JoinWindow(0.05)
+        assert window.delay(now=100.0) == 0
+        window.wrote(100.0, 100.001)
+        assert window.delay(now=101.0) == 0
+
+    def test_after_a_broadcast_of_1_ms_it_collects_for_9_ms(self) -> None:
+        window = JoinWindow(0.05)
+        window.wrote(100.0, 100.001)
+        assert window.delay(now=100.001) == pytest.approx(0.009)
+        assert window.delay(now=100.006) == pytest.approx(0.004)
+
+    def test_it_never_collects_for_longer_than_the_maximum(self) -> None:
+        window = JoinWindow(0.05)
+        window.wrote(100.0, 101.0)
+        assert window.delay(now=101.0) == pytest.approx(0.05)
+
+
+class TestBacklog:
+    def test_nothing_unsent_has_no_age(self) -> None:
+        backlog = Backlog(now=0)
+        assert [backlog.age(written, 0, now) for written, now in ((100, 1), (200, 9), (200, 99))] == [0, 0, 0]
+
+    def test_a_byte_ages_from_the_look_that_first_saw_it(self) -> None:
+        backlog = Backlog(now=0)
+        assert [backlog.age(100, 40, now) for now in (1, 2, 7)] == [0, 1, 6]
+
+    def test_new_bytes_do_not_make_old_ones_younger(self) -> None:
+        backlog = Backlog(now=0)
+        ages = [
+            backlog.age(written, unsent, now) for written, unsent, now in ((100, 40, 1), (900, 840, 2), (990, 930, 6))
+        ]
+        assert ages == [0, 1, 5]
+
+    def test_a_slow_reader_that_keeps_up_with_the_old_bytes_stays_young(self) -> None:
+        backlog = Backlog(now=0)
+        # 100 bytes are written each second, 50 of them are left each time: no byte waits for longer than a second.
+        assert [backlog.age(100 * now, 50, now) for now in range(1, 20)] == [0] * 19
+
+    def test_a_reader_that_falls_ever_further_behind_grows_old(self) -> None:
+        backlog = Backlog(now=0)
+        assert [backlog.age(100 * now, 90 * now, now) for now in (1, 5, 10, 20)] == [0, 4, 5, 15]
+
+    def test_it_knows_when_bytes_were_last_taken(self) -> None:
+        backlog = Backlog(now=0)
+        for written, unsent, now in ((100, 100, 1), (100, 90, 2), (100, 90, 3)):
+            backlog.age(written, unsent, now)
+        assert backlog.moved_at == 2
+
+
+class TestRateLimit:
+    def test_a_chat_may_send_its_rate_at_once_and_then_waits(self) -> None:
+        limit = RateLimit(2)
+        assert [limit.wait("a", now) for now in (0, 0, 0, 0.4, 0.5, 0.6)] == [0, 0, 1, 1, 0, 1]
+
+    def test_chats_do_not_share(self) -> None:
+        limit = RateLimit(1)
+        assert [limit.wait(chat, 0) for chat in "abab"] == [0, 0, 1, 1]
+
+    def test_a_slow_rate_tells_how_long_to_wait(self) -> None:
+        limit = RateLimit(0.1)
+        assert [limit.wait("a", now) for now in (0, 0, 4, 10)] == [0, 10, 6, 0]
+
+    def test_it_forgets_the_quietest_chat(self) -> None:
+        limit = RateLimit(1, remember=2)
+        assert [limit.wait(chat, 0) for chat in "abcab"] == [0, 0, 0, 0, 0]
+
+
+class TestBodies:
+    @pytest.mark.parametrize(
+        ("body", "kind"),
+        [
+            (b'{"a": "x \xe2\x9c\x85", "b": 1}', None),
+            (b'{"a": "x \xe2\x9c\x85", "b": 1}', b"application/json; charset=utf-8"),
+            (b"a=x+%E2%9C%85&b=1", b"application/x-www-form-urlencoded"),
+            (
+                b'--B\r\nContent-Disposition: form-data; name="a"\r\n\r\nx \xe2\x9c\x85\r\n--B--\r\n',
+                b"multipart/form-data; boundary=B",
+            ),
+        ],
+    )
+    def test_json_and_forms_say_the_same(self, body: bytes, kind: bytes | None) -> None:
+        assert text_field(fields(body, kind), "a", 10) == "x ✅"
+
+    @pytest.mark.parametrize(
+        ("body", "kind"),
+        [
+            (b"", None),
+            (b"[]", None),
+            (b"nonsense", None),
+            (b'{"a": "\xff"}', None),
+            (b"[" * 100_000, None),
+            (b"a", b"application/x-www-form-urlencoded"),
+            (b"\xff=1", b"application/x-www-form-urlencoded"),
+            (b"nonsense", b"multipart/form-data"),
+            (b"nonsense", b"multipart/form-data; boundary=\xff"),
+        ],
+    )
+    def test_what_is_neither_is_unreadable(self, body: bytes, kind: bytes | None) -> None:
+        with pytest.raises(UnreadableError):
+            fields(body, kind)
+
+    def test_text_that_is_none(self) -> None:
+        assert text_field({}, "a", 10) is None
+        values: tuple[object, ...] = (1, True, [], {}, "x" * 11, "\ud800")
+        for value in values:
+            with pytest.raises(UnreadableError):
+                text_field({"a": value}, "a", 10)
+
+    def test_numbers(self) -> None:
+        assert [whole_number(text, "n", 1, 20, 5) for text in (None, "1", "20")] == [5, 1, 20]
+        for text in ("", "0", "21", "-1", "1.0", "x", "²", "9" * 30):
+            with pytest.raises(UnreadableError):
+                whole_number(text, "n", 1, 20, 5)
+
+
+class TestPace:
+    def test_five_messages_a_second_get_every_line(self) -> None:
+        pace = Pace()
+        assert all(pace.every_line(number * 0.21, subscribers=10) for number in range(100))
+
+    def test_the_sixth_in_a_second_is_counted_instead(self) -> None:
+        pace = Pace()
+        assert [pace.every_line(number / 10, 1) for number in range(7)] == [True] * 5 + [False] * 2
+        assert pace.summary(1.0) is None
+        assert pace.summary(1.5) == (2, 2)
+        assert pace.summary(2.5) is None
+
+    def test_many_subscribers_are_counted_instead(self) -> None:
+        pace = Pace()
+        assert not pace.every_line(0.0, 11)
+        assert pace.summary(1.0) == (1, 11)
+
+    def test_quiet_again_after_a_summary(self) -> None:
+        pace = Pace()
+        for number in range(20):
+            pace.every_line(number / 100, 1)
+        assert pace.summary(2.0) == (15, 15)
+        assert pace.every_line(3.0, 1)
+
+
+def test_a_messages_lines_are_those_of_the_guide() -> None:
+    message = Message(
+        7, "8942b9df-77c8-4e5f-a7eb-097aace75053", 3, "user", "Hello from customer", "2025-11-08T12:00:00.123456Z"
+    )
+    assert "\n".join(message_lines(message, ["c0ffee"])) == (
+        """\
+============================================================
+📥 WIDGET MESSAGE RECEIVED
+============================================================
+Chat ID: 8942b9df-77c8-4e5f-a7eb-097aace75053
+============================================================
+
+📥 Parsed JSON body: {'content': 'Hello from customer', 'role': 'user'}
+💬 Message content: 'Hello from customer'
+👤 Message role: 'user'
+
+📡 Broadcasting chat_updates to 1 subscriber(s)
+   Message: {
+     "type": "chat_updates",
+     "data": {
+       "type": "chat_message_notification",
+       "chat_id": "8942b9df-77c8-4e5f-a7eb-097aace75053",
+       "message_role": "user",
+       "timestamp": "2025-11-08T12:00:00.123456Z",
+       "message_id": 7,
+       "seq": 3
+     }
+   }
+
+✅ Successfully sent message to connection c0ffee
+✅ Quick notification broadcast completed (widget message)
+✅ Message saved to chat 8942b9df... (role: user)
+
+INFO: "POST /api/users/chats/8942b9df-77c8-4e5f-a7eb-097aace75053/send HTTP/1.1" 200 OK"""
+    )
+
+
+def test_without_subscribers_the_guides_warning_is_shown() -> None:
+    message = Message(1, "c", 1, "user", "x", "t")
+    assert "⚠️ No subscribers for chat_updates, message will not be delivered" in message_lines(message, [])

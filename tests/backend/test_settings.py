@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import os
+import socket
+import sqlite3
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from chatswarm.backend.settings import FIELDS, Settings, SettingsError, read_settings
+from tests.backend.servers import COMMAND, PATIENCE, clean_environment
+
+URLS = "sqlite:////absolute/file.db or sqlite:///relative.db"
+
+
+def refused(*arguments: str, **environment: str) -> list[str]:
+    with pytest.raises(SettingsError) as caught:
+        read_settings(arguments, environment)
+    return [str(problem) for problem in caught.value.problems]
+
+
+def test_defaults_are_those_of_the_settings() -> None:
+    settings = read_settings([], {})
+    assert settings == Settings(database=Path("chatswarm.db").absolute())
+
+
+def test_flags_win_over_environment_over_defaults() -> None:
+    settings = read_settings(["--port", "1"], {"CHATSWARM_PORT": "2", "CHATSWARM_HOST": "::1"})
+    assert (settings.port, settings.host, settings.grace) == (1, "::1", 5.0)
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("5", 5.0), ("5s", 5.0), ("50ms", 0.05), ("0.5s", 0.5), ("0", 0.0)])
+def test_times_have_units(text: str, seconds: float) -> None:
+    field = "--join-window" if seconds < 0.1 else "--grace"
+    settings = read_settings([field, text], {}) if seconds <= 1 else read_settings(["--grace", text], {})
+    assert seconds in (settings.join_window, settings.grace)
+
+
+def test_rate_limit_is_off_unless_asked_for() -> None:
+    assert read_settings([], {}).sends_per_second is None
+    assert read_settings(["--sends-per-second", "2.5"], {}).sends_per_second == 2.5
+    assert read_settings(["--sends-per-second=off"], {}).sends_per_second is None
+
+
+def test_database_urls_have_four_slashes_or_three(tmp_path: Path) -> None:
+    assert read_settings(["--database", f"sqlite:///{tmp_path}/a.db"], {}).database == tmp_path / "a.db"
+    assert read_settings(["--database", "sqlite:///a.db"], {}).database == Path.cwd() / "a.db"
+
+
+def test_all_problems_are_told_at_once() -> None:
+    arguments = ["--port", "70000", "--grace", "soon", "--database", "oracle://x", "--list-size", "--colour", "red"]
+    assert refused(*arguments, CHATSWARM_HOST="a b", CHATSWARM_BUFFER_LIMIT="-1") == [
+        "command line: expected only known flags (see --help), got '--colour'",
+        "command line: expected only known flags (see --help), got 'red'",
+        "CHATSWARM_HOST: expected a host name or address, got 'a b'",
+        "--port: expected a whole number from 0 to 65535, got '70000'",
+        f"--database: expected {URLS}, got 'oracle://…', which is not supported",
+        "CHATSWARM_BUFFER_LIMIT: expected a whole number from 4096 to 1073741824, got '-1'",
+        "--list-size: expected a whole number from 1 to 10000, got nothing",
+        "--grace: expected a time from 0.5s to 600s, such as 5s or 50ms, got 'soon'",
+    ]
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///", "sqlite:///:memory:", "sqlite:///a.db?x", "a.db", ""])
+def test_databases_that_are_no_file_are_refused(url: str) -> None:
+    assert refused("--database", url)[0].startswith("--database: expected ")
+
+
+def test_a_database_in_no_folder_or_that_is_one_is_refused(tmp_path: Path) -> None:
+    for path in (tmp_path / "nowhere" / "a.db", tmp_path):
+        assert "expected a file in a folder that exists" in refused("--database", f"sqlite:///{path}")[0]
+
+
+def test_a_password_is_never_repeated() -> None:
+    (problem,) = refused("--database", "postgresql://chat:s3cret@db/chat")
+    assert "s3cret" not in problem
+    assert "not supported" in problem
+
+
+def test_a_lifeline_must_be_open() -> None:
+    read, write = os.pipe()
+    assert read_settings(["--lifeline-fd", str(read)], {}).lifeline_fd == read
+    os.close(read)
+    os.close(write)
+    assert refused("--lifeline-fd", str(read)) == [
+        f"--lifeline-fd: expected the number of an inherited open pipe, got '{read}'"
+    ]
+
+
+def test_every_setting_has_a_field() -> None:
+    assert [field.name for field in FIELDS] == list(Settings.__dataclass_fields__)
+
+
+def run(*flags: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *flags], capture_output=True, text=True, timeout=PATIENCE, env=clean_environment(), check=False
+    )
+
+
+def test_wrong_settings_end_with_2_before_anything_starts(tmp_path: Path) -> None:
+    ended = run("--database", f"sqlite:///{tmp_path}/a.db", "--port", "x", "--grace", "x")
+    assert ended.returncode == 2
+    assert len(ended.stderr.splitlines()) == 2
+    assert ended.stdout == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_help_names_every_flag_but_the_hidden_one() -> None:
+    ended = run("--help")
+    assert ended.returncode == 0
+    for field in FIELDS:
+        assert (field.flag in ended.stdout) != field.hidden
+
+
+def test_a_port_that_is_taken_is_a_plain_refusal(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ended = run("--port", str(port), "--database", f"sqlite:///{tmp_path}/a.db")
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("--host, --port: expected an address that is free to listen on, got 127.0.0.1:")
+
+
+def test_somebody_elses_database_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "theirs.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE recipes (name)")
+    connection.close()
+    before = path.read_bytes()
+    ended = run("--database", f"sqlite:///{path}")
+    assert (ended.returncode, ended.stderr) == (
+        2,
+        f"--database: {path}: expected a chatswarm database, got one with application id 0\n",
+    )
+    assert path.read_bytes() == before
+
+
+def test_a_file_that_is_no_database_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "letter.txt"
+    path.write_text("Dear customer, " * 100)
+    ended = run("--database", f"sqlite:///{path}")
+    assert ended.returncode == 2
+    assert "expected a chatswarm database, got: file is not a database" in ended.stderr

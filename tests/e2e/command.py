@@ -1,0 +1,117 @@
+"""Runs the real command, as a user would, and reads what it leaves behind."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+CHATSWARM = [sys.executable, "-m", "chatswarm.loadtests.cli"]
+LOCUST = [sys.executable, "-m", "locust", "-f", str(Path(__file__).parents[2] / "loadtests" / "locustfile.py")]
+
+QUICK = """
+[swarm]
+dashboards = 4
+widgets = 3
+rate = 10
+duration = "2s"
+ramp = "0.5s"
+drain = "4s"
+"""
+
+
+@dataclass
+class Result:
+    """What a command did."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def verdict(self) -> dict[str, Any]:
+        verdict: dict[str, Any] = json.loads(self.out)
+        return verdict
+
+
+class Command:
+    """A running command. Its output goes to files, so that no pipe can fill."""
+
+    def __init__(self, command: list[str], folder: Path, env: Mapping[str, str] | None = None) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._out, self._err = folder / "stdout", folder / "stderr"
+        with self._out.open("wb") as out, self._err.open("wb") as err:
+            self.process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                env={**os.environ, "NO_COLOR": "1", "COLUMNS": "200", **(env or {})},
+                cwd=folder,
+                start_new_session=True,
+            )
+
+    def result(self, timeout: float = 60) -> Result:
+        """Waits for its end."""
+        code = self.process.wait(timeout)
+        return Result(code, self._out.read_text(encoding="utf-8"), self.said())
+
+    def said(self) -> str:
+        """What it has said so far on standard error."""
+        return self._err.read_text(encoding="utf-8")
+
+    def children(self) -> list[psutil.Process]:
+        """All processes below it."""
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def swarm(self) -> psutil.Process:
+        """The process of its swarm."""
+        return next(child for child in self.children() if "locust" in " ".join(child.cmdline()))
+
+
+@contextmanager
+def running(
+    command: list[str], folder: Path, env: Mapping[str, str] | None = None, *, group: bool = False
+) -> Iterator[Command]:
+    """A command that is ended on the way out, whatever happened; `group`: with all it started in its session."""
+    started = Command(command, folder, env)
+    try:
+        yield started
+    finally:
+        if started.process.poll() is None:
+            (os.killpg if group else os.kill)(started.process.pid, signal.SIGKILL)
+            started.process.wait()
+
+
+def chatswarm(*args: str, folder: Path, env: Mapping[str, str] | None = None, timeout: float = 60) -> Result:
+    """`chatswarm ARGS` to its end."""
+    with running([*CHATSWARM, *args], folder, env) as command:
+        return command.result(timeout)
+
+
+def until(condition: Callable[[], object], timeout: float = 30, what: str = "") -> None:
+    """Waits for a condition that must come true."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline, what or "it never came true"
+        time.sleep(0.02)
+
+
+def scenario(folder: Path, text: str = QUICK, slos: tuple[str, ...] = ()) -> str:
+    """A scenario file; returns its path."""
+    path = folder / "quick.toml"
+    path.write_text(text + "".join(f"[[slo]]\nexpect = '{slo}'\n" for slo in slos), encoding="utf-8")
+    return str(path)
+
+
+def measuring(command: Command) -> bool:
+    """Whether the measured part has begun."""
+    return "measuring" in command.said()

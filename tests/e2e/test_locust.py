@@ -1,0 +1,125 @@
+"""`locust -f loadtests/locustfile.py` on its own, as any Locust user expects, ends in the same verdict."""
+
+import json
+import os
+import signal
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from chatswarm.loadtests.children import free_port
+from tests.e2e.command import LOCUST, Command, running, scenario, until
+from tests.plants import Chat, LosesEveryTenth, serving
+
+
+@pytest.fixture
+def target() -> Iterator[str]:
+    with serving(Chat()) as url:
+        yield url
+
+
+def verdict_of(folder: Path) -> dict[str, dict[str, int]]:
+    verdict: dict[str, dict[str, int]] = json.loads((folder / "verdict.json").read_text(encoding="utf-8"))
+    return verdict
+
+
+def started(command: Command) -> bool:
+    return "chatswarm: measuring" in command.said()
+
+
+def test_headless(tmp_path: Path, target: str) -> None:
+    args = ["--headless", "--host", target, "--scenario", scenario(tmp_path), "--out", "out", "-u", "10", "-t", "1s"]
+    with running([*LOCUST, *args], tmp_path) as command:
+        result = command.result()
+    assert result.code == 0, result.err
+    verdict = verdict_of(tmp_path / "out")
+    assert (verdict["verdict"], verdict["dashboards"], verdict["widgets"], verdict["seconds"]) == ("pass", 6, 4, 1.0)
+    for row in ("SEND", "REFETCH", "FRAME", "UPDATE", "CONNECT"):
+        assert row in result.err + result.out
+
+
+def test_a_failing_target_fails_the_process(tmp_path: Path) -> None:
+    with serving(LosesEveryTenth()) as url:
+        args = ["--headless", "--host", url, "--scenario", scenario(tmp_path), "--out", "out"]
+        with running([*LOCUST, *args], tmp_path) as command:
+            assert command.result().code == 1
+    assert verdict_of(tmp_path / "out")["deliveries"]["lost"] > 0
+
+
+def test_processes_and_ctrl_c(tmp_path: Path, target: str) -> None:
+    args = ["--headless", "--host", target, "--scenario", scenario(tmp_path), "--out", "out", "--processes", "2"]
+    args += ["--master-bind-port", str(port := free_port()), "--master-port", str(port), "-t", "60s"]
+    with running([*LOCUST, *args], tmp_path, group=True) as command:
+        until(lambda: started(command))
+        time.sleep(2)
+        # As a terminal does: to every process of the group at once.
+        os.killpg(command.process.pid, signal.SIGINT)
+        result = command.result()
+    assert result.code == 3, result.err
+    verdict = verdict_of(tmp_path / "out")
+    assert verdict["deliveries"]["visible"] == verdict["deliveries"]["expected"] > 0
+    assert "swarm-1.cs1" in {path.name for path in (tmp_path / "out" / "history").iterdir()}
+    assert all("history" not in reason for reason in verdict["reasons"])
+
+
+def test_master_and_workers(tmp_path: Path, target: str) -> None:
+    port = str(free_port())
+    with ExitStack() as stack:
+        args = ["--headless", "--host", target, "--scenario", scenario(tmp_path), "--out", "out", "--expect-workers", "2"]
+        master = stack.enter_context(
+            running([*LOCUST, "--master", "--master-bind-port", port, *args], tmp_path / "master")
+        )
+        workers = [
+            stack.enter_context(running([*LOCUST, "--worker", "--master-port", port], tmp_path / f"worker-{number}"))
+            for number in range(2)
+        ]
+        result = master.result()
+        assert [worker.process.wait(20) for worker in workers] == [0, 0]
+    assert result.code == 0, result.err
+    assert verdict_of(tmp_path / "master" / "out")["deliveries"]["lost"] == 0
+
+
+def test_web_page(tmp_path: Path, target: str) -> None:
+    port = free_port()
+    args = ["--web-host", "127.0.0.1", "--web-port", str(port), "--host", target]
+    args += ["--scenario", scenario(tmp_path), "--out", "out"]
+    page = f"http://127.0.0.1:{port}"
+
+    def answers() -> bool:
+        try:
+            return bool(urllib.request.urlopen(page, timeout=5).status == 200)
+        except OSError:
+            return False
+
+    with running([*LOCUST, *args], tmp_path) as command:
+        until(answers)
+        form = urllib.parse.urlencode({"user_count": 7, "spawn_rate": 7, "host": target}).encode()
+        assert urllib.request.urlopen(f"{page}/swarm", form, timeout=5).status == 200
+        until(lambda: (tmp_path / "out" / "verdict.json").exists(), 40, command.said())
+        stats = json.loads(urllib.request.urlopen(f"{page}/stats/requests", timeout=5).read())
+        command.process.send_signal(signal.SIGTERM)
+        result = command.result()
+    assert verdict_of(tmp_path / "out")["verdict"] == "pass", result.err
+    assert {"SEND", "CONNECT", "FRAME", "REFETCH", "UPDATE"} <= {row["method"] for row in stats["stats"]}
+    assert result.code == 0
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["--host", "http://127.0.0.1:9", "--scenario", "nope"], "did you mean"),
+        (["--scenario", "smoke"], "--host: expected the target's base URL"),
+        (["--host", "http://127.0.0.1:9", "--scenario", "smoke"], "refused"),
+        (["--host", "http://127.0.0.1:9", "--scenario", "smoke", "-u", "1"], "at least 2 users"),
+    ],
+)
+def test_what_makes_no_run_is_refused_before_any_load(tmp_path: Path, args: list[str], said: str) -> None:
+    with running([*LOCUST, "--headless", *args], tmp_path) as command:
+        result = command.result()
+    assert result.code == 2
+    assert said in result.err or said == "did you mean"

@@ -1,0 +1,265 @@
+"""`chatswarm run` end to end: real processes, real sockets, and every exit code provoked for real."""
+
+import os
+import signal
+import ssl
+import subprocess
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import trustme
+
+from chatswarm.loadtests.children import free_port
+from chatswarm.loadtests.run import reference_backend
+from tests.e2e.command import CHATSWARM, QUICK, chatswarm, measuring, running, scenario, until
+from tests.plants import AdmitsOneDashboardInTwo, Chat, ListFails, LosesEveryTenth, RefusesEveryThirdSend, serving
+
+SLOS = ("visible.p99 <= 2s", "last_dashboard.p95 <= 2s", "notified == expected")
+
+
+def test_the_reference_chat_passes(tmp_path: Path) -> None:
+    result = chatswarm("run", scenario(tmp_path, slos=SLOS), "--out", "out", "--json", folder=tmp_path)
+    assert result.code == 0, result.err
+    verdict = result.verdict
+    assert verdict["verdict"] == "pass"
+    assert verdict["exit_code"] == 0
+    messages, deliveries = verdict["messages"], verdict["deliveries"]
+    assert messages["intended"] == messages["sent"] == messages["accepted"] > 0
+    assert deliveries["expected"] == deliveries["visible"] == deliveries["notified"] == 4 * messages["accepted"]
+    assert deliveries["lost"] == deliveries["late"] == deliveries["unnotified"] == 0
+    assert 0 < verdict["latency"]["visible"]["p50"] < verdict["latency"]["visible"]["max"] < 2
+    assert verdict["latency"]["recovery"]["p99"] is None
+    assert [slo["outcome"] for slo in verdict["slos"]] == ["pass"] * 3
+    assert verdict["rig"]["sound"] is True
+    out = tmp_path / "out"
+    assert (out / "verdict.json").read_text(encoding="utf-8") == result.out
+    assert {path.name for path in out.iterdir()} == {
+        "history", "scenario.toml", "manifest.json", "verdict.json", "backend.log", "swarm.log",
+    }  # fmt: skip
+    assert "✓ PASS" in result.err
+
+
+def test_a_chat_that_only_speaks_the_original_protocol_passes(tmp_path: Path) -> None:
+    with serving(Chat()) as url:
+        result = chatswarm("run", scenario(tmp_path, slos=SLOS), "--target", url, "--json", folder=tmp_path)
+    assert result.code == 0, result.err
+    assert result.verdict["findings"] == [] or all(finding["count"] == 0 for finding in result.verdict["findings"])
+
+
+def test_a_lost_message_fails_and_is_counted_to_the_one(tmp_path: Path) -> None:
+    chat = LosesEveryTenth()
+    with serving(chat) as url:
+        result = chatswarm("run", scenario(tmp_path), "--target", url, "--json", folder=tmp_path)
+    assert result.code == 1, result.err
+    deliveries = result.verdict["deliveries"]
+    assert len(chat.hidden) > 0
+    # Counted or not, what a list leaves out shifts all later counts: at the least the hidden ones must be lost.
+    assert deliveries["lost"] >= 4 * len(chat.hidden)
+    assert result.verdict["counts"]["store_lost"] == 0
+    assert deliveries["expected"] == deliveries["visible"] + deliveries["lost"]
+    assert "lost" in result.err
+
+
+def test_refused_sends_fail(tmp_path: Path) -> None:
+    chat = RefusesEveryThirdSend()
+    with serving(chat) as url:
+        result = chatswarm("run", scenario(tmp_path), "--target", url, "--json", folder=tmp_path)
+    assert result.code == 1, result.err
+    assert result.verdict["counts"]["refused"] == chat.sends // 3
+    assert result.verdict["deliveries"]["lost"] == 0
+
+
+@pytest.mark.timeout(180)
+def test_dashboards_that_are_refused_do_not_shrink_what_is_expected(tmp_path: Path) -> None:
+    with serving(AdmitsOneDashboardInTwo()) as url:
+        result = chatswarm("run", scenario(tmp_path), "--target", url, "--json", folder=tmp_path, timeout=120)
+    assert result.code == 1, result.err
+    verdict = result.verdict
+    assert verdict["counts"]["absent"] == 2
+    assert verdict["deliveries"]["expected"] == 4 * verdict["messages"]["accepted"]
+    assert verdict["deliveries"]["lost"] == 2 * verdict["messages"]["accepted"]
+
+
+def test_a_list_that_fails_loses_everything(tmp_path: Path) -> None:
+    with serving(ListFails()) as url:
+        result = chatswarm("run", scenario(tmp_path), "--target", url, "--json", folder=tmp_path)
+    assert result.code == 1, result.err
+    assert result.verdict["deliveries"]["lost"] == result.verdict["deliveries"]["expected"] > 0
+    assert result.verdict["latency"]["visible"]["p99"] is None
+
+
+def test_over_tls(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("localhost").configure_cert(context)
+    authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
+    trusting = {"SSL_CERT_FILE": str(tmp_path / "authority.pem")}
+    with serving(Chat(), context) as url:
+        result = chatswarm("run", scenario(tmp_path), "--target", url, "--json", folder=tmp_path, env=trusting)
+        assert result.code == 0, result.err
+        refused = chatswarm("run", scenario(tmp_path), "--target", url, folder=tmp_path)
+    assert refused.code == 2
+    assert "certificate verify failed" in refused.err
+
+
+class TestNothingIsSentWhenItCannotBeJudged:
+    """Exit code 2, before any load."""
+
+    def test_a_wrong_scenario_is_refused_with_all_its_problems(self, tmp_path: Path) -> None:
+        wrong = QUICK.replace("rate = 10", "rate = -5").replace('drain = "4s"', 'drain = "1s"') + "typo = 1\n"
+        result = chatswarm("run", scenario(tmp_path, wrong), "--out", "out", "--dashboards", "0", folder=tmp_path)
+        assert result.code == 2
+        assert "swarm.rate: expected a positive number, got -5" in result.err
+        assert "swarm.drain: expected at least the update target + 2 s" in result.err
+        assert "--dashboards: expected a whole number above 0, got 0" in result.err
+        assert "swarm.typo" in result.err
+        assert not (tmp_path / "out").exists()
+
+    def test_an_unknown_scenario(self, tmp_path: Path) -> None:
+        result = chatswarm("run", "smok", folder=tmp_path)
+        assert result.code == 2
+        assert "did you mean smoke?" in result.err
+
+    def test_an_unreachable_target(self, tmp_path: Path) -> None:
+        target = f"http://127.0.0.1:{free_port()}"
+        result = chatswarm("run", scenario(tmp_path), "--target", target, folder=tmp_path)
+        assert result.code == 2
+        assert "refused" in result.err
+
+    def test_a_target_that_is_no_url(self, tmp_path: Path) -> None:
+        result = chatswarm("run", scenario(tmp_path), "--target", "localhost:8000", folder=tmp_path)
+        assert result.code == 2
+        assert "expected a URL such as http://127.0.0.1:8000" in result.err
+
+    def test_a_folder_that_holds_something(self, tmp_path: Path) -> None:
+        result = chatswarm("run", scenario(tmp_path), "--out", ".", folder=tmp_path)
+        assert result.code == 2
+        assert "--out: expected a new or an empty folder" in result.err
+
+    def test_more_chats_than_the_list_shows(self, tmp_path: Path) -> None:
+        result = chatswarm("run", scenario(tmp_path), "--widgets", "101", folder=tmp_path)
+        assert result.code == 2
+        assert "list_window" in result.err
+
+
+class TestTheRigFails:
+    """Exit code 3: never a pass, never a loss that was not there."""
+
+    def test_a_swarm_that_is_stopped_half_way(self, tmp_path: Path) -> None:
+        with running([*CHATSWARM, "run", scenario(tmp_path), "--json"], tmp_path) as command:
+            until(lambda: measuring(command))
+            time.sleep(0.5)
+            swarm = command.swarm()
+            swarm.suspend()
+            time.sleep(1.5)
+            swarm.resume()
+            result = command.result()
+        assert result.code == 3, result.err
+        assert result.verdict["rig"]["sound"] is False
+        assert result.verdict["reasons"]
+
+    def test_a_swarm_that_is_killed(self, tmp_path: Path) -> None:
+        with running([*CHATSWARM, "run", scenario(tmp_path), "--json"], tmp_path) as command:
+            until(lambda: measuring(command))
+            time.sleep(1.2)
+            command.swarm().kill()
+            result = command.result()
+        assert result.code == 3, result.err
+        assert result.verdict["deliveries"]["lost"] == 0
+        assert any("footer" in reason or "cut" in reason for reason in result.verdict["reasons"])
+
+    def test_one_of_two_processes_is_killed(self, tmp_path: Path) -> None:
+        with running([*CHATSWARM, "run", scenario(tmp_path), "--processes", "2", "--json"], tmp_path) as command:
+            until(lambda: measuring(command))
+            time.sleep(0.5)
+            command.swarm().children()[0].kill()
+            result = command.result()
+        assert result.code == 3, result.err
+        assert any("died" in reason for reason in result.verdict["reasons"])
+
+
+def test_ctrl_c_judges_what_there_is_and_says_so(tmp_path: Path) -> None:
+    with running([*CHATSWARM, "run", scenario(tmp_path), "--duration", "60s", "--json"], tmp_path) as command:
+        until(lambda: measuring(command))
+        time.sleep(2)
+        children = command.children()
+        command.process.send_signal(signal.SIGINT)
+        result = command.result()
+    assert result.code == 3, result.err
+    verdict = result.verdict
+    assert 1 < verdict["seconds"] < 30
+    assert verdict["deliveries"]["visible"] == verdict["deliveries"]["expected"] > 0
+    assert any("of 60 s" in reason for reason in verdict["reasons"])
+    assert not [child for child in children if child.is_running()]
+
+
+def test_no_child_outlives_a_killed_run(tmp_path: Path) -> None:
+    with running([*CHATSWARM, "run", scenario(tmp_path), "--processes", "2"], tmp_path) as command:
+        until(lambda: measuring(command))
+        children = command.children()
+        assert len(children) == 4  # the backend, and the swarm with its two workers
+        command.process.kill()
+        gone, alive = psutil.wait_procs(children, 15)
+    assert not alive
+
+
+def test_several_processes_give_the_same_account(tmp_path: Path) -> None:
+    file = scenario(tmp_path, slos=SLOS)
+    result = chatswarm("run", file, "--processes", "2", "--seed", "7", "--json", folder=tmp_path)
+    alone = chatswarm("run", file, "--seed", "7", "--json", folder=tmp_path)
+    assert (result.code, alone.code) == (0, 0), result.err + alone.err
+    assert result.verdict["messages"] == alone.verdict["messages"]
+    assert result.verdict["deliveries"]["expected"] == alone.verdict["deliveries"]["expected"]
+
+
+def test_judged_again_by_another_measure(tmp_path: Path) -> None:
+    chatswarm("run", scenario(tmp_path), "--out", "out", folder=tmp_path)
+    assert chatswarm("judge", "out", folder=tmp_path).code == 0
+    strict = chatswarm("judge", "out", "--slo", "visible.p99 <= 1ms", "--json", folder=tmp_path)
+    assert strict.code == 1
+    assert strict.verdict["slos"][0]["outcome"] == "fail"
+    wrong = chatswarm("judge", "out", "--slo", "visble.p99 <= 1ms", folder=tmp_path)
+    assert wrong.code == 2
+    assert "visible.p99" in wrong.err
+    nowhere = chatswarm("judge", "nowhere", folder=tmp_path)
+    assert nowhere.code == 2
+
+
+def test_a_killed_backend_keeps_every_accepted_message(tmp_path: Path) -> None:
+    port, database = free_port(), tmp_path / "chat.db"
+    backend = reference_backend(tmp_path / "backend-1.log", database, port)
+    backend.wait()
+    file = scenario(tmp_path, QUICK.replace("rate = 10", "rate = 100").replace('"2s"', '"4s"'))
+    with running([*CHATSWARM, "run", file, "--target", backend.base_url, "--json"], tmp_path) as command:
+        until(lambda: measuring(command))
+        time.sleep(1.5)
+        backend.child.kill()
+        backend = reference_backend(tmp_path / "backend-2.log", database, port)
+        result = command.result()
+    backend.child.stop(10)
+    verdict = result.verdict
+    assert verdict["messages"]["accepted"] > 100
+    assert verdict["counts"]["refused"] > 0, "the kill hit nothing"
+    assert verdict["counts"]["store_lost"] == 0
+    assert verdict["counts"]["duplicated"] == verdict["counts"]["phantom"] == verdict["counts"]["reordered"] == 0
+    assert verdict["deliveries"]["lost"] == 0, "dashboards reconnect and refetch"
+    assert result.code == 1
+
+
+def test_serve_is_the_backend(tmp_path: Path) -> None:
+    port = free_port()
+    with running([*CHATSWARM, "serve", "--port", str(port), "--database", f"sqlite:///{tmp_path}/c.db"], tmp_path) as it:
+        until(lambda: chatswarm("check", "--target", f"http://127.0.0.1:{port}", folder=tmp_path / "check").code == 0)
+        it.process.terminate()
+        assert it.process.wait(15) == 0
+    help_text = subprocess.run([*CHATSWARM, "serve", "--help"], capture_output=True, check=True, text=True, env=os.environ)
+    assert "--database" in help_text.stdout
+
+
+def test_check_names_the_broken_step(tmp_path: Path) -> None:
+    with serving(ListFails()) as url:
+        result = chatswarm("check", "--target", url, folder=tmp_path)
+    assert result.code == 1
+    assert "✗" in result.err

@@ -1,0 +1,162 @@
+"""The swarm's WebSocket against a real server of another library's making."""
+
+import asyncio
+import socket
+import ssl
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+
+import pytest
+import trustme
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.http11 import Request, Response
+
+from chatswarm.loadtests.swarm.websocket import Closed, ConnectError, WebSocket, socket_url
+
+Handler = Callable[[ServerConnection], Awaitable[None]]
+Refusal = Callable[[ServerConnection, Request], Response]
+
+
+@contextmanager
+def server(handler: Handler, tls: ssl.SSLContext | None = None, refuse: Refusal | None = None) -> Iterator[str]:
+    """A WebSocket server in a thread of its own; yields its URL."""
+    loop = asyncio.new_event_loop()
+    ready: list[int] = []
+    started, stop = threading.Event(), asyncio.Event()
+
+    async def main() -> None:
+        async with serve(handler, "127.0.0.1", 0, ssl=tls, process_request=refuse) as running:
+            ready.append(running.sockets[0].getsockname()[1])
+            started.set()
+            await stop.wait()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(main(),))
+    thread.start()
+    assert started.wait(5)
+    try:
+        yield f"{'wss' if tls else 'ws'}://localhost:{ready[0]}/ws"
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join()
+        loop.close()
+
+
+async def echo(connection: ServerConnection) -> None:
+    async for message in connection:
+        await connection.send(message)
+
+
+def test_messages_go_and_come() -> None:
+    with server(echo) as url:
+        socket_ = WebSocket(url, 5)
+        socket_.send("hällo")
+        assert socket_.receive(5) == ["hällo".encode()]
+        assert socket_.received_at > 0
+        socket_.close()
+
+
+def test_fragments_make_one_message() -> None:
+    async def in_parts(connection: ServerConnection) -> None:
+        await connection.send(iter(["one ", "two ", "three"]))
+        await connection.send("whole")
+        await connection.wait_closed()
+
+    with server(in_parts) as url:
+        socket_ = WebSocket(url, 5)
+        received: list[bytes] = []
+        while len(received) < 2:
+            received += socket_.receive(5)
+        assert received == [b"one two three", b"whole"]
+        socket_.close()
+
+
+def test_pings_are_answered_without_being_asked() -> None:
+    async def ping(connection: ServerConnection) -> None:
+        await (await connection.ping())
+        await connection.send("ponged")
+        await connection.wait_closed()
+
+    with server(ping) as url:
+        socket_ = WebSocket(url, 5)
+        assert socket_.receive(5) == [b"ponged"]
+        socket_.close()
+
+
+def test_silence_is_not_an_end() -> None:
+    with server(echo) as url:
+        socket_ = WebSocket(url, 5)
+        assert socket_.receive(0.05) == []
+        socket_.send("still there")
+        assert socket_.receive(5) == [b"still there"]
+        socket_.close()
+
+
+def test_the_servers_close_code() -> None:
+    async def restart(connection: ServerConnection) -> None:
+        await connection.send("last words")
+        await connection.close(1012, "restart")
+
+    with server(restart) as url:
+        socket_ = WebSocket(url, 5)
+        assert socket_.receive(5) == [b"last words"]
+        with pytest.raises(Closed, match="restart") as caught:
+            socket_.receive(5)
+        assert caught.value.code == 1012
+        with pytest.raises(Closed):
+            socket_.send("too late")
+
+
+def test_a_broken_off_connection() -> None:
+    async def abort(connection: ServerConnection) -> None:
+        connection.transport.abort()
+
+    with server(abort) as url:
+        socket_ = WebSocket(url, 5)
+        with pytest.raises(Closed) as caught:
+            socket_.receive(5)
+        assert caught.value.code == 1006
+
+
+def test_nobody_listens() -> None:
+    with server(echo) as url:
+        pass
+    with pytest.raises(ConnectError, match="refused") as caught:
+        WebSocket(url, 5)
+    assert caught.value.status == 0
+
+
+def test_a_refused_handshake_tells_its_status() -> None:
+    def refuse(connection: ServerConnection, request: Request) -> Response:
+        return connection.respond(HTTPStatus.FORBIDDEN, "not from here")
+
+    with server(echo, refuse=refuse) as url, pytest.raises(ConnectError, match="403") as caught:
+        WebSocket(url, 5)
+    assert caught.value.status == 403
+
+
+def test_a_server_that_never_answers_the_handshake() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(ConnectError, match="timed out"):
+        WebSocket(f"ws://127.0.0.1:{silent.getsockname()[1]}/ws", 0.2)
+
+
+def test_tls_is_verified(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    authority = trustme.CA()
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("localhost").configure_cert(context)
+    with server(echo, context) as url:
+        with pytest.raises(ConnectError, match="certificate verify failed"):
+            WebSocket(url, 5)
+        file = tmp_path_factory.mktemp("tls") / "authority.pem"
+        authority.cert_pem.write_to_path(str(file))
+        monkeypatch.setenv("SSL_CERT_FILE", str(file))
+        socket_ = WebSocket(url, 5)
+        socket_.send("secret")
+        assert socket_.receive(5) == [b"secret"]
+        socket_.close()
+
+
+def test_socket_url() -> None:
+    assert socket_url("http://localhost:8000/", "/ws/dashboard") == "ws://localhost:8000/ws/dashboard"
+    assert socket_url("https://chat.example.com", "/ws") == "wss://chat.example.com/ws"

@@ -1,0 +1,109 @@
+"""The house tests itself: import directions hold, and what exists is documented."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from chatswarm.loadtests import scenario
+from chatswarm.loadtests.checks import CHECKS
+from chatswarm.loadtests.targets import TARGETS
+from chatswarm.loadtests.verdict import FINDINGS
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+ARCHITECTURE = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+EXTENDING = (ROOT / "EXTENDING.md").read_text(encoding="utf-8")
+SOURCES = sorted([*(ROOT / "backend").rglob("*.py"), *(ROOT / "loadtests").rglob("*.py")])
+
+
+def imports(path: Path) -> set[str]:
+    """The absolute names of all modules that a file imports."""
+    package = ("chatswarm", *path.relative_to(ROOT).parent.parts)
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
+            module = f"{base}.{node.module}".strip(".") if node.module else base
+            names |= {module} | {f"{module}.{alias.name}" for alias in node.names}
+    return names
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_import_directions(path: Path) -> None:
+    part = path.relative_to(ROOT).parts
+    found = imports(path)
+    if part[0] == "backend":
+        assert not [name for name in found if name.startswith("chatswarm.loadtests")]
+    else:
+        assert not [name for name in found if name.startswith("chatswarm.backend")]
+    if part[:2] != ("loadtests", "swarm") and part != ("loadtests", "locustfile.py"):
+        outside = {name.split(".")[0] for name in found}
+        assert not outside & {"locust", "gevent", "geventhttpclient"}
+        assert not [name for name in found if name.startswith("chatswarm.loadtests.swarm")]
+
+
+@pytest.mark.parametrize("module", ["judge", "cli", "run", "terminal", "checklist"])
+def test_only_the_swarm_imports_locust(module: str) -> None:
+    code = f"import sys, chatswarm.loadtests.{module}; print({{'locust', 'gevent'}} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize("name", scenario.shipped())
+def test_every_shipped_scenario_loads_and_is_documented(name: str) -> None:
+    loaded = scenario.load(name)
+    assert loaded.slos
+    assert f"`{name}`" in README
+
+
+def test_a_resolved_scenario_reads_back_the_same() -> None:
+    import tomllib
+
+    for name in scenario.shipped():
+        loaded = scenario.load(name, {"widgets": 7})
+        again = scenario.parse(tomllib.loads(loaded.toml()), name, "again")
+        assert again == loaded
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_every_check_is_documented(name: str) -> None:
+    assert name in FINDINGS
+    assert f"`{name}`" in README
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_every_target_is_documented(name: str) -> None:
+    assert f"`{name}`" in EXTENDING
+
+
+def test_every_room_is_on_the_map() -> None:
+    for path in SOURCES:
+        relative = path.relative_to(ROOT)
+        if path.name != "__init__.py":
+            assert f"`{relative.name}`" in ARCHITECTURE, f"ARCHITECTURE.md says nothing of {relative}"
+        else:
+            assert f"`{relative.parent}/`" in ARCHITECTURE, f"ARCHITECTURE.md says nothing of {relative.parent}"
+
+
+@pytest.mark.parametrize("command", ["run", "check", "judge", "serve"])
+def test_every_command_has_help_with_an_example(command: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "chatswarm.loadtests.cli", command, "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "--" in done.stdout
+    if command != "serve":
+        assert f"chatswarm {command}" in done.stdout
+
+
+def test_the_lock_names_no_index() -> None:
+    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    assert "://" not in lock
+    assert "--hash=sha256:" in lock
