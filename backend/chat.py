@@ -56,14 +56,6 @@ class ChatService:
         self.store.start()
         self._watch = asyncio.get_running_loop().create_task(self.sockets.watch())
 
-    async def settle(self, longest: float) -> None:
-        """Wait until all writes are answered, `longest` seconds at most, and write out all frames."""
-        loop = asyncio.get_running_loop()
-        end = loop.time() + longest
-        while self.store.waiting and loop.time() < end:  # noqa: ASYNC110  # happens once, at the end
-            await asyncio.sleep(0.01)
-        self.hub.flush()
-
     async def close(self) -> None:
         """Finish what is waiting and close the database."""
         if self._watch is not None:
@@ -72,7 +64,7 @@ class ChatService:
                 await self._watch
             # The writer's connection closes last, because only that one can empty the write-ahead log.
             self.log.close()
-            await self.store.close(self.settings.grace / 4)
+            await self.store.close(self.settings.grace / 5)
         else:
             self.log.close()
         self.guide.close()

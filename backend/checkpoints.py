@@ -52,7 +52,10 @@ class Checkpointer:
         if self._since < self._every:
             return
         self._since = 0
-        size = self._wal.stat().st_size if self._wal.exists() else 0
+        try:
+            size = self._wal.stat().st_size
+        except OSError:
+            size = 0
         self._metrics.wal_bytes.set(size)
         if size > self._too_long and connection is not None:
             # Most of it was moved by the thread before, so this takes a moment only.

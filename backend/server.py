@@ -13,6 +13,7 @@ import os
 import resource
 import socket
 import sys
+import time
 from types import FrameType
 from typing import Any, Final, cast
 
@@ -53,7 +54,7 @@ def serve(settings: Settings) -> int:
         server_header=False,
         timeout_keep_alive=KEEP_ALIVE,
         # A fraction is fine: it goes to asyncio.wait_for.
-        timeout_graceful_shutdown=cast("int", settings.grace / 2),
+        timeout_graceful_shutdown=cast("int", settings.grace * 0.4),
     )
     server = ChatServer(config, app.state.service, settings)
     for listener in listeners:
@@ -92,13 +93,19 @@ class ChatServer(Server):
         """End: what was accepted is finished, everybody is told, nobody is waited for longer than the grace time."""
         for server in self.servers:
             server.close()
-        connections = list(self.server_state.connections)
-        for connection in connections:
-            if not isinstance(connection, DashboardProtocol):
-                connection.shutdown()
-        # Messages that were accepted are announced before the dashboards are sent away.
-        await self._service.settle(self._settings.grace / 8)
+        # Dashboards are sent away only when every request is answered, so that what was accepted is announced as well.
+        end = time.monotonic() + self._settings.grace / 5
+        while time.monotonic() < end and (self._end_requests() or self._service.store.waiting):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        self._service.hub.flush()
         await super().shutdown(sockets)
+
+    def _end_requests(self) -> int:
+        """Close idle HTTP connections, the others after their answer. Returns how many there still are."""
+        connections = [each for each in self.server_state.connections if not isinstance(each, DashboardProtocol)]
+        for connection in connections:
+            connection.shutdown()
+        return len(connections)
 
     def _feel_lifeline(self) -> None:
         assert self._settings.lifeline_fd is not None

@@ -296,13 +296,20 @@ class Store:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
         except sqlite3.Error:
-            connection.close()
+            _close(connection)
             return False
         if _code(error) & 0xFF == sqlite3.SQLITE_BUSY:
             self._connection = connection
         else:
-            connection.close()
+            _close(connection)
         return True
+
+
+def _close(connection: sqlite3.Connection) -> None:
+    try:
+        connection.close()
+    except sqlite3.Error as error:
+        _log.warning("Closing a failed connection failed, too: %s", _told(error))
 
 
 def _chunks(rows: list[tuple[object, ...]] | list[tuple[int, str]]) -> list[list[tuple[object, ...]]]:
@@ -316,7 +323,9 @@ def _chunks(rows: list[tuple[object, ...]] | list[tuple[int, str]]) -> list[list
 
 
 def _code(error: Exception) -> int:
-    return error.sqlite_errorcode if isinstance(error, sqlite3.Error) else sqlite3.SQLITE_IOERR
+    # Errors that are not SQLite's own have none, and nor have some that the sqlite3 module makes itself.
+    code = getattr(error, "sqlite_errorcode", None)
+    return code if isinstance(code, int) else sqlite3.SQLITE_IOERR
 
 
 def _certain(error: Exception) -> bool:

@@ -53,10 +53,8 @@ class Child:
     def stop(self, grace: float) -> int:
         """Asks it to end, and after `grace` seconds ends it and all that it started. Returns its exit code."""
         self.signal(signal.SIGTERM)
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(grace)
-        except subprocess.TimeoutExpired:
-            pass
         return self.kill()
 
     def kill(self) -> int:

@@ -30,7 +30,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print the result alone
 def serve(context: typer.Context) -> None:
     """Run the reference chat. Example: chatswarm serve --port 8000 --database sqlite:////tmp/chat.db"""
     # The backend is a package of its own, which this one never imports: it takes over the process.
-    os.execv(sys.executable, [sys.executable, "-m", "chatswarm.backend", *context.args])
+    os.execv(sys.executable, [sys.executable, "-m", "chatswarm.backend", *context.args])  # noqa: S606
 
 
 @app.command()
@@ -45,7 +45,11 @@ def check(
     _known(adapter)
     console = Console(stderr=True)
     try:
-        report = walk(TARGETS[adapter](), target, on_step=lambda step: console.print(step_line(step)))
+        report = walk(
+            TARGETS[adapter](),
+            target,
+            on_step=lambda step: console.print(step_line(step), no_wrap=True, overflow="ellipsis"),
+        )
     except ValueError as error:
         _refuse(f"--target: {error}")
     console.print(closing(report))

@@ -22,7 +22,6 @@ from .scenario import Scenario, ScenarioError
 from .scenario import parse as parse_scenario
 from .verdict import (
     EXIT_CODES,
-    LATENCIES,
     QUANTILES,
     Counts,
     Deliveries,
@@ -203,7 +202,8 @@ def _gaps(verdict: Verdict, ledger: Ledger) -> list[str]:
     missing, extra = int(np.maximum(0, intended - sent).sum()), int(np.maximum(0, sent - intended).sum())
     if missing and not ledger.manifest.cut_short:
         reasons.append(
-            f"{missing} of {intended.sum()} messages of the schedule were never sent: the load generator did not keep up"
+            f"{missing} of {intended.sum()} messages of the schedule were never sent: "
+            "the load generator did not keep up"
         )
     if extra and not ledger.manifest.cut_short:
         reasons.append(f"{extra} messages were sent that the schedule does not have: the load generator is at fault")
@@ -259,11 +259,11 @@ class _Metrics:
         self._notified = known if side == "low" else known + unmeasured - ledger.announced.not_notified
 
     def __call__(self, name: str) -> float | None:
-        kind, _, key = name.partition(".")
-        if kind in LATENCIES and key in QUANTILES:
+        kind, dot, key = name.partition(".")
+        if dot and key in QUANTILES:
             return self._found[kind].quantile(QUANTILES[key], self._side)
-        if kind in LATENCIES:
-            return float(self._found[kind].count)
+        if dot:
+            return float(len(self._found[kind].values))
         if name == "notified":
             return float(self._notified)
         return metric(self._verdict, name)
@@ -292,7 +292,7 @@ def _judged(
     verdict: Verdict, ledger: Ledger, expectation: slo.Slo, found: dict[str, latency.Sample]
 ) -> tuple[Outcome, float | None]:
     """Decided only if what was not measured could not change the outcome."""
-    low, high = (_Metrics(verdict, ledger, found, side) for side in ("low", "high"))  # type: ignore[arg-type]
+    low, high = _Metrics(verdict, ledger, found, "low"), _Metrics(verdict, ledger, found, "high")
     outcome, least = expectation.judge(low)
     other, most = expectation.judge(high)
     if outcome != other or expectation.crosses(low, high):

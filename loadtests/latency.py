@@ -83,7 +83,7 @@ def samples(ledger: Ledger, delays: Delays | None = None) -> dict[str, Sample]:
 def _refetches(ledger: Ledger, delays: Delays | None) -> Floats:
     refetches = ledger.evidence.refetches
     chosen = (refetches.dashboard >= 0) & (refetches.started >= ledger.start) & (refetches.started <= ledger.end)
-    started, done, process = (column[chosen] for column in (refetches.started, refetches.done, refetches.process))
+    started, done, process = refetches.started[chosen], refetches.done[chosen], refetches.process[chosen]
     good = (refetches.status[chosen] == 200) & np.isfinite(done)
     latency = np.where(good, done - started, np.inf)
     return latency if delays is None else np.maximum(0, latency - delays.of(process, started, done))
@@ -94,9 +94,8 @@ def _connects(ledger: Ledger, delays: Delays | None) -> Floats:
     tried = np.isfinite(connections.opening)
     # Stopped by the swarm before it was subscribed says nothing about the target.
     tried &= np.isfinite(connections.subscribed) | (connections.event != ConnectionEvent.STOPPED)
-    opening, subscribed, process = (
-        column[tried] for column in (connections.opening, connections.subscribed, connections.process)
-    )
+    opening, subscribed = connections.opening[tried], connections.subscribed[tried]
+    process = connections.process[tried]
     latency = np.where(np.isfinite(subscribed), subscribed - opening, np.inf)
     return latency if delays is None else np.maximum(0, latency - delays.of(process, opening, subscribed))
 

@@ -40,15 +40,16 @@ def soundness(ledger: Ledger, slos: Sequence[Slo]) -> Rig:
     """Whether the rig was sound, with reasons that say what to do."""
     limit = tightest(slos, ledger.scenario.update_target) * LAG_SHARE
     rig = Rig(reasons=[])
+    advice = _advice(ledger.evidence)
     until = ledger.end + ledger.scenario.update_target
     for process in ledger.evidence.samples:
-        _process(process, ledger.start, until, limit, rig)
+        _process(process, ledger.start, until, limit, advice, rig)
     lateness = lateness_of(ledger.messages)
     rig.late_sends = int((lateness > limit).sum())
     if rig.late_sends > LATE_SENDS * len(lateness):
         rig.reasons.append(
             f"{rig.late_sends} of {len(lateness)} sends left more than {human(limit)} after their time: "
-            f"the load generator was the bottleneck: {_advice(ledger.evidence)}"
+            f"the load generator was the bottleneck: {advice}"
         )
     rig.reasons += troubles(ledger.evidence, ledger.manifest)
     rig.sound = not rig.reasons
@@ -72,7 +73,7 @@ def lag_p99(lag: Floats) -> float:
     return float(every[max(1, int(np.ceil(0.99 * len(every) - 1e-9))) - 1])
 
 
-def _process(samples: Samples, start: float, until: float, limit: float, rig: Rig) -> None:
+def _process(samples: Samples, start: float, until: float, limit: float, advice: str, rig: Rig) -> None:
     lag = samples.lag[(samples.lag_time >= start) & (samples.lag_time <= until)]
     cpu = samples.cpu[(samples.cpu_time >= start) & (samples.cpu_time <= until)]
     busiest = float(cpu.max()) if len(cpu) else None
@@ -85,15 +86,14 @@ def _process(samples: Samples, start: float, until: float, limit: float, rig: Ri
     p99 = lag_p99(lag)
     rig.lag_p99 = max(rig.lag_p99 or 0.0, p99)
     if p99 > limit:
-        starved = busiest is not None and busiest < BUSY
-        rig.reasons.append(
-            f"{samples.name}: its loop woke {human(p99)} late or more in 1 % of the time, and {human(limit)} is allowed: "
-            + ("the machine had no CPU left for it, so stop other programs" if starved else _BOTTLENECK)
-            + f", use more --processes or less load (it took up to {busiest or 0:.0%} of a core)"
-        )
-
-
-_BOTTLENECK = "the load generator was the bottleneck"
+        late = f"{samples.name}: its loop woke {human(p99)} late or later for 1 % of the time, {human(limit)} allowed"
+        if busiest is None or busiest >= BUSY:
+            rig.reasons.append(f"{late}: the load generator was the bottleneck: {advice}")
+        else:
+            rig.reasons.append(
+                f"{late}: the load generator was stopped or had too little CPU (it got {busiest:.0%} of a core at most): "
+                f"stop other programs, or {advice}"
+            )
 
 
 def troubles(evidence: Evidence, manifest: Manifest) -> list[str]:

@@ -82,8 +82,8 @@ class Run:
     def perform(self) -> Verdict:
         """Runs, judges, and leaves everything in the folder.
 
-        Ctrl-C once ends the measured part and judges what there is; twice ends the drain, too. Raises CannotRunError before
-        any load, and RigError if the swarm failed without leaving a history.
+        Ctrl-C once ends the measured part and judges what there is; twice ends the drain, too. Raises CannotRunError
+        before any load, and RigError if the swarm failed without leaving a history.
         """
         if unfit := self.scenario.unfit_for(TARGETS[self.adapter]()):
             raise CannotRunError(unfit)

@@ -102,12 +102,13 @@ class Scenario:
     def unfit_for(self, target: Target) -> list[str]:
         """Why this scenario cannot be judged on this target; empty if it can."""
         window = target.list_window
-        if self.list_window is None and window is not None and self.widgets > window:
-            return [
-                f"{self.name}: swarm.widgets: expected at most {window}, the chats that a list of the adapter "
-                f"{target.name} shows (or swarm.list_window, to accept that older chats are excused), got {self.widgets}"
-            ]
-        return []
+        if self.list_window is not None or window is None or self.widgets <= window:
+            return []
+        problem = (
+            f"{self.name}: swarm.widgets: expected at most {window}, the chats that a list of the adapter "
+            f"{target.name} shows (or swarm.list_window, to accept that older chats are excused), got {self.widgets}"
+        )
+        return [problem]
 
 
 def shipped() -> dict[str, Path]:

@@ -47,8 +47,8 @@ class Rates:
 def intended_times(seed: int, widget: int, widgets: int, rates: Rates, arrivals: Arrivals) -> list[float]:
     """The seconds after the start at which widget number `widget` of `widgets` means to send, ascending.
 
-    Poisson: independent exponential gaps for each widget, which together make one Poisson stream. Even: all widgets take
-    turns, so that together they send at equal distances.
+    Poisson: independent exponential gaps for each widget, which together make one Poisson stream. Even: all widgets
+    take turns, so that together they send at equal distances.
     """
     if not 0 <= widget < widgets:
         raise ValueError(f"widget: expected 0 to {widgets - 1}, got {widget}")

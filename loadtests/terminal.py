@@ -2,6 +2,7 @@
 
 import time
 from types import TracebackType
+from typing import Self
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group
@@ -55,7 +56,7 @@ class LiveLine:
         self._last = 0.0
         self._phase = ""
 
-    def __enter__(self) -> "LiveLine":
+    def __enter__(self) -> Self:
         if self._live is not None:
             self._live.start()
         return self
@@ -127,7 +128,8 @@ def print_verdict(console: Console, verdict: Verdict) -> None:
     console.print()
     console.print(Padding(_rig(verdict), (0, 0, 0, 2)))
     if verdict.folder:
-        console.print(Padding(Text(f"{verdict.folder}/  verdict.json, history/, scenario.toml, logs", "dim"), (0, 0, 0, 2)))
+        files = Text(f"{verdict.folder}/  verdict.json, history/, scenario.toml, logs", "dim")
+        console.print(Padding(files, (0, 0, 0, 2)))
 
 
 def _account(verdict: Verdict) -> Text:
@@ -157,7 +159,8 @@ def _slos(verdict: Verdict) -> Table | None:
         if result.actual is None:
             actual = "some were lost" if result.outcome == "fail" else "not measured"
         style = STYLES[result.outcome]
-        table.add_row(Text(MARKS[result.outcome], style), result.expect, Text(actual, style), _margin(parsed, result.actual))
+        mark, margin = Text(MARKS[result.outcome], style), _margin(parsed, result.actual)
+        table.add_row(mark, result.expect, Text(actual, style), margin)
     return table
 
 

@@ -8,6 +8,7 @@ import asyncio
 import json
 import ssl
 import threading
+import traceback
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -57,6 +58,7 @@ class Chat:
     dashboards: list[Dashboard] = field(default_factory=list)
     sends: int = 0
     handshakes: int = 0
+    mistakes: list[str] = field(default_factory=list)  # of this file itself: a plant must break only what it says
     name: ClassVar[str] = "clean"
 
     # What a defect overrides.
@@ -71,7 +73,12 @@ class Chat:
         self.chats[chat_id].append(text)
 
     def announce(self, chat_id: str) -> None:
-        notification = {"type": "chat_message_notification", "chat_id": chat_id, "message_role": "user", "timestamp": "t"}
+        notification = {
+            "type": "chat_message_notification",
+            "chat_id": chat_id,
+            "message_role": "user",
+            "timestamp": "t",
+        }
         for dashboard in self.dashboards:
             if dashboard.subscribed:
                 self.deliver(dashboard, {"type": "chat_updates", "data": notification})
@@ -111,9 +118,13 @@ class Chat:
         return 404, {"detail": "not found"}
 
     async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(ConnectionError, asyncio.IncompleteReadError):
-            await self._converse(reader, writer)
-        writer.close()
+        try:
+            with suppress(ConnectionError, asyncio.IncompleteReadError):
+                await self._converse(reader, writer)
+        except Exception:  # noqa: BLE001
+            self.mistakes.append(traceback.format_exc())
+        finally:
+            writer.close()
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
@@ -147,7 +158,7 @@ class Chat:
                 protocol.receive_data(data)
                 for event in protocol.events_received():
                     if isinstance(event, Frame) and event.opcode is Opcode.TEXT:
-                        self._told(dashboard, json.loads(event.data))
+                        self._told(dashboard, json.loads(bytes(event.data)))
                 dashboard.flush()
         finally:
             self.dashboards.remove(dashboard)
@@ -160,13 +171,12 @@ class Chat:
             dashboard.say({"type": "pong", "timestamp": "t"})
 
 
+@dataclass
 class LosesEveryTenth(Chat):
     """Every tenth message is answered with a 2xx and kept, but neither announced nor ever listed."""
 
+    hidden: set[str] = field(default_factory=set)
     name = "lost"
-
-    def __post_init__(self) -> None:
-        self.hidden: set[str] = set()
 
     def send(self, chat_id: str, text: str) -> Answer:
         self.store(chat_id, text)
@@ -240,3 +250,4 @@ def serving(chat: Chat, tls: ssl.SSLContext | None = None) -> Iterator[str]:
         loop.call_soon_threadsafe(stop.set)
         thread.join()
         loop.close()
+    assert not chat.mistakes, chat.mistakes[0]

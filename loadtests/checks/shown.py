@@ -152,7 +152,7 @@ def _listed_elsewhere(ledger: Ledger) -> Bools:
     """Per listed text: intact, and not in the chat where it belongs."""
     lists = ledger.lists
     home = home_chats(ledger.evidence, ledger.messages, lists.text_key, lists.text_message)
-    return (lists.text_condition == Condition.INTACT) & (home >= 0) & (home != lists.text_chat)
+    return np.asarray((lists.text_condition == Condition.INTACT) & (home >= 0) & (home != lists.text_chat))
 
 
 def _identities(

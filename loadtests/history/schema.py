@@ -58,8 +58,9 @@ TABLES = {
         _table("frame", connection="i", announcement="i", time="d"),
         # dashboard -1: the final read of the list. version -1: the refetch failed.
         _table("refetch", connection="i", dashboard="i", started="d", done="d", status="h", version="i", bytes="i"),
-        # A version is one content of the list as this process saw it, told as the difference to the version before it:
-        # in this chat the first `dropped` texts went and `added` ones came at the end. total -1: the chat left the list.
+        # A version is one content of the list as this process saw it, told as the difference to the version before it
+        # (the first: to an empty list): in this chat the first `dropped` texts went and `added` ones came at the end.
+        # total -1: the chat left the list. A version without a difference has no rows (an empty first list).
         _table("version", version="i", chat="i", total="i", dropped="i", added="i"),
         _table("text", version="i", chat="i", widget="i", n="i", condition="b"),
         # The final read of whole chats: status 200 and its texts by position (from 1), or why it failed.

@@ -83,7 +83,7 @@ class Due:
     def rows(self, number: int, messages: Messages, grace: float = GRACE) -> Ints:
         """The messages that are due on the connection at this place of `connections`."""
         sent, done = messages.sent[self.messages], messages.done[self.messages]
-        return self.messages[(sent > self.start[number]) & (done + grace <= self.end[number])]
+        return ints(self.messages[(sent > self.start[number]) & (done + grace <= self.end[number])])
 
 
 def received_of(evidence: Evidence, dashboards: int, chats: Bools) -> Received:
@@ -95,12 +95,17 @@ def received_of(evidence: Evidence, dashboards: int, chats: Bools) -> Received:
     connection, announcement, time = frames.connection, frames.announcement, frames.time
     if not kept.all():
         connection, announcement, time = connection[kept], announcement[kept], time[kept]
-    # A connection lives in one process, which wrote its frames down as they came. Small numbers sort much faster.
+    # Small numbers sort much faster.
     numbers = len(connections.dashboard)
     order = np.argsort(connection.astype(np.uint16) if numbers < 1 << 16 else connection, kind="stable")
-    counts = np.bincount(connection, minlength=numbers)
-    edges = np.concatenate([[0], np.cumsum(counts)])
-    return Received(announcement[order], time[order], ints(edges))
+    edges = ints(np.concatenate([[0], np.cumsum(np.bincount(connection, minlength=numbers))]))
+    announcement, time = announcement[order], time[order]
+    # A connection's process writes its frames down as they come, so this sorts nothing as a rule.
+    backwards = np.flatnonzero(np.diff(time) < 0) + 1
+    if len(np.setdiff1d(backwards, edges)):
+        order = np.lexsort((time, np.repeat(np.arange(numbers), np.diff(edges))))
+        announcement, time = announcement[order], time[order]
+    return Received(announcement, time, edges)
 
 
 def due_of(evidence: Evidence, dashboards: int, messages: Messages, copies: Copies) -> Due:

@@ -1,4 +1,4 @@
-"""What the processes of a run wrote down, as one: the tables of observations with common numbers, and what is missing."""
+"""What the processes of a run wrote down, as one: tables of observations with common numbers, and what is missing."""
 
 from dataclasses import dataclass, field
 

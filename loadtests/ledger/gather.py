@@ -104,8 +104,12 @@ class _Gatherer:
         for at, values in rows.numbers.items():
             self.columns.setdefault(at, []).append(values)
 
-        self.connections = max(self.connections, *(rows.above(t, "connection") for t in ("connection", "frame", "refetch")))
-        self.announcements = max(self.announcements, *(rows.above(t, "announcement") for t in ("announcement", "frame")))
+        self.connections = max(
+            self.connections, *(rows.above(t, "connection") for t in ("connection", "frame", "refetch"))
+        )
+        self.announcements = max(
+            self.announcements, *(rows.above(t, "announcement") for t in ("announcement", "frame"))
+        )
         self.versions.append(self.versions[-1] + known)
         self.details += rows.texts("connection", "detail")
         self.final_details += rows.texts("final", "detail")
@@ -135,11 +139,11 @@ class _Gatherer:
         parts = self.columns.pop((table, column), [])
         return np.concatenate(parts) if parts else np.zeros(0, np.dtype(TABLES[table].columns.get(column, "q")))
 
-    def _ints(self, table: str, *columns: str) -> list[Ints]:
-        return [ints(self._joined(table, column)) for column in columns]
+    def _ints(self, table: str, column: str) -> Ints:
+        return ints(self._joined(table, column))
 
-    def _floats(self, table: str, *columns: str) -> list[Floats]:
-        return [floats(self._joined(table, column)) for column in columns]
+    def _floats(self, table: str, column: str) -> Floats:
+        return floats(self._joined(table, column))
 
     def evidence(self, processes: list[str], whole: Bools, reasons: list[str]) -> Evidence:
         owner = np.full(len(self.chats), -1, np.int64)
@@ -151,21 +155,39 @@ class _Gatherer:
             chat_ids=list(self.chats),
             chat_widget=owner,
             sends=Sends(
-                *self._ints("send", "process", "widget", "n", "chat"),
-                *self._floats("send", "intended", "handed", "sent", "done"),
-                *self._ints("send", "outcome", "status", "message_id"),
+                process=self._ints("send", "process"),
+                widget=self._ints("send", "widget"),
+                n=self._ints("send", "n"),
+                chat=self._ints("send", "chat"),
+                intended=self._floats("send", "intended"),
+                handed=self._floats("send", "handed"),
+                sent=self._floats("send", "sent"),
+                done=self._floats("send", "done"),
+                outcome=self._ints("send", "outcome"),
+                status=self._ints("send", "status"),
+                message_id=self._ints("send", "message_id"),
             ),
             connections=self._connections(),
             frames=self._frames(),
             refetches=Refetches(
-                *self._ints("refetch", "dashboard", "process"),
-                *self._floats("refetch", "started", "done"),
-                *self._ints("refetch", "status", "version"),
+                dashboard=self._ints("refetch", "dashboard"),
+                process=self._ints("refetch", "process"),
+                started=self._floats("refetch", "started"),
+                done=self._floats("refetch", "done"),
+                status=self._ints("refetch", "status"),
+                version=self._ints("refetch", "version"),
             ),
             versions=Versions(
-                ints(self.versions),
-                *self._ints("version", "process", "version", "chat", "total", "dropped", "added"),
-                *self._ints("text", "widget", "n", "condition"),
+                start=ints(self.versions),
+                process=self._ints("version", "process"),
+                version=self._ints("version", "version"),
+                chat=self._ints("version", "chat"),
+                total=self._ints("version", "total"),
+                dropped=self._ints("version", "dropped"),
+                added=self._ints("version", "added"),
+                text_widget=self._ints("text", "widget"),
+                text_n=self._ints("text", "n"),
+                text_condition=self._ints("text", "condition"),
             ),
             finals=self._finals(),
             samples=self.samples,
@@ -174,14 +196,12 @@ class _Gatherer:
         )
 
     def _connections(self) -> Connections:
-        number, event = self._ints("connection", "connection"), self._ints("connection", "event")
+        number, event, code = (self._ints("connection", name) for name in ("connection", "event", "code"))
         time = self._floats("connection", "time")
-        dashboard, process = (np.full(self.connections, -1, np.int64) for _ in range(2))
-        dashboard[number] = self._ints("connection", "dashboard")
-        process[number] = self._ints("connection", "process")
-        last, code = (np.full(self.connections, -1, np.int64) for _ in range(2))
-        last[number] = event
-        code[number] = self._ints("connection", "code")
+        dashboard, process, last, last_code = (np.full(self.connections, -1, np.int64) for _ in range(4))
+        dashboard[number], process[number] = (self._ints("connection", name) for name in ("dashboard", "process"))
+        # In order of time, so the last event stays.
+        last[number], last_code[number] = event, code
         detail = [""] * self.connections
         for connection, text in zip(number.tolist(), self.details, strict=True):
             detail[connection] = text or detail[connection]
@@ -193,18 +213,18 @@ class _Gatherer:
         ended[number[over][::-1]] = time[over][::-1]
         still = np.isnan(ended) & (process >= 0)
         ended[still] = self.last[process[still]]
-        return Connections(dashboard, process, opening, subscribed, ended, last, code, detail)
+        return Connections(dashboard, process, opening, subscribed, ended, last, last_code, detail)
 
     def _frames(self) -> Frames:
-        number = self._ints("announcement", "announcement")
+        number, of_chat, from_customer, of_message = (
+            self._ints("announcement", name) for name in ("announcement", "chat", "from_customer", "message_id")
+        )
         chat, message_id = (np.full(self.announcements, -1, np.int64) for _ in range(2))
         customer = np.zeros(self.announcements, bool)
-        chat[number] = self._ints("announcement", "chat")
-        message_id[number] = self._ints("announcement", "message_id")
-        customer[number] = self._ints("announcement", "from_customer") > 0
+        chat[number], message_id[number], customer[number] = of_chat, of_message, from_customer > 0
         return Frames(
-            self._ints("frame", "connection"),
-            self._ints("frame", "announcement"),
+            np.asarray(self._joined("frame", "connection"), np.int32),
+            np.asarray(self._joined("frame", "announcement"), np.int32),
             self._floats("frame", "time"),
             chat,
             customer,
@@ -220,10 +240,8 @@ class _Gatherer:
             if at >= 0 and best[at] != 200:
                 best[at], reader[at], total[at] = code, process[row], told[row]
                 detail[at] = self.final_details[row]
-        text_chat, text_process = self._ints("final_text", "chat"), self._ints("final_text", "process")
-        position = self._ints("final_text", "position")
-        kept = (text_chat >= 0) & (best[text_chat] == 200) & (reader[text_chat] == text_process)
-        kept = np.flatnonzero(kept)
+        text_chat, text_process, position = (self._ints("final_text", name) for name in ("chat", "process", "position"))
+        kept = np.flatnonzero((text_chat >= 0) & (best[text_chat] == 200) & (reader[text_chat] == text_process))
         kept = kept[np.lexsort((position[kept], text_chat[kept]))]
         return Finals(
             best,

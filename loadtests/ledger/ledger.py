@@ -67,7 +67,6 @@ class Ledger:
         """What happened to one message, on one dashboard if given."""
         messages = self.messages
         accepted = messages.done[message] if messages.accepted[message] else np.nan
-        cell = (message, dashboard)
         return Example(
             uid=self.uid(message),
             chat=self.chat(int(messages.chat[message])),
@@ -75,8 +74,8 @@ class Ledger:
             intended=self.after_start(messages.intended[message]),
             sent=self.after_start(messages.sent[message]),
             accepted=self.after_start(accepted),
-            notified=self.after_start(self.announced.notified[cell]) if dashboard is not None else None,
-            visible=self.after_start(self.visible[cell]) if dashboard is not None else None,
+            notified=None if dashboard is None else self.after_start(self.announced.notified[message, dashboard]),
+            visible=None if dashboard is None else self.after_start(self.visible[message, dashboard]),
             detail=detail,
         )
 

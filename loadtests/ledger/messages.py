@@ -43,7 +43,7 @@ class Messages:
 
     @property
     def accepted(self) -> Bools:
-        return self.outcome == SendOutcome.ACCEPTED
+        return np.asarray(self.outcome == SendOutcome.ACCEPTED)
 
 
 class Explanation(IntEnum):
@@ -91,14 +91,20 @@ def messages_of(evidence: Evidence) -> Messages:
         key = key_of(sends.widget, sends.n)[order]
     owners = np.argsort(key)
     return Messages(
-        *(
-            getattr(sends, name)[order]
-            for name in ("process", "widget", "n", "chat", "intended", "handed", "sent", "done", "outcome", "status",
-                         "message_id")
-        ),
+        process=sends.process[order],
+        widget=sends.widget[order],
+        n=sends.n[order],
+        chat=sends.chat[order],
+        intended=sends.intended[order],
+        handed=sends.handed[order],
+        sent=sends.sent[order],
+        done=sends.done[order],
+        outcome=sends.outcome[order],
+        status=sends.status[order],
+        message_id=sends.message_id[order],
         keys=key[owners],
         owners=owners,
-    )  # fmt: skip
+    )
 
 
 def home_chats(evidence: Evidence, messages: Messages, key: Ints, message: Ints) -> Ints:

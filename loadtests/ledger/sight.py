@@ -75,7 +75,7 @@ def _by_count(seen: Indexes, place_chat: Ints, place: Ints, lists: Lists, reads:
     ends = reads.first[1:]
     order = np.lexsort((place, place_chat))
     edges = starts_of(place_chat[order], len(lists.chat_rows) - 1)
-    for chat in np.flatnonzero(np.diff(edges)):
+    for chat in np.flatnonzero(np.diff(edges)).tolist():
         rows = order[edges[chat] : edges[chat + 1]]
         shown = lists.over_versions(chat, lists.believed)[reads.version]
         # The running maximum of each dashboard, in one go: each dashboard's counts are lifted above the one's before.

@@ -1,8 +1,8 @@
 """Conducts a run over all processes of the swarm: places, T0, the end, the drain, the closed histories.
 
-Lives in Locust's master, or in the only process. Locust has its own ideas of how a test ends: it gives its workers three
-seconds, and Ctrl-C reaches them at the same moment as the master. Therefore `test_stopping` blocks here until each worker
-has said that its history is closed.
+Lives in Locust's master, or in the only process. Locust has its own ideas of how a test ends: it gives its workers
+three seconds, and Ctrl-C reaches them at the same moment as the master. Therefore `test_stopping` blocks here until
+each worker has said that its history is closed.
 """
 
 import json

@@ -1,7 +1,7 @@
 """HTTP for the swarm: one request, one answer, nothing resent, nothing raised, and the moment it went out.
 
-On FastHttpUser's own client, but below its session, which costs as much again as the whole exchange and resends a GET on
-a cut connection (that would hide a broken refetch).
+On FastHttpUser's own client, but below its session, which costs as much again as the whole exchange, and without its
+resending a GET on a cut connection, which would hide a broken refetch.
 """
 
 import time
@@ -57,7 +57,7 @@ def client_for(url: str, concurrency: int) -> HTTPClient:
     return ClientPool(concurrency).get_client(url)
 
 
-class ClientPool(HTTPClientPool):  # type: ignore[misc]
+class ClientPool(HTTPClientPool):
     """What FastHttpUser takes as its `client_pool`: connections of one user, at most `concurrency` to each server."""
 
     def __init__(self, concurrency: int) -> None:
@@ -115,4 +115,4 @@ def _watch_connections(client: HTTPClient) -> None:
         idle_since[sock] = time.monotonic()
         return_socket(sock)
 
-    pool.get_socket, pool.return_socket = get, give_back
+    pool.get_socket, pool.return_socket = get, give_back  # type: ignore[method-assign]

@@ -1,7 +1,7 @@
 """The chat list as this process has seen it: each different content is a version, told by its difference to the last.
 
-Many dashboards refetch the same bytes. They are decoded once, and a refetch in the history then is one row that names the
-version it showed, whatever the number of messages in it.
+Many dashboards refetch the same bytes. They are decoded once, and a refetch in the history then is one row that names
+the version it showed, whatever the number of messages in it.
 """
 
 from collections import OrderedDict

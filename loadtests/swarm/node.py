@@ -8,6 +8,7 @@ from functools import lru_cache
 import gevent
 from gevent.event import AsyncResult, Event
 from gevent.pool import Pool
+from geventhttpclient.client import HTTPClient
 
 from chatswarm.loadtests.identity import Sight
 from chatswarm.loadtests.schedule import intended_times
@@ -104,7 +105,7 @@ class Node:
             version = -1
         self.recorder.refetch(-1, -1, started, answer, version)
 
-    def _read_whole_chat(self, client: object, chat_id: str) -> None:
+    def _read_whole_chat(self, client: HTTPClient, chat_id: str) -> None:
         started, request = time.monotonic(), self.target.whole_chat(chat_id)
         answer = self._until_read(lambda: exchange(client, request))
         chat: Chat | None = None

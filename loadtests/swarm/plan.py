@@ -1,4 +1,4 @@
-"""What the conductor tells every process of the swarm, and what they tell it. Plain values, as they go over the wire."""
+"""What the conductor tells every process of the swarm, and what they tell it: plain values, ready for the wire."""
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path

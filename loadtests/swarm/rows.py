@@ -1,8 +1,8 @@
 """What people watch while the swarm runs: rows in Locust's own statistics, and the figures of the progress line.
 
-Requests are few and go through Locust's event, so that its listeners and its total see them. Frames and updates are many
-(firing an event for each would take half a core at 200,000 a second) and are no requests: their rows are filled in bulk
-and stay out of the aggregated row.
+Requests are few and go through Locust's event, so that its listeners and its total see them. Frames and updates are
+many (firing an event for each would take half a core at 200,000 a second) and are no requests: their rows are filled in
+bulk and stay out of the aggregated row.
 """
 
 import time
@@ -63,9 +63,10 @@ class Rows:
             # Not measured, which is not 0: Locust keeps such rows out of its percentiles.
             entry.num_none_requests += count
             return
-        shortest, longest = min(latencies) * 1000, max(latencies) * 1000
-        entry.total_response_time += sum(latencies) * 1000
-        entry.min_response_time = min(shortest, entry.min_response_time or shortest)
+        shortest, longest = round(min(latencies) * 1000), round(max(latencies) * 1000)
+        entry.total_response_time += round(sum(latencies) * 1000)
+        before = entry.min_response_time
+        entry.min_response_time = shortest if before is None else min(shortest, before)
         entry.max_response_time = max(longest, entry.max_response_time)
         buckets = self.progress.latencies
         for latency in latencies:

@@ -1,4 +1,4 @@
-"""A WebSocket for one greenlet: `websockets`' Sans-I/O client on a gevent socket, the cheapest there is under Locust."""
+"""A WebSocket for one greenlet: `websockets`' Sans-I/O client on a gevent socket, the cheapest way under Locust."""
 
 import time
 from collections.abc import Iterator

@@ -71,7 +71,7 @@ class _Link:
 
     def __init__(self, environment: Environment) -> None:
         self.environment = environment
-        self.options = environment.parsed_options
+        self.options: Any = environment.parsed_options
         self.runner: Any = environment.runner
         self.conductor: Conductor | None = None
         self.node: Node | None = None
@@ -92,8 +92,9 @@ class _Link:
         events.worker_connect.add_listener(self._on_worker_connect)
 
     def _apply_options(self) -> None:
-        """Locust's own words win over the scenario: `-u`, `-r`, `-t`, `--host`. Ends the process where they make no run."""
-        options, problems = self.options, []
+        """Locust's own words win over the scenario: `-u`, `-r`, `-t`, `--host`. Refuses what makes no run."""
+        options, host = self.options, self.environment.host
+        problems: list[str] = []
         self.overrides: dict[str, object] = {}
         if options.run_time and options.headless:
             # Locust counts from the first user; a run of that length is measured from T0, when all are there.
@@ -107,10 +108,10 @@ class _Link:
         options.spawn_rate = options.spawn_rate or max(1.0, options.num_users / max(plan.ramp, 1.0))
         if options.num_users < 2:
             problems.append(f"-u: expected at least 2 users, a dashboard and a widget, got {options.num_users}")
-        if options.headless and not self.environment.host:
+        if options.headless and not host:
             problems.append("--host: expected the target's base URL, such as http://127.0.0.1:8000, got none")
-        elif options.headless:
-            problems += unreachable(self.environment.host)
+        elif options.headless and host:
+            problems += unreachable(host)
         if problems:
             _refuse(problems)
 

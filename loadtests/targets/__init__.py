@@ -5,3 +5,5 @@ from .target import Target
 
 TARGETS: dict[str, type[Target]] = {"reference": Reference}
 DEFAULT = "reference"
+
+__all__ = ["DEFAULT", "TARGETS", "Reference", "Target"]

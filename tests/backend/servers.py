@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -85,6 +86,10 @@ class Backend:
     def send(self, chat_id: str, content: str, key: str | None = None) -> httpx.Response:
         headers = {"Idempotency-Key": key} if key is not None else {}
         return self.http.post(f"/api/users/chats/{chat_id}/send", json={"content": content}, headers=headers)
+
+    def send_many(self, chat_ids: list[str], count: int) -> list[float]:
+        """Send `count` messages, one after the other for each of `chat_ids`; how long each answer took."""
+        return asyncio.run(flood(self.port, chat_ids, count))
 
     def texts(self, chat_id: str) -> list[str]:
         return [message["text"] for message in self.http.get(f"/api/chats/{chat_id}").json()["messages"]]
@@ -204,3 +209,30 @@ def close_code(raw: socket.socket) -> int | None:
             return code
         at = start + length
     return None
+
+
+async def flood(port: int, chat_ids: list[str], count: int) -> list[float]:
+    """Post `count` messages of 200 bytes as fast as they are answered; how long each answer took."""
+    taken: list[float] = []
+    left = iter(range(count))
+
+    async def send(chat_id: str) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        body = json.dumps({"content": "x" * 200, "role": "user"}).encode()
+        request = (
+            f"POST /api/users/chats/{chat_id}/send HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n"
+        ).encode() + body
+        for _ in left:
+            started = time.monotonic()
+            writer.write(request)
+            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), PATIENCE)
+            assert head.startswith(b"HTTP/1.1 200 "), head
+            length = int(head.lower().split(b"content-length: ")[1].split(b"\r")[0])
+            await asyncio.wait_for(reader.readexactly(length), PATIENCE)
+            taken.append(time.monotonic() - started)
+        writer.close()
+        await writer.wait_closed()
+
+    await asyncio.gather(*[send(chat_id) for chat_id in chat_ids])
+    return taken

@@ -266,14 +266,12 @@ class TestReplay:
         with running(tmp_path, "--buffer-limit", "120000", "--unsent-limit", "60s") as backend:
             chat_id = backend.new_chat()
             with backend.dashboard() as other:
-                for _ in range(1500):
-                    backend.send(chat_id, "x")
+                backend.send_many([chat_id] * 10, 1500)
                 for _ in range(1500):
                     frame(other)
                 raw = raw_dashboard(backend.port, receive_buffer=4096, subscribe=False)
                 raw.sendall(client_frame(0x81, json.dumps({**SUBSCRIBE, "after": 0}).encode()))
-                for _ in range(600):
-                    backend.send(chat_id, "x")
+                backend.send_many([chat_id] * 10, 600)
                 # The slow one wakes up: a whole prefix, then the word to refetch, and live frames after that.
                 seen = b""
                 while b'"refetch"' not in seen:

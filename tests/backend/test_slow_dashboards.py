@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import re
 import socket
-import time
 from pathlib import Path
 
 from tests.backend.servers import (
@@ -15,6 +13,7 @@ from tests.backend.servers import (
     Backend,
     client_frame,
     close_code,
+    flood,
     frame,
     raw_dashboard,
     running,
@@ -23,33 +22,6 @@ from tests.backend.servers import (
 
 MESSAGES = 20_000
 SENDERS = 50
-
-
-async def flood(port: int, chat_ids: list[str], count: int) -> list[float]:
-    """Post `count` messages of 200 bytes as fast as they are answered; how long each answer took."""
-    taken: list[float] = []
-    left = iter(range(count))
-
-    async def send(chat_id: str) -> None:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        body = json.dumps({"content": "x" * 200, "role": "user"}).encode()
-        request = (
-            f"POST /api/users/chats/{chat_id}/send HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-            f"Content-Length: {len(body)}\r\n\r\n"
-        ).encode() + body
-        for _ in left:
-            started = time.monotonic()
-            writer.write(request)
-            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), PATIENCE)
-            assert head.startswith(b"HTTP/1.1 200 "), head
-            length = int(head.lower().split(b"content-length: ")[1].split(b"\r")[0])
-            await asyncio.wait_for(reader.readexactly(length), PATIENCE)
-            taken.append(time.monotonic() - started)
-        writer.close()
-        await writer.wait_closed()
-
-    await asyncio.gather(*[send(chat_id) for chat_id in chat_ids])
-    return taken
 
 
 async def listen(raw: socket.socket, count: int) -> list[int]:
@@ -97,8 +69,8 @@ def test_one_whose_oldest_byte_waits_too_long_is_cut_off(tmp_path: Path) -> None
         with backend.dashboard() as good:
             sent = 0
             while backend.metric("chatswarm_unsent_bytes") == 0:
-                for _ in range(100):
-                    sent = backend.send(chat_id, "x").json()["seq"]
+                backend.send_many([chat_id], 100)
+                sent += 100
             until(lambda: backend.metric("chatswarm_dashboards_connected") == 1)
             assert backend.metric('chatswarm_dashboards_cut_total{reason="age"}') == 1
             for number in range(1, sent + 1):
@@ -133,8 +105,7 @@ def test_one_that_wakes_up_in_time_hears_1013(tmp_path: Path) -> None:
         chat_id = backend.new_chat()
         raw = raw_dashboard(backend.port, receive_buffer=4096)
         while backend.metric('chatswarm_dashboards_cut_total{reason="buffer"}') == 0:
-            for _ in range(20):
-                backend.send(chat_id, "x")
+            backend.send_many([chat_id], 20)
         assert close_code(raw) == 1013
         raw.close()
 
@@ -142,8 +113,7 @@ def test_one_that_wakes_up_in_time_hears_1013(tmp_path: Path) -> None:
 def test_a_dashboard_that_is_slow_but_keeps_reading_is_left_alone(backend: Backend) -> None:
     chat_id = backend.new_chat()
     raw = raw_dashboard(backend.port, receive_buffer=4096)
-    for _ in range(1000):
-        backend.send(chat_id, "x")
+    backend.send_many([chat_id] * 10, 1000)
     seen = b""
     while b'"seq":1000}' not in seen:
         seen += raw.recv(2000)

@@ -201,7 +201,7 @@ def test_no_child_outlives_a_killed_run(tmp_path: Path) -> None:
         children = command.children()
         assert len(children) == 4  # the backend, and the swarm with its two workers
         command.process.kill()
-        gone, alive = psutil.wait_procs(children, 15)
+        _, alive = psutil.wait_procs(children, 15)
     assert not alive
 
 
@@ -250,11 +250,15 @@ def test_a_killed_backend_keeps_every_accepted_message(tmp_path: Path) -> None:
 
 def test_serve_is_the_backend(tmp_path: Path) -> None:
     port = free_port()
-    with running([*CHATSWARM, "serve", "--port", str(port), "--database", f"sqlite:///{tmp_path}/c.db"], tmp_path) as it:
+    with running(
+        [*CHATSWARM, "serve", "--port", str(port), "--database", f"sqlite:///{tmp_path}/c.db"], tmp_path
+    ) as it:
         until(lambda: chatswarm("check", "--target", f"http://127.0.0.1:{port}", folder=tmp_path / "check").code == 0)
         it.process.terminate()
         assert it.process.wait(15) == 0
-    help_text = subprocess.run([*CHATSWARM, "serve", "--help"], capture_output=True, check=True, text=True, env=os.environ)
+    help_text = subprocess.run(
+        [*CHATSWARM, "serve", "--help"], capture_output=True, check=True, text=True, env=os.environ
+    )
     assert "--database" in help_text.stdout
 
 

@@ -101,7 +101,9 @@ def main() -> None:
             write(Path(folder) / "run", given.dashboards, given.messages, not given.no_ids)
             size = sum(path.stat().st_size for path in Path(folder).rglob("*.cs1"))
             print(f"{size / given.dashboards / given.messages:.1f} bytes on disk per delivery")
-            subprocess.run([sys.executable, "-m", "tests.loadtests.bench_judge", "--folder", f"{folder}/run"], check=True)
+            subprocess.run(
+                [sys.executable, "-m", "tests.loadtests.bench_judge", "--folder", f"{folder}/run"], check=True
+            )
         return
     begun = time.perf_counter()
     verdict = judge(given.folder)

@@ -82,7 +82,8 @@ class Play:
         names = [f"worker{number}" for number in range(self.processes)]
         self.manifest = Manifest(
             run=RUN, scenario="play", target="http://chat", adapter="reference", list_window=None, seed=7,
-            started="2026-01-01T00:00:00Z", boot_id="host", processes=names, start=T0, end=T0 + self.seconds, ended=True,
+            started="2026-01-01T00:00:00Z", boot_id="host", processes=names, start=T0, end=T0 + self.seconds,
+            ended=True,
         )  # fmt: skip
         self.rows = {name: [] for name in names}
         self.store: dict[int, list[Stored]] = {widget: [] for widget in range(self.widgets)}

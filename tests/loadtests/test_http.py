@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
-
-from chatswarm.loadtests.swarm import http
 from geventhttpclient.client import HTTPClient
 
+from chatswarm.loadtests.swarm import http
 from chatswarm.loadtests.swarm.http import ClientPool, exchange
 from chatswarm.loadtests.targets.target import Request
 
@@ -102,7 +101,7 @@ def test_a_cut_connection_is_seen_and_nothing_is_resent(request_: Request, part:
 
 def test_a_hanging_target_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http, "TIMEOUT", 0.2)
-    with server(lambda connection, number: connection.sendall(OK[:-1])) as (url, _), client_of(url) as client:
+    with server(lambda connection, _: connection.sendall(OK[:-1])) as (url, _), client_of(url) as client:
         got = exchange(client, POST)
     assert (got.status, got.complete, got.written) == (200, False, True)
     assert "no full answer within 0.2 s" in got.problem

@@ -1,0 +1,227 @@
+"""How a backend ends: killed, stopped with and without dashboards that cooperate, or left alone by its parent."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import signal
+import sqlite3
+import subprocess
+import threading
+import time
+from contextlib import closing
+from pathlib import Path
+
+import httpx
+import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection
+
+from tests.backend.servers import (
+    COMMAND,
+    PATIENCE,
+    Backend,
+    clean_environment,
+    client_frame,
+    frame,
+    free_port,
+    raw_dashboard,
+    running,
+    until,
+)
+
+GRACE = 3.0
+
+
+def keep_sending(backend: Backend, chat_id: str, accepted: list[str], unknown: list[str], end: threading.Event) -> None:
+    """Send one message after the other, on a connection of its own, until the backend is gone."""
+    with httpx.Client(base_url=f"http://127.0.0.1:{backend.port}", timeout=PATIENCE, trust_env=False) as http:
+        for number in range(1_000_000):
+            if end.is_set():
+                return
+            text = f"{chat_id} {number}"
+            try:
+                answer = http.post(f"/api/users/chats/{chat_id}/send", json={"content": text})
+            except httpx.TransportError:
+                unknown.append(text)
+                return
+            assert answer.status_code == 200
+            accepted.append(text)
+
+
+def test_killed_under_load_nothing_accepted_is_gone(backend: Backend) -> None:
+    for round_ in range(2):
+        chats = [backend.new_chat(f"{round_}.{number}@x") for number in range(8)]
+        accepted: list[list[str]] = [[] for _ in chats]
+        unknown: list[list[str]] = [[] for _ in chats]
+        end = threading.Event()
+        threads = [
+            threading.Thread(target=keep_sending, args=(backend, *each, end))
+            for each in zip(chats, accepted, unknown, strict=True)
+        ]
+        for thread in threads:
+            thread.start()
+        until(lambda: sum(map(len, accepted)) > 300)  # noqa: B023
+        assert backend.stop(signal.SIGKILL) == -signal.SIGKILL
+        for thread in threads:
+            thread.join(PATIENCE)
+        backend.start()
+        for number, chat_id in enumerate(chats):
+            texts = backend.texts(chat_id)
+            # In order, each once; the one that was in flight may be there or not.
+            assert texts[: len(accepted[number])] == accepted[number]
+            assert texts[len(accepted[number]) :] in ([], unknown[number])
+        users = backend.http.get("/api/debug/users-chats").json()["users"]
+        totals = {chat["chat_id"]: chat["total_messages"] for user in users for chat in user["chats"]}
+        for number, chat_id in enumerate(chats):
+            assert totals[chat_id] >= len(accepted[number])
+
+
+def everything(dashboard: ClientConnection) -> tuple[list[int], int | None]:
+    """The message ids that a dashboard still hears, and the code that its connection ends with."""
+    heard: list[int] = []
+    try:
+        while True:
+            heard.append(frame(dashboard)["data"]["message_id"])
+    except ConnectionClosed as closed:
+        return heard, closed.rcvd.code if closed.rcvd else None
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_stopped_with_every_kind_of_dashboard_it_ends_in_time(tmp_path: Path, number: signal.Signals) -> None:
+    with running(tmp_path, "--grace", f"{GRACE}s", "--unsent-limit", "60s") as backend:
+        chat_id = backend.new_chat()
+        with backend.dashboard() as good, contextlib.ExitStack() as raws:
+            stalled = raws.enter_context(raw_dashboard(backend.port, receive_buffer=4096))
+            for _ in range(3):
+                raws.enter_context(raw_dashboard(backend.port, subscribe=False))
+            while backend.metric("chatswarm_unsent_bytes") == 0:
+                backend.send_many([chat_id], 100)
+            # This one says goodbye while it has unsent bytes, so its connection cannot close by itself.
+            leaving = raws.enter_context(raw_dashboard(backend.port, receive_buffer=4096))
+            backend.send_many([chat_id] * 10, 400)
+            leaving.sendall(client_frame(0x88, b"\x03\xe8"))
+            half = raws.enter_context(raw_dashboard(backend.port))
+            half.sendall(client_frame(0x01, b'{"act'))
+            idle = raws.enter_context(contextlib.closing(httpx.Client()))
+            idle.get(f"http://127.0.0.1:{backend.port}/health")
+            started = time.monotonic()
+            assert backend.stop(number) == 0
+            # The grace time, and something for a busy machine and the process's own end.
+            assert time.monotonic() - started < GRACE + 2
+            _, code = everything(good)
+            assert code == 1012
+            assert stalled.fileno() >= 0
+    assert "Traceback" not in backend.errors
+    assert "InvalidState" not in backend.errors
+
+
+def test_stopped_under_load_every_answer_is_true_and_every_frame_sent(backend: Backend) -> None:
+    chats = [backend.new_chat(f"{number}@x") for number in range(8)]
+    accepted: list[list[str]] = [[] for _ in chats]
+    unknown: list[list[str]] = [[] for _ in chats]
+    end = threading.Event()
+    threads = [
+        threading.Thread(target=keep_sending, args=(backend, *each, end))
+        for each in zip(chats, accepted, unknown, strict=True)
+    ]
+    with backend.dashboard() as dashboard:
+        for thread in threads:
+            thread.start()
+        until(lambda: sum(map(len, accepted)) > 300)
+        assert backend.stop() == 0
+        for thread in threads:
+            thread.join(PATIENCE)
+        heard, code = everything(dashboard)
+    assert code == 1012
+    assert heard == list(range(1, len(heard) + 1))
+    assert len(heard) >= sum(map(len, accepted))
+    backend.start()
+    for number, chat_id in enumerate(chats):
+        assert backend.texts(chat_id)[: len(accepted[number])] == accepted[number]
+
+
+def test_it_ends_with_its_parent(tmp_path: Path) -> None:
+    read, write = os.pipe()
+    port = free_port()
+    with (tmp_path / "err.log").open("wb") as err:
+        process = subprocess.Popen(
+            [*COMMAND, "--port", str(port), "--database", f"sqlite:///{tmp_path}/a.db", "--lifeline-fd", str(read)],
+            pass_fds=[read],
+            stdout=err,
+            stderr=err,
+            env=clean_environment(),
+        )
+    os.close(read)
+    try:
+        until(lambda: b"Uvicorn running on" in (tmp_path / "err.log").read_bytes())
+        os.write(write, b"still here")
+        assert httpx.get(f"http://127.0.0.1:{port}/health").status_code == 200
+        os.close(write)
+        assert process.wait(PATIENCE) == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
+class TestStoreTroubles:
+    def test_locked_by_somebody_else_it_answers_503_and_recovers(self, backend: Backend) -> None:
+        chat_id = backend.new_chat()
+        backend.send(chat_id, "before")
+        with closing(sqlite3.connect(backend.database, isolation_level=None)) as lock:
+            lock.execute("BEGIN IMMEDIATE")
+            answers = [
+                backend.send(chat_id, "during"),
+                backend.http.get("/health"),
+                backend.http.post("/api/users/chats/create", json={"email": "new@x"}),
+                backend.http.post("/api/users/data", json={"email": "new@x"}),
+            ]
+            assert [answer.status_code for answer in answers] == [503] * 4
+            assert all(int(answer.headers["Retry-After"]) >= 1 for answer in answers)
+            # Reading goes on.
+            assert backend.texts(chat_id) == ["before"]
+            assert backend.http.get("/api/debug/users-chats").status_code == 200
+            lock.execute("ROLLBACK")
+        assert backend.http.get("/health").status_code == 200
+        assert backend.send(chat_id, "after").json()["seq"] == 2
+        assert backend.texts(chat_id) == ["before", "after"]
+        assert backend.metric('chatswarm_messages_refused_total{reason="unavailable"}') == 1
+
+    def test_a_disk_that_takes_no_more_is_503_and_recovers(self, backend: Backend) -> None:
+        assert backend.process is not None
+        chat_id = backend.new_chat()
+        wal = backend.database.with_name("chat.db-wal")
+        limits = resource.prlimit(backend.process.pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(backend.process.pid, resource.RLIMIT_FSIZE, (wal.stat().st_size + 30_000, limits[1]))
+        accepted = []
+        for number in range(100):
+            answer = backend.send(chat_id, f"{number} {'x' * 5000}")
+            if answer.status_code != 200:
+                break
+            accepted.append(f"{number} {'x' * 5000}")
+        assert answer.status_code == 503
+        assert int(answer.headers["Retry-After"]) >= 1
+        resource.prlimit(backend.process.pid, resource.RLIMIT_FSIZE, (1000, limits[1]))
+        assert backend.http.get("/health").status_code == 503
+        assert backend.send(chat_id, "still full").status_code == 503
+        assert backend.texts(chat_id) == accepted
+        resource.prlimit(backend.process.pid, resource.RLIMIT_FSIZE, limits)
+        assert backend.send(chat_id, "after").json()["seq"] == len(accepted) + 1
+        assert backend.texts(chat_id) == [*accepted, "after"]
+        backend.stop(signal.SIGKILL)
+        backend.start()
+        assert backend.texts(chat_id) == [*accepted, "after"]
+
+    def test_a_retry_after_a_lost_answer_stores_nothing_twice(self, backend: Backend) -> None:
+        chat_id = backend.new_chat()
+        first = backend.send(chat_id, "once", "key 1").json()
+        backend.stop(signal.SIGKILL)
+        backend.start()
+        with backend.dashboard() as dashboard:
+            assert backend.send(chat_id, "once", "key 1").json() == first
+            assert backend.send(chat_id, "twice", "key 2").json()["seq"] == 2
+            assert frame(dashboard)["data"]["seq"] == 2, "a retry is not announced again"
+        assert backend.texts(chat_id) == ["once", "twice"]
+        for key in ("", "x" * 256):
+            assert backend.send(chat_id, "x", key).status_code == 400

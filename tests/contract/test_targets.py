@@ -1,0 +1,142 @@
+"""One suite over every target: a real chat understands what its adapter says, and the adapter what the chat answers."""
+
+import http.client
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from websockets.sync.client import ClientConnection, connect
+
+from chatswarm.loadtests.children import free_port
+from chatswarm.loadtests.identity import text_of
+from chatswarm.loadtests.run import reference_backend
+from chatswarm.loadtests.targets import TARGETS
+from chatswarm.loadtests.targets.target import Customer, Frame, Kind, Request, Target, Unreadable
+from tests.plants import Chat, serving
+
+Server = Callable[[Path], AbstractContextManager[str]]
+
+
+@contextmanager
+def backend(folder: Path) -> Iterator[str]:
+    started = reference_backend(folder / "backend.log", folder / "chat.db", free_port())
+    try:
+        started.wait()
+        yield started.base_url
+    finally:
+        started.child.stop(10)
+
+
+@contextmanager
+def original(folder: Path) -> Iterator[str]:
+    with serving(Chat()) as url:
+        yield url
+
+
+CASES: list[tuple[str, Server]] = [("reference", backend), ("reference", original)]
+
+
+class Wire:
+    """A target, and a real chat that it should fit."""
+
+    def __init__(self, target: Target, base_url: str) -> None:
+        self.target = target
+        self.base_url = base_url
+
+    def ask(self, request: Request) -> bytes:
+        parts = urlsplit(self.base_url)
+        connection = http.client.HTTPConnection(str(parts.hostname), parts.port, timeout=10)
+        connection.request(request.method, request.path, request.body, dict(request.headers))
+        answer = connection.getresponse()
+        body = answer.read()
+        connection.close()
+        assert 200 <= answer.status < 300, (request, answer.status, body)
+        return body
+
+    def new_chat(self) -> str:
+        customer = Customer("Ada", f"ada-{time.monotonic_ns()}@example.com")
+        self.ask(self.target.submit_contact(customer))
+        return self.target.read_created(self.ask(self.target.create_chat(customer)))
+
+    @contextmanager
+    def dashboard(self) -> Iterator[ClientConnection]:
+        with connect("ws" + self.base_url.removeprefix("http") + self.target.socket_path, compression=None) as socket:
+            assert self.next_frame(socket).kind is Kind.CONNECTED
+            socket.send(self.target.subscribe())
+            assert self.next_frame(socket).kind is Kind.SUBSCRIBED
+            yield socket
+
+    def next_frame(self, socket: ClientConnection) -> Frame:
+        data = socket.recv(timeout=10)
+        return self.target.read_frame(data.encode() if isinstance(data, str) else data)
+
+
+@pytest.fixture(params=CASES, ids=lambda case: f"{case[0]}-{case[1].__name__}")
+def wire(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Wire]:
+    name, server = request.param
+    with server(tmp_path) as base_url:
+        yield Wire(TARGETS[name](), base_url)
+
+
+def test_every_target_is_under_contract() -> None:
+    assert {name for name, _ in CASES} == set(TARGETS)
+
+
+def test_from_the_contact_form_to_the_dashboard(wire: Wire) -> None:
+    target = wire.target
+    chat_id = wire.new_chat()
+    texts = [text_of("abcdefghij", 0, n, 100) for n in range(3)]
+    with wire.dashboard() as socket:
+        ids = [target.read_sent(wire.ask(target.send(chat_id, text))) for text in texts]
+        frames = [wire.next_frame(socket) for _ in texts]
+    assert [(frame.kind, frame.chat_id, frame.from_customer) for frame in frames] == [(Kind.MESSAGE, chat_id, True)] * 3
+    assert [frame.message_id for frame in frames] == ids
+    (shown,) = [chat for chat in target.read_list(wire.ask(target.list_chats())) if chat.chat_id == chat_id]
+    assert shown.total == 3
+    assert [text.text for text in shown.texts] == texts[-len(shown.texts) :]
+    whole = target.read_whole_chat(wire.ask(target.whole_chat(chat_id)))
+    assert (whole.chat_id, whole.total, [text.text for text in whole.texts]) == (chat_id, 3, texts)
+    assert all(text.from_customer for text in whole.texts)
+
+
+def test_whole_chats_are_whole(wire: Wire) -> None:
+    chat_id = wire.new_chat()
+    for n in range(150):
+        wire.ask(wire.target.send(chat_id, str(n)))
+    whole = wire.target.read_whole_chat(wire.ask(wire.target.whole_chat(chat_id)))
+    assert [text.text for text in whole.texts] == [str(n) for n in range(150)]
+
+
+def test_pings_are_answered(wire: Wire) -> None:
+    with wire.dashboard() as socket:
+        socket.send(wire.target.ping())
+        assert wire.next_frame(socket).kind is Kind.OTHER
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_what_is_not_the_protocol_is_unreadable_and_says_so(name: str) -> None:
+    target = TARGETS[name]()
+    for read in (
+        target.read_created,
+        target.read_sent,
+        target.read_list,
+        target.read_whole_chat,
+        target.read_frame,
+    ):
+        for body in (b"", b"<html>", b"[1]", b'{"success": false}', b"\xff\xfe"):
+            with pytest.raises(Unreadable, match="got"):
+                read(body)
+
+
+def test_frames_of_other_channels_are_no_fault() -> None:
+    reference = TARGETS["reference"]()
+    for data in (b'{"type": "unread_counts", "data": [1, 2]}', b'{"type": "pong", "timestamp": "t"}'):
+        assert reference.read_frame(data).kind is Kind.OTHER
+    assert reference.read_frame(b'{"type": "error", "message": "Unknown action: x"}') == Frame(
+        Kind.ERROR, detail="Unknown action: x"
+    )
+    with pytest.raises(Unreadable):
+        reference.read_frame(b'{"type": "chat_updates", "data": 7}')
