@@ -119,6 +119,7 @@ class Store:
         self._connection: sqlite3.Connection | None = None
         self._last_id = 0
         self._last_seqs: dict[int, int] = {}
+        self._quiet_until = 0.0
 
     @property
     def waiting(self) -> int:
@@ -226,7 +227,10 @@ class Store:
             connection.execute("COMMIT")
         except Exception as error:  # noqa: BLE001  # whatever it is, it must not be half done
             certain = self._roll_back(error) and not (committing and not _certain(error))
-            _log.warning("A batch of %d was %s: %s", len(jobs), "refused" if certain else "lost track of", _told(error))
+            if started > self._quiet_until:
+                self._quiet_until = started + 1
+                outcome = "refused" if certain else "lost track of"
+                _log.warning("A batch of %d was %s: %s", len(jobs), outcome, _told(error))
             batch.failure = (StoreUnavailableError if certain else OutcomeUnknownError)(_told(error))
         else:
             self._last_seqs.update(seqs)

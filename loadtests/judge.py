@@ -55,7 +55,7 @@ def judge(folder: Path, slos: Sequence[str] | None = None) -> Verdict:
     Raises NoRunError if there is no manifest or scenario, and slo.SloError. Everything else ends in a verdict: exit
     code 70 says that the judge itself failed.
     """
-    manifest, scenario = _run(folder)
+    manifest, scenario = read_run(folder)
     expectations = scenario.slos if slos is None else tuple(slo.parse(text) for text in slos)
     for expectation in expectations:
         if expectation.window is not None:
@@ -85,7 +85,8 @@ def write_verdict(folder: Path, verdict: Verdict) -> Path:
     return path
 
 
-def _run(folder: Path) -> tuple[Manifest, Scenario]:
+def read_run(folder: Path) -> tuple[Manifest, Scenario]:
+    """What was run in `folder`. Raises NoRunError."""
     path = folder / MANIFEST
     try:
         manifest = read_manifest(folder)
@@ -351,4 +352,4 @@ def _conclude(verdict: Verdict) -> None:
     verdict.exit_code = EXIT_CODES[outcome]
 
 
-__all__ = ["InternalError", "NoRunError", "judge", "worst", "write_verdict"]
+__all__ = ["InternalError", "NoRunError", "judge", "read_run", "worst", "write_verdict"]

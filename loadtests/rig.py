@@ -86,12 +86,12 @@ def _process(samples: Samples, start: float, until: float, limit: float, advice:
     p99 = lag_p99(lag)
     rig.lag_p99 = max(rig.lag_p99 or 0.0, p99)
     if p99 > limit:
-        late = f"{samples.name}: its loop woke {human(p99)} late or later for 1 % of the time, {human(limit)} allowed"
+        late = f"{samples.name}: its loop woke {human(p99)} late or more, 1 % of the time ({human(limit)} allowed)"
         if busiest is None or busiest >= BUSY:
             rig.reasons.append(f"{late}: the load generator was the bottleneck: {advice}")
         else:
             rig.reasons.append(
-                f"{late}: the load generator was stopped or had too little CPU (it got {busiest:.0%} of a core at most): "
+                f"{late}: the load generator was stopped or short of CPU (it got {busiest:.0%} of a core at most): "
                 f"stop other programs, or {advice}"
             )
 

@@ -3,12 +3,12 @@
 import re
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h)?")
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h)?", re.ASCII)
 
 
 def seconds(value: object) -> float:
-    """The duration in seconds. Raises ValueError for anything that is not one."""
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
+    """The duration in seconds, 0 or more. Raises ValueError for anything that is not one."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < float("inf"):
         return float(value)
     match = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
     if match is None:

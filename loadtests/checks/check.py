@@ -12,7 +12,7 @@ WORST = 32
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A check's answer. `count` None: this run could not be asked. `at_least`: more may have gone unseen."""
+    """A check's answer. `count` None: this run could not be asked."""
 
     count: int | None
     examples: list[Example] = field(default_factory=list)

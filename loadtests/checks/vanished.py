@@ -36,7 +36,7 @@ def _from_a_later_list(ledger: Ledger) -> dict[int, str]:
     good = good[np.lexsort((refetches.done[good], refetches.dashboard[good]))]
     dashboard, version = refetches.dashboard[good] + 1, refetches.version[good]
     before = _done_before(dashboard, refetches.started[good], refetches.done[good])
-    suspects: list[int] = []
+    out: dict[int, str] = {}
     for chat in np.flatnonzero(np.diff(lists.chat_rows)).tolist():
         if ledger.evidence.chat_widget[chat] < 0 or not ledger.copies.read[chat]:
             continue
@@ -44,14 +44,13 @@ def _from_a_later_list(ledger: Ledger) -> dict[int, str]:
         # Lifted, so that one running maximum serves all dashboards: each one's values are above the one's before it.
         lift = int(now.max(initial=0)) + 2
         most = np.append(-1, np.maximum.accumulate(now + 1 + dashboard * lift))[before] - 1 - dashboard * lift
-        last = now[dashboard == 0]
+        most[dashboard == 0] = now.max(initial=-1)
+        wrong = (now >= 0) & (now < most)
         rows = slice(lists.chat_rows[chat], lists.chat_rows[chat + 1])
-        back = ((now >= 0) & (now < most)).any() or ((last >= 0) & (last < now.max(initial=-1))).any()
-        if back or not lists.unbroken[rows].all():
-            suspects.append(chat)
-    out: dict[int, str] = {}
-    for chat in suspects:
-        out |= _missing(ledger, chat, good)
+        if not lists.unbroken[rows].all():
+            wrong |= lists.over_versions(chat, lists.unbroken.astype(np.int64))[version] == 0
+        if wrong.any():
+            out |= _missing(ledger, chat, good[wrong])
     return out
 
 
@@ -64,25 +63,35 @@ def _done_before(dashboard: Ints, started: Floats, done: Floats) -> Ints:
     return before
 
 
-def _missing(ledger: Ledger, chat: int, good: Ints) -> dict[int, str]:
-    """The slow path, for a chat in which something is missing: message by message, over all reads."""
+def _missing(ledger: Ledger, chat: int, reads: Ints) -> dict[int, str]:
+    """The slow path, for the reads of a chat in which something is missing: message by message."""
     lists, refetches = ledger.lists, ledger.evidence.refetches
-    version, dashboard = refetches.version[good], refetches.dashboard[good]
-    started, done = refetches.started[good], refetches.done[good]
-    begins = lists.over_versions(chat, lists.lowest)[version]
     texts = np.flatnonzero((lists.text_chat == chat) & (lists.text_position >= 0) & (lists.text_message >= 0))
     texts = texts[np.argsort(lists.text_message[texts], kind="stable")]
+    if not len(texts):
+        return {}
     messages, first = np.unique(lists.text_message[texts], return_index=True)
+    pending = dict(zip(messages.tolist(), np.split(texts, first[1:]), strict=True))
+    reads = reads[np.argsort(refetches.started[reads], kind="stable")]
+    begins_in = lists.over_versions(chat, lists.lowest)
     out: dict[int, str] = {}
-    for message, mine in zip(messages.tolist(), np.split(texts, first[1:]), strict=True):
-        held = np.zeros(len(good), bool)
-        for shown, gone in zip(lists.text_shown[mine].tolist(), lists.text_gone[mine].tolist(), strict=True):
-            held |= (version >= shown) & (version < gone)
-        seen = np.full(int(dashboard.max(initial=-1)) + 2, np.inf)
-        np.minimum.at(seen, dashboard[held], done[held])
-        seen[-1] = seen.min()  # the final read, as dashboard -1, comes after all of them
-        later = ~held & (started > seen[dashboard]) & (begins >= 0) & (begins < lists.text_position[mine[0]])
-        if later.any():
-            at = ledger.after_start(float(started[later].min()))
-            out[message] = f"a list showed it, and {int(later.sum())} later ones did not, first the one begun at {at} s"
+    # One read is enough for each message, so most of them are done with after the first few.
+    edge, size = 0, 256
+    while edge < len(reads) and pending:
+        some = reads[edge : edge + size]
+        version, dashboard, started = refetches.version[some], refetches.dashboard[some], refetches.started[some]
+        begins = begins_in[version]
+        for message, mine in list(pending.items()):
+            held = np.zeros(len(some), bool)
+            for shown, gone in zip(lists.text_shown[mine].tolist(), lists.text_gone[mine].tolist(), strict=True):
+                held |= (version >= shown) & (version < gone)
+            # Dashboard -1, the final read, comes after all of them. A count can show nothing before it was sent.
+            seen = np.append(ledger.visible[message], ledger.visible[message].min())
+            seen = np.maximum(seen, ledger.messages.sent[message])
+            later = ~held & (started > seen[dashboard]) & (begins >= 0) & (begins < lists.text_position[mine[0]])
+            if later.any():
+                at = ledger.after_start(float(started[later][0]))
+                out[message] = f"a list showed it, and a later one, begun at {at} s, did not"
+                del pending[message]
+        edge, size = edge + size, size * 4
     return out

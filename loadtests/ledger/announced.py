@@ -77,7 +77,8 @@ class Due:
     connections: Ints  # those that ever subscribed, ascending
     dashboard: Ints  # of each of them
     start: Floats
-    end: Floats
+    end: Floats  # nothing is due on it that would come later; before its start where its history was cut
+    until: Floats  # nothing can come on it later
     messages: Ints  # the stored messages that were sent and answered
 
     def rows(self, number: int, messages: Messages, grace: float = GRACE) -> Ints:
@@ -115,11 +116,13 @@ def due_of(evidence: Evidence, dashboards: int, messages: Messages, copies: Copi
         ~np.isnan(connections.subscribed) & (connections.dashboard >= 0) & (connections.dashboard < dashboards)
     )
     stored = np.flatnonzero((copies.of_message >= 0) & ~np.isnan(messages.done))
+    whole = evidence.whole[connections.process[there]]
     return Due(
         there,
         connections.dashboard[there],
         connections.subscribed[there],
-        connections.ended[there],
+        np.where(whole, connections.ended[there], -np.inf),
+        np.where(whole, connections.ended[there], np.inf),
         stored[np.argsort(messages.sent[stored], kind="stable")],
     )
 
@@ -152,6 +155,8 @@ def silences_of(due: Due, messages: Messages, received: Received) -> list[Silenc
     done = np.sort(messages.done[due.messages])
     for number, connection in enumerate(due.connections.tolist()):
         start, end = due.start[number], due.end[number]
+        if end < start:
+            continue
         moments = np.concatenate([[start], received.time[received.on(connection)], [end]])
         for gap in np.flatnonzero(np.diff(moments) >= SILENCE).tolist():
             quiet, over = moments[gap], moments[gap + 1]
@@ -278,7 +283,7 @@ def _by_count(
     expected: Bools,
     visible: Floats,
 ) -> Announced:
-    chats = len(evidence.chat_ids)
+    chats = max(1, len(evidence.chat_ids))
     connections = evidence.connections
     place_chat, position = copies.place()
     # The messages of each chat that are stored, in the order in which they should be announced.
@@ -296,7 +301,7 @@ def _by_count(
     time = received.time[order]
     frames = np.bincount(group, minlength=len(connections.dashboard) * chats)
     edges = np.concatenate([[0], np.cumsum(frames)])
-    frames = frames.reshape(-1, chats)
+    frames = frames.reshape(len(connections.dashboard), chats)
     per_dashboard = np.zeros((expected.shape[1], chats), np.int64)
     known = (connections.dashboard >= 0) & (connections.dashboard < expected.shape[1])
     np.add.at(per_dashboard, connections.dashboard[known], frames[known])
@@ -314,7 +319,7 @@ def _by_count(
         calm = rows[~_silent_rows(silences, connection, rows, messages)]
         came = frames[connection]
         obliged = np.bincount(place_chat[rows], minlength=chats)
-        possible = _possible(messages, place_chat, float(due.end[at]), chats) + strangers
+        possible = _possible(messages, place_chat, float(due.until[at]), chats) + strangers
         extra = np.maximum(0, came - possible)
         missing = np.maximum(0, obliged - came)
         matched = came - extra

@@ -81,6 +81,7 @@ class Finals:
     """The final read of whole chats, one for each chat at most."""
 
     status: Ints  # per chat; -1: there was none
+    read: Bools  # per chat: it succeeded, and all its texts are here
     total: Ints  # per chat: how many messages the target says there are
     detail: dict[int, str]
     chat: Ints  # per text

@@ -189,7 +189,7 @@ class _Gatherer:
                 text_n=self._ints("text", "n"),
                 text_condition=self._ints("text", "condition"),
             ),
-            finals=self._finals(),
+            finals=self._finals(whole),
             samples=self.samples,
             troubles=self.troubles,
             reasons=reasons,
@@ -231,7 +231,7 @@ class _Gatherer:
             message_id,
         )
 
-    def _finals(self) -> Finals:
+    def _finals(self, whole: Bools) -> Finals:
         chat, process, status, told = (self._ints("final", name) for name in ("chat", "process", "status", "total"))
         best, reader, total = (np.full(len(self.chats), -1, np.int64) for _ in range(3))
         detail: dict[int, str] = {}
@@ -245,6 +245,7 @@ class _Gatherer:
         kept = kept[np.lexsort((position[kept], text_chat[kept]))]
         return Finals(
             best,
+            (best == 200) & np.append(whole, False)[reader],
             total,
             detail,
             text_chat[kept],

@@ -99,9 +99,12 @@ def build(evidence: Evidence, manifest: Manifest, scenario: Scenario, start: flo
     excused = missing & _excused(missing, messages, reads, list_window(scenario, manifest))
     no_read = ~np.append(copies.read, False)[messages.chat] & (copies.of_message < 0)
     unproven = missing & ~excused & (no_read[:, None] | ~witnessed)
-    ours = evidence.chat_widget >= 0
-    ours[lists.text_chat[lists.text_key >= 0]] = True
-    ours[copies.chat[copies.key >= 0]] = True
+    chats = evidence.chat_widget >= 0
+    chats[lists.text_chat[lists.text_key >= 0]] = True
+    chats[copies.chat[copies.key >= 0]] = True
+    announced = announced_of(evidence, messages, copies, chats, expected, visible)
+    # A frame that a cut history does not have may have come.
+    announced.notified[np.isinf(announced.notified) & ~witnessed] = np.nan
     return Ledger(
         manifest=manifest,
         scenario=scenario,
@@ -114,14 +117,14 @@ def build(evidence: Evidence, manifest: Manifest, scenario: Scenario, start: flo
         lists=lists,
         reads=reads,
         sight=sight,
-        ours=ours,
+        ours=chats,
         expected=expected,
         visible=visible,
         lost=missing & ~excused & ~unproven,
         excused=excused,
         unproven=unproven,
         witnessed=witnessed,
-        announced=announced_of(evidence, messages, copies, ours, expected, visible),
+        announced=announced,
     )
 
 

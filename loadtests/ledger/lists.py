@@ -12,8 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from chatswarm.loadtests.identity import Condition
-
 from .arrays import Bools, Ints, ints, key_of, starts_of
 from .evidence import Evidence
 from .messages import Copies, Messages
@@ -140,18 +138,19 @@ def ahead_of_count(lists: Lists, place_chat: Ints, place: Ints) -> Bools:
 
 
 def _positions(chat: Ints, key: Ints, condition: Ints, copies: Copies) -> Ints:
-    """Each intact text's position in its chat's final read, at its first copy there; -1 if there is none."""
+    """Each text's position in its chat's final read, at its first copy in the same condition; -1 if there is none."""
     out = np.full(len(key), -1, np.int64)
-    owned = np.flatnonzero((copies.key >= 0) & (copies.condition == Condition.INTACT))
+    owned = np.flatnonzero(copies.key >= 0)
     if not len(owned) or not len(out):
         return out
-    # Chat and identity as one number.
+    # Chat, identity and condition as one number.
     names, name = np.unique(np.concatenate([copies.key[owned], key]), return_inverse=True)
-    stored = copies.chat[owned] * len(names) + name[: len(owned)]
+    name = 2 * name + np.concatenate([copies.condition[owned], condition]) % 2
+    stored = copies.chat[owned] * 2 * len(names) + name[: len(owned)]
     unique, first = np.unique(stored, return_index=True)
-    wanted = chat * len(names) + name[len(owned) :]
+    wanted = chat * 2 * len(names) + name[len(owned) :]
     at = np.minimum(np.searchsorted(unique, wanted), len(unique) - 1)
-    hit = (unique[at] == wanted) & (key >= 0) & (condition == Condition.INTACT)
+    hit = (unique[at] == wanted) & (key >= 0)
     out[hit] = copies.position[owned[first[at[hit]]]]
     return out
 

@@ -69,7 +69,7 @@ class Copies:
     message_id: Ints
     explanation: Ints
     of_message: Ints  # per message: the copy that is its place; -1: none
-    read: Bools  # per chat: the final read of it succeeded
+    read: Bools  # per chat: the final read of it is whole
 
     def place(self) -> tuple[Ints, Ints]:
         """Per message: the chat and the position at which it was stored; -1 where it was not."""
@@ -143,7 +143,7 @@ def copies_of(evidence: Evidence, messages: Messages) -> Copies:
         finals.message_id,
         explanation,
         of_message,
-        finals.status == 200,
+        finals.read,
     )
 
 

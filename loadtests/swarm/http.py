@@ -15,6 +15,8 @@ from geventhttpclient.response import HTTPConnectionClosed, HTTPParseError
 
 from chatswarm.loadtests.targets.target import Request
 
+from .addresses import addresses
+
 TIMEOUT = 10.0
 """Seconds after which an exchange without a full answer is given up."""
 
@@ -98,7 +100,9 @@ def exchange(client: HTTPClient, request: Request) -> Answer:
 
 
 def _watch_connections(client: HTTPClient) -> None:
-    """Has the client's pool note when a request got its connection, and drop connections that idled too long."""
+    """Has the client's pool note when a request got its connection, drop connections that idled too long, and look
+    names up only now and then.
+    """
     pool = client._connection_pool
     get_socket, return_socket = pool.get_socket, pool.return_socket
     idle_since: WeakKeyDictionary[Any, float] = WeakKeyDictionary()
@@ -115,4 +119,5 @@ def _watch_connections(client: HTTPClient) -> None:
         idle_since[sock] = time.monotonic()
         return_socket(sock)
 
+    pool._resolve = lambda: addresses(client.host, client.port or 80)  # type: ignore[method-assign]
     pool.get_socket, pool.return_socket = get, give_back  # type: ignore[method-assign]

@@ -4,15 +4,15 @@ Many dashboards refetch the same bytes. They are decoded once, and a refetch in 
 the version it showed, whatever the number of messages in it.
 """
 
-from collections import OrderedDict
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 
 from chatswarm.loadtests.identity import IGNORED, Condition, Sight, recognise
 from chatswarm.loadtests.targets.target import Chat, Target, Text
 
 from .recorder import Recorder
 
-_REMEMBERED = 64  # bodies; dashboards that answer one broadcast fetch the same few
+_REMEMBERED = 16  # bodies; dashboards that answer one broadcast fetch the same few
 
 
 class Listing:
@@ -24,7 +24,7 @@ class Listing:
         self._run = run
         self._recorder = recorder
         self._intended = intended
-        self._versions: OrderedDict[bytes, int] = OrderedDict()
+        self._recent: deque[tuple[bytes, int]] = deque(maxlen=_REMEMBERED)
         self._shown: dict[str, Chat] = {}
         self._version = -1
         self._known: set[tuple[int, int]] = set()
@@ -33,13 +33,12 @@ class Listing:
 
     def version_of(self, body: bytes) -> int:
         """The number of the version that these bytes show. Raises Unreadable."""
-        version = self._versions.get(body)
-        if version is None:
-            version = self._versions[body] = self._read(self._target.read_list(body))
-            if len(self._versions) > _REMEMBERED:
-                self._versions.popitem(last=False)
-        else:
-            self._versions.move_to_end(body)
+        # Compared, not hashed: two lists differ near their start, and hashing would read them all to the end.
+        for seen, version in self._recent:
+            if seen == body:
+                return version
+        version = self._read(self._target.read_list(body))
+        self._recent.appendleft((body, version))
         return version
 
     def fresh(self, after: int, version: int) -> list[float]:
@@ -49,8 +48,8 @@ class Listing:
         start = self._fresh_until[after] if after >= 0 else 0
         return self._fresh[start : self._fresh_until[version]]
 
-    def _read(self, chats: list[Chat]) -> int:
-        changes: list[tuple[str, int, int, list[Text]]] = []
+    def _read(self, chats: Sequence[Chat]) -> int:
+        changes: list[tuple[str, int, int, Sequence[Text]]] = []
         now = {chat.chat_id: chat for chat in chats}
         for chat_id, chat in now.items():
             before = self._shown.get(chat_id)
@@ -86,7 +85,7 @@ def sight(text: Text, run: str) -> Sight:
     return IGNORED if seen.condition is Condition.FOREIGN and not text.from_customer else seen
 
 
-def _dropped(before: list[Text], after: list[Text]) -> int:
+def _dropped(before: Sequence[Text], after: Sequence[Text]) -> int:
     """How many texts went at the front, if all that came, came at the end; else all of them."""
     for dropped in range(len(before)):
         kept = before[dropped:]

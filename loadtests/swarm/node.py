@@ -1,5 +1,6 @@
 """One process of the swarm with users in it: what they share, from the plan to the closed history."""
 
+import gc
 import logging
 import time
 from collections.abc import Callable
@@ -67,6 +68,10 @@ class Node:
 
     def begin(self, start: float) -> None:
         """T0 is known: a moment in the near future."""
+        # Whatever was made up to here stays to the end: left to the collector, it would stop the loop now and again for
+        # longer than a frame takes.
+        gc.collect()
+        gc.freeze()
         self.start = start
         self.started.set()
 

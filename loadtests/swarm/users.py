@@ -229,18 +229,13 @@ class DashboardUser(ChatUser):
 
     def listen(self, socket: WebSocket) -> None:
         """Takes frames until the socket is lost. Raises Closed."""
-        ping_at = time.monotonic() + _PING_EVERY
         while True:
-            messages = socket.receive(max(0.001, ping_at - time.monotonic()))
-            for data in messages:
-                self.take(socket, data)
-            if time.monotonic() >= ping_at:
-                socket.send(self.node.target.ping())
-                if not (messages := socket.receive(_PONG_WITHIN)) and self.node.scenario.reconnect != "origin":
-                    raise Closed(1006, f"nothing came for {_PONG_WITHIN:g} s after a ping")
-                for data in messages:
-                    self.take(socket, data)
-                ping_at = time.monotonic() + _PING_EVERY
+            socket.listen(lambda data: self.take(socket, data), _PING_EVERY)
+            pinged = time.monotonic()
+            socket.send(self.node.target.ping())
+            socket.listen(lambda data: self.take(socket, data), _PONG_WITHIN)
+            if socket.received_at < pinged and self.node.scenario.reconnect != "origin":
+                raise Closed(1006, f"nothing came for {_PONG_WITHIN:g} s after a ping")
 
     def take(self, socket: WebSocket, data: bytes) -> Kind:
         """One frame: records an announcement, and wants a refetch for it."""
@@ -265,18 +260,17 @@ class DashboardUser(ChatUser):
 
     def refetch_when_wanted(self) -> None:
         """Runs until killed: one refetch in flight, at most one waiting, and no more often than the scenario says."""
-        interval = self.node.scenario.refetch.interval
-        due = 0.0
+        # The broadcast that wakes all dashboards at once would have them refetch in step for ever. On machines of their
+        # own their timers differ, and they drift apart.
+        interval = self.node.scenario.refetch.interval * self.dice.uniform(1.0, 1.1)
+        last = 0.0
         while True:
             self.wanted.wait()
-            now = time.monotonic()
-            if due > now:
-                gevent.sleep(due - now)
+            if (early := last + interval - time.monotonic()) > 0:
+                gevent.sleep(early)
             # A frame from here on may speak of a message that this refetch does not show: it wants another one.
             self.wanted.clear()
-            # Counted from when it was due, not from now: a rig that is late for many dashboards at once must not bring
-            # them into step, which dashboards on machines of their own never are.
-            due = max(due, now) + interval
+            last = time.monotonic()
             self.refetch()
 
     def refetch(self) -> None:

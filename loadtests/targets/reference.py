@@ -4,27 +4,32 @@ Relies on nothing beyond the original's protocol. Message ids, which only the re
 they are there.
 """
 
+from collections.abc import Sequence
 from typing import Literal, TypeVar
 
 import msgspec
 
-from .target import Chat, Customer, Frame, Kind, Request, Text, Unreadable
+from .target import Chat, Customer, Frame, Kind, Request, Unreadable
 
 _JSON = {"Content-Type": "application/json", "Accept": "application/json"}
 _CHANNEL = "chat_updates"
 _T = TypeVar("_T")
 
 
-class _Message(msgspec.Struct):
+class _Text(msgspec.Struct, frozen=True):
     text: str
     role: str = "user"
     message_id: int | None = None
 
+    @property
+    def from_customer(self) -> bool:
+        return self.role == "user"
 
-class _Chat(msgspec.Struct):
+
+class _Chat(msgspec.Struct, frozen=True, rename={"total": "total_messages", "texts": "messages"}):
     chat_id: str
-    total_messages: int
-    messages: list[_Message] = []
+    total: int
+    texts: list[_Text] = []
 
 
 class _User(msgspec.Struct):
@@ -96,15 +101,15 @@ class Reference:
     def list_chats(self) -> Request:
         return Request("GET", "/api/debug/users-chats", headers={"Accept": "application/json"})
 
-    def read_list(self, body: bytes) -> list[Chat]:
+    def read_list(self, body: bytes) -> Sequence[Chat]:
         users = _decode(self._list, body, "the list of chats").users
-        return [_chat(chat) for user in users for chat in user.chats]
+        return [chat for user in users for chat in user.chats]
 
     def whole_chat(self, chat_id: str) -> Request:
         return Request("GET", f"/api/chats/{chat_id}", headers={"Accept": "application/json"})
 
     def read_whole_chat(self, body: bytes) -> Chat:
-        return _chat(_decode(self._chat, body, "a whole chat"))
+        return _decode(self._chat, body, "a whole chat")
 
     def subscribe(self) -> str:
         return '{"action": "subscribe", "subscription_type": "chat_updates"}'
@@ -143,8 +148,3 @@ def _decode(decoder: "msgspec.json.Decoder[_T]", body: bytes, what: str) -> _T:
         return decoder.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise Unreadable(f"{what}: {error}, got {body[:200]!r}") from error
-
-
-def _chat(chat: _Chat) -> Chat:
-    texts = [Text(message.text, message.role == "user", message.message_id) for message in chat.messages]
-    return Chat(chat.chat_id, chat.total_messages, texts)

@@ -4,7 +4,7 @@ A target is a protocol without I/O: it makes requests and reads bodies and frame
 swarm (on gevent), `chatswarm check` (on plain sockets) and the tests all drive a chat through the same adapter.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import NamedTuple, Protocol
@@ -32,21 +32,30 @@ class Customer:
     email: str
 
 
-class Text(NamedTuple):
-    """One message as a read showed it. `message_id` is None where the target gives none."""
+class Text(Protocol):
+    """One message as a read showed it, equal to another that shows the same. `message_id`: None where there is none."""
 
-    text: str
-    from_customer: bool
-    message_id: int | None = None
+    @property
+    def text(self) -> str: ...
+    @property
+    def from_customer(self) -> bool: ...
+    @property
+    def message_id(self) -> int | None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Chat:
-    """One chat as a read showed it. `total` counts all its messages; `texts` may be only the last few, oldest first."""
+class Chat(Protocol):
+    """One chat as a read showed it. `total` counts all its messages; `texts` may be only the last few, oldest first.
 
-    chat_id: str
-    total: int
-    texts: list[Text]
+    This and Text are protocols, so that an adapter may decode straight into structures of its own: a list of a hundred
+    chats is read many times a second.
+    """
+
+    @property
+    def chat_id(self) -> str: ...
+    @property
+    def total(self) -> int: ...
+    @property
+    def texts(self) -> Sequence[Text]: ...
 
 
 class Kind(IntEnum):
@@ -97,7 +106,7 @@ class Target(Protocol):
         """What a dashboard refetches."""
         ...
 
-    def read_list(self, body: bytes) -> list[Chat]: ...
+    def read_list(self, body: bytes) -> Sequence[Chat]: ...
 
     def whole_chat(self, chat_id: str) -> Request:
         """One chat with all its messages."""

@@ -266,15 +266,16 @@ class TestFailures:
                     lock.execute("BEGIN IMMEDIATE")
                     first = asyncio.create_task(it.send(chat))
                     await asyncio.sleep(0.02)
-                    tasks = [
-                        asyncio.ensure_future(each) for each in (it.send(chat), it.store.write(fail), it.send(chat))
-                    ]
+                    writes = (it.send(chat), it.chat("new@x"), it.store.write(fail), it.send(chat))
+                    tasks: list[asyncio.Future[object]] = [asyncio.ensure_future(each) for each in writes]
                     await asyncio.sleep(0.02)
                     lock.execute("ROLLBACK")
                 await first
                 results = await asyncio.gather(*tasks, return_exceptions=True)
                 assert {type(result) for result in results} == {StoreUnavailableError}
                 assert (await it.send(chat)).seq == 2
+            assert it.rows("SELECT email FROM customers") == [("a@x",)]
+            assert it.rows("SELECT count(*) FROM chats") == [(1,)]
 
         asyncio.run(scenario())
 

@@ -25,7 +25,9 @@ from chatswarm.loadtests.schedule import intended_times
 TAIL = 3
 
 
-def write(folder: Path, dashboards: int, messages: int, ids: bool, processes: int = 2, widgets: int = 100) -> None:
+def write(
+    folder: Path, dashboards: int, messages: int, ids: bool, defect: str = "", processes: int = 2, widgets: int = 100
+) -> None:
     seconds = 100.0
     table = {
         "swarm": {
@@ -55,11 +57,11 @@ def write(folder: Path, dashboards: int, messages: int, ids: bool, processes: in
             if process == 0:
                 writer.append("send", widget, n, widget, at, at, at, at + 0.005, 0, 200, index if ids else -1)
             version += 1
-            writer.append("version", version, widget, n + 1, int(n >= TAIL), 1)
+            writer.append("version", version, widget, 0 if defect == "uncounted" else n + 1, int(n >= TAIL), 1)
             writer.append("text", version, widget, widget, n, 0)
             writer.append("announcement", index, widget, 1, index if ids else -1)
         for step in range(int(seconds * 100) + 500):
-            writer.append("lag", 1000 + step / 100, 0.0003)
+            writer.append("lag", 1000 + step / 100, 0.5 if defect == "lagging" else 0.0003)
         mine = np.arange(process, dashboards, processes)
         for dashboard in mine.tolist():
             writer.append("connection", dashboard, dashboard, ConnectionEvent.OPENING, 0, 998.0, "")
@@ -68,6 +70,8 @@ def write(folder: Path, dashboards: int, messages: int, ids: bool, processes: in
         order = np.tile(mine, len(sends))
         which = np.repeat(np.arange(len(sends)), len(mine))
         when = np.repeat(moments + 0.01, len(mine)) + np.tile(np.linspace(0, 0.005, len(mine)), len(sends))
+        if defect == "silent":
+            order, which, when = order[::100], which[::100], when[::100]
         for column, values in zip(writer.columns["frame"], (order.astype("i4"), which.astype("i4"), when), strict=True):
             assert isinstance(column, array)
             column.frombytes(values.tobytes())
@@ -75,6 +79,10 @@ def write(folder: Path, dashboards: int, messages: int, ids: bool, processes: in
         rows = np.stack([started.ravel(), np.tile(mine, len(started)).astype(float)])
         rows = rows[:, np.argsort(rows[0])]
         shown = np.searchsorted(moments + 0.002, rows[0]) - 1
+        if defect == "stale":
+            shown = np.where(random.random(len(shown)) < 0.5, shown, np.maximum(-1, shown - 500))
+        if defect == "blind":
+            rows, shown = rows[:, :0], shown[:0]
         for at, dashboard, seen in zip(*rows.tolist(), shown.tolist(), strict=True):
             writer.append("refetch", int(dashboard), int(dashboard), at, at + 0.01, 200, seen, 1000)
         if process == 0:
@@ -92,13 +100,14 @@ def main() -> None:
     parser.add_argument("--messages", type=int, default=10_000)
     parser.add_argument("--no-ids", action="store_true")
     parser.add_argument("--folder", type=Path)
+    parser.add_argument("--defect", choices=["stale", "blind", "uncounted", "silent", "lagging"], default="")
     given = parser.parse_args()
     if given.folder is None:
         # Judged in a process of its own, so that the memory is the judge's alone.
         import subprocess
 
         with tempfile.TemporaryDirectory() as folder:
-            write(Path(folder) / "run", given.dashboards, given.messages, not given.no_ids)
+            write(Path(folder) / "run", given.dashboards, given.messages, not given.no_ids, given.defect)
             size = sum(path.stat().st_size for path in Path(folder).rglob("*.cs1"))
             print(f"{size / given.dashboards / given.messages:.1f} bytes on disk per delivery")
             subprocess.run(

@@ -110,10 +110,9 @@ def test_a_frame_missed_while_reconnecting_is_not_due(tmp_path: Path) -> None:
     rows[stopped] = ("connection", (1, 1, ConnectionEvent.CLOSED, 1006, T0 + 2.2, ""))
     play.connect(5, 1, T0 + 2.3)
     play.event(5, 1, ConnectionEvent.STOPPED, play.last)
-    rows[subscribed + 1 :] = [
-        (table, (5, *values[1:])) if table == "frame" and values[0] == 1 and float(str(values[2])) > T0 + 2.3 else (table, values)
-        for table, values in rows[subscribed + 1 :]
-    ]  # fmt: skip
+    for at, (table, values) in enumerate(rows):
+        if table == "frame" and values[0] == 1 and at > subscribed and float(str(values[2])) > T0 + 2.3:
+            rows[at] = (table, (5, *values[1:]))
     verdict = play.judge(["notified == expected"])
     assert found(verdict) == {}
     assert verdict.deliveries.notified == 23
@@ -393,3 +392,48 @@ def test_plants_are_independent_of_each_other(tmp_path: Path) -> None:
     }
     verdict = Play(tmp_path, plants=plants).perform().judge()
     assert found(verdict) == {"duplicated": 1, "corrupted": 1, "unnotified": 1, "lost": 2, "store_lost": 1}
+
+
+def test_what_was_neither_announced_nor_seen_is_only_lost(tmp_path: Path) -> None:
+    plants = {(0, 5): Plant(no_frame_on={1}, unseen_by={1})}
+    for ids in (True, False):
+        verdict = Play(tmp_path / str(ids), ids=ids, plants=plants).perform().judge()
+        assert found(verdict) == {"lost": 1}
+
+
+def test_a_text_that_one_process_saw_is_not_seen_in_another(tmp_path: Path) -> None:
+    play = Play(tmp_path, processes=2, tail=99, plants={(0, 5): Plant(unseen_by={1}), (1, 5): Plant(unseen_by={1})})
+    play.perform()
+    for process, rows in play.rows.items():
+        # Without counts, so that only texts tell.
+        play.rows[process] = [
+            (table, (*values[:2], 0, *values[3:])) if table == "version" else (table, values) for table, values in rows
+        ]
+    assert found(play.judge()) == {"lost": 2}
+
+
+def test_a_chat_that_left_the_list_took_its_texts_along(tmp_path: Path) -> None:
+    def leave(play: Play) -> None:
+        content = play.content(0)
+        del content[0]
+        play.refetch(0, play.last - 2, play.last - 1.9, content=content)
+        play.refetch(0, play.last - 1, play.last - 0.9)
+
+    play = Play(tmp_path, before_final=leave).perform()
+    play.rows["worker0"] = [
+        (table, (*values[:3], 0, 0)) if table == "version" and values[2] == -1 else (table, values)
+        for table, values in play.rows["worker0"]
+    ]
+    assert found(play.judge()) == {}
+
+
+def test_the_intact_copy_is_a_messages_place(tmp_path: Path) -> None:
+    # The damaged copy comes first in the chat, and counting to it shows nothing.
+    def damage(play: Play) -> None:
+        play.store[0].insert(0, Stored(0, 5, DAMAGED))
+
+    play = Play(tmp_path, tail=0, ids=False, before_final=damage)
+    verdict = play.perform().judge()
+    assert found(verdict)["corrupted"] == 1
+    # Every message of the chat has moved on by one, so the last one is beyond every count that was shown.
+    assert finding(verdict, "lost").count == 2

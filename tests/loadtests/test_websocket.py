@@ -11,7 +11,9 @@ from http import HTTPStatus
 import pytest
 import trustme
 from websockets.asyncio.server import ServerConnection, serve
+from websockets.frames import Frame, Opcode
 from websockets.http11 import Request, Response
+from websockets.server import ServerProtocol
 
 from chatswarm.loadtests.swarm.websocket import Closed, ConnectError, WebSocket, socket_url
 
@@ -106,6 +108,7 @@ def test_the_servers_close_code() -> None:
         assert caught.value.code == 1012
         with pytest.raises(Closed):
             socket_.send("too late")
+        socket_.close()
 
 
 def test_a_broken_off_connection() -> None:
@@ -116,6 +119,7 @@ def test_a_broken_off_connection() -> None:
         socket_ = WebSocket(url, 5)
         with pytest.raises(Closed) as caught:
             socket_.receive(5)
+        socket_.close()
         assert caught.value.code == 1006
 
 
@@ -160,3 +164,101 @@ def test_tls_is_verified(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pyte
 def test_socket_url() -> None:
     assert socket_url("http://localhost:8000/", "/ws/dashboard") == "ws://localhost:8000/ws/dashboard"
     assert socket_url("https://chat.example.com", "/ws") == "wss://chat.example.com/ws"
+
+
+def test_listening_hands_over_what_comes_until_the_end() -> None:
+    async def talk(connection: ServerConnection) -> None:
+        await connection.send("one")
+        await connection.send(iter(["tw", "o"]))
+        await (await connection.ping())
+        await connection.send("x" * 70_000)
+        await connection.send("three")
+        await connection.close(1012, "restart")
+
+    taken: list[bytes] = []
+    with server(talk) as url:
+        socket_ = WebSocket(url, 5)
+        with pytest.raises(Closed) as caught:
+            socket_.listen(taken.append, 5)
+        socket_.close()
+    assert taken == [b"one", b"two", b"x" * 70_000, b"three"]
+    assert caught.value.code == 1012
+
+
+def test_listening_ends_after_its_time_and_loses_nothing() -> None:
+    taken: list[bytes] = []
+    with server(echo) as url:
+        socket_ = WebSocket(url, 5)
+        socket_.listen(taken.append, 0.05)
+        socket_.send("hello")
+        socket_.listen(taken.append, 0.5)
+        socket_.close()
+    assert taken == [b"hello"]
+
+
+def test_what_the_listener_raises_reaches_the_greenlet() -> None:
+    def fail(_: bytes) -> None:
+        raise KeyError("oh")
+
+    with server(echo) as url:
+        socket_ = WebSocket(url, 5)
+        socket_.send("hello")
+        with pytest.raises(KeyError):
+            socket_.listen(fail, 5)
+        socket_.close()
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 7, 64, 10_000])
+def test_however_the_bytes_are_cut_the_messages_are_the_same(size: int) -> None:
+    """A raw server that sends its answer and all frames in pieces of so many bytes."""
+    frames = b"".join(
+        [
+            Frame(Opcode.TEXT, b"short").serialize(mask=False),
+            Frame(Opcode.TEXT, b"", fin=True).serialize(mask=False),
+            Frame(Opcode.TEXT, b"frag", fin=False).serialize(mask=False),
+            Frame(Opcode.PING, b"now").serialize(mask=False),
+            Frame(Opcode.CONT, b"ment", fin=True).serialize(mask=False),
+            Frame(Opcode.TEXT, b"m" * 300).serialize(mask=False),
+            Frame(Opcode.BINARY, b"bin").serialize(mask=False),
+            Frame(Opcode.CLOSE, b"\x03\xe8bye").serialize(mask=False),
+        ]
+    )
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve_raw() -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            protocol = ServerProtocol()
+            protocol.receive_data(connection.recv(65536))
+            (request,) = protocol.events_received()
+            assert isinstance(request, Request)
+            protocol.send_response(protocol.accept(request))
+            data = b"".join(protocol.data_to_send()) + frames
+            for at in range(0, len(data), size):
+                connection.sendall(data[at : at + size])
+            while connection.recv(65536):
+                pass
+
+    thread = threading.Thread(target=serve_raw)
+    thread.start()
+    taken: list[bytes] = []
+    with listener:
+        socket_ = WebSocket(f"ws://127.0.0.1:{listener.getsockname()[1]}/ws", 5)
+        with pytest.raises(Closed, match="1000 bye"):
+            socket_.listen(taken.append, 5)
+        socket_.close()
+        thread.join()
+    assert taken == [b"short", b"", b"fragment", b"m" * 300, b"bin"]
+
+
+def test_a_broken_frame_ends_the_connection() -> None:
+    async def nonsense(connection: ServerConnection) -> None:
+        connection.transport.write(b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff")
+        await connection.wait_closed()
+
+    with server(nonsense) as url:
+        socket_ = WebSocket(url, 5)
+        with pytest.raises(Closed):
+            socket_.listen(lambda _: None, 5)
+        socket_.close()

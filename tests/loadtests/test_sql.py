@@ -1,0 +1,35 @@
+"""A run as SQL tables."""
+
+from pathlib import Path
+
+import pytest
+
+from chatswarm.loadtests.judge import NoRunError
+from chatswarm.loadtests.sql import TABLES, open_sql
+
+from .play import Plant, Play
+
+
+def test_a_question_of_ones_own(tmp_path: Path) -> None:
+    Play(tmp_path, plants={(0, 2): Plant(unseen_by={1})}).perform().write()
+    run = open_sql(tmp_path)
+    assert run.sql("select outcome, count(*) from delivery group by all order by 1").fetchall() == [
+        ("lost", 1),
+        ("visible", 23),
+    ]
+    lost = "select widget, n, dashboard from delivery join message using (message) where latency is null"
+    assert run.sql(lost).fetchall() == [(0, 2, 1)]
+    assert run.sql("select round(quantile_disc(latency, 0.95), 3) from delivery").fetchall() == [(0.05,)]
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_every_table_has_rows(tmp_path: Path, table: str) -> None:
+    Play(tmp_path).perform().write()
+    assert open_sql(tmp_path).sql(f"from {table}").fetchall()
+
+
+def test_a_run_that_never_began(tmp_path: Path) -> None:
+    play = Play(tmp_path)
+    play.manifest.start = None
+    with pytest.raises(NoRunError, match="measured part began"):
+        open_sql(play.write())
