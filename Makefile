@@ -1,7 +1,7 @@
 # Few verbs, the same on a desk and in CI. Each does its own set-up: a fresh Debian with Python 3.11 is enough.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
-WORKERS ?= 4
+WORKERS ?= 6
 
 .PHONY: demo test lint lock clean
 
@@ -9,7 +9,7 @@ demo: .venv/ready  ## 100 dashboards, 50 widgets, 20 messages/s for 30 s against
 	$(BIN)/chatswarm run steady
 
 test: .venv/ready  ## all tests, in parallel
-	$(BIN)/pytest -n $(WORKERS)
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal
 
 lint: .venv/ready build/typed/chatswarm  ## ruff and mypy --strict over everything, tests included
 	$(BIN)/ruff format --check .

@@ -160,6 +160,8 @@ class Chat:
                     if isinstance(event, Frame) and event.opcode is Opcode.TEXT:
                         self._told(dashboard, json.loads(bytes(event.data)))
                 dashboard.flush()
+                if protocol.state is not State.OPEN:
+                    break
         finally:
             self.dashboards.remove(dashboard)
 

@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from chatswarm.loadtests.identity import new_run, text_of
-from chatswarm.loadtests.targets.target import Chat, Customer, Kind, Request, Target, Unreadable
+from chatswarm.loadtests.targets.target import Customer, Kind, Request, Target, Unreadable
 from chatswarm.loadtests.units import human
 from chatswarm.loadtests.verdict import ExitCode
 
@@ -188,13 +188,13 @@ class _Walk:
         late = self._delivery.shown if broken is StepName.IN_TIME else None
         raise _Broken(evidence, self._delivery.watched if late is None else late)
 
-    def _before(self, chat_id: str) -> Chat | None:
-        """The chat before the send, for its count. Its absence from the list is no fault: it may be empty."""
+    def _before(self, chat_id: str) -> int | None:
+        """The chat's count before the send. Its absence from the list is no fault: it may be empty."""
         try:
             chats, _ = self._page.refetch(self._send_by)
         except ProbeError:
             return None
-        return next((chat for chat in chats if chat.chat_id == chat_id), Chat(chat_id, 0, []))
+        return next((chat.total for chat in chats if chat.chat_id == chat_id), 0)
 
     def _passed(self, name: StepName, watch: Watch) -> tuple[float | None, str]:
         delivery = self._delivery

@@ -8,7 +8,7 @@ import contextlib
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from chatswarm.loadtests.targets.target import Chat, Frame, Kind, Request, Target, Unreadable
@@ -42,7 +42,7 @@ class Page:
         except Unreadable as error:
             raise ProbeError(Failure.UNREADABLE, excerpt(str(error))) from error
 
-    def refetch(self, deadline: float) -> tuple[list[Chat], Answer]:
+    def refetch(self, deadline: float) -> tuple[Sequence[Chat], Answer]:
         """The list of chats, which must come with a 200."""
         answer = self.http.request(self._target.list_chats(), deadline)
         try:
@@ -72,7 +72,7 @@ class Watch:
     widget: Http
     chat_id: str
     text: str
-    before: Chat | None  # the chat as the list showed it before the send; None: the list could not be read
+    before: int | None  # the messages that the list counted in the chat before the send; None: it could not be read
     delivery: Delivery
     send_error: ProbeError | None = None
     refetch_error: ProbeError | None = None
@@ -183,8 +183,8 @@ class Watch:
         if any(text.text == self.text for text in chat.texts):
             return "its text is in the list"
         # Only this widget writes to this chat, and texts may be cut or left out of a list.
-        if self.before is not None and chat.total > self.before.total:
-            return f"as a count, {self.before.total} → {chat.total}"
+        if self.before is not None and chat.total > self.before:
+            return f"as a count, {self.before} → {chat.total}"
         return ""
 
     def _find(self, end: float) -> None:

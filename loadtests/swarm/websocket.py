@@ -119,7 +119,8 @@ class WebSocket:
 
         `take` is called from the loop and must not wait for anything.
         """
-        if self._readable is None:
+        readable = self._readable
+        if readable is None:
             self._listen_by_receiving(take, seconds)
             return
         number = self._socket.fileno()
@@ -139,7 +140,7 @@ class WebSocket:
                 if not data or self._protocol.state is not State.OPEN:
                     raise self._closed()
             except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to the greenlet that listens
-                self._readable.stop()
+                readable.stop()
                 ended.set_exception(error)
 
         for message in self._ready:
@@ -147,13 +148,13 @@ class WebSocket:
         self._ready = []
         if self._protocol.state is not State.OPEN:
             raise self._closed()
-        self._readable.start(on_readable)
+        readable.start(on_readable)
         try:
             ended.get(timeout=seconds)
         except gevent.Timeout:
             pass
         finally:
-            self._readable.stop()
+            readable.stop()
 
     def close(self, code: int = 1001) -> None:
         """Says good-bye without waiting for the answer."""

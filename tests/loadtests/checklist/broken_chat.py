@@ -280,7 +280,7 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 64
     tls: ssl.SSLContext | None = None
 
-    def finish_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - as the base class has it
+    def finish_request(self, request: Any, client_address: Any) -> None:
         if self.tls is not None:
             request = self.tls.wrap_socket(request, server_side=True)
         try:
@@ -289,7 +289,7 @@ class _Server(ThreadingHTTPServer):
             if self.tls is not None:
                 request.close()
 
-    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401
+    def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that goes away in the middle is what the tests are about."""
 
 
