@@ -91,8 +91,9 @@ def run(
     console = Console(stderr=True)
     console.print(
         f"[bold]{chosen.name}[/]: {chosen.dashboards} dashboards, {chosen.widgets} widgets, "
-        f"{chosen.rates.messages:.0f} messages in {chosen.duration:g} s against {target or 'the reference chat'}",
+        f"about {chosen.rates.messages:.0f} messages in {chosen.duration:g} s against {target or 'the reference chat'}",
         highlight=False,
+        soft_wrap=True,
     )
     try:
         with LiveLine(console) as line:

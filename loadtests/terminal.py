@@ -15,7 +15,7 @@ from rich.text import Text
 from . import slo
 from .run import Progress
 from .units import human
-from .verdict import LATENCIES, QUANTILES, Example, Outcome, Quantiles, Verdict
+from .verdict import QUANTILES, Example, Outcome, Quantiles, Verdict
 
 MARKS: dict[Outcome, str] = {"pass": "✓", "fail": "✗", "undecided": "?"}
 STYLES: dict[Outcome, str] = {"pass": "green", "fail": "red", "undecided": "yellow"}
@@ -36,15 +36,7 @@ _MEANING = {
     "refused": "sends rejected or unanswered",
     "absent": "planned dashboards that never subscribed, or were gone at the end",
 }
-_LATENCY_NAMES = {
-    "visible": "visible on a dashboard",
-    "last_dashboard": "visible on the last dashboard",
-    "notified": "notified",
-    "accepted": "accepted",
-    "refetch": "refetch",
-    "connect": "connect and subscribe",
-    "recovery": "recovery",
-}
+_ORDER = ("visible", "last_dashboard", "notified", "accepted", "refetch", "connect", "recovery")
 
 
 class LiveLine:
@@ -76,7 +68,7 @@ class LiveLine:
         figures = _figures(progress)
         if self._live is not None:
             self._live.update(_bar(progress, figures))
-        elif progress.phase != self._phase or time.monotonic() - self._last >= _PLAIN_EVERY:
+        elif progress.length and (progress.phase != self._phase or time.monotonic() - self._last >= _PLAIN_EVERY):
             self._phase, self._last = progress.phase, time.monotonic()
             self._console.print(
                 f"{progress.phase} {_clock(progress)}  {'  '.join(figures)}", highlight=False, soft_wrap=True
@@ -114,10 +106,11 @@ def print_verdict(console: Console, verdict: Verdict) -> None:
     head = Text.assemble(
         (f" {MARKS[verdict.verdict]} {verdict.verdict.upper()} ", f"bold reverse {style}"),
         (f"  {verdict.scenario}", "bold"),
-        f" against {verdict.target}: {verdict.dashboards} dashboards, {verdict.widgets} widgets, "
-        f"{verdict.seconds:.1f} s measured, seed {verdict.seed}",
+        f" against {verdict.target}",
     )
-    console.print(head)
+    console.print(head, soft_wrap=True)
+    size = f"{verdict.dashboards} dashboards, {verdict.widgets} widgets, {verdict.seconds:.1f} s measured"
+    console.print(Padding(Text(f"{size}, seed {verdict.seed}", "dim"), (0, 0, 0, 2)))
     for reason in verdict.reasons:
         console.print(Padding(Text(f"because {reason}", style), (0, 0, 0, 2)))
     console.print()
@@ -157,7 +150,8 @@ def _slos(verdict: Verdict) -> Table | None:
         is_time = any("." in metric and not metric.endswith(".count") for metric in parsed.left.metrics())
         actual = human(result.actual) if is_time else _count(result.actual)
         if result.actual is None:
-            actual = "some were lost" if result.outcome == "fail" else "not measured"
+            failed = "some were lost" if is_time else "cannot hold"
+            actual = failed if result.outcome == "fail" else "not measured"
         style = STYLES[result.outcome]
         mark, margin = Text(MARKS[result.outcome], style), _margin(parsed, result.actual)
         table.add_row(mark, result.expect, Text(actual, style), margin)
@@ -174,15 +168,14 @@ def _margin(parsed: slo.Slo, actual: float | None) -> Text:
 
 
 def _latencies(verdict: Verdict) -> Table:
-    table = _table(("seconds from intended", ""), *((key, "right") for key in QUANTILES), ("samples", "right"))
-    for name in sorted(LATENCIES, key=list(_LATENCY_NAMES).index):
+    table = _table(("latency", ""), *((key, "right") for key in QUANTILES), ("samples", "right"))
+    for name in _ORDER:
         quantiles: Quantiles = getattr(verdict.latency, name)
         if not quantiles.count:
             continue
         values = [getattr(quantiles, key) for key in QUANTILES]
         cells = [Text("lost", "red") if value is None else Text(human(value)) for value in values]
-        own = {"refetch": " (from its start)", "connect": " (from its start)"}.get(name, "")
-        table.add_row(_LATENCY_NAMES[name] + own, *cells, f"{quantiles.count:,}")
+        table.add_row(name, *cells, f"{quantiles.count:,}")
     return table
 
 
@@ -194,7 +187,11 @@ def _findings(verdict: Verdict) -> Table | None:
     for finding in found:
         style = STYLES[finding.outcome]
         meaning = Text(_MEANING.get(finding.check, ""))
-        for example in finding.examples[:_EXAMPLES]:
+        # One of each message: the same one on other dashboards says little more.
+        different = {
+            example.uid or str(number): example for number, example in reversed([*enumerate(finding.examples)])
+        }
+        for example in list(reversed(different.values()))[:_EXAMPLES]:
             meaning.append(f"\n{_example(example)}", "dim")
         table.add_row(Text(MARKS[finding.outcome], style), Text(finding.check, style), f"{finding.count:,}", meaning)
     return table
@@ -222,7 +219,8 @@ def _rig(verdict: Verdict) -> Text:
     cpu = "–" if rig.cpu is None else f"{rig.cpu:.0%} of a core at its busiest"
     text.append(f" (loop lag p99 {human(rig.lag_p99)}, CPU {cpu}, {rig.late_sends:,} late sends)")
     for reason in rig.reasons:
-        text.append(f"\n     {reason}", "yellow")
+        if reason not in verdict.reasons:
+            text.append(f"\n     {reason}", "yellow")
     return text
 
 
