@@ -1,10 +1,20 @@
 """The manifest of a run: which processes took part, when it started, and how it ended. Without it nothing is judged."""
 
+import platform
 from pathlib import Path
 
 import msgspec
 
 MANIFEST = "manifest.json"
+
+
+class Clock(msgspec.Struct):
+    """A process's monotonic clock, where it is not that of the host that started the run: that one + `offset` seconds,
+    give or take `bound` seconds.
+    """
+
+    offset: float
+    bound: float
 
 
 class Manifest(msgspec.Struct):
@@ -24,6 +34,7 @@ class Manifest(msgspec.Struct):
     ended: bool = False  # every process said that its history is closed
     cut_short: str | None = None  # why the measured part ended before its time
     troubles: list[str] = []  # what went wrong with the rig, for people
+    clocks: dict[str, Clock] = {}  # of the processes whose boot id is another one
 
     def write(self, folder: Path) -> None:
         """Replaces the manifest in `folder` in one step."""
@@ -43,10 +54,10 @@ def history_file(folder: Path, process: str) -> Path:
 
 
 def boot_id() -> str:
-    """Processes that say the same share a monotonic clock."""
+    """Processes that say the same share a monotonic clock: the boot, and the time namespace in it."""
     try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return f"{boot} {Path('/proc/self/ns/time').readlink()}"
     except OSError:
-        import platform
-
-        return f"{platform.node()}"
+        # Not Linux: one machine is one clock.
+        return platform.node()

@@ -44,6 +44,8 @@ def _table(name: str, **columns: Code) -> Table:
     return Table(name, columns)
 
 
+_MOMENTS = {"intended", "handed", "sent", "done", "time", "started"}
+
 TABLES = {
     table.name: table
     for table in (
@@ -74,3 +76,6 @@ TABLES = {
         _table("trouble", time="d", kind="s", detail="s"),
     )
 }  # fmt: skip
+
+TIMES = [(table.name, column) for table in TABLES.values() for column in table.columns if column in _MOMENTS]
+"""The columns that hold moments: what another machine's clock shifts."""

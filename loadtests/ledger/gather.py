@@ -10,7 +10,7 @@ import numpy as np
 
 from chatswarm.loadtests.history.files import Column, History, HistoryError, read
 from chatswarm.loadtests.history.manifest import Manifest, history_file
-from chatswarm.loadtests.history.schema import TABLES, ConnectionEvent
+from chatswarm.loadtests.history.schema import TABLES, TIMES, ConnectionEvent
 
 from .arrays import Bools, Floats, Ints, Numbers, floats, ints, translated
 from .evidence import Connections, Evidence, Finals, Frames, Refetches, Samples, Sends, Versions
@@ -23,23 +23,25 @@ def gather(folder: Path, manifest: Manifest) -> Evidence:
     reasons: list[str] = []
     gatherer = _Gatherer(len(manifest.processes))
     whole = np.zeros(len(manifest.processes), bool)
-    boots: set[str] = {manifest.boot_id}
+    far: list[str] = []
     for number, process in enumerate(manifest.processes):
         history = _history(folder, process, manifest.run, reasons)
         if history is not None:
             whole[number] = history.cut is None
-            boots.add(history.header.boot_id)
-        gatherer.add(number, process, history)
+            if history.header.boot_id != manifest.boot_id and process not in manifest.clocks:
+                far.append(process)
+        clock = manifest.clocks.get(process)
+        gatherer.add(number, process, history, 0.0 if clock is None else clock.offset)
     expected = {history_file(folder, process).name for process in manifest.processes}
     reasons.extend(
         f"history/{path.name} belongs to no process of the manifest: it was not read"
         for path in sorted((folder / "history").glob("*.cs1"))
         if path.name not in expected
     )
-    if len(boots) > 1:
+    if far:
         reasons.append(
-            "the processes ran on different hosts or across a reboot, and their clocks cannot be compared: "
-            "run them all on one host"
+            f"{', '.join(far)} ran on another host, or across a reboot, and how far its clock is from the others' was "
+            "not measured: their times cannot be compared"
         )
     return gatherer.evidence(manifest.processes, whole, reasons)
 
@@ -82,11 +84,14 @@ class _Gatherer:
         self.troubles: list[tuple[str, str, str]] = []
         self.last: Floats = np.full(processes, _NEVER)
 
-    def add(self, process: int, name: str, history: History | None) -> None:
+    def add(self, process: int, name: str, history: History | None, offset: float) -> None:
+        """`offset`: seconds by which this process's clock is ahead."""
         if history is None:
             self.versions.append(self.versions[-1])
             return
         rows = _Rows(history)
+        for table, column in TIMES if offset else ():
+            rows.put(table, column, rows.floats(table, column) - offset)
         chats = self._chats(rows.ints("chat", "chat"), rows.ints("chat", "widget"), rows.texts("chat", "chat_id"))
         known = rows.known_versions()
         for table in ("send", "announcement", "version", "final", "final_text"):

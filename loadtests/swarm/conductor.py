@@ -20,7 +20,8 @@ from gevent.event import Event
 from locust.env import Environment
 from locust.runners import STATE_MISSING, LocalRunner, MasterRunner
 
-from chatswarm.loadtests.history.manifest import Manifest, boot_id
+from chatswarm.loadtests.clock import Exchange, Offset, both, estimate
+from chatswarm.loadtests.history.manifest import Clock, Manifest, boot_id, history_file
 
 from .http import TIMEOUT
 from .plan import Plan, Progress
@@ -31,15 +32,17 @@ _LEAD = 0.3  # seconds from saying T0 to T0: every process must hear of it befor
 _PATIENCE = 15.0  # seconds after the ramp, after which the measured part begins without those who did not come
 _LOOK = 0.05
 _REPORT_EVERY = 0.5
+_CLOCK_EXCHANGES = 20
+_CLOCK_PAUSE = 0.02  # seconds between two
 _RECENT = 7  # reports over which rates are taken
 _FINAL_READ = 60.0  # seconds that the final read may take at the most
 
 
 class Conductor:
-    """One run. `tell(kind, data)` sends to every process; `stop` ends Locust's test."""
+    """One run. `tell(kind, data, client)` sends to one process; `stop` ends Locust's test."""
 
     def __init__(
-        self, plan: Plan, environment: Environment, processes: dict[str, str], tell: Callable[[str, Any], None],
+        self, plan: Plan, environment: Environment, processes: dict[str, str], tell: Callable[[str, Any, str], None],
         stop: Callable[[], None],
     ) -> None:  # fmt: skip
         """`processes`: the names of the processes with users in them, by Locust's client id."""
@@ -52,6 +55,9 @@ class Conductor:
         self._places = {"widget": 0, "dashboard": 0}
         self._progress: dict[str, Progress] = {}
         self._closed: dict[str, str | None] = {}
+        self._far: dict[str, str] = {}  # processes on other machines, with their clients
+        self._exchanges: dict[str, list[Exchange]] = {}
+        self._offsets: dict[str, Offset] = {}
         self._all_closed = Event()
         self._phase = "connecting"
         self._phase_began = time.monotonic()
@@ -91,6 +97,45 @@ class Conductor:
         if self._closed.keys() >= set(self._processes.values()):
             self._all_closed.set()
 
+    def hello(self, client: str, process: str, boot: str) -> None:
+        """A process says whose clock it goes by."""
+        if boot != self.manifest.boot_id:
+            self._far[process] = client
+            self._exchanges[process] = []
+
+    def clocked(self, process: str, sent: float, there: float) -> None:
+        """A process answers what its clock showed."""
+        self._exchanges[process].append(Exchange(sent, there, time.monotonic()))
+
+    def _ask_clocks(self) -> dict[str, Offset]:
+        """How far the clocks of processes on other machines are from ours, now."""
+        for process in self._far:
+            self._exchanges[process] = []
+        for _ in range(_CLOCK_EXCHANGES if self._far else 0):
+            for client in self._far.values():
+                self._tell("clock", {"sent": time.monotonic()}, client)
+            gevent.sleep(_CLOCK_PAUSE)
+        found = {}
+        for process, exchanges in self._exchanges.items():
+            if exchanges:
+                found[process] = estimate(exchanges)
+            else:
+                self.trouble(f"the process {process} of the swarm did not say what its clock shows")
+        return found
+
+    def _tell_time(self, kind: str, key: str, moment: float) -> None:
+        """Tells every process a moment, each by its own clock."""
+        for client, process in self._processes.items():
+            offset = self._offsets.get(process, Offset(0.0, 0.0))
+            self._tell(kind, {key: moment + offset.seconds}, client)
+
+    def received(self, process: str, data: bytes) -> None:
+        """A piece of the history of a process on another machine."""
+        path = history_file(self.plan.path, process)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab") as file:
+            file.write(data)
+
     def trouble(self, text: str) -> None:
         """Something went wrong with the rig: it will stand in the verdict."""
         logger.error(text)
@@ -113,7 +158,11 @@ class Conductor:
         self.manifest.end = end
         self.manifest.write(self.plan.path)
         self._enter("draining")
-        self._tell("drain", {"end": end})
+        after = self._ask_clocks()
+        self.manifest.clocks = {
+            process: Clock(*both(offset, after.get(process, offset))) for process, offset in self._offsets.items()
+        }
+        self._tell_time("drain", "end", end)
         try:
             self._await_closed(end + self.scenario.drain + 2 * TIMEOUT + _FINAL_READ)
         except KeyboardInterrupt:
@@ -156,10 +205,11 @@ class Conductor:
                 "%d of %d dashboards subscribed and %d of %d widgets ready after %g s: going on without the others",
                 total.subscribed, dashboards, total.widgets, widgets, self.scenario.ramp + _PATIENCE,
             )  # fmt: skip
+        self._offsets = self._ask_clocks()
         start = time.monotonic() + _LEAD
         self.manifest.start = start
         self.manifest.write(self.plan.path)
-        self._tell("begin", {"start": start})
+        self._tell_time("begin", "start", start)
         self._enter("measuring")
         gevent.sleep(start + self.scenario.duration - time.monotonic())
         self._stop()

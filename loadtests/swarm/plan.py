@@ -20,6 +20,7 @@ class Plan:
     adapter: str
     name: str  # of the scenario
     table: dict[str, Any]  # the resolved scenario
+    boot_id: str  # of the conductor's machine: on another one, `folder` is not there
 
     def scenario(self) -> Scenario:
         return scenario.parse(self.table, self.name, self.name)

@@ -5,10 +5,14 @@ The same listeners serve a single process, a master and a worker: a single proce
 
 import logging
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,6 +26,7 @@ from locust.rpc import Message
 from locust.runners import LocalRunner, MasterRunner, WorkerRunner
 
 from chatswarm.loadtests import scenario
+from chatswarm.loadtests.history.manifest import boot_id, history_file
 from chatswarm.loadtests.identity import new_run
 from chatswarm.loadtests.runs import new_folder
 from chatswarm.loadtests.targets import DEFAULT, TARGETS
@@ -35,6 +40,7 @@ from .users import DashboardUser, WidgetUser
 
 logger = logging.getLogger(__name__)
 
+_PIECE = 1 << 18  # bytes of a history in one message
 _REPORT_EVERY = 0.25  # seconds between two reports of a process to the conductor
 
 
@@ -81,7 +87,14 @@ class _Link:
     def lead(self) -> None:
         """This process conducts: the master, or the only one."""
         self._apply_options()
-        for kind, listener in {"ask": self._on_ask, "progress": self._on_progress, "closed": self._on_closed}.items():
+        for kind, listener in {
+            "hello": self._on_hello,
+            "ask": self._on_ask,
+            "progress": self._on_progress,
+            "clocked": self._on_clocked,
+            "history": self._on_history,
+            "closed": self._on_closed,
+        }.items():
             self.runner.register_message(f"chatswarm-{kind}", listener)
         events = self.environment.events
         events.test_start.add_listener(self._on_test_start)
@@ -125,9 +138,9 @@ class _Link:
             gevent.spawn(self.runner.quit)
             return
         processes = processes_of(self.environment)
+        self.conductor = Conductor(plan, self.environment, processes, self._tell, self._stop)
         for client, process in processes.items():
             self._tell("plan", {"plan": plan.wire(), "process": process}, client)
-        self.conductor = Conductor(plan, self.environment, processes, self._tell, self._stop)
         logger.info("chatswarm: %s against %s, run %s, in %s", plan.name, plan.base_url, plan.run, plan.folder)
 
     def _plan(self) -> Plan:
@@ -144,8 +157,20 @@ class _Link:
         folder.mkdir(parents=True, exist_ok=True)
         return Plan(
             new_run(), options.seed, str(folder.resolve()), self.environment.host or "", options.adapter, chosen.name,
-            dict(chosen.table),
+            dict(chosen.table), boot_id(),
         )  # fmt: skip
+
+    def _on_hello(self, msg: Message, **_: object) -> None:
+        if self.conductor is not None:
+            self.conductor.hello(msg.node_id, msg.data["process"], msg.data["boot_id"])
+
+    def _on_clocked(self, msg: Message, **_: object) -> None:
+        if self.conductor is not None:
+            self.conductor.clocked(msg.data["process"], msg.data["sent"], msg.data["there"])
+
+    def _on_history(self, msg: Message, **_: object) -> None:
+        if self.conductor is not None:
+            self.conductor.received(msg.data["process"], msg.data["data"])
 
     def _on_ask(self, msg: Message, **_: object) -> None:
         if self.conductor is not None:
@@ -195,14 +220,20 @@ class _Link:
         """This process has users: a worker, or the only one."""
         self.runner.register_message("chatswarm-plan", self._on_plan)
         self.runner.register_message("chatswarm-grant", self._on_grant)
+        self.runner.register_message("chatswarm-clock", self._on_clock)
         self.runner.register_message("chatswarm-begin", self._on_begin)
         # Concurrent, because a worker must go on talking to its master while it drains.
         self.runner.register_message("chatswarm-drain", self._on_drain, concurrent=True)
 
     def _on_plan(self, msg: Message, **_: object) -> None:
         plan = Plan(**msg.data["plan"])
-        self.node = Node(plan, msg.data["process"], Rows(self.environment), self._ask)
+        process, boot = msg.data["process"], boot_id()
+        if boot != plan.boot_id:
+            # Another machine: what is written here is sent over when it is whole.
+            plan = replace(plan, folder=tempfile.mkdtemp(prefix="chatswarm-"))
+        self.node = Node(plan, process, Rows(self.environment), self._ask)
         enter(self.node)
+        self._tell("hello", {"process": process, "boot_id": boot})
         gevent.spawn(self._report, self.node)
 
     def _ask(self, kind: str) -> None:
@@ -217,6 +248,11 @@ class _Link:
         if self.node is not None:
             self.node.grant(msg.data["kind"], msg.data["number"])
 
+    def _on_clock(self, msg: Message, **_: object) -> None:
+        if self.node is not None:
+            there = time.monotonic()
+            self._tell("clocked", {"process": self.node.process, "sent": msg.data["sent"], "there": there})
+
     def _on_begin(self, msg: Message, **_: object) -> None:
         if self.node is not None:
             self.node.begin(msg.data["start"])
@@ -225,8 +261,18 @@ class _Link:
         if self.node is not None:
             failure = self.node.finish(msg.data["end"])
             self._tell("progress", {"process": self.node.process, "progress": self.node.progress.wire()})
+            if self.node.plan.boot_id != boot_id():
+                self._send_history(self.node)
             self._tell("closed", {"process": self.node.process, "failure": failure})
             signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def _send_history(self, node: Node) -> None:
+        """From another machine: the closed file, in pieces, and then nothing is left here."""
+        with history_file(node.plan.path, node.process).open("rb") as file:
+            while data := file.read(_PIECE):
+                self._tell("history", {"process": node.process, "data": data})
+                gevent.sleep(0)
+        shutil.rmtree(node.plan.path)
 
 
 def unreachable(base_url: str) -> list[str]:

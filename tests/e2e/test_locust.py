@@ -2,7 +2,9 @@
 
 import json
 import os
+import shutil
 import signal
+import subprocess
 import time
 import urllib.parse
 import urllib.request
@@ -83,7 +85,9 @@ def test_master_and_workers(tmp_path: Path, target: str) -> None:
             "2",
         ]
         master = stack.enter_context(
-            running([*LOCUST, "--master", "--master-bind-port", port, *args], tmp_path / "master")
+            running(
+                [*LOCUST, "--master", "--master-bind-port", port, "--expect-workers", "2", *args], tmp_path / "master"
+            )
         )
         workers = [
             stack.enter_context(running([*LOCUST, "--worker", "--master-port", port], tmp_path / f"worker-{number}"))
@@ -134,3 +138,48 @@ def test_what_makes_no_run_is_refused_before_any_load(tmp_path: Path, args: list
         result = command.result()
     assert result.code == 2
     assert said in result.err or said == "did you mean"
+
+
+def another_clock() -> list[str]:
+    """What makes a command believe that it is on a machine that has been up 5,000 s longer; skips where it cannot be."""
+    prefix = ["unshare", "--time", "--monotonic", "5000", "--fork", "--kill-child"]
+    if (
+        shutil.which("unshare") is None
+        or subprocess.run([*prefix, "true"], check=False, capture_output=True).returncode
+    ):
+        pytest.skip("no time namespaces here: they need Linux 5.6 and root")
+    return prefix
+
+
+def test_a_worker_on_a_machine_with_another_clock(tmp_path: Path, target: str) -> None:
+    far = another_clock()
+    port = str(free_port())
+    with ExitStack() as stack:
+        args = [
+            "--headless",
+            "--host",
+            target,
+            "--scenario",
+            scenario(tmp_path),
+            "--out",
+            "out",
+            "--expect-workers",
+            "2",
+        ]
+        master = stack.enter_context(
+            running(
+                [*LOCUST, "--master", "--master-bind-port", port, "--expect-workers", "2", *args], tmp_path / "master"
+            )
+        )
+        for prefix in ([], far):
+            worker = [*prefix, *LOCUST, "--worker", "--master-port", port]
+            stack.enter_context(running(worker, tmp_path / f"worker-{len(prefix)}"))
+        result = master.result()
+    assert result.code == 0, result.err
+    folder = tmp_path / "master" / "out"
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    (clock,) = manifest["clocks"].values()
+    assert abs(clock["offset"] - 5000) < 1
+    assert 0 < clock["bound"] < 0.1
+    assert verdict_of(folder)["deliveries"]["lost"] == 0
+    assert {path.name for path in (folder / "history").iterdir()} == {"swarm-0.cs1", "swarm-1.cs1"}

@@ -253,7 +253,7 @@ def test_different_hosts(tmp_path: Path) -> None:
     play.manifest.boot_id = "another"
     verdict = play.judge()
     assert verdict.verdict == "undecided"
-    assert "clocks cannot be compared" in reasons(verdict)
+    assert "their times cannot be compared" in reasons(verdict)
 
 
 def test_a_failed_final_read_proves_no_loss_and_passes_nothing(tmp_path: Path) -> None:
