@@ -285,7 +285,7 @@ class _Rows:
     def texts(self, table: str, column: str) -> list[str]:
         return self._texts[table, column]
 
-    def put(self, table: str, column: str, values: Ints) -> None:
+    def put(self, table: str, column: str, values: Numbers) -> None:
         self.numbers[table, column] = values
 
     def shift(self, table: str, column: str, by: int) -> None:
