@@ -3,14 +3,21 @@
 from datetime import datetime
 from pathlib import Path
 
-HISTORY, SCENARIO, VERDICT = "history", "scenario.toml", "verdict.json"
+from .history.manifest import MANIFEST
+
+SCENARIO, VERDICT = "scenario.toml", "verdict.json"
 
 
 def new_folder(scenario: str, root: Path = Path("runs")) -> Path:
-    """A folder's name that is not taken: `runs/<time>-<scenario>`. It is not made yet."""
+    """A folder for a new run: `runs/<time>-<scenario>`. It is not made yet."""
     name = f"{datetime.now().astimezone():%Y%m%d-%H%M%S}-{scenario}"
-    folder, number = root / name, 1
-    while folder.exists():
+    return untaken(root / name)
+
+
+def untaken(folder: Path) -> Path:
+    """This folder, or, if a run has been left there already, the first of `<folder>-2`, `<folder>-3`, … that is free."""
+    free, number = folder, 1
+    while (free / MANIFEST).exists():
         number += 1
-        folder = root / f"{name}-{number}"
-    return folder
+        free = folder.with_name(f"{folder.name}-{number}")
+    return free

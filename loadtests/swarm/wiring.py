@@ -28,7 +28,7 @@ from locust.runners import LocalRunner, MasterRunner, WorkerRunner
 from chatswarm.loadtests import scenario
 from chatswarm.loadtests.history.manifest import boot_id, history_file
 from chatswarm.loadtests.identity import new_run
-from chatswarm.loadtests.runs import new_folder
+from chatswarm.loadtests.runs import new_folder, untaken
 from chatswarm.loadtests.targets import DEFAULT, TARGETS
 from chatswarm.loadtests.verdict import ExitCode
 
@@ -153,7 +153,7 @@ class _Link:
         if unfit := chosen.unfit_for(TARGETS[options.adapter]()):
             raise scenario.ScenarioError(unfit)
         DashboardUser.fixed_count, WidgetUser.fixed_count = chosen.dashboards, chosen.widgets
-        folder = Path(options.out) if options.out else new_folder(chosen.name)
+        folder = untaken(Path(options.out)) if options.out else new_folder(chosen.name)
         folder.mkdir(parents=True, exist_ok=True)
         return Plan(
             new_run(), options.seed, str(folder.resolve()), self.environment.host or "", options.adapter, chosen.name,
@@ -197,11 +197,12 @@ class _Link:
             self.conductor.finish()
 
     def _on_test_stop(self, **_: object) -> None:
-        if self.conductor is None or "CHATSWARM_PROGRESS_FD" in os.environ:
+        # Let go of first: from the web page, the next run may begin while this one is judged.
+        conductor, self.conductor = self.conductor, None
+        if conductor is None or "CHATSWARM_PROGRESS_FD" in os.environ:
             return
-        command = [sys.executable, "-m", "chatswarm.loadtests.cli", "judge", self.conductor.plan.folder]
+        command = [sys.executable, "-m", "chatswarm.loadtests.cli", "judge", conductor.plan.folder]
         self.environment.process_exit_code = subprocess.run(command, check=False).returncode
-        self.conductor = None
 
     def _on_quitting(self, **_: object) -> None:
         self.runner.stop()
