@@ -1,15 +1,16 @@
 # Few verbs, the same on a desk and in CI. Each does its own set-up: a fresh Debian with Python 3.11 is enough.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
-WORKERS ?= 6
+WORKERS ?= 4
 
 .PHONY: demo test lint lock clean
 
 demo: .venv/ready  ## 100 dashboards, 50 widgets, 20 messages/s for 30 s against the reference chat, then the verdict
 	$(BIN)/chatswarm run steady
 
-test: .venv/ready  ## all tests, in parallel
-	$(BIN)/pytest -n $(WORKERS) --dist worksteal
+test: .venv/ready  ## all tests, in parallel; last those that run whole swarms, which must not be short of CPU
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal --ignore tests/e2e
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal tests/e2e
 
 lint: .venv/ready build/typed/chatswarm  ## ruff and mypy --strict over everything, tests included
 	$(BIN)/ruff format --check .

@@ -36,12 +36,12 @@ def started(command: Command) -> bool:
 
 
 def test_headless(tmp_path: Path, target: str) -> None:
-    args = ["--headless", "--host", target, "--scenario", scenario(tmp_path), "--out", "out", "-u", "10", "-t", "1s"]
+    args = ["--headless", "--host", target, "--scenario", scenario(tmp_path), "--out", "out", "-u", "10", "-t", "3s"]
     with running([*LOCUST, *args], tmp_path) as command:
         result = command.result()
     assert result.code == 0, result.err
     verdict = verdict_of(tmp_path / "out")
-    assert (verdict["verdict"], verdict["dashboards"], verdict["widgets"], verdict["seconds"]) == ("pass", 6, 4, 1.0)
+    assert (verdict["verdict"], verdict["dashboards"], verdict["widgets"], verdict["seconds"]) == ("pass", 6, 4, 3.0)
     for row in ("SEND", "REFETCH", "FRAME", "UPDATE", "CONNECT"):
         assert row in result.err + result.out
 

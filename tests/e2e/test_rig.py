@@ -118,7 +118,7 @@ def test_a_loss_that_was_proven_stays_a_failure(tmp_path: Path) -> None:
     result = run_against(tmp_path, chat, pause)
     assert result.code == 1, result.err
     assert result.verdict["rig"]["sound"] is False
-    assert result.verdict["deliveries"]["lost"] >= 4 * len(chat.hidden) > 0
+    assert result.verdict["deliveries"]["lost"] >= 4 * len(chat.broken) > 0
 
 
 def test_a_blocked_loop(tmp_path: Path) -> None:
@@ -126,7 +126,17 @@ def test_a_blocked_loop(tmp_path: Path) -> None:
 
     (tmp_path / "blocked.py").write_text(BLOCKED_LOOP, encoding="utf-8")
     with serving(Chat()) as url:
-        args = ["-f", "blocked.py", "--headless", "--host", url, "--scenario", scenario(tmp_path), "--out", "out"]
+        args = [
+            "-f",
+            "blocked.py",
+            "--headless",
+            "--host",
+            url,
+            "--scenario",
+            scenario(tmp_path, slos=SLOS),
+            "--out",
+            "out",
+        ]
         with running([*LOCUST[:3], *args], tmp_path) as command:
             result = command.result()
     assert result.code == 3, result.err

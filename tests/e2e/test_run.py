@@ -16,7 +16,7 @@ from chatswarm.loadtests.run import reference_backend
 from tests.e2e.command import CHATSWARM, QUICK, chatswarm, measuring, running, scenario, until
 from tests.plants import AdmitsOneDashboardInTwo, Chat, ListFails, LosesEveryTenth, RefusesEveryThirdSend, serving
 
-SLOS = ("visible.p99 <= 2s", "last_dashboard.p95 <= 2s", "notified == expected")
+SLOS = ("visible.p99 <= 5s", "last_dashboard.p95 <= 5s", "notified == expected")
 
 
 def test_the_reference_chat_passes(tmp_path: Path) -> None:
@@ -54,9 +54,9 @@ def test_a_lost_message_fails_and_is_counted_to_the_one(tmp_path: Path) -> None:
         result = chatswarm("run", scenario(tmp_path), "--target", url, "--json", folder=tmp_path)
     assert result.code == 1, result.err
     deliveries = result.verdict["deliveries"]
-    assert len(chat.hidden) > 0
+    assert len(chat.broken) > 0
     # Counted or not, what a list leaves out shifts all later counts: at the least the hidden ones must be lost.
-    assert deliveries["lost"] >= 4 * len(chat.hidden)
+    assert deliveries["lost"] >= 4 * len(chat.broken)
     assert result.verdict["counts"]["store_lost"] == 0
     assert deliveries["expected"] == deliveries["visible"] + deliveries["lost"]
     assert "lost" in result.err
@@ -108,7 +108,7 @@ class TestNothingIsSentWhenItCannotBeJudged:
     """Exit code 2, before any load."""
 
     def test_a_wrong_scenario_is_refused_with_all_its_problems(self, tmp_path: Path) -> None:
-        wrong = QUICK.replace("rate = 10", "rate = -5").replace('drain = "4s"', 'drain = "1s"') + "typo = 1\n"
+        wrong = QUICK.replace("rate = 10", "rate = -5").replace('drain = "7s"', 'drain = "1s"') + "typo = 1\n"
         result = chatswarm("run", scenario(tmp_path, wrong), "--out", "out", "--dashboards", "0", folder=tmp_path)
         assert result.code == 2
         assert "swarm.rate: expected a positive number, got -5" in result.err
