@@ -7,8 +7,10 @@ bulk and stay out of the aggregated row.
 
 import time
 
+import numpy as np
+import numpy.typing as npt
 from locust.env import Environment
-from locust.stats import bucket_response_time
+from locust.stats import StatsEntry
 
 from .http import Answer
 from .plan import Progress
@@ -47,32 +49,37 @@ class Rows:
         latencies, self._updates = self._updates, []
         frames = self.progress.frames - self._frames_shown
         self._frames_shown = self.progress.frames
-        self._fill("FRAME", "announcement", frames, None)
-        self._fill("UPDATE", "visible", len(latencies), latencies)
-        self.progress.updates += len(latencies)
+        if frames:
+            # A time that was not measured is not 0: Locust keeps such rows out of its percentiles.
+            self._count("FRAME", "announcement", frames).num_none_requests += frames
+        if latencies:
+            self._time(self._count("UPDATE", "visible", len(latencies)), np.asarray(latencies) * 1000)
+            self.progress.updates += len(latencies)
 
-    def _fill(self, kind: str, name: str, count: int, latencies: list[float] | None) -> None:
-        if not count:
-            return
+    def _count(self, kind: str, name: str, count: int) -> StatsEntry:
         now = time.time()
         entry = self._environment.stats.get(name, kind)
         entry.num_requests += count
         entry.num_reqs_per_sec[int(now)] += count
         entry.last_request_timestamp = now
-        if latencies is None:
-            # Not measured, which is not 0: Locust keeps such rows out of its percentiles.
-            entry.num_none_requests += count
-            return
-        shortest, longest = round(min(latencies) * 1000), round(max(latencies) * 1000)
-        entry.total_response_time += round(sum(latencies) * 1000)
-        before = entry.min_response_time
+        return entry
+
+    def _time(self, entry: StatsEntry, latencies: npt.NDArray[np.float64]) -> None:
+        """Adds latencies in milliseconds, in numpy: a loop over a second's worth of them would stop all users."""
+        entry.total_response_time += round(latencies.sum())
+        shortest, before = round(latencies.min()), entry.min_response_time
         entry.min_response_time = shortest if before is None else min(shortest, before)
-        entry.max_response_time = max(longest, entry.max_response_time)
-        buckets = self.progress.latencies
-        for latency in latencies:
-            bucket = bucket_response_time(latency * 1000)
-            entry.response_times[bucket] += 1
-            buckets[bucket] = buckets.get(bucket, 0) + 1
+        entry.max_response_time = max(round(latencies.max()), entry.max_response_time)
+        for bucket, count in zip(*(each.tolist() for each in buckets(latencies)), strict=True):
+            entry.response_times[bucket] += count
+            self.progress.latencies[bucket] = self.progress.latencies.get(bucket, 0) + count
+
+
+def buckets(latencies: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Locust's buckets (two digits, in milliseconds) and how many latencies fall into each."""
+    step = np.select([latencies < 100, latencies < 1000, latencies < 10000], [1, 10, 100], 1000)
+    found, counts = np.unique((np.rint(latencies / step) * step).astype(np.int64), return_counts=True)
+    return found, counts
 
 
 class Problem(Exception):
