@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 WORKERS ?= 4
 
-.PHONY: demo test lint lock clean
+.PHONY: demo test mutants bench lint lock clean
 
 demo: .venv/ready  ## 100 dashboards, 50 widgets, 20 messages/s for 30 s against the reference chat, then the verdict
 	$(BIN)/chatswarm run steady
@@ -11,6 +11,12 @@ demo: .venv/ready  ## 100 dashboards, 50 widgets, 20 messages/s for 30 s against
 test: .venv/ready  ## all tests, in parallel; last those that run whole swarms, which must not be short of CPU
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal --ignore tests/e2e
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal tests/e2e
+
+mutants: .venv/ready  ## the judge put to the proof: chats broken on purpose, slow ones and clean ones, 8 minutes
+	$(BIN)/python -m tests.mutants
+
+bench: .venv/ready  ## what judging and recording cost, beside what they are to cost at the most, 2 minutes
+	$(BIN)/python -m tests.bench
 
 lint: .venv/ready build/typed/chatswarm  ## ruff and mypy --strict over everything, tests included
 	$(BIN)/ruff format --check .

@@ -4,13 +4,14 @@ A starved rig only ever adds to what is measured. So it endangers fails as well 
 undecided, and a failed latency only stays failed if it still fails without the rig's own delays.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from .history.manifest import Manifest
-from .ledger.arrays import Floats, Ints
+from .ledger.arrays import Floats, Ints, ints
 from .ledger.evidence import Evidence, Samples
 from .ledger.ledger import Ledger
 from .ledger.messages import Messages
@@ -39,7 +40,7 @@ def tightest(slos: Sequence[Slo], update_target: float) -> float:
 def soundness(ledger: Ledger, slos: Sequence[Slo]) -> Rig:
     """Whether the rig was sound, with reasons that say what to do."""
     limit = tightest(slos, ledger.scenario.update_target) * LAG_SHARE
-    rig = Rig(reasons=[])
+    rig = Rig(clock_bound=ledger.clock_bound, reasons=[])
     advice = _advice(ledger.evidence)
     until = ledger.end + ledger.scenario.update_target
     for process in ledger.evidence.samples:
@@ -97,9 +98,12 @@ def _process(samples: Samples, start: float, until: float, limit: float, advice:
 
 
 def troubles(evidence: Evidence, manifest: Manifest) -> list[str]:
-    """What went wrong with the rig in its own words. An answer that cannot be read is the target's doing."""
+    """What went wrong with the rig in its own words. An answer that cannot be read is the target's doing.
+
+    A history that is missing or was cut, and a fault that cannot be trusted, are among them.
+    """
     own = [f"{process}: {detail or kind}" for process, kind, detail in evidence.troubles if kind != UNREADABLE]
-    return [*own, *manifest.troubles]
+    return [*own, *manifest.troubles, *evidence.reasons]
 
 
 def _advice(evidence: Evidence) -> str:
@@ -109,11 +113,15 @@ def _advice(evidence: Evidence) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Worst:
-    """The worst lag in any span of time, in two look-ups: a sparse table over one process's samples."""
+    """The worst lag in any span of time, in two look-ups: a sparse table over one process's samples.
+
+    Level k of the table holds, for each sample, the worst of the 2^k samples from there on.
+    """
 
     woke: Floats
     due: Floats  # when it should have woken
-    levels: list[Floats]
+    table: Floats  # flat: level by level
+    level: Ints  # by number of samples: the highest level that fits into them
 
     @staticmethod
     def of(samples: Samples) -> "_Worst":
@@ -122,22 +130,32 @@ class _Worst:
         levels = [lag]
         width = 1
         while 2 * width <= len(lag):
-            levels.append(np.maximum(levels[-1][:-width], levels[-1][width:]))
+            half = levels[-1]
+            levels.append(np.append(np.maximum(half[:-width], half[width:]), half[len(half) - width :]))
             width *= 2
-        return _Worst(time, np.maximum.accumulate(time - lag) if len(lag) else time, levels)
+        level = np.frexp(np.maximum(1, np.arange(len(lag) + 1)))[1] - 1
+        return _Worst(time, np.maximum.accumulate(time - lag), np.concatenate(levels), ints(level))
 
-    def between(self, start: Floats, end: Floats) -> Floats:
-        """The worst lag of those that overlap each span; 0 where there is none."""
-        lo = np.searchsorted(self.woke, start)
-        hi = np.searchsorted(self.due, end, side="right")
-        out = np.zeros(np.broadcast(lo, hi).shape)
-        lo, hi = np.broadcast_arrays(lo, hi)
-        level = np.frexp(np.maximum(1, hi - lo))[1] - 1
-        for number, values in enumerate(self.levels):
-            here = (level == number) & (hi > lo)
-            if here.any():
-                out[here] = np.maximum(values[lo[here]], values[hi[here] - (1 << number)])
-        return out
+    def first(self, begun: Floats) -> Ints:
+        """The first sample that a span from then on overlaps."""
+        return ints(np.searchsorted(self.woke, begun))
+
+    def after(self, over: Floats) -> Ints:
+        """The sample after the last one that a span until then overlaps."""
+        return ints(np.searchsorted(self.due, over, side="right"))
+
+    def between(self, first: Ints, after: Ints) -> Floats:
+        """The worst lag of the samples [first, after); 0 where there are none."""
+        if not len(self.woke):
+            return np.zeros(np.broadcast(first, after).shape)
+        count = np.maximum(0, after - first)
+        level = self.level[count]
+        row = level * len(self.woke)
+        width = np.left_shift(1, level)
+        # Where there are none, any place will do.
+        one = self.table[row + np.minimum(first, len(self.woke) - 1)]
+        other = self.table[row + np.maximum(0, after - width)]
+        return np.where(count > 0, np.maximum(one, other), 0.0)
 
 
 class Delays:
@@ -146,6 +164,7 @@ class Delays:
     def __init__(self, ledger: Ledger) -> None:
         evidence = ledger.evidence
         names = {name: number for number, name in enumerate(evidence.processes)}
+        self._ledger = ledger
         self._messages = ledger.messages
         self._lateness = lateness_of(ledger.messages)
         self._worst = {names[samples.name]: _Worst.of(samples) for samples in evidence.samples}
@@ -157,26 +176,53 @@ class Delays:
             known = (dashboard >= 0) & (dashboard < len(self._home))
             self._home[dashboard[known]] = process[known]
 
-    def of(self, process: Ints, start: Floats, end: Floats) -> Floats:
-        """The worst lag of each one's process in its span."""
+    def of(self, process: Ints, begun: Floats, over: Floats) -> Floats:
+        """The worst lag of each one's process in its span. What never ended waited for nothing of the rig's."""
         out = np.zeros(len(process))
+        over = np.where(np.isfinite(over), over, begun)
         for number, worst in self._worst.items():
             here = process == number
-            out[here] = worst.between(start[here], np.where(np.isfinite(end[here]), end[here], start[here]))
+            out[here] = worst.between(worst.first(begun[here]), worst.after(over[here]))
         return out
 
     def sends(self, done: Floats) -> Floats:
         """Per message, until `done`."""
         return self._lateness + self.of(self._messages.process, self._messages.intended, done)
 
-    def deliveries(self, done: Floats) -> Floats:
-        """Messages × dashboards, until `done`."""
-        out = np.repeat(self._lateness[:, None], done.shape[1], axis=1)
-        intended = self._messages.intended
+    @cached_property
+    def seen(self) -> Floats:
+        """Messages × dashboards, until each was visible. Of no meaning where it never was."""
+        reads, read = self._ledger.reads.done, self._ledger.sight.read
+
+        def after(worst: _Worst) -> _After:
+            # There are far fewer refetches than deliveries.
+            of_read = np.append(worst.after(reads), 0)
+            return lambda part: of_read[read[part]]
+
+        return self._deliveries(after)
+
+    def notified(self) -> Floats:
+        """Messages × dashboards, until each was notified. Of no meaning where it never was."""
+        notified = self._ledger.announced.notified
+        return self._deliveries(lambda worst: lambda part: worst.after(notified[part]))
+
+    def _deliveries(self, after_of: "Callable[[_Worst], _After]") -> Floats:
+        """The send's lateness, plus the worst lag of the widget's process, plus that of the dashboard's."""
+        messages = self._messages
+        everyone, everything = np.arange(len(self._home)), np.arange(len(messages))
+        out = np.repeat(self._lateness[:, None], len(everyone), axis=1)
         for number, worst in self._worst.items():
-            mine, home = self._messages.process == number, self._home == number
-            for rows, columns in ((mine, np.ones_like(home)), (np.ones_like(mine), home)):
-                part = np.ix_(rows, columns)
-                until = np.where(np.isfinite(done[part]), done[part], intended[rows][:, None])
-                out[part] += worst.between(np.broadcast_to(intended[rows][:, None], until.shape), until)
+            first, after = worst.first(messages.intended)[:, None], after_of(worst)
+            sent_here, at_home = np.flatnonzero(messages.process == number), np.flatnonzero(self._home == number)
+            for rows, columns in ((sent_here, everyone), (everything, at_home)):
+                for edge in range(0, len(rows), _BLOCK):
+                    part = np.ix_(rows[edge : edge + _BLOCK], columns)
+                    out[part] += worst.between(first[rows[edge : edge + _BLOCK]], after(part))
         return out
+
+
+_Part = tuple[Ints, ...]
+"""Some messages on some dashboards, as `np.ix_` makes it."""
+_After = Callable[[_Part], Ints]
+_BLOCK = 500
+"""So many messages at once: what is worked out for them on the way stays small."""

@@ -15,7 +15,7 @@ def new_folder(scenario: str, root: Path = Path("runs")) -> Path:
 
 
 def untaken(folder: Path) -> Path:
-    """This folder, or, if a run has been left there already, the first of `<folder>-2`, `<folder>-3`, … that is free."""
+    """This folder, or, if a run was left there already, the first of `<folder>-2`, `<folder>-3`, … that is free."""
     free, number = folder, 1
     while (free / MANIFEST).exists():
         number += 1

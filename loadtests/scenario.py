@@ -5,7 +5,7 @@ A wrong scenario is refused before any load, with every problem at once, each as
 
 import difflib
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -78,6 +78,11 @@ class Scenario:
         return sum(stage.seconds for stage in self.stages)
 
     @property
+    def faults(self) -> set[str]:
+        """The names of its faults."""
+        return _fault_names(self.table)
+
+    @property
     def rates(self) -> Rates:
         edges = (0.0, *accumulate(stage.seconds for stage in self.stages))
         return Rates(edges, tuple(stage.rate for stage in self.stages))
@@ -136,8 +141,19 @@ def load(name: str, overrides: Mapping[str, object] | None = None) -> Scenario:
     return parse(table, str(table.get("name", path.stem)), place, overrides)
 
 
-def parse(table: Mapping[str, Any], name: str, place: str, overrides: Mapping[str, object] | None = None) -> Scenario:
-    """The scenario in a TOML table. `place` names its file in errors. Raises ScenarioError with all problems."""
+def parse(
+    table: Mapping[str, Any],
+    name: str,
+    place: str,
+    overrides: Mapping[str, object] | None = None,
+    *,
+    recorded: bool = False,
+) -> Scenario:
+    """The scenario in a TOML table. `place` names its file in errors. Raises ScenarioError with all problems.
+
+    `recorded`: the scenario of a run that is over. Its faults are those of its history, so that the judge, not this,
+    says whether an SLO's window names one.
+    """
     reader = _Reader(place, table)
     swarm = reader.table("swarm", table.get("swarm", {}))
     given = dict(overrides or {})
@@ -170,12 +186,14 @@ def parse(table: Mapping[str, Any], name: str, place: str, overrides: Mapping[st
         update_target=update_target,
         size=swarm.take("size", 100, _whole),
         list_window=swarm.take("list_window", None, _whole),
-        slos=_slos(reader, table),
+        slos=_slos(reader, table, None if recorded else _fault_names(table)),
         table={**table, "name": name, "swarm": swarm.values},
     )
     swarm.finish()
-    if "fault" in table:
-        reader.problem("fault", "no faults: this version cannot inject any", f"{len(table['fault'])} of them")
+    if "fault" in table and not recorded:
+        reader.problem(
+            "fault", "no faults: this version cannot inject any", f"{len(reader.rows('fault', table))} of them"
+        )
     reader.unknown({"name", "swarm", "stage", "slo", "fault"})
     if reader.problems:
         raise ScenarioError(reader.problems)
@@ -200,7 +218,14 @@ def _stages(reader: "_Reader", table: Mapping[str, Any], dashboards: int) -> tup
     return tuple(stages)
 
 
-def _slos(reader: "_Reader", table: Mapping[str, Any]) -> tuple[slo.Slo, ...]:
+def _fault_names(table: Mapping[str, Any]) -> set[str]:
+    rows = table.get("fault", [])
+    named = [row.get("name") for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+    return {name for name in named if isinstance(name, str)}
+
+
+def _slos(reader: "_Reader", table: Mapping[str, Any], faults: Collection[str] | None) -> tuple[slo.Slo, ...]:
+    """`faults`: the names that a window may have; None if any will do."""
     slos = []
     for number, row in enumerate(reader.rows("slo", table), 1):
         part = reader.table(f"slo {number}", row)
@@ -210,8 +235,8 @@ def _slos(reader: "_Reader", table: Mapping[str, Any]) -> tuple[slo.Slo, ...]:
         if expected is None:
             continue
         slos.append(expected)
-        if expected.window is not None:
-            part.problem("expect", "a fault of this scenario after " + expected.window[0], expected.window[1])
+        if faults is not None and (wrong := expected.unknown_fault(faults)):
+            part.say("expect", wrong)
     return tuple(slos)
 
 
@@ -250,7 +275,7 @@ class _Reader:
         try:
             return read(self.values[key])
         except slo.SloError as error:
-            self.problems.append(f"{self._where(key)}: {error}")
+            self.say(key, str(error))
         except ValueError as error:
             expected = str(error).removeprefix("expected ").partition(", got ")[0]
             self.problem(key, expected, self.values[key])
@@ -262,7 +287,10 @@ class _Reader:
                 self.problem(key, "a value", "none")
 
     def problem(self, key: str, expected: str, got: object) -> None:
-        self.problems.append(f"{self._where(key)}: expected {expected}, got {got}")
+        self.say(key, f"expected {expected}, got {got}")
+
+    def say(self, key: str, problem: str) -> None:
+        self.problems.append(f"{self._where(key)}: {problem}")
 
     def finish(self) -> None:
         self.unknown(self._taken)

@@ -8,8 +8,9 @@ import difflib
 import math
 import operator
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from .verdict import METRICS, Outcome
 
@@ -17,6 +18,9 @@ _TOKEN = re.compile(
     r"\s*(?:(\d+(?:\.\d+)?)\s*(ms|s|m|%)?(?![\w.])|([a-z_]+(?:\.[a-z0-9_]+)?)|(<=|>=|==|!=|[<>+\-*/()]))"
 )
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "%": 0.01, "": 1.0, None: 1.0}
+Kind = Literal["before", "during", "after", "outside"]
+"""The windows around a fault."""
+_KINDS: dict[str, Kind] = {kind: kind for kind in get_args(Kind)}
 _WINDOW = re.compile(r"\s+(before|during|after|outside)\s+(\S+)\s*$")
 _COMPARE: dict[str, Callable[[float, float], bool]] = {
     "<=": operator.le, "<": operator.lt, ">=": operator.ge, ">": operator.gt, "==": operator.eq, "!=": operator.ne,
@@ -67,7 +71,16 @@ class Slo:
     left: Node
     op: str
     right: Node
-    window: tuple[str, str] | None = None
+    window: tuple[Kind, str] | None = None
+
+    def unknown_fault(self, known: Collection[str]) -> str | None:
+        """What is wrong with the fault that the window names; None if it is one of the known ones, or none is named."""
+        if self.window is None or self.window[1] in known:
+            return None
+        kind, name = self.window
+        near = difflib.get_close_matches(name, known, 3, 0.4)
+        hint = f"nearest: {', '.join(near)}" if near else f"known: {', '.join(sorted(known)) or 'there are none'}"
+        return f"{self.expect!r}: expected the name of a fault ({hint}) after {kind}, got {name!r}"
 
     @property
     def metrics(self) -> set[str]:
@@ -115,7 +128,8 @@ def parse(text: object) -> Slo:
     right = parser.sum()
     if rest := parser.next():
         raise SloError(f"{text!r}: expected the end after the second expression, got {rest}")
-    slo = Slo(text.strip(), left, op, right, (window[1], window[2]) if window else None)
+    place = (_KINDS[window[1]], window[2]) if window else None
+    slo = Slo(text.strip(), left, op, right, place)
     if not slo.metrics:
         raise SloError(f"{text!r}: expected at least one metric, such as visible.p99 or lost, got only numbers")
     for metric in sorted(slo.metrics - set(METRICS)):

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import duckdb
+import msgspec
 import numpy as np
 
 from .history.schema import ConnectionEvent, SendOutcome
@@ -10,7 +11,7 @@ from .judge import NoRunError, read_run
 from .ledger import Ledger, build, gather
 from .ledger.arrays import Numbers
 
-TABLES = ("message", "delivery", "refetch", "frame", "connection", "chat")
+TABLES = ("message", "delivery", "refetch", "frame", "connection", "chat", "fault")
 
 
 def open_sql(folder: Path) -> duckdb.DuckDBPyConnection:
@@ -20,6 +21,7 @@ def open_sql(folder: Path) -> duckdb.DuckDBPyConnection:
     - `delivery`: one row for each message that a dashboard should show; `outcome` is visible, lost, excused or unproven
     - `refetch`, `frame` and `connection`: what the dashboards did
     - `chat`: the chats, and the `widget` that made each
+    - `fault`: the faults, from `start` to `stop`, with their `evidence` as JSON
 
     Raises NoRunError.
     """
@@ -49,6 +51,7 @@ def _selected(columns: dict[str, Numbers]) -> str:
 def _tables(ledger: Ledger) -> dict[str, dict[str, Numbers]]:
     messages, refetches, frames = ledger.messages, ledger.evidence.refetches, ledger.evidence.frames
     connections, start = ledger.evidence.connections, ledger.start
+    faults = ledger.evidence.faults
     chats = np.array([*ledger.evidence.chat_ids, ""])
     place_chat, position = ledger.copies.place()
     outcomes = np.array([outcome.name.lower() for outcome in SendOutcome])
@@ -107,4 +110,11 @@ def _tables(ledger: Ledger) -> dict[str, dict[str, Numbers]]:
             "code": connections.code,
         },
         "chat": {"chat_id": chats[:-1], "widget": ledger.evidence.chat_widget},
+        "fault": {
+            "name": np.array([fault.name for fault in faults], str),
+            "kind": np.array([fault.kind for fault in faults], str),
+            "start": np.array([fault.start - start for fault in faults], np.float64),
+            "stop": np.array([fault.stop - start for fault in faults], np.float64),
+            "evidence": np.array([msgspec.json.encode(fault.evidence).decode() for fault in faults], str),
+        },
     }

@@ -36,7 +36,17 @@ _MEANING = {
     "refused": "sends rejected or unanswered",
     "absent": "planned dashboards that never subscribed, or were gone at the end",
 }
-_ORDER = ("visible", "last_dashboard", "notified", "accepted", "refetch", "connect", "recovery")
+_ORDER = (
+    "visible",
+    "first_dashboard",
+    "median_dashboard",
+    "last_dashboard",
+    "notified",
+    "accepted",
+    "refetch",
+    "connect",
+    "recovery",
+)
 
 
 class LiveLine:
@@ -115,7 +125,7 @@ def print_verdict(console: Console, verdict: Verdict) -> None:
         console.print(Padding(Text(f"because {reason}", style), (0, 0, 0, 2)))
     console.print()
     console.print(Padding(_account(verdict), (0, 0, 0, 2)))
-    for table in (_slos(verdict), _latencies(verdict), _findings(verdict)):
+    for table in (_slos(verdict), _latencies(verdict), _recoveries(verdict), _findings(verdict)):
         if table is not None:
             console.print(Padding(table, (1, 0, 0, 2)))
     console.print()
@@ -179,6 +189,26 @@ def _latencies(verdict: Verdict) -> Table:
     return table
 
 
+def _recoveries(verdict: Verdict) -> Table | None:
+    """Each fault, and how the chat came back. All but `detected` are times after its end."""
+    if not verdict.recoveries:
+        return None
+    parts = ("detected", "reconnected", "first delivery", "backlog gone", "whole again")
+    table = _table(("fault", ""), ("from", "right"), ("to", "right"), *((part, "right") for part in parts), ("", ""))
+    for recovery in verdict.recoveries:
+        whole = human(recovery.whole_again)
+        if recovery.at_least is not None:
+            whole = f"≥ {human(recovery.at_least)}"
+        times = (recovery.detected, recovery.reconnected, recovery.first_delivery, recovery.backlog_gone)
+        stop = "never" if recovery.stop is None else f"{recovery.stop:.1f} s"
+        notes = [recovery.reason] if recovery.reason else []
+        if recovery.dashboards_lost:
+            notes.insert(0, f"{recovery.dashboards_back} of {recovery.dashboards_lost} cut-off dashboards came back")
+        row = (recovery.name, f"{recovery.start:.1f} s", stop, *(human(time) for time in times), whole)
+        table.add_row(*row, Text("; ".join(notes), "dim"))
+    return table
+
+
 def _findings(verdict: Verdict) -> Table | None:
     found = [finding for finding in verdict.findings if finding.count or finding.outcome != "pass"]
     if not found:
@@ -209,6 +239,8 @@ def _example(example: Example) -> str:
         at = getattr(example, stage)
         if at is not None and example.intended is not None:
             parts.append(f"{stage} {human(at - example.intended)} later")
+    if example.fault:
+        parts.append(f"during {example.fault}")
     return ", ".join(parts + ([example.detail] if example.detail else []))
 
 

@@ -92,12 +92,15 @@ class Quantiles(msgspec.Struct):
 
 
 class Latency(msgspec.Struct):
-    """All latencies of a run. All but refetch and connect count from the moment the message was intended."""
+    """All latencies of a run. All but refetch, connect and recovery count from when the message was intended."""
 
     visible: Quantiles = msgspec.field(default_factory=Quantiles)
     notified: Quantiles = msgspec.field(default_factory=Quantiles)
     accepted: Quantiles = msgspec.field(default_factory=Quantiles)
     refetch: Quantiles = msgspec.field(default_factory=Quantiles)
+    # Per message: on the first of its dashboards, on the one in the middle (the lower of two), on the last.
+    first_dashboard: Quantiles = msgspec.field(default_factory=Quantiles)
+    median_dashboard: Quantiles = msgspec.field(default_factory=Quantiles)
     last_dashboard: Quantiles = msgspec.field(default_factory=Quantiles)
     connect: Quantiles = msgspec.field(default_factory=Quantiles)
     recovery: Quantiles = msgspec.field(default_factory=Quantiles)
@@ -117,6 +120,7 @@ class Rig(msgspec.Struct):
     lag_p99: float | None = None
     cpu: float | None = None  # cores' worth of the busiest process, at its busiest second
     late_sends: int = 0
+    clock_bound: float = 0.0  # seconds by which a latency may be wrong, because it was taken between hosts
     sound: bool = True
     reasons: list[str] = []
 
@@ -132,6 +136,7 @@ class Example(msgspec.Struct, omit_defaults=True):
     accepted: float | None = None
     notified: float | None = None
     visible: float | None = None
+    fault: str = ""  # the names of the faults that were active
     detail: str = ""
 
 
@@ -150,8 +155,26 @@ class Fault(msgspec.Struct):
     name: str
     kind: str
     start: float
-    stop: float
-    evidence: dict[str, float] = {}
+    stop: float | None  # None: it was never healed
+    evidence: dict[str, float | str] = {}
+
+
+class Recovery(msgspec.Struct):
+    """How the chat came back after one fault. `start` and `stop` are seconds after the start of the run."""
+
+    name: str
+    start: float
+    stop: float | None
+    # All but `detected` count from the fault's stop; 0 where it was so before. None: never, or not measured.
+    whole_again: float | None = None  # all messages on target on all dashboards, for 3 s with 10 messages in them
+    at_least: float | None = None  # where that was not measured: it took at least so long
+    detected: float | None = None  # from the fault's start: the first dashboard's connection was closed, or failed
+    reconnected: float | None = None  # the last of the dashboards that it cut off was subscribed again
+    first_delivery: float | None = None  # the first message intended after the stop was visible anywhere
+    backlog_gone: float | None = None  # the last message that the fault caught was visible on its last dashboard
+    dashboards_lost: int = 0
+    dashboards_back: int = 0
+    reason: str = ""  # why `whole_again` was not measured
 
 
 class Verdict(msgspec.Struct):
@@ -174,6 +197,7 @@ class Verdict(msgspec.Struct):
     slos: list[SloResult]
     rig: Rig
     faults: list[Fault]
+    recoveries: list[Recovery]  # one for each of the faults
     findings: list[Finding]
     reasons: list[str]  # why the verdict is not what the findings and SLOs alone would say
     folder: str = ""

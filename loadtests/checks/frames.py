@@ -2,11 +2,17 @@
 
 import numpy as np
 
+from chatswarm.loadtests.ledger.arrays import Bools
 from chatswarm.loadtests.ledger.ledger import Ledger
 from chatswarm.loadtests.units import human
 from chatswarm.loadtests.verdict import Example
 
 from .check import WORST, Found
+
+
+def healed(ledger: Ledger) -> Bools:
+    """Where frames have ids: the deliveries that are visible although no frame announced them."""
+    return np.asarray(ledger.announced.missed & np.isfinite(ledger.visible))
 
 
 def unnotified(ledger: Ledger) -> Found:
@@ -26,7 +32,7 @@ def unnotified(ledger: Ledger) -> Found:
                 for dashboard, chat, count in worst
             ],
         )
-    rows, dashboards = np.nonzero(announced.missed & np.isfinite(ledger.visible))
+    rows, dashboards = np.nonzero(healed(ledger))
     return Found(
         len(rows),
         [
@@ -46,7 +52,10 @@ def silent_socket(ledger: Ledger) -> Found:
                 dashboard=int(ledger.evidence.connections.dashboard[silence.connection]),
                 detail=f"{silence.due} frames were due and none came for {human(silence.end - silence.start)}, "
                 f"from {silence.start - ledger.start:.2f} s on",
+                fault=ledger.active(silence.start, silence.end),
             )
             for silence in silences[:WORST]
         ],
+        np.array([silence.start for silence in silences]),
+        np.array([silence.end for silence in silences]),
     )

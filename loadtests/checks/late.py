@@ -12,7 +12,7 @@ from .check import WORST, Found
 def late(ledger: Ledger) -> Found:
     """Each delivery once, the latest ones first."""
     latency = ledger.visible - ledger.messages.intended[:, None]
-    rows, dashboards = np.nonzero(ledger.expected & (latency > ledger.scenario.update_target) & np.isfinite(latency))
+    rows, dashboards = np.nonzero(ledger.late)
     worst = np.argsort(-latency[rows, dashboards], kind="stable")[:WORST]
     return Found(
         len(rows),

@@ -1,13 +1,15 @@
 """`lost`: accepted, but not visible on an eligible dashboard by the end of the drain; counted per dashboard."""
 
 import numpy as np
+import numpy.typing as npt
 
-from chatswarm.loadtests.ledger.arrays import Ints
 from chatswarm.loadtests.ledger.ledger import Ledger
 
 from .check import WORST, Found
 
 _PARTS = ("middle", "prefix", "postfix", "all")
+_PART_OF = np.array([[3, 1], [2, 0]], np.int8)
+"""By whether the dashboard showed some of the sender's messages before it, and some after it."""
 _MEANING = {
     "middle": "middle: this dashboard showed this sender's messages before and after it",
     "prefix": "prefix: this dashboard showed none of this sender's messages before it",
@@ -21,7 +23,7 @@ def lost(ledger: Ledger) -> Found:
     rows, dashboards = np.nonzero(ledger.lost)
     if not len(rows):
         return Found(0)
-    part = _parts(ledger, rows, dashboards)
+    part = _parts(ledger)[rows, dashboards]
     total = {name: int((part == number).sum()) for number, name in enumerate(_PARTS)}
     split = ", ".join(f"{count} {name}" for name, count in total.items() if count)
     eligible, missing = ledger.expected.sum(axis=1), ledger.lost.sum(axis=1)
@@ -39,24 +41,16 @@ def lost(ledger: Ledger) -> Found:
     )
 
 
-def _parts(ledger: Ledger, rows: Ints, dashboards: Ints) -> Ints:
-    """For each loss, where it is among the messages of its sender that its dashboard should have shown."""
+def _parts(ledger: Ledger) -> npt.NDArray[np.int8]:
+    """For each loss (messages × dashboards), where it is among its sender's messages due on that dashboard."""
     messages = ledger.messages
-    part = np.empty(len(rows), np.int64)
+    part = np.zeros(ledger.lost.shape, np.int8)
     delivered = ledger.delivered
-    for widget in np.unique(messages.widget[rows]).tolist():
+    for widget in np.unique(messages.widget[ledger.lost.any(axis=1)]).tolist():
         mine = np.flatnonzero(messages.widget == widget)
         mine = mine[np.argsort(messages.intended[mine], kind="stable")]
-        rank = np.full(len(messages), -1)
-        rank[mine] = np.arange(len(mine))
         seen = delivered[mine]
         before = np.logical_or.accumulate(seen, axis=0)
         after = np.logical_or.accumulate(seen[::-1], axis=0)[::-1]
-        here = np.flatnonzero(messages.widget[rows] == widget)
-        cell = (rank[rows[here]], dashboards[here])
-        part[here] = np.select(
-            [before[cell] & after[cell], after[cell], before[cell]],
-            [_PARTS.index("middle"), _PARTS.index("prefix"), _PARTS.index("postfix")],
-            _PARTS.index("all"),
-        )
+        part[mine] = _PART_OF[before.astype(np.int8), after.astype(np.int8)]
     return part

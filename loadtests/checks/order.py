@@ -5,13 +5,13 @@ import numpy as np
 from chatswarm.loadtests.ledger.ledger import Ledger
 from chatswarm.loadtests.ledger.messages import Explanation
 
-from .check import WORST, Found
+from .check import WORST, Found, about
 
 
 def reordered(ledger: Ledger) -> Found:
     """Each message once that stands on the wrong side of another one."""
     rows = _in_store(ledger) | _in_lists(ledger)
-    return Found(len(rows), [ledger.example(row, detail=text) for row, text in list(rows.items())[:WORST]])
+    return about(ledger, list(rows), [ledger.example(row, detail=text) for row, text in list(rows.items())[:WORST]])
 
 
 def _in_store(ledger: Ledger) -> dict[int, str]:

@@ -5,14 +5,22 @@ import numpy as np
 from chatswarm.loadtests.history.schema import SendOutcome
 from chatswarm.loadtests.ledger.ledger import Ledger
 
-from .check import WORST, Found
+from .check import WORST, Found, about
 
 
 def refused(ledger: Ledger) -> Found:
-    """Each send once. There are no faults yet, so every one of them is outside their windows."""
+    """Each send once, unless a fault was there at some moment between intended and answered.
+
+    Where the nemesis's history is not whole, nobody knows whether there was a fault.
+    """
     messages = ledger.messages
-    rows = np.flatnonzero(messages.outcome != SendOutcome.ACCEPTED)
-    return Found(len(rows), [ledger.example(row, detail=_why(ledger, row)) for row in rows[:WORST].tolist()])
+    outside = messages.outcome != SendOutcome.ACCEPTED
+    for fault in ledger.evidence.faults:
+        outside &= (messages.intended > fault.stop) | (ledger.answered < fault.start)
+    rows = np.flatnonzero(outside)
+    if len(rows) and not ledger.evidence.all_faults:
+        return Found(None)
+    return about(ledger, rows, [ledger.example(row, detail=_why(ledger, row)) for row in rows[:WORST].tolist()])
 
 
 def _why(ledger: Ledger, row: int) -> str:

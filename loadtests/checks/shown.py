@@ -11,7 +11,7 @@ from chatswarm.loadtests.ledger.ledger import Ledger
 from chatswarm.loadtests.ledger.messages import Explanation, home_chats
 from chatswarm.loadtests.verdict import Example
 
-from .check import WORST, Found
+from .check import WORST, Found, about
 
 
 def shown_elsewhere(ledger: Ledger) -> Bools:
@@ -78,7 +78,7 @@ def phantom(ledger: Ledger) -> Found:
         for chat, number in unknown
     ]
     count = (found.count or 0) + sum(foreign.values()) + len(unknown)
-    return Found(count, [*found.examples, *examples][:WORST])
+    return Found(count, [*found.examples, *examples][:WORST], found.begun, found.over)
 
 
 def duplicated(ledger: Ledger) -> Found:
@@ -101,7 +101,10 @@ def duplicated(ledger: Ledger) -> Found:
             examples.append(
                 Example(dashboard=dashboard, detail=f"{count} more frames on one connection than sends begun")
             )
-    return Found(sum(extra.values()) + sum(count for *_, count in ledger.announced.twice), examples[:WORST])
+    often = [(int(ledger.messages.find(np.array([key]))[0]), count) for key, count in extra.items()]
+    often += [(message, count) for message, _, count in ledger.announced.twice]
+    rows = [message for message, count in often if message >= 0 for _ in range(count)]
+    return about(ledger, rows, examples[:WORST], sum(count for message, count in often if message < 0))
 
 
 def _repeated_in_lists(ledger: Ledger) -> dict[int, int]:
@@ -173,7 +176,8 @@ def _identities(
         if why is not None:
             text = f"{text}, {why(int(ledger.messages.find(np.array([key]))[0]))}"
         examples.append(_identity(ledger, key, int(chat), text))
-    return Found(len(seen), examples)
+    rows = ledger.messages.find(np.array([key for key, _ in seen], np.int64))
+    return about(ledger, rows[rows >= 0], examples, int((rows < 0).sum()))
 
 
 def _identity(ledger: Ledger, key: int, chat: int, detail: str) -> Example:

@@ -5,7 +5,7 @@ import numpy as np
 from chatswarm.loadtests.history.schema import SendOutcome
 from chatswarm.loadtests.ledger.ledger import Ledger
 
-from .check import WORST, Found
+from .check import WORST, Found, about
 from .shown import shown_elsewhere
 
 
@@ -15,7 +15,7 @@ def store_lost(ledger: Ledger) -> Found:
     read = np.append(copies.read, False)[messages.chat]
     gone = messages.accepted & read & (copies.of_message < 0) & ~shown_elsewhere(ledger)
     rows = np.flatnonzero(gone)
-    return Found(len(rows), [ledger.example(row) for row in rows[:WORST].tolist()])
+    return about(ledger, rows, [ledger.example(row) for row in rows[:WORST].tolist()])
 
 
 def recovered(ledger: Ledger) -> Found:
@@ -25,4 +25,4 @@ def recovered(ledger: Ledger) -> Found:
     shown[message[message >= 0]] = True
     seen = shown | (ledger.copies.of_message >= 0)
     rows = np.flatnonzero((ledger.messages.outcome == SendOutcome.UNKNOWN) & seen)
-    return Found(len(rows), [ledger.example(row) for row in rows[:WORST].tolist()])
+    return about(ledger, rows, [ledger.example(row) for row in rows[:WORST].tolist()])

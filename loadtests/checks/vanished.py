@@ -4,15 +4,16 @@ import numpy as np
 
 from chatswarm.loadtests.identity import Condition
 from chatswarm.loadtests.ledger.arrays import Floats, Ints
-from chatswarm.loadtests.ledger.ledger import Ledger
+from chatswarm.loadtests.ledger.ledger import Ledger, list_window
+from chatswarm.loadtests.ledger.sight import Indexes
 
-from .check import WORST, Found
+from .check import WORST, Found, about
 
 
 def vanished(ledger: Ledger) -> Found:
     """Each message once. Out of the tail that a list shows, or out of its window, is not vanished."""
     rows = _from_a_later_list(ledger) | _from_the_store(ledger)
-    return Found(len(rows), [ledger.example(row, detail=text) for row, text in list(rows.items())[:WORST]])
+    return about(ledger, list(rows), [ledger.example(row, detail=text) for row, text in list(rows.items())[:WORST]])
 
 
 def _from_the_store(ledger: Ledger) -> dict[int, str]:
@@ -26,7 +27,8 @@ def _from_the_store(ledger: Ledger) -> dict[int, str]:
 
 
 def _from_a_later_list(ledger: Ledger) -> dict[int, str]:
-    """A list whose texts begin before the message and do not hold it, read by a dashboard that had seen it before.
+    """A list whose texts begin before the message and do not hold it, read by a dashboard that had seen it before; or
+    one without its chat, though it shows fewer chats than its window has room for.
 
     What one dashboard never saw is `lost` or late there, even if others saw it. The final read of the list comes after
     all of them.
@@ -37,7 +39,11 @@ def _from_a_later_list(ledger: Ledger) -> dict[int, str]:
     good = good[np.lexsort((refetches.done[good], refetches.dashboard[good]))]
     dashboard, version = refetches.dashboard[good] + 1, refetches.version[good]
     before = _done_before(dashboard, refetches.started[good], refetches.done[good])
+    by_start = np.lexsort((refetches.started[good], refetches.dashboard[good]))
+    window = list_window(ledger.scenario, ledger.manifest)
+    room = lists.chats_listed()[version] < (np.inf if window is None else window)
     out: dict[int, str] = {}
+    following: Indexes | None = None
     for chat in np.flatnonzero(np.diff(lists.chat_rows)).tolist():
         if ledger.evidence.chat_widget[chat] < 0 or not ledger.copies.read[chat]:
             continue
@@ -46,12 +52,19 @@ def _from_a_later_list(ledger: Ledger) -> dict[int, str]:
         lift = int(now.max(initial=0)) + 2
         most = np.append(-1, np.maximum.accumulate(now + 1 + dashboard * lift))[before] - 1 - dashboard * lift
         most[dashboard == 0] = now.max(initial=-1)
-        wrong = (now >= 0) & (now < most)
+        behind = (now >= 0) & (now < most)
+        # A list that could show more chats, and does not have this one, ends before its first message.
+        behind |= room & (most >= 0) & (lists.over_versions(chat, lists.total >= 0)[version] < 1)
+        if behind.any():
+            if following is None:
+                following = _following(ledger, good[by_start])
+            # A list that ends where it should says nothing.
+            ends = np.where(behind, now.clip(0), np.iinfo(np.int32).max)[by_start]
+            out |= _behind(ledger, chat, good[by_start], ends, following)
         rows = slice(lists.chat_rows[chat], lists.chat_rows[chat + 1])
         if not lists.unbroken[rows].all():
-            wrong |= lists.over_versions(chat, lists.unbroken.astype(np.int64))[version] == 0
-        if wrong.any():
-            out |= _missing(ledger, chat, good[wrong])
+            gaps = lists.over_versions(chat, lists.unbroken.astype(np.int64))[version] == 0
+            out = _between(ledger, chat, good[gaps]) | out
     return out
 
 
@@ -64,8 +77,64 @@ def _done_before(dashboard: Ints, started: Floats, done: Floats) -> Ints:
     return before
 
 
-def _missing(ledger: Ledger, chat: int, reads: Ints) -> dict[int, str]:
-    """The slow path, for the reads of a chat in which something is missing: message by message."""
+def _seen(ledger: Ledger) -> Floats:
+    """Messages × dashboards, the final read last: from when on a message had been shown there.
+
+    The final read comes after all dashboards. A count can show nothing before it was sent.
+    """
+    last = ledger.visible.min(axis=1, initial=np.inf)
+    seen: Floats = np.concatenate([ledger.visible, last[:, None]], axis=1)
+    np.maximum(seen, ledger.messages.sent[:, None], out=seen)
+    return seen
+
+
+def _following(ledger: Ledger, reads: Ints) -> Indexes:
+    """Messages × dashboards, the final read last: the first of `reads` that its dashboard began after it had seen it.
+
+    The reads are by dashboard and start. Where there is none, it is the next dashboard's first.
+    """
+    refetches, seen = ledger.evidence.refetches, _seen(ledger)
+    dashboard, started = refetches.dashboard[reads], refetches.started[reads]
+    out = np.empty(seen.shape, np.int32)
+    for column in range(-1, seen.shape[1] - 1):
+        first, last = np.searchsorted(dashboard, [column, column + 1])
+        out[:, column] = first + np.searchsorted(started[first:last], seen[:, column], side="right")
+    return out
+
+
+def _behind(ledger: Ledger, chat: int, reads: Ints, ends: Ints, following: Indexes) -> dict[int, str]:
+    """Messages that a dashboard had seen, and that come after the end of a list which it read later.
+
+    `ends` says at which position each read's list ends. The lowest of those that a dashboard had still to read decides.
+    """
+    lists, refetches = ledger.lists, ledger.evidence.refetches
+    texts = np.flatnonzero((lists.text_chat == chat) & (lists.text_position >= 0) & (lists.text_message >= 0))
+    messages, which = np.unique(lists.text_message[texts], return_inverse=True)
+    position = np.full(len(messages), np.iinfo(np.int64).max)
+    np.minimum.at(position, which, lists.text_position[texts])
+    # Lifted, so that one running minimum, from behind, serves all dashboards. The final read's column is the last.
+    lift = int(position.max(initial=0)) + 1
+    dashboard = refetches.dashboard[reads]
+    ends = np.minimum(ends, lift - 1) + (dashboard + 1) * lift
+    lowest = np.append(np.minimum.accumulate(ends[::-1])[::-1], np.iinfo(np.int64).max)
+    wanted = position[:, None] + np.append(np.arange(1, following.shape[1]), 0) * lift
+    gone = lowest[following[messages]] < wanted
+    out: dict[int, str] = {}
+    for row in np.flatnonzero(gone.any(axis=1)).tolist():
+        column = int(np.argmax(gone[row]))
+        first = int(following[messages[row], column])
+        last = int(np.searchsorted(dashboard, dashboard[first], side="right"))
+        proof = first + int(np.argmax(ends[first:last] < wanted[row, column]))
+        out[int(messages[row])] = _told(ledger, float(refetches.started[reads[proof]]))
+    return out
+
+
+def _told(ledger: Ledger, started: float) -> str:
+    return f"a list showed it, and a later one, begun at {ledger.after_start(started)} s, did not"
+
+
+def _between(ledger: Ledger, chat: int, reads: Ints) -> dict[int, str]:
+    """The slow path, for the reads of lists with a gap: message by message."""
     lists, refetches = ledger.lists, ledger.evidence.refetches
     texts = np.flatnonzero((lists.text_chat == chat) & (lists.text_position >= 0) & (lists.text_message >= 0))
     texts = texts[np.argsort(lists.text_message[texts], kind="stable")]
@@ -91,8 +160,7 @@ def _missing(ledger: Ledger, chat: int, reads: Ints) -> dict[int, str]:
             seen = np.maximum(seen, ledger.messages.sent[message])
             later = ~held & (started > seen[dashboard]) & (begins >= 0) & (begins < lists.text_position[mine[0]])
             if later.any():
-                at = ledger.after_start(float(started[later][0]))
-                out[message] = f"a list showed it, and a later one, begun at {at} s, did not"
+                out[message] = _told(ledger, float(started[later][0]))
                 del pending[message]
         edge, size = edge + size, size * 4
     return out

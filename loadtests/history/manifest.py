@@ -6,6 +6,8 @@ from pathlib import Path
 import msgspec
 
 MANIFEST = "manifest.json"
+NEMESIS = "nemesis"
+"""The process that runs the faults. It has no users, so its history says nothing but what it did."""
 
 
 class Clock(msgspec.Struct):

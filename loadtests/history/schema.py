@@ -32,6 +32,13 @@ class ConnectionEvent(IntEnum):
     STOPPED = 4  # closed by the swarm, as planned
 
 
+class FaultEvent(IntEnum):
+    """What the nemesis did."""
+
+    START = 0
+    STOP = 1  # healed
+
+
 @dataclass(frozen=True, slots=True)
 class Table:
     """One kind of observation."""
@@ -40,7 +47,7 @@ class Table:
     columns: dict[str, Code]
 
 
-def _table(name: str, **columns: Code) -> Table:
+def _table(name: str, /, **columns: Code) -> Table:
     return Table(name, columns)
 
 
@@ -74,6 +81,8 @@ TABLES = {
         _table("cpu", time="d", cpu="d", in_flight="i"),
         # Something about the rig that a judge must know, such as a full connection pool. kind: for programs.
         _table("trouble", time="d", kind="s", detail="s"),
+        # A fault began or was healed. evidence: a JSON object of numbers and texts that shows what it did.
+        _table("fault", name="s", kind="s", event="b", time="d", evidence="s"),
     )
 }  # fmt: skip
 

@@ -2,7 +2,10 @@
 
 from dataclasses import dataclass, field
 
+from chatswarm.loadtests.history.manifest import NEMESIS
+
 from .arrays import Bools, Floats, Ints, Small
+from .faults import FaultSpan
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +123,15 @@ class Evidence:
     finals: Finals
     samples: list[Samples]
     troubles: list[tuple[str, str, str]]  # process, kind, detail; each once
+    faults: list[FaultSpan] = field(default_factory=list)  # by their starts
     reasons: list[str] = field(default_factory=list)
 
     @property
     def complete(self) -> bool:
-        """Nothing is missing, so that what is not here did not happen."""
-        return bool(self.whole.all())
+        """Nothing of the swarm is missing, so that what is not here did not happen."""
+        return all(whole for name, whole in zip(self.processes, self.whole.tolist(), strict=True) if name != NEMESIS)
+
+    @property
+    def all_faults(self) -> bool:
+        """Nothing of the nemesis is missing: where no fault is, there was none."""
+        return all(whole for name, whole in zip(self.processes, self.whole.tolist(), strict=True) if name == NEMESIS)

@@ -14,6 +14,7 @@ from chatswarm.loadtests.history.schema import TABLES, TIMES, ConnectionEvent
 
 from .arrays import Bools, Floats, Ints, Numbers, floats, ints, translated
 from .evidence import Connections, Evidence, Finals, Frames, Refetches, Samples, Sends, Versions
+from .faults import Row, faults_of
 
 _NEVER = float("nan")
 
@@ -43,7 +44,11 @@ def gather(folder: Path, manifest: Manifest) -> Evidence:
             f"{', '.join(far)} ran on another host, or across a reboot, and how far its clock is from the others' was "
             "not measured: their times cannot be compared"
         )
-    return gatherer.evidence(manifest.processes, whole, reasons)
+    evidence = gatherer.evidence(manifest.processes, whole, reasons)
+    faults, problems = faults_of(gatherer.faults, manifest.start or 0.0)
+    evidence.faults.extend(faults)
+    evidence.reasons.extend(problems)
+    return evidence
 
 
 def _history(folder: Path, process: str, run: str, reasons: list[str]) -> History | None:
@@ -60,6 +65,9 @@ def _history(folder: Path, process: str, run: str, reasons: list[str]) -> Histor
         return None
     if history.header.run != run:
         reasons.append(f"{name} is of another run: expected {run}, got {history.header.run}")
+        return None
+    if history.header.process != process:
+        reasons.append(f"{name} is of another process: expected {process}, got {history.header.process}")
         return None
     if history.cut is not None:
         reasons.append(
@@ -82,6 +90,7 @@ class _Gatherer:
         self.final_details: list[str] = []
         self.samples: list[Samples] = []
         self.troubles: list[tuple[str, str, str]] = []
+        self.faults: list[Row] = []
         self.last: Floats = np.full(processes, _NEVER)
 
     def add(self, process: int, name: str, history: History | None, offset: float) -> None:
@@ -120,6 +129,14 @@ class _Gatherer:
         self.final_details += rows.texts("final", "detail")
         troubles = zip(rows.texts("trouble", "kind"), rows.texts("trouble", "detail"), strict=True)
         self.troubles += [(name, kind, detail) for kind, detail in dict.fromkeys(troubles)]
+        self.faults += zip(
+            rows.texts("fault", "name"),
+            rows.texts("fault", "kind"),
+            rows.ints("fault", "event").tolist(),
+            rows.floats("fault", "time").tolist(),
+            rows.texts("fault", "evidence"),
+            strict=True,
+        )
         self.last[process] = rows.last()
         self.samples.append(
             Samples(

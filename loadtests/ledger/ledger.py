@@ -11,7 +11,7 @@ from chatswarm.loadtests.schedule import intended_times
 from chatswarm.loadtests.verdict import Example
 
 from .announced import Announced, announced_of
-from .arrays import Bools, Floats, Ints
+from .arrays import Bools, Floats, Ints, floats, ints
 from .evidence import Evidence
 from .lists import Lists, lists_of
 from .messages import Copies, Messages, copies_of, messages_of
@@ -29,6 +29,7 @@ class Ledger:
     evidence: Evidence
     messages: Messages
     intended: Ints  # per widget: how many messages its schedule has
+    schedule: Floats  # when each of them was to be sent, ascending
     copies: Copies
     lists: Lists
     reads: Reads
@@ -47,8 +48,35 @@ class Ledger:
         return self.expected & np.isfinite(self.visible)
 
     @property
-    def window(self) -> int | None:
-        return list_window(self.scenario, self.manifest)
+    def late(self) -> Bools:
+        """Visible, but after the update target."""
+        latency = self.visible - self.messages.intended[:, None]
+        return np.asarray(self.expected & (latency > self.scenario.update_target) & np.isfinite(latency))
+
+    @property
+    def clock_bound(self) -> float:
+        """Seconds by which a time between two processes may be wrong, because their clocks are on different hosts."""
+        return 2 * max((clock.bound for clock in self.manifest.clocks.values()), default=0.0)
+
+    @property
+    def deadline(self) -> Floats:
+        """Per message: until when it should be visible. What did not come by then was missed at that moment."""
+        return self.messages.intended + self.scenario.update_target
+
+    @property
+    def decided(self) -> Floats:
+        """Per delivery: when it was known whether it was in time, that is when it came or its deadline."""
+        return np.minimum(self.visible, self.deadline[:, None])
+
+    @property
+    def answered(self) -> Floats:
+        """Per message: the end of its send; where it had none, its deadline."""
+        return np.where(np.isnan(self.messages.done), self.deadline, self.messages.done)
+
+    def active(self, begun: float, over: float) -> str:
+        """The names of the faults that were there in a span of monotonic seconds."""
+        names = dict.fromkeys(fault.name for fault in self.evidence.faults if fault.overlaps(begun, over))
+        return ", ".join(names)
 
     def uid(self, message: int) -> str:
         return f"{self.manifest.run}.{self.messages.widget[message]}.{self.messages.n[message]}"
@@ -67,6 +95,8 @@ class Ledger:
         """What happened to one message, on one dashboard if given."""
         messages = self.messages
         accepted = messages.done[message] if messages.accepted[message] else np.nan
+        over = self.answered[message] if dashboard is None else self.visible[message, dashboard]
+        over = over if np.isfinite(over) else self.deadline[message]
         return Example(
             uid=self.uid(message),
             chat=self.chat(int(messages.chat[message])),
@@ -76,6 +106,7 @@ class Ledger:
             accepted=self.after_start(accepted),
             notified=None if dashboard is None else self.after_start(self.announced.notified[message, dashboard]),
             visible=None if dashboard is None else self.after_start(self.visible[message, dashboard]),
+            fault=self.active(float(messages.intended[message]), float(over)),
             detail=detail,
         )
 
@@ -93,7 +124,7 @@ def build(evidence: Evidence, manifest: Manifest, scenario: Scenario, start: flo
     reads = reads_of(evidence, scenario.dashboards)
     sight = sight_of(messages, copies, lists, reads)
     visible = sight.visible(reads)
-    expected = expected_of(messages, scenario, start)
+    expected = planned_of(messages.intended - start, scenario) & messages.accepted[:, None]
     witnessed = _witnessed(evidence, scenario.dashboards)
     missing = expected & ~np.isfinite(visible)
     excused = missing & _excused(missing, messages, reads, list_window(scenario, manifest))
@@ -102,6 +133,7 @@ def build(evidence: Evidence, manifest: Manifest, scenario: Scenario, start: flo
     chats = evidence.chat_widget >= 0
     chats[lists.text_chat[lists.text_key >= 0]] = True
     chats[copies.chat[copies.key >= 0]] = True
+    scheduled = _scheduled(manifest, scenario, end - start)
     announced = announced_of(evidence, messages, copies, chats, expected, visible)
     # A frame that a cut history does not have may have come.
     announced.notified[np.isinf(announced.notified) & ~witnessed] = np.nan
@@ -112,7 +144,8 @@ def build(evidence: Evidence, manifest: Manifest, scenario: Scenario, start: flo
         end=end,
         evidence=evidence,
         messages=messages,
-        intended=_intended(manifest, scenario, end - start),
+        intended=ints([len(moments) for moments in scheduled]),
+        schedule=np.sort(np.concatenate([np.zeros(0), *scheduled])) + start,
         copies=copies,
         lists=lists,
         reads=reads,
@@ -128,19 +161,18 @@ def build(evidence: Evidence, manifest: Manifest, scenario: Scenario, start: flo
     )
 
 
-def expected_of(messages: Messages, scenario: Scenario, start: float) -> Bools:
-    """Which accepted messages each dashboard must show: those intended while it was planned to be there.
+def planned_of(at: Floats, scenario: Scenario) -> Bools:
+    """Which messages each dashboard must show if they are accepted: those intended while it was planned to be there.
 
-    Connected or not: a dashboard that was refused is no smaller denominator. One whose planned stop comes before the
-    end must have had the whole target to show a message.
+    `at` says when they were intended, in seconds after the start. Connected or not: a dashboard that was refused is no
+    smaller denominator. One whose planned stop comes before the end must have had the whole target to show a message.
     """
-    expected = np.zeros((len(messages), scenario.dashboards), bool)
-    at = messages.intended - start
+    planned = np.zeros((len(at), scenario.dashboards), bool)
     columns: dict[tuple[tuple[float, float], ...], Bools] = {}
     for dashboard in range(scenario.dashboards):
         spans = tuple(scenario.planned(dashboard))
         if spans not in columns:
-            due = np.zeros(len(messages), bool)
+            due = np.zeros(len(at), bool)
             for first, last in spans:
                 inside = (at >= first) & (at < last)
                 if last < scenario.duration - 1e-9:
@@ -149,19 +181,21 @@ def expected_of(messages: Messages, scenario: Scenario, start: float) -> Bools:
                     # The last moment belongs to the measured part.
                     inside |= at >= last
                 due |= inside
-            columns[spans] = due & messages.accepted
-        expected[:, dashboard] = columns[spans]
-    return expected
+            columns[spans] = due
+        planned[:, dashboard] = columns[spans]
+    return planned
 
 
-def _intended(manifest: Manifest, scenario: Scenario, seconds: float) -> Ints:
-    """Per widget: how many messages the schedule has for it, up to the end of the measured part."""
+def _scheduled(manifest: Manifest, scenario: Scenario, seconds: float) -> list[Floats]:
+    """Per widget: when its messages were to be sent, up to the end of the measured part, in seconds after its start."""
     limit = seconds if manifest.cut_short else max(seconds, scenario.duration)
-    counts = np.zeros(scenario.widgets, np.int64)
-    for widget in range(scenario.widgets):
-        times = intended_times(manifest.seed, widget, scenario.widgets, scenario.rates, scenario.arrivals)
-        counts[widget] = sum(time <= limit for time in times)
-    return counts
+    return [
+        floats([time for time in times if time <= limit])
+        for times in (
+            intended_times(manifest.seed, widget, scenario.widgets, scenario.rates, scenario.arrivals)
+            for widget in range(scenario.widgets)
+        )
+    ]
 
 
 def _witnessed(evidence: Evidence, dashboards: int) -> Bools:

@@ -41,7 +41,7 @@ class Lists:
     # What a row's texts are in the final read.
     lowest: Ints  # position; -1: it shows none that is there
     highest: Ints
-    unbroken: Bools  # no position between them is missing
+    unbroken: Bools  # those that are there follow each other without a gap
     believed: Ints  # its count, as far as its own texts bear it out
     chat_rows: Ints  # where each chat's rows begin
 
@@ -49,7 +49,14 @@ class Lists:
     def text_chat(self) -> Ints:
         return self.chat[self.text_row]
 
-    def over_versions(self, chat: int, of_row: Ints) -> Ints:
+    def chats_listed(self) -> Ints:
+        """Per version: how many chats are in the list."""
+        listed = self.total >= 0
+        come = np.bincount(self.version[listed], minlength=self.versions + 1)
+        gone = np.bincount(self.until[listed], minlength=self.versions + 1)
+        return ints(np.cumsum(come - gone)[:-1])
+
+    def over_versions(self, chat: int, of_row: Ints | Bools) -> Ints:
         """A value of the chat's rows as a value of all versions; -1 before the first row."""
         rows = slice(self.chat_rows[chat], self.chat_rows[chat + 1])
         out = np.full(self.versions, -1, np.int64)
@@ -156,7 +163,7 @@ def _positions(chat: Ints, key: Ints, condition: Ints, copies: Copies) -> Ints:
 
 
 def _shown(head: Ints, after: Ints, position: Ints) -> tuple[Ints, Ints, Bools]:
-    """Per row: the lowest and the highest final position shown (-1: none), and whether all between are there, too."""
+    """Per row: the lowest and the highest final position shown (-1: none), and whether they follow without a gap."""
     lowest, highest = np.full(len(head), -1, np.int64), np.full(len(head), -1, np.int64)
     unbroken = np.ones(len(head), bool)
     filled = np.flatnonzero(after > head)
@@ -167,8 +174,12 @@ def _shown(head: Ints, after: Ints, position: Ints) -> tuple[Ints, Ints, Bools]:
     highest[filled] = np.maximum.reduceat(np.append(position, -1), edges)[::2]
     least = np.minimum.reduceat(np.append(np.where(position < 0, far, position), far), edges)[::2]
     lowest[filled] = np.where(highest[filled] < 0, -1, least)
-    known = np.add.reduceat(np.append((position >= 0).astype(np.int64), 0), edges)[::2]
-    unbroken[filled] = (highest[filled] < 0) | (highest[filled] - lowest[filled] + 1 == known)
+    # Of the texts that are there: up to each, how many did not follow the one before.
+    known = np.flatnonzero(position >= 0)
+    jumps = np.concatenate([[0, 0], np.cumsum(np.diff(position[known]) != 1)])
+    first, last = np.searchsorted(known, head), np.searchsorted(known, after)
+    some = last > first
+    unbroken[some] = jumps[last[some]] == jumps[first[some] + 1]
     return lowest, highest, unbroken
 
 

@@ -60,12 +60,15 @@ def reads_of(evidence: Evidence, dashboards: int) -> Reads:
 
 
 def sight_of(messages: Messages, copies: Copies, lists: Lists, reads: Reads) -> Sight:
-    """First by count, in one search for each chat; then by text where a text was ahead of its chat's count."""
+    """First by count, in one search for each chat; then by text where a text was ahead of its chat's count; and again
+    where a count that once was too high would have shown a message before it was sent.
+    """
     dashboards = len(reads.first) - 1
     seen = np.full((len(messages), dashboards), -1, np.int32)
     place_chat, place = copies.place()
     _by_count(seen, place_chat, place, lists, reads)
     _by_text(seen, np.flatnonzero(ahead_of_count(lists, place_chat, place)), lists, reads)
+    _not_before_sent(seen, messages, place_chat, place, lists, reads)
     return Sight(seen, _as_text(seen, lists, reads))
 
 
@@ -103,6 +106,37 @@ def _by_text(seen: Indexes, affected: Ints, lists: Lists, reads: Reads) -> None:
         first = np.where(seen[message] < 0, never, seen[message])
         np.minimum.at(first, reads.dashboard[found], found.astype(np.int32))
         seen[message] = np.where(first == never, -1, first)
+
+
+def _not_before_sent(
+    seen: Indexes, messages: Messages, place_chat: Ints, place: Ints, lists: Lists, reads: Reads
+) -> None:
+    """Looks on after the sending for messages that an earlier read seems to show: its count had some too many.
+
+    So it is where a message vanished or stood in another chat, and those after it moved up in the final read.
+    """
+    early = np.append(reads.done, np.inf)[seen] < messages.sent[:, None]
+    rows = np.flatnonzero(early.any(axis=1))
+    if not len(rows):
+        return
+    dashboards = np.arange(seen.shape[1])
+    since = np.empty((len(rows), len(dashboards)), np.int64)
+    for dashboard in dashboards.tolist():
+        first, last = reads.first[dashboard], reads.first[dashboard + 1]
+        since[:, dashboard] = first + np.searchsorted(reads.done[first:last], messages.sent[rows])
+    texts = np.flatnonzero(np.isin(lists.text_message, rows))
+    counts: dict[int, Ints] = {}
+    for at, row in enumerate(rows.tolist()):
+        shows = np.zeros(len(reads), bool)
+        if (chat := int(place_chat[row])) >= 0:
+            if chat not in counts:
+                counts[chat] = lists.over_versions(chat, lists.believed)[reads.version]
+            shows |= counts[chat] >= place[row]
+        for text in texts[lists.text_message[texts] == row].tolist():
+            shows |= (reads.version >= lists.text_shown[text]) & (reads.version < lists.text_gone[text])
+        hits = np.append(np.flatnonzero(shows), len(reads))
+        found = hits[np.searchsorted(hits, since[at])]
+        seen[row] = np.where(early[row], np.where(found < reads.first[1:], found, -1), seen[row])
 
 
 def _as_text(seen: Indexes, lists: Lists, reads: Reads) -> Bools:

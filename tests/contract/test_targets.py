@@ -36,7 +36,13 @@ def original(folder: Path) -> Iterator[str]:
         yield url
 
 
-CASES: list[tuple[str, Server]] = [("reference", backend), ("reference", original)]
+@contextmanager
+def with_ids(folder: Path) -> Iterator[str]:
+    with serving(Chat(ids=True, tail=3)) as url:
+        yield url
+
+
+CASES: list[tuple[str, Server]] = [("reference", backend), ("reference", original), ("reference", with_ids)]
 
 
 class Wire:

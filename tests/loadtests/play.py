@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
+import msgspec
 import tomli_w
 
 from chatswarm.loadtests.history.files import Header, Writer
-from chatswarm.loadtests.history.manifest import Manifest, history_file
-from chatswarm.loadtests.history.schema import FORMAT, ConnectionEvent, SendOutcome
+from chatswarm.loadtests.history.manifest import NEMESIS, Manifest, history_file
+from chatswarm.loadtests.history.schema import FORMAT, ConnectionEvent, FaultEvent, SendOutcome
 from chatswarm.loadtests.identity import Condition
 from chatswarm.loadtests.judge import judge
 from chatswarm.loadtests.scenario import Scenario, parse
@@ -98,7 +99,7 @@ class Play:
 
     @property
     def scenario(self) -> Scenario:
-        return parse(self.table, "play", "play.toml")
+        return parse(self.table, "play", "play.toml", recorded=True)
 
     @property
     def table(self) -> dict[str, object]:
@@ -130,7 +131,7 @@ class Play:
 
     def perform(self) -> "Play":
         first = self.manifest.processes[0]
-        for process in self.manifest.processes:
+        for process in self.manifest.processes[: self.processes]:
             for widget in range(self.widgets):
                 self.row(process, "chat", widget, widget if process == first else -1, f"chat-{widget}")
             for step in range(int((self.seconds + 5) * 100)):
@@ -166,6 +167,20 @@ class Play:
 
     def event(self, connection: int, dashboard: int, event: ConnectionEvent, at: float, code: int = 0) -> None:
         self.row(self.home(dashboard), "connection", connection, dashboard, event, code, at, "")
+
+    def fault(
+        self, name: str, start: float, stop: float | None, kind: str = "latency",
+        evidence: dict[str, float | str] | None = None,
+    ) -> None:  # fmt: skip
+        """The nemesis writes down a fault, in seconds after the start. `stop` None: it was never healed."""
+        if NEMESIS not in self.rows:
+            self.manifest.processes.append(NEMESIS)
+            self.rows[NEMESIS] = []
+        given = evidence if evidence is not None else {"bytes_delayed": 5}
+        text = msgspec.json.encode(given).decode()
+        self.row(NEMESIS, "fault", name, kind, FaultEvent.START, T0 + start, text if stop is None else "{}")
+        if stop is not None:
+            self.row(NEMESIS, "fault", name, kind, FaultEvent.STOP, T0 + stop, text)
 
     def message(self, at: float, widget: int, n: int, plant: Plant) -> None:
         if plant.never_sent:
@@ -253,6 +268,7 @@ class Play:
         self.manifest.write(self.folder)
         (self.folder / "scenario.toml").write_text(tomli_w.dumps(self.table), encoding="utf-8")
         for process, rows in self.rows.items():
+            history_file(self.folder, process).unlink(missing_ok=True)
             writer = Writer(history_file(self.folder, process), Header(FORMAT, self.manifest.run, process, "host"))
             for table, values in rows:
                 writer.append(table, *values)  # type: ignore[arg-type]

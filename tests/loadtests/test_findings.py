@@ -7,6 +7,7 @@ import pytest
 
 from chatswarm.loadtests.checks import CHECKS
 from chatswarm.loadtests.history.schema import ConnectionEvent
+from chatswarm.loadtests.ledger import build, gather
 from chatswarm.loadtests.verdict import FINDINGS
 
 from .play import (
@@ -276,6 +277,17 @@ def test_vanished_from_a_later_list_and_back(tmp_path: Path) -> None:
     assert found(verdict) == {"vanished": 1}
 
 
+def test_a_count_shows_nothing_before_it_was_sent(tmp_path: Path) -> None:
+    """The third message is gone in the end, and all after it moved up to where older lists had counted before."""
+
+    def forget(play: Play) -> None:
+        del play.store[0][2]
+
+    play = Play(tmp_path, tail=0, before_final=forget).perform()
+    ledger = build(gather(play.write(), play.manifest), play.manifest, play.scenario, T0, T0 + play.seconds)
+    assert (ledger.visible - ledger.messages.sent[:, None]).min() > 0
+
+
 def test_an_older_list_is_vanishing_only_if_it_was_read_later(tmp_path: Path) -> None:
     for begun, expected in ((1.0, {"vanished": 3}), (-1.4, {})):
         play = Play(tmp_path / str(begun), dashboards=1, widgets=1)
@@ -291,14 +303,23 @@ def test_an_older_list_is_vanishing_only_if_it_was_read_later(tmp_path: Path) ->
         assert found(play.perform().judge()) == expected
 
 
-def test_out_of_the_window_is_not_vanished(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("window", "expected"), [(1, {}), (2, {"vanished": 6}), (None, {"vanished": 6})])
+def test_out_of_the_window_is_not_vanished(tmp_path: Path, window: int | None, expected: dict[str, int]) -> None:
     def push_out(play: Play) -> None:
         content = play.content(0)
         del content[0]
         play.refetch(0, play.last - 2, play.last - 1.9, content=content)
         play.refetch(0, play.last - 1, play.last - 0.9)
 
-    assert found(Play(tmp_path, before_final=push_out).perform().judge()) == {}
+    swarm: dict[str, object] = {} if window is None else {"list_window": window}
+    assert found(Play(tmp_path, swarm=swarm, before_final=push_out).perform().judge()) == expected
+
+
+def test_a_chat_that_the_final_list_lacks_has_vanished(tmp_path: Path) -> None:
+    def final_list_lacks_it(play: Play) -> None:
+        play.refetch(-1, play.last + 0.21, play.last + 0.22, content={1: (6, play.store[1][-3:])})
+
+    assert found(Play(tmp_path, before_final=final_list_lacks_it).perform().judge()) == {"vanished": 6}
 
 
 def test_silent_socket_explains_its_missing_frames(tmp_path: Path) -> None:
@@ -419,7 +440,7 @@ def test_a_chat_that_left_the_list_took_its_texts_along(tmp_path: Path) -> None:
         play.refetch(0, play.last - 2, play.last - 1.9, content=content)
         play.refetch(0, play.last - 1, play.last - 0.9)
 
-    play = Play(tmp_path, before_final=leave).perform()
+    play = Play(tmp_path, swarm={"list_window": 1}, before_final=leave).perform()
     play.rows["worker0"] = [
         (table, (*values[:3], 0, 0)) if table == "version" and values[2] == -1 else (table, values)
         for table, values in play.rows["worker0"]

@@ -7,10 +7,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from chatswarm.loadtests import checks, slo
-from chatswarm.loadtests import judge as judging
+from chatswarm.loadtests import checks, slo, tally
 from chatswarm.loadtests.checks import Found
-from chatswarm.loadtests.history.schema import ConnectionEvent
+from chatswarm.loadtests.history.manifest import Clock
+from chatswarm.loadtests.history.schema import TABLES, TIMES, ConnectionEvent
 from chatswarm.loadtests.judge import NoRunError, judge, write_verdict
 from chatswarm.loadtests.ledger import Ledger
 from chatswarm.loadtests.verdict import Verdict
@@ -256,6 +256,49 @@ def test_different_hosts(tmp_path: Path) -> None:
     assert "their times cannot be compared" in reasons(verdict)
 
 
+def far_away(play: Play, bound: float) -> None:
+    """Has the second process be on a host whose clock is 1,000 s ahead, known to within `bound` seconds."""
+    process = play.manifest.processes[1]
+    for number, (table, values) in enumerate(play.rows[process]):
+        shifted = [
+            value + 1000.0 if (table, column) in TIMES and isinstance(value, float) else value
+            for column, value in zip(TABLES[table].columns, values, strict=True)
+        ]
+        play.rows[process][number] = (table, tuple(shifted))
+    play.manifest.clocks = {process: Clock(1000.0, bound)}
+
+
+def test_hosts_whose_clocks_were_compared(tmp_path: Path) -> None:
+    near = Play(tmp_path / "near", processes=2).perform().judge(["visible.max <= 2s"])
+    play = Play(tmp_path / "far", processes=2).perform()
+    far_away(play, 0.001)
+    verdict = play.judge(["visible.max <= 2s"])
+    assert (verdict.verdict, verdict.rig.clock_bound) == ("pass", 0.002)
+    assert verdict.latency.visible.max == pytest.approx(near.latency.visible.max)
+    assert verdict.deliveries == near.deliveries
+
+
+def test_a_latency_that_the_clocks_cannot_tell_from_its_limit(tmp_path: Path) -> None:
+    play = Play(tmp_path, processes=2).perform()
+    far_away(play, 0.005)
+    longest = play.judge().latency.visible.max
+    assert longest is not None
+    limits = {
+        longest - 0.02: "fail",
+        longest - 0.005: "undecided",
+        longest + 0.005: "undecided",
+        longest + 0.02: "pass",
+    }
+    for limit, outcome in limits.items():
+        verdict = play.judge([f"visible.max <= {limit * 1000:.3f}ms"])
+        assert verdict.slos[0].outcome == outcome, limit
+        # What one process measured alone is as sure as ever.
+        alone = verdict.latency.accepted.max
+        assert alone is not None
+        assert play.judge([f"accepted.max <= {alone * 1000 + 1:.3f}ms"]).slos[0].outcome == "pass"
+    assert "how sure the hosts' clocks are" in reasons(play.judge([f"visible.max <= {longest * 1000:.3f}ms"]))
+
+
 def test_a_failed_final_read_proves_no_loss_and_passes_nothing(tmp_path: Path) -> None:
     play = Play(tmp_path, final_status={0: 500}, plants={(0, 2): Plant(unseen_by={1})})
     verdict = play.perform().judge(["visible.p99 <= 2s", "visible.p50 <= 2s"])
@@ -404,7 +447,7 @@ def test_slos_that_cannot_be_asked(tmp_path: Path) -> None:
     folder = Play(tmp_path).perform().write()
     with pytest.raises(slo.SloError, match="nearest"):
         judge(folder, ["visble.p99 <= 2s"])
-    with pytest.raises(slo.SloError, match="a fault of this run"):
+    with pytest.raises(slo.SloError, match="the name of a fault"):
         judge(folder, ["visible.p99 <= 2s during outage"])
 
 
@@ -442,13 +485,13 @@ def test_a_check_that_crashes_is_undecided(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_a_balance_that_does_not_add_up_is_an_internal_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    count = judging._count
+    count = tally.count
 
     def miscount(verdict: Verdict, ledger: Ledger) -> None:
         count(verdict, ledger)
         verdict.deliveries.visible -= 1
 
-    monkeypatch.setattr(judging, "_count", miscount)
+    monkeypatch.setattr(tally, "count", miscount)
     verdict = Play(tmp_path).perform().judge()
     assert verdict.exit_code == 70
     assert "internal error: InternalError: deliveries: 24 expected" in reasons(verdict)

@@ -155,7 +155,7 @@ def slow_visible(world: World, identity: Identity, dashboard: int) -> tuple[floa
     where = place(world, identity)
     best, text_seen = math.inf, False
     for reader, _, done, content in world.reads:
-        if reader != dashboard:
+        if reader != dashboard or T0 + done < T0 + world.sends[identity][1]:
             continue
         as_text = any((text.widget, text.n) == identity for _, texts in content.values() for text in texts)
         as_count = where is not None and believed(world, content, where[0]) >= where[1]

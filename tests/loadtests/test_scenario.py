@@ -116,7 +116,10 @@ def test_stages() -> None:
         ("[[stage]]\nfor = '1s'\nrate = 0", "at least one stage with a rate above 0"),
         ("stage = 5", "stage: expected [[stage]] tables, got 5"),
         ("swarm = 5", "swarm: expected a table, got 5"),
-        ("[[slo]]\nexpect = 'lost == 0 during x'", "a fault of this scenario after during, got x"),
+        (
+            "[[slo]]\nexpect = 'lost == 0 during x'",
+            "expected the name of a fault (known: there are none) after during, got 'x'",
+        ),
         ("[swarm]\nduration = 0", "expected a duration above 0"),
         ("[swarm]\ndashboards = true", "expected a whole number above 0"),
         ("[swarm]\nrate = nan", "expected a number"),

@@ -24,8 +24,26 @@ def test_a_question_of_ones_own(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("table", TABLES)
 def test_every_table_has_rows(tmp_path: Path, table: str) -> None:
-    Play(tmp_path).perform().write()
+    play = Play(tmp_path).perform()
+    play.fault("slow-net", 1, 2)
+    play.write()
     assert open_sql(tmp_path).sql(f"from {table}").fetchall()
+
+
+def test_faults_as_a_table(tmp_path: Path) -> None:
+    play = Play(tmp_path).perform()
+    play.fault("slow-net", 1, 2)
+    play.fault("kill", 3, None, kind="kill", evidence={"pid": 7})
+    play.write()
+    assert open_sql(tmp_path).sql("select name, kind, start, stop, evidence from fault").fetchall() == [
+        ("slow-net", "latency", 1.0, 2.0, '{"bytes_delayed":5.0}'),
+        ("kill", "kill", 3.0, None, '{"pid":7.0}'),
+    ]
+
+
+def test_a_run_without_faults_has_an_empty_table_of_them(tmp_path: Path) -> None:
+    Play(tmp_path).perform().write()
+    assert open_sql(tmp_path).sql("from fault").fetchall() == []
 
 
 def test_a_run_that_never_began(tmp_path: Path) -> None:

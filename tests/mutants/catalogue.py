@@ -1,9 +1,10 @@
 """What is planted, in which scenario it shows, and what a verdict must say of it."""
 
 from dataclasses import dataclass
+from typing import Literal, TypedDict, get_args
 
-from chatswarm.loadtests.verdict import LATENCIES
-from tests.plants import defects, latency
+from tests.plants import latency, losing, refusing, showing
+from tests.plants.plant import Plant
 
 COMPANIONS = {
     "silent_socket": {"lost"},
@@ -49,21 +50,39 @@ rate = 10
 """Two quiet spells: one in the middle, and the drain."""
 
 
+Variant = Literal["original", "reference"]
+"""What the original's protocol has; and what the reference backend adds to it: message ids, and of each chat only the
+last three messages in the list."""
+
+
+class Shape(TypedDict):
+    """What a chat of a variant is made with."""
+
+    ids: bool
+    tail: int | None
+
+
+def variants() -> tuple[Variant, ...]:
+    return get_args(Variant)
+
+
+def shape(variant: Variant) -> Shape:
+    return Shape(ids=True, tail=3) if variant == "reference" else Shape(ids=False, tail=None)
+
+
 @dataclass(frozen=True)
 class Planting:
     """A defect and the run that must show it."""
 
-    plant: type[defects.Plant]
+    plant: type[Plant]
     scenario: str = EVEN
-    variants: tuple[bool, ...] = (False, True)  # without and with message ids
+    variants: tuple[Variant, ...] = ("original", "reference")
     slo: str = ""
+    exit_code: int = 1
 
     @property
     def label(self) -> str:
         return self.plant.__name__
-
-
-BARE, WITH_IDS = (False,), (True,)
 
 
 def _crowd(dashboards: int, rate: int = 10, widgets: int = 5) -> str:
@@ -75,45 +94,79 @@ def _crowd(dashboards: int, rate: int = 10, widgets: int = 5) -> str:
 
 
 PLANTINGS: tuple[Planting, ...] = (
-    Planting(defects.LosesEveryTenth),
+    Planting(losing.LosesEveryTenth),
     # 30 does not divide 1,000, so that the turn comes to other dashboards: 180 messages × 30 dashboards lose 5.
-    Planting(defects.LosesEveryThousandthDelivery, _crowd(30, rate=30)),
-    Planting(defects.LosesOnOneDashboardInFifty, _crowd(50)),
-    Planting(defects.LosesTheLastBeforeQuiet, QUIET),
-    Planting(defects.ShowsTwentyCustomers, _crowd(4, rate=25, widgets=25)),
-    Planting(defects.ListFails),
-    Planting(defects.ForgetsToStore),
-    Planting(defects.SkipsOneDashboard),
-    Planting(defects.SkipsAllDashboards),
-    Planting(defects.ShowsLate),
-    Planting(defects.StoresTwice),
-    Planting(defects.ListsTwice),
-    Planting(defects.AnnouncesTwice),
-    Planting(defects.StoresBeforeThePrevious),
-    Planting(defects.ListsTheWrongWayRound),
-    Planting(defects.MakesUpMessages),
+    Planting(losing.LosesEveryThousandthDelivery, _crowd(30, rate=30)),
+    Planting(losing.LosesOnOneDashboardInFifty, _crowd(50)),
+    Planting(losing.LosesTheLastBeforeQuiet, QUIET),
+    Planting(losing.ShowsTwentyCustomers, _crowd(4, rate=25, widgets=25)),
+    Planting(losing.ListFails),
+    Planting(losing.AnnouncesTooEarly),
+    Planting(losing.CachesTheList),
+    Planting(losing.ForgetsToStore),
+    Planting(losing.SkipsOneDashboard),
+    Planting(losing.SkipsAllDashboards),
+    Planting(losing.ShowsLate),
+    Planting(showing.StoresTwice),
+    Planting(showing.ListsTwice),
+    Planting(showing.AnnouncesTwice),
+    Planting(showing.StoresBeforeThePrevious),
+    Planting(showing.ListsTheWrongWayRound),
+    Planting(showing.MakesUpMessages),
     # A rejected send is a finding of its own, unless the scenario allows for it.
-    Planting(defects.KeepsWhatItRejects, slo="refused <= 10% * intended"),
-    Planting(defects.AnnouncesNothing, variants=WITH_IDS),
-    Planting(defects.Deletes),
-    Planting(defects.HidesForASecond),
-    Planting(defects.Mangles),
-    Planting(defects.Misfiles),
-    Planting(defects.FallsSilent, LONGER),
-    Planting(defects.FallsSilentAltogether, LONGER),
-    Planting(defects.RefusesEveryThirdSend),
-    Planting(defects.FailsThreeSendsInTen),
-    Planting(defects.FailsAfterStoring),
+    Planting(showing.KeepsWhatItRejects, slo="refused <= 10% * intended"),
+    Planting(showing.AnnouncesNothing, variants=("reference",)),
+    Planting(showing.Deletes),
+    Planting(showing.HidesForASecond),
+    Planting(showing.HidesCustomers),
+    Planting(showing.Mangles),
+    Planting(showing.ListsMangled),
+    Planting(showing.Misfiles),
+    Planting(showing.ListsInAnotherChat),
+    Planting(refusing.FallsSilent, LONGER),
+    Planting(refusing.FallsSilentAltogether, LONGER),
+    Planting(refusing.RefusesEveryThirdSend),
+    Planting(refusing.FailsThreeSendsInTen),
+    Planting(refusing.FailsAfterStoring),
     # The swarm waits 15 s for dashboards that do not come.
-    Planting(defects.AdmitsOneDashboardInTwo, variants=BARE),
-    Planting(defects.NeverLetsBack),
-    Planting(defects.ClosesAfterTheLast),
+    Planting(refusing.AdmitsOneDashboardInTwo, variants=("original",)),
+    Planting(refusing.IgnoresSubscriptions, variants=("original",)),
+    Planting(refusing.NeverLetsBack),
+    Planting(refusing.ClosesAfterTheLast),
     # No finding by its definition: all dashboards are there in the end. A time to connect counts the refused tries.
-    Planting(defects.RefusesEverySecondHandshake, slo="connect.max <= 2s", variants=BARE),
+    Planting(refusing.RefusesEverySecondHandshake, slo="connect.max <= 2s", variants=("original",)),
+    Planting(refusing.ClosesAllNowAndThen, exit_code=0),
 )
+
+CLEAN = """
+[swarm]
+dashboards = 6
+widgets = 8
+rate = 25
+duration = "5s"
+refetch = "{refetch}"
+ramp = "0.5s"
+drain = "4s"
+"""
 
 CLEAN_RUNS = 20
 """Of the clean chat, in each variant."""
+
+
+@dataclass(frozen=True)
+class CleanRun:
+    """One of many runs of the clean chat, each with arrivals of its own, and all ways to refetch in turn."""
+
+    variant: Variant
+    number: int
+
+    @property
+    def scenario(self) -> str:
+        return CLEAN.format(refetch=("300ms", "every", "coalesce")[self.number % 3])
+
+    @property
+    def seed(self) -> int:
+        return self.number + 1
 
 
 ALONE = """
@@ -145,13 +198,14 @@ class Delay:
     seconds: float
     moves: dict[str, float]
     scenario: str = ALONE
+    note: str = ""
 
     @property
     def label(self) -> str:
-        return f"{self.plant.__name__} {self.seconds * 1000:+g} ms"
+        return f"{self.plant.__name__} {self.seconds * 1000:+g} ms{self.note}" if self.seconds else "not slow"
 
 
-MEDIANS = tuple(name for name in LATENCIES if name not in ("connect", "recovery"))
+MEDIANS = ("accepted", "notified", "refetch", "visible", "last_dashboard")
 """The latencies of a message's way."""
 
 _STAGES: dict[type[latency.Slow], tuple[str, ...]] = {
@@ -168,8 +222,14 @@ DELAYS: tuple[Delay, ...] = (
         for seconds in (0.05, 0.25, 1.5)
     ),
     # Where messages follow each other faster than frames come, another one's frame makes them visible.
-    Delay(latency.SlowFrames, 1.5, {"notified": 1.5, "visible": 0.25, "last_dashboard": 0.25}, CROSSING),
+    Delay(latency.SlowFrames, 1.5, {"notified": 1.5, "visible": 0.25, "last_dashboard": 0.25}, CROSSING, ", crossing"),
 )
+
+BASELINES: tuple[Delay, ...] = (
+    *(Delay(latency.Slow, 0, {}) for _ in range(2)),
+    *(Delay(latency.Slow, 0, {}, CROSSING) for _ in range(2)),
+)
+"""What the delays are measured against, each scenario twice."""
 
 TOLERANCE = 0.005, 0.05
 """Seconds, and share of what was planted: whichever is larger."""

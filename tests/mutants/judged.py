@@ -1,12 +1,13 @@
 """Compares what a verdict says with what was planted. Values in, sentences out."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import fmean
 from typing import Any
 
 from chatswarm.loadtests.verdict import FINDINGS
 
-from .catalogue import COMPANIONS, MEDIANS, TOLERANCE
+from .catalogue import COMPANIONS, MEDIANS, TOLERANCE, Variant
 
 _IN_DELIVERIES = ("lost", "late", "unnotified")
 _COUNTED_ONLY = "recovered"
@@ -18,11 +19,12 @@ class Outcome:
 
     label: str
     finding: str = ""  # that was planted
-    ids: bool = False
+    variant: Variant = "original"
     verdict: dict[str, Any] = field(default_factory=dict)  # empty: there was none
     medians: dict[str, float] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     seconds: float = 0.0
+    folder: str = ""
 
 
 def found_in(verdict: Mapping[str, Any]) -> dict[str, int]:
@@ -36,13 +38,14 @@ def found_in(verdict: Mapping[str, Any]) -> dict[str, int]:
 
 def problems_of(finding: str, truth: Mapping[str, int], verdict: Mapping[str, Any], exit_code: int) -> list[str]:
     """What of a verdict is not as the planted `truth` says, to the one. `finding` is the planted one; empty: none."""
-    problems = []
     found = found_in(verdict)
+    problems = [
+        f"{name}: {truth.get(name, 0)} planted, {found.get(name, 0)} found"
+        for name in (*FINDINGS, _COUNTED_ONLY)
+        if found.get(name, 0) != truth.get(name, 0)
+    ]
     if finding and not truth.get(finding):
         problems.append(f"the plant did not break anything that is {finding}")
-    for name in (*FINDINGS, _COUNTED_ONLY):
-        if found.get(name, 0) != truth.get(name, 0):
-            problems.append(f"{name}: {truth.get(name, 0)} planted, {found.get(name, 0)} found")
     listed = {entry["check"] for entry in verdict["findings"]}
     if listed != found.keys() - {_COUNTED_ONLY}:
         problems.append(f"counted are {sorted(found)}, but the findings are {sorted(listed)}")
@@ -63,16 +66,27 @@ def medians_of(verdict: Mapping[str, Any]) -> dict[str, float]:
     return {name: float("inf") if value is None else value for name, value in values.items()}
 
 
+def without_delay(runs: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The medians of a chat that is not slow: the means over its runs."""
+    return {name: fmean(run[name] for run in runs) for name in MEDIANS}
+
+
 def shifts(medians: Mapping[str, float], without: Mapping[str, float]) -> dict[str, float]:
     """By how much each median has moved, in seconds."""
     return {name: medians[name] - without[name] for name in MEDIANS}
 
 
-def misplaced_delays(moves: Mapping[str, float], measured: Mapping[str, float]) -> list[str]:
-    """Which medians have moved by another time than was planted, or were to stay and did not."""
+def is_off(planted: float, measured: float) -> bool:
+    """Whether a shift of a median is not the planted one."""
     least, share = TOLERANCE
+    # Written so that infinite and NaN are off.
+    return not abs(measured - planted) <= max(least, share * planted)
+
+
+def wrong_shifts(moves: Mapping[str, float], measured: Mapping[str, float]) -> list[str]:
+    """Which medians moved by another time than was planted, or moved although they were to stay."""
     return [
         f"{name}: {moves.get(name, 0) * 1000:+.0f} ms planted, {shift * 1000:+.1f} ms measured"
         for name, shift in measured.items()
-        if abs(shift - moves.get(name, 0)) > max(least, share * moves.get(name, 0))
+        if is_off(moves.get(name, 0), shift)
     ]

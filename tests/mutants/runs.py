@@ -1,82 +1,78 @@
 """Runs of the real command, each against a chat of its own."""
 
 import json
+import subprocess
 import time
 import tomllib
 from pathlib import Path
-from typing import Any
 
 from tests.e2e.command import chatswarm, scenario
 from tests.plants.chat import Chat, serving
 
-from .catalogue import ALONE, EVEN, Delay, Planting
+from .catalogue import CleanRun, Delay, Planting, Variant, shape
 from .judged import Outcome, medians_of, problems_of
 
-_PATIENCE = 120  # seconds that one run may take
-PASS, FAIL = 0, 1
+_PATIENCE = 180  # seconds that one run may take
+_PASS = 0
 
 
-def run_planted(planting: Planting, ids: bool, folder: Path) -> Outcome:
+def run_planted(planting: Planting, variant: Variant, folder: Path) -> Outcome:
     """A chat with a defect: what is found must be what was planted, to the one."""
     dashboards = tomllib.loads(planting.scenario)["swarm"]["dashboards"]
-    plant = planting.plant(ids=ids, audience=dashboards)
-    outcome = _run(planting.label, plant, planting.scenario, planting.slo, folder)
-    outcome.finding, outcome.ids = plant.finding, ids
+    plant = planting.plant(**shape(variant), audience=dashboards)
+    outcome = _run(planting.label, plant, planting.scenario, folder, slo=planting.slo)
+    outcome.finding, outcome.variant = plant.finding, variant
     if outcome.verdict:
         try:
             truth = plant.truth()
         except AssertionError as error:
             outcome.problems.append(f"the plant does not know what it broke: {error}")
         else:
-            outcome.problems += problems_of(plant.finding, truth, outcome.verdict, FAIL)
+            outcome.problems += problems_of(plant.finding, truth, outcome.verdict, planting.exit_code)
             outcome.problems += [] if truth or plant.broken else ["the plant broke nothing"]
     return outcome
 
 
-def run_clean(ids: bool, folder: Path) -> Outcome:
-    """The chat without a defect: nothing may be found."""
-    outcome = _run("clean", Chat(ids=ids), EVEN, "", folder)
-    outcome.ids = ids
+def run_clean(run: CleanRun, folder: Path) -> Outcome:
+    """The chat without a defect: nothing may be found, and the verdict is a pass."""
+    outcome = _run(f"clean {run.number + 1}", Chat(**shape(run.variant)), run.scenario, folder, seed=run.seed)
+    outcome.variant = run.variant
     if outcome.verdict:
-        outcome.problems += problems_of("", {}, outcome.verdict, PASS)
+        outcome.problems += problems_of("", {}, outcome.verdict, _PASS)
     return outcome
 
 
-def run_delayed(delay: Delay | None, folder: Path, text: str = ALONE) -> Outcome:
-    """A slow chat, or without `delay` the same chat that is not slow: no findings, but medians."""
-    if delay is None:
-        outcome = _run("no delay", Chat(), text, "", folder)
-    else:
-        outcome = _run(delay.label, delay.plant(delay=delay.seconds), delay.scenario, "", folder)
+def run_delayed(delay: Delay, folder: Path) -> Outcome:
+    """A slow chat: no findings, but medians."""
+    outcome = _run(delay.label, delay.plant(delay=delay.seconds), delay.scenario, folder)
     if outcome.verdict:
-        outcome.problems += problems_of("", {}, outcome.verdict, PASS)
+        outcome.problems += problems_of("", {}, outcome.verdict, _PASS)
         outcome.medians = medians_of(outcome.verdict)
     return outcome
 
 
-def _run(label: str, chat: Chat, text: str, slo: str, folder: Path) -> Outcome:
+def _run(label: str, chat: Chat, text: str, folder: Path, *, slo: str = "", seed: int = 1) -> Outcome:
     """`chatswarm run` to its verdict. Leaves the run in `folder`/run, and what the command said beside it."""
     folder.mkdir(parents=True, exist_ok=True)
-    outcome = Outcome(label)
+    outcome = Outcome(label, folder=str(folder))
     began = time.monotonic()
     try:
         with serving(chat) as url:
             file = scenario(folder, text, (slo,) if slo else ())
-            result = chatswarm(
-                "run", file, "--target", url, "--out", "run", "--json", folder=folder, timeout=_PATIENCE
-            )
-        outcome.verdict = _verdict(result.out)
-        if not outcome.verdict:
+            options = ["--target", url, "--out", "run", "--seed", str(seed), "--json"]
+            result = chatswarm("run", file, *options, folder=folder, timeout=_PATIENCE)
+        if not result.out.startswith("{"):
             outcome.problems.append(f"no verdict, exit code {result.code}: {result.err[-500:]}")
-        elif result.code != outcome.verdict["exit_code"]:
-            outcome.problems.append(f"exit code {outcome.verdict['exit_code']} in the verdict, {result.code} outside")
+        else:
+            outcome.verdict = json.loads(result.out)
+            if result.code != outcome.verdict["exit_code"]:
+                outcome.problems.append(
+                    f"exit code {outcome.verdict['exit_code']} in the verdict, {result.code} outside"
+                )
     except AssertionError as error:
         # The chat's own mistakes: it broke something else than it says.
         outcome.problems.append(f"the plant itself: {error}")
+    except subprocess.TimeoutExpired as error:
+        outcome.problems.append(f"the command did not end: {error}")
     outcome.seconds = time.monotonic() - began
     return outcome
-
-
-def _verdict(text: str) -> dict[str, Any]:
-    verdict: dict[str, Any] = json.loads(text) if text.startswith("{") else {}
-    return verdict

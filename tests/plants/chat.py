@@ -72,10 +72,11 @@ class Chat:
     """The clean one: all messages of all chats in the list, bare notifications, no `seq`.
 
     With `ids` it also gives message ids, where the reference backend does: in the answer to a send, in frames and in
-    whole chats.
+    whole chats. With `tail` the list shows only so many last messages of each chat, as the reference backend's does.
     """
 
     ids: bool = False
+    tail: int | None = None
     chats: dict[str, list[Message]] = field(default_factory=dict)
     dashboards: list[Dashboard] = field(default_factory=list)
     messages: int = 0  # numbers given out
@@ -110,17 +111,25 @@ class Chat:
         """Whether a dashboard may connect."""
         return True
 
+    def subscribe(self, dashboard: Dashboard, channel: str) -> None:
+        dashboard.subscribed = True
+        dashboard.say({"type": "subscribed", "subscription_type": channel})
+
     async def list_chats(self, reader: Reader) -> Answer:
         chats = []
         for chat_id, messages in self.listed(reader).items():
             reader.shown.update(message.number for message in messages)
-            shown = [_shown(message) for message in messages]
+            shown = [self.shown(message) for message in (messages[-self.tail :] if self.tail else messages)]
             chats.append({"chats": [_chat(chat_id, self.total(chat_id, messages), shown)]})
         return 200, {"users": chats}
 
     def listed(self, reader: Reader) -> Mapping[str, Sequence[Message]]:
         """What the list shows to one connection."""
         return self.chats
+
+    def shown(self, message: Message) -> dict[str, object]:
+        """How the list shows a message."""
+        return _shown(message)
 
     def total(self, chat_id: str, listed: Sequence[Message]) -> int:
         """How many messages the list says a chat has."""
@@ -222,8 +231,7 @@ class Chat:
 
     def _told(self, dashboard: Dashboard, message: dict[str, str]) -> None:
         if message.get("action") == "subscribe":
-            dashboard.subscribed = True
-            dashboard.say({"type": "subscribed", "subscription_type": message["subscription_type"]})
+            self.subscribe(dashboard, message["subscription_type"])
         elif message.get("action") == "ping":
             dashboard.say({"type": "pong", "timestamp": "t"})
 

@@ -1,33 +1,41 @@
-"""How long a judgement of five million deliveries takes, and how much memory: `python -m tests.loadtests.bench_judge`.
+"""A run of five million deliveries, made up: 500 dashboards, 10,000 messages in 100 chats over 100 s.
 
-500 dashboards, 10,000 messages in 100 chats over 100 s, a refetch every third of a second on each dashboard, one frame
-for each delivery, two processes.
+A refetch every third of a second on each dashboard, one frame for each delivery, two processes.
 """
 
-import argparse
-import resource
-import sys
-import tempfile
-import time
 from array import array
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import tomli_w
 
+from chatswarm.loadtests.history.faults import FaultWriter
 from chatswarm.loadtests.history.files import Header, Writer
-from chatswarm.loadtests.history.manifest import Manifest, history_file
+from chatswarm.loadtests.history.manifest import NEMESIS, Manifest, boot_id, history_file
 from chatswarm.loadtests.history.schema import FORMAT, ConnectionEvent
-from chatswarm.loadtests.judge import judge
 from chatswarm.loadtests.scenario import parse
 from chatswarm.loadtests.schedule import intended_times
 
 TAIL = 3
+DASHBOARDS, MESSAGES = 500, 10_000
+DELIVERIES = DASHBOARDS * MESSAGES
+Defect = Literal["", "stale", "blind", "uncounted", "silent", "lagging"]
+"""Lists that go back in time, that never come, without counts; frames that hardly come; a rig that lags."""
 
 
 def write(
-    folder: Path, dashboards: int, messages: int, ids: bool, defect: str = "", processes: int = 2, widgets: int = 100
+    folder: Path,
+    dashboards: int = DASHBOARDS,
+    messages: int = MESSAGES,
+    *,
+    ids: bool = True,
+    defect: Defect = "",
+    fault: bool = False,
+    processes: int = 2,
+    widgets: int = 100,
 ) -> None:
+    """Leaves the run in `folder`. `fault`: with a fault from 30 to 40 s that changed nothing."""
     seconds = 100.0
     table = {
         "swarm": {
@@ -36,7 +44,11 @@ def write(
         }
     }  # fmt: skip
     names = [f"worker{number}" for number in range(processes)]
-    manifest = Manifest("bench", "bench", "-", "reference", None, 1, "-", "host", names, 1000.0, 1000.0 + seconds, True)
+    host = boot_id()
+    all_names = [*names, NEMESIS] if fault else names
+    manifest = Manifest(
+        "bench", "bench", "-", "reference", None, 1, "-", host, all_names, 1000.0, 1000.0 + seconds, True
+    )
     (folder / "history").mkdir(parents=True)
     manifest.write(folder)
     (folder / "scenario.toml").write_text(tomli_w.dumps(table), encoding="utf-8")
@@ -47,9 +59,14 @@ def write(
         for n, at in enumerate(intended_times(1, widget, widgets, scenario.rates, "even"))
     )
     moments = np.array([at for at, _, _ in sends])
+    if fault:
+        nemesis = FaultWriter(folder, "bench")
+        nemesis.start("slow-net", "latency", 1030.0)
+        nemesis.stop("slow-net", "latency", 1040.0, {"bytes_delayed": 1})
+        nemesis.close()
     random = np.random.default_rng(1)
     for process, name in enumerate(names):
-        writer = Writer(history_file(folder, name), Header(FORMAT, "bench", name, "host"))
+        writer = Writer(history_file(folder, name), Header(FORMAT, "bench", name, host))
         for widget in range(widgets):
             writer.append("chat", widget, widget if process == 0 else -1, f"chat-{widget}")
         version = -1
@@ -92,35 +109,3 @@ def write(
                 for position, (index, n) in enumerate(mine_too, 1):
                     writer.append("final_text", widget, position, widget, n, 0, index if ids else -1)
         writer.close()
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--dashboards", type=int, default=500)
-    parser.add_argument("--messages", type=int, default=10_000)
-    parser.add_argument("--no-ids", action="store_true")
-    parser.add_argument("--folder", type=Path)
-    parser.add_argument("--defect", choices=["stale", "blind", "uncounted", "silent", "lagging"], default="")
-    given = parser.parse_args()
-    if given.folder is None:
-        # Judged in a process of its own, so that the memory is the judge's alone.
-        import subprocess
-
-        with tempfile.TemporaryDirectory() as folder:
-            write(Path(folder) / "run", given.dashboards, given.messages, not given.no_ids, given.defect)
-            size = sum(path.stat().st_size for path in Path(folder).rglob("*.cs1"))
-            print(f"{size / given.dashboards / given.messages:.1f} bytes on disk per delivery")
-            subprocess.run(
-                [sys.executable, "-m", "tests.loadtests.bench_judge", "--folder", f"{folder}/run"], check=True
-            )
-        return
-    begun = time.perf_counter()
-    verdict = judge(given.folder)
-    took = time.perf_counter() - begun
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"{verdict.verdict}: {verdict.deliveries.expected} deliveries in {took:.2f} s, {memory:.0f} MiB at the most")
-    print(verdict.reasons, [(found.check, found.count) for found in verdict.findings])
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,132 @@
+"""The metrics that SLOs name, over the whole measured part or in a window. `windows.py` says what belongs to one.
+
+Where something was not measured, a metric lies between two bounds: what it would be at the least, and at the most.
+"""
+
+from collections.abc import Callable
+from functools import cached_property
+
+import numpy as np
+
+from .checks import Found
+from .checks.frames import healed
+from .history.schema import SendOutcome
+from .latency import Latencies, Side
+from .ledger import Ledger
+from .ledger.arrays import Bools, Floats
+from .slo import Lookup
+from .verdict import QUANTILES, Deliveries, Messages, Verdict, metric
+from .windows import Window
+
+_WHOLE_RUN = ("absent", "dashboards", "widgets")
+_NOTIFIED = "notified"
+_DELIVERIES: dict[str, Callable[[Ledger], Bools]] = {
+    "expected": lambda ledger: ledger.expected,
+    "visible": lambda ledger: ledger.delivered,
+    "lost": lambda ledger: ledger.lost,
+    "excused": lambda ledger: ledger.excused,
+    "unproven": lambda ledger: ledger.unproven,
+    "late": lambda ledger: ledger.late,
+    "seen_as_text": lambda ledger: ledger.delivered & ledger.sight.as_text,
+    "unnotified": healed,
+}
+"""Which of the deliveries each of these counts, messages × dashboards."""
+_OUTCOMES = {
+    "accepted": SendOutcome.ACCEPTED,
+    "rejected": SendOutcome.REJECTED,
+    "unknown": SendOutcome.UNKNOWN,
+}
+
+
+class Metrics:
+    """The metrics of one run by name. `answers` are the checks'."""
+
+    def __init__(self, verdict: Verdict, ledger: Ledger, answers: dict[str, Found]) -> None:
+        self._verdict, self._ledger, self._answers = verdict, ledger, answers
+        self._windows: dict[Window | None, _Counts] = {}
+
+    def lookup(self, latencies: Latencies, side: Side, window: Window | None = None) -> Lookup:
+        """The value of each metric; infinite for a quantile among the lost; None for what has no samples."""
+
+        def value(name: str) -> float | None:
+            kind, dot, key = name.partition(".")
+            if dot:
+                sample = latencies.sample(kind, window)
+                return sample.quantile(QUANTILES[key], side) if key in QUANTILES else float(len(sample.values))
+            if name in _WHOLE_RUN or (window is None and name != _NOTIFIED):
+                return metric(self._verdict, name)
+            if window not in self._windows:
+                self._windows[window] = _Counts(self._ledger, self._answers, window)
+            return self._windows[window].value(name, side)
+
+        return value
+
+
+class _Counts:
+    """What is counted in one window, or in the whole measured part."""
+
+    def __init__(self, ledger: Ledger, answers: dict[str, Found], window: Window | None) -> None:
+        self._ledger, self._answers, self._window = ledger, answers, window
+        self._known: dict[tuple[str, Side], float | None] = {}
+
+    def value(self, name: str, side: Side) -> float | None:
+        """None where there was nothing that could have been counted, or that was not looked for."""
+        if (name, side) not in self._known:
+            self._known[name, side] = self._value(name, side)
+        return self._known[name, side]
+
+    def _value(self, name: str, side: Side) -> float | None:
+        if name in Messages.__struct_fields__:
+            return self._messages(name)
+        if name in Deliveries.__struct_fields__:
+            return self._deliveries_of(name, side)
+        found = self._answers[name]
+        if found.count is None or not self._sends.any():
+            return None
+        dated = int(self._holds(found.begun, found.over).sum())
+        return float(dated if side == "low" else dated + found.undated)
+
+    def _messages(self, name: str) -> float | None:
+        if name == "intended":
+            return float(self._holds(self._ledger.schedule, self._ledger.schedule).sum())
+        if name == "sent":
+            return float(self._sends.sum())
+        if not self._sends.any():
+            return None
+        return float((self._sends & (self._ledger.messages.outcome == _OUTCOMES[name])).sum())
+
+    def _deliveries_of(self, name: str, side: Side) -> float | None:
+        expected = int((self._ledger.expected & self._deliveries).sum())
+        if name == "expected":
+            return float(expected)
+        if not expected and self._window is not None:
+            return None
+        if name == _NOTIFIED:
+            return self._notified(side)
+        if name == "unnotified" and not self._ledger.announced.exact:
+            # By counts, so nobody knows which deliveries they were.
+            return 0.0 if side == "low" else float(self._answers[name].undated)
+        return float((_DELIVERIES[name](self._ledger) & self._deliveries).sum())
+
+    def _notified(self, side: Side) -> float:
+        """Where frames cannot be told apart: as few as are certain, or as many as could be."""
+        announced, expected = self._ledger.announced, self._ledger.expected
+        here = announced.notified[expected & self._deliveries]
+        known, unmeasured = int(np.isfinite(here).sum()), int(np.isnan(here).sum())
+        if side == "low" or not unmeasured:
+            return float(known)
+        everywhere = int(np.isnan(announced.notified[expected]).sum())
+        return float(known + min(unmeasured, everywhere - announced.not_notified))
+
+    @cached_property
+    def _sends(self) -> Bools:
+        return self._holds(self._ledger.messages.intended, self._ledger.answered)
+
+    @cached_property
+    def _deliveries(self) -> Bools:
+        if self._window is None:
+            return np.ones((1, 1), bool)
+        return self._holds(self._ledger.messages.intended[:, None], self._ledger.decided)
+
+    def _holds(self, begun: Floats, over: Floats) -> Bools:
+        return np.ones(len(begun), bool) if self._window is None else self._window.holds(begun, over)

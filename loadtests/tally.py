@@ -1,0 +1,96 @@
+"""What a run comes to in numbers: its counts and balances, and why less was measured than planned."""
+
+import numpy as np
+
+from .checks import Found
+from .history.schema import SendOutcome
+from .ledger import Ledger
+from .rig import UNREADABLE
+from .verdict import Counts, Deliveries, Frames, Messages, Verdict
+
+
+class InternalError(AssertionError):
+    """The judge contradicts itself: a balance does not add up. Never the target's fault."""
+
+
+def count(verdict: Verdict, ledger: Ledger) -> None:
+    """Fills in the messages, deliveries and frames."""
+    messages, frames = ledger.messages, ledger.announced.balance
+    verdict.messages = Messages(
+        intended=int(ledger.intended.sum()),
+        sent=len(messages),
+        accepted=int(messages.accepted.sum()),
+        rejected=int((messages.outcome == SendOutcome.REJECTED).sum()),
+        unknown=int((messages.outcome == SendOutcome.UNKNOWN).sum()),
+    )
+    delivered = ledger.delivered
+    measured = ledger.announced.notified[ledger.expected]
+    verdict.deliveries = Deliveries(
+        expected=int(ledger.expected.sum()),
+        visible=int(delivered.sum()),
+        lost=int(ledger.lost.sum()),
+        excused=int(ledger.excused.sum()),
+        unproven=int(ledger.unproven.sum()),
+        notified=None if np.isnan(measured).any() else int(np.isfinite(measured).sum()),
+        seen_as_text=int((delivered & ledger.sight.as_text).sum()),
+    )
+    verdict.frames = Frames(frames.due, frames.received, frames.matched, frames.missed, frames.extra)
+
+
+def gaps(verdict: Verdict, ledger: Ledger) -> list[str]:
+    """Why less was measured than planned."""
+    reasons: list[str] = []
+    if ledger.manifest.cut_short:
+        reasons.append(f"the run was cut short: {ledger.manifest.cut_short}")
+    widget = ledger.messages.widget
+    widgets = max(len(ledger.intended), int(widget.max(initial=-1)) + 1)
+    sent = np.bincount(widget, minlength=widgets)
+    intended = np.append(ledger.intended, np.zeros(widgets - len(ledger.intended), np.int64))
+    missing, extra = int(np.maximum(0, intended - sent).sum()), int(np.maximum(0, sent - intended).sum())
+    if missing and not ledger.manifest.cut_short:
+        reasons.append(
+            f"{missing} of {intended.sum()} messages of the schedule were never sent: "
+            "the load generator did not keep up"
+        )
+    if extra and not ledger.manifest.cut_short:
+        reasons.append(f"{extra} messages were sent that the schedule does not have: the load generator is at fault")
+    reasons += [
+        f"an answer could not be read: {detail}" for _, kind, detail in ledger.evidence.troubles if kind == UNREADABLE
+    ]
+    if not verdict.messages.accepted:
+        reasons.append("no message was accepted: there is nothing to judge")
+    unread = np.flatnonzero((ledger.evidence.chat_widget >= 0) & ~ledger.copies.read)
+    if len(unread):
+        chat = int(unread[0])
+        status, detail = int(ledger.evidence.finals.status[chat]), ledger.evidence.finals.detail.get(chat, "")
+        why = "there was none" if status == -1 and not detail else f"status {status}{', ' + detail if detail else ''}"
+        reasons.append(
+            f"the final read of {len(unread)} chats failed, so losses in them cannot be proven "
+            f"(chat {ledger.chat(chat)}: {why})"
+        )
+    if verdict.deliveries.unproven:
+        reasons.append(f"{verdict.deliveries.unproven} deliveries were neither seen nor provably lost")
+    return reasons
+
+
+def record(verdict: Verdict, answers: dict[str, Found]) -> None:
+    """Fills in what the checks counted."""
+    for name, answer in answers.items():
+        if name in Counts.__struct_fields__:
+            setattr(verdict.counts, name, answer.count)
+    verdict.deliveries.unnotified = answers["unnotified"].count
+    verdict.deliveries.late = answers["late"].count or 0
+
+
+def balance(verdict: Verdict, ledger: Ledger) -> None:
+    """Raises InternalError if what was counted apart does not add up."""
+    found, frames = verdict.deliveries, ledger.announced.balance
+    parts = found.visible + found.lost + found.excused + found.unproven
+    if found.expected != parts:
+        raise InternalError(f"deliveries: {found.expected} expected, but visible + lost + excused + unproven = {parts}")
+    if frames.due != frames.matched + frames.missed:
+        raise InternalError(f"frames: {frames.due} due, but matched + missed = {frames.matched + frames.missed}")
+    if frames.received != frames.matched + frames.extra:
+        raise InternalError(
+            f"frames: {frames.received} received, but matched + extra = {frames.matched + frames.extra}"
+        )

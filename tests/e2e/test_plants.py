@@ -1,0 +1,56 @@
+"""A short part of `make mutants`: planted defects and delays are found as what they are, and nothing else is."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.mutants.catalogue import ALONE, PLANTINGS, CleanRun, Delay, Variant, variants
+from tests.mutants.judged import shifts
+from tests.mutants.runs import run_clean, run_delayed, run_planted
+from tests.plants import latency, losing, refusing, showing
+from tests.plants.plant import Plant
+
+SOME: list[tuple[type[Plant], Variant]] = [
+    (losing.LosesEveryThousandthDelivery, "original"),
+    (losing.LosesTheLastBeforeQuiet, "reference"),
+    (losing.ForgetsToStore, "original"),
+    (losing.SkipsOneDashboard, "original"),
+    (showing.ListsTheWrongWayRound, "reference"),
+    (showing.HidesCustomers, "reference"),
+    (refusing.FallsSilent, "original"),
+    (refusing.FailsAfterStoring, "reference"),
+]
+
+BRIEF = ALONE.replace('"20s"', '"8s"')
+ROUGHLY = 0.075
+"""Seconds: for tests on a busy machine. `make mutants` is strict."""
+
+
+@pytest.mark.parametrize(("plant", "variant"), SOME, ids=lambda value: getattr(value, "__name__", value))
+def test_a_planted_defect_is_found_to_the_one(plant: type[Plant], variant: Variant, tmp_path: Path) -> None:
+    (planting,) = (planting for planting in PLANTINGS if planting.plant is plant)
+    assert run_planted(planting, variant, tmp_path).problems == []
+
+
+@pytest.mark.parametrize("variant", variants())
+def test_nothing_is_found_on_the_clean_chat(variant: Variant, tmp_path: Path) -> None:
+    assert run_clean(CleanRun(variant, 0), tmp_path).problems == []
+
+
+@pytest.mark.parametrize(
+    ("plant", "moves"),
+    [
+        (latency.SlowFrames, {"notified", "visible", "last_dashboard"}),
+        (latency.SlowAnswer, {"accepted"}),
+    ],
+)
+def test_a_planted_delay_is_measured_where_it_is(plant: type[latency.Slow], moves: set[str], tmp_path: Path) -> None:
+    slow = Delay(plant, 1.5, dict.fromkeys(moves, 1.5), BRIEF)
+    without = replace(slow, plant=latency.Slow, seconds=0)
+    with ThreadPoolExecutor(2) as pool:
+        runs = list(pool.map(run_delayed, (slow, without), (tmp_path / "slow", tmp_path / "without")))
+    assert [run.problems for run in runs] == [[], []]
+    for name, shift in shifts(runs[0].medians, runs[1].medians).items():
+        assert abs(shift - slow.moves.get(name, 0)) < ROUGHLY, name

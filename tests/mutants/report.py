@@ -1,0 +1,75 @@
+"""The tables: planted defects against what was found, and planted delays against what was measured."""
+
+from collections.abc import Mapping, Sequence
+
+from rich.table import Table
+from rich.text import Text
+
+from chatswarm.loadtests.verdict import FINDINGS
+
+from .catalogue import COMPANIONS, MEDIANS, Delay
+from .judged import Outcome, found_in, is_off
+
+_HEADS = {
+    "store_lost": "store\nlost", "unnotified": "unnoti-\nfied", "duplicated": "dupli-\ncated",
+    "reordered": "reor-\ndered", "phantom": "phan-\ntom", "vanished": "vani-\nshed", "corrupted": "corrup-\nted",
+    "misplaced": "mis-\nplaced", "silent_socket": "silent\nsocket", "refused": "refu-\nsed",
+}  # fmt: skip
+
+
+def diagonal(outcomes: Sequence[Outcome]) -> Table:
+    """One row for each plant, its runs together. Companions stand in brackets, what is wrong has a !."""
+    table = Table(title="planted defects × findings", title_justify="left", box=None, padding=(0, 1), pad_edge=False)
+    table.caption = "in brackets: what comes along, or is allowed by an SLO of the scenario; !: not what was planted"
+    table.add_column("planted")
+    table.add_column("runs", justify="right")
+    for name in FINDINGS:
+        table.add_column(_HEADS.get(name, name), justify="right", no_wrap=True)
+    rows: dict[str, list[Outcome]] = {}
+    for outcome in sorted(outcomes, key=lambda outcome: _rank(outcome.finding)):
+        rows.setdefault(outcome.label, []).append(outcome)
+    last = ""
+    for label, runs in rows.items():
+        if runs[0].finding != last:
+            last = runs[0].finding
+            table.add_section()
+            table.add_row(Text(last or "no finding", style="bold"))
+        good = sum(not run.problems for run in runs)
+        count = Text(str(good) if good == len(runs) else f"{good} of {len(runs)} !")
+        table.add_row(f"  {label}", count, *(_cell(name, last, runs) for name in FINDINGS))
+    return table
+
+
+def _rank(finding: str) -> int:
+    return FINDINGS.index(finding) if finding else len(FINDINGS)
+
+
+def _cell(name: str, finding: str, runs: Sequence[Outcome]) -> Text:
+    counts = sorted({found_in(run.verdict).get(name, 0) for run in runs if run.verdict})
+    wrong = any(problem.startswith(f"{name}:") for run in runs for problem in run.problems)
+    if not counts or (counts == [0] and not wrong):
+        return Text("·", style="dim")
+    text = "–".join(map(str, dict.fromkeys([counts[0], counts[-1]])))
+    if wrong:
+        return Text(f"{text} !", style="bold red")
+    if name == finding:
+        return Text(text, style="bold green")
+    return Text(f"({text})", style="" if name in COMPANIONS.get(finding, set()) else "dim")
+
+
+def delays(measured: Sequence[tuple[Delay, Mapping[str, float]]]) -> Table:
+    """One row for each planted delay: by how many milliseconds each median moved."""
+    table = Table(title="planted delays, in ms", title_justify="left", box=None, padding=(0, 1), pad_edge=False)
+    table.add_column("planted")
+    for name in MEDIANS:
+        table.add_column(name, justify="right", no_wrap=True)
+    for delay, moved in measured:
+        table.add_row(delay.label, *(_shift(delay.moves.get(name, 0), moved[name]) for name in MEDIANS))
+    return table
+
+
+def _shift(planted: float, measured: float) -> Text:
+    text = f"{measured * 1000:+.1f}"
+    if is_off(planted, measured):
+        return Text(f"{text} ! for {planted * 1000:+.0f}", style="bold red")
+    return Text(text, style="bold green" if planted else "dim")

@@ -1,0 +1,134 @@
+"""The comparison of verdicts with what was planted misses nothing; and nothing is without a plant."""
+
+import inspect
+import math
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from chatswarm.loadtests.verdict import FINDINGS, Counts, Deliveries
+from tests.plants import losing, refusing, showing
+from tests.plants.plant import Places, Plant
+
+from .__main__ import measure
+from .catalogue import COMPANIONS, DELAYS, MEDIANS, PLANTINGS, Delay
+from .judged import Outcome, found_in, is_off, problems_of, without_delay, wrong_shifts
+from .report import delays, diagonal
+
+
+def verdict(exit_code: int = 1, outcome: str = "fail", **counts: int | None) -> dict[str, Any]:
+    """A verdict with these findings and no others."""
+    deliveries = {"lost": 0, "late": 0, "unnotified": 0}
+    others: dict[str, int | None] = dict.fromkeys(Counts.__struct_fields__, 0)
+    for name, count in counts.items():
+        (deliveries if name in deliveries else others)[name] = count  # type: ignore[assignment]
+    findings = [{"check": name, "outcome": outcome} for name, count in counts.items() if name != "recovered"]
+    return {
+        "verdict": "fail", "reasons": [], "exit_code": exit_code, "deliveries": deliveries, "counts": others,
+        "findings": findings, "latency": {name: {"p50": 0.1} for name in MEDIANS},
+    }  # fmt: skip
+
+
+def test_every_finding_is_somewhere_in_a_verdict() -> None:
+    fields = {*Deliveries.__struct_fields__, *Counts.__struct_fields__}
+    assert set(FINDINGS) <= fields
+    assert found_in(verdict()) == {}
+
+
+def test_every_finding_has_a_plant_and_every_plant_a_run() -> None:
+    assert {planting.plant.finding for planting in PLANTINGS} == {*FINDINGS, ""}
+    written = {
+        plant
+        for room in (losing, showing, refusing)
+        for _, plant in inspect.getmembers(room, inspect.isclass)
+        if issubclass(plant, Plant) and plant not in (Plant, Places)
+    }
+    assert {planting.plant for planting in PLANTINGS} == written
+
+
+def test_what_is_as_planted_is_no_problem() -> None:
+    assert problems_of("lost", {"lost": 8}, verdict(lost=8), 1) == []
+    assert problems_of("store_lost", {"store_lost": 2, "lost": 8}, verdict(store_lost=2, lost=8), 1) == []
+    assert problems_of("refused", {"refused": 1, "recovered": 1}, verdict(refused=1, recovered=1), 1) == []
+    assert problems_of("", {}, verdict(exit_code=0), 0) == []
+
+
+@pytest.mark.parametrize(
+    ("finding", "truth", "judged", "problem"),
+    [
+        ("lost", {"lost": 8}, verdict(lost=7), "lost: 8 planted, 7 found"),
+        ("lost", {"lost": 8}, verdict(late=8), "late: 0 planted, 8 found"),
+        ("lost", {"lost": 8}, verdict(lost=8, duplicated=1), "failed are duplicated beside lost"),
+        ("lost", {"lost": 8}, verdict(lost=8, outcome="undecided"), "lost did not fail"),
+        ("lost", {"lost": 8}, verdict(lost=8, exit_code=3), "exit code 1 expected, got 3 (fail)"),
+        ("lost", {"lost": 0}, verdict(), "the plant did not break anything that is lost"),
+        ("phantom", {"phantom": 1}, verdict(phantom=None), "phantom: 1 planted, -1 found"),
+        ("refused", {"refused": 1, "lost": 4}, verdict(refused=1, lost=4), "failed are lost beside refused"),
+        ("", {}, verdict(exit_code=0, refused=1), "refused: 0 planted, 1 found"),
+    ],
+)  # fmt: skip
+def test_what_is_not_as_planted_is_said(finding: str, truth: dict[str, int], judged: Any, problem: str) -> None:
+    assert problem in problems_of(finding, truth, judged, 1 if finding else 0)
+
+
+def test_a_finding_that_is_counted_and_not_listed_is_said() -> None:
+    judged = verdict(lost=8)
+    judged["findings"] = []
+    assert any("but the findings are []" in problem for problem in problems_of("lost", {"lost": 8}, judged, 1))
+
+
+def test_companions_are_findings() -> None:
+    assert set(COMPANIONS).union(*COMPANIONS.values()) <= set(FINDINGS)
+
+
+@pytest.mark.parametrize(
+    ("planted", "measured", "off"),
+    [
+        (0.05, 0.0549, False),
+        (0.05, 0.0551, True),  # 5 ms
+        (1.5, 1.57, False),
+        (1.5, 1.58, True),  # 5 %
+        (0, -0.0051, True),
+        (0, 0.0049, False),
+        (0, math.nan, True),
+        (1.5, math.inf, True),
+    ],
+)
+def test_within_5_ms_or_5_percent(planted: float, measured: float, off: bool) -> None:
+    assert is_off(planted, measured) is off
+
+
+def test_delays_are_told_from_those_without() -> None:
+    still = dict.fromkeys(MEDIANS, 0.010)
+    moved = still | {"notified": 0.062, "refetch": 0.020}
+    delay = Delay(DELAYS[0].plant, 0.05, {"notified": 0.05})
+    base = Delay(DELAYS[0].plant, 0, {})
+    outcome = Outcome("slow", medians=moved)
+    ((_, shift),) = measure([(base, Outcome("not slow", medians=still)), (delay, outcome)])
+    assert shift["notified"] == pytest.approx(0.052)
+    assert outcome.problems == ["refetch: +0 ms planted, +10.0 ms measured"]
+    assert wrong_shifts({"notified": 0.05, "refetch": 0.01}, shift) == []
+    assert without_delay([still, moved])["refetch"] == pytest.approx(0.015)
+
+
+def test_without_a_run_to_compare_with_nothing_is_measured() -> None:
+    outcome = Outcome("slow", medians=dict.fromkeys(MEDIANS, 0.01))
+    assert measure([(DELAYS[0], outcome)]) == []
+    assert outcome.problems
+
+
+def test_the_tables_tell_good_from_bad() -> None:
+    good = Outcome("A", "lost", verdict=verdict(lost=8))
+    more = Outcome("A", "lost", verdict=verdict(lost=9))
+    bad = Outcome("B", "late", verdict=verdict(lost=3), problems=["late: 2 planted, 0 found"])
+    none = Outcome("C", "absent", problems=["no verdict"])
+    console = Console(width=150)
+    with console.capture() as captured:
+        console.print(diagonal([bad, good, none, more]))
+        console.print(delays([(Delay(DELAYS[0].plant, 0.05, {"visible": 0.05}), dict.fromkeys(MEDIANS, 0.02))]))
+    rows = {line.split()[0]: line.split() for line in captured.get().splitlines() if line.split()}
+    assert rows["A"] == ["A", "2", "8–9", *["·"] * 12]
+    assert rows["B"] == ["B", "0", "of", "1", "!", "(3)", "·", "·", "0", "!", *["·"] * 9]
+    assert rows["C"] == ["C", "0", "of", "1", "!", *["·"] * 13]
+    assert "+20.0 ! for +50" in captured.get()

@@ -1,0 +1,238 @@
+"""Chats that do not bring every message to everybody: `lost`, `store_lost`, `unnotified`, `late`."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+
+from .chat import Answer, Dashboard, Message, Reader
+from .plant import Places, Plant, Truth, without
+
+# lost
+
+
+class LosesEveryTenth(Plant):
+    """Every tenth message is answered with a 2xx and kept, but neither announced nor ever listed."""
+
+    finding = "lost"
+
+    async def send(self, chat_id: str, text: str) -> Answer:
+        message = self.store(chat_id, text)
+        if self.nth(10):
+            self.broken.add(message.number)
+        else:
+            self.announce(chat_id, message)
+        return self.sent(message)
+
+    def listed(self, reader: Reader) -> Mapping[str, Sequence[Message]]:
+        return without(self.chats, self.broken)
+
+    def truth(self) -> Truth:
+        return {"lost": len(self.broken) * self.audience}
+
+
+class LosesEveryThousandthDelivery(Places):
+    """Deliveries are counted message by message, dashboard by dashboard. The list of every 1,000th lacks its message.
+
+    The frame comes, so it is not a missed wake-up: it is the list of that one dashboard that is wrong, for good.
+    """
+
+    finding = "lost"
+
+    def hides(self, message: Message, place: int) -> bool:
+        return (message.number * self.audience + place) % 1000 == 0
+
+    def listed(self, reader: Reader) -> Mapping[str, Sequence[Message]]:
+        if reader.place < 0:
+            return self.chats
+        hidden = {
+            message.number
+            for messages in self.chats.values()
+            for message in messages
+            if self.hides(message, reader.place)
+        }
+        return without(self.chats, hidden) if hidden else self.chats
+
+    def truth(self) -> Truth:
+        lost = sum(
+            self.hides(message, place)
+            for messages in self.chats.values()
+            for message in messages
+            for place in range(self.audience)
+        )
+        assert lost == self.unseen(), (lost, self.unseen())
+        return {"lost": lost}
+
+
+class LosesOnOneDashboardInFifty(LosesEveryThousandthDelivery):
+    """The list of one dashboard in fifty lacks every tenth message."""
+
+    def hides(self, message: Message, place: int) -> bool:
+        return place % 50 == 17 and message.number % 10 == 0
+
+
+@dataclass
+class LosesTheLastBeforeQuiet(Plant):
+    """A message is listed and announced with the next one, and forgotten if that takes longer than a second."""
+
+    finding = "lost"
+    held: tuple[str, Message, float] | None = None
+
+    async def send(self, chat_id: str, text: str) -> Answer:
+        now = asyncio.get_running_loop().time()
+        before, message = self.held, self.store(chat_id, text)
+        self.held = (chat_id, message, now)
+        self.broken.add(message.number)
+        if before is not None and now - before[2] < 1:
+            self.broken.remove(before[1].number)
+            self.announce(before[0], before[1])
+        return self.sent(message)
+
+    def listed(self, reader: Reader) -> Mapping[str, Sequence[Message]]:
+        return without(self.chats, self.broken)
+
+    def truth(self) -> Truth:
+        return {"lost": len(self.broken) * self.audience}
+
+
+class ShowsTwentyCustomers(Places):
+    """The list shows the first 20 customers only."""
+
+    finding = "lost"
+
+    def listed(self, reader: Reader) -> Mapping[str, Sequence[Message]]:
+        return dict(islice(self.chats.items(), 20))
+
+    def truth(self) -> Truth:
+        lost = sum(len(messages) for messages in islice(self.chats.values(), 20, None)) * self.audience
+        assert lost == self.unseen(), (lost, self.unseen())
+        return {"lost": lost}
+
+
+class ListFails(Plant):
+    """The list is answered 500 once messages come."""
+
+    finding = "lost"
+
+    async def list_chats(self, reader: Reader) -> Answer:
+        return (500, {"detail": "no"}) if self.sends else await super().list_chats(reader)
+
+    def truth(self) -> Truth:
+        return {"lost": self.accepted * self.audience}
+
+
+class AnnouncesTooEarly(Places):
+    """Every message is announced half a second before it is listed: it shows with the next ones, if there are any."""
+
+    finding = "lost"
+
+    async def send(self, chat_id: str, text: str) -> Answer:
+        message = self.store(chat_id, text)
+        self.broken.add(message.number)
+        asyncio.get_running_loop().call_later(0.5, self.broken.remove, message.number)
+        self.announce(chat_id, message)
+        return self.sent(message)
+
+    def listed(self, reader: Reader) -> Mapping[str, Sequence[Message]]:
+        return without(self.chats, self.broken)
+
+    def truth(self) -> Truth:
+        return {"lost": self.unseen()}
+
+
+@dataclass
+class CachesTheList(Places):
+    """The list is made anew once a second only. Whoever refetches for the last messages is shown an old one."""
+
+    finding = "lost"
+    cached: dict[str, list[Message]] = field(default_factory=dict)
+    made: float = 0.0
+
+    def listed(self, reader: Reader) -> Mapping[str, Sequence[Message]]:
+        now = asyncio.get_running_loop().time()
+        if now - self.made > 1:
+            self.cached, self.made = without(self.chats, set()), now
+        return self.cached
+
+    def truth(self) -> Truth:
+        return {"lost": self.unseen()}
+
+
+# store_lost
+
+
+class ForgetsToStore(Plant):
+    """Every tenth message is answered with a 2xx, and that is all."""
+
+    finding = "store_lost"
+
+    async def send(self, chat_id: str, text: str) -> Answer:
+        if not self.nth(10):
+            return await super().send(chat_id, text)
+        message = self.numbered(text)
+        self.broken.add(message.number)
+        return self.sent(message)
+
+    def truth(self) -> Truth:
+        return {"store_lost": len(self.broken), "lost": len(self.broken) * self.audience}
+
+
+# unnotified
+
+
+class SkipsOneDashboard(Plant):
+    """Every seventh message is not announced to the second dashboard, which sees it with the next one."""
+
+    finding = "unnotified"
+
+    def deliver(self, dashboard: Dashboard, chat_id: str, message: Message) -> None:
+        if dashboard.number == 2 and self.nth(7):
+            self.broken.add(message.number)
+        else:
+            super().deliver(dashboard, chat_id, message)
+
+
+class SkipsAllDashboards(Plant):
+    """Every seventh message is announced to nobody, and seen with the next one."""
+
+    finding = "unnotified"
+
+    def announce(self, chat_id: str, message: Message) -> None:
+        if self.nth(7):
+            self.broken.add(message.number)
+        else:
+            super().announce(chat_id, message)
+
+    def truth(self) -> Truth:
+        return {"unnotified": len(self.broken) * self.audience}
+
+
+# late
+
+
+@dataclass
+class ShowsLate(Plant):
+    """Every twelfth message is listed and announced after 2.5 s."""
+
+    finding = "late"
+    withheld: set[int] = field(default_factory=set)
+
+    async def send(self, chat_id: str, text: str) -> Answer:
+        message = self.store(chat_id, text)
+        if self.nth(12):
+            self.broken.add(message.number)
+            self.withheld.add(message.number)
+            asyncio.get_running_loop().call_later(2.5, self.show, chat_id, message)
+        else:
+            self.announce(chat_id, message)
+        return self.sent(message)
+
+    def show(self, chat_id: str, message: Message) -> None:
+        self.withheld.remove(message.number)
+        self.announce(chat_id, message)
+
+    def listed(self, reader: Reader) -> Mapping[str, Sequence[Message]]:
+        return without(self.chats, self.withheld)
+
+    def truth(self) -> Truth:
+        return {"late": len(self.broken) * self.audience}
