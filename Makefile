@@ -12,7 +12,7 @@ test: .venv/ready  ## all tests, in parallel; last those that run whole swarms, 
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal --ignore tests/e2e
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal tests/e2e
 
-mutants: .venv/ready  ## the judge put to the proof: chats broken on purpose, slow ones and clean ones, 8 minutes
+mutants: .venv/ready  ## the judge put to the proof: chats broken on purpose, slow ones and clean ones; 7 minutes
 	$(BIN)/python -m tests.mutants
 
 bench: .venv/ready  ## what judging and recording cost, beside what they are to cost at the most, 2 minutes

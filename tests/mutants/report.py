@@ -20,6 +20,7 @@ _HEADS = {
 def diagonal(outcomes: Sequence[Outcome]) -> Table:
     """One row for each plant, its runs together. Companions stand in brackets, what is wrong has a !."""
     table = Table(title="planted defects × findings", title_justify="left", box=None, padding=(0, 1), pad_edge=False)
+    table.caption_justify = "left"
     table.caption = "in brackets: what comes along, or is allowed by an SLO of the scenario; !: not what was planted"
     table.add_column("planted")
     table.add_column("runs", justify="right")
