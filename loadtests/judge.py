@@ -20,6 +20,7 @@ from .ledger.faults import FaultSpan
 from .metrics import Metrics
 from .recovery import recoveries_of
 from .rig import Delays, soundness, troubles
+from .runs import SCENARIO, VERDICT
 from .scenario import Scenario, ScenarioError
 from .scenario import parse as parse_scenario
 from .verdict import (
@@ -34,9 +35,6 @@ from .verdict import (
     SloResult,
     Verdict,
 )
-
-VERDICT = "verdict.json"
-SCENARIO = "scenario.toml"
 
 
 class NoRunError(ValueError):

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from chatswarm.loadtests.children import free_port
-from tests.e2e.command import LOCUST, Command, running, scenario, until
+from tests.e2e.command import LOCUST, Command, Result, running, scenario, until
 from tests.plants import Chat, LosesEveryTenth, serving
 
 
@@ -70,31 +70,26 @@ def test_processes_and_ctrl_c(tmp_path: Path, target: str) -> None:
     assert all("history" not in reason for reason in verdict["reasons"])
 
 
-def test_master_and_workers(tmp_path: Path, target: str) -> None:
+def master_and_workers(folder: Path, target: str, *prefixes: list[str]) -> Result:
+    """A run of a master, and of a worker behind each of the prefixes; the workers must end by themselves."""
     port = str(free_port())
     with ExitStack() as stack:
-        args = [
-            "--headless",
-            "--host",
-            target,
-            "--scenario",
-            scenario(tmp_path),
-            "--out",
-            "out",
-            "--expect-workers",
-            "2",
-        ]
-        master = stack.enter_context(
-            running(
-                [*LOCUST, "--master", "--master-bind-port", port, "--expect-workers", "2", *args], tmp_path / "master"
-            )
-        )
+        args = ["--headless", "--host", target, "--scenario", scenario(folder), "--out", "out"]
+        args += ["--master-bind-port", port, "--expect-workers", str(len(prefixes))]
+        master = stack.enter_context(running([*LOCUST, "--master", *args], folder / "master"))
         workers = [
-            stack.enter_context(running([*LOCUST, "--worker", "--master-port", port], tmp_path / f"worker-{number}"))
-            for number in range(2)
+            stack.enter_context(
+                running([*prefix, *LOCUST, "--worker", "--master-port", port], folder / f"worker-{number}")
+            )
+            for number, prefix in enumerate(prefixes)
         ]
         result = master.result()
-        assert [worker.process.wait(20) for worker in workers] == [0, 0]
+        assert [worker.process.wait(20) for worker in workers] == [0] * len(workers)
+    return result
+
+
+def test_master_and_workers(tmp_path: Path, target: str) -> None:
+    result = master_and_workers(tmp_path, target, [], [])
     assert result.code == 0, result.err
     assert verdict_of(tmp_path / "master" / "out")["deliveries"]["lost"] == 0
 
@@ -152,29 +147,7 @@ def another_clock() -> list[str]:
 
 
 def test_a_worker_on_a_machine_with_another_clock(tmp_path: Path, target: str) -> None:
-    far = another_clock()
-    port = str(free_port())
-    with ExitStack() as stack:
-        args = [
-            "--headless",
-            "--host",
-            target,
-            "--scenario",
-            scenario(tmp_path),
-            "--out",
-            "out",
-            "--expect-workers",
-            "2",
-        ]
-        master = stack.enter_context(
-            running(
-                [*LOCUST, "--master", "--master-bind-port", port, "--expect-workers", "2", *args], tmp_path / "master"
-            )
-        )
-        for prefix in ([], far):
-            worker = [*prefix, *LOCUST, "--worker", "--master-port", port]
-            stack.enter_context(running(worker, tmp_path / f"worker-{len(prefix)}"))
-        result = master.result()
+    result = master_and_workers(tmp_path, target, [], another_clock())
     assert result.code == 0, result.err
     folder = tmp_path / "master" / "out"
     manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
