@@ -226,3 +226,44 @@ def test_the_recoveries_are_shown(tmp_path: Path) -> None:
     ):
         assert part in text
     assert "first_dashboard" in text
+
+
+def test_not_all_that_were_cut_off_came_back(tmp_path: Path) -> None:
+    play = faulty(tmp_path, dashboards=3)
+    cut(play, 0, 4.5, 7.0, 10)
+    cut(play, 1, 4.5, None, 11)
+    found = recovery(play.judge())
+    assert (found.reconnected, found.dashboards_lost, found.dashboards_back) == (None, 2, 1)
+
+
+@pytest.mark.parametrize(("kind", "outcome"), [("before", "undecided"), ("during", "undecided"), ("after", "pass")])
+def test_a_faults_own_recovery_is_after_it(tmp_path: Path, kind: str, outcome: str) -> None:
+    assert faulty(tmp_path).judge([f"recovery.max <= 1s {kind} slow-net"]).slos[0].outcome == outcome
+
+
+def test_another_faults_recovery_is_in_the_window_that_it_overlaps(tmp_path: Path) -> None:
+    play = Play(tmp_path, rate=4, seconds=20, plants={(0, 14): Plant(unseen_by={1})}).perform()
+    play.fault("slow-net", 4, 6)  # whole again at 7.125 s
+    play.fault("kill", 7, 8)
+    play.fault("storm", 10, 11)
+    verdict = play.judge([
+        "recovery.count == 1 during kill", "recovery.max >= 1s during kill", "recovery.count == 2 before storm",
+    ])  # fmt: skip
+    assert [result.outcome for result in verdict.slos] == ["pass"] * 3
+
+
+def test_what_the_list_has_no_room_for_is_no_backlog(tmp_path: Path) -> None:
+    play = Play(
+        tmp_path, rate=6, widgets=3, dashboards=1, seconds=16, swarm={"list_window": 2},
+        plants={(0, 10): Plant(unseen_by={0})},
+    ).perform()  # fmt: skip
+    at = T0 + 10 * 0.5 + 1 / 12
+    play.rows["worker0"] = [
+        (table, values)
+        for table, values in play.rows["worker0"]
+        if not (table == "refetch" and at - 0.1 < float(str(values[2])) < at + 0.5)
+    ]
+    play.fault("slow-net", 4, 6)
+    verdict = play.judge()
+    assert verdict.deliveries.excused == 1
+    assert recovery(verdict).backlog_gone is not None
