@@ -1,0 +1,112 @@
+"""All proxies of this process, by name."""
+
+import asyncio
+import random
+
+from .address import Address
+from .body import Body
+from .errors import Refused, bad_body, missing_field, proxy_exists, proxy_not_found
+from .proxy import Proxy
+
+_ANYWHERE = Address("127.0.0.1", 0)  # where a proxy listens that was not told where
+
+
+class Collection:
+    """The proxies. Changes hold `changing`, so that two callers of the API cannot mix theirs."""
+
+    def __init__(self, chance: random.Random) -> None:
+        self.changing = asyncio.Lock()
+        self._chance = chance
+        self._proxies: dict[str, Proxy] = {}
+
+    def __getitem__(self, name: str) -> Proxy:
+        """Raises Refused if there is none of that name."""
+        try:
+            return self._proxies[name]
+        except KeyError:
+            raise proxy_not_found(name, self._proxies) from None
+
+    def shown(self) -> dict[str, object]:
+        return {name: proxy.shown() for name, proxy in self._proxies.items()}
+
+    async def create(self, body: Body) -> Proxy:
+        """Raises Refused."""
+        proxy, enabled = self._read(body, "")
+        if proxy.name in self._proxies:
+            raise proxy_exists(proxy.name)
+        if enabled:
+            await proxy.start()
+        self._proxies[proxy.name] = proxy
+        return proxy
+
+    async def update(self, proxy: Proxy, body: Body) -> None:
+        """Raises Refused."""
+        address = body.address("listen", proxy.address)
+        upstream = body.address("upstream", proxy.upstream)
+        enabled = body.truth("enabled", proxy.enabled)
+        if body.problems:
+            raise bad_body(body.problems)
+        await proxy.update(address, upstream, enabled=enabled)
+
+    async def populate(self, bodies: list[Body]) -> tuple[list[Proxy], Refused | None]:
+        """Create the proxies, and replace those that listen or lead elsewhere.
+
+        Returns those that are now as wished, and what stopped it, if anything. Raises Refused, and has done nothing,
+        if a body is wrong.
+        """
+        wished = [self._read(body, f" at proxy {number}") for number, body in enumerate(bodies, 1)]
+        done: list[Proxy] = []
+        for proxy, enabled in wished:
+            try:
+                done.append(await self._put(proxy, enabled=enabled))
+            except Refused as error:
+                return done, error
+        return done, None
+
+    def remove(self, name: str) -> None:
+        """Raises Refused if there is none of that name."""
+        self[name].stop()
+        del self._proxies[name]
+
+    async def reset(self) -> None:
+        """Enable all proxies and remove all toxics; all that can be healed is, even if an address is not free any more.
+
+        Raises the first such Refused at the end.
+        """
+        failure: Refused | None = None
+        for proxy in self._proxies.values():
+            proxy.reset()
+            try:
+                await proxy.start()
+            except Refused as error:
+                failure = failure or error
+        if failure is not None:
+            raise failure
+
+    def stop(self) -> None:
+        for proxy in self._proxies.values():
+            proxy.stop()
+
+    async def _put(self, proxy: Proxy, *, enabled: bool) -> Proxy:
+        present = self._proxies.get(proxy.name)
+        if present is not None:
+            if not await present.differs(proxy.address, proxy.upstream):
+                return present
+            present.stop()
+        if enabled:
+            await proxy.start()
+        self._proxies[proxy.name] = proxy
+        return proxy
+
+    def _read(self, body: Body, where: str) -> tuple[Proxy, bool]:
+        name = body.text("name", "")
+        enabled = body.truth("enabled", True)
+        address = body.address("listen", _ANYWHERE)
+        upstream = body.address("upstream", None)
+        if body.problems:
+            raise bad_body(body.problems)
+        if not name:
+            raise missing_field("name" + where)
+        if upstream is None:
+            raise missing_field("upstream" + where)
+        return Proxy(name, address, upstream, self._chance), enabled

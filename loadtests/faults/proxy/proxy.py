@@ -1,0 +1,234 @@
+"""A proxy: where it listens, to where it leads, its toxics and its connections."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import random
+import socket
+from dataclasses import asdict
+
+from .active import STREAMS, ActiveToxic
+from .address import Address, bound, listen, reason
+from .connection import Connection
+from .errors import cannot_listen, toxic_exists, toxic_not_found
+from .evidence import ProxyEvidence
+from .timers import LoopTimers
+
+_CONNECTING = 10.0  # seconds that the upstream may take to accept
+_ACCEPTS = 64  # connections accepted in one go, so that a storm of them does not stop the bytes of the others
+_OUT_OF_FILES = 0.2  # seconds without accepting, after it failed for want of files or memory
+_REMEMBERED = 1000  # removed toxics whose evidence is kept
+_KERNEL_BUFFER = (
+    256 << 10
+)  # bytes, which the kernel doubles; its own default swallows megabytes that a receiver does not read
+
+_log = logging.getLogger(__name__)
+
+
+class Proxy:
+    """One listening address in front of one upstream. Its calls are not to be mixed: the API makes them one by one."""
+
+    def __init__(self, name: str, address: Address, upstream: Address, chance: random.Random) -> None:
+        self.name = name
+        self.address = address  # where it really listens, once it has been enabled
+        self.upstream = upstream
+        self.evidence = ProxyEvidence()
+        self._chance = chance
+        self._timers = LoopTimers(asyncio.get_running_loop())
+        self._listener: socket.socket | None = None
+        self._toxics: dict[str, list[ActiveToxic]] = {stream: [] for stream in STREAMS}
+        self._removed: list[ActiveToxic] = []
+        self._connections: set[Connection] = set()
+        self._joining: set[asyncio.Task[None]] = set()
+
+    @property
+    def enabled(self) -> bool:
+        return self._listener is not None
+
+    @property
+    def toxics(self) -> list[ActiveToxic]:
+        return [toxic for stream in STREAMS for toxic in self._toxics[stream]]
+
+    async def start(self) -> None:
+        """Accept connections. Raises Refused if the address is not free."""
+        if self._listener is not None:
+            return
+        try:
+            listener = await listen(self.address)
+        except OSError as error:
+            raise cannot_listen(self.name, str(self.address), reason(error)) from None
+        _bound_buffers(listener)
+        self._listener = listener
+        self.address = bound(listener)
+        asyncio.get_running_loop().add_reader(listener, self._accept)
+        _log.info("proxy %s: %s -> %s", self.name, self.address, self.upstream)
+
+    def stop(self) -> None:
+        """Take it down: refuse connections and cut the open ones."""
+        if self._listener is None:
+            return
+        asyncio.get_running_loop().remove_reader(self._listener)
+        self._listener.close()
+        self._listener = None
+        for task in self._joining:
+            task.cancel()
+        for connection in list(self._connections):
+            if connection.links and connection.cut(reset=False):
+                self.evidence.connections_cut += 1
+            connection.abort(reset=False, swallowed=True)
+        _log.info("proxy %s: down", self.name)
+
+    async def differs(self, address: Address, upstream: Address) -> bool:
+        """Whether it would have to start anew to listen and lead there. Raises Refused if the name is unknown."""
+        try:
+            resolved = (await address.resolve())[0]
+        except OSError as error:
+            raise cannot_listen(self.name, str(address), reason(error)) from None
+        return upstream != self.upstream or self.address not in (address, resolved)
+
+    async def update(self, address: Address, upstream: Address, *, enabled: bool) -> None:
+        """Other addresses cut all connections, as Toxiproxy has it. Raises Refused."""
+        if await self.differs(address, upstream):
+            self.stop()
+            self.address, self.upstream = address, upstream
+        if enabled:
+            await self.start()
+        else:
+            self.stop()
+
+    def toxic(self, name: str) -> ActiveToxic:
+        """Raises Refused if there is none of that name."""
+        for toxic in self.toxics:
+            if toxic.name == name:
+                return toxic
+        raise toxic_not_found(name, [toxic.name for toxic in self.toxics])
+
+    def add(self, toxic: ActiveToxic) -> None:
+        """Apply it, to open connections as well. Raises Refused if there is one of that name."""
+        if any(other.name == toxic.name for other in self.toxics):
+            raise toxic_exists(toxic.name)
+        self._toxics[toxic.stream].append(toxic)
+        for connection in self._running():
+            connection.links[toxic.stream].add(toxic)
+
+    def changed(self, toxic: ActiveToxic) -> None:
+        """Its attributes or its toxicity are others now."""
+        for connection in self._running():
+            connection.links[toxic.stream].change(toxic)
+
+    def remove(self, toxic: ActiveToxic) -> None:
+        self._toxics[toxic.stream].remove(toxic)
+        for connection in self._running():
+            connection.links[toxic.stream].remove(toxic)
+        toxic.evidence.active = False
+        self._removed = [*self._removed[1 - _REMEMBERED :], toxic]
+
+    def reset(self) -> None:
+        """Remove all toxics."""
+        for toxic in self.toxics:
+            self.remove(toxic)
+
+    def shown(self) -> dict[str, object]:
+        """As the API shows it."""
+        return {
+            "name": self.name,
+            "listen": str(self.address),
+            "upstream": str(self.upstream),
+            "enabled": self.enabled,
+            "toxics": [toxic.shown() for toxic in self.toxics],
+        }
+
+    def report(self) -> dict[str, object]:
+        """What it and its toxics have done; those that were removed come first."""
+        self.evidence.connections_open = len(self._connections)
+        toxics = [{**toxic.shown(), **asdict(toxic.evidence)} for toxic in [*self._removed, *self.toxics]]
+        return {"name": self.name, "enabled": self.enabled, **asdict(self.evidence), "toxics": toxics}
+
+    def _running(self) -> list[Connection]:
+        return [connection for connection in self._connections if connection.links]
+
+    def _accept(self) -> None:
+        loop = asyncio.get_running_loop()
+        for _ in range(_ACCEPTS):
+            if self._listener is None:
+                return
+            try:
+                client, _ = self._listener.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno == errno.ECONNABORTED:
+                    continue
+                _log.warning("proxy %s: cannot accept for now: %s", self.name, reason(error))
+                loop.remove_reader(self._listener)
+                loop.call_later(_OUT_OF_FILES, self._accept_again, self._listener)
+                return
+            client.setblocking(False)
+            self.evidence.connections_accepted += 1
+            task = loop.create_task(self._join(client))
+            self._joining.add(task)
+            task.add_done_callback(self._joining.discard)
+
+    def _accept_again(self, listener: socket.socket) -> None:
+        if self._listener is listener:
+            asyncio.get_running_loop().add_reader(listener, self._accept)
+
+    async def _join(self, client: socket.socket) -> None:
+        """Connect to the upstream for a client, and let the bytes flow."""
+        loop = asyncio.get_running_loop()
+        connection: Connection | None = None
+        upstream: socket.socket | None = None
+        try:
+            async with asyncio.timeout(_CONNECTING):
+                upstream = await self._dial()
+            connection = Connection(self.evidence, self._timers, self._connections.discard)
+            self._connections.add(connection)
+            joined = connection
+            await loop.create_connection(lambda: joined.upstream, sock=upstream)
+            await loop.connect_accepted_socket(lambda: joined.client, client)
+            connection.start(self._toxics, self._chance)
+        except (OSError, asyncio.CancelledError) as error:
+            self.evidence.connections_refused += 1
+            if upstream is None and isinstance(error, OSError):
+                self._upstream_failed(error)
+            if connection is not None:
+                connection.abort(reset=False, swallowed=True)
+                self._connections.discard(connection)
+            if upstream is not None:
+                upstream.close()
+            client.close()
+            if isinstance(error, asyncio.CancelledError):
+                raise
+
+    async def _dial(self) -> socket.socket:
+        failure = OSError(errno.EADDRNOTAVAIL, "no address")
+        for address in await self.upstream.resolve():
+            sock = socket.socket(address.family, socket.SOCK_STREAM)
+            try:
+                sock.setblocking(False)
+                _bound_buffers(sock)
+                await asyncio.get_running_loop().sock_connect(sock, (address.host, address.port))
+            except BaseException as error:
+                sock.close()
+                if not isinstance(error, OSError):
+                    raise
+                failure = error
+            else:
+                return sock
+        raise failure
+
+    def _upstream_failed(self, error: OSError) -> None:
+        problem = f"upstream {self.upstream}: expected a connection, got: {reason(error)}"
+        self.evidence.upstream_failures += 1
+        if problem != self.evidence.last_upstream_failure:  # a storm of them is told once
+            _log.warning("proxy %s: %s", self.name, problem)
+        self.evidence.last_upstream_failure = problem
+
+
+def _bound_buffers(sock: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _KERNEL_BUFFER)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _KERNEL_BUFFER)

@@ -1,0 +1,23 @@
+"""`limit_data`: the connection is closed after so many bytes, in the middle of a frame if need be."""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from .toxic import Attribute, Due, End, Toxic
+
+
+class LimitData(Toxic):
+    """Lets `bytes` bytes pass, counted from when the toxic met the connection, then closes; what is beyond is lost."""
+
+    attributes: ClassVar = {"bytes": Attribute("bytes")}
+
+    _passed = 0
+
+    def data(self, data: bytes, arrived: float) -> Sequence[Due]:
+        rest = max(0, self.values["bytes"] - self._passed)
+        piece = data[:rest]
+        self._passed += len(piece)
+        dues: list[Due] = [(arrived, piece)] if piece else []
+        if self._passed >= self.values["bytes"]:
+            dues.append((arrived, End.CLOSE))
+        return dues
