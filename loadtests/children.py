@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 LIFELINE = "CHATSWARM_LIFELINE_FD"
+PROGRESS = "CHATSWARM_PROGRESS_FD"
+"""The variable with the pipe on which the swarm tells its progress, a line of JSON each."""
 
 
 class Child:

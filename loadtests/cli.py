@@ -10,7 +10,7 @@ from rich.console import Console
 
 from . import scenario as scenarios
 from .runs import new_folder
-from .targets import DEFAULT, TARGETS
+from .targets import DEFAULT, TARGETS, target_of
 from .verdict import ExitCode, Verdict
 
 app = typer.Typer(
@@ -46,7 +46,7 @@ def check(
     console = Console(stderr=True)
     try:
         report = walk(
-            TARGETS[adapter](),
+            target_of(adapter),
             target,
             on_step=lambda step: console.print(step_line(step), no_wrap=True, overflow="ellipsis"),
         )
@@ -71,6 +71,13 @@ def run(
     duration: Annotated[str | None, typer.Option(metavar="30s", help="Length of the measured part.")] = None,
     processes: Annotated[int, typer.Option(min=1, help="Processes of the swarm.")] = 1,
     seed: Annotated[int, typer.Option(help="The same seed gives the same schedule.")] = 1,
+    pid: Annotated[int | None, typer.Option(min=1, help="The target's process, for faults that strike it.")] = None,
+    restart_command: Annotated[
+        str | None, typer.Option(metavar="CMD", help="The shell command that starts the target again.")
+    ] = None,
+    toxiproxy: Annotated[
+        str | None, typer.Option(metavar="URL", help="The API of a Toxiproxy to use instead of our own proxy.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Where to leave the run.")] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -78,10 +85,13 @@ def run(
 
     Without --target, the reference chat is started for the run, on a free port, and stopped at its end.
     """
-    from .run import CannotRunError, RigError, Run
+    from .run import RigError, Run
+    from .stage import CannotRunError, Given
     from .terminal import LiveLine
 
     _known(adapter)
+    if target is None and (pid is not None or restart_command is not None):
+        _refuse("--pid, --restart-command: expected --target as well: what chatswarm starts it knows by itself")
     flags = {"dashboards": dashboards, "widgets": widgets, "rate": rate, "duration": duration}
     try:
         chosen = scenarios.load(scenario, {key: value for key, value in flags.items() if value is not None})
@@ -97,7 +107,8 @@ def run(
     )
     try:
         with LiveLine(console) as line:
-            verdict = Run(chosen, folder, target, adapter, seed, processes, line.show, line.say).perform()
+            given = Given(target, adapter, pid, restart_command, toxiproxy)
+            verdict = Run(chosen, folder, given, seed, processes, line.show, line.say).perform()
     except CannotRunError as error:
         _refuse(*error.problems)
     except RigError as error:

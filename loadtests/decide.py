@@ -43,7 +43,7 @@ def decide_slos(case: Case, slos: Sequence[slo.Slo]) -> None:
             _add(case.verdict, expectation, None, "undecided", window)
             continue
         outcome, actual, why = _judged(case, expectation, case.latencies, window)
-        if outcome == "fail" and case.delays is not None and any("." in name for name in expectation.metrics):
+        if outcome == "fail" and case.delays is not None and any(map(slo.is_latency, expectation.metrics)):
             # It may only be the rig's own delays that fail it.
             without = without or Latencies(case.ledger, case.verdict.recoveries, case.delays)
             if _judged(case, expectation, without, window).outcome != "fail":

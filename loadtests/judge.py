@@ -12,6 +12,7 @@ import msgspec
 
 from . import slo, tally
 from .checks import CHECKS, COUNTS, Check, Found
+from .closings import connections_of
 from .decide import Case, conclude, decide_findings, decide_slos
 from .history.manifest import MANIFEST, Manifest, read_manifest
 from .latency import Latencies
@@ -24,6 +25,7 @@ from .runs import SCENARIO, VERDICT
 from .scenario import Scenario, ScenarioError
 from .scenario import parse as parse_scenario
 from .verdict import (
+    Connections,
     Counts,
     Deliveries,
     ExitCode,
@@ -54,7 +56,7 @@ def judge(folder: Path, slos: Sequence[str] | None = None) -> Verdict:
         evidence = gather(folder, manifest)
         # Where the nemesis's history is not whole, a fault may have been there that nobody wrote down.
         if slos is not None and evidence.all_faults:
-            _know_faults(expectations, {fault.name for fault in evidence.faults} | scenario.faults)
+            _know_faults(expectations, {fault.name for fault in evidence.faults} | scenario.fault_names)
         _fill(verdict, evidence, manifest, scenario, expectations)
     except slo.SloError:
         raise
@@ -115,6 +117,7 @@ def _blank(folder: Path, manifest: Manifest, scenario: Scenario) -> Verdict:
         frames=Frames(),
         counts=Counts(),
         latency=Latency(),
+        connections=Connections(),
         slos=[],
         rig=Rig(reasons=[]),
         faults=[],
@@ -128,7 +131,7 @@ def _blank(folder: Path, manifest: Manifest, scenario: Scenario) -> Verdict:
 def _fill(
     verdict: Verdict, evidence: Evidence, manifest: Manifest, scenario: Scenario, slos: Sequence[slo.Slo]
 ) -> None:
-    never = scenario.faults - {fault.name for fault in evidence.faults}
+    never = scenario.fault_names - {fault.name for fault in evidence.faults}
     evidence.reasons.extend(f"the fault {name} of the scenario never began" for name in sorted(never))
     verdict.reasons += evidence.reasons
     if not manifest.ended:
@@ -144,6 +147,7 @@ def _fill(
     verdict.reasons += [reason for reason in evidence.reasons if reason not in verdict.reasons]
     verdict.seconds = end - manifest.start
     tally.count(verdict, ledger)
+    verdict.connections = connections_of(ledger)
     verdict.reasons += tally.gaps(verdict, ledger)
     verdict.rig = soundness(ledger, slos)
     verdict.faults = [_fault(fault, ledger) for fault in evidence.faults]

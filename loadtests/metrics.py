@@ -10,12 +10,13 @@ import numpy as np
 
 from .checks import Found
 from .checks.frames import healed
+from .closings import Closings, closings_of
 from .history.schema import SendOutcome
 from .latency import Latencies, Side
 from .ledger import Ledger
 from .ledger.arrays import Bools, Floats
 from .slo import Lookup
-from .verdict import QUANTILES, Deliveries, Messages, Verdict, metric
+from .verdict import CLOSED, EVIDENCE, QUANTILES, Deliveries, Messages, Verdict, metric
 from .windows import Window
 
 _WHOLE_RUN = ("absent", "dashboards", "widgets")
@@ -50,6 +51,10 @@ class Metrics:
 
         def value(name: str) -> float | None:
             kind, dot, key = name.partition(".")
+            if kind == EVIDENCE:
+                return self._evidence(key, window)
+            if kind == CLOSED:
+                return float(self._closings.counted(int(key) if key else None, window))
             if dot:
                 sample = latencies.sample(kind, window)
                 return sample.quantile(QUANTILES[key], side) if key in QUANTILES else float(len(sample.values))
@@ -60,6 +65,17 @@ class Metrics:
             return self._windows[window].value(name, side)
 
         return value
+
+    @cached_property
+    def _closings(self) -> Closings:
+        return closings_of(self._ledger)
+
+    def _evidence(self, key: str, window: Window | None) -> float | None:
+        """What the faults of the window's name did, all together; None where one of them does not say."""
+        named = [fault.evidence for fault in self._ledger.evidence.faults if window and fault.name == window.name]
+        values = [evidence.get(key) for evidence in named]
+        numbers = [float(value) for value in values if isinstance(value, (int, float))]
+        return sum(numbers) if numbers and len(numbers) == len(values) else None
 
 
 class _Counts:

@@ -87,10 +87,10 @@ def recoveries_of(ledger: Ledger) -> list[Recovery]:
     if not faults:
         return []
     met = met_of(ledger)
-    return [_recovery(ledger, fault, met) for fault in faults]
+    return [_recovery(ledger, fault, met, faults) for fault in faults]
 
 
-def _recovery(ledger: Ledger, fault: FaultSpan, met: Met) -> Recovery:
+def _recovery(ledger: Ledger, fault: FaultSpan, met: Met, faults: list[FaultSpan]) -> Recovery:
     start, stop = fault.start, fault.stop
     recovery = Recovery(fault.name, ledger.after_start(start) or 0.0, ledger.after_start(stop))
     if math.isinf(stop):
@@ -103,7 +103,9 @@ def _recovery(ledger: Ledger, fault: FaultSpan, met: Met) -> Recovery:
     else:
         recovery.at_least = _seconds(bounds.low - stop)
         recovery.reason = _why(met, bounds.low, ledger.end)
-    _sockets(ledger, fault, bounds.high, recovery)
+    # What is cut off when the next one has begun is not this one's doing.
+    following = min((other.start for other in faults if other.start > stop), default=math.inf)
+    _sockets(ledger, fault, min(bounds.high, following), recovery)
     seen = ledger.visible[ledger.messages.intended > stop]
     recovery.first_delivery = _finite(float(seen.min(initial=math.inf)) - stop)
     recovery.backlog_gone = _backlog(ledger, fault)

@@ -4,43 +4,31 @@ This process never imports Locust: it starts the swarm as a child, so that a bus
 with what is on disk.
 """
 
-import http.client
 import os
 import selectors
 import signal
-import ssl
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import msgspec
 
-from .children import Child, free_port
-from .history.manifest import MANIFEST
+from .children import PROGRESS, Child, free_port
+from .faults.nemesis import Nemesis
+from .history.manifest import MANIFEST, read_manifest
 from .judge import judge, write_verdict
 from .runs import SCENARIO
 from .scenario import Scenario
-from .targets import TARGETS
+from .stage import CannotRunError, Given, Stage
+from .targets import target_of
 from .verdict import Verdict
 
-_BACKEND_GRACE = 10.0  # seconds to end after SIGTERM
-_STARTING = 30.0  # seconds that the backend may take to answer
+_ENDING = 10.0  # seconds that the swarm may take to end after its last word
 _STUCK = 120.0  # seconds without a word from the swarm, after which it counts as hung
 _LOCUSTFILE = Path(__file__).parent / "locustfile.py"
-
-
-class CannotRunError(Exception):
-    """The run did not begin: usage, or a target that cannot be reached. `problems` holds all reasons."""
-
-    def __init__(self, problems: list[str]) -> None:
-        super().__init__("\n".join(problems))
-        self.problems = problems
 
 
 class RigError(Exception):
@@ -71,8 +59,7 @@ class Run:
 
     scenario: Scenario
     folder: Path
-    base_url: str | None = None  # None: the reference backend, started for this run
-    adapter: str = "reference"
+    given: Given
     seed: int = 1
     processes: int = 1
     show: Callable[[Progress], None] = lambda _: None
@@ -85,16 +72,17 @@ class Run:
         Ctrl-C once ends the measured part and judges what there is; twice ends the drain, too. Raises CannotRunError
         before any load, and RigError if the swarm failed without leaving a history.
         """
-        if unfit := self.scenario.unfit_for(TARGETS[self.adapter]()):
+        if unfit := self.scenario.unfit_for(target_of(self.given.adapter)):
             raise CannotRunError(unfit)
         self._prepare_folder()
-        with ExitStack() as cleanup:
-            base_url = self.base_url or self._start_backend(cleanup)
-            if problem := unanswered(base_url):
-                raise CannotRunError([f"--target: {problem}"])
+        with Stage(self.scenario, self.folder, self.given, self.say) as stage:
+            nemesis = Nemesis(self.scenario.faults, self.scenario.duration, stage.world, self.folder, self.say)
             previous = signal.signal(signal.SIGINT, self._interrupt)
-            cleanup.callback(signal.signal, signal.SIGINT, previous)
-            self._swarm(base_url)
+            try:
+                self._swarm(stage, nemesis)
+            finally:
+                nemesis.end()
+                signal.signal(signal.SIGINT, previous)
             self.say("judging")
         verdict = judge(self.folder)
         write_verdict(self.folder, verdict)
@@ -109,49 +97,45 @@ class Run:
         except OSError as error:
             raise CannotRunError([f"--out: expected a folder to write to, got: {error}"]) from None
 
-    def _start_backend(self, cleanup: ExitStack) -> str:
-        store = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="chatswarm-")))
-        backend = reference_backend(self.folder / "backend.log", store / "chat.db", free_port())
-        cleanup.callback(backend.child.stop, _BACKEND_GRACE)
-        self.say(f"starting the reference backend at {backend.base_url}")
-        backend.wait()
-        return backend.base_url
-
-    def _swarm(self, base_url: str) -> None:
+    def _swarm(self, stage: Stage, nemesis: Nemesis) -> None:
         reading, writing = os.pipe()
         swarm = Child(
-            self._command(base_url),
+            self._command(stage),
             self.folder / "swarm.log",
-            env={"CHATSWARM_PROGRESS_FD": str(writing)},
+            env={PROGRESS: str(writing)},
             fds=[writing],
         )
         os.close(writing)
         try:
-            self._watch(swarm, reading)
+            self._watch(swarm, reading, nemesis)
         finally:
             os.close(reading)
             code = swarm.stop(5.0)
         if not (self.folder / MANIFEST).exists():
             raise RigError(f"the swarm ended with exit code {code} before the run began:\n{swarm.last_words()}")
 
-    def _command(self, base_url: str) -> list[str]:
+    def _command(self, stage: Stage) -> list[str]:
         command = [sys.executable, "-m", "locust", "-f", str(_LOCUSTFILE), "--headless", "--only-summary"]
-        command += ["--host", base_url, "--adapter", self.adapter, "--seed", str(self.seed)]
+        command += ["--host", stage.base_url, "--adapter", self.given.adapter, "--seed", str(self.seed)]
         command += ["--scenario", str(self.folder / SCENARIO), "--out", str(self.folder)]
+        if stage.via:
+            command += ["--via", ",".join(f"{place}={address}" for place, address in stage.via.items())]
         if self.processes > 1:
             port = str(free_port())
             command += ["--processes", str(self.processes), "--master-bind-host", "127.0.0.1"]
             command += ["--master-bind-port", port, "--master-port", port]
         return command
 
-    def _watch(self, swarm: Child, reading: int) -> None:
-        """Shows the swarm's progress until it has ended, or is silent for too long."""
+    def _watch(self, swarm: Child, reading: int, nemesis: Nemesis) -> None:
+        """Shows the swarm's progress until it has ended, or is silent for too long. Faults happen while it measures."""
+        phase = ""
         interrupted, heard, rest = 0, time.monotonic(), b""
         with selectors.DefaultSelector() as selector:
             selector.register(reading, selectors.EVENT_READ)
             while swarm.running:
                 if self._interrupts > interrupted:
                     interrupted = self._interrupts
+                    nemesis.give_up()
                     self.say("interrupted: draining, then judging what there is (Ctrl-C again: at once)")
                     swarm.signal(signal.SIGINT)
                 if selector.select(0.2):
@@ -160,61 +144,29 @@ class Run:
                         # Closed by all its processes: it ends, or it is stuck in ending.
                         selector.unregister(reading)
                         try:
-                            swarm.process.wait(_BACKEND_GRACE)
+                            swarm.process.wait(_ENDING)
                         except subprocess.TimeoutExpired:
                             self.say("the swarm does not end: ending it")
                         return
                     heard = time.monotonic()
                     *lines, rest = (rest + data).split(b"\n")
                     for line in lines:
-                        self.show(msgspec.json.decode(line, type=Progress))
+                        progress = msgspec.json.decode(line, type=Progress)
+                        if progress.phase != phase:
+                            phase = progress.phase
+                            self._entered(phase, nemesis)
+                        self.show(progress)
                 elif time.monotonic() - heard > _STUCK:
                     self.say(f"the swarm has been silent for {_STUCK:g} s: ending it")
                     return
 
+    def _entered(self, phase: str, nemesis: Nemesis) -> None:
+        if phase == "measuring" and self.scenario.faults:
+            manifest = read_manifest(self.folder)
+            assert manifest.start is not None, "written before it is said"
+            nemesis.begin(manifest.run, manifest.start)
+        elif phase == "draining":
+            nemesis.give_up()
+
     def _interrupt(self, *_: object) -> None:
         self._interrupts += 1
-
-
-@dataclass
-class Backend:
-    """The reference backend as a child of this process."""
-
-    child: Child
-    base_url: str
-
-    def wait(self) -> None:
-        """Blocks until it answers. Raises CannotRunError if it does not."""
-        deadline = time.monotonic() + _STARTING
-        while unanswered(self.base_url, 1.0):
-            if not self.child.running or time.monotonic() > deadline:
-                raise CannotRunError([f"the reference backend did not start:\n{self.child.last_words()}"])
-            time.sleep(0.05)
-
-
-def reference_backend(log: Path, database: Path, port: int) -> Backend:
-    """Starts the reference backend on 127.0.0.1 with an SQLite file."""
-    command = [sys.executable, "-m", "chatswarm.backend", "--host", "127.0.0.1", "--port", str(port)]
-    command += ["--database", f"sqlite:///{database.resolve()}", "--lifeline-fd", "{lifeline}"]
-    return Backend(Child(command, log), f"http://127.0.0.1:{port}")
-
-
-def unanswered(base_url: str, timeout: float = 5.0) -> str | None:
-    """Why the target gives no HTTP answer at all; None if it gives any."""
-    parts = urlsplit(base_url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        return f"expected a URL such as http://127.0.0.1:8000, got {base_url!r}"
-    connection: http.client.HTTPConnection
-    if parts.scheme == "https":
-        context = ssl.create_default_context()
-        connection = http.client.HTTPSConnection(parts.hostname, parts.port, timeout=timeout, context=context)
-    else:
-        connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=timeout)
-    try:
-        connection.request("GET", "/")
-        connection.getresponse().read()
-    except (OSError, http.client.HTTPException) as error:
-        return f"expected an HTTP answer from {base_url}, got {str(error) or type(error).__name__}"
-    finally:
-        connection.close()
-    return None

@@ -5,20 +5,21 @@ A wrong scenario is refused before any load, with every problem at once, each as
 
 import difflib
 import tomllib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, get_args
 
 import tomli_w
 
 from . import slo
+from .faults.fault import Plan
+from .faults.plans import read_plans
+from .reading import Table, not_negative, one_of, positive, span, whole
 from .schedule import Arrivals, Rates
 from .targets import Target
 from .units import seconds
-
-_T = TypeVar("_T")
 
 SHIPPED = Path(__file__).parent / "scenarios"
 Reconnect = Literal["jitter", "origin"]
@@ -64,7 +65,11 @@ class Scenario:
     update_target: float  # a message that becomes visible later than this is late
     size: int  # characters of a message's text
     list_window: int | None  # the target's list shows only this many chats; None: what its adapter says
+    ping_interval: float  # seconds of silence after which a dashboard pings
+    ping_timeout: float  # seconds without an answer to that, after which its connection counts as dead
     slos: tuple[slo.Slo, ...]
+    faults: tuple[Plan, ...]
+    backend: Mapping[str, Any]  # with which flags the reference backend is started, where it is
     table: Mapping[str, Any]  # the resolved TOML, flags applied
 
     @property
@@ -78,8 +83,8 @@ class Scenario:
         return sum(stage.seconds for stage in self.stages)
 
     @property
-    def faults(self) -> set[str]:
-        """The names of its faults."""
+    def fault_names(self) -> set[str]:
+        """The names of its faults, also of those that this version does not know."""
         return _fault_names(self.table)
 
     @property
@@ -154,7 +159,7 @@ def parse(
     `recorded`: the scenario of a run that is over. Its faults are those of its history, so that the judge, not this,
     says whether an SLO's window names one.
     """
-    reader = _Reader(place, table)
+    reader = Table(place, table)
     swarm = reader.table("swarm", table.get("swarm", {}))
     given = dict(overrides or {})
     for key, value in given.items():
@@ -166,49 +171,51 @@ def parse(
             elif key in swarm.values:
                 swarm.problem(key, "either [[stage]] or this, not both", swarm.values[key])
 
-    dashboards = swarm.take("dashboards", 100, _whole)
-    widgets = swarm.take("widgets", 50, _whole)
-    rate = swarm.take("rate", 20.0, _positive)
-    duration = swarm.take("duration", 30.0, _span)
-    update_target = swarm.take("update_target", 2.0, _span)
+    dashboards = swarm.take("dashboards", 100, whole)
+    widgets = swarm.take("widgets", 50, whole)
+    rate = swarm.take("rate", 20.0, positive)
+    duration = swarm.take("duration", 30.0, span)
+    update_target = swarm.take("update_target", 2.0, span)
     drain = swarm.take("drain", update_target + 3, seconds)
     if drain < update_target + 2 - 1e-9:
         swarm.problem("drain", f"at least the update target + 2 s = {update_target + 2:g}s", f"{drain:g}s")
+    stages = _stages(reader, table, dashboards) or (Stage(duration, rate, dashboards),)
+    length = sum(stage.seconds for stage in stages)
     scenario = Scenario(
         name=name,
         widgets=widgets,
-        stages=_stages(reader, table, dashboards) or (Stage(duration, rate, dashboards),),
-        arrivals=swarm.take("arrivals", "poisson", _one_of(*get_args(Arrivals))),
+        stages=stages,
+        arrivals=swarm.take("arrivals", "poisson", one_of(*get_args(Arrivals))),
         ramp=swarm.take("ramp", 5.0, seconds),
         drain=drain,
         refetch=swarm.take("refetch", Refetch("interval", 0.3), _refetch),
-        reconnect=swarm.take("reconnect", "jitter", _one_of(*get_args(Reconnect))),
+        reconnect=swarm.take("reconnect", "jitter", one_of(*get_args(Reconnect))),
         update_target=update_target,
-        size=swarm.take("size", 100, _whole),
-        list_window=swarm.take("list_window", None, _whole),
+        size=swarm.take("size", 100, whole),
+        list_window=swarm.take("list_window", None, whole),
+        ping_interval=swarm.take("ping_interval", 30.0, span),
+        ping_timeout=swarm.take("ping_timeout", 10.0, span),
         slos=_slos(reader, table, None if recorded else _fault_names(table)),
+        faults=() if recorded else read_plans(reader, reader.rows("fault", table), length),
+        backend=reader.table("backend", table.get("backend", {})).values,
         table={**table, "name": name, "swarm": swarm.values},
     )
     swarm.finish()
-    if "fault" in table and not recorded:
-        reader.problem(
-            "fault", "no faults: this version cannot inject any", f"{len(reader.rows('fault', table))} of them"
-        )
-    reader.unknown({"name", "swarm", "stage", "slo", "fault"})
+    reader.unknown({"name", "swarm", "stage", "slo", "fault", "backend"})
     if reader.problems:
         raise ScenarioError(reader.problems)
     return scenario
 
 
-def _stages(reader: "_Reader", table: Mapping[str, Any], dashboards: int) -> tuple[Stage, ...]:
+def _stages(reader: Table, table: Mapping[str, Any], dashboards: int) -> tuple[Stage, ...]:
     stages = []
     for number, row in enumerate(reader.rows("stage", table), 1):
         part = reader.table(f"stage {number}", row)
         stages.append(
             Stage(
-                part.take("for", None, _span) or 1.0,
-                part.take("rate", None, _not_negative) or 0.0,
-                part.take("dashboards", dashboards, _whole),
+                part.take("for", None, span) or 1.0,
+                part.take("rate", None, not_negative) or 0.0,
+                part.take("dashboards", dashboards, whole),
             )
         )
         part.require("for", "rate")
@@ -224,7 +231,7 @@ def _fault_names(table: Mapping[str, Any]) -> set[str]:
     return {name for name in named if isinstance(name, str)}
 
 
-def _slos(reader: "_Reader", table: Mapping[str, Any], faults: Collection[str] | None) -> tuple[slo.Slo, ...]:
+def _slos(reader: Table, table: Mapping[str, Any], faults: Collection[str] | None) -> tuple[slo.Slo, ...]:
     """`faults`: the names that a window may have; None if any will do."""
     slos = []
     for number, row in enumerate(reader.rows("slo", table), 1):
@@ -240,119 +247,12 @@ def _slos(reader: "_Reader", table: Mapping[str, Any], faults: Collection[str] |
     return tuple(slos)
 
 
-class _Reader:
-    """Takes values out of one table, and gathers what is wrong with them instead of stopping at the first."""
-
-    def __init__(self, place: str, values: Mapping[str, Any], problems: list[str] | None = None) -> None:
-        self.place = place
-        self.values = dict(values)
-        self.problems: list[str] = [] if problems is None else problems
-        self._taken: set[str] = set()
-        self._flags: set[str] = set()
-
-    def table(self, name: str, values: object) -> "_Reader":
-        place = f"{self.place}: {name}"
-        if not isinstance(values, dict):
-            self.problems.append(f"{place}: expected a table, got {values!r}")
-            values = {}
-        return _Reader(place, values, self.problems)
-
-    def rows(self, name: str, table: Mapping[str, Any]) -> list[Any]:
-        rows = table.get(name, [])
-        if isinstance(rows, list):
-            return rows
-        self.problem(name, f"[[{name}]] tables", rows)
-        return []
-
-    def override(self, key: str, value: object) -> None:
-        self.values[key] = value
-        self._flags.add(key)
-
-    def take(self, key: str, default: _T, read: Callable[[object], _T]) -> _T:
-        self._taken.add(key)
-        if key not in self.values:
-            return default
-        try:
-            return read(self.values[key])
-        except slo.SloError as error:
-            self.say(key, str(error))
-        except ValueError as error:
-            expected = str(error).removeprefix("expected ").partition(", got ")[0]
-            self.problem(key, expected, self.values[key])
-        return default
-
-    def require(self, *keys: str) -> None:
-        for key in keys:
-            if key not in self.values:
-                self.problem(key, "a value", "none")
-
-    def problem(self, key: str, expected: str, got: object) -> None:
-        self.say(key, f"expected {expected}, got {got}")
-
-    def say(self, key: str, problem: str) -> None:
-        self.problems.append(f"{self._where(key)}: {problem}")
-
-    def finish(self) -> None:
-        self.unknown(self._taken)
-
-    def unknown(self, known: set[str]) -> None:
-        for key in self.values.keys() - known:
-            near = difflib.get_close_matches(key, known, 1)
-            hint = f" (did you mean {near[0]}?)" if near else ""
-            self.problem(key, f"one of {', '.join(sorted(known))}", f"this key{hint}")
-
-    def _where(self, key: str) -> str:
-        if key in self._flags:
-            return f"--{key.replace('_', '-')}"
-        return f"{self.place}.{key}" if ": " in self.place else f"{self.place}: {key}"
-
-
-def _whole(value: object) -> int:
-    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
-        return value
-    raise ValueError("expected a whole number above 0")
-
-
-def _number(value: object) -> float:
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and value == value and abs(value) < 1e9:
-        return float(value)
-    raise ValueError("expected a number")
-
-
-def _positive(value: object) -> float:
-    if isinstance(value, (int, float)) and _number(value) > 0:
-        return float(value)
-    raise ValueError("expected a positive number")
-
-
-def _not_negative(value: object) -> float:
-    if isinstance(value, (int, float)) and _number(value) >= 0:
-        return float(value)
-    raise ValueError("expected a number that is 0 or more")
-
-
-def _span(value: object) -> float:
-    if (span := seconds(value)) > 0:
-        return span
-    raise ValueError("expected a duration above 0, such as 30s or 300ms")
-
-
-def _one_of(*choices: _T) -> Callable[[object], _T]:
-    def read(value: object) -> _T:
-        for choice in choices:
-            if value == choice:
-                return choice
-        raise ValueError(f"expected one of {', '.join(map(str, choices))}")
-
-    return read
-
-
 def _refetch(value: object) -> Refetch:
     if value == "every":
         return Refetch("every")
     if value == "coalesce":
         return Refetch("coalesce")
     try:
-        return Refetch("interval", _span(value))
+        return Refetch("interval", span(value))
     except ValueError:
         raise ValueError("expected every, coalesce or a duration such as 300ms") from None

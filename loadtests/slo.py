@@ -12,7 +12,8 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from .verdict import METRICS, Outcome
+from .reading import Explained
+from .verdict import CLOSED, EVIDENCE, LATENCIES, METRICS, Outcome
 
 _TOKEN = re.compile(
     r"\s*(?:(\d+(?:\.\d+)?)\s*(ms|s|m|%)?(?![\w.])|([a-z_]+(?:\.[a-z0-9_]+)?)|(<=|>=|==|!=|[<>+\-*/()]))"
@@ -22,6 +23,7 @@ Kind = Literal["before", "during", "after", "outside"]
 """The windows around a fault."""
 _KINDS: dict[str, Kind] = {kind: kind for kind in get_args(Kind)}
 _WINDOW = re.compile(r"\s+(before|during|after|outside)\s+(\S+)\s*$")
+_CLOSED = re.compile(CLOSED + r"\.\d{4}")
 _COMPARE: dict[str, Callable[[float, float], bool]] = {
     "<=": operator.le, "<": operator.lt, ">=": operator.ge, ">": operator.gt, "==": operator.eq, "!=": operator.ne,
 }  # fmt: skip
@@ -32,7 +34,7 @@ _COMBINE: dict[str, Callable[[float, float], float]] = {
 Lookup = Callable[[str], float | None]
 
 
-class SloError(ValueError):
+class SloError(Explained):
     """An expression that cannot be understood. The text says where and why."""
 
 
@@ -108,9 +110,16 @@ class Slo:
     def limit(self) -> float | None:
         """For a plain upper limit on a latency, such as `visible.p99 <= 2s`: the limit in seconds; else None."""
         metric = self.left.value
-        if self.left.left is not None or not isinstance(metric, str) or "." not in metric or self.op not in ("<=", "<"):
+        if self.left.left is not None or not isinstance(metric, str) or self.op not in ("<=", "<"):
             return None
-        return None if self.right.metrics() or metric.endswith(".count") else self.right.evaluate(lambda _: None)
+        if not is_latency(metric):
+            return None
+        return None if self.right.metrics() else self.right.evaluate(lambda _: None)
+
+
+def is_latency(metric: str) -> bool:
+    """Whether its unit is seconds, and it is taken from a sample."""
+    return metric.partition(".")[0] in LATENCIES and not metric.endswith(".count")
 
 
 def parse(text: object) -> Slo:
@@ -133,6 +142,12 @@ def parse(text: object) -> Slo:
     if not slo.metrics:
         raise SloError(f"{text!r}: expected at least one metric, such as visible.p99 or lost, got only numbers")
     for metric in sorted(slo.metrics - set(METRICS)):
+        if metric == CLOSED or _CLOSED.fullmatch(metric):
+            continue
+        if metric.startswith(f"{EVIDENCE}."):
+            if place is None or place[0] != "during":
+                raise SloError(f"{text!r}: expected `during` and the name of a fault after {metric}, got none")
+            continue
         near = difflib.get_close_matches(metric, METRICS, 3, 0.4)
         raise SloError(f"{text!r}: expected a known metric (nearest: {', '.join(near) or 'none'}), got {metric!r}")
     return slo

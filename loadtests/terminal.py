@@ -49,6 +49,12 @@ _ORDER = (
 )
 
 
+_RECOVERY = (
+    "noticed: after its start, the first dashboard lost its connection. After its end: all that had lost it were back; "
+    "the first new message was shown; the last old one was; all was whole again."
+)
+
+
 class LiveLine:
     """A line that says how far a run is; without a terminal, a plain line now and then."""
 
@@ -157,7 +163,7 @@ def _slos(verdict: Verdict) -> Table | None:
     table = _table(("", ""), ("expected", ""), ("actual", "right"), ("", ""))
     for result in verdict.slos:
         parsed = slo.parse(result.expect)
-        is_time = any("." in metric and not metric.endswith(".count") for metric in parsed.left.metrics())
+        is_time = any(map(slo.is_latency, parsed.left.metrics()))
         actual = human(result.actual) if is_time else _count(result.actual)
         if result.actual is None:
             failed = "some were lost" if is_time else "cannot hold"
@@ -189,24 +195,32 @@ def _latencies(verdict: Verdict) -> Table:
     return table
 
 
-def _recoveries(verdict: Verdict) -> Table | None:
-    """Each fault, and how the chat came back. All but `detected` are times after its end."""
+def _recoveries(verdict: Verdict) -> Group | None:
+    """Each fault, how the chat came back, and what proves that the fault was there."""
     if not verdict.recoveries:
         return None
-    parts = ("detected", "reconnected", "first delivery", "backlog gone", "whole again")
-    table = _table(("fault", ""), ("from", "right"), ("to", "right"), *((part, "right") for part in parts), ("", ""))
+    parts = ("noticed", "back", "first", "backlog", "whole")
+    table = _table(("fault", ""), ("from", "right"), ("to", "right"), *((part, "right") for part in parts))
+    notes = Text(_RECOVERY, "dim")
+    evidence = {(fault.name, fault.start): fault.evidence for fault in verdict.faults}
     for recovery in verdict.recoveries:
         whole = human(recovery.whole_again)
         if recovery.at_least is not None:
             whole = f"≥ {human(recovery.at_least)}"
         times = (recovery.detected, recovery.reconnected, recovery.first_delivery, recovery.backlog_gone)
         stop = "never" if recovery.stop is None else f"{recovery.stop:.1f} s"
-        notes = [recovery.reason] if recovery.reason else []
+        table.add_row(recovery.name, f"{recovery.start:.1f} s", stop, *(human(time) for time in times), whole)
+        said = [recovery.reason] if recovery.reason else []
         if recovery.dashboards_lost:
-            notes.insert(0, f"{recovery.dashboards_back} of {recovery.dashboards_lost} cut-off dashboards came back")
-        row = (recovery.name, f"{recovery.start:.1f} s", stop, *(human(time) for time in times), whole)
-        table.add_row(*row, Text("; ".join(notes), "dim"))
-    return table
+            said.append(f"{recovery.dashboards_back} of {recovery.dashboards_lost} cut-off dashboards came back")
+        proof = evidence.get((recovery.name, recovery.start), {})
+        said += [f"{key} {_value(value)}" for key, value in proof.items() if value]
+        notes.append(f"\n{recovery.name}: {', '.join(said) or 'left no evidence'}")
+    return Group(table, Padding(notes, (1, 0, 0, 0)))
+
+
+def _value(value: float | str) -> str:
+    return _count(value) if isinstance(value, (int, float)) else value
 
 
 def _findings(verdict: Verdict) -> Table | None:

@@ -106,6 +106,15 @@ class Latency(msgspec.Struct):
     recovery: Quantiles = msgspec.field(default_factory=Quantiles)
 
 
+class Connections(msgspec.Struct):
+    """The dashboards' connections: how many got as far as subscribed, failed before, and were lost after that."""
+
+    subscribed: int = 0
+    failed: int = 0
+    closed: int = 0
+    codes: dict[str, int] = {}  # of those that were closed: by close code; 1006 just broke off
+
+
 class SloResult(msgspec.Struct):
     """One SLO: what was expected, what the left side came to, and how it ended."""
 
@@ -194,6 +203,7 @@ class Verdict(msgspec.Struct):
     frames: Frames
     counts: Counts
     latency: Latency
+    connections: Connections
     slos: list[SloResult]
     rig: Rig
     faults: list[Fault]
@@ -224,7 +234,11 @@ METRICS: tuple[str, ...] = (
     "dashboards",
     "widgets",
 )
-"""Every name that an SLO may use: `visible.p99`, `lost`, `expected`, …"""
+"""Every name that an SLO may use, but for those below: `visible.p99`, `lost`, `expected`, …"""
+CLOSED = "closed"
+"""Connections of dashboards that were lost; `closed.1012` only those with that close code."""
+EVIDENCE = "evidence"
+"""`evidence.<key> during <fault>`: a number of that fault's evidence; of several of its name, all together."""
 
 
 def metric(verdict: Verdict, name: str) -> float | None:

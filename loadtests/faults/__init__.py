@@ -1,1 +1,1 @@
-"""What goes wrong on purpose: the fault proxy between the swarm and its target."""
+"""What goes wrong on purpose, on schedule, with evidence, and healed on every way out."""

@@ -1,12 +1,15 @@
-"""The nemesis's history: which faults it began and healed, and the evidence that they did something."""
+"""The nemesis's part of the history: which faults it began and healed, the evidence that they did something, and how
+well the proxy kept up that it put between the swarm and its target.
+"""
 
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
 from .files import Header, Writer
-from .manifest import NEMESIS, boot_id, history_file
+from .manifest import NEMESIS, PROXY, boot_id, history_file
 from .schema import FORMAT, FaultEvent
 
 Evidence = Mapping[str, float | str]
@@ -14,31 +17,64 @@ Evidence = Mapping[str, float | str]
 nothing, and leaves the run undecided."""
 
 
-class FaultWriter:
-    """Writes `history/nemesis.cs1`. The manifest must name NEMESIS among its processes, or it is not read.
-
-    Every row is on disk when the call returns: a nemesis may be killed by what it does. Times are monotonic seconds.
+class _File:
+    """The history of a process without users. Every row is on disk when the call returns: a nemesis may be killed by
+    what it does. Times are monotonic seconds. Threads may share it. The manifest must name it, or it is not read.
     """
 
-    def __init__(self, folder: Path, run: str) -> None:
-        path = history_file(folder, NEMESIS)
+    def __init__(self, folder: Path, run: str, process: str) -> None:
+        path = history_file(folder, process)
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._writer = Writer(path, Header(FORMAT, run, NEMESIS, boot_id()))
+        self._lock = threading.Lock()
+        self._closed = False
+        self._writer = Writer(path, Header(FORMAT, run, process, boot_id()))
+
+    def close(self) -> str | None:
+        """Ends the file. Returns why it is not whole, or None. What comes later is dropped."""
+        with self._lock:
+            self._closed = True
+            self._writer.close()
+            return self._writer.failure
+
+    def _put(self, table: str, rows: Iterable[Sequence[float | str]]) -> None:
+        with self._lock:
+            if self._closed:
+                return
+            for row in rows:
+                self._writer.append(table, *row)
+            self._writer.flush()
+
+
+class FaultWriter(_File):
+    """Writes `history/nemesis.cs1`."""
+
+    def __init__(self, folder: Path, run: str) -> None:
+        super().__init__(folder, run, NEMESIS)
 
     def start(self, name: str, kind: str, time: float, evidence: Evidence | None = None) -> None:
         """The fault begins. Faults may overlap, also of one name: a stop belongs to the oldest that is not healed."""
-        self._put(name, kind, FaultEvent.START, time, evidence)
+        self._put("fault", [(name, kind, FaultEvent.START, time, _json(evidence))])
 
     def stop(self, name: str, kind: str, time: float, evidence: Evidence | None = None) -> None:
         """The fault is healed. Its evidence is that of its start and of its stop together."""
-        self._put(name, kind, FaultEvent.STOP, time, evidence)
+        self._put("fault", [(name, kind, FaultEvent.STOP, time, _json(evidence))])
 
-    def close(self) -> str | None:
-        """Ends the file. Returns why it is not whole, or None."""
-        self._writer.close()
-        return self._writer.failure
+    def trouble(self, time: float, detail: str) -> None:
+        """Something went wrong with the nemesis itself: it leaves the run undecided."""
+        self._put("trouble", [(time, NEMESIS, detail)])
 
-    def _put(self, name: str, kind: str, event: FaultEvent, time: float, evidence: Evidence | None) -> None:
-        text = msgspec.json.encode(dict(evidence or {})).decode()
-        self._writer.append("fault", name, kind, event, time, text)
-        self._writer.flush()
+
+class ProxyWriter(_File):
+    """Writes `history/proxy.cs1`: the proxy is a part of the rig, and its slowness must not count as the target's."""
+
+    def __init__(self, folder: Path, run: str) -> None:
+        super().__init__(folder, run, PROXY)
+
+    def looked(self, samples: Iterable[tuple[float, float]], time: float, cpu: float) -> None:
+        """Its loop's lag (when it woke, how late), and its CPU over the time until `time`, in cores."""
+        self._put("lag", samples)
+        self._put("cpu", [(time, cpu, 0)])
+
+
+def _json(evidence: Evidence | None) -> str:
+    return msgspec.json.encode(dict(evidence or {})).decode()

@@ -7,7 +7,9 @@ import msgspec
 
 MANIFEST = "manifest.json"
 NEMESIS = "nemesis"
-"""The process that runs the faults. It has no users, so its history says nothing but what it did."""
+"""What makes the faults happen. It has no users, so its history says nothing but what it did."""
+PROXY = "proxy"
+"""The fault proxy, where there is one between the swarm and its target. Its history says how well it kept up."""
 
 
 class Clock(msgspec.Struct):

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from chatswarm.loadtests.history.manifest import NEMESIS
+from chatswarm.loadtests.history.manifest import NEMESIS, PROXY
 
 from .arrays import Bools, Floats, Ints, Small
 from .faults import FaultSpan
@@ -129,7 +129,11 @@ class Evidence:
     @property
     def complete(self) -> bool:
         """Nothing of the swarm is missing, so that what is not here did not happen."""
-        return all(whole for name, whole in zip(self.processes, self.whole.tolist(), strict=True) if name != NEMESIS)
+        return all(
+            whole
+            for name, whole in zip(self.processes, self.whole.tolist(), strict=True)
+            if name not in (NEMESIS, PROXY)
+        )
 
     @property
     def all_faults(self) -> bool:

@@ -1,7 +1,8 @@
 """Where the target is: looked up now and then, not for each connection.
 
 gevent looks names up in threads, which have to wait for the busy loop: tens of milliseconds under load, which would
-count as the target's.
+count as the target's. Where a fault proxy stands between, its address takes the place of the target's, and only that:
+names in requests and certificates stay the target's.
 """
 
 import time
@@ -12,6 +13,9 @@ from gevent import socket
 _KEEP = 30.0  # seconds; a target that moves is found again
 _known: dict[tuple[str, int], tuple[float, list[Any]]] = {}
 
+Address = tuple[str, int]
+"""A host and a port."""
+
 
 def addresses(host: str, port: int) -> list[Any]:
     """What `getaddrinfo` says of a TCP address, at most 30 s old. Raises OSError."""
@@ -20,6 +24,12 @@ def addresses(host: str, port: int) -> list[Any]:
     if known is None or now - known[0] > _KEEP:
         known = _known[host, port] = (now, socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM))
     return known[1]
+
+
+def address_of(text: str) -> Address:
+    """The address that `host:port` is."""
+    host, _, port = text.rpartition(":")
+    return host, int(port)
 
 
 def connect(host: str, port: int, timeout: float) -> socket.socket:

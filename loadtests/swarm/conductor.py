@@ -20,8 +20,9 @@ from gevent.event import Event
 from locust.env import Environment
 from locust.runners import STATE_MISSING, LocalRunner, MasterRunner
 
+from chatswarm.loadtests.children import PROGRESS
 from chatswarm.loadtests.clock import Exchange, Offset, both, estimate
-from chatswarm.loadtests.history.manifest import Clock, Manifest, boot_id, history_file
+from chatswarm.loadtests.history.manifest import NEMESIS, PROXY, Clock, Manifest, boot_id, history_file
 
 from .http import TIMEOUT
 from .plan import Plan, Progress
@@ -75,7 +76,11 @@ class Conductor:
             seed=plan.seed,
             started=datetime.now(UTC).isoformat(timespec="milliseconds"),
             boot_id=boot_id(),
-            processes=sorted(processes.values()),
+            processes=[
+                *sorted(processes.values()),
+                *([NEMESIS] if self.scenario.faults else []),
+                *([PROXY] if plan.via else []),
+            ],
         )
         self.manifest.write(plan.path)
         (plan.path / "scenario.toml").write_text(self.scenario.toml(), encoding="utf-8")
@@ -281,5 +286,5 @@ def shares(users: int, dashboards: int, widgets: int) -> tuple[int, int]:
 
 def _progress_pipe() -> int | None:
     """Where `chatswarm run` reads the progress of the swarm that it started."""
-    number = os.environ.get("CHATSWARM_PROGRESS_FD")
+    number = os.environ.get(PROGRESS)
     return None if number is None else int(number)

@@ -15,7 +15,7 @@ from geventhttpclient.response import HTTPConnectionClosed, HTTPParseError
 
 from chatswarm.loadtests.targets.target import Request
 
-from .addresses import addresses
+from .addresses import Address, addresses
 
 TIMEOUT = 10.0
 """Seconds after which an exchange without a full answer is given up."""
@@ -54,15 +54,18 @@ class Answer(NamedTuple):
         return self.error or f"status {self.status}"
 
 
-def client_for(url: str, concurrency: int) -> HTTPClient:
-    """A client with connections of its own to the server at `url`, at most `concurrency` at a time."""
-    return ClientPool(concurrency).get_client(url)
+def client_for(url: str, concurrency: int, via: Address | None = None) -> HTTPClient:
+    """A client with connections of its own to the server at `url`, at most `concurrency` at a time, perhaps through a
+    proxy's address.
+    """
+    return ClientPool(concurrency, via).get_client(url)
 
 
 class ClientPool(HTTPClientPool):
     """What FastHttpUser takes as its `client_pool`: connections of one user, at most `concurrency` to each server."""
 
-    def __init__(self, concurrency: int) -> None:
+    def __init__(self, concurrency: int, via: Address | None = None) -> None:
+        self._via = via
         super().__init__(
             concurrency=concurrency, block_size=_BLOCK, network_timeout=TIMEOUT, connection_timeout=TIMEOUT
         )
@@ -71,7 +74,7 @@ class ClientPool(HTTPClientPool):
         known = len(self.clients)
         client = super().get_client(url)
         if len(self.clients) > known:
-            _watch_connections(client)
+            _watch_connections(client, self._via or (client.host, client.port or 80))
         return client
 
 
@@ -99,7 +102,7 @@ def exchange(client: HTTPClient, request: Request) -> Answer:
     return Answer(status, body, complete, greenlet.connection_at, time.monotonic(), error)
 
 
-def _watch_connections(client: HTTPClient) -> None:
+def _watch_connections(client: HTTPClient, address: Address) -> None:
     """Has the client's pool note when a request got its connection, drop connections that idled too long, and look
     names up only now and then.
     """
@@ -119,5 +122,5 @@ def _watch_connections(client: HTTPClient) -> None:
         idle_since[sock] = time.monotonic()
         return_socket(sock)
 
-    pool._resolve = lambda: addresses(client.host, client.port or 80)  # type: ignore[method-assign]
+    pool._resolve = lambda: addresses(*address)  # type: ignore[method-assign]
     pool.get_socket, pool.return_socket = get, give_back  # type: ignore[method-assign]

@@ -6,7 +6,9 @@ from typing import Any
 
 from chatswarm.loadtests import scenario
 from chatswarm.loadtests.scenario import Scenario
-from chatswarm.loadtests.targets import TARGETS, Target
+from chatswarm.loadtests.targets import Target, target_of
+
+from .addresses import Address, address_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +23,17 @@ class Plan:
     name: str  # of the scenario
     table: dict[str, Any]  # the resolved scenario
     boot_id: str  # of the conductor's machine: on another one, `folder` is not there
+    via: dict[str, str] = field(default_factory=dict)  # place on the net → address of the fault proxy there
 
     def scenario(self) -> Scenario:
         return scenario.parse(self.table, self.name, self.name)
 
     def target(self) -> Target:
-        return TARGETS[self.adapter]()
+        return target_of(self.adapter)
+
+    def via_of(self, place: str) -> Address | None:
+        """The address of the fault proxy at a place (`sockets`, `refetches`, `widgets`); None: there is none."""
+        return address_of(self.via[place]) if place in self.via else None
 
     @property
     def path(self) -> Path:

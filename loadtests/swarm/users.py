@@ -20,8 +20,6 @@ from .websocket import Closed, ConnectError, WebSocket, socket_url
 
 _SENDS_AT_ONCE = 1000  # per widget; the client's default of 10 would make a slow target slow the sends
 _HANDSHAKE = 10.0  # seconds for each of: TCP, TLS and HTTP; `connected`; `subscribed`
-_PING_EVERY = 30.0  # seconds, as the page does
-_PONG_WITHIN = 10.0  # seconds of silence after a ping, after which the connection counts as dead
 
 
 class ChatUser(FastHttpUser):
@@ -29,11 +27,13 @@ class ChatUser(FastHttpUser):
 
     abstract = True
     concurrency = 10
+    place: str
+    """Where on the net its requests go."""
 
     def __init__(self, environment: Environment) -> None:
-        self.client_pool = ClientPool(self.concurrency)
-        super().__init__(environment)
         self.node = current()
+        self.client_pool = ClientPool(self.concurrency, self.node.plan.via_of(self.place))
+        super().__init__(environment)
         self.http = self.client_pool.get_client(self.node.plan.base_url)
 
     def take_place(self, kind: str) -> int:
@@ -48,6 +48,7 @@ class WidgetUser(ChatUser):
     """A customer: the contact form, a chat, then messages at the times that the schedule wants."""
 
     concurrency = _SENDS_AT_ONCE
+    place = "widgets"
     chat: str | None = None
     refusal: Answer
 
@@ -133,6 +134,7 @@ class WidgetUser(ChatUser):
 class DashboardUser(ChatUser):
     """An agent's inbox: a socket that hears of messages, and a refetch of the list for what it heard."""
 
+    place = "refetches"
     connection = -1
     version = -1
     arrived = False
@@ -184,18 +186,19 @@ class DashboardUser(ChatUser):
         socket: WebSocket | None = None
         subscribed = False
         try:
-            socket = WebSocket(self.url, _HANDSHAKE)
+            socket = WebSocket(self.url, _HANDSHAKE, node.target.socket_headers, node.plan.via_of("sockets"))
             self.await_frame(socket, Kind.CONNECTED)
             socket.send(node.target.subscribe())
             self.await_frame(socket, Kind.SUBSCRIBED)
             subscribed = True
-            if not self.arrived:
-                self.arrived = True
+            first, self.arrived = not self.arrived, True
+            if first:
                 node.progress.arrived += 1
             recorder.connection(connection, self.index, ConnectionEvent.SUBSCRIBED, socket.received_at)
             node.rows.request("CONNECT", "dashboard", socket.received_at - opened, 0, "")
             node.progress.subscribed += 1
-            self.wanted.set()
+            if first or node.scenario.reconnect != "origin":
+                self.wanted.set()
             self.listen(socket)
         except (ConnectError, Closed) as error:
             now = time.monotonic()
@@ -229,13 +232,14 @@ class DashboardUser(ChatUser):
 
     def listen(self, socket: WebSocket) -> None:
         """Takes frames until the socket is lost. Raises Closed."""
+        scenario = self.node.scenario
         while True:
-            socket.listen(lambda data: self.take(socket, data), _PING_EVERY)
+            socket.listen(lambda data: self.take(socket, data), scenario.ping_interval)
             pinged = time.monotonic()
             socket.send(self.node.target.ping())
-            socket.listen(lambda data: self.take(socket, data), _PONG_WITHIN)
-            if socket.received_at < pinged and self.node.scenario.reconnect != "origin":
-                raise Closed(1006, f"nothing came for {_PONG_WITHIN:g} s after a ping")
+            socket.listen(lambda data: self.take(socket, data), scenario.ping_timeout)
+            if socket.received_at < pinged and scenario.reconnect != "origin":
+                raise Closed(1006, f"nothing came for {scenario.ping_timeout:g} s after a ping")
 
     def take(self, socket: WebSocket, data: bytes) -> Kind:
         """One frame: records an announcement, and wants a refetch for it."""

@@ -7,7 +7,7 @@ here, in the loop's own callback. Everything else (control frames, fragments, wh
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,7 +21,7 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import State
 from websockets.uri import parse_uri
 
-from .addresses import connect
+from .addresses import Address, connect
 
 _READ_SIZE = 65536
 _MAX_MESSAGE = 16 << 20  # bytes; a chat's frames have a few hundred
@@ -55,8 +55,13 @@ def socket_url(base_url: str, path: str) -> str:
 class WebSocket:
     """An open WebSocket. Only one greenlet may receive or listen; another may send meanwhile."""
 
-    def __init__(self, url: str, timeout: float) -> None:
-        """Connects; TCP, TLS and the handshake may take `timeout` seconds each. Raises ConnectError."""
+    def __init__(
+        self, url: str, timeout: float, headers: Mapping[str, str] | None = None, via: Address | None = None
+    ) -> None:
+        """Connects; TCP, TLS and the handshake may take `timeout` seconds each. Raises ConnectError.
+
+        `headers`: more of them for the handshake; `via`: a proxy's address instead of the URL's.
+        """
         self._protocol = ClientProtocol(parse_uri(url), max_size=_MAX_MESSAGE)
         self._tail = b""  # the start of a frame whose rest has not come yet
         self._fragments: list[bytes] = []
@@ -65,7 +70,8 @@ class WebSocket:
         parts = urlsplit(url)
         secure = parts.scheme == "wss"
         try:
-            self._socket: Any = connect(str(parts.hostname), parts.port or (443 if secure else 80), timeout)
+            host, port = via or (str(parts.hostname), parts.port or (443 if secure else 80))
+            self._socket: Any = connect(host, port, timeout)
         except OSError as error:
             raise ConnectError(0, str(error)) from error
         try:
@@ -73,7 +79,7 @@ class WebSocket:
             if secure:
                 # SSL_CERT_FILE in the environment adds a private authority.
                 self._socket = ssl.create_default_context().wrap_socket(self._socket, server_hostname=parts.hostname)
-            self._shake_hands(time.monotonic() + timeout)
+            self._shake_hands(headers or {}, time.monotonic() + timeout)
         except (OSError, InvalidHandshake, EOFError) as error:
             self._socket.close()
             status = error.response.status_code if isinstance(error, InvalidStatus) else 0
@@ -220,8 +226,10 @@ class WebSocket:
                     messages.append(b"".join(self._fragments))
                     self._fragments.clear()
 
-    def _shake_hands(self, deadline: float) -> None:
-        self._protocol.send_request(self._protocol.connect())
+    def _shake_hands(self, headers: Mapping[str, str], deadline: float) -> None:
+        request = self._protocol.connect()
+        request.headers.update(headers)
+        self._protocol.send_request(request)
         self._flush()
         head = b""
         while True:

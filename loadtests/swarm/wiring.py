@@ -26,10 +26,11 @@ from locust.rpc import Message
 from locust.runners import LocalRunner, MasterRunner, WorkerRunner
 
 from chatswarm.loadtests import scenario
+from chatswarm.loadtests.children import PROGRESS
 from chatswarm.loadtests.history.manifest import boot_id, history_file
 from chatswarm.loadtests.identity import new_run
 from chatswarm.loadtests.runs import new_folder, untaken
-from chatswarm.loadtests.targets import DEFAULT, TARGETS
+from chatswarm.loadtests.targets import DEFAULT, TARGETS, target_of
 from chatswarm.loadtests.verdict import ExitCode
 
 from .conductor import Conductor, processes_of, shares
@@ -57,6 +58,7 @@ def _add_arguments(parser: LocustArgumentParser) -> None:
     )
     group.add_argument("--adapter", default=DEFAULT, choices=sorted(TARGETS), help="the kind of chat under test")
     group.add_argument("--seed", type=int, default=1, help="the same seed gives the same schedule")
+    group.add_argument("--via", default="", help="for chatswarm run: sockets=HOST:PORT,… of the fault proxies")
     group.add_argument("--out", default="", help="the run's folder (default: runs/<time>-<scenario>)")
 
 
@@ -116,6 +118,9 @@ class _Link:
             plan = scenario.load(options.scenario, self.overrides)
         except scenario.ScenarioError as error:
             _refuse(error.problems)
+        if plan.faults and PROGRESS not in os.environ:
+            names = ", ".join(fault.name for fault in plan.faults)
+            problems.append(f"--scenario: expected one without faults (chatswarm run makes them happen), got {names}")
         users = plan.dashboards + plan.widgets
         options.num_users = options.num_users or users
         options.spawn_rate = options.spawn_rate or max(1.0, options.num_users / max(plan.ramp, 1.0))
@@ -150,14 +155,14 @@ class _Link:
         dashboards, widgets = shares(users, chosen.dashboards, chosen.widgets)
         if (dashboards, widgets) != (chosen.dashboards, chosen.widgets):
             chosen = scenario.load(options.scenario, {**self.overrides, "dashboards": dashboards, "widgets": widgets})
-        if unfit := chosen.unfit_for(TARGETS[options.adapter]()):
+        if unfit := chosen.unfit_for(target_of(options.adapter)):
             raise scenario.ScenarioError(unfit)
         DashboardUser.fixed_count, WidgetUser.fixed_count = chosen.dashboards, chosen.widgets
         folder = untaken(Path(options.out)) if options.out else new_folder(chosen.name)
         folder.mkdir(parents=True, exist_ok=True)
         return Plan(
             new_run(), options.seed, str(folder.resolve()), self.environment.host or "", options.adapter, chosen.name,
-            dict(chosen.table), boot_id(),
+            dict(chosen.table), boot_id(), dict(pair.split("=") for pair in filter(None, options.via.split(","))),
         )  # fmt: skip
 
     def _on_hello(self, msg: Message, **_: object) -> None:
@@ -199,7 +204,7 @@ class _Link:
     def _on_test_stop(self, **_: object) -> None:
         # Let go of first: from the web page, the next run may begin while this one is judged.
         conductor, self.conductor = self.conductor, None
-        if conductor is None or "CHATSWARM_PROGRESS_FD" in os.environ:
+        if conductor is None or PROGRESS in os.environ:
             return
         command = [sys.executable, "-m", "chatswarm.loadtests.cli", "judge", conductor.plan.folder]
         self.environment.process_exit_code = subprocess.run(command, check=False).returncode

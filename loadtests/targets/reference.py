@@ -4,7 +4,7 @@ Relies on nothing beyond the original's protocol. Message ids, which only the re
 they are there.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, TypeVar
 
 import msgspec
@@ -75,7 +75,9 @@ class Reference:
     unavailable_means_not_done = True
     socket_path = "/ws/dashboard"
 
-    def __init__(self) -> None:
+    def __init__(self, token: str | None = None) -> None:
+        self.socket_headers: Mapping[str, str] = {} if token is None else {"Authorization": f"Bearer {token}"}
+        self._reading = {"Accept": "application/json", **self.socket_headers}
         self._created = msgspec.json.Decoder(_Created)
         self._sent = msgspec.json.Decoder(_Sent)
         self._list = msgspec.json.Decoder(_List)
@@ -99,14 +101,14 @@ class Reference:
         return _decode(self._sent, body, "the answer to a send").message_id
 
     def list_chats(self) -> Request:
-        return Request("GET", "/api/debug/users-chats", headers={"Accept": "application/json"})
+        return Request("GET", "/api/debug/users-chats", headers=self._reading)
 
     def read_list(self, body: bytes) -> Sequence[Chat]:
         users = _decode(self._list, body, "the list of chats").users
         return [chat for user in users for chat in user.chats]
 
     def whole_chat(self, chat_id: str) -> Request:
-        return Request("GET", f"/api/chats/{chat_id}", headers={"Accept": "application/json"})
+        return Request("GET", f"/api/chats/{chat_id}", headers=self._reading)
 
     def read_whole_chat(self, body: bytes) -> Chat:
         return _decode(self._chat, body, "a whole chat")

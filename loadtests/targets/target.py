@@ -79,12 +79,15 @@ class Frame(NamedTuple):
 
 
 class Target(Protocol):
-    """One kind of chat. All methods are pure; the `read_` methods raise Unreadable."""
+    """One kind of chat. All methods are pure; the `read_` methods raise Unreadable. Made with the token with which its
+    dashboards are let in, or None.
+    """
 
     name: str
     list_window: int | None  # the list shows only this many chats, newest activity first; None: all of them
     unavailable_means_not_done: bool  # a send answered 503 is certainly not stored
     socket_path: str  # where a dashboard's WebSocket connects, relative to the base URL
+    socket_headers: Mapping[str, str]  # what its handshake needs beyond the usual
 
     def submit_contact(self, customer: Customer) -> Request:
         """The widget's contact form."""

@@ -12,7 +12,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from chatswarm.loadtests.children import free_port
 from chatswarm.loadtests.identity import text_of
-from chatswarm.loadtests.run import reference_backend
+from chatswarm.loadtests.reference_chat import ReferenceBackend
 from chatswarm.loadtests.targets import TARGETS
 from chatswarm.loadtests.targets.target import Customer, Frame, Kind, Request, Target, Unreadable
 from tests.plants import Chat, serving
@@ -22,12 +22,12 @@ Server = Callable[[Path], AbstractContextManager[str]]
 
 @contextmanager
 def backend(folder: Path) -> Iterator[str]:
-    started = reference_backend(folder / "backend.log", folder / "chat.db", free_port())
+    started = ReferenceBackend(folder / "backend.log", folder / "chat.db", free_port())
     try:
         started.wait()
         yield started.base_url
     finally:
-        started.child.stop(10)
+        started.stop()
 
 
 @contextmanager
@@ -84,7 +84,7 @@ class Wire:
 def wire(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Wire]:
     name, server = request.param
     with server(tmp_path) as base_url:
-        yield Wire(TARGETS[name](), base_url)
+        yield Wire(TARGETS[name](None), base_url)
 
 
 def test_every_target_is_under_contract() -> None:
@@ -124,7 +124,7 @@ def test_pings_are_answered(wire: Wire) -> None:
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_what_is_not_the_protocol_is_unreadable_and_says_so(name: str) -> None:
-    target = TARGETS[name]()
+    target = TARGETS[name](None)
     for read in (
         target.read_created,
         target.read_sent,
@@ -138,7 +138,7 @@ def test_what_is_not_the_protocol_is_unreadable_and_says_so(name: str) -> None:
 
 
 def test_frames_of_other_channels_are_no_fault() -> None:
-    reference = TARGETS["reference"]()
+    reference = TARGETS["reference"](None)
     for data in (b'{"type": "unread_counts", "data": [1, 2]}', b'{"type": "pong", "timestamp": "t"}'):
         assert reference.read_frame(data).kind is Kind.OTHER
     assert reference.read_frame(b'{"type": "error", "message": "Unknown action: x"}') == Frame(

@@ -12,7 +12,7 @@ import pytest
 import trustme
 
 from chatswarm.loadtests.children import free_port
-from chatswarm.loadtests.run import reference_backend
+from chatswarm.loadtests.reference_chat import ReferenceBackend
 from tests.e2e.command import CHATSWARM, QUICK, chatswarm, measuring, running, scenario, until
 from tests.plants import AdmitsOneDashboardInTwo, Chat, ListFails, LosesEveryTenth, RefusesEveryThirdSend, serving
 
@@ -229,16 +229,16 @@ def test_judged_again_by_another_measure(tmp_path: Path) -> None:
 
 def test_a_killed_backend_keeps_every_accepted_message(tmp_path: Path) -> None:
     port, database = free_port(), tmp_path / "chat.db"
-    backend = reference_backend(tmp_path / "backend-1.log", database, port)
+    backend = ReferenceBackend(tmp_path / "backend-1.log", database, port)
     backend.wait()
     file = scenario(tmp_path, QUICK.replace("rate = 10", "rate = 100").replace('"2s"', '"4s"'))
     with running([*CHATSWARM, "run", file, "--target", backend.base_url, "--json"], tmp_path) as command:
         until(lambda: measuring(command))
         time.sleep(1.5)
         backend.child.kill()
-        backend = reference_backend(tmp_path / "backend-2.log", database, port)
+        backend = ReferenceBackend(tmp_path / "backend-2.log", database, port)
         result = command.result()
-    backend.child.stop(10)
+    backend.stop()
     verdict = result.verdict
     assert verdict["messages"]["accepted"] > 100
     assert verdict["counts"]["refused"] > 0, "the kill hit nothing"

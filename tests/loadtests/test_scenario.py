@@ -24,7 +24,7 @@ def test_every_shipped_scenario_loads_and_fits_every_target(name: str) -> None:
     scenario = load(name)
     assert scenario.slos
     for target in TARGETS.values():
-        assert scenario.unfit_for(target()) == []
+        assert scenario.unfit_for(target(None)) == []
 
 
 def test_defaults() -> None:
@@ -130,7 +130,7 @@ def test_wrong_scenarios(text: str, problem: str) -> None:
 
 
 def test_more_widgets_than_the_list_shows_are_refused_unless_the_scenario_says_so() -> None:
-    target = TARGETS["reference"]()
+    target = TARGETS["reference"](None)
     assert "swarm.widgets: expected at most 100" in read("[swarm]\nwidgets = 101").unfit_for(target)[0]
     assert read("[swarm]\nwidgets = 101\nlist_window = 100").unfit_for(target) == []
 

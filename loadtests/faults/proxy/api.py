@@ -1,4 +1,4 @@
-"""The HTTP API of Toxiproxy 2, and `GET /proxies/{proxy}/evidence`, which is ours alone."""
+"""The HTTP API of Toxiproxy 2, and what is ours alone: `GET /proxies/{proxy}/evidence` and `GET /lag`."""
 
 from collections.abc import Awaitable, Callable, Mapping
 
@@ -12,6 +12,7 @@ from .active import ActiveToxic
 from .body import read_list, read_object
 from .collection import Collection
 from .errors import Refused
+from .lag import LoopLag
 
 VERSION = "2.12.0+chatswarm"
 """The Toxiproxy whose API this is; the part behind the + tells that there is evidence."""
@@ -28,13 +29,15 @@ Handler = Callable[[Names, bytes], Awaitable[Response]]
 class Api:
     """Answers requests about one collection of proxies."""
 
-    def __init__(self, collection: Collection) -> None:
+    def __init__(self, collection: Collection, lag: LoopLag) -> None:
         self._collection = collection
+        self._lag = lag
 
     def application(self) -> ASGIApp:
         """The ASGI application: each request is answered in one step, so that callers cannot mix their changes."""
         table: list[tuple[str, str, Handler]] = [
             ("GET", "/version", self._version),
+            ("GET", "/lag", self._report_lag),
             ("POST", "/reset", self._reset),
             ("POST", "/populate", self._populate),
             ("GET", "/proxies", self._proxies),
@@ -66,6 +69,9 @@ class Api:
 
     async def _version(self, _names: Names, _body: bytes) -> Response:
         return _json({"version": VERSION})
+
+    async def _report_lag(self, _names: Names, _body: bytes) -> Response:
+        return _json(self._lag.report())
 
     async def _reset(self, _names: Names, _body: bytes) -> Response:
         await self._collection.reset()

@@ -13,6 +13,7 @@ import uvloop
 from .address import Address, bound, listen, reason
 from .api import Api
 from .collection import Collection
+from .lag import LoopLag
 
 _GRACE = 1  # seconds that an answer of the API may take to be finished at the end
 
@@ -41,7 +42,7 @@ async def _serve(api: Address, lifeline: int | None, chance: random.Random) -> N
         raise CannotServeError(f"expected an address that is free to listen on, got {api}: {reason(error)}") from None
     collection = Collection(chance)
     config = uvicorn.Config(
-        Api(collection).application(),
+        Api(collection, LoopLag(asyncio.get_running_loop())).application(),
         lifespan="off",
         ws="none",
         log_config=None,

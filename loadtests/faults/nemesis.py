@@ -1,0 +1,112 @@
+"""The nemesis: makes a scenario's faults happen on schedule, heals them on every way out, writes down what they did.
+
+Each occurrence has a thread of its own, so that one which takes its time delays no other:
+
+    wait until `at` ─► start row ─► begin ─► wait `for`, or until the nemesis gives up ─► heal ─► stop row, evidence
+"""
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from chatswarm.loadtests.history.faults import Evidence, FaultWriter, ProxyWriter
+
+from .fault import FaultError, Plan, World
+from .kinds import KINDS
+
+_PROXY_LOOK = 0.5  # seconds between two looks at how the proxy keeps up
+_HEALING = 90.0
+"""Seconds that healing may take in the end, before the run goes on without it."""
+
+
+class Nemesis:
+    """The faults of one run. `say` tells people what happens; it is called from several threads."""
+
+    def __init__(
+        self, plans: Sequence[Plan], duration: float, world: World, folder: Path, say: Callable[[str], None]
+    ) -> None:
+        self._plans = plans
+        self._duration = duration
+        self._world = world
+        self._folder = folder
+        self._say = say
+        self._threads: list[threading.Thread] = []
+        self._writer: FaultWriter | None = None
+        self._proxy_writer: ProxyWriter | None = None
+
+    def begin(self, run: str, start: float) -> None:
+        """The measured part begins at `start`, in monotonic seconds. Returns at once."""
+        self._writer = FaultWriter(self._folder, run)
+        for plan in self._plans:
+            for number, at in enumerate(plan.occurrences(self._duration)):
+                self._spawn(self._occur, plan, number, start + at)
+        if set(self._world.proxies) - {"broker"}:
+            self._proxy_writer = ProxyWriter(self._folder, run)
+            self._spawn(self._watch_proxy)
+
+    def give_up(self) -> None:
+        """What is not healed is healed now; what has not begun does not. Returns at once."""
+        self._world.giving_up.set()
+
+    def end(self) -> None:
+        """Gives up, and returns when all is healed, or has taken too long. Safe to call twice."""
+        self.give_up()
+        deadline = time.monotonic() + _HEALING
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        if self._writer is None:
+            return
+        if any(thread.is_alive() for thread in self._threads):
+            self._writer.trouble(time.monotonic(), f"the faults were not healed within {_HEALING:g} s")
+        self._writer.close()
+        if self._proxy_writer is not None:
+            self._proxy_writer.close()
+        self._writer = None
+
+    def _spawn(self, work: Callable[..., None], *arguments: object) -> None:
+        thread = threading.Thread(target=work, args=arguments, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _occur(self, plan: Plan, number: int, at: float) -> None:
+        writer, wait = self._writer, self._world.giving_up.wait
+        assert writer is not None
+        if wait(max(0.0, at - time.monotonic())):
+            return
+        fault = KINDS[plan.kind](plan, number, self._world)
+        evidence: Evidence = {}
+        began = time.monotonic()
+        writer.start(plan.name, plan.kind, began)
+        self._say(f"fault {plan.name} begins")
+        try:
+            fault.begin()
+            wait(max(0.0, began + plan.length - time.monotonic()))
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is healed, and said
+            self._trouble(plan, "could not begin", error)
+        try:
+            evidence = fault.heal()
+        except Exception as error:  # noqa: BLE001
+            self._trouble(plan, "could not be healed", error)
+        else:
+            writer.stop(plan.name, plan.kind, time.monotonic(), evidence)
+            self._say(f"fault {plan.name} is over")
+
+    def _trouble(self, plan: Plan, what: str, error: Exception) -> None:
+        told = str(error) if isinstance(error, FaultError) else f"{type(error).__name__}: {error}"
+        assert self._writer is not None
+        self._writer.trouble(time.monotonic(), f"the fault {plan.name} {what}: {told}")
+        self._say(f"fault {plan.name} {what}: {told}")
+
+    def _watch_proxy(self) -> None:
+        """The proxy is a part of the rig: its slowness must not count as the target's."""
+        api, writer = self._world.toxiproxy, self._proxy_writer
+        assert api is not None
+        assert writer is not None
+        over = not api.has_evidence  # a real one does not tell
+        while not over:
+            over = self._world.giving_up.wait(_PROXY_LOOK)
+            with contextlib.suppress(FaultError):
+                found = api.lag()
+                writer.looked(found.samples, found.time, found.cpu)

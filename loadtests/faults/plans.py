@@ -1,0 +1,63 @@
+"""A scenario's `[[fault]]` tables, read into plans and checked without knowing the target."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+from chatswarm.loadtests.reading import Table, one_of, span, text
+from chatswarm.loadtests.units import seconds
+
+from .fault import Plan, Value
+from .kinds import KINDS
+
+_NAME = re.compile(r"[\w.-]+")
+
+
+def read_plans(reader: Table, rows: Sequence[object], duration: float) -> tuple[Plan, ...]:
+    """One for each row that is right; problems go to the reader. `duration`: seconds of the measured part."""
+    plans = [
+        plan for number, row in enumerate(rows, 1) if (plan := _read(reader.table(f"fault {number}", row), duration))
+    ]
+    for name, times in Counter(plan.name for plan in plans).items():
+        if times > 1:
+            reader.problem("fault", "a name of its own for each", f"{times} of the name {name}")
+    return tuple(plans)
+
+
+def _read(part: Table, duration: float) -> Plan | None:
+    known = len(part.problems)
+    part.require("kind", "at")
+    name_of_kind = part.take("kind", None, one_of(*KINDS))
+    if name_of_kind is None:
+        return None
+    kind = KINDS[name_of_kind]
+    name = part.take("name", name_of_kind, _name)
+    at = part.take("at", 0.0, seconds)
+    length = part.take("for", 0.0, seconds)
+    every = part.take("every", None, span)
+    on = part.take("on", kind.places[0], one_of(*kind.places))
+    values: dict[str, Value] = {}
+    for key, parameter in kind.parameters.items():
+        if parameter.default is None:
+            part.require(key)
+        value = part.take(key, parameter.default, parameter.read)
+        if value is not None:
+            values[key] = value
+    part.finish()
+    if at + length > duration:
+        part.problem("for", f"its end within the {duration:g} s that are measured", f"{at + length:g} s")
+    if every is not None and every <= length:
+        part.problem("every", f"more than for = {length:g} s", f"{every:g} s")
+    if len(part.problems) > known:
+        return None
+    plan = Plan(name, name_of_kind, at, length, every, on, values)
+    for problem in kind.problems(plan):
+        key, _, said = problem.partition(": ")
+        part.say(key, said)
+    return plan
+
+
+def _name(value: object) -> str:
+    if _NAME.fullmatch(text(value)):
+        return str(value)
+    raise ValueError("expected letters, digits, dots and dashes")

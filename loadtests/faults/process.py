@@ -1,0 +1,177 @@
+"""Faults of processes: killed, told to end, paused, started anew.
+
+`on` says which: the target, one of its workers (the oldest process that it started), or its broker. Signals go to a
+process and all that it started, except SIGTERM, which a process passes on by itself.
+"""
+
+import signal
+import time
+from typing import ClassVar
+
+from chatswarm.loadtests.history.faults import Evidence
+from chatswarm.loadtests.reading import span
+
+from . import processes
+from .fault import Fault, FaultError, Parameter, Plan, World
+from .processes import Managed
+
+_DYING = 5.0  # seconds that a process may take to be gone after SIGKILL, or stopped after SIGSTOP
+_LOOK = 0.01
+
+
+class ProcessFault(Fault):
+    """What they share: the process."""
+
+    places: ClassVar[tuple[str, ...]] = ("target", "worker", "broker")
+    starts_again = True
+    """Whether it has to be started again."""
+
+    def __init__(self, plan: Plan, number: int, world: World) -> None:
+        super().__init__(plan, number, world)
+        self.evidence: dict[str, float | str] = {}
+
+    @classmethod
+    def unfit(cls, plan: Plan, world: World) -> str | None:
+        if plan.on == "broker":
+            broker = "expected a reference backend with a broker (`[backend] broker = true`), got none"
+            return None if "broker" in world.processes else broker
+        managed = world.processes.get("target")
+        if managed is None:
+            return "expected --pid, the target's process, because chatswarm did not start it"
+        if plan.on == "worker":
+            return None if processes.workers(managed.pid) else f"expected workers: pid {managed.pid} started none"
+        if cls.starts_again and not managed.startable:
+            return "expected --restart-command, because nothing else would start the target again"
+        return None
+
+    @property
+    def managed(self) -> Managed:
+        return self.world.processes["broker" if self.plan.on == "broker" else "target"]
+
+    def struck(self) -> int:
+        """The pid that is to be struck. Raises FaultError if nobody is there."""
+        pid = self.managed.pid
+        if not processes.alive(pid):
+            raise FaultError(f"pid {pid}: expected a process that runs, got none")
+        if self.plan.on != "worker":
+            return pid
+        workers = processes.workers(pid)
+        if not workers:
+            raise FaultError(f"pid {pid}: expected workers that it started, got none")
+        self.siblings = len(workers)
+        return workers[0]
+
+    def promise_start(self) -> None:
+        """Called before it is struck: it is started again even if this process is killed meanwhile."""
+        if self.plan.on != "worker" and self.managed.command is not None:
+            self.pledge = self.world.pledges.make("shell", self.managed.command)
+
+    def start_again(self, down_since: float) -> None:
+        """Where nobody else does it. Raises FaultError."""
+        began = time.monotonic()
+        if self.plan.on == "worker":
+            self._await_worker()
+        else:
+            self.world.pledges.drop(self.pledge)
+            self.managed.start()
+        now = time.monotonic()
+        self.evidence |= {"started_in": round(now - began, 3), "down": round(now - down_since, 3)}
+
+    def _await_worker(self) -> None:
+        """Its supervisor starts another."""
+        deadline = time.monotonic() + processes.STARTING
+        while len(processes.workers(self.managed.pid)) < self.siblings:
+            if time.monotonic() > deadline:
+                raise FaultError(f"expected another worker within {processes.STARTING:g} s, got none")
+            time.sleep(_LOOK)
+
+    siblings = 0  # workers that there were
+    pledge = 0
+
+
+class Kill(ProcessFault):
+    """SIGKILL, and after `for` it is started again. Ends when it answers."""
+
+    def begin(self) -> None:
+        pid = self.struck()
+        self.promise_start()
+        self.began = time.monotonic()
+        processes.send(signal.SIGKILL, *processes.tree(pid))
+        if not processes.await_end(pid, _DYING):
+            raise FaultError(f"pid {pid}: expected its end after SIGKILL, got none in {_DYING:g} s")
+        self.evidence |= {"killed": pid}
+
+    def heal(self) -> Evidence:
+        self.start_again(self.began)
+        return self.evidence
+
+
+class Terminate(ProcessFault):
+    """SIGTERM, as a deploy does it. It is killed after `grace`, and started again when it has ended and `for` is over.
+
+    The evidence says how long its end took, and whether it had to be killed.
+    """
+
+    parameters: ClassVar = {"grace": Parameter(span, 10.0, "how long it may take to end before it is killed")}
+
+    def begin(self) -> None:
+        pid, grace = self.struck(), self.plan.number("grace")
+        family = processes.tree(pid)
+        self.promise_start()
+        self.began = time.monotonic()
+        processes.send(signal.SIGTERM, pid)
+        ended = processes.await_end(pid, grace)
+        self.evidence |= {"terminated": pid, "exit_seconds": round(time.monotonic() - self.began, 3)}
+        if not ended:
+            processes.send(signal.SIGKILL, *family)
+            processes.await_end(pid, _DYING)
+        self.evidence["killed"] = int(not ended)
+
+    def heal(self) -> Evidence:
+        self.start_again(self.began)
+        return self.evidence
+
+
+class Pause(ProcessFault):
+    """SIGSTOP, and SIGCONT after `for`."""
+
+    starts_again = False
+
+    def begin(self) -> None:
+        family = processes.tree(self.struck())
+        self.pledge = self.world.pledges.make("signal", signal.SIGCONT, *family)
+        processes.send(signal.SIGSTOP, *family)
+        deadline = time.monotonic() + _DYING
+        while not all(map(processes.stopped, family)):
+            if time.monotonic() > deadline:
+                raise FaultError(f"pids {family}: expected them to stop, got some running {_DYING:g} s after SIGSTOP")
+            time.sleep(_LOOK)
+        self.evidence |= {"paused": family[0], "processes": len(family), "state": "stopped"}
+
+    def heal(self) -> Evidence:
+        self.world.pledges.redeem(self.pledge)
+        return self.evidence
+
+
+class Restart(ProcessFault):
+    """Ended and started by its owners' way: `--restart-command`; for what chatswarm started, SIGTERM and start."""
+
+    places: ClassVar[tuple[str, ...]] = ("target", "broker")
+
+    @classmethod
+    def unfit(cls, plan: Plan, world: World) -> str | None:
+        managed = world.processes.get(plan.on)
+        if plan.on == "target" and (managed is None or not managed.startable):
+            return "expected --restart-command, because chatswarm did not start the target"
+        return super().unfit(plan, world) if plan.on == "broker" else None
+
+    def begin(self) -> None:
+        before, began = self.managed.pid, time.monotonic()
+        self.managed.restart()
+        self.evidence |= {"before": before, "after": self.managed.pid, "seconds": round(time.monotonic() - began, 3)}
+
+    def heal(self) -> Evidence:
+        return self.evidence
+
+
+PROCESS_FAULTS: dict[str, type[Fault]] = {"kill": Kill, "terminate": Terminate, "pause": Pause, "restart": Restart}

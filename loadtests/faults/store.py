@@ -1,0 +1,125 @@
+"""Faults of the target's SQLite file: locked by another writer, or full."""
+
+import resource
+import signal
+import sqlite3
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import ClassVar
+
+import psutil
+
+from chatswarm.loadtests.history.faults import Evidence
+from chatswarm.loadtests.reading import text
+
+from . import processes
+from .fault import Fault, FaultError, Parameter, Plan, World
+
+_LOCKING = 10.0  # seconds in which the lock must be had
+_ROOM = 64 << 10
+"""Bytes that a full file may still grow by: what is written next does not fit, but not every read fails as well."""
+
+
+class StoreFault(Fault):
+    """What they share: the file."""
+
+    places: ClassVar[tuple[str, ...]] = ("target",)
+    parameters: ClassVar = {
+        "database": Parameter(text, "", "the target's SQLite file; that of the reference backend is known")
+    }
+
+    @classmethod
+    def unfit(cls, plan: Plan, world: World) -> str | None:
+        path = cls.file(plan, world)
+        if path is None:
+            return "expected database, the path of the target's SQLite file, because chatswarm did not start it"
+        return None if path.is_file() else f"database: expected an SQLite file, got {path}"
+
+    @staticmethod
+    def file(plan: Plan, world: World) -> Path | None:
+        """The file of the plan, else the one that is known."""
+        return Path(plan.text("database")) if plan.text("database") else world.database
+
+
+class LockStore(StoreFault):
+    """Another writer holds the lock: writing is refused, reading is not. A dying process lets go of it by itself."""
+
+    connection: sqlite3.Connection | None = None
+
+    def begin(self) -> None:
+        path = self.file(self.plan, self.world)
+        # In this thread only, so that SQLite's own check may stay on.
+        self.connection = sqlite3.connect(f"file:{path}?mode=rw", uri=True, timeout=_LOCKING, isolation_level=None)
+        try:
+            self.connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.Error as error:
+            raise FaultError(f"database {path}: expected its lock within {_LOCKING:g} s, got: {error}") from error
+        self.held_since = time.monotonic()
+
+    def heal(self) -> Evidence:
+        if self.connection is None:
+            return {}
+        held = self.connection.in_transaction
+        with suppress(sqlite3.Error):
+            self.connection.execute("ROLLBACK")
+        self.connection.close()
+        return {"locked_seconds": round(time.monotonic() - self.held_since, 3)} if held else {}
+
+
+class FillStore(StoreFault):
+    """No room: the target's processes may let no file grow beyond what its largest one of the store is now.
+
+    That is what the kernel says with EFBIG, which SQLite tells from a full disk by its name only. Linux; SIGXFSZ must
+    be ignored by the target, as it is in Python, Node.js and Go.
+    """
+
+    @classmethod
+    def unfit(cls, plan: Plan, world: World) -> str | None:
+        managed = world.processes.get("target")
+        if managed is None:
+            return "expected --pid, the target's process, because chatswarm did not start it"
+        if any(not _ignores(pid, signal.SIGXFSZ) for pid in processes.tree(managed.pid)):
+            return f"expected a target that ignores SIGXFSZ: pid {managed.pid} would die of it"
+        return super().unfit(plan, world)
+
+    def begin(self) -> None:
+        path = self.file(self.plan, self.world)
+        assert path is not None
+        managed = self.world.processes["target"]
+        self.limited: list[tuple[int, int]] = []  # pid, pledge
+        limit = max(_size(path), _size(Path(f"{path}-wal"))) + _ROOM
+        for pid in processes.tree(managed.pid):
+            try:
+                soft, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+                self.limited.append((pid, self.world.pledges.make("file_limit", pid, soft, hard)))
+                resource.prlimit(pid, resource.RLIMIT_FSIZE, (limit, hard))
+            except PermissionError:
+                raise FaultError(f"pid {pid}: expected leave to limit its files, got none") from None
+        self.limit = limit
+
+    def heal(self) -> Evidence:
+        grown = 0
+        for pid, pledge in getattr(self, "limited", []):
+            with suppress(psutil.Error, OSError):
+                grown += resource.prlimit(pid, resource.RLIMIT_FSIZE)[0] == self.limit
+            self.world.pledges.redeem(pledge)
+        return {"processes_without_room": grown, "file_limit": self.limit} if grown else {}
+
+
+def _size(path: Path) -> int:
+    with suppress(FileNotFoundError):
+        return path.stat().st_size
+    return 0
+
+
+def _ignores(pid: int, number: signal.Signals) -> bool:
+    """Whether a process ignores a signal; a process that has gone does."""
+    with suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
+            if line.startswith("SigIgn:"):
+                return bool(int(line.split()[1], 16) >> (number - 1) & 1)
+    return True
+
+
+STORE_FAULTS: dict[str, type[Fault]] = {"lock_store": LockStore, "fill_store": FillStore}

@@ -1,0 +1,201 @@
+"""What stands around the swarm in a run: the reference backend and its broker, the fault proxies, the target's process.
+
+Set up before any load, and taken down at its end, whatever happens. What the faults need and is not there is said.
+"""
+
+import os
+import secrets
+import sys
+import tempfile
+import uuid
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from .children import Child, free_port
+from .faults.fault import FaultError, World
+from .faults.kinds import KINDS
+from .faults.network import PLACES, NetworkFault
+from .faults.pledges import Pledges
+from .faults.processes import GivenProcess, Managed, OwnProcess, alive
+from .faults.toxiproxy import Toxiproxy
+from .reach import unanswered
+from .reference_chat import Broker, ReferenceBackend
+from .scenario import Scenario
+from .targets import TOKEN
+
+_GRACE = 10.0  # seconds to end after SIGTERM
+
+
+class CannotRunError(Exception):
+    """The run did not begin: usage, or a target that cannot be reached. `problems` holds all reasons."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What the command line says of the target. `base_url` None: the reference backend, started for this run."""
+
+    base_url: str | None = None
+    adapter: str = "reference"
+    pid: int | None = None
+    restart_command: str | None = None
+    toxiproxy: str | None = None  # the API of one that runs already
+
+
+@dataclass
+class Stage:
+    """`set_up` raises CannotRunError, and has put away what it had set up; `say` tells people what is being done."""
+
+    scenario: Scenario
+    folder: Path
+    given: Given
+    say: Callable[[str], None]
+    base_url: str = field(init=False, default="")
+    world: World = field(init=False)
+    via: Mapping[str, str] = field(init=False, default_factory=dict)
+    """Place on the net → address of the fault proxy there, for the swarm."""
+    _cleanup: ExitStack = field(init=False, default_factory=ExitStack)
+
+    def __enter__(self) -> Self:
+        with self._cleanup:
+            self._set_up()
+            self._cleanup = self._cleanup.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._cleanup.close()
+
+    def _set_up(self) -> None:
+        pledges = Pledges(self.folder / "healer.log")
+        self._cleanup.callback(pledges.close)
+        self.world = World(self.given.base_url or "", self.given.adapter, self.folder, pledges)
+        self.world.chatswarm_started = self.given.base_url is None
+        self.world.token = os.environ.get(TOKEN)
+        processes: dict[str, Managed] = {}
+        self.world.processes = processes
+        try:
+            self._start_toxiproxy()
+            if self.given.base_url is None:
+                self._start_reference(processes)
+            else:
+                self.base_url = self.given.base_url
+                self._take_given(processes)
+            self.world.target = self.base_url
+            if problem := unanswered(self.base_url):
+                raise CannotRunError([f"--target: {problem}"])
+            self._put_proxies_before(urlsplit(self.base_url))
+        except FaultError as error:
+            raise CannotRunError([str(error)]) from None
+        self._refuse_unfit()
+
+    def _refuse_unfit(self) -> None:
+        """What cannot be done to this target is said before any load."""
+        told = [(plan.name, KINDS[plan.kind].unfit(plan, self.world)) for plan in self.scenario.faults]
+        if problems := [f"fault {name}: {problem}" for name, problem in told if problem]:
+            raise CannotRunError(problems)
+
+    # The target.
+
+    def _take_given(self, processes: dict[str, Managed]) -> None:
+        given, url = self.given, urlsplit(self.base_url)
+        if given.pid is not None and not alive(given.pid):
+            raise CannotRunError([f"--pid: expected the process of the target, got {given.pid}, which is none"])
+        if given.pid is not None or given.restart_command is not None:
+            port = url.port or (443 if url.scheme == "https" else 80)
+            processes["target"] = GivenProcess(
+                given.pid,
+                given.restart_command,
+                port,
+                lambda: unanswered(self.base_url, 1.0),
+                self.folder / "restart.log",
+            )
+
+    def _start_reference(self, processes: dict[str, Managed]) -> None:
+        """The reference backend, with the flags that the scenario has for it."""
+        flags = dict(self.scenario.backend)
+        store = Path(self._cleanup.enter_context(tempfile.TemporaryDirectory(prefix="chatswarm-")))
+        environment = {}
+        if flags.pop("broker", False):
+            environment["CHATSWARM_BUS"] = self._start_broker(processes)
+        if flags.pop("token", False):
+            self.world.token = secrets.token_urlsafe(24)
+            os.environ[TOKEN] = self.world.token
+            self._cleanup.callback(os.environ.pop, TOKEN, None)
+            (store / "tokens").write_text(self.world.token + "\n", encoding="utf-8")
+            flags["dashboard_token_file"] = str(store / "tokens")
+        self.world.database = store / "chat.db"
+        backend = ReferenceBackend(
+            self.folder / "backend.log", self.world.database, free_port(), flags, environment
+        )  # fmt: skip
+        self._cleanup.callback(backend.stop)
+        processes["target"] = backend
+        self.base_url = backend.base_url
+        self.say(f"starting the reference backend at {self.base_url}")
+        backend.wait()
+
+    def _start_broker(self, processes: dict[str, Managed]) -> str:
+        """A broker for the reference backend. Returns its URL, which leads through a proxy where a fault is on it."""
+        broker = Broker(self.folder / "broker.log", free_port(), self.world.pledges)
+        self._cleanup.callback(broker.stop)
+        processes["broker"] = broker
+        broker.wait()
+        through = self._put_proxy("broker", broker.address) if "broker" in self._places() else broker.address
+        return f"redis://{through}"
+
+    # The proxies.
+
+    def _places(self) -> set[str]:
+        """Where on the net faults will strike."""
+        plans = [plan for plan in self.scenario.faults if issubclass(KINDS[plan.kind], NetworkFault)]
+        return {place for plan in plans for place in PLACES[plan.on]}
+
+    def _start_toxiproxy(self) -> None:
+        if not self._places():
+            return
+        url = self.given.toxiproxy
+        if url is None:
+            port = free_port()
+            url = f"http://127.0.0.1:{port}"
+            proxy = OwnProcess(
+                "the fault proxy",
+                lambda: Child(
+                    [sys.executable, "-m", "chatswarm.loadtests.faults.proxy", "--api", f"127.0.0.1:{port}"],
+                    self.folder / "proxy.log",
+                ),
+                lambda: unanswered(f"{url}/version", 1.0),
+                _GRACE,
+            )
+            self._cleanup.callback(proxy.stop)
+            proxy.wait()
+        self.world.toxiproxy = Toxiproxy(url)
+
+    def _put_proxies_before(self, url: Any) -> None:  # noqa: ANN401 - urllib has no public name for it
+        """One at each place where faults will strike, so that the others cost nothing."""
+        port = url.port or (443 if url.scheme == "https" else 80)
+        host = f"[{url.hostname}]" if ":" in str(url.hostname) else url.hostname
+        places = sorted(self._places() - {"broker"})
+        self.via = {place: self._put_proxy(place, f"{host}:{port}") for place in places}
+        for place, address in self.via.items():
+            if problem := unanswered(self.base_url, via=address):
+                raise CannotRunError([f"fault proxy for {place}: expected it to reach the target, got: {problem}"])
+
+    def _put_proxy(self, place: str, upstream: str) -> str:
+        """Returns its address."""
+        api = self.world.toxiproxy
+        assert api is not None, "started where there is such a place"
+        name = f"chatswarm-{uuid.uuid4().hex[:8]}-{place}"
+        if not api.has_evidence:
+            # A real one goes on after this run: its proxies must not.
+            self._cleanup.callback(
+                self.world.pledges.redeem, self.world.pledges.make("request", "DELETE", api.proxy_url(name))
+            )
+        host, port = api.create(name, upstream)
+        self.world.proxies = {**self.world.proxies, place: name}
+        return f"{host}:{port}"
