@@ -10,7 +10,7 @@ from functools import cached_property
 
 import numpy as np
 
-from .history.manifest import Manifest
+from .history.manifest import PROXY, Manifest
 from .ledger.arrays import Floats, Ints, ints
 from .ledger.evidence import Evidence, Samples
 from .ledger.ledger import Ledger
@@ -27,6 +27,7 @@ LATE_SENDS = 0.01
 """The share of sends that may be handed over later than that."""
 UNREADABLE = "unreadable"
 """The kind of trouble that is no trouble of the rig: the target answered something that is not its protocol."""
+_LESS_THROUGH_PROXY = "put less load through the fault proxy, which is one process"
 BUSY = 0.9
 """A process that takes this much of a core is the bottleneck."""
 
@@ -44,7 +45,8 @@ def soundness(ledger: Ledger, slos: Sequence[Slo]) -> Rig:
     advice = _advice(ledger.evidence)
     until = ledger.end + ledger.scenario.update_target
     for process in ledger.evidence.samples:
-        _process(process, ledger.start, until, limit, advice, rig)
+        proxied = process.name == PROXY
+        _process(process, ledger.start, until, limit, _LESS_THROUGH_PROXY if proxied else advice, rig)
     lateness = lateness_of(ledger.messages)
     rig.late_sends = int((lateness > limit).sum())
     if rig.late_sends > LATE_SENDS * len(lateness):
@@ -168,6 +170,7 @@ class Delays:
         self._messages = ledger.messages
         self._lateness = lateness_of(ledger.messages)
         self._worst = {names[samples.name]: _Worst.of(samples) for samples in evidence.samples}
+        self._proxy = names.get(PROXY)  # it is on everybody's way
         self._home = np.full(ledger.expected.shape[1], -1, np.int64)
         for dashboard, process in (
             (evidence.connections.dashboard, evidence.connections.process),
@@ -181,8 +184,8 @@ class Delays:
         out = np.zeros(len(process))
         over = np.where(np.isfinite(over), over, begun)
         for number, worst in self._worst.items():
-            here = process == number
-            out[here] = worst.between(worst.first(begun[here]), worst.after(over[here]))
+            here = np.full(len(process), True) if number == self._proxy else process == number
+            out[here] += worst.between(worst.first(begun[here]), worst.after(over[here]))
         return out
 
     def sends(self, done: Floats) -> Floats:
@@ -207,14 +210,15 @@ class Delays:
         return self._deliveries(lambda worst: lambda part: worst.after(notified[part]))
 
     def _deliveries(self, after_of: "Callable[[_Worst], _After]") -> Floats:
-        """The send's lateness, plus the worst lag of the widget's process, plus that of the dashboard's."""
+        """The send's lateness, plus the worst lag of the widget's process, the dashboard's, and the fault proxy."""
         messages = self._messages
         everyone, everything = np.arange(len(self._home)), np.arange(len(messages))
         out = np.repeat(self._lateness[:, None], len(everyone), axis=1)
         for number, worst in self._worst.items():
             first, after = worst.first(messages.intended)[:, None], after_of(worst)
             sent_here, at_home = np.flatnonzero(messages.process == number), np.flatnonzero(self._home == number)
-            for rows, columns in ((sent_here, everyone), (everything, at_home)):
+            parts = ((sent_here, everyone), (everything, at_home))
+            for rows, columns in ((everything, everyone),) if number == self._proxy else parts:
                 for edge in range(0, len(rows), _BLOCK):
                     part = np.ix_(rows[edge : edge + _BLOCK], columns)
                     out[part] += worst.between(first[rows[edge : edge + _BLOCK]], after(part))

@@ -75,7 +75,7 @@ class Run:
         if unfit := self.scenario.unfit_for(target_of(self.given.adapter)):
             raise CannotRunError(unfit)
         self._prepare_folder()
-        with Stage(self.scenario, self.folder, self.given, self.say) as stage:
+        with Stage(self.scenario, self.folder, self.given, self.seed, self.say) as stage:
             nemesis = Nemesis(self.scenario.faults, self.scenario.duration, stage.world, self.folder, self.say)
             previous = signal.signal(signal.SIGINT, self._interrupt)
             try:

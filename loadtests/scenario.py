@@ -65,6 +65,7 @@ class Scenario:
     update_target: float  # a message that becomes visible later than this is late
     size: int  # characters of a message's text
     list_window: int | None  # the target's list shows only this many chats; None: what its adapter says
+    handshake: float  # seconds for each of: TCP, TLS and HTTP; `connected`; `subscribed`
     ping_interval: float  # seconds of silence after which a dashboard pings
     ping_timeout: float  # seconds without an answer to that, after which its connection counts as dead
     slos: tuple[slo.Slo, ...]
@@ -193,6 +194,7 @@ def parse(
         update_target=update_target,
         size=swarm.take("size", 100, whole),
         list_window=swarm.take("list_window", None, whole),
+        handshake=swarm.take("handshake", 10.0, span),
         ping_interval=swarm.take("ping_interval", 30.0, span),
         ping_timeout=swarm.take("ping_timeout", 10.0, span),
         slos=_slos(reader, table, None if recorded else _fault_names(table)),

@@ -56,6 +56,7 @@ class Stage:
     scenario: Scenario
     folder: Path
     given: Given
+    seed: int  # of what the proxy draws by lot
     say: Callable[[str], None]
     base_url: str = field(init=False, default="")
     world: World = field(init=False)
@@ -163,10 +164,11 @@ class Stage:
         if url is None:
             port = free_port()
             url = f"http://127.0.0.1:{port}"
+            program = [sys.executable, "-m", "chatswarm.loadtests.faults.proxy"]
             proxy = OwnProcess(
                 "the fault proxy",
                 lambda: Child(
-                    [sys.executable, "-m", "chatswarm.loadtests.faults.proxy", "--api", f"127.0.0.1:{port}"],
+                    [*program, "--api", f"127.0.0.1:{port}", "--seed", str(self.seed)],
                     self.folder / "proxy.log",
                 ),
                 lambda: unanswered(f"{url}/version", 1.0),

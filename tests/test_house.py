@@ -9,6 +9,7 @@ import pytest
 
 from chatswarm.loadtests import scenario
 from chatswarm.loadtests.checks import CHECKS
+from chatswarm.loadtests.faults.kinds import KINDS
 from chatswarm.loadtests.targets import TARGETS
 from chatswarm.loadtests.verdict import FINDINGS
 
@@ -74,6 +75,13 @@ def test_a_resolved_scenario_reads_back_the_same() -> None:
 def test_every_check_is_documented(name: str) -> None:
     assert name in FINDINGS
     assert f"`{name}`" in README
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_every_kind_of_fault_is_documented(name: str) -> None:
+    assert f"`{name}`" in README
+    for parameter in KINDS[name].parameters:
+        assert f"`{parameter}`" in README
 
 
 @pytest.mark.parametrize("name", TARGETS)

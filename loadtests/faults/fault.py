@@ -39,7 +39,7 @@ class Parameter:
 class Plan:
     """One `[[fault]]` of a scenario. Times are seconds; `at` counts from the start of the measured part."""
 
-    name: str
+    name: str  # in the windows of SLOs, faults of one name are one
     kind: str
     at: float
     length: float

@@ -69,7 +69,7 @@ class ToxicFault(NetworkFault):
 
     def name(self, stream: str) -> str:
         """Of the toxic: of this occurrence alone."""
-        return f"{self.plan.name}-{self.number}-{stream}"
+        return f"{self.plan.name}-{self.plan.kind}-{self.plan.at:g}-{self.number}-{stream}"
 
     def attributes(self) -> dict[str, int]:
         """In the units of Toxiproxy."""

@@ -1,7 +1,6 @@
 """A scenario's `[[fault]]` tables, read into plans and checked without knowing the target."""
 
 import re
-from collections import Counter
 from collections.abc import Sequence
 
 from chatswarm.loadtests.reading import Table, one_of, span, text
@@ -15,13 +14,8 @@ _NAME = re.compile(r"[\w.-]+")
 
 def read_plans(reader: Table, rows: Sequence[object], duration: float) -> tuple[Plan, ...]:
     """One for each row that is right; problems go to the reader. `duration`: seconds of the measured part."""
-    plans = [
-        plan for number, row in enumerate(rows, 1) if (plan := _read(reader.table(f"fault {number}", row), duration))
-    ]
-    for name, times in Counter(plan.name for plan in plans).items():
-        if times > 1:
-            reader.problem("fault", "a name of its own for each", f"{times} of the name {name}")
-    return tuple(plans)
+    read = [_read(reader.table(f"fault {number}", row), duration) for number, row in enumerate(rows, 1)]
+    return tuple(plan for plan in read if plan is not None)
 
 
 def _read(part: Table, duration: float) -> Plan | None:

@@ -99,7 +99,7 @@ class Kill(ProcessFault):
         processes.send(signal.SIGKILL, *processes.tree(pid))
         if not processes.await_end(pid, _DYING):
             raise FaultError(f"pid {pid}: expected its end after SIGKILL, got none in {_DYING:g} s")
-        self.evidence |= {"killed": pid}
+        self.evidence |= {"pid": str(pid), "killed": 1}
 
     def heal(self) -> Evidence:
         self.start_again(self.began)
@@ -121,7 +121,7 @@ class Terminate(ProcessFault):
         self.began = time.monotonic()
         processes.send(signal.SIGTERM, pid)
         ended = processes.await_end(pid, grace)
-        self.evidence |= {"terminated": pid, "exit_seconds": round(time.monotonic() - self.began, 3)}
+        self.evidence |= {"pid": str(pid), "exit_seconds": round(time.monotonic() - self.began, 3)}
         if not ended:
             processes.send(signal.SIGKILL, *family)
             processes.await_end(pid, _DYING)
@@ -146,7 +146,7 @@ class Pause(ProcessFault):
             if time.monotonic() > deadline:
                 raise FaultError(f"pids {family}: expected them to stop, got some running {_DYING:g} s after SIGSTOP")
             time.sleep(_LOOK)
-        self.evidence |= {"paused": family[0], "processes": len(family), "state": "stopped"}
+        self.evidence |= {"pid": str(family[0]), "processes": len(family), "state": "stopped"}
 
     def heal(self) -> Evidence:
         self.world.pledges.redeem(self.pledge)
@@ -168,7 +168,11 @@ class Restart(ProcessFault):
     def begin(self) -> None:
         before, began = self.managed.pid, time.monotonic()
         self.managed.restart()
-        self.evidence |= {"before": before, "after": self.managed.pid, "seconds": round(time.monotonic() - began, 3)}
+        self.evidence |= {
+            "before": f"pid {before}",
+            "after": f"pid {self.managed.pid}",
+            "seconds": round(time.monotonic() - began, 3),
+        }
 
     def heal(self) -> Evidence:
         return self.evidence

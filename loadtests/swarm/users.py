@@ -19,7 +19,6 @@ from .node import current
 from .websocket import Closed, ConnectError, WebSocket, socket_url
 
 _SENDS_AT_ONCE = 1000  # per widget; the client's default of 10 would make a slow target slow the sends
-_HANDSHAKE = 10.0  # seconds for each of: TCP, TLS and HTTP; `connected`; `subscribed`
 
 
 class ChatUser(FastHttpUser):
@@ -186,7 +185,8 @@ class DashboardUser(ChatUser):
         socket: WebSocket | None = None
         subscribed = False
         try:
-            socket = WebSocket(self.url, _HANDSHAKE, node.target.socket_headers, node.plan.via_of("sockets"))
+            via = node.plan.via_of("sockets")
+            socket = WebSocket(self.url, node.scenario.handshake, node.target.socket_headers, via)
             self.await_frame(socket, Kind.CONNECTED)
             socket.send(node.target.subscribe())
             self.await_frame(socket, Kind.SUBSCRIBED)
@@ -218,7 +218,8 @@ class DashboardUser(ChatUser):
 
     def await_frame(self, socket: WebSocket, kind: Kind) -> None:
         """Reads up to a frame of that kind. Raises Closed, with what came instead."""
-        deadline = time.monotonic() + _HANDSHAKE
+        patience = self.node.scenario.handshake
+        deadline = time.monotonic() + patience
         while (left := deadline - time.monotonic()) > 0:
             found = False
             for data in socket.receive(left):
@@ -228,7 +229,7 @@ class DashboardUser(ChatUser):
                 found = found or frame is kind
             if found:
                 return
-        raise Closed(1006, f"no {kind.name.lower()} frame within {_HANDSHAKE:g} s")
+        raise Closed(1006, f"no {kind.name.lower()} frame within {patience:g} s")
 
     def listen(self, socket: WebSocket) -> None:
         """Takes frames until the socket is lost. Raises Closed."""
