@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 WORKERS ?= 4
 
-.PHONY: demo test mutants bench lint lock clean
+.PHONY: demo test mutants resilience soak bench lint lock clean
 
 demo: .venv/ready  ## 100 dashboards, 50 widgets, 20 messages/s for 30 s against the reference chat, then the verdict
 	$(BIN)/chatswarm run steady
@@ -15,7 +15,10 @@ test: .venv/ready  ## all tests, in parallel; last those that run whole swarms, 
 mutants: .venv/ready  ## the judge put to the proof: chats broken on purpose, slow ones and clean ones; 7 minutes
 	$(BIN)/python -m tests.mutants
 
-bench: .venv/ready  ## what judging and recording cost, beside what they are to cost at the most, 2 minutes
+soak: .venv/ready  ## ten minutes of mixed faults: nothing lost, memory flat, open files back; 11 minutes
+	$(BIN)/python -m tests.soak
+
+bench: .venv/ready  ## what judging, recording and the fault proxy cost, beside what they may; 2 minutes
 	$(BIN)/python -m tests.bench
 
 lint: .venv/ready build/typed/chatswarm  ## ruff and mypy --strict over everything, tests included

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from . import disk, judge, pause, recorder
+from . import disk, judge, pause, proxy, recorder
 from .figure import Figure
 
 BENCHES: dict[str, Callable[[], Iterator[Figure]]] = {
@@ -15,6 +15,7 @@ BENCHES: dict[str, Callable[[], Iterator[Figure]]] = {
     "recorder": recorder.figures,
     "pause": pause.figures,
     "disk": disk.figures,
+    "proxy": proxy.figures,
 }
 
 
@@ -34,7 +35,9 @@ def main() -> None:
             for figure in BENCHES[name]():
                 missed += not figure.reached
                 measured = Text(f"{figure.measured:,.2f} {figure.unit}", "green" if figure.reached else "red")
-                table.add_row(figure.name, measured, f"≤ {figure.reach:g} {figure.unit}")
+                table.add_row(
+                    figure.name, measured, f"{'≥' if figure.at_least else '≤'} {figure.reach:g} {figure.unit}"
+                )
     console.print(table)
     sys.exit(1 if missed else 0)
 

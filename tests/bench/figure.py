@@ -12,16 +12,17 @@ ROOT = Path(__file__).parents[2]
 
 @dataclass(frozen=True)
 class Figure:
-    """What was measured, and what it is to be at the most; both in `unit`."""
+    """What was measured, and what it is to be at the most, or at least; both in `unit`."""
 
     name: str
     measured: float
     reach: float
     unit: str
+    at_least: bool = False
 
     @property
     def reached(self) -> bool:
-        return self.measured <= self.reach
+        return self.measured >= self.reach if self.at_least else self.measured <= self.reach
 
 
 def fresh(module: str, *arguments: str) -> Any:
