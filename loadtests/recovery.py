@@ -18,6 +18,7 @@ from .verdict import Recovery
 
 CALM = 3.0
 """Seconds on end in which every message must meet the target."""
+_NOTICING = 1.0  # seconds after its end in which those whom it cut off notice
 ENOUGH = 10
 """So many messages there must be in them, or nothing is proven."""
 
@@ -105,7 +106,7 @@ def _recovery(ledger: Ledger, fault: FaultSpan, met: Met, faults: list[FaultSpan
         recovery.reason = _why(met, bounds.low, ledger.end)
     # What is cut off when the next one has begun is not this one's doing.
     following = min((other.start for other in faults if other.start > stop), default=math.inf)
-    _sockets(ledger, fault, min(bounds.high, following), recovery)
+    _sockets(ledger, fault, min(max(bounds.high, stop + _NOTICING), following), recovery)
     seen = ledger.visible[ledger.messages.intended > stop]
     recovery.first_delivery = _finite(float(seen.min(initial=math.inf)) - stop)
     recovery.backlog_gone = _backlog(ledger, fault)
