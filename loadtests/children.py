@@ -21,10 +21,17 @@ class Child:
     """
 
     def __init__(
-        self, command: Sequence[str], log: Path, *, env: Mapping[str, str] | None = None, fds: Sequence[int] = ()
+        self,
+        command: Sequence[str],
+        log: Path,
+        *,
+        env: Mapping[str, str] | None = None,
+        fds: Sequence[int] = (),
+        talks: bool = False,
     ) -> None:
         """Starts `command`, with its output going to `log`; `fds` are inherited. The lifeline's number is in its
-        environment, and replaces `{lifeline}` in the command.
+        environment, and replaces `{lifeline}` in the command. With `talks`, `process.stdin` and `process.stdout` are
+        unbuffered pipes, and only its standard error goes to `log`.
         """
         lifeline, self._hold = os.pipe()
         self.command = [part.replace("{lifeline}", str(lifeline)) for part in command]
@@ -33,9 +40,10 @@ class Child:
             with log.open("ab") as output:
                 self.process = subprocess.Popen(
                     self.command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
+                    stdin=subprocess.PIPE if talks else subprocess.DEVNULL,
+                    stdout=subprocess.PIPE if talks else output,
+                    stderr=output,
+                    bufsize=0,
                     env={**os.environ, **(env or {}), LIFELINE: str(lifeline)},
                     pass_fds=[lifeline, *fds],
                     start_new_session=True,
@@ -67,6 +75,9 @@ class Child:
         if self._hold >= 0:
             os.close(self._hold)
             self._hold = -1
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe is not None:
+                pipe.close()
         return code
 
     def last_words(self, lines: int = 8) -> str:

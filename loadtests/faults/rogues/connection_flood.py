@@ -1,0 +1,43 @@
+"""TCP connections that send nothing."""
+
+import resource
+from typing import ClassVar
+
+from chatswarm.loadtests.faults.fault import Parameter
+from chatswarm.loadtests.reading import positive, whole
+
+from .crowd import Crowd
+from .pipe import Pipe
+from .rogue import CannotBeginError
+
+_PER_SOURCE = 10_000  # connections from one loopback address: a system gives out 28,000 ports for each
+_OTHER_FILES = 50
+
+
+class ConnectionFlood(Crowd):
+    """Opens very many plain TCP connections, also where the target has TLS, and keeps them open without a word."""
+
+    parameters: ClassVar = {
+        "connections": Parameter(whole, 2000, "TCP connections held at once"),
+        "rate": Parameter(positive, 1000.0, "connections opened per second, replacements included"),
+    }
+
+    @property
+    def per_second(self) -> float:
+        return self.number("rate")
+
+    async def begin(self) -> None:
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        needed = self.count("connections") + _OTHER_FILES
+        if limit != resource.RLIM_INFINITY and limit < needed:
+            raise CannotBeginError(f"expected a limit of at least {needed} open files, got {limit}: raise `ulimit -n`")
+        await super().begin()
+
+    async def connect(self, number: int) -> Pipe:
+        # From 127.0.0.2 on, so that the measured users keep the ports of 127.0.0.1.
+        return await self.site.connect_plainly(source=f"127.0.0.{2 + number // _PER_SOURCE % 250}")
+
+    async def hold(self, number: int, pipe: Pipe) -> None:
+        del number
+        while await pipe.read() is not None:
+            pass

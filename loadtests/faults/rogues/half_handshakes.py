@@ -1,0 +1,60 @@
+"""Clients that never finish what they ask."""
+
+import asyncio
+import base64
+import secrets
+from typing import ClassVar
+
+from chatswarm.loadtests.faults.fault import Parameter
+from chatswarm.loadtests.reading import span, whole
+from chatswarm.loadtests.targets.target import Request
+
+from .crowd import Crowd
+from .pipe import Pipe
+
+_UPGRADE = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
+
+
+class HalfHandshakes(Crowd):
+    """Sends half of a WebSocket handshake, or of a request for the list, and then a byte now and then, without end."""
+
+    parameters: ClassVar = {
+        "connections": Parameter(whole, 100, "connections held at once; every other one is a handshake"),
+        "drip": Parameter(span, 1.0, "seconds from one further byte to the next"),
+    }
+
+    async def connect(self, number: int) -> Pipe:
+        pipe = await self.site.connect()
+        try:
+            await pipe.write(self._half(number))
+        except BaseException:
+            pipe.close()
+            raise
+        return pipe
+
+    async def hold(self, number: int, pipe: Pipe) -> None:
+        del number
+        dripping = asyncio.create_task(self._drip(pipe))
+        try:
+            while await pipe.read() is not None:
+                pass
+        finally:
+            dripping.cancel()
+            await asyncio.wait([dripping])
+
+    def _half(self, number: int) -> bytes:
+        if number % 2:
+            head = self.site.head(self.site.target.list_chats())
+        else:
+            key = {"Sec-WebSocket-Key": base64.b64encode(secrets.token_bytes(16)).decode()}
+            head = self.site.head(Request("GET", self.site.target.socket_path, headers={**_UPGRADE, **key}))
+        # Whatever comes after this belongs to a header that never ends.
+        return head.removesuffix(b"\r\n") + b"X-More: "
+
+    async def _drip(self, pipe: Pipe) -> None:
+        try:
+            while True:
+                await asyncio.sleep(self.number("drip"))
+                await pipe.write(b"x")
+        except OSError:
+            return  # that it has ended shows in reading

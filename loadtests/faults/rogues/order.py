@@ -1,0 +1,52 @@
+"""What the process is told: one line of JSON, with a token in it, which is why it is no flag."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from chatswarm.loadtests.reading import Table
+from chatswarm.loadtests.targets import TARGETS
+
+from . import KINDS
+from .rogue import CannotBeginError, Rogue
+from .site import Site
+
+
+class Order(msgspec.Struct, forbid_unknown_fields=True):
+    """Which rogue, against what. `target` is a base URL; parameters that are left out have their defaults."""
+
+    kind: str
+    target: str
+    adapter: str
+    token: str | None = None
+    parameters: Mapping[str, Any] = {}
+
+    @classmethod
+    def parse(cls, line: bytes) -> "Order":
+        """Raises CannotBeginError."""
+        try:
+            return msgspec.json.decode(line, type=cls)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise CannotBeginError(
+                f"order: expected one line of JSON with kind, target and adapter, got: {error}"
+            ) from None
+
+    def rogue(self, tasks: asyncio.TaskGroup) -> Rogue:
+        """The rogue that was ordered. Raises CannotBeginError."""
+        if self.kind not in KINDS:
+            raise CannotBeginError(f"kind: expected one of {', '.join(KINDS)}, got {self.kind!r}")
+        if self.adapter not in TARGETS:
+            raise CannotBeginError(f"adapter: expected one of {', '.join(TARGETS)}, got {self.adapter!r}")
+        try:
+            site = Site(self.target, TARGETS[self.adapter], self.token)
+        except ValueError as error:
+            raise CannotBeginError(f"target: {error}") from None
+        known = KINDS[self.kind].parameters
+        table = Table("parameters", self.parameters)
+        values = {key: table.take(key, parameter.default, parameter.read) for key, parameter in known.items()}
+        table.finish()
+        if table.problems:
+            raise CannotBeginError("; ".join(table.problems))
+        return KINDS[self.kind](site, {key: value for key, value in values.items() if value is not None}, tasks)

@@ -1,0 +1,198 @@
+"""Small servers that answer in ways of their own, and rogues that strike them, for the tests of rogues."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import hashlib
+import socket
+import ssl
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+from chatswarm.loadtests.faults.fault import Fault, Plan, World
+from chatswarm.loadtests.faults.rogue import ROGUES
+from chatswarm.loadtests.faults.rogues.order import Order
+from chatswarm.loadtests.faults.rogues.rogue import CannotBeginError
+from chatswarm.loadtests.history.faults import Evidence
+from tests.loadtests.faults.harness import PATIENCE
+
+CONNECTED = b'{"type": "connected", "connection_id": "1", "message": ""}'
+SUBSCRIBED = b'{"type": "subscribed", "subscription_type": "chat_updates"}'
+ERROR = b'{"type": "error", "message": "no"}'
+PONG = b'{"type": "pong"}'
+TEXT, CLOSE, PING, CLIENT_PONG = 0x81, 0x88, 0x89, 0x8A
+
+
+@dataclass
+class Connection:
+    """The server's end of one connection, with a thread of its own."""
+
+    sock: socket.socket
+    number: int  # from 0, in the order of accepting
+    peer: str
+    seen: bytes = b""
+    asked: bool = False  # whether a request's head was read
+
+    def head(self) -> str:
+        """The request's head. Raises ConnectionError if the connection ends before it does."""
+        while b"\r\n\r\n" not in self.seen:
+            self._more()
+        head, _, self.seen = self.seen.partition(b"\r\n\r\n")
+        self.asked = True
+        return head.decode()
+
+    def refuse(self, status: int) -> None:
+        if not self.asked:
+            self.head()
+        self.sock.sendall(b"HTTP/1.1 %d No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n" % status)
+
+    def upgrade(self, head: str | None = None) -> None:
+        lines = (head or self.head()).split("\r\n")
+        key = next(line.partition(": ")[2] for line in lines if line.lower().startswith("sec-websocket-key:"))
+        accept = hashlib.sha1(f"{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11".encode()).digest()
+        self.sock.sendall(
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Accept: " + base64.b64encode(accept) + b"\r\n\r\n"
+        )
+
+    def dashboard(self, head: str | None = None) -> None:
+        """A good server's part up to a subscription."""
+        self.upgrade(head)
+        self.send(TEXT, CONNECTED)
+        self.frame()
+        self.send(TEXT, SUBSCRIBED)
+
+    def send(self, first: int, payload: bytes) -> None:
+        length = bytes([len(payload)]) if len(payload) < 126 else b"\x7e" + struct.pack("!H", len(payload))
+        self.sock.sendall(bytes([first]) + length + payload)
+
+    def frame(self) -> tuple[int, bytes]:
+        """The client's next frame. Raises ConnectionError at the end."""
+        head = self._exactly(2)
+        length = head[1] & 0x7F
+        if length > 125:
+            length = int.from_bytes(self._exactly(2 if length == 126 else 8))
+        mask = self._exactly(4) if head[1] & 0x80 else bytes(4)
+        return head[0], bytes(byte ^ mask[at % 4] for at, byte in enumerate(self._exactly(length)))
+
+    def close(self, code: int) -> None:
+        """A proper end: a close frame, then all that still comes is read."""
+        self.send(CLOSE, struct.pack("!H", code))
+        self.sock.shutdown(socket.SHUT_WR)
+        self.read_on()
+
+    def abort(self) -> None:
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.sock.close()
+
+    def read_on(self) -> None:
+        while self.sock.recv(1 << 16):
+            pass
+
+    def _exactly(self, count: int) -> bytes:
+        while len(self.seen) < count:
+            self._more()
+        data, self.seen = self.seen[:count], self.seen[count:]
+        return data
+
+    def _more(self) -> None:
+        if not (data := self.sock.recv(1 << 16)):
+            raise ConnectionResetError
+        self.seen += data
+
+
+@dataclass
+class Server:
+    """A listener, and all connections that it ever had."""
+
+    listener: socket.socket
+    url: str
+    connections: list[Connection] = field(default_factory=list)
+    ended: list[Connection] = field(default_factory=list)
+
+
+@contextmanager
+def server(serve: Callable[[Connection], object], tls: ssl.SSLContext | None = None) -> Iterator[Server]:
+    """Has `serve` answer each connection in a thread; when it returns, the connection is closed."""
+    with socket.create_server(("127.0.0.1", 0), backlog=1000) as listener:
+        scheme = "http" if tls is None else "https"
+        self = Server(listener, f"{scheme}://localhost:{listener.getsockname()[1]}")
+        threads: list[threading.Thread] = []
+
+        def answer(connection: Connection) -> None:
+            with contextlib.suppress(OSError):
+                if tls is not None:
+                    connection.sock = tls.wrap_socket(connection.sock, server_side=True)
+                serve(connection)
+            connection.sock.close()
+            self.ended.append(connection)
+
+        def accept() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    sock, peer = listener.accept()
+                    sock.settimeout(PATIENCE)
+                    connection = Connection(sock, len(self.connections), str(peer[0]))
+                    self.connections.append(connection)
+                    threads.append(threading.Thread(target=answer, args=(connection,), daemon=True))
+                    threads[-1].start()
+
+        accepting = threading.Thread(target=accept, daemon=True)
+        accepting.start()
+        try:
+            yield self
+        finally:
+            with contextlib.suppress(OSError):
+                listener.shutdown(socket.SHUT_RDWR)
+            accepting.join(PATIENCE)
+            for connection in self.connections:
+                with contextlib.suppress(OSError):
+                    connection.sock.shutdown(socket.SHUT_RDWR)
+            for thread in threads:
+                thread.join(PATIENCE)
+
+
+def strike(
+    kind: str, url: str, until: Callable[[Any], object], *, token: str | None = None, **values: object
+) -> dict[str, Any]:
+    """Has rogues strike, in this process, until something is true of them; their evidence. Raises CannotBeginError."""
+
+    async def run() -> dict[str, Any]:
+        async with asyncio.TaskGroup() as tasks:
+            rogue = Order(kind, url, "reference", token, values).rogue(tasks)
+            try:
+                await rogue.begin()
+                deadline = time.monotonic() + PATIENCE
+                while not until(rogue):
+                    assert time.monotonic() < deadline, "gave up waiting"
+                    await asyncio.sleep(0.02)
+            except CannotBeginError as error:
+                return {"problem": error}
+            finally:
+                evidence = await rogue.end()
+            return dict(evidence)
+
+    found = asyncio.run(run())
+    if "problem" in found:
+        raise cast("Exception", found["problem"])
+    return found
+
+
+def fault(kind: str, url: str, folder: Path, *, token: str | None = None, **values: float | str) -> Fault:
+    """One occurrence of such a fault, not begun yet, as the nemesis makes it."""
+    of_kind = ROGUES[kind]
+    defaults = {key: parameter.default for key, parameter in of_kind.parameters.items()}
+    plan = Plan("f", kind, 0.0, 1.0, None, "target", cast("Any", {**defaults, **values}))
+    return of_kind(plan, 0, World(url, "reference", folder, cast("Any", None), token=token))
+
+
+def did_nothing(evidence: Evidence) -> bool:
+    return all(not value for value in evidence.values())
