@@ -6,13 +6,12 @@ from abc import abstractmethod
 from collections.abc import Mapping
 
 from chatswarm.loadtests.faults.fault import Value
-from chatswarm.loadtests.faults.proxy.address import reason
 from chatswarm.loadtests.history.faults import Evidence
 
 from .dashboard import NotLetInError
 from .pipe import Pipe
 from .rogue import CannotBeginError, Rogue
-from .site import Site
+from .site import Site, why
 
 _BEGINNING = 20.0  # seconds after which it has begun though not all were tried
 _AGAIN = 1.0  # seconds before a connection that ended or failed is opened anew
@@ -90,7 +89,7 @@ class Crowd(Rogue):
             pipe = await self.connect(number)
         except (OSError, NotLetInError) as error:
             self.refused += 1
-            self._why_refused = reason(error) if isinstance(error, OSError) else str(error)
+            self._why_refused = why(error) if isinstance(error, OSError) else str(error)
             return None
         self.opened += 1
         return pipe

@@ -12,12 +12,11 @@ from websockets.protocol import State
 from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
-from chatswarm.loadtests.faults.proxy.address import reason
 from chatswarm.loadtests.targets.target import Frame as Said
 from chatswarm.loadtests.targets.target import Kind, Unreadable
 
 from .pipe import READ_SIZE, Pipe
-from .site import PATIENCE, Site
+from .site import PATIENCE, Site, why
 
 _MAX_MESSAGE = 16 << 20  # bytes; a chat's frames have a few hundred
 _GOODBYE = 1.0  # seconds for words that nobody may be listening to
@@ -73,7 +72,7 @@ class Dashboard:
         try:
             self = cls(site, await site.connect(receive_buffer=receive_buffer), protocol)
         except OSError as error:
-            raise NotLetInError(0, reason(error)) from error
+            raise NotLetInError(0, why(error)) from error
         try:
             async with asyncio.timeout(PATIENCE):
                 protocol.send_request(request)
@@ -82,7 +81,7 @@ class Dashboard:
                     await self.read()
         except OSError as error:
             self.pipe.close()
-            raise NotLetInError(0, f"no answer to the handshake: {reason(error)}") from error
+            raise NotLetInError(0, f"no answer to the handshake: {why(error)}") from error
         except BaseException:
             self.pipe.close()
             raise
@@ -137,12 +136,18 @@ class Dashboard:
                 await self._flush()
         return data is not None and self._protocol.close_rcvd is None
 
+    async def skip(self, most: int = READ_SIZE) -> bool:
+        """The same, and throws away what was said."""
+        alive = await self.read(most)
+        self._messages.clear()
+        return alive
+
     async def drain(self, seconds: float) -> int | None:
         """Reads for so long, or to the end: the close code then, else None. What is read is thrown away."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while await self.read():
-                    self._messages.clear()
+                while await self.skip():
+                    pass
                 return self._ended().code
         return None
 

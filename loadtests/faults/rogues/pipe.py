@@ -16,6 +16,7 @@ class Pipe:
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
+        self.received = 0  # bytes that came, before decryption
         self._tls: ssl.SSLObject | None = None
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
@@ -43,6 +44,7 @@ class Pipe:
             data = await asyncio.get_running_loop().sock_recv(self.sock, most)
         except OSError:
             return None
+        self.received += len(data)
         if not data:
             return None
         if self._tls is None:

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from chatswarm.loadtests.checklist.probe import Address, parse_address
+from chatswarm.loadtests.faults.proxy.address import reason
 from chatswarm.loadtests.targets import Target
 from chatswarm.loadtests.targets.target import Request
 
@@ -106,3 +107,12 @@ class Site:
             host, port = self.address.host, self.address.port
             self._places = list(await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM))
         return self._places
+
+
+def why(error: OSError) -> str:
+    """Why there is no connection, in plain words."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"a certificate that is not trusted: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):  # its number is not the system's
+        return f"no TLS: {(error.reason or str(error)).lower().replace('_', ' ')}"
+    return reason(error)

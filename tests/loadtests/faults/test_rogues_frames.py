@@ -92,13 +92,13 @@ def test_what_is_wrong_is_told_by_its_name(these: int) -> None:
 
 def test_a_chat_that_stays_silent() -> None:
     with server(answering(lambda connection, *_: connection.read_on())) as chat:
-        evidence = strike("bad_frames", chat.url, round_done, patience=0.2, size=100_000)
+        evidence = strike("bad_frames", chat.url, round_done, patience=0.1, size=100_000)
     assert evidence["wrong"] == len(CASES)
     assert evidence["wrong_binary"] == (
-        "expected an error frame or close code 1003, 1007 or 1008, got an open connection without an answer for 0.2 s"
+        "expected an error frame or close code 1003, 1007 or 1008, got an open connection without an answer for 0.1 s"
     )
     assert evidence["wrong_bad_utf8"] == (
-        "expected close code 1007, got an open connection without an answer for 0.2 s"
+        "expected close code 1007, got an open connection without an answer for 0.1 s"
     )
 
 
