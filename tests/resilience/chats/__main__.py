@@ -17,10 +17,10 @@ def main() -> None:
     parser.add_argument("--origin", action="append", default=[], help="whose pages may connect besides its own")
     parser.add_argument("--token", default="", help="that dashboards must bear")
     parser.add_argument("--bus", default="", metavar="redis://HOST:PORT", help="for chats of several workers")
-    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--listener", type=int, help=argparse.SUPPRESS)
     flags = parser.parse_args()
     settings = Settings(
-        flags.name, flags.port, flags.database, tuple(flags.origin), flags.token, flags.bus, flags.worker
+        flags.name, flags.port, flags.database, tuple(flags.origin), flags.token, flags.bus, flags.listener
     )
     hold_to_lifeline()
     CHATS[flags.name](settings, Store(flags.database)).serve()

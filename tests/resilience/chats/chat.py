@@ -43,7 +43,7 @@ class Settings:
     origins: tuple[str, ...] = ()  # besides the chat's own
     token: str = ""  # that dashboards must bear; empty: none
     bus: str = ""  # a Redis or Valkey, where a chat has several workers
-    worker: bool = False  # one of several
+    listener: int | None = None  # one of several workers: its listening socket, which it inherits
 
 
 @dataclass

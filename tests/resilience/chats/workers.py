@@ -4,10 +4,12 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Coroutine
+from contextlib import suppress
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import ClassVar
@@ -21,6 +23,7 @@ from .store import Message, Room
 
 _WORKERS = 2
 _PATIENCE = 10.0  # seconds that workers have to end
+_PATIENCE_WITH_THE_BROKER = 2.0  # seconds that a worker waits for it at its start
 _BEHIND = 0.1  # seconds: a frame's refetch may go to another worker, whose list must be as far
 
 
@@ -42,16 +45,17 @@ class PublishesAtMostOnce(Chat):
     def serve(self) -> None:
         if not self.settings.bus or not self.settings.database:
             sys.exit(f"{self.settings.name}: expected --bus and --database")
-        if self.settings.worker:
-            limit_files(self.most_files)
-            asyncio.run(Server(self).run(listener_on(self.settings.port, shared=True)))
+        if self.settings.listener is None:
+            _Supervisor(self.settings.port).run()
         else:
-            _Supervisor().run()
+            limit_files(self.most_files)
+            asyncio.run(Server(self).run(socket.socket(fileno=self.settings.listener)))
 
     async def start(self) -> None:
         self._bus = Bus(self.settings.bus, self._hear)
         self._spawn(self._bus.listen())
-        await asyncio.wait_for(self._bus.subscribed.wait(), _PATIENCE)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._bus.subscribed.wait(), _PATIENCE_WITH_THE_BROKER)
         # Read only now: what was committed before is in the file, what is published from now on is heard.
         for room in self.store.rooms():
             self.rooms.setdefault(room.id, room).messages.update(room.messages)
@@ -117,21 +121,30 @@ class PublishesLater(PublishesAtMostOnce):
 
 
 class _Supervisor:
-    """Keeps the workers running. They end with it, however it ends."""
+    """Keeps the workers running. They end with it, however it ends.
 
-    def __init__(self) -> None:
+    It holds a listener for each of them, between which the system divides connections: those of a worker that has just
+    died, or has not come up, wait for the next one.
+    """
+
+    def __init__(self, port: int) -> None:
         self._stopping = False
         self._lifeline, self._hold = os.pipe()
+        self._listeners = [listener_on(port, shared=True) for _ in range(_WORKERS)]
 
     def run(self) -> None:
         """Until SIGTERM."""
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGINT, self._stop)
         hold_to_lifeline()
-        workers = [self._start() for _ in range(_WORKERS)]
+        workers = [self._start(listener) for listener in self._listeners]
         while not self._stopping:
-            workers = [worker if worker.poll() is None else self._start() for worker in workers]
+            for number, listener in enumerate(self._listeners):
+                if workers[number].poll() is not None:
+                    workers[number] = self._start(listener)
             time.sleep(0.1)
+        for listener in self._listeners:
+            listener.close()
         for worker in workers:
             worker.terminate()
         end = time.monotonic() + _PATIENCE
@@ -141,10 +154,10 @@ class _Supervisor:
             except subprocess.TimeoutExpired:
                 worker.kill()
 
-    def _start(self) -> "subprocess.Popen[bytes]":
-        command = [sys.executable, "-m", "tests.resilience.chats", *sys.argv[1:], "--worker"]
+    def _start(self, listener: socket.socket) -> "subprocess.Popen[bytes]":
+        command = [sys.executable, "-m", "tests.resilience.chats", *sys.argv[1:], "--listener", str(listener.fileno())]
         env = {**os.environ, LIFELINE: str(self._lifeline)}
-        return subprocess.Popen(command, env=env, pass_fds=[self._lifeline])
+        return subprocess.Popen(command, env=env, pass_fds=[self._lifeline, listener.fileno()])
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         self._stopping = True

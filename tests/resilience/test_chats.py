@@ -1,0 +1,387 @@
+"""The clean chat keeps its promises under faults done by hand, and each broken one lacks the one that it says."""
+
+import asyncio
+import json
+import os
+import resource
+import signal
+import socket
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+from websockets.typing import Origin
+
+from tests.backend.servers import client_frame, close_code, flood, raw_dashboard
+from tests.e2e.command import QUICK, chatswarm, scenario, until
+from tests.resilience.chats.connecting import SlowHandshakes
+from tests.resilience.chats.names import CHATS, CLEAN
+
+from .started import Started, broker, ended_within, kill_group, started
+
+LONG = 3.0
+"""Seconds after which an answer counts as not coming; it takes some milliseconds otherwise."""
+EVERYWHERE = 16
+"""So many connections surely reach both of two workers."""
+
+
+def both(broken: str) -> pytest.MarkDecorator:
+    """The clean chat keeps the promise, the broken one does not."""
+    return pytest.mark.parametrize(("name", "kept"), [(CLEAN, True), (broken, False)])
+
+
+@contextmanager
+def client(chat: Started, timeout: float = 20) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=chat.url, timeout=timeout, trust_env=False, verify=False) as http:
+        yield http
+
+
+def new_chat(http: httpx.Client) -> str:
+    answer = http.post("/api/users/chats/create", json={"email": "ann@example.org", "name": "Ann"})
+    chat: str = answer.raise_for_status().json()["chat_id"]
+    return chat
+
+
+def send(http: httpx.Client, chat: str, text: str) -> httpx.Response:
+    return http.post(f"/api/users/chats/{chat}/send", json={"content": text, "role": "user"})
+
+
+def texts(http: httpx.Client, chat: str) -> list[str]:
+    return [message["text"] for message in http.get(f"/api/chats/{chat}").json()["messages"]]
+
+
+def listed(http: httpx.Client) -> str:
+    return http.get("/api/debug/users-chats").text
+
+
+def test_a_swarm_finds_nothing_without_a_fault(tmp_path: Path) -> None:
+    with started(CLEAN, tmp_path) as chat:
+        options = ["--target", chat.url, "--json", "--out", "run"]
+        result = chatswarm("run", scenario(tmp_path, QUICK), *options, folder=tmp_path)
+    assert result.verdict["reasons"] == []
+    assert result.verdict["findings"] == []
+    assert result.code == 0
+
+
+@both("answers-before-the-commit")
+def test_what_was_accepted_survives_a_kill(name: str, kept: bool, tmp_path: Path) -> None:
+    sent = [f"message {number}" for number in range(10)]
+    with started(name, tmp_path) as chat:
+        with client(chat) as http:
+            room = new_chat(http)
+            assert [send(http, room, text).status_code for text in sent] == [200] * 10
+            assert texts(http, room) == sent
+            assert sent[-1] in listed(http)
+        kill_group(chat.child)
+        chat.start()
+        with client(chat) as http:
+            assert (texts(http, room) == sent) is kept
+            assert (sent[-1] in listed(http)) is kept
+            assert send(http, room, "later").status_code == 200
+
+
+def test_a_deploy_loses_nothing_of_what_is_written_behind(tmp_path: Path) -> None:
+    with started("answers-before-the-commit", tmp_path) as chat:
+        with client(chat) as http:
+            room = new_chat(http)
+            send(http, room, "one")
+        assert ended_within(chat.child, 10)
+        chat.start()
+        with client(chat) as http:
+            assert texts(http, room) == ["one"]
+
+
+@both("drops-what-waited")
+def test_what_waited_while_it_stood_still_is_late_and_not_lost(name: str, kept: bool, tmp_path: Path) -> None:
+    waited = [f"waited {number}" for number in range(4)]
+    with started(name, tmp_path) as chat, client(chat) as http, ThreadPoolExecutor(4) as pool:
+        room = new_chat(http)
+        send(http, room, "before")
+        chat.child.signal(signal.SIGSTOP)
+        answers = [pool.submit(send, http, room, text) for text in waited]
+        time.sleep(LONG)
+        chat.child.signal(signal.SIGCONT)
+        assert [answer.result().status_code for answer in answers] == [200] * 4
+        assert (set(texts(http, room)) == {"before", *waited}) is kept
+        until(lambda: send(http, room, "again").status_code == 200 and "again" in texts(http, room))
+
+
+@contextmanager
+def locked(chat: Started) -> Iterator[None]:
+    """Somebody else writes to the database, and takes his time."""
+    other = sqlite3.connect(chat.database, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    yield
+    other.execute("ROLLBACK")
+    other.close()
+
+
+@contextmanager
+def full(chat: Started) -> Iterator[None]:
+    """No file of the process may grow."""
+    process, (_, most) = chat.child.process.pid, resource.getrlimit(resource.RLIMIT_FSIZE)
+    largest = chat.database.with_name(f"{chat.database.name}-wal").stat().st_size
+    resource.prlimit(process, resource.RLIMIT_FSIZE, (largest, most))
+    yield
+    resource.prlimit(process, resource.RLIMIT_FSIZE, (most, most))
+
+
+@pytest.mark.parametrize("fault", [locked, full])
+@both("swallows-store-errors")
+def test_what_cannot_be_stored_is_not_accepted(
+    name: str, kept: bool, fault: Callable[[Started], AbstractContextManager[None]], tmp_path: Path
+) -> None:
+    with started(name, tmp_path) as chat, client(chat) as http:
+        room = new_chat(http)
+        send(http, room, "before")
+        with fault(chat):
+            answer = send(http, room, "meanwhile")
+        assert answer.status_code == (503 if kept else 200)
+        assert ("Retry-After" in answer.headers) is kept
+        assert send(http, room, "after").status_code == 200
+        assert texts(http, room) == ["before", "after"]
+
+
+def all_answered(chat: Started, room: str, count: int) -> bool:
+    """Whether so many sends, one after the other, are all answered."""
+    with client(chat, LONG) as http:
+        try:
+            return all(send(http, room, "x" * 1000).status_code == 200 for _ in range(count))
+        except httpx.ReadTimeout:
+            return False
+
+
+@both("awaits-each-dashboard")
+def test_a_dashboard_that_does_not_read_stops_no_sends_and_no_end(name: str, kept: bool, tmp_path: Path) -> None:
+    with started(name, tmp_path) as chat, client(chat) as http:
+        room = new_chat(http)
+        with raw_dashboard(chat.port, receive_buffer=4096):
+            assert all_answered(chat, room, 200) is kept
+            assert ended_within(chat.child, 6) is kept
+
+
+def test_a_dashboard_that_does_not_read_is_cut_off(tmp_path: Path) -> None:
+    with started(CLEAN, tmp_path) as chat, client(chat) as http:
+        room = new_chat(http)
+        with raw_dashboard(chat.port, receive_buffer=4096) as raw:
+            asyncio.run(flood(chat.port, [room] * 20, 2500))
+            heard = b""
+            while piece := raw.recv(65536):
+                heard += piece
+            assert heard.count(b"chat_message_notification") < 2500
+
+
+@both("forgets-to-say-goodbye")
+def test_at_a_deploy_dashboards_are_told(name: str, kept: bool, tmp_path: Path) -> None:
+    with started(name, tmp_path) as chat, raw_dashboard(chat.port) as raw:
+        assert ended_within(chat.child, 10)
+        assert close_code(raw) == (1012 if kept else None)
+        assert chat.child.process.returncode == (0 if kept else -signal.SIGTERM)
+
+
+def test_without_the_broker_workers_do_not_show_each_others_messages(tmp_path: Path) -> None:
+    with ExitStack() as opened:
+        bus = opened.enter_context(broker(tmp_path))
+        chat = opened.enter_context(started("publishes-at-most-once", tmp_path, "--bus", bus.url))
+        http = opened.enter_context(client(chat))
+        room = new_chat(http)
+        send(http, room, "with it")
+        until(lambda: shown(chat, "with it") == {True})
+        bus.kill()
+        until(lambda: send(http, room, "without it").status_code == 200 and shown(chat, "without it") == {True, False})
+        bus.start()
+        until(lambda: send(http, room, "again").status_code == 200 and shown(chat, "again") == {True})
+        assert set(texts(http, room)) == {"with it", "without it", "again"}
+
+
+def shown(chat: Started, text: str) -> set[bool]:
+    """Whether the lists have it that connections of their own see."""
+    seen = set()
+    for _ in range(EVERYWHERE):
+        with client(chat) as http:
+            seen.add(text in listed(http))
+    return seen
+
+
+def test_what_a_killed_worker_has_not_passed_on_others_never_show(tmp_path: Path) -> None:
+    with broker(tmp_path) as bus, started("publishes-later", tmp_path, "--bus", bus.url) as chat:
+        with client(chat) as http:
+            room = new_chat(http)
+            send(http, room, "long ago")
+            until(lambda: shown(chat, "long ago") == {True})
+        with socket.create_connection(("127.0.0.1", chat.port)) as raw:
+            worker = worker_of(chat, raw)
+            body = json.dumps({"content": "just now"}).encode()
+            head = f"POST /api/users/chats/{room}/send HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+            raw.sendall(head.encode() + body)
+            assert raw.recv(4096).startswith(b"HTTP/1.1 200")
+            worker.kill()
+        until(lambda: chat.answers() and shown(chat, "just now") == {True, False})
+        assert shown(chat, "long ago") == {True}
+
+
+def worker_of(chat: Started, raw: socket.socket) -> psutil.Process:
+    """The worker that has taken a connection."""
+    workers = psutil.Process(chat.child.process.pid).children()
+    taken: list[psutil.Process] = []
+
+    def look() -> bool:
+        taken.extend(
+            worker
+            for worker in workers
+            if any(connection.raddr == raw.getsockname() for connection in worker.net_connections("tcp4"))
+        )
+        return bool(taken)
+
+    until(look)
+    return taken[0]
+
+
+@both("one-frame-in-flight")
+def test_frames_do_not_wait_for_a_slow_dashboard_to_answer(name: str, kept: bool, tmp_path: Path) -> None:
+    with started(name, tmp_path) as chat, client(chat) as http, raw_dashboard(chat.port) as raw:
+        room = new_chat(http)
+        for number in range(5):
+            send(http, room, f"message {number}")
+        raw.settimeout(1)
+        seen = b""
+        try:
+            while seen.count(b"chat_message_notification") < 5:
+                seen += raw.recv(4096)
+        except TimeoutError:
+            pass
+        assert seen.count(b"chat_message_notification") == (5 if kept else 1)
+        if not kept:
+            raw.sendall(client_frame(0x8A, b""))
+            assert b"chat_message_notification" in raw.recv(4096)
+
+
+@both("slow-handshakes")
+def test_sends_do_not_wait_for_handshakes(name: str, kept: bool, tmp_path: Path) -> None:
+    count = int((LONG + 2) / SlowHandshakes.handshake)
+    hello = (
+        b"GET /ws/dashboard HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    )
+    with started(name, tmp_path) as chat, client(chat) as http:
+        room = new_chat(http)
+        dashboards = [socket.create_connection(("127.0.0.1", chat.port)) for _ in range(count)]
+        for dashboard in dashboards:
+            dashboard.sendall(hello)
+        time.sleep(0.5)  # until it is at it
+        began = time.monotonic()
+        send(http, room, "meanwhile")
+        assert (time.monotonic() - began < LONG) is kept
+        for dashboard in dashboards:
+            dashboard.close()
+
+
+@both("dies-of-bad-frames")
+def test_a_bad_frame_harms_only_who_sends_it(name: str, kept: bool, tmp_path: Path) -> None:
+    with started(name, tmp_path) as chat, client(chat) as http, raw_dashboard(chat.port) as bad:
+        room = new_chat(http)
+        assert send(http, room, "before").status_code == 200
+        with raw_dashboard(chat.port) as good:
+            bad.sendall(client_frame(0x81, b"{not json"))
+            bad.recv(4096)
+            time.sleep(0.2)
+            assert send(http, room, "after").status_code == (200 if kept else 500)
+            good.settimeout(1)
+            if kept:
+                assert b"chat_message_notification" in good.recv(4096)
+            else:
+                with pytest.raises(TimeoutError):
+                    good.recv(4096)
+
+
+@pytest.mark.parametrize(
+    ("frame", "code"),
+    [
+        (client_frame(0x81, b"\xff\xfe"), 1007),
+        (client_frame(0x81, b"x" * 70_000), 1009),
+        (client_frame(0xF1, b"{}"), 1002),
+        (client_frame(0x82, b"{}"), None),
+        (client_frame(0x81, b"[1]"), None),
+        (client_frame(0x81, b'{"action": "dance"}'), None),
+    ],
+    ids=["bad-utf-8", "too-long", "reserved-bits", "binary", "list", "unknown-action"],
+)
+def test_bad_frames_are_answered_with_an_error_or_a_close_code(frame: bytes, code: int | None, clean: Started) -> None:
+    with raw_dashboard(clean.port) as raw:
+        raw.sendall(frame)
+        if code:
+            assert close_code(raw) == code
+        else:
+            assert b'"type": "error"' in raw.recv(4096)
+
+
+@pytest.fixture(scope="module")
+def clean(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
+    with started(CLEAN, tmp_path_factory.mktemp("clean")) as chat:
+        yield chat
+
+
+@both("no-limits")
+def test_idle_connections_shut_nobody_out(name: str, kept: bool, tmp_path: Path) -> None:
+    with started(name, tmp_path) as chat:
+        idle = [socket.create_connection(("127.0.0.1", chat.port)) for _ in range(600)]
+        with client(chat, LONG) as http:
+            try:
+                listed(http)
+                answered = True
+            except httpx.TimeoutException:
+                answered = False
+        for connection in idle:
+            connection.close()
+        assert answered is kept
+        until(chat.answers)
+
+
+@both("lets-everybody-in")
+def test_strangers_are_refused(name: str, kept: bool, tmp_path: Path) -> None:
+    with started(name, tmp_path, "--token", "secret", "--origin", "https://chat.example") as chat:
+        bearer = {"Authorization": "Bearer secret"}
+        assert admitted(chat, "https://chat.example", bearer)
+        assert admitted(chat, chat.url, bearer)
+        assert admitted(chat, None, bearer)
+        assert admitted(chat, "https://evil.example", bearer) is not kept
+        assert admitted(chat, None, {"Authorization": "Bearer other"}) is not kept
+        assert admitted(chat, None, {}) is not kept
+
+
+def admitted(chat: Started, origin: str | None, headers: dict[str, str]) -> bool:
+    """Whether a dashboard may connect."""
+    url = f"ws://127.0.0.1:{chat.port}/ws/dashboard"
+    try:
+        with connect(url, origin=Origin(origin) if origin else None, additional_headers=headers, proxy=None) as socket_:
+            return "connected" in str(socket_.recv(timeout=20))
+    except InvalidStatus as refusal:
+        if refusal.response.status_code != 403:
+            raise
+        return False
+
+
+def test_none_outlives_its_parent(tmp_path: Path) -> None:
+    with broker(tmp_path) as bus, started("publishes-at-most-once", tmp_path, "--bus", bus.url) as chat:
+        processes = [psutil.Process(chat.child.process.pid)]
+        processes += processes[0].children()
+        assert len(processes) == 3
+        os.close(chat.child._hold)
+        chat.child._hold = -1
+        chat.child.process.wait(10)
+        _, alive = psutil.wait_procs(processes, 10)
+        assert not alive
+
+
+def test_every_chat_says_what_it_lacks() -> None:
+    for name, chat in CHATS.items():
+        assert chat.__doc__
+        assert ("Not kept: *" in chat.__doc__) is (name != CLEAN)
