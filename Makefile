@@ -15,6 +15,9 @@ test: .venv/ready  ## all tests, in parallel; last those that run whole swarms, 
 mutants: .venv/ready  ## the judge put to the proof: chats broken on purpose, slow ones and clean ones; 7 minutes
 	$(BIN)/python -m tests.mutants
 
+resilience: .venv/ready  ## the fault scenarios put to the proof, with chats that lack one promise each; 20 minutes
+	$(BIN)/python -m tests.resilience
+
 soak: .venv/ready  ## ten minutes of mixed faults: nothing lost, memory flat, open files back; 11 minutes
 	$(BIN)/python -m tests.soak
 

@@ -1,6 +1,7 @@
 """Starts chats and brokers as processes, and ends them whatever happens."""
 
 import os
+import shlex
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -74,24 +75,44 @@ def started(name: str, folder: Path, *flags: str) -> Iterator[Started]:
 
 
 class Broker:
-    """A Valkey on a port of its own."""
+    """A Valkey on a port of its own. It may be killed and started again from outside, too."""
 
     def __init__(self, folder: Path) -> None:
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}"
         self._log = folder / "broker.log"
-        self._folder = folder
+        self._pid = folder / "broker.pid"
+        self._command = [
+            str(get_binary_path()), "--port", str(self.port), "--bind", "127.0.0.1", "--save", "",
+            "--dir", str(folder), "--pidfile", str(self._pid),
+        ]  # fmt: skip
+
+    @property
+    def killing(self) -> str:
+        """The shell command that kills it."""
+        return f"kill -9 $(cat {shlex.quote(str(self._pid))})"
+
+    @property
+    def starting(self) -> str:
+        """The shell command that starts it again, and returns."""
+        return shlex.join([*self._command, "--daemonize", "yes"])
 
     def start(self) -> None:
         """Returns when it can be connected to."""
-        binary = str(get_binary_path())
-        flags = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", str(self._folder)]
-        self.child = Child([binary, *flags], self._log)
+        self._log.write_bytes(b"")
+        self.child = Child(self._command, self._log)
         until(lambda: b"Ready to accept connections" in self._log.read_bytes(), _PATIENCE, "no broker")
 
     def kill(self) -> None:
         self.child.kill()
-        self._log.unlink()
+
+    def end(self) -> None:
+        """Ends it, and whatever was started in its place, which is known by its port."""
+        self.child.kill()
+        with suppress(OSError, ValueError, psutil.Error):
+            other = psutil.Process(int(self._pid.read_text()))
+            if any(connection.laddr[1:] == (self.port,) for connection in other.net_connections("tcp4")):
+                other.kill()
 
 
 @contextmanager
@@ -102,7 +123,7 @@ def broker(folder: Path) -> Iterator[Broker]:
     try:
         yield one
     finally:
-        one.child.kill()
+        one.end()
 
 
 def ended_within(child: Child, seconds: float) -> bool:

@@ -24,7 +24,7 @@ from .store import Message, Room
 _WORKERS = 2
 _PATIENCE = 10.0  # seconds that workers have to end
 _PATIENCE_WITH_THE_BROKER = 2.0  # seconds that a worker waits for it at its start
-_BEHIND = 0.1  # seconds: a frame's refetch may go to another worker, whose list must be as far
+_BEHIND = 0.05  # seconds: a frame's refetch may go to another worker, whose list must be as far
 
 
 @dataclass
@@ -111,13 +111,13 @@ class PublishesAtMostOnce(Chat):
 
 @dataclass
 class PublishesLater(PublishesAtMostOnce):
-    """Not kept: *what a killed worker accepted is shown by the others*. It told them 0.7 s later, and no more.
+    """Not kept: *what a killed worker accepted is shown by the others*. It told them 0.45 s later, and no more.
 
     Publications are held back a little, to join those of a busy chat and spare the broker. Whatever a worker had
     accepted and held back when it was killed is in the database, and no other worker ever looks there.
     """
 
-    publish_after: ClassVar[float] = 0.7
+    publish_after: ClassVar[float] = 0.45
 
 
 class _Supervisor:

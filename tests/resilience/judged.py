@@ -1,0 +1,84 @@
+"""Compares a verdict with what was expected. Values in, sentences out."""
+
+import operator
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from chatswarm.loadtests.verdict import FINDINGS
+
+Kind = Literal["reference", "without", "clean", "unharmed"]
+"""The reference backend; what lacks the promise; the clean chat; what lacks the promise, without the fault."""
+
+_COMPARISONS = {
+    ">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le, "==": operator.eq, "!=": operator.ne,
+}  # fmt: skip
+
+
+@dataclass
+class Outcome:
+    """One run, as far as it is compared. `problems` are empty if all is as it must be."""
+
+    scenario: str
+    kind: Kind
+    label: str
+    fault: str = ""
+    verdict: dict[str, Any] = field(default_factory=dict)  # empty: there was none
+    problems: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+    folder: str = ""
+
+
+def problems_of(kind: Kind, shows: Mapping[str, str], verdict: Mapping[str, Any]) -> list[str]:
+    """What of a verdict is not as expected."""
+    expected = "fail" if kind == "without" else "pass"
+    if verdict["verdict"] != expected:
+        return [f"{expected} expected, got {verdict['verdict']}", *why(verdict)]
+    return unmet(shows, verdict) if kind == "without" else []
+
+
+def unmet(shows: Mapping[str, str], verdict: Mapping[str, Any]) -> list[str]:
+    """What a failing verdict does not hold of what it must hold."""
+    problems = []
+    for name, wanted in shows.items():
+        if name == "slo":
+            failed = [slo["expect"] for slo in verdict["slos"] if slo["outcome"] == "fail"]
+            if not any(wanted in expect for expect in failed):
+                problems.append(f"expected a failing SLO with {wanted!r} in it, got {', '.join(failed) or 'none'}")
+            continue
+        sign, number = wanted.split()
+        got = figure(verdict, name)
+        if got is None or not _COMPARISONS[sign](got, float(number)):
+            problems.append(f"expected {name} {wanted}, got {'nothing' if got is None else f'{got:g}'}")
+    return [*problems, *why(verdict)] if problems else []
+
+
+def figure(verdict: Mapping[str, Any], name: str) -> float | None:
+    """A finding's count, or what stands at a dotted path. None: nothing was measured, or there is no such figure."""
+    if name in FINDINGS:
+        value = {**verdict["counts"], **verdict["deliveries"]}[name]
+        return None if value is None else float(value)
+    found: Any = verdict
+    for step in name.split("."):
+        try:
+            found = found[int(step)] if isinstance(found, list) else found[step]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return float(found) if isinstance(found, int | float) else None
+
+
+def why(verdict: Mapping[str, Any]) -> list[str]:
+    """Why a verdict is what it is: its reasons, the findings that count, and the SLOs that were not met."""
+    findings = [
+        f"{finding['check']}: {finding['count']} ({finding['outcome']})"
+        for finding in verdict["findings"]
+        if finding["outcome"] != "pass"
+    ]
+    slos = [
+        f"SLO {slo['expect']}: {slo['outcome']}, got {slo['actual']}"
+        for slo in verdict["slos"]
+        if slo["outcome"] != "pass"
+    ]
+    unsound = [f"rig: {reason}" for reason in verdict["rig"]["reasons"]]
+    recoveries = [f"{one['name']}: {one['reason']}" for one in verdict["recoveries"] if one["reason"]]
+    return [*verdict["reasons"], *findings, *slos, *unsound, *recoveries]

@@ -1,0 +1,105 @@
+"""Runs of the real command, each against a target of its own."""
+
+import json
+import shlex
+import subprocess
+import threading
+import time
+import tomllib
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from chatswarm.loadtests.scenario import shipped
+from tests.e2e.command import Result, chatswarm
+
+from .catalogue import Row
+from .chats.names import CLEAN
+from .judged import Kind, Outcome, problems_of
+from .started import broker, started
+
+_PATIENCE = 300  # seconds that one run may take
+
+
+def run(row: Row, kind: Kind, folder: Path) -> Outcome:
+    """One run of a scenario to its verdict. Leaves the run in `folder`/run, and what was said beside it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    outcome = Outcome(Path(row.scenario).stem, kind, _label(row, kind), folder=str(folder))
+    began = time.monotonic()
+    try:
+        content = table_of(row.scenario)
+        outcome.fault = ", ".join(fault.get("kind", "?") for fault in content.get("fault", []))
+        result = _perform(row, kind, content, folder)
+        if result.out.startswith("{"):
+            outcome.verdict = result.verdict
+            outcome.problems += problems_of(kind, row.shows, outcome.verdict)
+        else:
+            outcome.problems.append(f"no verdict, exit code {result.code}: {result.err[-500:].strip()}")
+    except (OSError, AssertionError, subprocess.TimeoutExpired, json.JSONDecodeError) as error:
+        outcome.problems.append(f"{type(error).__name__}: {error}")
+    outcome.seconds = time.monotonic() - began
+    return outcome
+
+
+def table_of(scenario: str) -> dict[str, Any]:
+    """A scenario's file. Raises OSError."""
+    path = shipped().get(scenario) or Path(scenario)
+    return tomllib.loads(path.read_text(encoding="utf-8"))
+
+
+def unharmed(content: Mapping[str, Any]) -> dict[str, Any]:
+    """The same scenario without its faults, and without the SLOs that speak of them."""
+    faults = {fault.get("name") for fault in content.get("fault", [])}
+    slos = [slo for slo in content.get("slo", []) if not faults & set(slo["expect"].split())]
+    return {key: value for key, value in content.items() if key not in ("fault", "slo")} | {"slo": slos}
+
+
+def _label(row: Row, kind: Kind) -> str:
+    match kind:
+        case "reference":
+            return "reference"
+        case "clean":
+            return CLEAN
+        case "without":
+            return row.counterpart
+        case "unharmed":
+            return f"{row.counterpart}, no fault"
+
+
+def _perform(row: Row, kind: Kind, content: dict[str, Any], folder: Path) -> Result:
+    lacking = kind in ("without", "unharmed")
+    options: list[str] = []
+    with ExitStack() as opened:
+        name = CLEAN if kind == "clean" else row.chat if lacking else ""
+        if name:
+            places: dict[str, str] = {}
+            if row.broker:
+                bus = opened.enter_context(broker(folder))
+                places = {"broker_url": bus.url, "broker_kill": bus.killing, "broker_start": bus.starting}
+            flags = [part.format_map(places) for part in row.flags] if lacking else []
+            chat = opened.enter_context(started(name, folder, *flags))
+            # A process that was killed is there until somebody waits for it.
+            threading.Thread(target=chat.child.process.wait, daemon=True).start()
+            places |= {
+                "pid": str(chat.child.process.pid), "restart": shlex.join(chat.command), "database": str(chat.database)
+            }  # fmt: skip
+            content = {**content, "fault": [struck(fault, row, places) for fault in content.get("fault", [])]}
+            options = ["--target", chat.url, *(part.format_map(places) for part in row.options)]
+        if lacking:
+            content = {**content, "swarm": {**content["swarm"], **row.swarm}}
+        if kind == "unharmed":
+            content = unharmed(content)
+        file = folder / f"{Path(row.scenario).stem}.toml"
+        file.write_text(tomli_w.dumps(content), encoding="utf-8")
+        return chatswarm("run", str(file), "--json", "--out", "run", *options, folder=folder, timeout=_PATIENCE)
+
+
+def struck(fault: Mapping[str, Any], row: Row, places: Mapping[str, str]) -> dict[str, Any]:
+    """A fault as it must be told to strike a chat that chatswarm did not start."""
+    keys = {key: value.format_map(places) for key, value in row.faults.get(fault["name"], {}).items()}
+    if "kind" in keys:
+        fault = {key: fault[key] for key in ("name", "at", "for", "every") if key in fault}
+    return {**fault, **keys}

@@ -1,0 +1,130 @@
+"""The comparison of verdicts with what was expected misses nothing, and no scenario with a fault is without a row."""
+
+import tomllib
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from chatswarm.loadtests.scenario import shipped
+from chatswarm.loadtests.verdict import Counts, Deliveries, Recovery
+
+from .__main__ import plan
+from .catalogue import ROWS, Row
+from .chats.names import CHATS, CLEAN
+from .judged import Outcome, problems_of
+from .report import table
+from .runs import run, struck, unharmed
+
+
+def verdict(said: str = "fail", slos: dict[str, str] | None = None, **counts: int | None) -> dict[str, Any]:
+    """A verdict with these findings and no others."""
+    deliveries: dict[str, int | None] = dict.fromkeys(Deliveries.__struct_fields__, 0)
+    others: dict[str, int | None] = dict.fromkeys(Counts.__struct_fields__, 0)
+    for name, count in counts.items():
+        (deliveries if name in deliveries else others)[name] = count
+    return {
+        "verdict": said, "reasons": [], "deliveries": deliveries, "counts": others, "rig": {"reasons": []},
+        "findings": [{"check": name, "outcome": "fail", "count": count} for name, count in counts.items()],
+        "slos": [{"expect": slo, "outcome": outcome, "actual": 4.2} for slo, outcome in (slos or {}).items()],
+        "recoveries": [],
+    }  # fmt: skip
+
+
+def test_what_is_as_expected_is_no_problem() -> None:
+    assert problems_of("without", {"lost": "> 0"}, verdict(lost=3)) == []
+    assert problems_of("without", {"store_lost": "== 2", "late": "== 0"}, verdict(store_lost=2)) == []
+    assert problems_of("without", {"slo": "visible"}, verdict(slos={"visible.p99 <= 2s": "fail"})) == []
+    for kind in ("reference", "clean", "unharmed"):
+        assert problems_of(kind, {"lost": "> 0"}, verdict("pass")) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "shows", "judged", "problem"),
+    [
+        ("without", {"lost": "> 0"}, verdict("pass"), "fail expected, got pass"),
+        ("without", {"lost": "> 0"}, verdict("undecided", lost=3), "fail expected, got undecided"),
+        ("without", {"lost": "> 0"}, verdict(late=3), "expected lost > 0, got 0"),
+        ("without", {"lost": "> 0"}, verdict(late=3), "late: 3 (fail)"),
+        ("without", {"absent": "> 0"}, verdict(absent=None), "expected absent > 0, got nothing"),
+        ("without", {"slos.0.actual": "> 1"}, verdict(), "expected slos.0.actual > 1, got nothing"),
+        (
+            "without", {"slo": "visible"}, verdict(slos={"connect.max <= 2s": "fail", "visible.p99 <= 2s": "pass"}),
+            "expected a failing SLO with 'visible' in it, got connect.max <= 2s",
+        ),
+        ("without", {"slo": ""}, verdict(lost=1), "expected a failing SLO with '' in it, got none"),
+        ("reference", {"lost": "> 0"}, verdict(lost=3), "pass expected, got fail"),
+        ("reference", {}, verdict(slos={"connect.max <= 2s": "fail"}), "SLO connect.max <= 2s: fail, got 4.2"),
+        ("unharmed", {"lost": "> 0"}, verdict(lost=3), "pass expected, got fail"),
+    ],
+)  # fmt: skip
+def test_what_is_not_as_expected_is_said(kind: Any, shows: dict[str, str], judged: Any, problem: str) -> None:
+    assert problem in problems_of(kind, shows, judged)
+
+
+def test_every_chat_is_used_and_every_scenario_with_a_fault_has_a_row() -> None:
+    assert {row.chat for row in ROWS} | {CLEAN} == {*CHATS, ""}
+    harmful = {name for name, path in shipped().items() if "fault" in tomllib.loads(path.read_text(encoding="utf-8"))}
+    # The soak mixes the faults of the others.
+    assert harmful - {"soak"} <= {row.scenario for row in ROWS}
+    for row in ROWS:
+        assert row.shows
+        assert row.counterpart
+
+
+def test_the_reference_backend_runs_once_for_each_scenario() -> None:
+    deploys = [row for row in ROWS if row.scenario == "deploy"]
+    assert len(deploys) > 1
+    kinds = [kind for _, kind in plan(deploys, clean=True, unharmed=True)]
+    assert kinds == ["reference", "clean", *["unharmed", "without"] * len(deploys)]
+
+
+def test_without_the_fault_nothing_speaks_of_it() -> None:
+    content = {
+        "swarm": {"rate": 20},
+        "fault": [{"name": "slow-net", "kind": "latency"}],
+        "slo": [{"expect": "lost == 0"}, {"expect": "visible.p99 <= 3s during slow-net"}],
+    }
+    assert unharmed(content) == {"swarm": {"rate": 20}, "slo": [{"expect": "lost == 0"}]}
+
+
+def test_faults_are_told_how_to_strike_a_chat_that_is_given() -> None:
+    row = Row("x", {}, faults={"a": {"database": "{database}"}, "b": {"kind": "command", "start": "kill {pid}"}})
+    places = {"database": "/tmp/chat.db", "pid": "7"}
+    at = {"at": "2s", "for": "1s"}
+    assert struck({"name": "a", "kind": "lock_store", **at}, row, places) == {
+        "name": "a", "kind": "lock_store", **at, "database": "/tmp/chat.db",
+    }  # fmt: skip
+    assert struck({"name": "b", "kind": "kill", "on": "broker", **at}, row, places) == {
+        "name": "b", "kind": "command", **at, "start": "kill 7",
+    }  # fmt: skip
+    other = {"name": "c", "kind": "kill", **at}
+    assert struck(other, row, places) == other
+
+
+def test_a_run_without_a_verdict_says_why_and_stops_nothing(tmp_path: Any) -> None:
+    outcome = run(Row("no-such-scenario", {"lost": "> 0"}), "reference", tmp_path / "0")
+    assert outcome.problems
+    assert "no-such-scenario" in outcome.problems[0]
+
+
+def test_the_table_tells_good_from_bad() -> None:
+    judged = verdict(lost=3, absent=None)
+    judged["recoveries"] = [
+        {field: getattr(recovery, field) for field in Recovery.__struct_fields__}
+        for recovery in (
+            Recovery("a", 1.0, 2.0, whole_again=1.0, detected=0.5, reconnected=2.04),
+            Recovery("b", 3.0, 4.0, at_least=7.0, detected=0.25),
+        )
+    ]
+    good = Outcome("kill", "without", "breaks", "kill", judged, seconds=12.3)
+    bad = Outcome("kill", "reference", "reference", "kill", verdict("pass"), ["no"])
+    none = Outcome("pause", "reference", "reference", "pause", problems=["no verdict"])
+    console = Console(width=170)
+    with console.capture() as captured:
+        console.print(table([good, bad, none]))
+    lines = [line.split() for line in captured.get().splitlines()]
+    dash, dot = ["–"], ["·"]
+    assert ["kill", "kill", "breaks", "fail", "0.5", "2.0", *dash * 2, "≥", "7.0", "3", *dot * 3, *dash, "12"] in lines
+    assert ["reference", "pass", "!", *dash * 5, *dot * 5, "0"] in lines
+    assert ["pause", "pause", "reference", "none", "!", *dash * 10, "0"] in lines
