@@ -6,6 +6,7 @@ from .command import COMMAND
 from .fault import Fault
 from .network import NETWORK_FAULTS
 from .process import PROCESS_FAULTS
+from .rogue import ROGUES
 from .store import STORE_FAULTS
 
-KINDS: Mapping[str, type[Fault]] = {**NETWORK_FAULTS, **PROCESS_FAULTS, **STORE_FAULTS, **COMMAND}
+KINDS: Mapping[str, type[Fault]] = {**NETWORK_FAULTS, **PROCESS_FAULTS, **STORE_FAULTS, **ROGUES, **COMMAND}

@@ -18,6 +18,7 @@ from .pipe import Pipe
 PATIENCE = 10.0
 """Seconds that connecting, and each answer to a handshake or a request, may take."""
 
+_ETHERNET = 1460  # bytes of a segment
 _MOST_HEAD = 1 << 16  # bytes of an HTTP answer in which its first line must end
 
 
@@ -63,6 +64,9 @@ class Site:
                     if receive_buffer is not None:
                         # Before connecting, because the window's scale is settled then.
                         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+                        # On loopback a segment has 64 KiB, for which the sender's kernel takes megabytes before it has
+                        # the sender wait. A slow reader is far away, where it has what fits into an Ethernet frame.
+                        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, _ETHERNET)
                     if source is not None and str(place[4][0]).startswith("127."):
                         with contextlib.suppress(OSError):  # not every system has more than 127.0.0.1
                             sock.bind((source, 0))
