@@ -103,7 +103,7 @@ def _recovery(ledger: Ledger, fault: FaultSpan, met: Met, faults: list[FaultSpan
         recovery.whole_again = _seconds(bounds.high - stop)
     else:
         recovery.at_least = _seconds(bounds.low - stop)
-        recovery.reason = _why(met, bounds.low, ledger.end)
+        recovery.reason = _why(met, bounds.low, stop, ledger.end)
     # What is cut off when the next one has begun is not this one's doing.
     following = min((other.start for other in faults if other.start > stop), default=math.inf)
     _sockets(ledger, fault, min(max(bounds.high, stop + _NOTICING), following), recovery)
@@ -113,10 +113,10 @@ def _recovery(ledger: Ledger, fault: FaultSpan, met: Met, faults: list[FaultSpan
     return recovery
 
 
-def _why(met: Met, low: float, end: float) -> str:
+def _why(met: Met, low: float, stop: float, end: float) -> str:
     if end - low < CALM:
-        calm = f"{max(0.0, end - low):.1f} s"
-        return f"the run ended {calm} after the last message that missed its target ({CALM:g} s are needed)"
+        last = "it" if low == stop else "the last message that missed its target"
+        return f"the run ended {max(0.0, end - low):.1f} s after {last} ({CALM:g} s are needed)"
     some = int(((met.intended > low) & (met.intended <= end)).sum())
     return (
         f"there were no {CALM:g} s with {ENOUGH} messages, all of them on target ({some} messages in {end - low:.1f} s)"
