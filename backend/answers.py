@@ -9,8 +9,10 @@ from starlette.types import Send
 
 from chatswarm.backend.shapes import encode
 
-# The pages live on another port; there are no cookies or credentials that a foreign page could misuse.
+# The pages live on another port; there are no cookies or credentials that a foreign page could misuse. Where a list of
+# origins is set, gate.py puts the listed one in its place.
 ANY_ORIGIN = (b"access-control-allow-origin", b"*")
+CHALLENGE = (b"www-authenticate", b"Bearer")
 _JSON = (b"content-type", b"application/json")
 
 
@@ -29,12 +31,22 @@ async def answer(
 
 
 async def refuse(
-    send: Send, status: int, message: str, *, retry_after: int | None = None, hang_up: bool = False
+    send: Send,
+    status: int,
+    message: str,
+    *,
+    retry_after: int | None = None,
+    hang_up: bool = False,
+    challenge: bool = False,
 ) -> None:
-    """Send an error: `{"success": false, "message": …}`. `hang_up` closes the connection: its rest was not read."""
+    """Send an error: `{"success": false, "message": …}`. `hang_up` closes the connection: its rest was not read;
+    `challenge` asks for a token.
+    """
     headers = [_JSON, ANY_ORIGIN]
     if retry_after is not None:
         headers.append((b"retry-after", b"%d" % retry_after))
     if hang_up:
         headers.append((b"connection", b"close"))
+    if challenge:
+        headers.append(CHALLENGE)
     await answer(send, status, encode(_Refusal(message)), headers)

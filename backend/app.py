@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from chatswarm.backend.access import LIST
 from chatswarm.backend.bodies import (
     GoneError,
     TooLongError,
@@ -33,7 +34,6 @@ from chatswarm.backend.settings import Settings
 from chatswarm.backend.shapes import CustomersChats, WholeChat, encode, numbered, shown_chat
 from chatswarm.backend.sockets import Sockets
 
-LIST: Final = "/api/debug/users-chats"
 MAX_FORM: Final = 64 << 10
 MAX_FIELD: Final = 320
 """The longest an email address can be."""

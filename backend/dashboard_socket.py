@@ -13,6 +13,8 @@ import msgspec
 from starlette.types import Receive, Scope, Send
 
 from chatswarm.backend import frames, guide_log
+from chatswarm.backend.access import SUBPROTOCOL, foreign
+from chatswarm.backend.answers import CHALLENGE
 from chatswarm.backend.chat import ChatService
 from chatswarm.backend.hub import Subscriber
 from chatswarm.backend.replay import replay
@@ -26,11 +28,24 @@ class _Request(msgspec.Struct):
     after: int | None = None
 
 
+class _Refusal(msgspec.Struct, frozen=True):
+    """An HTTP answer instead of a WebSocket."""
+
+    reason: str
+    status: int
+    message: bytes
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
 _decode = msgspec.json.Decoder(_Request).decode
+
+_FOREIGN = _Refusal("origin", 403, b"Origin: expected one of those that are allowed here")
+_NO_TOKEN = _Refusal("token", 401, b"Authorization: expected Bearer and a valid token", (CHALLENGE,))
+_FULL = _Refusal("full", 503, b"Too many dashboards", ((b"retry-after", b"1"),))
 
 
 class DashboardEndpoint:
-    """Accepts dashboards, up to the limit on connections."""
+    """Accepts dashboards of the right origin with the right token, up to the limit on connections."""
 
     def __init__(self, service: ChatService) -> None:
         self._service = service
@@ -45,20 +60,31 @@ class DashboardEndpoint:
             raise RuntimeError(f"expected a server with the extension {EXTENSION}, got {sorted(scope['extensions'])}")
         await receive()  # websocket.connect
         metrics = self._service.metrics
-        if self._open >= self._service.settings.max_connections:
-            metrics.turned_away.inc()
-            headers = [(b"retry-after", b"1"), (b"content-type", b"text/plain; charset=utf-8")]
-            await send({"type": "websocket.http.response.start", "status": 503, "headers": headers})
-            await send({"type": "websocket.http.response.body", "body": b"Too many dashboards"})
+        refusal = self._refusal(scope)
+        if refusal is not None:
+            metrics.turned_away[refusal.reason].inc()
+            headers = [(b"content-type", b"text/plain; charset=utf-8"), *refusal.headers]
+            await send({"type": "websocket.http.response.start", "status": refusal.status, "headers": headers})
+            await send({"type": "websocket.http.response.body", "body": refusal.message})
             return
         self._open += 1
         metrics.connected.set(self._open)
         try:
-            await send({"type": "websocket.accept", "subprotocol": None, "headers": []})
+            # A browser that offers subprotocols gives up if none of them is taken.
+            subprotocol = SUBPROTOCOL if SUBPROTOCOL in scope["subprotocols"] else None
+            await send({"type": "websocket.accept", "subprotocol": subprotocol, "headers": []})
             await _Dashboard(self._service, outlet).run(receive)
         finally:
             self._open -= 1
             metrics.connected.set(self._open)
+
+    def _refusal(self, scope: Scope) -> _Refusal | None:
+        settings, headers = self._service.settings, scope["headers"]
+        if foreign(headers, settings.origins):
+            return _FOREIGN
+        if settings.dashboard_tokens and not settings.dashboard_tokens.accept(headers, scope["subprotocols"]):
+            return _NO_TOKEN
+        return _FULL if self._open >= settings.max_connections else None
 
 
 class _Dashboard:

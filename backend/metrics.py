@@ -11,6 +11,9 @@ CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 REFUSALS: Final = ("unreadable", "empty", "no_chat", "too_long", "rate", "unavailable", "unknown")
 CUTS: Final = ("buffer", "age")
+TURNED_AWAY: Final = ("origin", "token", "full")
+TIMEOUTS: Final = ("request", "answer", "idle")
+EVICTIONS: Final = ("newcomer", "idle", "full")
 
 # Seconds. Fine between 1 and 2, because that is where the promise to a dashboard is kept or broken.
 _UPDATE_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 1, 1.25, 1.5, 1.75, 2, 2.5, 5, 10)
@@ -50,8 +53,15 @@ class Metrics:
         )
         self.connected = Gauge("chatswarm_dashboards_connected", "Dashboards connected.", registry=registry)
         self.subscribed = Gauge("chatswarm_dashboards_subscribed", "Dashboards subscribed to chats.", registry=registry)
-        self.turned_away = Counter(
-            "chatswarm_dashboards_refused", "Dashboards refused because there were too many.", registry=registry
+        turned_away = Counter(
+            "chatswarm_dashboards_refused",
+            "Dashboards refused at the handshake, by reason.",
+            ["reason"],
+            registry=registry,
+        )
+        self.turned_away = {reason: turned_away.labels(reason) for reason in TURNED_AWAY}
+        self.unauthorized = Counter(
+            "chatswarm_requests_unauthorized", "HTTP requests refused without a valid token.", registry=registry
         )
         cut = Counter("chatswarm_dashboards_cut", "Dashboards cut off, by reason.", ["reason"], registry=registry)
         self.cut = {reason: cut.labels(reason) for reason in CUTS}

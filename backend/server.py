@@ -22,6 +22,7 @@ from uvicorn.server import Server
 
 from chatswarm.backend.app import create_app
 from chatswarm.backend.chat import ChatService
+from chatswarm.backend.gate import gated
 from chatswarm.backend.settings import Problem, Settings, SettingsError
 from chatswarm.backend.sockets import DashboardProtocol, Sockets
 
@@ -41,7 +42,7 @@ def serve(settings: Settings) -> int:
     sockets = Sockets(settings.buffer_limit, settings.unsent_limit)
     app = create_app(settings, sockets)
     config = Config(
-        app,
+        gated(app, settings.origins, settings.dashboard_tokens, app.state.service.metrics),
         loop="uvloop",
         http="httptools",
         ws=cast("Any", sockets.protocol),

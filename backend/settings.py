@@ -9,7 +9,11 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Final, NoReturn
+
+from chatswarm.backend.access import Tokens
+
+_LONGEST_TOKEN_FILE: Final = 64 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +29,8 @@ class Settings:
     max_frame_size: int = 64 << 10
     max_connections: int = 16_000
     sends_per_second: float | None = None
+    origins: frozenset[str] | None = None
+    dashboard_tokens: Tokens | None = None
     list_size: int = 100
     grace: float = 5.0
     join_window: float = 0.05
@@ -89,6 +95,46 @@ def _rate(text: str) -> float | None:
     return float(text)
 
 
+def _origins(text: str) -> frozenset[str] | None:
+    if text == "any":
+        return None
+    found = [
+        re.fullmatch(r"(https?)://([a-z0-9._-]+|\[[0-9a-f:]+\])(?::(\d{1,5}))?", each.strip().lower())
+        for each in text.split(",")
+    ]
+    if None in found:
+        raise _WrongError("'any' or origins such as https://chat.example or http://localhost:3000, with commas between")
+    # Browsers leave a scheme's own port out.
+    usual = {"http": "80", "https": "443"}
+    return frozenset(
+        f"{scheme}://{host}" if port in (None, usual[scheme]) else f"{scheme}://{host}:{port}"
+        for scheme, host, port in (each.groups() for each in found if each)
+    )
+
+
+def _tokens(text: str) -> Tokens | None:
+    if text == "off":
+        return None
+    expected = "'off' or a readable file with one token in each line: letters, digits and -._~+/="
+    try:
+        with Path(text).open("rb") as file:
+            content = file.read(_LONGEST_TOKEN_FILE + 1)
+        if len(content) > _LONGEST_TOKEN_FILE:
+            raise _WrongError(expected, f"one of more than {_LONGEST_TOKEN_FILE} bytes")
+        lines = content.decode().splitlines()
+    # The value is not repeated: somebody may have given a token in place of its file.
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not text"
+        raise _WrongError(expected, f"one that cannot be read: {reason}") from None
+    tokens = [line.strip() for line in lines if line.strip()]
+    wrong = [number for number, token in enumerate(tokens, 1) if not re.fullmatch(r"[A-Za-z0-9._~+/=-]{1,512}", token)]
+    if wrong:
+        raise _WrongError(expected, f"something else as token {wrong[0]} of {len(tokens)}")
+    if not tokens:
+        raise _WrongError(expected, "a file without a token")
+    return Tokens(tokens)
+
+
 def _host(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9.:_-]{1,255}", text):
         raise _WrongError("a host name or address")
@@ -127,14 +173,16 @@ class _Field:
     parse: Callable[[str], object]
     help: str
     hidden: bool = False
+    called: str | None = None
+    """What the flag is called, if not as what it yields."""
 
     @property
     def flag(self) -> str:
-        return "--" + self.name.replace("_", "-")
+        return "--" + (self.called or self.name).replace("_", "-")
 
     @property
     def variable(self) -> str:
-        return "CHATSWARM_" + self.name.upper()
+        return "CHATSWARM_" + (self.called or self.name).upper()
 
 
 FIELDS = (
@@ -149,6 +197,15 @@ FIELDS = (
     ),
     _Field("max_connections", "N", "16000", _whole(1, 1_000_000), "dashboards at once; more are refused with 503"),
     _Field("sends_per_second", "N", "off", _rate, "sends per second and chat; more are refused with 429"),
+    _Field("origins", "LIST", "any", _origins, "origins, with commas between, whose pages may call this backend"),
+    _Field(
+        "dashboard_tokens",
+        "FILE",
+        "off",
+        _tokens,
+        "one token a line; dashboards must present one of them",
+        called="dashboard_token_file",
+    ),
     _Field("list_size", "N", "100", _whole(1, 10_000), "chats in the list when it is asked for without a limit"),
     _Field("grace", "TIME", "5s", _seconds(0.5, 600), "time in which a stopped backend has ended"),
     _Field("join_window", "TIME", "50ms", _seconds(0, 1), "longest time in which frames are joined into one write"),
@@ -165,7 +222,7 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> S
     for field in FIELDS:
         about = argparse.SUPPRESS if field.hidden else f"{field.help} (default {field.default}; {field.variable})"
         # `nargs="?"` keeps a missing value out of argparse's hands: it would report that one problem alone.
-        parser.add_argument(field.flag, nargs="?", const="", metavar=field.metavar, help=about)
+        parser.add_argument(field.flag, dest=field.name, nargs="?", const="", metavar=field.metavar, help=about)
     try:
         given, unknown = parser.parse_known_args(list(arguments))
     except argparse.ArgumentError as error:

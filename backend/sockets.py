@@ -25,8 +25,9 @@ from typing import Any, Final, Literal
 from uvicorn.config import Config
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
-from websockets.exceptions import InvalidState
+from websockets.exceptions import InvalidHeader, InvalidState
 from websockets.frames import Frame
+from websockets.headers import parse_subprotocol
 from websockets.http11 import Request
 from websockets.protocol import State
 
@@ -206,6 +207,12 @@ class DashboardProtocol(WebSocketsSansIOProtocol):
 
     def handle_connect(self, event: Request) -> None:
         """Hand the handshake to the app, together with this connection."""
+        try:
+            for offered in event.headers.get_all("Sec-WebSocket-Protocol"):
+                parse_subprotocol(offered)
+        except InvalidHeader:
+            # websockets would repeat it in its refusal, and there may be a token in it.
+            del event.headers["Sec-WebSocket-Protocol"]
         super().handle_connect(event)
         if not self.close_sent:
             # The app's task was made, but has not run yet.

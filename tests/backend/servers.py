@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -112,6 +112,11 @@ class Backend:
             yield dashboard
 
 
+HANDSHAKE = (
+    b"GET /ws/dashboard HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+
 COMMAND = [sys.executable, "-m", "chatswarm.backend"]
 
 
@@ -165,10 +170,7 @@ def raw_dashboard(port: int, *, receive_buffer: int | None = None, subscribe: bo
     if receive_buffer is not None:
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
     raw.connect(("127.0.0.1", port))
-    raw.sendall(
-        b"GET /ws/dashboard HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-    )
+    raw.sendall(HANDSHAKE)
     seen = b""
     while b'"connected"' not in seen:
         seen += raw.recv(4096)
@@ -190,14 +192,18 @@ def client_frame(first: int, payload: bytes) -> bytes:
     return head + bytes(4) + payload
 
 
-def close_code(raw: socket.socket) -> int | None:
-    """Read to the end of the connection; the code of the close frame in it, if there was one."""
+def read_all(raw: socket.socket) -> bytes:
+    """Everything up to the end of the connection, however it ends."""
     seen = b""
-    try:
+    with suppress(ConnectionResetError):
         while piece := raw.recv(65536):
             seen += piece
-    except ConnectionResetError:
-        pass
+    return seen
+
+
+def close_code(raw: socket.socket) -> int | None:
+    """Read to the end of the connection; the code of the close frame in it, if there was one."""
+    seen = read_all(raw)
     at = 0
     while at + 2 <= len(seen):
         length = seen[at + 1]

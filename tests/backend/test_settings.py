@@ -43,6 +43,64 @@ def test_rate_limit_is_off_unless_asked_for() -> None:
     assert read_settings(["--sends-per-second=off"], {}).sends_per_second is None
 
 
+def test_origins_are_as_browsers_say_them() -> None:
+    assert read_settings([], {}).origins is None
+    text = "https://Chat.example, http://localhost:3000,https://a.example:443,http://[::1]:80"
+    assert read_settings(["--origins", text], {}).origins == frozenset(
+        ["https://chat.example", "http://localhost:3000", "https://a.example", "http://[::1]"]
+    )
+
+
+@pytest.mark.parametrize(
+    "text", ["", "*", "chat.example", "https://a.example/", "https://a.example,", "ftp://a", "null"]
+)
+def test_what_is_no_origin_is_refused(text: str) -> None:
+    assert refused("--origins", text)[0].startswith("--origins: expected 'any' or origins such as ")
+
+
+class TestTokenFile:
+    """Promise 8: secrets never in an error."""
+
+    EXPECTED = "expected 'off' or a readable file with one token in each line: letters, digits and -._~+/="
+
+    def test_one_token_a_line(self, tmp_path: Path) -> None:
+        assert read_settings([], {}).dashboard_tokens is None
+        (tmp_path / "tokens").write_text("first\n\n second \r\n")
+        for settings in (
+            read_settings(["--dashboard-token-file", str(tmp_path / "tokens")], {}),
+            read_settings([], {"CHATSWARM_DASHBOARD_TOKEN_FILE": str(tmp_path / "tokens")}),
+        ):
+            assert settings.dashboard_tokens is not None
+            for token, known in (("first", True), ("second", True), ("third", False), ("", False)):
+                assert settings.dashboard_tokens.accept([(b"authorization", f"Bearer {token}".encode())]) is known
+            assert "first" not in repr(settings)
+
+    @pytest.mark.parametrize(
+        ("content", "got"),
+        [
+            (b"", "a file without a token"),
+            (b" \n\n", "a file without a token"),
+            (b"s3cret\ns3cret with spaces\n", "something else as token 2 of 2"),
+            (b"s3cret\xff", "one that cannot be read: not text"),
+            (b"s3cret\n" * 10_000, "one of more than 65536 bytes"),
+        ],
+    )
+    def test_files_that_hold_none_are_refused_without_repeating_them(
+        self, tmp_path: Path, content: bytes, got: str
+    ) -> None:
+        (tmp_path / "tokens").write_bytes(content)
+        problem = f"--dashboard-token-file: {self.EXPECTED}, got {got}"
+        assert refused("--dashboard-token-file", str(tmp_path / "tokens")) == [problem]
+
+    def test_a_token_in_place_of_its_file_is_not_repeated(self, tmp_path: Path) -> None:
+        place = "CHATSWARM_DASHBOARD_TOKEN_FILE"
+        got = f"{place}: {self.EXPECTED}, got one that cannot be read: No such file or directory"
+        assert refused(**{place: str(tmp_path / "s3cret")}) == [got]
+        assert refused("--dashboard-token-file", str(tmp_path)) == [
+            f"--dashboard-token-file: {self.EXPECTED}, got one that cannot be read: Is a directory"
+        ]
+
+
 def test_database_urls_have_four_slashes_or_three(tmp_path: Path) -> None:
     assert read_settings(["--database", f"sqlite:///{tmp_path}/a.db"], {}).database == tmp_path / "a.db"
     assert read_settings(["--database", "sqlite:///a.db"], {}).database == Path.cwd() / "a.db"
