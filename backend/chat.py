@@ -39,6 +39,7 @@ class ChatService:
         self._watch: asyncio.Task[None] | None = None
         metrics.watch_unsent(sockets.unsent)
         sockets.on_cut = lambda reason: metrics.cut[reason].inc()
+        sockets.on_idle = metrics.timeouts["idle"].inc
         sockets.on_tick = self._tick
 
     async def start(self) -> None:

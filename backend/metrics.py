@@ -65,6 +65,20 @@ class Metrics:
         )
         cut = Counter("chatswarm_dashboards_cut", "Dashboards cut off, by reason.", ["reason"], registry=registry)
         self.cut = {reason: cut.labels(reason) for reason in CUTS}
+        timeouts = Counter(
+            "chatswarm_connections_timed_out",
+            "Connections closed for being late, by what was.",
+            ["what"],
+            registry=registry,
+        )
+        self.timeouts = {what: timeouts.labels(what) for what in TIMEOUTS}
+        evicted = Counter(
+            "chatswarm_connections_evicted",
+            "HTTP connections closed for want of room, by reason.",
+            ["reason"],
+            registry=registry,
+        )
+        self.evicted = {reason: evicted.labels(reason) for reason in EVICTIONS}
         self.unsent = Gauge("chatswarm_unsent_bytes", "Bytes that dashboards have not taken yet.", registry=registry)
         self.commit_seconds = Histogram(
             "chatswarm_commit_seconds",

@@ -14,8 +14,9 @@ import resource
 import socket
 import sys
 import time
+from dataclasses import replace
 from types import FrameType
-from typing import Any, Final, cast
+from typing import Any, cast
 
 from uvicorn.config import LOGGING_CONFIG, Config
 from uvicorn.server import Server
@@ -23,12 +24,10 @@ from uvicorn.server import Server
 from chatswarm.backend.app import create_app
 from chatswarm.backend.chat import ChatService
 from chatswarm.backend.gate import gated
+from chatswarm.backend.http_connections import KEEP_ALIVE, HttpConnections
+from chatswarm.backend.room import share
 from chatswarm.backend.settings import Problem, Settings, SettingsError
 from chatswarm.backend.sockets import DashboardProtocol, Sockets
-
-KEEP_ALIVE: Final = 75
-"""Seconds that an idle HTTP connection is kept. uvicorn's 5 s close it just when a widget's next message is due, which
-then has no answer and an unknown outcome."""
 
 _log = logging.getLogger("uvicorn.error")
 
@@ -38,13 +37,17 @@ def serve(settings: Settings) -> int:
     listeners = _listen(settings)
     # The writer's thread must not wait 5 ms for the interpreter after each sync while the loop is busy.
     sys.setswitchinterval(0.001)
-    _raise_file_limit()
-    sockets = Sockets(settings.buffer_limit, settings.unsent_limit)
+    files = _raise_file_limit()
+    room = share(files, settings.max_connections, settings.max_http_connections)
+    wanted, settings = settings.max_connections, replace(settings, max_connections=room.dashboards)
+    sockets = Sockets(settings.buffer_limit, settings.unsent_limit, settings.idle_timeout)
     app = create_app(settings, sockets)
+    metrics = app.state.service.metrics
+    http = HttpConnections(room, sockets, settings.request_timeout, metrics)
     config = Config(
-        gated(app, settings.origins, settings.dashboard_tokens, app.state.service.metrics),
+        gated(app, settings.origins, settings.dashboard_tokens, metrics),
         loop="uvloop",
-        http="httptools",
+        http=cast("Any", http.protocol),
         ws=cast("Any", sockets.protocol),
         ws_max_size=settings.max_frame_size,
         ws_per_message_deflate=False,
@@ -57,7 +60,10 @@ def serve(settings: Settings) -> int:
         # A fraction is fine: it goes to asyncio.wait_for.
         timeout_graceful_shutdown=cast("int", settings.grace * 0.4),
     )
-    server = ChatServer(config, app.state.service, settings)
+    server = ChatServer(config, app.state.service, settings, http)
+    if room.dashboards < wanted:
+        told = "--max-connections: expected room for %d dashboards, got %d open files, which hold %d"
+        _log.warning(told, wanted, files, room.dashboards)
     for listener in listeners:
         host, port = listener.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
@@ -70,9 +76,10 @@ def serve(settings: Settings) -> int:
 class ChatServer(Server):
     """uvicorn's server with a shutdown of its own."""
 
-    def __init__(self, config: Config, service: ChatService, settings: Settings) -> None:
+    def __init__(self, config: Config, service: ChatService, settings: Settings, http: HttpConnections) -> None:
         super().__init__(config)
         self.addresses: list[str] = []
+        self._http = http
         self._service = service
         self._settings = settings
 
@@ -89,6 +96,11 @@ class ChatServer(Server):
         if self._settings.lifeline_fd is not None:
             os.set_blocking(self._settings.lifeline_fd, False)
             asyncio.get_running_loop().add_reader(self._settings.lifeline_fd, self._feel_lifeline)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Ten times a second, until it is to end."""
+        self._http.look(asyncio.get_running_loop().time())
+        return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End: what was accepted is finished, everybody is told, nobody is waited for longer than the grace time."""
@@ -138,11 +150,13 @@ def _listen(settings: Settings) -> list[socket.socket]:
     return listeners
 
 
-def _raise_file_limit() -> None:
-    """Each dashboard is an open file, and the usual soft limit is 1,024."""
+def _raise_file_limit() -> int:
+    """Each connection is an open file, and the usual soft limit is 1,024. Returns the limit as it is now."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return soft if soft != resource.RLIM_INFINITY else 1 << 20
 
 
 class _Few(logging.Filter):

@@ -28,6 +28,9 @@ class Settings:
     max_message_length: int = 10_000
     max_frame_size: int = 64 << 10
     max_connections: int = 16_000
+    max_http_connections: int | None = None
+    request_timeout: float = 10.0
+    idle_timeout: float = 60.0
     sends_per_second: float | None = None
     origins: frozenset[str] | None = None
     dashboard_tokens: Tokens | None = None
@@ -73,6 +76,10 @@ def _whole(low: int, high: int) -> Callable[[str], int]:
         return int(text)
 
     return parse
+
+
+def _auto(parse: Callable[[str], int]) -> Callable[[str], int | None]:
+    return lambda text: None if text == "auto" else parse(text)
 
 
 def _seconds(low: float, high: float) -> Callable[[str], float]:
@@ -196,6 +203,15 @@ FIELDS = (
         "max_frame_size", "BYTES", "65536", _whole(125, 1 << 24), "larger WebSocket messages end in close code 1009"
     ),
     _Field("max_connections", "N", "16000", _whole(1, 1_000_000), "dashboards at once; more are refused with 503"),
+    _Field(
+        "max_http_connections",
+        "N",
+        "auto",
+        _auto(_whole(1, 1_000_000)),
+        "HTTP connections at once; then the oldest without a request is closed; auto: as the open files allow",
+    ),
+    _Field("request_timeout", "TIME", "10s", _seconds(0.1, 3600), "time for a request to be whole, else 408"),
+    _Field("idle_timeout", "TIME", "60s", _seconds(0.1, 3600), "time for a dashboard's first message, else code 1008"),
     _Field("sends_per_second", "N", "off", _rate, "sends per second and chat; more are refused with 429"),
     _Field("origins", "LIST", "any", _origins, "origins, with commas between, whose pages may call this backend"),
     _Field(

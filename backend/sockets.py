@@ -63,11 +63,15 @@ class Close(IntEnum):
 
 @dataclass
 class Sockets:
-    """All dashboards' connections of one server, and their limits: `buffer_limit` bytes and `unsent_limit` seconds."""
+    """All dashboards' connections of one server, and their limits: `buffer_limit` bytes, `unsent_limit` seconds for the
+    oldest of them, `idle_timeout` seconds for a dashboard's first message.
+    """
 
     buffer_limit: int
     unsent_limit: float
+    idle_timeout: float = 60.0
     on_cut: Callable[[Reason], None] = lambda reason: None  # noqa: ARG005
+    on_idle: Callable[[], None] = lambda: None
     on_tick: Callable[[float], None] = lambda lag: None  # noqa: ARG005
     connections: set[DashboardProtocol] = field(default_factory=set)
 
@@ -112,6 +116,8 @@ class DashboardProtocol(WebSocketsSansIOProtocol):
         self._backlog = Backlog(self.loop.time())
         self._closing_since: float | None = None
         self._cut = False
+        self._since = self.loop.time()
+        self._spoke = False
 
     # What the app may do.
 
@@ -161,6 +167,10 @@ class DashboardProtocol(WebSocketsSansIOProtocol):
                 self._closing_since = now
             elif now - self._closing_since > _LINGER:
                 self.abort()
+            return
+        if not self._spoke and now - self._since > self._sockets.idle_timeout:
+            self._sockets.on_idle()
+            self.close(Close.POLICY, "said nothing")
             return
         age = self._backlog.age(self._written, self.unsent(), now)
         if age > self._sockets.unsent_limit:
@@ -236,6 +246,7 @@ class DashboardProtocol(WebSocketsSansIOProtocol):
 
     def send_receive_event_to_app(self) -> None:
         """Hand a whole message to the app."""
+        self._spoke = True
         if self.curr_msg_data_type == "text":
             try:
                 b"".join(self.frames).decode()

@@ -125,10 +125,11 @@ def clean_environment() -> dict[str, str]:
 
 
 @contextmanager
-def running(folder: Path, *flags: str) -> Iterator[Backend]:
+def running(folder: Path, *flags: str, before: Callable[[], None] | None = None) -> Iterator[Backend]:
+    """A backend with these flags; `before` runs in its process before it begins."""
     backend = Backend(folder, flags)
     try:
-        backend.start()
+        backend.start(before)
         yield backend
     finally:
         if backend.process is not None:
