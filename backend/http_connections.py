@@ -12,6 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
+from uvicorn._types import HTTPScope
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
@@ -85,7 +86,8 @@ class HttpConnection(HttpToolsProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self._http = http
         self._lobby = http.lobby
-        self._midway = False
+        self._whole: HTTPScope | None = None
+        """The request that was whole last; uvicorn makes a new scope when one begins."""
 
     def give_up(self, late: Late) -> None:
         """Close, with a 408 if a request is half there and not answered yet."""
@@ -93,7 +95,7 @@ class HttpConnection(HttpToolsProtocol):
             self.transport.abort()
             return
         cycle = self._cycle()
-        if self._midway and not (cycle is not None and cycle.more_body and cycle.response_started):
+        if self.scope is not self._whole and not (cycle is not None and cycle.more_body and cycle.response_started):
             self.transport.write(_TOO_LATE)
         self.transport.close()
         self.loop.call_later(_LINGER, self.transport.abort)
@@ -113,7 +115,7 @@ class HttpConnection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Take a part of a request, or several requests."""
         super().data_received(data)
-        if self._midway:
+        if self.scope is not self._whole:
             self._lobby.begin(self, self.loop.time())
 
     def handle_websocket_upgrade(self) -> None:
@@ -121,14 +123,9 @@ class HttpConnection(HttpToolsProtocol):
         self._lobby.leave(self)
         super().handle_websocket_upgrade()
 
-    def on_message_begin(self) -> None:
-        """A request begins."""
-        self._midway = True
-        super().on_message_begin()
-
     def on_message_complete(self) -> None:
         """A request is whole."""
-        self._midway = False
+        self._whole = self.scope
         self._lobby.whole(self)
         super().on_message_complete()
 
@@ -136,7 +133,7 @@ class HttpConnection(HttpToolsProtocol):
         """A request is answered, and the next one begun if it is there."""
         another = bool(self.pipeline)
         super().on_response_complete()
-        if not another or self._midway:
+        if not another or self.scope is not self._whole:
             self._wait()
 
     def pause_writing(self) -> None:
@@ -158,5 +155,5 @@ class HttpConnection(HttpToolsProtocol):
     def _wait(self) -> None:
         now = self.loop.time()
         self._lobby.wait(self, now)
-        if self._midway:
+        if self.scope is not self._whole:
             self._lobby.begin(self, now)

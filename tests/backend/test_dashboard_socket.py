@@ -100,7 +100,10 @@ class TestProtocol:
             '{"action": "subscribe", "subscription_type": "chat_updates", "after": "5"}',
             '{"action": "subscribe", "subscription_type": "chat_updates", "after": -1}',
             '{"action": "subscribe", "subscription_type": "chat_updates", "after": 9223372036854775808}',
+            '{"action": "subscribe", "subscription_type": "chat_updates", "after": %s}' % ("9" * 5000),
+            '{"action": "subscribe", "subscription_type": "chat_updates", "after": true}',
             "[" * 60_000,
+            '{"action": "ping", "x": ' + '{"x": ' * 10_000 + "1" + "}" * 10_001,
             b"",
             b"\x00\xff",
             b'{"action": "ping"}',
@@ -148,7 +151,13 @@ class TestBrokenFrames:
             (client_frame(0x83, b"x"), 1002),
             (client_frame(0x80, b"x"), 1002),
             (b"\x81\x01x", 1002),
+            (client_frame(0x89, b"x" * 126), 1002),
+            (client_frame(0x09, b"x"), 1002),
+            (client_frame(0x01, b"{") + client_frame(0x81, b"{}"), 1002),
+            (client_frame(0x88, b"\x03"), 1002),
+            (client_frame(0x88, b"\x03\xed"), 1002),
             (client_frame(0x01, b"") + client_frame(0x00, b"") * 2000, 1008),
+            (b"\x81\xff" + (1 << 62).to_bytes(8, "big") + bytes(4), 1009),
         ],
         ids=[
             "bad-utf8",
@@ -160,10 +169,17 @@ class TestBrokenFrames:
             "reserved-opcode",
             "continuation-of-nothing",
             "unmasked",
+            "control-frame-too-long",
+            "control-frame-in-fragments",
+            "message-inside-a-message",
+            "half-a-close-code",
+            "close-code-1005",
             "endless-empty-fragments",
+            "endless-frame",
         ],
     )
     def test_they_end_their_own_connection_only(self, shared: Backend, bytes_: bytes, code: int) -> None:
+        """Promise 8. So says `websockets`, whose protocol it is, with the close code for each."""
         chat_id = shared.new_chat()
         with shared.dashboard() as other:
             raw = raw_dashboard(shared.port)
