@@ -1,6 +1,7 @@
 """The house tests itself: import directions hold, and what exists is documented."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -115,3 +116,22 @@ def test_the_lock_names_no_index() -> None:
     lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
     assert "://" not in lock
     assert "--hash=sha256:" in lock
+
+
+@pytest.mark.parametrize("number", re.findall(r"^(\d)\. ", ARCHITECTURE, re.MULTILINE))
+def test_every_promise_of_the_reference_chat_is_held_to_by_a_test(number: str) -> None:
+    named: set[str] = set()
+    for path in (ROOT / "tests" / "backend").glob("test_*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Module):
+                named |= set(re.findall(r"\bpromise (\d)\b", ast.get_docstring(node) or "", re.IGNORECASE))
+    assert number in named
+
+
+def test_all_eight_promises_are_written_down() -> None:
+    assert re.findall(r"^(\d)\. ", ARCHITECTURE, re.MULTILINE) == list("12345678")
+
+
+def test_the_server_whose_inside_the_chat_leans_on_is_pinned() -> None:
+    """Promise 7: pin uvicorn exactly."""
+    assert re.search(r'"uvicorn==[\d.]+"', (ROOT / "pyproject.toml").read_text(encoding="utf-8"))

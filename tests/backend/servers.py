@@ -202,19 +202,24 @@ def read_all(raw: socket.socket) -> bytes:
     return seen
 
 
-def close_code(raw: socket.socket) -> int | None:
-    """Read to the end of the connection; the code of the close frame in it, if there was one."""
-    seen = read_all(raw)
+def frames_in(seen: bytes) -> Iterator[tuple[int, bytes]]:
+    """Opcode and payload of the whole frames that a server sent."""
     at = 0
     while at + 2 <= len(seen):
-        length = seen[at + 1]
-        start = at + 2
+        length, start = seen[at + 1], at + 2
         if length == 126:
-            length, start = struct.unpack_from("!H", seen, at + 2)[0], at + 4
-        if seen[at] == 0x88:
-            code: int = struct.unpack_from("!H", seen, start)[0]
-            return code
+            length, start = int.from_bytes(seen[start : start + 2], "big"), start + 2
+        if start + length > len(seen):
+            return
+        yield seen[at] & 0xF, seen[start : start + length]
         at = start + length
+
+
+def close_code(raw: socket.socket) -> int | None:
+    """Read to the end of the connection; the code of the close frame in it, if there was one."""
+    for opcode, payload in frames_in(read_all(raw)):
+        if opcode == 0x8:
+            return int.from_bytes(payload[:2], "big")
     return None
 
 

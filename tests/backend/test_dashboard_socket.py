@@ -103,13 +103,14 @@ class TestProtocol:
             '{"action": "subscribe", "subscription_type": "chat_updates", "after": %s}' % ("9" * 5000),
             '{"action": "subscribe", "subscription_type": "chat_updates", "after": true}',
             "[" * 60_000,
-            '{"action": "ping", "x": ' + '{"x": ' * 10_000 + "1" + "}" * 10_001,
+            '{"action": "ping", "x": ' + '{"x": ' * 9_000 + "1" + "}" * 9_001,
             b"",
             b"\x00\xff",
             b'{"action": "ping"}',
         ],
     )
     def test_nonsense_is_an_error_frame_and_the_connection_stays(self, shared: Backend, message: str | bytes) -> None:
+        """Promise 7: raw frames are taken from `receive()`, whatever is in them."""
         with shared.dashboard(subscribe=False) as dashboard:
             dashboard.send(message)
             assert frame(dashboard)["type"] == "error"
@@ -122,6 +123,7 @@ class TestProtocol:
             assert frame(dashboard) == {"type": "error", "message": "Unknown action: fly"}
 
     def test_too_many_dashboards_are_refused_at_the_handshake(self, tmp_path: Path) -> None:
+        """Promise 8."""
         with running(tmp_path, "--max-connections", "2") as backend:
             with backend.dashboard(), backend.dashboard():
                 url = f"ws://127.0.0.1:{backend.port}/ws/dashboard"
@@ -208,6 +210,8 @@ class TestBrokenFrames:
 
 
 class TestReplay:
+    """Promise 5, and promise 3: everything after an id can be asked for."""
+
     def heard(self, backend: Backend, after: int, until_id: Callable[[], int]) -> list[int]:
         """Message ids of everything that a dashboard hears that subscribes after `after`."""
         ids: list[int] = []

@@ -6,6 +6,7 @@ import contextlib
 import os
 import resource
 import signal
+import socket
 import sqlite3
 import subprocess
 import threading
@@ -50,7 +51,24 @@ def keep_sending(backend: Backend, chat_id: str, accepted: list[str], unknown: l
             accepted.append(text)
 
 
+def test_killed_right_after_an_answer_it_is_on_disk(backend: Backend) -> None:
+    """Promise 1: a 2xx means that the message is on disk, and will be shown."""
+    chat_id = backend.new_chat()
+    for number in range(3):
+        with socket.create_connection(("127.0.0.1", backend.port), PATIENCE) as raw:
+            body = b'{"content": "m%d"}' % number
+            head = f"POST /api/users/chats/{chat_id}/send HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+            raw.sendall(head.encode() + body)
+            assert raw.recv(12) == b"HTTP/1.1 200"
+            backend.stop(signal.SIGKILL)
+        backend.start()
+        assert backend.texts(chat_id) == [f"m{each}" for each in range(number + 1)]
+        (user,) = backend.http.get("/api/debug/users-chats").json()["users"]
+        assert user["chats"][0]["messages"][-1]["text"] == f"m{number}"
+
+
 def test_killed_under_load_nothing_accepted_is_gone(backend: Backend) -> None:
+    """Promise 1."""
     for round_ in range(2):
         chats = [backend.new_chat(f"{round_}.{number}@x") for number in range(8)]
         accepted: list[list[str]] = [[] for _ in chats]
@@ -90,6 +108,7 @@ def everything(dashboard: ClientConnection) -> tuple[list[int], int | None]:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_stopped_with_every_kind_of_dashboard_it_ends_in_time(tmp_path: Path, number: signal.Signals) -> None:
+    """Promise 7: 1012, and the end in time with a stalled reader and one that had sent Close."""
     with running(tmp_path, "--grace", f"{GRACE}s", "--unsent-limit", "60s") as backend:
         chat_id = backend.new_chat()
         with backend.dashboard() as good, contextlib.ExitStack() as raws:
@@ -117,7 +136,34 @@ def test_stopped_with_every_kind_of_dashboard_it_ends_in_time(tmp_path: Path, nu
     assert "InvalidState" not in backend.errors
 
 
+def test_stopped_it_accepts_nobody_and_finishes_what_it_had_accepted(tmp_path: Path) -> None:
+    """Promise 7: stop accepting, finish what was accepted, and announce it before 1012."""
+    with running(tmp_path, "--grace", "50s") as backend:
+        chat_id = backend.new_chat()
+        body = b'{"content": "begun before the end"}'
+        head = f"POST /api/users/chats/{chat_id}/send HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+        with backend.dashboard() as dashboard, socket.create_connection(("127.0.0.1", backend.port), PATIENCE) as raw:
+            raw.sendall(head.encode() + body[:5])
+            assert backend.http.get("/health").status_code == 200
+            assert backend.process is not None
+            backend.process.send_signal(signal.SIGTERM)
+            until(lambda: not is_listening(backend.port))
+            raw.sendall(body[5:])
+            assert raw.recv(12) == b"HTTP/1.1 200"
+            assert everything(dashboard) == ([1], 1012)
+            assert backend.stop() == 0
+        backend.start()
+        assert backend.texts(chat_id) == ["begun before the end"]
+
+
+def is_listening(port: int) -> bool:
+    with contextlib.suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port), PATIENCE):
+        return True
+    return False
+
+
 def test_stopped_under_load_every_answer_is_true_and_every_frame_sent(backend: Backend) -> None:
+    """Promise 7: what was accepted is finished and announced."""
     chats = [backend.new_chat(f"{number}@x") for number in range(8)]
     accepted: list[list[str]] = [[] for _ in chats]
     unknown: list[list[str]] = [[] for _ in chats]
@@ -167,6 +213,7 @@ def test_it_ends_with_its_parent(tmp_path: Path) -> None:
 
 class TestStoreTroubles:
     def test_locked_by_somebody_else_it_answers_503_and_recovers(self, backend: Backend) -> None:
+        """Promise 1: 503 means that nothing was stored."""
         chat_id = backend.new_chat()
         backend.send(chat_id, "before")
         with closing(sqlite3.connect(backend.database, isolation_level=None)) as lock:
@@ -214,6 +261,7 @@ class TestStoreTroubles:
         assert backend.texts(chat_id) == [*accepted, "after"]
 
     def test_a_retry_after_a_lost_answer_stores_nothing_twice(self, backend: Backend) -> None:
+        """Promise 2, over a kill."""
         chat_id = backend.new_chat()
         first = backend.send(chat_id, "once", "key 1").json()
         backend.stop(signal.SIGKILL)

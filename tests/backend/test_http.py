@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import uuid
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import httpx
 import pytest
 
+from chatswarm.backend import schema
+from chatswarm.backend.app import create_app
+from chatswarm.backend.records import OutcomeUnknownError, StoreUnavailableError
+from chatswarm.backend.settings import Settings
+from chatswarm.backend.sockets import Sockets
+from chatswarm.backend.store import Store
 from tests.backend.servers import Backend, frame, running
 
 ISO_UTC = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
@@ -141,6 +149,7 @@ class TestSend:
             assert answer.json()["success"] is False
 
     def test_the_longest_message_is_taken_and_a_longer_one_is_413(self, shared: Backend) -> None:
+        """Promise 8."""
         chat_id = shared.new_chat(fresh_email())
         path = f"/api/users/chats/{chat_id}/send"
         longest = "🔴" * 10_000
@@ -155,6 +164,7 @@ class TestSend:
         assert shared.http.post("/api/debug/users-chats").status_code == 405
 
     def test_a_limit_per_chat_answers_429_with_retry_after(self, tmp_path: Path) -> None:
+        """Promise 8."""
         with running(tmp_path, "--sends-per-second", "2") as backend:
             one, two = backend.new_chat(), backend.new_chat()
             answers = [backend.send(one, "x") for _ in range(4)]
@@ -167,6 +177,7 @@ class TestSend:
 
 class TestReads:
     def test_a_whole_chat_and_parts_of_it(self, shared: Backend) -> None:
+        """Promise 3: a client can ask for everything after a number."""
         chat_id = shared.new_chat(fresh_email())
         for number in range(1, 8):
             shared.send(chat_id, f"m{number}")
@@ -318,6 +329,7 @@ class TestList:
         }
 
     def test_a_list_read_after_a_frame_includes_its_message(self, shared: Backend) -> None:
+        """Promise 1: accepted is shown. Promise 4, in one process."""
         chat_id = shared.new_chat(fresh_email())
         with shared.dashboard() as dashboard:
             for number in range(1, 50):
@@ -327,6 +339,40 @@ class TestList:
                 shown = listed(shared, chat_id)
                 assert shown
                 assert shown["total_messages"] >= data["seq"]
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(StoreUnavailableError("made up"), 503), (OutcomeUnknownError("made up"), 500)]
+)
+def test_what_the_store_is_sure_of_is_503_and_the_rest_500(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, status: int
+) -> None:
+    """Promise 1: a client may take a 503 for "not done"."""
+
+    async def fail(*_: object) -> None:
+        raise error
+
+    async def scenario() -> list[httpx.Response]:
+        app = create_app(Settings(database=tmp_path / "a.db"), Sockets(1, 1))
+        schema.prepare(tmp_path / "a.db")
+        async with (
+            app.router.lifespan_context(app),
+            httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://x") as http,
+        ):
+            made = await http.post("/api/users/chats/create", json={"email": "a@x"})
+            monkeypatch.setattr(Store, "send", fail)
+            monkeypatch.setattr(Store, "write", fail)
+            path = f"chats/{made.json()['chat_id']}/send"
+            return [
+                await http.post(f"/api/users/{path}", json={"content": "x"}),
+                await http.post(f"/api/dashboard/{path}", json={"content": "x"}),
+                await http.post("/api/users/chats/create", json={"email": "a@x"}),
+                await http.post("/api/users/data", json={"email": "a@x"}),
+            ]
+
+    for answer in asyncio.run(scenario()):
+        assert answer.status_code == status
+        assert ("Retry-After" in answer.headers) == (status == 503)
 
 
 class TestWatching:

@@ -80,6 +80,8 @@ def test_one_that_subscribes_while_frames_wait_gets_only_later_ones() -> None:
 
 
 def test_a_broadcast_to_many_gives_the_loop_its_turn() -> None:
+    """Promise 6: broadcasts are sliced."""
+
     async def scenario() -> None:
         it, outlets = hub(), [Notes() for _ in range(3 * SLICE)]
         subscribers = [it.subscribe(outlet, str(number)) for number, outlet in enumerate(outlets)]

@@ -38,6 +38,7 @@ def test_times_have_units(text: str, seconds: float) -> None:
 
 
 def test_rate_limit_is_off_unless_asked_for() -> None:
+    """Promise 8."""
     assert read_settings([], {}).sends_per_second is None
     assert read_settings(["--sends-per-second", "2.5"], {}).sends_per_second == 2.5
     assert read_settings(["--sends-per-second=off"], {}).sends_per_second is None
@@ -131,6 +132,7 @@ def test_a_database_in_no_folder_or_that_is_one_is_refused(tmp_path: Path) -> No
 
 
 def test_a_password_is_never_repeated() -> None:
+    """Promise 8: secrets never in an error."""
     (problem,) = refused("--database", "postgresql://chat:s3cret@db/chat")
     assert "s3cret" not in problem
     assert "not supported" in problem

@@ -12,15 +12,20 @@ from tests.backend.servers import (
     PATIENCE,
     Backend,
     client_frame,
-    close_code,
     flood,
     frame,
+    frames_in,
     raw_dashboard,
+    read_all,
     running,
     until,
 )
 
 MESSAGES = 20_000
+FRAME = 200
+"""A notification has at least so many bytes."""
+KERNEL = 512 << 10
+"""More than both ends' kernels take for a dashboard: 64 KiB and what its own small buffer comes to."""
 SENDERS = 50
 
 
@@ -42,6 +47,7 @@ async def listen(raw: socket.socket, count: int) -> list[int]:
 
 
 def test_three_that_never_read_are_cut_off_and_nobody_else_notices(tmp_path: Path) -> None:
+    """Promise 6: 20,000 messages of 200 bytes; the one that reads gets all, no send waits, each cut is counted."""
     with running(tmp_path) as backend:
         chats = [backend.new_chat(f"c{number}@x") for number in range(SENDERS)]
         stalled = [raw_dashboard(backend.port, receive_buffer=4096) for _ in range(3)]
@@ -62,7 +68,24 @@ def test_three_that_never_read_are_cut_off_and_nobody_else_notices(tmp_path: Pat
             raw.close()
 
 
+def test_no_more_bytes_are_kept_for_one_than_the_limit(tmp_path: Path) -> None:
+    """Promise 6: a bounded buffer, and next to nothing beyond it in the kernel (with its own size, megabytes)."""
+    limit = 65_536
+    with running(tmp_path, "--buffer-limit", str(limit), "--unsent-limit", "60s") as backend:
+        chat_id = backend.new_chat()
+        cut = 'chatswarm_dashboards_cut_total{reason="buffer"}'
+        with raw_dashboard(backend.port, receive_buffer=4096):
+            sent, most = 0, 0.0
+            while not backend.metric(cut):
+                backend.send_many([chat_id], 50)
+                sent += 50
+                most = max(most, backend.metric("chatswarm_unsent_bytes"))
+                assert sent * FRAME < limit + KERNEL
+        assert 0 < most <= limit
+
+
 def test_one_whose_oldest_byte_waits_too_long_is_cut_off(tmp_path: Path) -> None:
+    """Promise 6: cut off by age, and counted."""
     with running(tmp_path, "--unsent-limit", "1s") as backend:
         chat_id = backend.new_chat()
         raw = raw_dashboard(backend.port, receive_buffer=4096)
@@ -79,6 +102,7 @@ def test_one_whose_oldest_byte_waits_too_long_is_cut_off(tmp_path: Path) -> None
 
 
 def test_one_that_asks_and_never_reads_is_cut_off_too(tmp_path: Path) -> None:
+    """Promise 6, for answers and pongs."""
     with running(tmp_path, "--buffer-limit", "65536") as backend:
         cut = 'chatswarm_dashboards_cut_total{reason="buffer"}'
         floods = {
@@ -100,14 +124,31 @@ def test_one_that_asks_and_never_reads_is_cut_off_too(tmp_path: Path) -> None:
             pass
 
 
-def test_one_that_wakes_up_in_time_hears_1013(tmp_path: Path) -> None:
+def test_one_that_wakes_up_in_time_hears_1013_and_nothing_after_it(tmp_path: Path) -> None:
+    """Promise 6: 1013. Promise 7: no write once the connection is closing."""
     with running(tmp_path, "--buffer-limit", "20000") as backend:
         chat_id = backend.new_chat()
-        raw = raw_dashboard(backend.port, receive_buffer=4096)
-        while backend.metric('chatswarm_dashboards_cut_total{reason="buffer"}') == 0:
-            backend.send_many([chat_id], 20)
-        assert close_code(raw) == 1013
-        raw.close()
+        with raw_dashboard(backend.port, receive_buffer=4096) as raw:
+            while backend.metric('chatswarm_dashboards_cut_total{reason="buffer"}') == 0:
+                backend.send_many([chat_id], 20)
+            backend.send_many([chat_id], 1)
+            frames = list(frames_in(read_all(raw)))
+        assert [opcode for opcode, _ in frames].index(0x8) == len(frames) - 1
+        assert frames[-1][1].startswith((1013).to_bytes(2, "big"))
+
+
+def test_one_that_is_being_replayed_to_and_reads_nothing_is_still_heard(tmp_path: Path) -> None:
+    """Promise 7: the app is always receiving, or uvicorn would not read the goodbye of one that stalls."""
+    with running(tmp_path, "--unsent-limit", "60s") as backend:
+        chat_id = backend.new_chat()
+        backend.send_many([chat_id] * 20, 5000)
+        with raw_dashboard(backend.port, receive_buffer=4096, subscribe=False) as raw:
+            subscribe = b'{"action": "subscribe", "subscription_type": "chat_updates", "after": 0}'
+            raw.sendall(client_frame(0x81, subscribe))
+            until(lambda: backend.metric("chatswarm_unsent_bytes") > 100_000)
+            # Two of them: uvicorn reads on only when the app has taken the one before.
+            raw.sendall(client_frame(0x81, b'{"action": "ping"}') * 2 + client_frame(0x88, b"\x03\xe8"))
+            until(lambda: backend.metric("chatswarm_dashboards_connected") == 0)
 
 
 def test_a_dashboard_that_is_slow_but_keeps_reading_is_left_alone(backend: Backend) -> None:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
 from chatswarm.backend import schema
+from chatswarm.backend.checkpoints import Checkpointer
 from chatswarm.backend.customers import open_chat, save_form
 from chatswarm.backend.log import Log
 from chatswarm.backend.metrics import Metrics
 from chatswarm.backend.records import Chat, Committed, OutcomeUnknownError, StoreUnavailableError
 from chatswarm.backend.store import Store, Stored
+from tests.backend.servers import PATIENCE
 
 
 class Opened:
@@ -55,6 +59,8 @@ async def opened(path: Path) -> AsyncIterator[Opened]:
 
 
 def test_many_sends_share_one_commit_and_are_numbered_in_order(tmp_path: Path) -> None:
+    """Promise 1: group commit. Promise 3: ids in commit order."""
+
     async def scenario() -> None:
         async with opened(tmp_path / "a.db") as it:
             chats = [await it.chat(f"{number}@x") for number in range(3)]
@@ -71,6 +77,8 @@ def test_many_sends_share_one_commit_and_are_numbered_in_order(tmp_path: Path) -
 
 
 def test_an_answer_means_that_another_connection_sees_it(tmp_path: Path) -> None:
+    """Promise 1: nothing is answered before it is committed."""
+
     async def scenario() -> None:
         async with opened(tmp_path / "a.db") as it:
             chat = await it.chat()
@@ -93,7 +101,109 @@ def test_numbers_go_on_after_opening_again(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
+def test_every_commit_is_synced_and_none_moves_pages(tmp_path: Path) -> None:
+    """Promise 1: a 2xx means on disk, so FULL (2) and nothing less; and no checkpoint is on the commit's path."""
+
+    async def scenario() -> None:
+        async with opened(tmp_path / "a.db") as it:
+            await it.chat()
+            connection = it.store._connection
+            assert connection is not None
+            pragmas = ("synchronous", "wal_autocheckpoint", "journal_mode")
+            found = [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in pragmas]
+            assert found == [2, 0, "wal"]
+
+    asyncio.run(scenario())
+
+
+def test_a_batch_wakes_the_loop_once(tmp_path: Path) -> None:
+    """Promise 1: group commit, with one wake-up for everyone who waits for it."""
+
+    async def scenario() -> None:
+        async with opened(tmp_path / "a.db") as it:
+            chat = await it.chat()
+            wake_ups = 0
+            loop = it.store._loop
+
+            class Counting:
+                def call_soon_threadsafe(self, *arguments: Any) -> asyncio.Handle:
+                    nonlocal wake_ups
+                    wake_ups += 1
+                    return loop.call_soon_threadsafe(*arguments)
+
+                def __getattr__(self, name: str) -> Any:
+                    return getattr(loop, name)
+
+            it.store._loop = cast("asyncio.AbstractEventLoop", Counting())
+            before = it.batches()
+            await asyncio.gather(*[it.send(chat) for _ in range(500)])
+            assert wake_ups == it.batches() - before <= 10
+
+    asyncio.run(scenario())
+
+
+def test_a_checkpoint_that_hangs_holds_up_no_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Promise 1: checkpoints stay off the commit's path."""
+    hanging, go_on = threading.Event(), threading.Event()
+
+    def hang(_it: Checkpointer, _connection: sqlite3.Connection, _mode: str) -> None:
+        hanging.set()
+        go_on.wait(PATIENCE)
+
+    async def scenario() -> None:
+        async with opened(tmp_path / "a.db") as it:
+            chat = await it.chat()
+            it.store._checkpointer._every = 10
+            try:
+                for number in range(1, 50):
+                    assert (await asyncio.wait_for(it.send(chat), PATIENCE / 2)).seq == number
+                assert hanging.is_set()
+            finally:
+                go_on.set()
+
+    monkeypatch.setattr(Checkpointer, "_checkpoint", hang)
+    asyncio.run(scenario())
+
+
+def test_who_reads_after_an_id_never_skips_one(tmp_path: Path) -> None:
+    """Promise 3: ids grow in commit order, also where a batch fails, so nothing turns up below an id that was seen."""
+
+    async def scenario() -> None:
+        async with opened(tmp_path / "a.db") as it:
+            chats = [await it.chat(f"{number}@x") for number in range(4)]
+            log = Log(it.path)
+            seen: list[int] = []
+
+            async def read() -> None:
+                while len(seen) < 800:
+                    page = await log.page(seen[-1] if seen else 0, 1 << 60, 100)
+                    seen.extend(message.id for message in page)
+
+            def fail(_connection: sqlite3.Connection, _now: str, _committed: Committed) -> None:
+                raise ZeroDivisionError
+
+            async def send(chat: Chat) -> None:
+                stored = 0
+                while stored < 200:
+                    if stored % 20 == 0:
+                        with suppress(StoreUnavailableError):
+                            await it.store.write(fail)
+                    with suppress(StoreUnavailableError):
+                        await it.send(chat)
+                        stored += 1
+
+            try:
+                await asyncio.wait_for(asyncio.gather(read(), *[send(chat) for chat in chats]), PATIENCE)
+            finally:
+                log.close()
+            assert seen == list(range(1, 801))
+
+    asyncio.run(scenario())
+
+
 class TestIdempotency:
+    """Promise 2."""
+
     def test_a_retry_gets_the_first_answer_and_stores_nothing(self, tmp_path: Path) -> None:
         async def scenario() -> None:
             async with opened(tmp_path / "a.db") as it:
@@ -133,6 +243,8 @@ class TestIdempotency:
 
 class TestFailures:
     def test_a_locked_database_is_refused_and_recovers(self, tmp_path: Path) -> None:
+        """Promise 1: certainly not done, and told so. Promise 3: a refused send takes no id."""
+
         async def scenario() -> None:
             async with opened(tmp_path / "a.db") as it:
                 chat = await it.chat()
@@ -228,12 +340,43 @@ class TestFailures:
         asyncio.run(scenario())
 
     def test_a_commit_that_fails_to_sync_is_unknown(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Promise 1: what may be on disk is not called refused."""
+
         class Failing(sqlite3.Connection):
             def execute(self, sql: str, *values: object) -> sqlite3.Cursor:
                 if sql == "COMMIT" and failing:
                     error = sqlite3.OperationalError("disk I/O error")
                     error.sqlite_errorcode = sqlite3.SQLITE_IOERR_FSYNC
                     raise error
+                return super().execute(sql, *values)  # type: ignore[arg-type]
+
+        failing = False
+
+        def connect_failing(path: Path, *, busy: float) -> sqlite3.Connection:
+            return sqlite3.connect(path, timeout=busy, isolation_level=None, check_same_thread=False, factory=Failing)
+
+        async def scenario() -> None:
+            nonlocal failing
+            async with opened(tmp_path / "a.db") as it:
+                chat = await it.chat()
+                failing = True
+                with pytest.raises(OutcomeUnknownError):
+                    await it.send(chat)
+                failing = False
+                assert (await it.send(chat)).seq == 1
+
+        monkeypatch.setattr("chatswarm.backend.store.connect", connect_failing)
+        asyncio.run(scenario())
+
+    def test_a_batch_that_cannot_be_rolled_back_is_unknown(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Promise 1: "not available" only if the ROLLBACK succeeded."""
+
+        class Failing(sqlite3.Connection):
+            def execute(self, sql: str, *values: object) -> sqlite3.Cursor:
+                if failing and sql.startswith(("INSERT", "ROLLBACK")):
+                    raise sqlite3.OperationalError("made up")
                 return super().execute(sql, *values)  # type: ignore[arg-type]
 
         failing = False
