@@ -8,8 +8,24 @@ from __future__ import annotations
 import os
 import sqlite3
 import sys
+from typing import TYPE_CHECKING
 
-from chatswarm.backend.settings import SettingsError, read_settings
+from chatswarm.backend.settings import Settings, SettingsError, read_settings
+
+if TYPE_CHECKING:
+    from chatswarm.backend.supervisor import WorkerPlace
+
+
+def _serve(settings: Settings, place: WorkerPlace | None = None) -> int:
+    from chatswarm.backend import server
+
+    return server.serve(settings, place)
+
+
+def _supervise(settings: Settings) -> int:
+    from chatswarm.backend import listeners, supervisor
+
+    return supervisor.Supervisor(settings, listeners.bind(settings), _serve).run()
 
 
 def main() -> int:
@@ -17,14 +33,14 @@ def main() -> int:
     try:
         settings = read_settings(sys.argv[1:], os.environ)
         # Only now the heavy imports: a wrong flag is told at once.
-        from chatswarm.backend import schema, server
+        from chatswarm.backend import schema
 
         try:
             schema.prepare(settings.database)
         except (schema.ForeignDatabaseError, sqlite3.Error) as error:
             print(f"--database: {error}", file=sys.stderr)
             return 2
-        return server.serve(settings)
+        return _supervise(settings) if settings.workers > 1 else _serve(settings)
     except SettingsError as error:
         print(error, file=sys.stderr)
         return 2

@@ -33,6 +33,7 @@ from chatswarm.backend.sending import SendEndpoint
 from chatswarm.backend.settings import Settings
 from chatswarm.backend.shapes import CustomersChats, WholeChat, encode, numbered, shown_chat
 from chatswarm.backend.sockets import Sockets
+from chatswarm.backend.supervisor import WorkerPlace
 
 MAX_FORM: Final = 64 << 10
 MAX_FIELD: Final = 320
@@ -85,10 +86,10 @@ class ChatApp(FastAPI):
         await endpoint(scope, receive, send)
 
 
-def create_app(settings: Settings, sockets: Sockets) -> FastAPI:
-    """The app of one backend. It must be run by a server that makes its WebSockets with `sockets.protocol`."""
+def create_app(settings: Settings, sockets: Sockets, place: WorkerPlace | None = None) -> FastAPI:
+    """The app of one worker. It must be run by a server that makes its WebSockets with `sockets.protocol`."""
     metrics = Metrics()
-    service = ChatService(settings, sockets, metrics)
+    service = ChatService(settings, sockets, metrics, place)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -187,6 +188,7 @@ def _add_customers(app: FastAPI, service: ChatService) -> None:
 def _add_reads(app: FastAPI, service: ChatService) -> None:
     @app.get("/api/users/{user_id_or_email}/chats")
     async def customers_chats(user_id_or_email: str) -> Response:
+        service.look()
         customer = service.list.customer(user_id_or_email)
         if customer is None:
             raise HTTPException(404, f"expected the id or email of a customer, got {user_id_or_email[:80]!r}")
@@ -199,6 +201,7 @@ def _add_reads(app: FastAPI, service: ChatService) -> None:
 
     @app.get("/api/chats/{chat_id}")
     async def whole_chat(chat_id: str, request: Request) -> Response:
+        service.look()
         chat = service.list.chat(chat_id)
         if chat is None:
             raise HTTPException(404, f"expected the id of a chat, got {chat_id[:80]!r}")
@@ -225,7 +228,7 @@ def _add_watching(app: FastAPI, service: ChatService) -> None:
 
     @app.get("/metrics")
     async def metrics() -> Response:
-        return Response(service.metrics.exposition(), media_type=CONTENT_TYPE)
+        return Response(await service.exposition(), media_type=CONTENT_TYPE)
 
 
 def _email(values: Mapping[str, object]) -> str | None:

@@ -7,6 +7,7 @@ part that a message touched is encoded again, and the whole is joined at most on
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from collections.abc import Iterable
 from itertools import islice
 
 import msgspec
@@ -110,9 +111,9 @@ class ChatList:
         self._chats.move_to_end(message.chat_id)
         self._changed()
 
-    def sort(self) -> None:
-        """Bring all into the order of their last activity: once, after loading."""
-        for shown in sorted(self._chats.values(), key=lambda shown: shown.last_activity):
+    def sort(self, touched: Iterable[str]) -> None:
+        """Bring these chats to the top, in the order of their last activity; those that are equal as they come."""
+        for shown in sorted([self._chats[each] for each in touched], key=lambda shown: shown.last_activity):
             self._chats.move_to_end(shown.chat.id)
             shown.owner.chats.move_to_end(shown.chat.id)
 

@@ -11,6 +11,7 @@ from chatswarm.backend.records import Chat, Committed, Customer
 Write = Callable[[sqlite3.Connection, str, Committed], Customer]
 
 _COLUMNS = "id, name, email, category, status, created_at"
+_NEXT_CHANGE = "(SELECT coalesce(max(changed), 0) + 1 FROM customers)"
 
 
 def save_form(email: str | None, name: str | None, category: str | None, form: str) -> Write:
@@ -22,7 +23,7 @@ def save_form(email: str | None, name: str | None, category: str | None, form: s
             return _insert(connection, now, committed, str(uuid.uuid4()), email, name, category, form)
         customer = Customer(old.id, name or old.name, old.email, category or old.category, old.status, old.created_at)
         connection.execute(
-            "UPDATE customers SET name = ?, category = ?, form = ? WHERE id = ?",
+            f"UPDATE customers SET name = ?, category = ?, form = ?, changed = {_NEXT_CHANGE} WHERE id = ?",  # noqa: S608
             (customer.name, customer.category, form, customer.id),
         )
         committed.customers.append(customer)
@@ -72,7 +73,7 @@ def _insert(
 ) -> Customer:
     customer = Customer(customer_id, name or email or "Visitor", email, category or "customer", "active", now)
     connection.execute(
-        "INSERT INTO customers VALUES (?, ?, ?, ?, ?, ?, ?)",
+        f"INSERT INTO customers VALUES (?, ?, ?, ?, ?, ?, ?, {_NEXT_CHANGE})",  # noqa: S608
         (customer.id, email, customer.name, customer.category, customer.status, form, now),
     )
     committed.customers.append(customer)

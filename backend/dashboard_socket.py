@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from contextlib import suppress
 
 import msgspec
 from starlette.types import Receive, Scope, Send
@@ -17,6 +18,7 @@ from chatswarm.backend.access import SUBPROTOCOL, foreign
 from chatswarm.backend.answers import CHALLENGE
 from chatswarm.backend.chat import ChatService
 from chatswarm.backend.hub import Subscriber
+from chatswarm.backend.records import StoreUnavailableError
 from chatswarm.backend.replay import replay
 from chatswarm.backend.sockets import EXTENSION, DashboardProtocol
 from chatswarm.backend.timestamps import timestamp
@@ -131,6 +133,9 @@ class _Dashboard:
         hub = self._service.hub
         if request.after is not None and not 0 <= request.after < 1 << 63:
             return frames.error(f"Expected after to be a message_id, got {request.after}")
+        # If the log cannot be read now, what is missing comes live, after an older last_message_id.
+        with suppress(StoreUnavailableError):
+            self._service.look()
         if request.subscription_type != frames.CHAT_UPDATES:
             return frames.subscribed(request.subscription_type, hub.head)
         if self._subscriber is not None and request.after is None:

@@ -65,12 +65,24 @@ def subscribed(connection_id: str, channel: str, total: int) -> list[str]:
     return [f"✅ Connection {connection_id} subscribed to {channel}", f"Total subscribers for {channel}: {total}"]
 
 
-def message_lines(message: Message, connection_ids: Sequence[str]) -> list[str]:
-    """A message, from its arrival to its answer, as the guide shows it."""
+def announcement_lines(message: Message, connection_ids: Sequence[str]) -> list[str]:
+    """The middle of a message's lines: who is told of it."""
+    kind = "widget" if message.role == "user" else "dashboard"
+    frame = json.dumps(json.loads(notification(message)), indent=2, ensure_ascii=False).replace("\n", "\n   ")
+    return [
+        f"📡 Broadcasting chat_updates to {len(connection_ids)} subscriber(s)",
+        f"   Message: {frame}",
+        "",
+        *[f"✅ Successfully sent message to connection {each}" for each in connection_ids],
+        f"✅ Quick notification broadcast completed ({kind} message)",
+    ]
+
+
+def message_lines(message: Message, connection_ids: Sequence[str], *, alone: bool = True) -> list[str]:
+    """A message, from its arrival to its answer, as the guide shows it. Not `alone`, others may have subscribers."""
     widget = message.role == "user"
     kind = "widget" if widget else "dashboard"
     path = f"/api/{'users' if widget else 'dashboard'}/chats/{message.chat_id}/send"
-    frame = json.dumps(json.loads(notification(message)), indent=2, ensure_ascii=False).replace("\n", "\n   ")
     lines = [
         _RULE,
         f"📥 {kind.upper()} MESSAGE RECEIVED",
@@ -84,10 +96,8 @@ def message_lines(message: Message, connection_ids: Sequence[str]) -> list[str]:
         "",
     ]
     if connection_ids:
-        lines += [f"📡 Broadcasting chat_updates to {len(connection_ids)} subscriber(s)", f"   Message: {frame}", ""]
-        lines += [f"✅ Successfully sent message to connection {each}" for each in connection_ids]
-        lines += [f"✅ Quick notification broadcast completed ({kind} message)"]
-    else:
+        lines += announcement_lines(message, connection_ids)
+    elif alone:
         lines += ["⚠️ No subscribers for chat_updates, message will not be delivered"]
     lines += [
         f"✅ Message saved to chat {message.chat_id[:8]}... (role: {message.role})",
@@ -100,8 +110,9 @@ def message_lines(message: Message, connection_ids: Sequence[str]) -> list[str]:
 class GuideLog:
     """Prints the lines to `out`. Its methods never wait; lines that nobody takes are dropped."""
 
-    def __init__(self, out: TextIO | None = None) -> None:
+    def __init__(self, out: TextIO | None = None, *, alone: bool = True) -> None:
         self._out = out or sys.stdout
+        self._alone = alone
         self._pace = Pace()
         self._lines: queue.Queue[list[str] | None] = queue.Queue(1000)
         self._thread = threading.Thread(target=self._print, name="guide-log", daemon=True)
@@ -112,7 +123,14 @@ class GuideLog:
         now = time.monotonic()
         for message in messages:
             if self._pace.every_line(now, subscribers):
-                self.put(message_lines(message, connection_ids))
+                self.put(message_lines(message, connection_ids, alone=self._alone))
+
+    def others(self, messages: Iterable[Message], connection_ids: Sequence[str], subscribers: int) -> None:
+        """The same for messages that another worker stored and prints the rest of."""
+        now = time.monotonic()
+        for message in messages:
+            if subscribers and self._pace.every_line(now, subscribers):
+                self.put(announcement_lines(message, connection_ids))
 
     def tick(self) -> None:
         """Print the summary if one is due; to be called at least twice a second."""

@@ -9,6 +9,7 @@ from starlette.types import Receive, Scope, Send
 from chatswarm.backend.answers import ANY_ORIGIN, refuse
 from chatswarm.backend.bodies import UnreadableError, header, whole_number
 from chatswarm.backend.chat import ChatService
+from chatswarm.backend.records import StoreUnavailableError
 
 LONGEST = 10_000
 _FIXED = (
@@ -36,6 +37,11 @@ class ListEndpoint:
             except (UnreadableError, ValueError) as error:
                 await refuse(send, 400, str(error))
                 return
+        try:
+            self._service.look()
+        except StoreUnavailableError as error:
+            await refuse(send, 503, f"The store is not available: {error}", retry_after=1)
+            return
         ready = self._service.list.ready(limit)
         known = header(scope["headers"], b"if-none-match")
         if known is not None and _matches(known, ready.etag):

@@ -1,4 +1,4 @@
-"""Reading the store: what the list needs at the start, one chat with its messages, and the log after an id."""
+"""Reading the store: what the list needs at the start, one chat with its messages, and the log after a position."""
 
 from __future__ import annotations
 
@@ -6,15 +6,55 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from chatswarm.backend.records import Chat, Customer, Message, StoreUnavailableError
+import msgspec
+
+from chatswarm.backend.records import Chat, Committed, Customer, Message, Position, StoreUnavailableError
 from chatswarm.backend.schema import connect
 
 T = TypeVar("T")
 
+_CUSTOMER = "id, name, email, category, status, created_at FROM customers"
+_CHAT = "row, id, customer_id, status, created_at FROM chats"
 _MESSAGE = "m.id, c.id, m.seq, m.role, m.text, m.at FROM messages AS m JOIN chats AS c ON c.row = m.chat"
+
+
+@contextmanager
+def snapshot(connection: sqlite3.Connection) -> Iterator[None]:
+    """All reads in it see the store as it was at one moment."""
+    connection.execute("BEGIN")
+    try:
+        yield
+    finally:
+        if connection.in_transaction:
+            connection.execute("COMMIT")
+
+
+def head(connection: sqlite3.Connection) -> Position:
+    """Where the log ends: a few microseconds, whatever its length."""
+    query = (
+        "SELECT coalesce((SELECT max(id) FROM messages), 0), coalesce((SELECT max(row) FROM chats), 0), "
+        "coalesce((SELECT max(changed) FROM customers), 0)"
+    )
+    return Position(*connection.execute(query).fetchone())
+
+
+def news(connection: sqlite3.Connection, before: Position, limit: int) -> Committed:
+    """What came to disk after `before`, at most `limit` messages of it. To be read in one transaction."""
+    after = head(connection)
+    if after == before:
+        return Committed(before, before)
+    customers = connection.execute(f"SELECT {_CUSTOMER} WHERE changed > ? ORDER BY changed", (before.customers,))
+    chats = connection.execute(f"SELECT {_CHAT} WHERE row > ? ORDER BY row", (before.chats,))
+    query = f"SELECT {_MESSAGE} WHERE m.id > ? ORDER BY m.id LIMIT ?"
+    messages = list(_messages(connection, query, before.messages, limit))
+    if len(messages) == limit:
+        after = msgspec.structs.replace(after, messages=messages[-1].id)
+    found = [Customer(*row) for row in customers], [Chat(*row) for row in chats]
+    return Committed(before, after, *found, messages, [None] * len(messages))
 
 
 class Log:
@@ -43,22 +83,19 @@ class Log:
         query = f"SELECT {_MESSAGE} WHERE m.id > ? AND m.id <= ? ORDER BY m.id LIMIT ?"
         return await self._read(lambda c: list(_messages(c, query, after, upto, limit)))
 
-    async def everything(self, tail: int) -> tuple[list[Customer], list[Chat], list[Message], int]:
-        """All customers and chats, the last `tail` messages of each chat in commit order, and the last message's id."""
+    async def everything(self, tail: int) -> Committed:
+        """All customers and chats, and the last `tail` messages of each chat, as one moment had them."""
 
-        def read(connection: sqlite3.Connection) -> tuple[list[Customer], list[Chat], list[Message], int]:
-            customers = "SELECT id, name, email, category, status, created_at FROM customers"
-            chats = "SELECT row, id, customer_id, status, created_at FROM chats ORDER BY row"
+        def read(connection: sqlite3.Connection) -> Committed:
             tails = (
                 "WITH ends AS (SELECT chat, max(seq) AS seq FROM messages GROUP BY chat) "  # noqa: S608
                 f"SELECT {_MESSAGE} JOIN ends ON ends.chat = m.chat AND m.seq > ends.seq - ? ORDER BY m.id"
             )
-            return (
-                [Customer(*row) for row in connection.execute(customers)],
-                [Chat(*row) for row in connection.execute(chats)],
-                list(_messages(connection, tails, tail)),
-                connection.execute("SELECT coalesce(max(id), 0) FROM messages").fetchone()[0],
-            )
+            with snapshot(connection):
+                customers = [Customer(*row) for row in connection.execute(f"SELECT {_CUSTOMER}")]
+                chats = [Chat(*row) for row in connection.execute(f"SELECT {_CHAT} ORDER BY row")]
+                messages = list(_messages(connection, tails, tail))
+                return Committed(Position(), head(connection), customers, chats, messages, [None] * len(messages))
 
         return await self._read(read)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
@@ -14,6 +14,10 @@ CUTS: Final = ("buffer", "age")
 TURNED_AWAY: Final = ("origin", "token", "full")
 TIMEOUTS: Final = ("request", "answer", "idle")
 EVICTIONS: Final = ("newcomer", "idle", "full")
+
+Cause = Literal["bell", "clock", "request", "commit"]
+"""What made a worker look at the log."""
+CAUSES: Final[tuple[Cause, ...]] = ("bell", "clock", "request", "commit")
 
 # Seconds. Fine between 1 and 2, because that is where the promise to a dashboard is kept or broken.
 _UPDATE_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 1, 1.25, 1.5, 1.75, 2, 2.5, 5, 10)
@@ -47,7 +51,7 @@ class Metrics:
         )
         self.notify_seconds = Histogram(
             "chatswarm_notify_seconds",
-            "From a message's arrival here to its frame being written to the last subscriber.",
+            "From a message's arrival (elsewhere: its commit) to its frame being written to the last subscriber.",
             buckets=_UPDATE_BUCKETS,
             registry=registry,
         )
@@ -94,6 +98,19 @@ class Metrics:
         refetches = Counter("chatswarm_refetches", "Reads of the chat list, by status.", ["status"], registry=registry)
         self.refetched = refetches.labels("200")
         self.unchanged = refetches.labels("304")
+        rung = Counter(
+            "chatswarm_bells_rung", "Bells rung for other workers, by outcome.", ["outcome"], registry=registry
+        )
+        self.rung = {outcome: rung.labels(outcome) for outcome in ("sent", "failed")}
+        heard = Counter(
+            "chatswarm_bells_heard", "Bells of others, by whether the log had news.", ["outcome"], registry=registry
+        )
+        self.heard = {outcome: heard.labels(outcome) for outcome in ("news", "nothing")}
+        reads = Counter(
+            "chatswarm_log_reads", "Reads of the log that brought news, by cause.", ["cause"], registry=registry
+        )
+        self.log_reads = {cause: reads.labels(cause) for cause in CAUSES}
+        self.bus_connected = Gauge("chatswarm_bus_connected", "Whether --bus is connected.", registry=registry)
         self.loop_lag = Gauge("chatswarm_loop_lag_seconds", "How late the loop's last tick came.", registry=registry)
 
     def watch_unsent(self, total: Callable[[], float]) -> None:

@@ -41,16 +41,27 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     at: str
 
 
-class Committed(msgspec.Struct, frozen=True):
-    """What one commit brought to disk, in commit order. Retries that stored nothing are not in it.
+class Position(msgspec.Struct, frozen=True, gc=False):
+    """How far in the log: the last message's id, the last chat's row, and the last change of a customer."""
 
-    `arrived` says for each message when it was handed to the store, on time.monotonic's clock.
+    messages: int = 0
+    chats: int = 0
+    customers: int = 0
+
+
+class Committed(msgspec.Struct):
+    """What came to disk between the positions `before` and `after`, in commit order; no retries that stored nothing.
+
+    `arrived` says for each message when it was handed to the store here, on time.monotonic's clock; None if it was
+    read from the log, where others wrote it.
     """
 
-    customers: list[Customer]
-    chats: list[Chat]
-    messages: list[Message]
-    arrived: list[float]
+    before: Position
+    after: Position
+    customers: list[Customer] = []
+    chats: list[Chat] = []
+    messages: list[Message] = []
+    arrived: list[float | None] = []
 
 
 class StoreUnavailableError(Exception):

@@ -7,14 +7,15 @@ from pathlib import Path
 
 # "cswm": what `file` shows and what tells our database from anybody else's.
 APPLICATION_ID = 0x6373776D
-VERSION = 1
+VERSION = 2
 
+# `customers.changed` is the number of a customer's last change among those of all: what is above a number is news.
 _TABLES = f"""
-BEGIN IMMEDIATE;
 CREATE TABLE customers (
     id TEXT PRIMARY KEY, email TEXT UNIQUE, name TEXT NOT NULL, category TEXT NOT NULL, status TEXT NOT NULL,
-    form TEXT NOT NULL, created_at TEXT NOT NULL
+    form TEXT NOT NULL, created_at TEXT NOT NULL, changed INTEGER NOT NULL
 ) WITHOUT ROWID;
+CREATE UNIQUE INDEX customers_by_change ON customers (changed);
 CREATE TABLE chats (
     row INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, customer_id TEXT NOT NULL, status TEXT NOT NULL,
     created_at TEXT NOT NULL
@@ -29,7 +30,6 @@ CREATE TABLE probe (id INTEGER PRIMARY KEY, times INTEGER NOT NULL);
 INSERT INTO probe VALUES (1, 0);
 PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {VERSION};
-COMMIT;
 """  # noqa: S608
 
 
@@ -64,12 +64,12 @@ def prepare(path: Path) -> None:
     try:
         application, version, tables = _identity(connection)
         if (application, tables) == (0, 0):
-            connection.executescript(_TABLES)
-        elif application != APPLICATION_ID:
+            application, version, tables = _create(connection)
+        if application != APPLICATION_ID:
             raise ForeignDatabaseError(
                 f"{path}: expected a chatswarm database, got one with application id {application}"
             )
-        elif version != VERSION:
+        if version != VERSION:
             raise ForeignDatabaseError(f"{path}: expected schema version {VERSION}, got {version}")
         if connection.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
             raise ForeignDatabaseError(
@@ -79,6 +79,16 @@ def prepare(path: Path) -> None:
         raise _foreign(path, error) from error
     finally:
         connection.close()
+
+
+def _create(connection: sqlite3.Connection) -> tuple[int, int, int]:
+    """Make the tables, unless another process that was started at the same time has made them meanwhile."""
+    connection.execute("BEGIN IMMEDIATE")
+    if _identity(connection)[0::2] == (0, 0):
+        for statement in _TABLES.split(";"):
+            connection.execute(statement)
+    connection.execute("COMMIT")
+    return _identity(connection)
 
 
 def _identity(connection: sqlite3.Connection) -> tuple[int, int, int]:

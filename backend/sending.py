@@ -106,7 +106,7 @@ class SendEndpoint:
         if len(content) > self._longest:
             expected = f"content: expected at most {self._longest} characters, got {len(content)}"
             raise _RefusedError(413, "too_long", expected)
-        chat = self._service.list.chat(chat_id)
+        chat = self._service.find_chat(chat_id)
         if chat is None:
             raise _RefusedError(404, "no_chat", f"chat_id: expected the id of a chat, got {chat_id[:80]!r}")
         rate = self._service.rate

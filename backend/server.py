@@ -25,23 +25,28 @@ from chatswarm.backend.app import create_app
 from chatswarm.backend.chat import ChatService
 from chatswarm.backend.gate import gated
 from chatswarm.backend.http_connections import KEEP_ALIVE, HttpConnections
+from chatswarm.backend.listeners import bind
 from chatswarm.backend.room import share
-from chatswarm.backend.settings import Problem, Settings, SettingsError
+from chatswarm.backend.settings import Settings
 from chatswarm.backend.sockets import DashboardProtocol, Sockets
+from chatswarm.backend.supervisor import WorkerPlace
 
 _log = logging.getLogger("uvicorn.error")
 
 
-def serve(settings: Settings) -> int:
-    """Run until stopped; returns the exit code. Raises SettingsError if the address cannot be listened on."""
-    listeners = _listen(settings)
+def serve(settings: Settings, place: WorkerPlace | None = None) -> int:
+    """Run until stopped, alone or as one of several workers; returns the exit code.
+
+    Raises SettingsError if the address cannot be listened on.
+    """
+    listeners = place.listeners if place else bind(settings)
     # The writer's thread must not wait 5 ms for the interpreter after each sync while the loop is busy.
     sys.setswitchinterval(0.001)
     files = _raise_file_limit()
     room = share(files, settings.max_connections, settings.max_http_connections)
     wanted, settings = settings.max_connections, replace(settings, max_connections=room.dashboards)
     sockets = Sockets(settings.buffer_limit, settings.unsent_limit, settings.idle_timeout)
-    app = create_app(settings, sockets)
+    app = create_app(settings, sockets, place)
     metrics = app.state.service.metrics
     http = HttpConnections(room, sockets, settings.request_timeout, metrics)
     config = Config(
@@ -110,7 +115,7 @@ class ChatServer(Server):
         end = time.monotonic() + self._settings.grace / 5
         while time.monotonic() < end and (self._end_requests() or self._service.store.waiting):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
-        self._service.hub.flush()
+        self._service.announce_the_last()
         await super().shutdown(sockets)
 
     def _end_requests(self) -> int:
@@ -126,28 +131,8 @@ class ChatServer(Server):
             if os.read(self._settings.lifeline_fd, 4096):
                 return
             asyncio.get_running_loop().remove_reader(self._settings.lifeline_fd)
-            _log.info("The parent process has ended")
+            _log.info("The parent process has ended, or wants this one to end")
             self.should_exit = True
-
-
-def _listen(settings: Settings) -> list[socket.socket]:
-    """Sockets bound to the host's addresses; to the first one only where the port is a free one."""
-    listeners: list[socket.socket] = []
-    try:
-        found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        for family, kind, protocol, _, address in found[: None if settings.port else 1]:
-            listener = socket.socket(family, kind, protocol)
-            listeners.append(listener)
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:
-                listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            listener.bind(address)
-    except OSError as error:
-        for listener in listeners:
-            listener.close()
-        got = f"{settings.host}:{settings.port}: {error.strerror or error}"
-        raise SettingsError([Problem("--host, --port", "an address that is free to listen on", got)]) from None
-    return listeners
 
 
 def _raise_file_limit() -> int:

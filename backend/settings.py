@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import math
 import os
 import re
@@ -10,10 +11,25 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NoReturn
+from urllib.parse import unquote, urlsplit
 
 from chatswarm.backend.access import Tokens
 
 _LONGEST_TOKEN_FILE: Final = 64 << 10
+
+
+@dataclass(frozen=True, slots=True)
+class BusAddress:
+    """Where a broker is. Neither `str` nor `repr` shows its user and password."""
+
+    host: str
+    port: int
+    database: int
+    username: str | None = dataclasses.field(default=None, repr=False)
+    password: str | None = dataclasses.field(default=None, repr=False)
+
+    def __str__(self) -> str:
+        return f"redis://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}/{self.database}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +53,8 @@ class Settings:
     list_size: int = 100
     grace: float = 5.0
     join_window: float = 0.05
+    workers: int = 1
+    bus: BusAddress | None = None
     lifeline_fd: int | None = None
 
 
@@ -163,6 +181,23 @@ def _database(text: str) -> Path:
     return path
 
 
+def _bus(text: str) -> BusAddress | None:
+    if text == "off":
+        return None
+    try:
+        url = urlsplit(text)
+        host, port, database = url.hostname, url.port, url.path.removeprefix("/") or "0"
+    except ValueError:
+        host = None
+    if not host or url.scheme != "redis" or port == 0 or not re.fullmatch(r"\d{1,5}", database, re.ASCII):
+        host = None
+    if host is None or url.query or url.fragment:
+        # Nothing of it is repeated: it may hold a password, also where none is expected.
+        raise _WrongError("'off' or redis://[[USER]:PASSWORD@]HOST[:PORT][/DB]", "something else" if text else None)
+    username, password = (unquote(each) if each else None for each in (url.username, url.password))
+    return BusAddress(host, port or 6379, int(database), username, password)
+
+
 def _open_pipe(text: str) -> int:
     try:
         number = _whole(0, 1 << 20)(text)
@@ -225,6 +260,8 @@ FIELDS = (
     _Field("list_size", "N", "100", _whole(1, 10_000), "chats in the list when it is asked for without a limit"),
     _Field("grace", "TIME", "5s", _seconds(0.5, 600), "time in which a stopped backend has ended"),
     _Field("join_window", "TIME", "50ms", _seconds(0, 1), "longest time in which frames are joined into one write"),
+    _Field("workers", "N", "1", _whole(1, 64), "processes that share the port and the database; limits hold for each"),
+    _Field("bus", "URL", "off", _bus, "broker that tells other backends on the database: redis://HOST:PORT[/DB]"),
     _Field("lifeline_fd", "FD", None, _open_pipe, "stop when this inherited pipe ends", hidden=True),
 )
 

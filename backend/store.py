@@ -22,12 +22,14 @@ from typing import Generic, TypeVar
 import msgspec
 
 from chatswarm.backend.checkpoints import Checkpointer
+from chatswarm.backend.log import head
 from chatswarm.backend.metrics import Metrics
 from chatswarm.backend.records import (
     Chat,
     Committed,
     Message,
     OutcomeUnknownError,
+    Position,
     Role,
     StoreUnavailableError,
 )
@@ -43,6 +45,10 @@ MAX_WAITING = 20_000
 _CHUNKS = (256, 64, 16, 4, 1)
 """Rows per statement. sqlite3 lets go of the interpreter in every step, and waits to get it back while the loop is
 busy, so one statement for many rows is worth more than it looks; few sizes, so that all stay prepared."""
+
+_RETRY = 0.001
+"""Seconds between two tries to get the write lock. SQLite's own waiting soon sleeps 100 ms at a time, so that a worker
+that is always quicker would keep the others out."""
 
 _CERTAIN_AT_COMMIT = frozenset(
     {
@@ -100,15 +106,23 @@ class Store:
 
     `on_commit` is called on the loop with what each commit brought, in commit order and before any write of that commit
     is answered. Writes raise StoreUnavailableError when certainly not done, OutcomeUnknownError when that is open.
+    `busy` is the longest wait for a lock, in seconds. A file that is `shared` has writers in other processes as well.
     """
 
     def __init__(
-        self, path: Path, on_commit: Callable[[Committed], None], metrics: Metrics, *, busy: float = 1.0
+        self,
+        path: Path,
+        on_commit: Callable[[Committed], None],
+        metrics: Metrics,
+        *,
+        busy: float = 1.0,
+        shared: bool = False,
     ) -> None:
         self._path = path
         self._on_commit = on_commit
         self._metrics = metrics
         self._busy = busy
+        self._shared = shared
         self._queue: queue.SimpleQueue[_Send | _Write[object] | None] = queue.SimpleQueue()
         self._waiting = 0
         self._closing = False
@@ -117,7 +131,7 @@ class Store:
         self._checkpointer = Checkpointer(path, metrics)
         # The writer's own, touched by no other thread:
         self._connection: sqlite3.Connection | None = None
-        self._last_id = 0
+        self._position = Position()
         self._last_seqs: dict[int, int] = {}
         self._quiet_until = 0.0
 
@@ -217,11 +231,14 @@ class Store:
     def _commit(self, jobs: list[_Send | _Write[object]]) -> _Batch:
         """All of the jobs in one transaction, or none of them."""
         started = time.perf_counter()
-        batch = _Batch(jobs, [], Committed([], [], [], []), 0.0)
+        batch = _Batch(jobs, [], Committed(self._position, self._position), 0.0)
         committing = False
         try:
             connection = self._connection or self._reopen()
-            connection.execute("BEGIN IMMEDIATE")
+            self._begin(connection)
+            if self._shared:
+                self._catch_up(connection)
+            batch.committed.before = batch.committed.after = self._position
             seqs = self._try(connection, batch)
             committing = True
             connection.execute("COMMIT")
@@ -234,8 +251,7 @@ class Store:
             batch.failure = (StoreUnavailableError if certain else OutcomeUnknownError)(_told(error))
         else:
             self._last_seqs.update(seqs)
-            if batch.committed.messages:
-                self._last_id = batch.committed.messages[-1].id
+            self._position = batch.committed.after
         batch.seconds = time.perf_counter() - started
         return batch
 
@@ -254,7 +270,9 @@ class Store:
                 batch.answers.append(first)
                 continue
             seq = seqs[number] = (seqs.get(number) or self._last_seqs.get(number, 0)) + 1
-            message = Message(self._last_id + len(rows) + 1, job.chat.id, seq, job.role, job.text, now)
+            message = Message(
+                batch.committed.before.messages + len(rows) + 1, job.chat.id, seq, job.role, job.text, now
+            )
             rows.append((message.id, number, seq, job.role, job.text, now, job.key))
             batch.committed.messages.append(message)
             batch.committed.arrived.append(job.arrived)
@@ -264,7 +282,36 @@ class Store:
         for chunk in _chunks(rows):
             values = ",".join(["(?,?,?,?,?,?,?)"] * len(chunk))
             connection.execute(f"INSERT INTO messages VALUES {values}", [x for row in chunk for x in row])  # noqa: S608
+        batch.committed.after = self._after(connection, batch.committed)
         return seqs
+
+    def _begin(self, connection: sqlite3.Connection) -> None:
+        """Take the write lock, within `busy` seconds."""
+        end = time.monotonic() + self._busy
+        while True:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if _code(error) & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                    raise
+                time.sleep(_RETRY)
+            else:
+                return
+
+    def _catch_up(self, connection: sqlite3.Connection) -> None:
+        """Under the write lock: the counters as they are on disk, if others have written."""
+        position = head(connection)
+        if position.messages != self._position.messages:
+            grown = "SELECT chat, max(seq) FROM messages WHERE id > ? GROUP BY chat"
+            self._last_seqs.update(connection.execute(grown, (self._position.messages,)).fetchall())
+        self._position = position
+
+    @staticmethod
+    def _after(connection: sqlite3.Connection, committed: Committed) -> Position:
+        if committed.customers or committed.chats:
+            return head(connection)
+        before, count = committed.before, len(committed.messages)
+        return Position(before.messages + count, before.chats, before.customers) if count else before
 
     def _known_keys(
         self, connection: sqlite3.Connection, jobs: Sequence[_Send | _Write[object]]
@@ -286,8 +333,10 @@ class Store:
     def _reopen(self) -> sqlite3.Connection:
         """A new connection, and the counters as they are on disk."""
         connection = connect(self._path, busy=self._busy)
-        self._last_id = connection.execute("SELECT coalesce(max(id), 0) FROM messages").fetchone()[0]
+        self._position = head(connection)
         self._last_seqs = dict(connection.execute("SELECT chat, max(seq) FROM messages GROUP BY chat"))
+        # From here on SQLite does not wait for locks itself: see _begin.
+        connection.execute("PRAGMA busy_timeout = 0")
         self._connection = connection
         return connection
 

@@ -17,7 +17,7 @@ from chatswarm.backend.checkpoints import Checkpointer
 from chatswarm.backend.customers import open_chat, save_form
 from chatswarm.backend.log import Log
 from chatswarm.backend.metrics import Metrics
-from chatswarm.backend.records import Chat, Committed, OutcomeUnknownError, StoreUnavailableError
+from chatswarm.backend.records import Chat, Committed, OutcomeUnknownError, Position, StoreUnavailableError
 from chatswarm.backend.store import Store, Stored
 from tests.backend.servers import PATIENCE
 
@@ -465,10 +465,10 @@ def test_the_log_is_read_in_pages_while_others_write(tmp_path: Path) -> None:
                 assert [message.id for message in await log.page(3, 8, 3)] == [4, 5, 6]
                 assert [message.id for message in await log.page(6, 8, 3)] == [7, 8]
                 assert [message.text for message in await log.messages(chats[1], 2, 2)] == ["m5", "m7"]
-                customers, loaded, tails, head = await log.everything(3)
-                assert sorted(customer.name for customer in customers) == ["1@x", "Ann"]
-                assert (loaded, head) == (chats, 10)
-                assert [message.id for message in tails] == [5, 6, 7, 8, 9, 10]
+                loaded = await log.everything(3)
+                assert sorted(customer.name for customer in loaded.customers) == ["1@x", "Ann"]
+                assert (loaded.chats, loaded.after) == (chats, Position(10, 2, 3))
+                assert [message.id for message in loaded.messages] == [5, 6, 7, 8, 9, 10]
             finally:
                 log.close()
 
@@ -480,5 +480,5 @@ def test_another_schema_version_is_refused(tmp_path: Path) -> None:
     schema.prepare(path)
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA user_version = 99")
-    with pytest.raises(schema.ForeignDatabaseError, match="expected schema version 1, got 99"):
+    with pytest.raises(schema.ForeignDatabaseError, match="expected schema version 2, got 99"):
         schema.prepare(path)
