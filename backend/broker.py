@@ -117,24 +117,28 @@ class BrokerBell:
                 self._on_bell()
 
     async def _publish(self, connection: Connection) -> None:
-        self._is("publish", True)
         while True:
-            try:
-                async with asyncio.timeout(PATIENCE):
-                    await self._rung.wait()
-            except TimeoutError:
-                await connection.send_command("PING")
-                await connection.read_response()
-                continue
-            self._rung.clear()
-            try:
-                await connection.send_command("PUBLISH", self._channel, self._name)
-                await connection.read_response()
-            except (RedisError, OSError, TimeoutError):
-                self._metrics.rung["failed"].inc()
-                self._rung.set()
-                raise
-            self._metrics.rung["sent"].inc()
+            # A connection alone says nothing: the kernel makes it, also to a broker that is stopped.
+            await connection.send_command("PING")
+            await connection.read_response()
+            self._is("publish", True)
+            while await self._is_rung():
+                self._rung.clear()
+                try:
+                    await connection.send_command("PUBLISH", self._channel, self._name)
+                    await connection.read_response()
+                except (RedisError, OSError, TimeoutError):
+                    self._metrics.rung["failed"].inc()
+                    self._rung.set()
+                    raise
+                self._metrics.rung["sent"].inc()
+
+    async def _is_rung(self) -> bool:
+        """Whether somebody rings within PATIENCE seconds."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE):
+                return await self._rung.wait()
+        return False
 
     def _is(self, name: str, up: bool, why: Exception | None = None) -> None:
         """Take note of a connection that is up or down; tell each change of the whole once."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import socket
 import struct
@@ -12,12 +13,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 from websockets.sync.client import ClientConnection, connect
 
 PATIENCE = 20.0
@@ -58,7 +60,7 @@ class Backend:
                 env=clean_environment(),
                 preexec_fn=before,
             )
-        self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=PATIENCE, trust_env=False)
+        self.http = fresh_client(self.port)
         process = self.process
         until(lambda: process.poll() is not None or self._answers())
         assert process.poll() is None, self.errors
@@ -90,6 +92,49 @@ class Backend:
     def send_many(self, chat_ids: list[str], count: int) -> list[float]:
         """Send `count` messages, one after the other for each of `chat_ids`; how long each answer took."""
         return asyncio.run(flood(self.port, chat_ids, count))
+
+    def by_worker(self, name: str) -> dict[str, float]:
+        """A metric of each worker, by its number."""
+        found: dict[str, float] = {}
+        for line in self.http.get("/metrics").text.splitlines():
+            match = re.fullmatch(re.escape(name).replace("worker", r'worker="(\d+)"') + r" (\S+)", line)
+            if match:
+                found[match[1]] = float(match[2])
+        return found
+
+    def workers(self) -> list[int]:
+        """The process ids of the workers, in the order of their start."""
+        assert self.process is not None
+        return [child.pid for child in psutil.Process(self.process.pid).children()]
+
+    @contextmanager
+    def each_worker(self, count: int) -> Iterator[list[httpx.Client]]:
+        """A client with a connection to each of `count` workers."""
+        clients: dict[str, httpx.Client] = {}
+        try:
+            end = time.monotonic() + PATIENCE
+            while len(clients) < count:
+                assert time.monotonic() < end, "some worker accepts nothing"
+                client = fresh_client(self.port)
+                # What a tag begins with is different for each process.
+                worker = client.get("/api/debug/users-chats").headers["ETag"].partition("-")[0]
+                if clients.setdefault(worker, client) is not client:
+                    client.close()
+            yield list(clients.values())
+        finally:
+            for client in clients.values():
+                client.close()
+
+    @contextmanager
+    def dashboards_everywhere(self, count: int) -> Iterator[list[ClientConnection]]:
+        """Subscribed dashboards, at least one on each of `count` workers."""
+        with ExitStack() as stack:
+            dashboards = [stack.enter_context(self.dashboard())]
+            name = "chatswarm_dashboards_subscribed{worker}"
+            while len(dashboards) < 50 and len([n for n in self.by_worker(name).values() if n]) < count:
+                dashboards.append(stack.enter_context(self.dashboard()))
+            assert len(dashboards) < 50
+            yield dashboards
 
     def texts(self, chat_id: str) -> list[str]:
         return [message["text"] for message in self.http.get(f"/api/chats/{chat_id}").json()["messages"]]
@@ -138,6 +183,11 @@ def running(folder: Path, *flags: str, before: Callable[[], None] | None = None)
                 backend.process.kill()
             backend.process.wait(PATIENCE)
             backend.http.close()
+
+
+def fresh_client(port: int) -> httpx.Client:
+    """A client with a connection of its own, which any of several workers may accept."""
+    return httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE, trust_env=False, verify=False)
 
 
 def free_port() -> int:

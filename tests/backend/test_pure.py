@@ -6,6 +6,7 @@ import pytest
 
 from chatswarm.backend.backlog import Backlog
 from chatswarm.backend.bodies import UnreadableError, fields, text_field, whole_number
+from chatswarm.backend.exposition import merged
 from chatswarm.backend.guide_log import Pace, message_lines
 from chatswarm.backend.rates import RateLimit
 from chatswarm.backend.records import Message
@@ -194,3 +195,27 @@ INFO: "POST /api/users/chats/8942b9df-77c8-4e5f-a7eb-097aace75053/send HTTP/1.1"
 def test_without_subscribers_the_guides_warning_is_shown() -> None:
     message = Message(1, "c", 1, "user", "x", "t")
     assert "⚠️ No subscribers for chat_updates, message will not be delivered" in message_lines(message, [])
+
+
+def test_metrics_of_several_workers_stay_together_and_say_whose_they_are() -> None:
+    one = b'# HELP a About { a.\n# TYPE a counter\na_total 1.0\n# HELP b B.\n# TYPE b gauge\nb{c="d e",f="{"} 2.5e+09\n'
+    two = b"# HELP a About { a.\n# TYPE a counter\na_total 3.0\n"
+    assert merged({2: two, 0: one}).decode().splitlines() == [
+        "# HELP chatswarm_workers_up Workers that told their metrics in time.",
+        "# TYPE chatswarm_workers_up gauge",
+        "chatswarm_workers_up 2.0",
+        "# HELP a About { a.",
+        "# TYPE a counter",
+        'a_total{worker="0"} 1.0',
+        'a_total{worker="2"} 3.0',
+        "# HELP b B.",
+        "# TYPE b gauge",
+        'b{worker="0",c="d e",f="{"} 2.5e+09',
+    ]
+
+
+def test_several_workers_do_not_say_that_nobody_will_hear() -> None:
+    message = Message(1, "abc", 1, "user", "Hello", "2025-11-08T12:00:00.000000Z")
+    lines = message_lines(message, [], alone=False)
+    assert not [line for line in lines if "No subscribers" in line]
+    assert "📥 WIDGET MESSAGE RECEIVED" in lines

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from chatswarm.backend.settings import FIELDS, Settings, SettingsError, read_settings
+from chatswarm.backend.settings import FIELDS, BusAddress, Settings, SettingsError, read_settings
 from tests.backend.servers import COMMAND, PATIENCE, clean_environment
 
 URLS = "sqlite:////absolute/file.db or sqlite:///relative.db"
@@ -136,6 +136,46 @@ def test_a_password_is_never_repeated() -> None:
     (problem,) = refused("--database", "postgresql://chat:s3cret@db/chat")
     assert "s3cret" not in problem
     assert "not supported" in problem
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("redis://broker:7000/3", BusAddress("broker", 7000, 3)),
+        ("redis://broker", BusAddress("broker", 6379, 0)),
+        ("redis://[::1]:1/", BusAddress("::1", 1, 0)),
+        ("redis://:pa%2Fss@broker:1", BusAddress("broker", 1, 0, None, "pa/ss")),
+        ("redis://ann:pass@broker:1", BusAddress("broker", 1, 0, "ann", "pass")),
+        ("off", None),
+    ],
+)
+def test_a_bus_is_a_url(url: str, expected: BusAddress | None) -> None:
+    assert read_settings(["--bus", url], {}).bus == expected
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://",
+        "broker:6379",
+        "http://x:s3cret@b",
+        "redis://b/s3cret",
+        "redis://b:0",
+        "redis://b:s3cret",
+        "redis://b?x",
+    ],
+)
+def test_a_wrong_bus_is_refused_and_not_repeated(url: str) -> None:
+    assert refused("--bus", url) == [
+        "--bus: expected 'off' or redis://[[USER]:PASSWORD@]HOST[:PORT][/DB], got something else"
+    ]
+
+
+def test_a_bus_is_shown_without_its_password() -> None:
+    settings = read_settings(["--bus", "redis://ann:s3cret@[::1]:1/2"], {})
+    assert str(settings.bus) == "redis://[::1]:1/2"
+    assert "s3cret" not in repr(settings)
+    assert "ann" not in repr(settings)
 
 
 def test_a_lifeline_must_be_open() -> None:

@@ -1,0 +1,150 @@
+"""Backends on one database that ring each other over a real broker, which is killed, paused, silent or not there."""
+
+from __future__ import annotations
+
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+from websockets.sync.client import ClientConnection
+
+from tests.backend.brokers import Broker, broker
+from tests.backend.servers import Backend, frame, free_port, running, until
+
+CONNECTED = "chatswarm_bus_connected"
+BY_BELL = 'chatswarm_log_reads_total{cause="bell"}'
+BY_CLOCK = 'chatswarm_log_reads_total{cause="clock"}'
+
+
+@contextmanager
+def two(folder: Path, bus: str) -> Iterator[tuple[Backend, Backend]]:
+    """Two backends, of one worker each, on one database."""
+    with ExitStack() as stack:
+        backends = []
+        for name in ("one", "two"):
+            (folder / name).mkdir()
+            flags = ("--bus", bus, "--database", f"sqlite:///{folder}/chat.db")
+            backends.append(stack.enter_context(running(folder / name, *flags)))
+        yield backends[0], backends[1]
+
+
+def connected(backends: tuple[Backend, Backend]) -> bool:
+    return all(each.metric(CONNECTED) for each in backends)
+
+
+def talk(backends: tuple[Backend, Backend], dashboard: ClientConnection, chat_id: str, count: int = 5) -> None:
+    """Send at the first, and hear it at the second, each message once and in order."""
+    for number in range(count):
+        sent = backends[0].send(chat_id, f"{number}").json()
+        heard = frame(dashboard)["data"]
+        assert (heard["message_id"], heard["seq"]) == (sent["message_id"], sent["seq"])
+
+
+def talk_by_bell(backends: tuple[Backend, Backend], dashboard: ClientConnection, chat_id: str) -> None:
+    """The same, until it was a bell that brought them."""
+    before = backends[1].metric(BY_BELL)
+
+    def heard() -> bool:
+        talk(backends, dashboard, chat_id)
+        return backends[1].metric(BY_BELL) >= before + 5
+
+    until(heard)
+
+
+@pytest.mark.parametrize("fault", ["killed", "paused"])
+def test_with_the_broker_away_all_is_announced_and_bells_come_back_with_it(tmp_path: Path, fault: str) -> None:
+    with (
+        broker(tmp_path) as bus,
+        two(tmp_path, bus.url) as backends,
+        backends[1].dashboard() as dashboard,
+    ):
+        until(lambda: connected(backends))
+        chat_id = backends[0].new_chat()
+        talk_by_bell(backends, dashboard, chat_id)
+        away(bus, fault)
+        talk(backends, dashboard, chat_id)
+        until(lambda: not any(each.metric(CONNECTED) for each in backends))
+        by_clock = backends[1].metric(BY_CLOCK)
+        talk(backends, dashboard, chat_id)
+        assert backends[1].metric(BY_CLOCK) > by_clock
+        assert backends[0].metric('chatswarm_messages_accepted_total{role="user"}') >= 15
+        back(bus, fault)
+        until(lambda: connected(backends))
+        talk_by_bell(backends, dashboard, chat_id)
+        for each in backends:
+            assert each.errors.count("is not connected") == 1
+            assert each.errors.count("is connected") == 2
+            assert "Traceback" not in each.errors
+
+
+def away(bus: Broker, fault: str) -> None:
+    if fault == "killed":
+        bus.kill()
+    else:
+        bus.signal(signal.SIGSTOP)
+
+
+def back(bus: Broker, fault: str) -> None:
+    if fault == "killed":
+        bus.start()
+    else:
+        bus.signal(signal.SIGCONT)
+
+
+def test_a_broker_that_is_not_there_at_the_start_is_no_error_and_used_when_it_comes(tmp_path: Path) -> None:
+    it = Broker(tmp_path, port=free_port())
+    with two(tmp_path, it.url) as backends, backends[1].dashboard() as dashboard:
+        chat_id = backends[0].new_chat()
+        talk(backends, dashboard, chat_id)
+        with ExitStack() as stack:
+            it.start()
+            stack.callback(it.kill)
+            until(lambda: connected(backends))
+            talk_by_bell(backends, dashboard, chat_id)
+            # Stopping does not wait for a broker that does not answer.
+            it.signal(signal.SIGSTOP)
+            backends[0].send(chat_id, "last")
+            assert backends[0].stop() == 0
+
+
+def test_a_port_that_takes_everything_and_says_nothing_delays_nobody(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"redis://127.0.0.1:{silent.getsockname()[1]}"
+        with two(tmp_path, url) as backends, backends[1].dashboard() as dashboard:
+            talk(backends, dashboard, backends[0].new_chat(), 20)
+            until(lambda: "is not connected" in backends[0].errors)
+            assert not backends[0].metric(CONNECTED)
+            assert backends[0].stop() == 0
+
+
+def test_workers_ring_over_the_broker_as_well(tmp_path: Path) -> None:
+    with (
+        broker(tmp_path) as bus,
+        running(tmp_path, "--workers", "2", "--bus", bus.url) as backend,
+        backend.dashboards_everywhere(2) as dashboards,
+    ):
+        until(lambda: sum(backend.by_worker(f"{CONNECTED}{{worker}}").values()) == 2)
+        chat_id = backend.new_chat()
+        for _ in range(5):
+            backend.send(chat_id, "x")
+            for dashboard in dashboards:
+                frame(dashboard)
+        by_bell = backend.by_worker('chatswarm_log_reads_total{worker,cause="bell"}')
+        assert sum(by_bell.values()) > 0
+
+
+def test_the_password_is_used_and_never_told(tmp_path: Path) -> None:
+    with broker(tmp_path, "s3cret") as bus, running(tmp_path, "--bus", bus.url) as backend:
+        until(lambda: backend.metric(CONNECTED) == 1)
+        assert f"The bus redis://127.0.0.1:{bus.port}/0 is connected" in backend.errors
+        backend.stop()
+        assert "s3cret" not in backend.errors + backend.output
+    wrong = tmp_path / "wrong"
+    wrong.mkdir()
+    with broker(tmp_path, "s3cret") as bus, running(wrong, "--bus", bus.url.replace("s3cret", "gu3ssed")) as backend:
+        until(lambda: "is not connected" in backend.errors)
+        assert "gu3ssed" not in backend.errors
+        assert backend.metric(CONNECTED) == 0

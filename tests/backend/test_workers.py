@@ -1,0 +1,222 @@
+"""Several workers on one port and one database: everybody sees everything, once and in order."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection
+
+from tests.backend.servers import PATIENCE, Backend, frame, free_port, fresh_client, running, say, until
+
+WORKERS = 3
+
+
+@pytest.fixture(scope="module", params=["with bells", "without"])
+def workers(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Backend]:
+    """Three workers; where no broker answers, nobody rings, and the promises are the same."""
+    bus = [] if request.param == "with bells" else ["--bus", f"redis://127.0.0.1:{free_port()}"]
+    with running(tmp_path_factory.mktemp("workers"), "--workers", str(WORKERS), *bus) as backend:
+        until(lambda: backend.http.get("/metrics").text.count("chatswarm_wal_bytes{") == WORKERS)
+        yield backend
+
+
+def post(client: httpx.Client, chat_id: str, text: str, key: str | None = None) -> dict[str, Any]:
+    headers = {"Idempotency-Key": key} if key is not None else {}
+    answer = client.post(f"/api/users/chats/{chat_id}/send", json={"content": text}, headers=headers)
+    assert answer.status_code == 200, answer.text
+    stored: dict[str, Any] = answer.json()
+    return stored
+
+
+def chats(client: httpx.Client) -> dict[str, Any]:
+    users = client.get("/api/debug/users-chats?limit=10000").json()["users"]
+    return {chat["chat_id"]: chat for user in users for chat in user["chats"]}
+
+
+def ids_until(dashboard: ClientConnection, last: int) -> list[int]:
+    """The message ids of the frames up to the one with `last`."""
+    ids: list[int] = []
+    while not ids or ids[-1] < last:
+        ids.append(frame(dashboard)["data"]["message_id"])
+    return ids
+
+
+def test_every_dashboard_hears_every_message_once_and_in_order(workers: Backend) -> None:
+    chat_ids = [workers.new_chat(f"order.{number}@x") for number in range(12)]
+    with workers.each_worker(WORKERS) as clients, workers.dashboards_everywhere(WORKERS) as dashboards:
+        first = post(clients[0], chat_ids[0], "first")["message_id"]
+
+        def send(number: int) -> list[dict[str, Any]]:
+            # All three workers write to the same chats.
+            return [post(clients[number], chat_ids[turn % 12], f"{number} {turn}") for turn in range(150)]
+
+        with ThreadPoolExecutor(WORKERS) as pool:
+            answers = [answer for answers in pool.map(send, range(WORKERS)) for answer in answers]
+        expected = list(range(first, first + 1 + len(answers)))
+        assert sorted(answer["message_id"] for answer in answers) == expected[1:]
+        for dashboard in dashboards:
+            assert ids_until(dashboard, expected[-1]) == expected
+        lists = [chats(client) for client in clients]
+        for chat_id in chat_ids:
+            texts = [client.get(f"/api/chats/{chat_id}").json()["messages"] for client in clients]
+            assert texts[0] == texts[1] == texts[2]
+            assert [text["seq"] for text in texts[0]] == list(range(1, len(texts[0]) + 1))
+            assert [shown[chat_id]["total_messages"] for shown in lists] == [len(texts[0])] * WORKERS
+        assert [list(shown) for shown in lists] == [list(lists[0])] * WORKERS, "all show the chats in the same order"
+
+
+def test_a_key_that_reaches_several_workers_is_stored_once(workers: Backend) -> None:
+    chat_id = workers.new_chat("keys@x")
+    with (
+        workers.each_worker(WORKERS) as clients,
+        workers.dashboards_everywhere(WORKERS) as dashboards,
+        ThreadPoolExecutor(WORKERS) as pool,
+    ):
+        for number in range(40):
+            answers = list(pool.map(lambda client: post(client, chat_id, "once", f"key {number}"), clients))  # noqa: B023
+            assert answers == [answers[0]] * WORKERS
+            assert answers[0]["seq"] == number + 1
+        last = answers[0]["message_id"]
+        for dashboard in dashboards:
+            assert len(ids_until(dashboard, last)) == 40
+        assert chats(clients[0])[chat_id]["total_messages"] == 40
+
+
+def test_a_list_read_after_a_frame_shows_its_message_on_any_worker(workers: Backend) -> None:
+    chat_id = workers.new_chat("frames@x")
+    with workers.each_worker(WORKERS) as clients, workers.dashboards_everywhere(WORKERS) as dashboards:
+        for number in range(200):
+            # The one whose own worker stored it hears it at once, the others a little later.
+            post(clients[number % WORKERS], chat_id, f"m{number}")
+            for dashboard in dashboards if number % 20 == 0 else ():
+                while (seq := frame(dashboard)["data"]["seq"]) <= number:
+                    assert seq
+            for client in clients:
+                chat = chats(client)[chat_id]
+                assert chat["total_messages"] == number + 1
+                assert chat["messages"][-1]["text"] == f"m{number}"
+
+
+def test_what_one_worker_made_all_others_know(workers: Backend) -> None:
+    with workers.each_worker(WORKERS) as clients:
+        for number in range(30):
+            one, other, third = (clients[(number + shift) % WORKERS] for shift in range(3))
+            email = f"known.{number}@x"
+            made = one.post("/api/users/chats/create", json={"email": email, "name": "Ann"}).json()
+            chat_id = made["chat_id"]
+            assert post(other, chat_id, "hello")["seq"] == 1
+            assert third.get(f"/api/chats/{chat_id}").json()["messages"][0]["text"] == "hello"
+            assert post(third, chat_id, "again")["seq"] == 2
+            assert one.get(f"/api/users/{email}/chats").json()["chats"][0]["total_messages"] == 2
+            one.post("/api/users/data", json={"email": email, "name": "Bea", "category": "lead"})
+            user = other.get("/api/debug/users-chats").json()["users"][0]
+            assert (user["name"], user["category"], user["chats"][0]["chat_id"]) == ("Bea", "lead", chat_id)
+            assert one.get(f"/api/users/{email}/chats").json()["user_name"] == "Bea"
+
+
+def test_subscribing_names_the_last_message_of_any_worker_and_replays_it(workers: Backend) -> None:
+    chat_id = workers.new_chat("replay@x")
+    for number in range(30):
+        workers.http.close()
+        workers.http = fresh_client(workers.port)
+        last = workers.send(chat_id, f"m{number}").json()["message_id"]
+        with workers.dashboard(subscribe=False) as dashboard:
+            say(dashboard, action="subscribe", subscription_type="chat_updates", after=last - 1)
+            assert frame(dashboard) | {"type": ""} == {
+                "type": "",
+                "subscription_type": "chat_updates",
+                "last_message_id": last,
+            }
+            assert frame(dashboard)["data"]["message_id"] == last
+
+
+def test_metrics_are_those_of_all_workers_that_answer(tmp_path: Path) -> None:
+    with running(tmp_path, "--workers", str(WORKERS)) as backend:
+        up = "chatswarm_workers_up"
+        until(lambda: backend.metric(up) == WORKERS)
+        chat_id = backend.new_chat()
+        with backend.each_worker(WORKERS) as clients:
+            for client in clients:
+                post(client, chat_id, "x")
+                text = client.get("/metrics").text
+                assert text.count("# TYPE chatswarm_messages_accepted_total counter") == 1
+        accepted = 'chatswarm_messages_accepted_total{worker,role="user"}'
+        assert backend.by_worker(accepted) == dict.fromkeys("012", 1)
+        sent = sum(backend.by_worker('chatswarm_bells_rung_total{worker,outcome="sent"}').values())
+        # Health checks wrote something, too, but there was nothing to announce.
+        assert sent == 4 * (WORKERS - 1)
+        assert sum(backend.by_worker('chatswarm_log_reads_total{worker,cause="bell"}').values()) > 0
+        os.kill(backend.workers()[1], signal.SIGSTOP)
+        try:
+            # Fresh connections, some of which that worker may have: whoever gets an answer gets it from another.
+            until(lambda: _metric_of_a_fresh_connection(backend, up) == WORKERS - 1)
+        finally:
+            os.kill(backend.workers()[1], signal.SIGCONT)
+        until(lambda: _metric_of_a_fresh_connection(backend, up) == WORKERS)
+
+
+def _metric_of_a_fresh_connection(backend: Backend, name: str) -> float | None:
+    try:
+        with fresh_client(backend.port) as http:
+            text = http.get("/metrics", timeout=3).text
+    except httpx.TimeoutException:
+        return None
+    return float(text.split(f"\n{name} ")[1].split("\n")[0])
+
+
+def test_a_worker_is_killed_and_nobody_else_notices(tmp_path: Path) -> None:
+    with running(tmp_path, "--workers", str(WORKERS)) as backend:
+        until(lambda: backend.metric("chatswarm_workers_up") == WORKERS)
+        chat_ids = [backend.new_chat(f"{number}@x") for number in range(6)]
+        accepted: dict[str, list[int]] = {chat_id: [] for chat_id in chat_ids}
+        end = threading.Event()
+
+        def keep_sending(chat_id: str) -> None:
+            while not end.is_set():
+                # A connection of its own for a few sends, so that the new worker gets some, too.
+                with fresh_client(backend.port) as http:
+                    try:
+                        for _ in range(10):
+                            accepted[chat_id].append(post(http, chat_id, "x")["message_id"])
+                    except httpx.TransportError:
+                        continue
+
+        with backend.dashboards_everywhere(WORKERS) as dashboards, ThreadPoolExecutor(6) as pool:
+            sending = [pool.submit(keep_sending, chat_id) for chat_id in chat_ids]
+            try:
+                until(lambda: sum(map(len, accepted.values())) > 200)
+                victim = backend.workers()[1]
+                os.kill(victim, signal.SIGKILL)
+                until(lambda: f"[{victim}] was killed by SIGKILL" in backend.errors)
+                at_least = sum(map(len, accepted.values())) + 200
+                until(lambda: sum(map(len, accepted.values())) > at_least)
+                backend.http.close()
+                until(lambda: _metric_of_a_fresh_connection(backend, "chatswarm_workers_up") == WORKERS)
+            finally:
+                end.set()
+            for each in sending:
+                each.result(PATIENCE)
+            backend.http = fresh_client(backend.port)
+            last = backend.send(chat_ids[0], "last").json()["message_id"]
+            cut = 0
+            for dashboard in dashboards:
+                try:
+                    ids = ids_until(dashboard, last)
+                except ConnectionClosed:
+                    cut += 1
+                else:
+                    assert ids == list(range(1, last + 1))
+            assert 1 <= cut < len(dashboards)
+        for chat_id in chat_ids:
+            messages = backend.http.get(f"/api/chats/{chat_id}").json()["messages"]
+            assert {message["message_id"] for message in messages} >= set(accepted[chat_id])
+            assert [message["seq"] for message in messages] == list(range(1, len(messages) + 1))
