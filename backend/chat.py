@@ -13,7 +13,6 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from chatswarm.backend import schema
-from chatswarm.backend.bell import Bell
 from chatswarm.backend.chatlist import TAIL, ChatList
 from chatswarm.backend.exposition import merged
 from chatswarm.backend.follower import Follower
@@ -62,7 +61,7 @@ class ChatService:
             from chatswarm.backend.broker import BrokerBell
 
             self._bus = BrokerBell(settings.bus, self._heard, metrics)
-        self._bell: Bell | None = self._bus or self._intercom
+        self._bell = self._bus or self._intercom
         self._tasks: list[asyncio.Task[None]] = []
         metrics.watch_unsent(sockets.unsent)
         sockets.on_cut = lambda reason: metrics.cut[reason].inc()

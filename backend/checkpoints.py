@@ -59,7 +59,7 @@ class Checkpointer:
         self._metrics.wal_bytes.set(size)
         if size > self._too_long and connection is not None:
             # Most of it was moved by the thread before, so this takes a moment only. It waits for others' reads to end.
-            connection.execute("PRAGMA busy_timeout = 1000")
+            connection.execute("PRAGMA busy_timeout = 200")
             self._checkpoint(connection, "TRUNCATE")
             connection.execute("PRAGMA busy_timeout = 0")
         else:

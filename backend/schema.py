@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from pathlib import Path
+from typing import Final
 
 # "cswm": what `file` shows and what tells our database from anybody else's.
 APPLICATION_ID = 0x6373776D
 VERSION = 2
+
+PATIENCE: Final = 5.0
+"""Seconds that preparing waits for others who are preparing the same file."""
 
 # `customers.changed` is the number of a customer's last change among those of all: what is above a number is news.
 _TABLES = f"""
@@ -58,7 +63,7 @@ def prepare(path: Path) -> None:
     Raises ForeignDatabaseError for anybody else's file, sqlite3.Error if it cannot be opened or written.
     """
     try:
-        connection = connect(path, create=True, busy=5.0)
+        connection = connect(path, create=True, busy=PATIENCE)
     except sqlite3.DatabaseError as error:
         raise _foreign(path, error) from error
     try:
@@ -71,7 +76,7 @@ def prepare(path: Path) -> None:
             )
         if version != VERSION:
             raise ForeignDatabaseError(f"{path}: expected schema version {VERSION}, got {version}")
-        if connection.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
+        if _journal(connection) != "wal":
             raise ForeignDatabaseError(
                 f"{path}: expected a file system that can hold a WAL database, got one that cannot"
             )
@@ -91,10 +96,27 @@ def _create(connection: sqlite3.Connection) -> tuple[int, int, int]:
     return _identity(connection)
 
 
+def _journal(connection: sqlite3.Connection) -> str:
+    """Switch to a write-ahead log; the journal that there is then. SQLite itself does not wait for others here."""
+    end = time.monotonic() + PATIENCE
+    while True:
+        try:
+            mode: str = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+        except sqlite3.OperationalError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.01)
+        else:
+            return mode
+
+
 def _identity(connection: sqlite3.Connection) -> tuple[int, int, int]:
-    application = connection.execute("PRAGMA application_id").fetchone()[0]
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    """Application id, schema version and number of tables, as one moment had them."""
+    query = (
+        "SELECT (SELECT application_id FROM pragma_application_id), (SELECT user_version FROM pragma_user_version), "
+        "(SELECT count(*) FROM sqlite_master)"
+    )
+    application, version, tables = connection.execute(query).fetchone()
     return application, version, tables
 
 

@@ -6,8 +6,9 @@ import importlib.util
 import signal
 import socket
 import subprocess
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,6 +61,45 @@ class Broker:
         except OSError:
             return False
         return True
+
+
+class Hole:
+    """A port before another one. In what was connected when `swallow` was called, all bytes vanish, for good."""
+
+    def __init__(self, port: int) -> None:
+        self._behind = port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self._holes: list[threading.Event] = []
+        self._sockets: list[socket.socket] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def swallow(self) -> None:
+        for hole in self._holes:
+            hole.set()
+
+    def close(self) -> None:
+        for each in (self._listener, *self._sockets):
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                ends = self._listener.accept()[0], socket.create_connection(("127.0.0.1", self._behind))
+                hole = threading.Event()
+                self._holes.append(hole)
+                self._sockets += ends
+                for source, sink in (ends, ends[::-1]):
+                    threading.Thread(target=self._pump, args=(source, sink, hole), daemon=True).start()
+
+    @staticmethod
+    def _pump(source: socket.socket, sink: socket.socket, hole: threading.Event) -> None:
+        with suppress(OSError):
+            while data := source.recv(4096):
+                if not hole.is_set():
+                    sink.sendall(data)
 
 
 @contextmanager

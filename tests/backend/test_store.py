@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 import threading
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 from typing import Any, cast
@@ -473,6 +474,18 @@ def test_the_log_is_read_in_pages_while_others_write(tmp_path: Path) -> None:
                 log.close()
 
     asyncio.run(scenario())
+
+
+def test_many_that_start_at_once_on_a_new_file_all_find_it_theirs(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        for number in range(20):
+            together = threading.Barrier(8)
+
+            def prepare(path: Path, together: threading.Barrier = together) -> None:
+                together.wait()
+                schema.prepare(path)
+
+            list(pool.map(prepare, [tmp_path / f"{number}.db"] * 8))
 
 
 def test_another_schema_version_is_refused(tmp_path: Path) -> None:

@@ -111,8 +111,10 @@ def test_what_one_worker_made_all_others_know(workers: Backend) -> None:
         for number in range(30):
             one, other, third = (clients[(number + shift) % WORKERS] for shift in range(3))
             email = f"known.{number}@x"
-            made = one.post("/api/users/chats/create", json={"email": email, "name": "Ann"}).json()
-            chat_id = made["chat_id"]
+            one.post("/api/users/chats/create", json={"email": email, "name": "Ann"})
+            assert other.get(f"/api/users/{email}/chats").json()["total_chats"] == 1
+            # Each of the next three is the first that this worker hears of the chat.
+            chat_id = one.post("/api/users/chats/create", json={"email": email}).json()["chat_id"]
             assert post(other, chat_id, "hello")["seq"] == 1
             assert third.get(f"/api/chats/{chat_id}").json()["messages"][0]["text"] == "hello"
             assert post(third, chat_id, "again")["seq"] == 2
@@ -120,7 +122,7 @@ def test_what_one_worker_made_all_others_know(workers: Backend) -> None:
             one.post("/api/users/data", json={"email": email, "name": "Bea", "category": "lead"})
             user = other.get("/api/debug/users-chats").json()["users"][0]
             assert (user["name"], user["category"], user["chats"][0]["chat_id"]) == ("Bea", "lead", chat_id)
-            assert one.get(f"/api/users/{email}/chats").json()["user_name"] == "Bea"
+            assert third.get(f"/api/users/{email}/chats").json()["user_name"] == "Bea"
 
 
 def test_subscribing_names_the_last_message_of_any_worker_and_replays_it(workers: Backend) -> None:
