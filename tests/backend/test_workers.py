@@ -125,6 +125,15 @@ def test_what_one_worker_made_all_others_know(workers: Backend) -> None:
             assert third.get(f"/api/users/{email}/chats").json()["user_name"] == "Bea"
 
 
+def test_what_is_learnt_at_once_is_in_the_order_in_which_it_happened(workers: Backend) -> None:
+    old = workers.new_chat("old@x")
+    with workers.each_worker(WORKERS) as clients:
+        for number in range(10):
+            post(clients[0], old, "x")
+            new = clients[0].post("/api/users/chats/create", json={"email": f"new.{number}@x"}).json()["chat_id"]
+            assert [list(chats(client))[:2] for client in clients] == [[new, old]] * WORKERS
+
+
 def test_subscribing_names_the_last_message_of_any_worker_and_replays_it(workers: Backend) -> None:
     chat_id = workers.new_chat("replay@x")
     for number in range(30):
