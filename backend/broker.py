@@ -75,7 +75,6 @@ class BrokerBell:
             connection = Connection(
                 host=self._address.host,
                 port=self._address.port,
-                db=self._address.database,
                 username=self._address.username,
                 password=self._address.password,
                 socket_timeout=PATIENCE,

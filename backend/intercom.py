@@ -17,14 +17,23 @@ import itertools
 import socket
 import struct
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Final
 
 from chatswarm.backend.metrics import Metrics
 from chatswarm.backend.supervisor import WorkerPlace
 
-_ASK_AGAIN: Final = 0.1
+_TRIES: Final = 5
+"""How often a question is asked: a full inbox may have swallowed it."""
+
 _LONGEST: Final = 1 << 18
 _HEAD: Final = struct.Struct("!cBQ")
+
+
+@dataclass
+class _Question:
+    answers: dict[int, bytes]
+    answered: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Intercom:
@@ -39,8 +48,8 @@ class Intercom:
         self._outboxes = place.outboxes
         self._on_bell = on_bell
         self._metrics = metrics
-        self._ids = itertools.count()
-        self._answers: dict[int, dict[int, bytes]] = {}
+        self._numbers = itertools.count()
+        self._questions: dict[int, _Question] = {}
 
     def start(self) -> None:
         """Begin to hear."""
@@ -58,22 +67,20 @@ class Intercom:
 
     async def everybodys_metrics(self, patience: float) -> dict[int, bytes]:
         """The metrics of each worker, by number; of those that do not answer within `patience` seconds, none."""
-        question = next(self._ids)
-        answers = self._answers[question] = {self._number: self._metrics.exposition()}
-        end = asyncio.get_running_loop().time() + patience
+        number = next(self._numbers)
+        question = self._questions[number] = _Question({self._number: self._metrics.exposition()})
         try:
-            while missing := set(range(len(self._outboxes))) - set(answers):
-                # A full inbox may have swallowed the question.
-                for number in missing:
-                    _put(self._outboxes[number], _HEAD.pack(b"?", self._number, question))
-                again = asyncio.get_running_loop().time() + _ASK_AGAIN
-                while len(answers) < len(self._outboxes) and (now := asyncio.get_running_loop().time()) < again:
-                    if now > end:
-                        return answers
-                    await asyncio.sleep(0.002)
-            return answers
+            for _ in range(_TRIES):
+                for worker, outbox in enumerate(self._outboxes):
+                    if worker not in question.answers:
+                        _put(outbox, _HEAD.pack(b"?", self._number, number))
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(patience / _TRIES):
+                        await question.answered.wait()
+                        break
+            return question.answers
         finally:
-            del self._answers[question]
+            del self._questions[number]
 
     def _hear(self) -> None:
         """Take everything that is there."""
@@ -93,8 +100,10 @@ class Intercom:
         if kind == b"?":
             answer = _HEAD.pack(b"=", self._number, question) + self._metrics.exposition()
             _put(self._outboxes[number], answer)
-        elif question in self._answers:
-            self._answers[question][number] = said[_HEAD.size :]
+        elif waiting := self._questions.get(question):
+            waiting.answers[number] = said[_HEAD.size :]
+            if len(waiting.answers) == len(self._outboxes):
+                waiting.answered.set()
 
 
 def _put(outbox: socket.socket, data: bytes) -> bool:

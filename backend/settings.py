@@ -184,16 +184,18 @@ def _database(text: str) -> Path:
 def _bus(text: str) -> BusAddress | None:
     if text == "off":
         return None
+    # Nothing of it is repeated: it may hold a password, also where none is expected.
+    wrong = _WrongError("'off' or redis://[[USER]:PASSWORD@]HOST[:PORT][/DB]", "something else" if text else None)
     try:
         url = urlsplit(text)
-        host, port, database = url.hostname, url.port, url.path.removeprefix("/") or "0"
+        host, port = url.hostname, url.port
     except ValueError:
-        host = None
-    if not host or url.scheme != "redis" or port == 0 or not re.fullmatch(r"\d{1,5}", database, re.ASCII):
-        host = None
-    if host is None or url.query or url.fragment:
-        # Nothing of it is repeated: it may hold a password, also where none is expected.
-        raise _WrongError("'off' or redis://[[USER]:PASSWORD@]HOST[:PORT][/DB]", "something else" if text else None)
+        raise wrong from None
+    database = url.path.removeprefix("/") or "0"
+    if url.scheme != "redis" or not host or port == 0 or url.query or url.fragment:
+        raise wrong
+    if not re.fullmatch(r"\d{1,5}", database, re.ASCII):
+        raise wrong
     username, password = (unquote(each) if each else None for each in (url.username, url.password))
     return BusAddress(host, port or 6379, int(database), username, password)
 
