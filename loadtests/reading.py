@@ -87,6 +87,13 @@ def whole(value: object) -> int:
     raise ValueError("expected a whole number above 0")
 
 
+def count(value: object) -> int:
+    """A whole number that is 0 or more."""
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    raise ValueError("expected a whole number that is 0 or more")
+
+
 def number(value: object) -> float:
     """Any finite number."""
     if isinstance(value, (int, float)) and not isinstance(value, bool) and value == value and abs(value) < 1e9:

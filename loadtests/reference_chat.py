@@ -61,6 +61,16 @@ class Broker(OwnProcess):
 
         super().__init__("the broker", start, lambda: listening("127.0.0.1", port), _GRACE)
 
+        def unpledge() -> None:
+            pledges.drop(pledge)
+
+        self._unpledge = unpledge
+
+    def stop(self) -> None:
+        super().stop()
+        # Its pid may soon be another's.
+        self._unpledge()
+
 
 def _program() -> str:
     for name in ("valkey-server", "redis-server"):

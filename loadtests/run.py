@@ -69,20 +69,35 @@ class Run:
     def perform(self) -> Verdict:
         """Runs, judges, and leaves everything in the folder.
 
-        Ctrl-C once ends the measured part and judges what there is; twice ends the drain, too. Raises CannotRunError
-        before any load, and RigError if the swarm failed without leaving a history.
+        Ctrl-C or SIGTERM once ends the measured part and judges what there is; twice ends the drain, too. Raises
+        CannotRunError before any load, and RigError if there is nothing to judge.
         """
         if unfit := self.scenario.unfit_for(target_of(self.given.adapter)):
             raise CannotRunError(unfit)
         self._prepare_folder()
+<<<<<<< HEAD
         with Stage(self.scenario, self.folder, self.given, self.seed, self.say) as stage:
+=======
+        # From set-up to judgement, a SIGTERM is what Ctrl-C is: nothing may be left behind.
+        previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
+        try:
+            return self._perform()
+        finally:
+            signal.signal(signal.SIGTERM, previous)
+
+    def _perform(self) -> Verdict:
+        with Stage(self.scenario, self.folder, self.given, self.say) as stage:
+>>>>>>> a93ea26 (faults: tests of scenarios' faults, of the net's, of evidence in SLOs; and what they found)
             nemesis = Nemesis(self.scenario.faults, self.scenario.duration, stage.world, self.folder, self.say)
-            previous = signal.signal(signal.SIGINT, self._interrupt)
+            previous = {number: signal.signal(number, self._interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
             try:
                 self._swarm(stage, nemesis)
             finally:
                 nemesis.end()
-                signal.signal(signal.SIGINT, previous)
+                for number, handler in previous.items():
+                    signal.signal(number, handler)
+            if problem := stage.broken():
+                raise RigError(problem)
             self.say("judging")
         verdict = judge(self.folder)
         write_verdict(self.folder, verdict)

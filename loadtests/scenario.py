@@ -229,7 +229,8 @@ def _stages(reader: Table, table: Mapping[str, Any], dashboards: int) -> tuple[S
 
 def _fault_names(table: Mapping[str, Any]) -> set[str]:
     rows = table.get("fault", [])
-    named = [row.get("name") for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+    tables = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+    named = [row.get("name", row.get("kind")) for row in tables]
     return {name for name in named if isinstance(name, str)}
 
 

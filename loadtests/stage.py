@@ -20,7 +20,7 @@ from .faults.fault import FaultError, World
 from .faults.kinds import KINDS
 from .faults.network import PLACES, NetworkFault
 from .faults.pledges import Pledges
-from .faults.processes import GivenProcess, Managed, OwnProcess, alive
+from .faults.processes import GivenProcess, Managed, OwnProcess, alive, listens, tree
 from .faults.toxiproxy import Toxiproxy
 from .reach import unanswered
 from .reference_chat import Broker, ReferenceBackend
@@ -62,6 +62,7 @@ class Stage:
     world: World = field(init=False)
     via: Mapping[str, str] = field(init=False, default_factory=dict)
     """Place on the net → address of the fault proxy there, for the swarm."""
+    _proxy: OwnProcess | None = field(init=False, default=None)
     _cleanup: ExitStack = field(init=False, default_factory=ExitStack)
 
     def __enter__(self) -> Self:
@@ -106,8 +107,8 @@ class Stage:
 
     def _take_given(self, processes: dict[str, Managed]) -> None:
         given, url = self.given, urlsplit(self.base_url)
-        if given.pid is not None and not alive(given.pid):
-            raise CannotRunError([f"--pid: expected the process of the target, got {given.pid}, which is none"])
+        if given.pid is not None and (problem := _no_target(given.pid)):
+            raise CannotRunError([f"--pid: expected the process of the target, got {given.pid}, {problem}"])
         if given.pid is not None or given.restart_command is not None:
             port = url.port or (443 if url.scheme == "https" else 80)
             processes["target"] = GivenProcess(
@@ -176,7 +177,11 @@ class Stage:
             )
             self._cleanup.callback(proxy.stop)
             proxy.wait()
-        self.world.toxiproxy = Toxiproxy(url)
+            self._proxy = proxy
+        try:
+            self.world.toxiproxy = Toxiproxy(url)
+        except FaultError as error:
+            raise CannotRunError([f"--toxiproxy: {error}"]) from None
 
     def _put_proxies_before(self, url: Any) -> None:  # noqa: ANN401 - urllib has no public name for it
         """One at each place where faults will strike, so that the others cost nothing."""
@@ -196,8 +201,37 @@ class Stage:
         if not api.has_evidence:
             # A real one goes on after this run: its proxies must not.
             self._cleanup.callback(
-                self.world.pledges.redeem, self.world.pledges.make("request", "DELETE", api.proxy_url(name))
+                self._delete_proxy, self.world.pledges.make("request", "DELETE", api.proxy_url(name))
             )
         host, port = api.create(name, upstream)
         self.world.proxies = {**self.world.proxies, place: name}
         return f"{host}:{port}"
+
+    def _delete_proxy(self, pledge: int) -> None:
+        try:
+            self.world.pledges.redeem(pledge)
+        except OSError as error:
+            # It could not be made, or somebody else has deleted it, or there is no Toxiproxy any more.
+            self.say(f"a proxy at {self.given.toxiproxy} could not be deleted: {error}")
+
+    def broken(self) -> str | None:
+        """Why nothing that was measured can be trusted; None if nothing speaks against it."""
+        if self._proxy is not None and not self._proxy.child.running:
+            return f"the fault proxy ended by itself, and with it all connections:\n{self._proxy.child.last_words()}"
+        if self._proxy is not None or self.world.toxiproxy is None:
+            return None
+        try:
+            for name in self.world.proxies.values():
+                self.world.toxiproxy.toxics(name)
+        except FaultError as error:
+            return f"the proxy that all connections went through is not there any more: {error}"
+        return None
+
+
+def _no_target(pid: int) -> str | None:
+    """Why a process cannot be the target; None if it may be."""
+    if not alive(pid):
+        return "which is none"
+    if os.getpid() in tree(pid):
+        return "which started chatswarm itself"
+    return None if listens(pid) else "which listens nowhere"

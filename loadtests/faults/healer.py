@@ -41,7 +41,9 @@ def start_shell(command: str) -> None:
 
 def request(method: str, url: str) -> None:
     """An HTTP request without a body. Raises OSError."""
-    urllib.request.urlopen(urllib.request.Request(url, method=method), timeout=_REQUEST).close()  # noqa: S310
+    # Not by way of an HTTP proxy that the environment names.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    opener.open(urllib.request.Request(url, method=method), timeout=_REQUEST).close()  # noqa: S310
 
 
 ACTIONS = {"signal": send_signal, "file_limit": set_file_limit, "shell": start_shell, "request": request}

@@ -84,19 +84,18 @@ class Nemesis:
             fault.begin()
             wait(max(0.0, began + plan.length - time.monotonic()))
         except Exception as error:  # noqa: BLE001 - whatever it is, it is healed, and said
-            self._trouble(plan, "could not begin", error)
+            self._trouble(writer, plan, "could not begin", error)
         try:
             evidence = fault.heal()
         except Exception as error:  # noqa: BLE001
-            self._trouble(plan, "could not be healed", error)
+            self._trouble(writer, plan, "could not be healed", error)
         else:
             writer.stop(plan.name, plan.kind, time.monotonic(), evidence)
             self._say(f"fault {plan.name} is over")
 
-    def _trouble(self, plan: Plan, what: str, error: Exception) -> None:
+    def _trouble(self, writer: FaultWriter, plan: Plan, what: str, error: Exception) -> None:
         told = str(error) if isinstance(error, FaultError) else f"{type(error).__name__}: {error}"
-        assert self._writer is not None
-        self._writer.trouble(time.monotonic(), f"the fault {plan.name} {what}: {told}")
+        writer.trouble(time.monotonic(), f"the fault {plan.name} {what}: {told}")
         self._say(f"fault {plan.name} {what}: {told}")
 
     def _watch_proxy(self) -> None:

@@ -7,10 +7,10 @@
 from typing import ClassVar
 
 from chatswarm.loadtests.history.faults import Evidence
-from chatswarm.loadtests.reading import fraction, not_negative, one_of, whole
+from chatswarm.loadtests.reading import count, fraction, one_of, whole
 from chatswarm.loadtests.units import seconds
 
-from .fault import Fault, Parameter, Plan, World
+from .fault import Fault, FaultError, Parameter, Plan, World
 from .toxiproxy import Toxiproxy
 
 PLACES = {
@@ -29,7 +29,7 @@ _COMMON = {
     ),
     "toxicity": Parameter(fraction, 1.0, "the share of the connections that it strikes"),
 }
-_DEEDS = ("bytes_delayed", "bytes_swallowed", "connections_cut", "connections_reset")
+_DEEDS = ("bytes_delayed", "bytes_swallowed", "ends_delayed", "pieces_cut", "connections_cut", "connections_reset")
 """What a toxic's evidence must have some of: that bytes went through it proves nothing."""
 
 
@@ -73,8 +73,10 @@ class ToxicFault(NetworkFault):
 
     def attributes(self) -> dict[str, int]:
         """In the units of Toxiproxy."""
-        values = {key: round(self.plan.number(key) * 1000) for key in self.milliseconds}
-        return values | {key: round(self.plan.number(key)) for key in self.numbers}
+        durations = {key: self.plan.number(key) for key in self.milliseconds}
+        # Less than a millisecond is not none: a timeout of 0 never comes.
+        values = {key: max(1, round(duration * 1000)) if duration else 0 for key, duration in durations.items()}
+        return values | {key: int(self.plan.number(key)) for key in self.numbers}
 
     def begin(self) -> None:
         self.added: list[tuple[str, str]] = []  # proxy, toxic
@@ -88,15 +90,23 @@ class ToxicFault(NetworkFault):
 
     def heal(self) -> Evidence:
         evidence: dict[str, float | str] = {}
+        problems = []
         for proxy, name in getattr(self, "added", []):
-            # A real Toxiproxy counts nothing: that the toxic stands there is all that it can say.
-            if not self.api.has_evidence and name in self.api.toxics(proxy):
-                evidence[f"toxic_at_{proxy}"] = name
-            self.api.remove(proxy, name)
-            if self.api.has_evidence:
-                for toxic in self.api.evidence(proxy)["toxics"]:
-                    if toxic["name"] == name:
-                        evidence = {key: int(evidence.get(key, 0)) + toxic[key] for key in _DEEDS}
+            try:
+                # Not there if it could not be added, or if somebody else has removed it.
+                if name in self.api.toxics(proxy):
+                    self.api.remove(proxy, name)
+                    if not self.api.has_evidence:
+                        # A real Toxiproxy counts nothing: that the toxic stood there is all that it can say.
+                        evidence[f"toxic_at_{proxy}"] = name
+                if self.api.has_evidence:
+                    for toxic in self.api.evidence(proxy)["toxics"]:
+                        if toxic["name"] == name:
+                            evidence = {key: int(evidence.get(key, 0)) + toxic[key] for key in _DEEDS}
+            except FaultError as error:
+                problems.append(str(error))
+        if problems:
+            raise FaultError("; ".join(problems))
         return evidence
 
 
@@ -116,7 +126,7 @@ class Bandwidth(ToxicFault):
 
     toxic = "bandwidth"
     numbers = ("rate",)
-    parameters: ClassVar = _COMMON | {"rate": Parameter(not_negative, None, "KB per second, on each connection")}
+    parameters: ClassVar = _COMMON | {"rate": Parameter(count, None, "KB per second, on each connection")}
 
 
 class SlowClose(ToxicFault):
@@ -152,8 +162,8 @@ class Slicer(ToxicFault):
     numbers = ("average_size", "size_variation", "delay")
     parameters: ClassVar = _COMMON | {
         "average_size": Parameter(whole, None, "bytes in a piece"),
-        "size_variation": Parameter(not_negative, 0, "bytes, more or less"),
-        "delay": Parameter(not_negative, 0, "microseconds between two pieces"),
+        "size_variation": Parameter(count, 0, "bytes, more or less"),
+        "delay": Parameter(count, 0, "microseconds between two pieces"),
     }
 
     @classmethod
@@ -168,24 +178,35 @@ class LimitData(ToxicFault):
 
     toxic = "limit_data"
     numbers = ("bytes",)
-    parameters: ClassVar = _COMMON | {"bytes": Parameter(not_negative, None, "bytes that pass")}
+    parameters: ClassVar = _COMMON | {"bytes": Parameter(count, None, "bytes that pass")}
 
 
 class Down(NetworkFault):
     """Connections are cut and refused."""
 
+    before = 0  # connections that were cut before
+
     def begin(self) -> None:
-        self.before = self._cut()
         self.taken_down: list[str] = []
+        self.before = self._cut()
         for proxy in self.proxies:
             self.taken_down.append(proxy)
             self.api.enable(proxy, False)
 
     def heal(self) -> Evidence:
-        refusing = [proxy for proxy in getattr(self, "taken_down", []) if self.api.refuses(proxy)]
-        for proxy in getattr(self, "taken_down", []):
-            self.api.enable(proxy, True)
+        taken_down = getattr(self, "taken_down", [])
         # Whom the kernel refuses nobody counts, so they are seen to refuse.
+        refusing = [proxy for proxy in taken_down if self.api.refuses(proxy)]
+        problems = []
+        for proxy in taken_down:
+            try:
+                self.api.enable(proxy, True)
+            except FaultError as error:
+                problems.append(str(error))
+        if problems:
+            raise FaultError("; ".join(problems))
+        if not taken_down:
+            return {}
         evidence: dict[str, float | str] = {"refusing": ", ".join(refusing)}
         return evidence | ({"connections_cut": self._cut() - self.before} if self.api.has_evidence else {})
 

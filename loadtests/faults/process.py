@@ -36,7 +36,7 @@ class ProcessFault(Fault):
             broker = "expected a reference backend with a broker (`[backend] broker = true`), got none"
             return None if "broker" in world.processes else broker
         managed = world.processes.get("target")
-        if managed is None:
+        if managed is None or not managed.known:
             return "expected --pid, the target's process, because chatswarm did not start it"
         if plan.on == "worker":
             return None if processes.workers(managed.pid) else f"expected workers: pid {managed.pid} started none"
@@ -66,8 +66,10 @@ class ProcessFault(Fault):
         if self.plan.on != "worker" and self.managed.command is not None:
             self.pledge = self.world.pledges.make("shell", self.managed.command)
 
-    def start_again(self, down_since: float) -> None:
+    def start_again(self) -> None:
         """Where nobody else does it. Raises FaultError."""
+        if self.began is None:
+            return
         began = time.monotonic()
         if self.plan.on == "worker":
             self._await_worker()
@@ -75,7 +77,7 @@ class ProcessFault(Fault):
             self.world.pledges.drop(self.pledge)
             self.managed.start()
         now = time.monotonic()
-        self.evidence |= {"started_in": round(now - began, 3), "down": round(now - down_since, 3)}
+        self.evidence |= {"started_in": round(now - began, 3), "down": round(now - self.began, 3)}
 
     def _await_worker(self) -> None:
         """Its supervisor starts another."""
@@ -87,6 +89,7 @@ class ProcessFault(Fault):
 
     siblings = 0  # workers that there were
     pledge = 0
+    began: float | None = None  # when it was struck
 
 
 class Kill(ProcessFault):
@@ -102,7 +105,7 @@ class Kill(ProcessFault):
         self.evidence |= {"pid": str(pid), "killed": 1}
 
     def heal(self) -> Evidence:
-        self.start_again(self.began)
+        self.start_again()
         return self.evidence
 
 
@@ -128,7 +131,7 @@ class Terminate(ProcessFault):
         self.evidence["killed"] = int(not ended)
 
     def heal(self) -> Evidence:
-        self.start_again(self.began)
+        self.start_again()
         return self.evidence
 
 
@@ -142,7 +145,7 @@ class Pause(ProcessFault):
         self.pledge = self.world.pledges.make("signal", signal.SIGCONT, *family)
         processes.send(signal.SIGSTOP, *family)
         deadline = time.monotonic() + _DYING
-        while not all(map(processes.stopped, family)):
+        while not all(processes.stopped(pid) or not processes.alive(pid) for pid in family):
             if time.monotonic() > deadline:
                 raise FaultError(f"pids {family}: expected them to stop, got some running {_DYING:g} s after SIGSTOP")
             time.sleep(_LOOK)
@@ -166,13 +169,13 @@ class Restart(ProcessFault):
         return super().unfit(plan, world) if plan.on == "broker" else None
 
     def begin(self) -> None:
-        before, began = self.managed.pid, time.monotonic()
+        known, began = self.managed.known, time.monotonic()
+        if known:
+            self.evidence["before"] = f"pid {self.managed.pid}"
         self.managed.restart()
-        self.evidence |= {
-            "before": f"pid {before}",
-            "after": f"pid {self.managed.pid}",
-            "seconds": round(time.monotonic() - began, 3),
-        }
+        if known:
+            self.evidence["after"] = f"pid {self.managed.pid}"
+        self.evidence["seconds"] = round(time.monotonic() - began, 3)
 
     def heal(self) -> Evidence:
         return self.evidence

@@ -4,6 +4,7 @@ import contextlib
 import os
 import select
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable
@@ -18,6 +19,8 @@ from .fault import FaultError
 
 STARTING = 30.0
 """Seconds that a process may take to answer after it was started again."""
+_UNCHANGED = 5.0
+"""Seconds after which a restart that has returned has ended nothing."""
 _LOOK = 0.02
 
 
@@ -33,14 +36,21 @@ class Managed(Protocol):
         ...
 
     @property
-    def pid(self) -> int: ...
+    def known(self) -> bool:
+        """Whether its pid is."""
+        ...
+
+    @property
+    def pid(self) -> int:
+        """Raises FaultError if nobody knows it."""
+        ...
 
     def start(self) -> None:
         """Starts it again after it has ended, and returns when it answers. Raises FaultError."""
         ...
 
     def restart(self) -> None:
-        """Has it end and start by the way that its owners use. Raises FaultError."""
+        """Has it end and start by the way that its owners use. Raises FaultError, also if it never ended."""
         ...
 
 
@@ -48,6 +58,7 @@ class OwnProcess:
     """One that chatswarm started, and starts again by the same command."""
 
     startable = True
+    known = True
     command = None
 
     def __init__(
@@ -99,33 +110,53 @@ class GivenProcess:
         self._port = port
         self._unanswered = unanswered
         self._log = log
+        self._started: list[subprocess.Popen[bytes]] = []  # which may still be there, and the target itself
+
+    @property
+    def known(self) -> bool:
+        return self._pid is not None
 
     @property
     def pid(self) -> int:
-        assert self._pid is not None, "asked only for plans that are fit for it"
+        if self._pid is None:
+            raise FaultError("expected --pid, the target's process, got none")
         return self._pid
 
     def start(self) -> None:
-        assert self.command is not None, "asked only for plans that are fit for it"
+        self._run_command(lambda: False)
+
+    def restart(self) -> None:
+        before = self._pid or listener_on(self._port)
+        self._run_command(lambda: before is not None and alive(before))
+
+    def _run_command(self, is_the_old_one: Callable[[], bool]) -> None:
+        """Returns when the target answers that was started by the command, or at least answers again."""
+        command = self.command
+        assert command is not None, "asked only for plans that are fit for it"
         with self._log.open("ab") as log:
             # In a session of its own: it may well be the target itself, which goes on when this run is over.
             started = subprocess.Popen(  # noqa: S602
-                self.command, shell=True, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                command, shell=True, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
-        deadline = time.monotonic() + STARTING
-        while problem := self._unanswered():
+        self._started.append(started)
+        deadline, returned, silent = time.monotonic() + STARTING, None, False
+        while (problem := self._unanswered()) or (is_the_old_one() and not silent):
+            silent = silent or problem is not None
+            now = time.monotonic()
             if started.poll():
                 raise FaultError(f"--restart-command: expected exit code 0, got {started.returncode} (see {self._log})")
-            if time.monotonic() > deadline:
+            if returned is None and started.returncode == 0:
+                returned = now
+            if not problem and returned is not None and now > returned + _UNCHANGED:
+                raise FaultError("--restart-command: expected it to end the target, which answered all the while")
+            if now > deadline:
                 raise FaultError(
-                    f"--restart-command: expected the target to answer within {STARTING:g} s, got: {problem}"
+                    f"--restart-command: expected the target to answer within {STARTING:g} s, "
+                    f"got: {problem or 'the same process all the while'}"
                 )
             time.sleep(_LOOK)
         if self._pid is not None and not alive(self._pid):
             self._pid = listener_on(self._port) or self._pid
-
-    def restart(self) -> None:
-        self.start()
 
 
 def tree(pid: int) -> list[int]:
@@ -138,12 +169,20 @@ def tree(pid: int) -> list[int]:
 
 
 def workers(pid: int) -> list[int]:
-    """The processes that it started itself, oldest first."""
+    """The processes that it started itself and that run, oldest first. Those that only help Python's own
+    multiprocessing, which it starts before all others, do no work.
+    """
     try:
-        children = psutil.Process(pid).children()
-        return [child.pid for child in sorted(children, key=lambda child: child.create_time())]
+        children = sorted(psutil.Process(pid).children(), key=lambda child: child.create_time())
     except psutil.NoSuchProcess:
         return []
+    return [child.pid for child in children if alive(child.pid) and not _helps_python(child)]
+
+
+def _helps_python(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.Error):
+        return "from multiprocessing.resource_tracker " in " ".join(process.cmdline())
+    return False
 
 
 def alive(pid: int) -> bool:
@@ -160,6 +199,21 @@ def stopped(pid: int) -> bool:
         return psutil.Process(pid).status() == psutil.STATUS_STOPPED
     except psutil.NoSuchProcess:
         return False
+
+
+def listens(pid: int) -> bool:
+    """Whether it or one that it started listens somewhere; also where that cannot be told."""
+    for member in tree(pid):
+        try:
+            connections = psutil.Process(member).net_connections("all")
+        except psutil.NoSuchProcess:
+            continue
+        except psutil.AccessDenied:
+            return True
+        # A Unix socket has no state, but one that listens has a path.
+        if any(it.status == psutil.CONN_LISTEN or (it.family == socket.AF_UNIX and it.laddr) for it in connections):
+            return True
+    return False
 
 
 def await_end(pid: int, timeout: float) -> bool:

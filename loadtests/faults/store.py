@@ -8,8 +8,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar
 
-import psutil
-
 from chatswarm.loadtests.history.faults import Evidence
 from chatswarm.loadtests.reading import text
 
@@ -34,7 +32,7 @@ class StoreFault(Fault):
         path = cls.file(plan, world)
         if path is None:
             return "expected database, the path of the target's SQLite file, because chatswarm did not start it"
-        return None if path.is_file() else f"database: expected an SQLite file, got {path}"
+        return None if _is_sqlite(path) else f"database: expected an SQLite file, got {path}"
 
     @staticmethod
     def file(plan: Plan, world: World) -> Path | None:
@@ -49,9 +47,11 @@ class LockStore(StoreFault):
 
     def begin(self) -> None:
         path = self.file(self.plan, self.world)
-        # In this thread only, so that SQLite's own check may stay on.
-        self.connection = sqlite3.connect(f"file:{path}?mode=rw", uri=True, timeout=_LOCKING, isolation_level=None)
+        assert path is not None
         try:
+            # In this thread only, so that SQLite's own check may stay on.
+            uri = f"{path.resolve().as_uri()}?mode=rw"
+            self.connection = sqlite3.connect(uri, uri=True, timeout=_LOCKING, isolation_level=None)
             self.connection.execute("BEGIN IMMEDIATE")
         except sqlite3.Error as error:
             raise FaultError(f"database {path}: expected its lock within {_LOCKING:g} s, got: {error}") from error
@@ -70,14 +70,15 @@ class LockStore(StoreFault):
 class FillStore(StoreFault):
     """No room: the target's processes may let no file grow beyond what its largest one of the store is now.
 
-    That is what the kernel says with EFBIG, which SQLite tells from a full disk by its name only. Linux; SIGXFSZ must
-    be ignored by the target, as it is in Python, Node.js and Go.
+    Only what grows fails, as on a full disk: a write-ahead log that starts over in the room that it has does not, and
+    then this leaves no evidence. What the kernel says is EFBIG, which SQLite tells from a full disk by its name only.
+    Linux; SIGXFSZ must be ignored by the target, as it is in Python, Node.js and Go.
     """
 
     @classmethod
     def unfit(cls, plan: Plan, world: World) -> str | None:
         managed = world.processes.get("target")
-        if managed is None:
+        if managed is None or not managed.known:
             return "expected --pid, the target's process, because chatswarm did not start it"
         if any(not _ignores(pid, signal.SIGXFSZ) for pid in processes.tree(managed.pid)):
             return f"expected a target that ignores SIGXFSZ: pid {managed.pid} would die of it"
@@ -88,23 +89,37 @@ class FillStore(StoreFault):
         assert path is not None
         managed = self.world.processes["target"]
         self.limited: list[tuple[int, int]] = []  # pid, pledge
-        limit = max(_size(path), _size(Path(f"{path}-wal"))) + _ROOM
+        self.limit = max(map(_size, _files(path))) + _ROOM
         for pid in processes.tree(managed.pid):
             try:
                 soft, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
                 self.limited.append((pid, self.world.pledges.make("file_limit", pid, soft, hard)))
-                resource.prlimit(pid, resource.RLIMIT_FSIZE, (limit, hard))
+                resource.prlimit(pid, resource.RLIMIT_FSIZE, (self.limit, hard))
             except PermissionError:
                 raise FaultError(f"pid {pid}: expected leave to limit its files, got none") from None
-        self.limit = limit
+            except ProcessLookupError:
+                continue
 
     def heal(self) -> Evidence:
-        grown = 0
-        for pid, pledge in getattr(self, "limited", []):
-            with suppress(psutil.Error, OSError):
-                grown += resource.prlimit(pid, resource.RLIMIT_FSIZE)[0] == self.limit
+        path = self.file(self.plan, self.world)
+        assert path is not None
+        limited = getattr(self, "limited", [])
+        # A file that grew up to the limit, and not a byte further, is one that had no more room.
+        full = [file.name for file in _files(path) if _size(file) == self.limit] if limited else []
+        for _, pledge in limited:
             self.world.pledges.redeem(pledge)
-        return {"processes_without_room": grown, "file_limit": self.limit} if grown else {}
+        return {"full": ", ".join(full), "file_limit": str(self.limit)} if full else {}
+
+
+def _is_sqlite(path: Path) -> bool:
+    with suppress(OSError), path.open("rb") as file:
+        return file.read(16) in (b"SQLite format 3\0", b"")
+    return False
+
+
+def _files(path: Path) -> list[Path]:
+    """What grows when the target writes: the database itself, or its log."""
+    return [path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-journal")]
 
 
 def _size(path: Path) -> int:

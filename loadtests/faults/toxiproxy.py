@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import re
 import socket
 from dataclasses import dataclass
 from typing import Any
@@ -35,6 +36,8 @@ class Toxiproxy:
         version = self._call("GET", "/version")
         # Older ones answer in plain text.
         self.version = str(version["version"] if isinstance(version, dict) else version).strip()
+        if not re.match(r"v?\d+\.", self.version):
+            raise FaultError(f"{self.url}/version: expected Toxiproxy's version, got {self.version[:60]!r}")
         self.has_evidence = self.version.endswith("+chatswarm")
 
     def create(self, name: str, upstream: str) -> tuple[str, int]:

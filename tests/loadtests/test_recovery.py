@@ -173,6 +173,22 @@ def test_a_connection_that_breaks_when_all_is_whole_again_is_not_the_faults(tmp_
     assert recovery(play.judge()).detected is None
 
 
+def test_what_is_cut_off_when_another_fault_has_begun_is_not_the_first_ones(tmp_path: Path) -> None:
+    # Slow from 4 to 6 s and whole again at 9.1 s; from 7 s on another cuts.
+    play = faulty(tmp_path, {(0, n): Plant(unseen_by={1}) for n in (14, 18)}, dashboards=3)
+    play.fault("cut", 7, 7.5)
+    cut(play, 0, 7.25, 8.0, 10)
+    slow, cutting = play.judge().recoveries
+    assert slow.whole_again == pytest.approx(3.125)
+    assert (slow.detected, slow.reconnected, slow.dashboards_lost) == (None, None, 0)
+    assert (cutting.detected, cutting.reconnected) == pytest.approx((0.25, 0.5))
+    # But what was cut off before is.
+    cut(play, 1, 6.5, 7.5, 11)
+    slow, cutting = play.judge().recoveries
+    assert (slow.dashboards_lost, slow.detected, slow.reconnected) == pytest.approx((1, 2.5, 1.5))
+    assert cutting.dashboards_lost == 1
+
+
 def test_the_backlog(tmp_path: Path) -> None:
     # Meant at 5.625 s; visible 1.55 s later.
     play = faulty(tmp_path, {(0, 11): Plant(slow=1.5)}, widgets=2, tail=0)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from chatswarm.loadtests.slo import SloError, parse
+from chatswarm.loadtests.slo import SloError, is_latency, parse
 from chatswarm.loadtests.verdict import METRICS, Outcome
 
 VALUES = {
@@ -63,6 +63,12 @@ def test_windows(op: str) -> None:
         ("1 <= 2", "at least one metric"),
         ("", "got the end"),
         ("lost <= 2 during", "operator|got|end"),
+        ("evidence.killed > 0", "expected `during` and the name of a fault after evidence.killed, got none"),
+        ("evidence.killed > 0 after kill", "expected `during` and the name of a fault"),
+        ("evidence > 0 during kill", "expected a known metric"),
+        ("closed.99 == 0", "expected a known metric"),
+        ("closed.10120 == 0", "expected a known metric"),
+        ("closed.code == 0", "expected a known metric"),
         (5, "expected an expression"),
         (None, "expected an expression"),
     ],
@@ -77,10 +83,16 @@ def test_errors_say_where_and_what(text: object, problem: str) -> None:
     [
         ("visible.p99 <= 2s", 2), ("visible.p99 < 1s + 500ms", 1.5), ("visible.p99 >= 2s", None), ("lost <= 2", None),
         ("visible.count <= 2", None), ("visible.p99 <= accepted.p99", None), ("2 * visible.p99 <= 2s", None),
+        ("closed <= 2", None), ("closed.1012 <= 2", None), ("evidence.exit_seconds <= 2s during deploy", None),
     ],
 )  # fmt: skip
 def test_limits(text: str, limit: float | None) -> None:
     assert parse(text).limit() == limit
+
+
+@pytest.mark.parametrize("text", ["closed == 0", "closed.1012 == 4 during deploy", "evidence.bytes > 0 during f"])
+def test_closings_and_evidence_are_no_latencies(text: str) -> None:
+    assert not any(map(is_latency, parse(text).metrics))
 
 
 @pytest.mark.parametrize("metric", METRICS)

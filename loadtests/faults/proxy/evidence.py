@@ -18,6 +18,8 @@ class Evidence:
 class ToxicEvidence(Evidence):
     """What one toxic did, over all connections."""
 
+    ends_delayed: int = 0  # ends of connections, one for each direction, that were held for a time
+    pieces_cut: int = 0  # more pieces came out than went in
     connections_affected: int = 0  # that it applied to, whether or not anything went through them
     active: bool = True
 

@@ -67,6 +67,7 @@ class Stage:
             dues = self._toxic.data(item, arrived)
             swallowed = len(item) - sum(len(out) for _, out in dues if isinstance(out, bytes))
             self._link.count_swallowed(self.active, swallowed)
+            self.active.evidence.pieces_cut += max(0, sum(isinstance(out, bytes) for _, out in dues) - 1)
         else:
             dues = [self._toxic.end(item, arrived)]
         if self._alarm is None:
@@ -138,8 +139,7 @@ class Stage:
             arrived, when, item = self._waiting.popleft()
             self._cost -= _cost(item)
             self._passed = max(self._passed, when)
-            if isinstance(item, bytes):
-                self._count_through(item, when > arrived)
+            self._count_through(item, when > arrived)
             self._forward(item, self._passed, now)
             if self._gone:  # a later toxic, or the receiver, has ended the connection
                 return
@@ -158,8 +158,7 @@ class Stage:
         while self._waiting and not self._gone:
             arrived, _, item = self._waiting.popleft()
             self._cost -= _cost(item)
-            if isinstance(item, bytes):
-                self._count_through(item, now > arrived)
+            self._count_through(item, now > arrived)
             self._forward(item, now, now)
 
     def _forward(self, item: bytes | End, arrived: float, now: float) -> None:
@@ -201,11 +200,15 @@ class Stage:
             self.close()
             self._link.pump()
 
-    def _count_through(self, data: bytes, delayed: bool) -> None:
-        self.active.evidence.bytes_through += len(data)
+    def _count_through(self, item: bytes | End, delayed: bool) -> None:
+        evidence = self.active.evidence
+        if isinstance(item, End):
+            evidence.ends_delayed += delayed
+            return
+        evidence.bytes_through += len(item)
         if delayed:
-            self.active.evidence.bytes_delayed += len(data)
-            self._link.tally.bytes_delayed += len(data)
+            evidence.bytes_delayed += len(item)
+            self._link.tally.bytes_delayed += len(item)
 
 
 def _cost(item: bytes | End) -> int:

@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.loadtests.faults.harness import FaultProxy, Proxied, fault_proxy
+from chatswarm.loadtests.faults.fault import World
+from chatswarm.loadtests.faults.pledges import Pledges
+from chatswarm.loadtests.faults.toxiproxy import Toxiproxy
+from tests.loadtests.faults.harness import PATIENCE, FaultProxy, Proxied, fault_proxy
 
 
 @pytest.fixture(scope="session", name="fault_proxy")
@@ -17,3 +22,26 @@ def started_fault_proxy() -> Iterator[FaultProxy]:
 def proxied(fault_proxy: FaultProxy) -> Iterator[Proxied]:
     with fault_proxy.in_front() as proxied:
         yield proxied
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    """Nothing to act on yet. In the end, what is still pledged is undone."""
+    pledges = Pledges(tmp_path / "healer.log")
+    yield World("http://127.0.0.1:9", "reference", tmp_path, pledges)
+    pledges.close()
+
+
+@pytest.fixture
+def sockets(fault_proxy: FaultProxy, world: World) -> Iterator[Proxied]:
+    """A proxy in front of the dashboards' sockets, made by the client that the faults use."""
+    api = Toxiproxy(f"http://{fault_proxy.api}")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(PATIENCE)
+        name = f"sockets-{listener.getsockname()[1]}"
+        _, port = api.create(name, f"127.0.0.1:{listener.getsockname()[1]}")
+        world.toxiproxy, world.proxies = api, {"sockets": name}
+        proxied = Proxied(fault_proxy, name, port, listener)
+        yield proxied
+        proxied.close()
+        fault_proxy.request("DELETE", f"/proxies/{name}")

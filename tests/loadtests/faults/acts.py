@@ -1,0 +1,29 @@
+"""Faults as a scenario asks for them, to be begun and healed by hand."""
+
+from __future__ import annotations
+
+import tomllib
+
+from chatswarm.loadtests.faults.fault import Fault, Plan, World
+from chatswarm.loadtests.faults.kinds import KINDS
+from chatswarm.loadtests.history.faults import Evidence
+from chatswarm.loadtests.ledger.faults import FaultSpan
+from chatswarm.loadtests.scenario import parse
+
+
+def plan(kind: str, text: str = "") -> Plan:
+    """The plan of a `[[fault]]` of that kind."""
+    table = tomllib.loads(f'[[fault]]\nkind = "{kind}"\nat = 0\n{text}')
+    (only,) = parse(table, "quick", "quick.toml").faults
+    return only
+
+
+def fault(world: World, kind: str, text: str = "", number: int = 0) -> Fault:
+    """One occurrence of it."""
+    made = plan(kind, text)
+    return KINDS[kind](made, number, world)
+
+
+def proven(evidence: Evidence) -> bool:
+    """Whether the judge will believe that it did something."""
+    return FaultSpan("fault", "kind", 0, 1, dict(evidence)).proven
