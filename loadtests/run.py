@@ -75,9 +75,6 @@ class Run:
         if unfit := self.scenario.unfit_for(target_of(self.given.adapter)):
             raise CannotRunError(unfit)
         self._prepare_folder()
-<<<<<<< HEAD
-        with Stage(self.scenario, self.folder, self.given, self.seed, self.say) as stage:
-=======
         # From set-up to judgement, a SIGTERM is what Ctrl-C is: nothing may be left behind.
         previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
@@ -86,8 +83,7 @@ class Run:
             signal.signal(signal.SIGTERM, previous)
 
     def _perform(self) -> Verdict:
-        with Stage(self.scenario, self.folder, self.given, self.say) as stage:
->>>>>>> a93ea26 (faults: tests of scenarios' faults, of the net's, of evidence in SLOs; and what they found)
+        with Stage(self.scenario, self.folder, self.given, self.seed, self.say) as stage:
             nemesis = Nemesis(self.scenario.faults, self.scenario.duration, stage.world, self.folder, self.say)
             previous = {number: signal.signal(number, self._interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
             try:

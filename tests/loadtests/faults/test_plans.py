@@ -7,7 +7,7 @@ import pytest
 from chatswarm.loadtests.faults.fault import Plan, Value
 from chatswarm.loadtests.faults.kinds import KINDS
 from chatswarm.loadtests.faults.network import NETWORK_FAULTS, PLACES
-from chatswarm.loadtests.scenario import Scenario, ScenarioError, load, parse
+from chatswarm.loadtests.scenario import Scenario, ScenarioError, parse
 
 NET: dict[str, Value] = {"stream": "downstream", "toxicity": 1.0}
 
@@ -214,7 +214,3 @@ def test_a_scenario_with_faults_reads_back_the_same() -> None:
 def test_every_parameter_says_what_it_is_about(kind: str) -> None:
     assert KINDS[kind].__doc__
     assert all(parameter.about for parameter in KINDS[kind].parameters.values())
-
-
-def test_shipped_scenarios_are_still_read() -> None:
-    assert load("smoke").faults == ()
