@@ -1,0 +1,359 @@
+"""Faults of processes, on real ones: given by somebody, or started by chatswarm."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from chatswarm.loadtests.faults import process, processes
+from chatswarm.loadtests.faults.fault import FaultError, World
+from chatswarm.loadtests.faults.kinds import KINDS
+from tests.loadtests.faults.acts import fault, plan, proven
+from tests.loadtests.faults.victims import Victim, given_victim, own_victim, until
+
+
+@pytest.fixture
+def victim(tmp_path: Path) -> Iterator[Victim]:
+    with given_victim(tmp_path) as victim:
+        yield victim
+
+
+def pledged(world: World) -> list[list[object]]:
+    """What the healer would undo."""
+    return list(world.pledges._pledged.values())
+
+
+class TestKill:
+    def test_a_given_one_is_killed_and_started_by_its_owners_command(self, world: World, victim: Victim) -> None:
+        command = f"{victim.command} &"
+        world.processes = {"target": victim.given(command)}
+        before = victim.pid
+        kill = fault(world, "kill")
+        kill.begin()
+        assert not processes.alive(before)
+        assert victim.unanswered()
+        assert pledged(world) == [["shell", command]]
+        evidence = kill.heal()
+        assert (evidence["pid"], evidence["killed"]) == (str(before), 1)
+        assert float(evidence["down"]) >= float(evidence["started_in"]) > 0
+        assert pledged(world) == []
+        assert victim.unanswered() is None
+        assert world.processes["target"].pid == victim.pid != before
+
+    def test_it_can_be_killed_again(self, world: World, victim: Victim) -> None:
+        world.processes = {"target": victim.given(f"{victim.command} &")}
+        pids = set()
+        for number in range(2):
+            kill = fault(world, "kill", number=number)
+            kill.begin()
+            pids.add(kill.heal()["pid"])
+        assert len(pids) == 2
+
+    def test_an_own_one_is_started_anew(self, world: World, tmp_path: Path) -> None:
+        with own_victim(tmp_path) as (victim, own):
+            world.processes = {"target": own}
+            before = own.pid
+            kill = fault(world, "kill")
+            kill.begin()
+            assert victim.unanswered()
+            assert pledged(world) == []  # without chatswarm, it is gone as well
+            assert kill.heal()["pid"] == str(before)
+            assert victim.unanswered() is None
+            assert victim.pid == own.pid != before
+
+    def test_descendants_die_as_well(self, world: World, tmp_path: Path) -> None:
+        with given_victim(tmp_path, "children") as victim:
+            family = psutil.Process(victim.pid).children(recursive=True)
+            assert len(family) == 2
+            world.processes = {"target": victim.given("true")}
+            fault(world, "kill").begin()
+            _, alive = psutil.wait_procs(family, 10)
+            assert not alive
+
+    def test_a_paused_one_dies(self, world: World, victim: Victim) -> None:
+        world.processes = {"target": victim.given(f"{victim.command} &")}
+        pause, kill = fault(world, "pause"), fault(world, "kill")
+        pause.begin()
+        kill.begin()
+        assert proven(kill.heal())
+        assert proven(pause.heal())
+        assert victim.unanswered() is None
+
+
+class TestRestartCommand:
+    def killed(self, world: World, victim: Victim, command: str) -> process.Kill:
+        world.processes = {"target": victim.given(command)}
+        kill = fault(world, "kill")
+        assert isinstance(kill, process.Kill)
+        kill.begin()
+        return kill
+
+    def test_one_that_is_the_target_itself(self, world: World, victim: Victim) -> None:
+        kill = self.killed(world, victim, f"exec {victim.command}")
+        assert proven(kill.heal())
+        assert victim.unanswered() is None
+        assert os.getsid(victim.pid) != os.getsid(0), "Ctrl-C must not reach it"
+
+    def test_one_that_fails(self, world: World, victim: Victim) -> None:
+        kill = self.killed(world, victim, "echo oops; exit 3")
+        with pytest.raises(FaultError, match=r"--restart-command: expected exit code 0, got 3 \(see .*restart.log\)"):
+            kill.heal()
+        assert (world.folder / "restart.log").read_text() == "oops\n"
+
+    def test_one_that_returns_and_nothing_answers(
+        self, world: World, victim: Victim, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(processes, "STARTING", 0.5)
+        kill = self.killed(world, victim, "true")
+        with pytest.raises(FaultError, match=r"expected the target to answer within 0\.5 s, got: .*refused"):
+            kill.heal()
+
+    def test_one_that_goes_on_and_nothing_answers(
+        self, world: World, victim: Victim, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(processes, "STARTING", 0.5)
+        kill = self.killed(world, victim, "exec sleep 5")
+        with pytest.raises(FaultError, match=r"expected the target to answer within 0\.5 s, got: .*refused"):
+            kill.heal()
+
+
+class TestTerminate:
+    def test_one_that_ends_by_itself(self, world: World, victim: Victim) -> None:
+        world.processes = {"target": victim.given(f"{victim.command} &")}
+        before = victim.pid
+        deploy = fault(world, "terminate", 'grace = "20s"')
+        deploy.begin()
+        evidence = deploy.heal()
+        assert (evidence["pid"], evidence["killed"]) == (str(before), 0)
+        assert 0 < float(evidence["exit_seconds"]) < 15
+        assert victim.unanswered() is None
+
+    def test_one_that_does_not_listen_is_killed_after_its_grace_and_it_is_said(
+        self, world: World, tmp_path: Path
+    ) -> None:
+        with given_victim(tmp_path, "deaf", "children") as victim:
+            family = psutil.Process(victim.pid).children(recursive=True)
+            world.processes = {"target": victim.given(f"{victim.command} &")}
+            deploy = fault(world, "terminate", 'grace = "300ms"')
+            deploy.begin()
+            _, alive = psutil.wait_procs(family, 10)
+            assert not alive
+            evidence = deploy.heal()
+            assert evidence["killed"] == 1
+            assert float(evidence["exit_seconds"]) >= 0.3
+            assert victim.unanswered() is None
+
+    def test_an_own_one(self, world: World, tmp_path: Path) -> None:
+        with own_victim(tmp_path) as (victim, own):
+            world.processes = {"target": own}
+            deploy = fault(world, "terminate")
+            deploy.begin()
+            assert deploy.heal()["killed"] == 0
+            assert victim.unanswered() is None
+
+
+class TestPause:
+    def test_all_its_processes_stand_still_and_go_on(self, world: World, tmp_path: Path) -> None:
+        with given_victim(tmp_path, "children") as victim:
+            world.processes = {"target": victim.given()}
+            family = processes.tree(victim.pid)
+            pause = fault(world, "pause")
+            pause.begin()
+            assert all(map(processes.stopped, family))
+            assert pledged(world) == [["signal", signal.SIGCONT, *family]]
+            assert "timed out" in str(victim.unanswered())
+            assert pause.heal() == {"pid": str(family[0]), "processes": 3, "state": "stopped"}
+            assert pledged(world) == []
+            until(lambda: victim.unanswered() is None)
+            assert not any(map(processes.stopped, family))
+
+    def test_a_child_that_has_ended_and_was_not_fetched_is_not_waited_for(self, world: World, tmp_path: Path) -> None:
+        with given_victim(tmp_path, "zombie") as victim:
+            (dead,) = psutil.Process(victim.pid).children()
+            until(lambda: dead.status() == psutil.STATUS_ZOMBIE)
+            assert processes.workers(victim.pid) == []
+            world.processes = {"target": victim.given()}
+            pause = fault(world, "pause")
+            pause.begin()
+            assert proven(pause.heal())
+
+    def test_an_own_one(self, world: World, tmp_path: Path) -> None:
+        with own_victim(tmp_path) as (victim, own):
+            world.processes = {"target": own}
+            pause = fault(world, "pause")
+            pause.begin()
+            assert processes.stopped(own.pid)
+            assert proven(pause.heal())
+            assert victim.unanswered() is None
+
+
+class TestRestart:
+    def test_an_own_one(self, world: World, tmp_path: Path) -> None:
+        with own_victim(tmp_path) as (victim, own):
+            world.processes = {"target": own}
+            before = own.pid
+            restart = fault(world, "restart")
+            restart.begin()
+            evidence = restart.heal()
+            assert (evidence["before"], evidence["after"]) == (f"pid {before}", f"pid {own.pid}")
+            assert own.pid == victim.pid != before
+
+    @pytest.mark.parametrize("known", [True, False])
+    def test_a_given_one(self, world: World, victim: Victim, known: bool) -> None:
+        before = victim.pid
+        world.processes = {"target": victim.given(f"kill {before}; sleep 0.2; exec {victim.command}", known=known)}
+        assert KINDS["restart"].unfit(plan("restart"), world) is None
+        restart = fault(world, "restart")
+        restart.begin()
+        evidence = restart.heal()
+        assert proven(evidence)
+        assert ("after" in evidence) == known
+        assert not known or evidence["after"] == f"pid {victim.pid}" != evidence["before"]
+
+    @pytest.mark.parametrize("known", [True, False])
+    def test_a_command_that_restarts_nothing_proves_nothing(
+        self, world: World, victim: Victim, known: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(processes, "_UNCHANGED", 0.3)
+        world.processes = {"target": victim.given("true", known=known)}
+        restart = fault(world, "restart")
+        with pytest.raises(FaultError, match="expected it to end the target, which answered all the while"):
+            restart.begin()
+        assert not set(restart.heal()) & {"after", "seconds"}
+
+    def test_a_command_that_goes_on_and_restarts_nothing(
+        self, world: World, victim: Victim, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(processes, "STARTING", 0.5)
+        world.processes = {"target": victim.given("exec sleep 5")}
+        with pytest.raises(FaultError, match="within 0.5 s, got: the same process all the while"):
+            fault(world, "restart").begin()
+
+
+class TestWorkers:
+    @pytest.fixture
+    def supervisor(self, tmp_path: Path) -> Iterator[Victim]:
+        # Python's own multiprocessing starts a helper before the first worker.
+        with given_victim(tmp_path, "helper", "workers") as victim:
+            until(lambda: len(psutil.Process(victim.pid).children()) == 3)
+            yield victim
+
+    @pytest.mark.parametrize("kind", ["kill", "terminate"])
+    def test_the_oldest_one_is_struck_and_another_awaited(self, kind: str, world: World, supervisor: Victim) -> None:
+        world.processes = {"target": supervisor.given()}
+        assert KINDS[kind].unfit(plan(kind, 'on = "worker"'), world) is None
+        before = processes.workers(supervisor.pid)
+        assert len(before) == 2
+        struck = fault(world, kind, 'on = "worker"')
+        struck.begin()
+        assert pledged(world) == []
+        assert before[0] not in processes.workers(supervisor.pid)
+        evidence = struck.heal()
+        assert evidence["pid"] == str(before[0])
+        after = processes.workers(supervisor.pid)
+        assert len(after) == 2
+        assert after[0] == before[1]
+        assert supervisor.unanswered() is None
+
+    def test_only_one_is_paused(self, world: World, supervisor: Victim) -> None:
+        world.processes = {"target": supervisor.given()}
+        pause = fault(world, "pause", 'on = "worker"')
+        pause.begin()
+        assert list(map(processes.stopped, processes.workers(supervisor.pid))) == [True, False]
+        assert pause.heal()["processes"] == 1
+
+    def test_one_that_nobody_replaces(self, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(processes, "STARTING", 0.5)
+        with given_victim(tmp_path, "children") as victim:
+            world.processes = {"target": victim.given()}
+            kill = fault(world, "kill", 'on = "worker"')
+            kill.begin()
+            with pytest.raises(FaultError, match=r"expected another worker within 0\.5 s, got none"):
+                kill.heal()
+
+    def test_workers_that_are_gone_by_then(self, world: World, victim: Victim) -> None:
+        world.processes = {"target": victim.given()}
+        kill = fault(world, "kill", 'on = "worker"')
+        with pytest.raises(FaultError, match="expected workers that it started, got none"):
+            kill.begin()
+        assert kill.heal() == {}
+
+
+@pytest.mark.parametrize("kind", ["kill", "terminate", "pause"])
+def test_one_that_is_gone_by_then_is_not_struck_and_not_started(kind: str, world: World, victim: Victim) -> None:
+    mark = world.folder / "started"
+    managed = victim.given(f"touch {mark}")
+    world.processes = {"target": managed}
+    os.kill(managed.pid, signal.SIGKILL)
+    until(lambda: not processes.alive(managed.pid))
+    struck = fault(world, kind)
+    with pytest.raises(FaultError, match=f"pid {managed.pid}: expected a process that runs, got none"):
+        struck.begin()
+    assert struck.heal() == {}
+    assert pledged(world) == []
+    assert not mark.exists()
+
+
+PID = "expected --pid, the target's process, because chatswarm did not start it"
+RESTART = "expected --restart-command, because nothing else would start the target again"
+
+
+@pytest.mark.parametrize(
+    ("kind", "on", "given", "problem"),
+    [
+        ("kill", "target", "nothing", PID), ("terminate", "target", "nothing", PID), ("pause", "target", "nothing", PID),
+        ("kill", "worker", "nothing", PID),
+        ("restart", "target", "nothing", "expected --restart-command, because chatswarm did not start the target"),
+        ("kill", "target", "pid", RESTART), ("terminate", "target", "pid", RESTART), ("pause", "target", "pid", None),
+        ("restart", "target", "pid", "expected --restart-command, because chatswarm did not start the target"),
+        ("kill", "worker", "pid", "expected workers: pid {pid} started none"),
+        ("kill", "target", "command", PID), ("terminate", "target", "command", PID),
+        ("pause", "target", "command", PID), ("kill", "worker", "command", PID),
+        ("restart", "target", "command", None),
+        ("kill", "target", "both", None), ("terminate", "target", "both", None), ("restart", "target", "both", None),
+        ("fill_store", "target", "nothing", PID), ("fill_store", "target", "command", PID),
+    ],
+)  # fmt: skip
+def test_what_each_needs_is_said_before_any_load(
+    kind: str, on: str, given: str, problem: str | None, world: World, victim: Victim
+) -> None:
+    if given != "nothing":
+        command = "true" if given in ("command", "both") else None
+        world.processes = {"target": victim.given(command, known=given in ("pid", "both"))}
+    expected = problem and problem.format(pid=victim.pid)
+    assert KINDS[kind].unfit(plan(kind, f'on = "{on}"'), world) == expected
+
+
+def test_who_listens(tmp_path: Path) -> None:
+    with given_victim(tmp_path) as victim:
+        assert processes.listens(victim.pid)
+        around = subprocess.Popen(["sh", "-c", f"{Victim(tmp_path).command}; true"], start_new_session=True)
+        until(lambda: processes.listens(around.pid))
+        os.killpg(around.pid, signal.SIGKILL)
+        around.wait()
+    with subprocess.Popen(["sleep", "60"]) as sleeper:
+        assert not processes.listens(sleeper.pid)
+        sleeper.kill()
+    assert not processes.listens(sleeper.pid)
+    at_a_path = (
+        f"import socket, time; it = socket.socket(socket.AF_UNIX); it.bind({str(tmp_path / 's')!r}); it.listen()"
+    )
+    with subprocess.Popen([sys.executable, "-S", "-c", f"{at_a_path}; time.sleep(60)"]) as local:
+        until(lambda: processes.listens(local.pid))
+        local.kill()
+
+
+def test_leave_to_signal_that_one_does_not_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(pid: int, number: int) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "kill", refuse)
+    with pytest.raises(FaultError, match="pid 7: expected leave to send it SIGSTOP, got none"):
+        processes.send(signal.SIGSTOP, 7)
