@@ -198,8 +198,8 @@ class Stage:
         api = self.world.toxiproxy
         assert api is not None, "started where there is such a place"
         name = f"chatswarm-{uuid.uuid4().hex[:8]}-{place}"
-        if not api.has_evidence:
-            # A real one goes on after this run: its proxies must not.
+        if self._proxy is None:
+            # Somebody's Toxiproxy goes on after this run: our proxies in it must not.
             self._cleanup.callback(
                 self._delete_proxy, self.world.pledges.make("request", "DELETE", api.proxy_url(name))
             )

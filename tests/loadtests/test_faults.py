@@ -209,6 +209,16 @@ def test_a_fault_of_the_scenario_that_never_began(tmp_path: Path) -> None:
     assert judge(folder, ["lost == 0 during kill"]).slos[0].outcome == "undecided"
 
 
+def test_a_fault_that_could_not_begin_or_be_healed_is_undecided(tmp_path: Path) -> None:
+    play = Play(tmp_path).perform()
+    play.fault("slow-net", 1, 2)
+    detail = "the fault slow-net could not begin: expected a proxy, got none"
+    play.row(NEMESIS, "trouble", T0 + 1, NEMESIS, detail)
+    verdict = play.judge(["lost == 0"])
+    assert (verdict.verdict, verdict.exit_code) == ("undecided", 3)
+    assert detail in "\n".join(verdict.reasons)
+
+
 def test_what_the_writer_writes_is_what_is_judged(tmp_path: Path) -> None:
     play = Play(tmp_path).perform()
     play.manifest.processes.append(NEMESIS)

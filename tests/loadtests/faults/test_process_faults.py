@@ -233,7 +233,7 @@ class TestRestart:
     ) -> None:
         monkeypatch.setattr(processes, "STARTING", 0.5)
         world.processes = {"target": victim.given("exec sleep 5")}
-        with pytest.raises(FaultError, match="within 0.5 s, got: the same process all the while"):
+        with pytest.raises(FaultError, match=r"within 0\.5 s, got: the same process all the while"):
             fault(world, "restart").begin()
 
 
@@ -302,17 +302,19 @@ def test_one_that_is_gone_by_then_is_not_struck_and_not_started(kind: str, world
 
 
 PID = "expected --pid, the target's process, because chatswarm did not start it"
+NO_RESTART = "expected --restart-command, because chatswarm did not start the target"
 RESTART = "expected --restart-command, because nothing else would start the target again"
 
 
 @pytest.mark.parametrize(
     ("kind", "on", "given", "problem"),
     [
-        ("kill", "target", "nothing", PID), ("terminate", "target", "nothing", PID), ("pause", "target", "nothing", PID),
+        ("kill", "target", "nothing", PID), ("terminate", "target", "nothing", PID),
+        ("pause", "target", "nothing", PID),
         ("kill", "worker", "nothing", PID),
-        ("restart", "target", "nothing", "expected --restart-command, because chatswarm did not start the target"),
+        ("restart", "target", "nothing", NO_RESTART),
         ("kill", "target", "pid", RESTART), ("terminate", "target", "pid", RESTART), ("pause", "target", "pid", None),
-        ("restart", "target", "pid", "expected --restart-command, because chatswarm did not start the target"),
+        ("restart", "target", "pid", NO_RESTART),
         ("kill", "worker", "pid", "expected workers: pid {pid} started none"),
         ("kill", "target", "command", PID), ("terminate", "target", "command", PID),
         ("pause", "target", "command", PID), ("kill", "worker", "command", PID),
