@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -187,6 +188,6 @@ def test_a_target_that_would_die_of_a_full_file_is_not_given_one(world: World, t
         problem = KINDS["fill_store"].unfit(plan("fill_store", text), world)
         assert problem == f"expected a target that ignores SIGXFSZ: pid {victim.pid} would die of it"
     with subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(60)"]) as asleep:
-        until(lambda: store._ignores(asleep.pid, store.signal.SIGXFSZ))
+        until(lambda: store._ignores(asleep.pid, signal.SIGXFSZ))
         asleep.kill()
     assert not processes.alive(asleep.pid)
