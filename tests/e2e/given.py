@@ -1,4 +1,4 @@
-"""What a user has before chatswarm comes: a chat that runs already, and a Toxiproxy. And scenarios with faults for it."""
+"""What a user has before chatswarm comes: a chat that runs already, and a Toxiproxy. And scenarios with faults."""
 
 import contextlib
 import http.client
