@@ -158,6 +158,23 @@ def test_a_close_that_is_followed_by_a_reset_is_heard() -> None:
     assert evidence["wrong"] == 0
 
 
+def test_after_an_answer_no_more_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "chatswarm.loadtests.faults.rogues.bad_frames.BAD_FRAMES", {"oversized_text": BAD_FRAMES["oversized_text"]}
+    )
+    size, read = 4 << 20, [0]
+
+    def serve(connection: Connection, _name: str, _bad: BadFrame) -> None:
+        connection.send(0x88, (1009).to_bytes(2))
+        while piece := connection.sock.recv(1 << 16):
+            read[0] += len(piece)
+
+    with server(answering(serve)) as chat:
+        evidence = strike("bad_frames", chat.url, lambda rogue: rogue.answered_right, size=size, pause=9)
+    assert evidence["wrong"] == 0
+    assert read[0] < size // 2
+
+
 def test_a_chat_that_lets_nobody_in() -> None:
     expected = "expected a dashboard to be let in and subscribed, got HTTP 503"
     with server(lambda connection: connection.refuse(503)) as chat, pytest.raises(CannotBeginError, match=expected):
