@@ -124,11 +124,20 @@ def test_it_says_why_it_cannot_begin(what: str) -> None:
         assert process.stderr.read() == b""
 
 
+def rogues_of_this_process() -> list[psutil.Process]:
+    """Not a zombie, nor what other tests have started."""
+    return [
+        child
+        for child in psutil.Process().children()
+        if child.status() != psutil.STATUS_ZOMBIE and "chatswarm.loadtests.faults.rogues" in child.cmdline()
+    ]
+
+
 def test_as_a_fault_it_logs_into_the_run_and_keeps_the_token_secret(tmp_path: Path) -> None:
     with server(let_in) as chat:
         idle = fault("idle_sockets", chat.url, tmp_path, token=TOKEN, connections=3)
         idle.begin()
-        (child,) = psutil.Process().children()
+        (child,) = rogues_of_this_process()
         assert TOKEN not in " ".join(child.cmdline())
         assert child.cmdline()[-1] == "chatswarm.loadtests.faults.rogues"
         evidence = idle.heal()
@@ -145,7 +154,7 @@ def test_a_fault_that_cannot_begin(tmp_path: Path) -> None:
             token.begin()
         assert TOKEN not in str(told.value)
         assert token.heal() == {}
-    assert not psutil.Process().children()
+    assert not rogues_of_this_process()
 
 
 def test_giving_up_does_not_wait_for_a_beginning(tmp_path: Path) -> None:
@@ -159,18 +168,18 @@ def test_giving_up_does_not_wait_for_a_beginning(tmp_path: Path) -> None:
         with pytest.raises(FaultError, match="expected rogues that begin within 30 s, got the run being given up"):
             origin.begin()
         assert did_nothing(origin.heal())
-    assert not psutil.Process().children()
+    assert not rogues_of_this_process()
 
 
 def test_without_evidence_it_is_not_healed_in_silence(tmp_path: Path) -> None:
     with server(let_in) as chat:
         idle = fault("idle_sockets", chat.url, tmp_path, connections=1)
         idle.begin()
-        (child,) = psutil.Process().children()
+        (child,) = rogues_of_this_process()
         child.kill()
         with pytest.raises(FaultError, match="expected rogues that end with evidence, got none"):
             idle.heal()
-    assert not psutil.Process().children()
+    assert not rogues_of_this_process()
 
 
 def test_it_ends_with_a_parent_that_is_killed(tmp_path: Path) -> None:

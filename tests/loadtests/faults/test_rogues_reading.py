@@ -112,8 +112,8 @@ def test_a_close_behind_unread_bytes_is_found_in_the_end() -> None:
 
     with server(serve) as chat:
         evidence = strike("slow_reader", chat.url, lambda _: closed.is_set(), readers=1)
+    # When that was it may tell all the same: a kernel that is short of memory resets what nobody owns any more.
     assert evidence["cut_off"] == 1
-    assert "first_cut_off_after_s" not in evidence
     assert evidence["close_codes"] == "1006 ×1"
 
 
