@@ -145,12 +145,12 @@ def _raise_file_limit() -> int:
 
 
 class _Few(logging.Filter):
-    """Drops the lines that uvicorn writes for every WebSocket."""
+    """Drops the lines that uvicorn writes for every WebSocket, and for every one that was refused."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        return record.levelno > logging.INFO or not (
-            '"WebSocket' in str(record.msg) or record.msg in ("connection open", "connection closed")
-        )
+        if record.levelno > logging.INFO:
+            return record.msg != "ASGI callable returned without completing handshake."
+        return '"WebSocket' not in str(record.msg) and record.msg not in ("connection open", "connection closed")
 
 
 def _logging() -> dict[str, Any]:

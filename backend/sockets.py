@@ -15,7 +15,9 @@ The app finds the connection itself under EXTENSION in the scope's extensions. T
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -43,6 +45,8 @@ _SEND_BUFFER: Final = 32 << 10
 
 _LINGER: Final = 1.0
 """Seconds that a closing connection has to take what is left, before it is aborted."""
+
+_RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 
 _MAX_FRAGMENTS: Final = 1024
 
@@ -156,7 +160,7 @@ class DashboardProtocol(WebSocketsSansIOProtocol):
         """End the connection now; what is unsent is lost."""
         self.stop_keepalive()
         self.close_sent = True
-        self.transport.abort()
+        self._reset()
 
     # What the server does.
 
@@ -198,7 +202,16 @@ class DashboardProtocol(WebSocketsSansIOProtocol):
     def _leave(self) -> None:
         self.transport.close()
         if self.unsent():
-            self.loop.call_later(_LINGER, self.transport.abort)
+            self.loop.call_later(_LINGER, self._reset)
+
+    def _reset(self) -> None:
+        # Without a reset the kernel goes on offering what is unsent to somebody who does not read, and keeps it all the
+        # while; and whoever did not read never learns that it is over.
+        raw = self.transport.get_extra_info("socket")
+        if raw is not None:
+            with contextlib.suppress(OSError):  # it is closed already
+                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        self.transport.abort()
 
     # Where uvicorn's own needs a guard.
 
