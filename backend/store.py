@@ -46,7 +46,7 @@ _CHUNKS = (256, 64, 16, 4, 1)
 """Rows per statement. sqlite3 lets go of the interpreter in every step, and waits to get it back while the loop is
 busy, so one statement for many rows is worth more than it looks; few sizes, so that all stay prepared."""
 
-_RETRY = 0.001
+_RETRY = 0.0005
 """Seconds between two tries to get the write lock. SQLite's own waiting soon sleeps 100 ms at a time, so that a worker
 that is always quicker would keep the others out."""
 

@@ -1,4 +1,4 @@
-"""Backends on one database that ring each other over a real broker, which is killed, paused, silent or not there."""
+"""Promise 4: backends on one database that ring over a real broker, which is killed, paused, silent or not there."""
 
 from __future__ import annotations
 

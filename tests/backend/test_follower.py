@@ -1,4 +1,4 @@
-"""Two workers' stores and followers on one real SQLite file, in one process: any order can be brought about."""
+"""Promises 3 and 4: two workers' stores and followers on one real SQLite file, in one process, in any order."""
 
 from __future__ import annotations
 

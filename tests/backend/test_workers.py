@@ -1,4 +1,4 @@
-"""Several workers on one port and one database: everybody sees everything, once and in order."""
+"""Promise 4 with several workers on one port and one database: everybody sees everything, once and in order."""
 
 from __future__ import annotations
 
@@ -62,6 +62,7 @@ def wait_until_one_hears(dashboards: list[ClientConnection], seq: int) -> None:
 
 
 def test_every_dashboard_hears_every_message_once_and_in_order(workers: Backend) -> None:
+    """Promise 3: ids grow in commit order, whoever commits. Promise 4: missed bells are made up for from the log."""
     chat_ids = [workers.new_chat(f"order.{number}@x") for number in range(12)]
     with workers.each_worker(WORKERS) as clients, workers.dashboards_everywhere(WORKERS) as dashboards:
         first = post(clients[0], chat_ids[0], "first")["message_id"]
@@ -86,6 +87,7 @@ def test_every_dashboard_hears_every_message_once_and_in_order(workers: Backend)
 
 
 def test_a_key_that_reaches_several_workers_is_stored_once(workers: Backend) -> None:
+    """Promise 2."""
     chat_id = workers.new_chat("keys@x")
     with (
         workers.each_worker(WORKERS) as clients,
@@ -103,6 +105,7 @@ def test_a_key_that_reaches_several_workers_is_stored_once(workers: Backend) -> 
 
 
 def test_a_list_read_after_a_frame_shows_its_message_on_any_worker(workers: Backend) -> None:
+    """Promise 4: a list read that begins after a frame was sent includes its message, on any worker."""
     chat_id = workers.new_chat("frames@x")
     with workers.each_worker(WORKERS) as clients, workers.dashboards_everywhere(WORKERS) as dashboards:
         for number in range(200):
@@ -143,6 +146,7 @@ def test_what_is_learnt_at_once_is_in_the_order_in_which_it_happened(workers: Ba
 
 
 def test_subscribing_names_the_last_message_of_any_worker_and_replays_it(workers: Backend) -> None:
+    """Promise 5."""
     chat_id = workers.new_chat("replay@x")
     for number in range(30):
         workers.http.close()
@@ -193,6 +197,7 @@ def _metric_of_a_fresh_connection(backend: Backend, name: str) -> float | None:
 
 
 def test_a_worker_is_killed_and_nobody_else_notices(tmp_path: Path) -> None:
+    """Promise 1: what any worker accepted is not lost with it."""
     with running(tmp_path, "--workers", str(WORKERS)) as backend:
         until(lambda: backend.metric("chatswarm_workers_up") == WORKERS)
         chat_ids = [backend.new_chat(f"{number}@x") for number in range(6)]
