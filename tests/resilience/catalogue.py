@@ -27,6 +27,8 @@ class Row:
     only its time remains. {database} is the chat's; {broker_kill} and {broker_start} are shell commands."""
     flags: tuple[str, ...] = ()
     """Flags of the chat; {broker_url} is its broker's."""
+    guarded: bool = False
+    """Whether dashboards must bear a token."""
     broker: bool = False
     """Whether the chat needs one. Such a chat has several workers."""
 
@@ -44,8 +46,8 @@ _FILE = {"database": "{database}"}
 
 ROWS: tuple[Row, ...] = (
     Row("kill", {"store_lost": "> 0"}, "answers-before-the-commit", options=PROCESS),
-    Row("deploy", {"slo": ""}, "forgets-to-say-goodbye", options=PROCESS),
-    Row("deploy", {"slo": ""}, "awaits-each-dashboard", options=PROCESS),
+    Row("deploy", {"slo": "closed.1012"}, "forgets-to-say-goodbye", options=PROCESS),
+    Row("deploy", {"slo": "exit_seconds"}, "awaits-each-dashboard", options=PROCESS),
     Row("worker-killed", {"lost": "> 0"}, "publishes-later", options=PROCESS, flags=_BUS, broker=True),
     Row("pause", {"store_lost": "> 0"}, "drops-what-waited", options=PROCESS),
     Row("store-locked", {"store_lost": "> 0"}, "swallows-store-errors", faults={"store-locked": _FILE}),
@@ -59,12 +61,12 @@ ROWS: tuple[Row, ...] = (
         faults={"broker-killed": _NO_BROKER, "broker-silent": _NO_BROKER},
     ),
     Row("slow-net", {"slo": "notified"}, "one-frame-in-flight"),
-    Row("cut", {"slo": ""}, swarm=_ORIGIN),
-    Row("black-hole", {"slo": ""}, swarm=_ORIGIN),
+    Row("cut", {"late": "> 0", "slo": "visible.max"}, swarm=_ORIGIN),
+    Row("black-hole", {"slo": "median_dashboard.max"}, swarm=_ORIGIN),
     Row("outage", {"absent": "> 0"}, swarm=_ORIGIN),
-    Row("slow-reader", {"slo": ""}, "awaits-each-dashboard"),
-    Row("storm", {"slo": ""}, "slow-handshakes"),
+    Row("slow-reader", {"messages.unknown": "> 0", "late": "> 0"}, "awaits-each-dashboard"),
+    Row("storm", {"slo": "recovery.max"}, "slow-handshakes"),
     Row("bad-frames", {"refused": "> 0"}, "dies-of-bad-frames"),
-    Row("flood", {"slo": ""}, "no-limits"),
-    Row("strangers", {"slo": ""}, "lets-everybody-in"),
+    Row("flood", {"messages.unknown": "> 0", "late": "> 0"}, "no-limits"),
+    Row("strangers", {"slo": "let_in"}, "lets-everybody-in", guarded=True),
 )

@@ -23,12 +23,13 @@ _PATIENCE = 20.0  # seconds to start, on a busy machine
 class Started:
     """A chat's process on a port and a database of its own, which stay the same when it is started again."""
 
-    def __init__(self, name: str, folder: Path, *flags: str) -> None:
+    def __init__(self, name: str, folder: Path, *flags: str, token: str = "") -> None:
         self.name = name
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.database = folder / "chat.db"
         self.log = folder / "chat.log"
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._command = [
             executable, "-m", "tests.resilience.chats", name,
             "--port", str(self.port), "--database", str(self.database), *flags,
@@ -47,10 +48,8 @@ class Started:
 
     def answers(self) -> bool:
         with suppress(httpx.TransportError):
-            return (
-                httpx.get(f"{self.url}/api/debug/users-chats", timeout=1, trust_env=False, verify=False).status_code
-                == 200
-            )
+            url = f"{self.url}/api/debug/users-chats"
+            return httpx.get(url, headers=self._headers, timeout=1, trust_env=False, verify=False).status_code == 200
         return False
 
     def end(self) -> None:
@@ -63,9 +62,9 @@ class Started:
 
 
 @contextmanager
-def started(name: str, folder: Path, *flags: str) -> Iterator[Started]:
+def started(name: str, folder: Path, *flags: str, token: str = "") -> Iterator[Started]:
     """A chat that answers."""
-    chat = Started(name, folder, *flags)
+    chat = Started(name, folder, *flags, token=token)
     try:
         chat.start()
         yield chat

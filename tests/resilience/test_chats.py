@@ -347,14 +347,19 @@ def test_idle_connections_shut_nobody_out(name: str, kept: bool, tmp_path: Path)
 
 @both("lets-everybody-in")
 def test_strangers_are_refused(name: str, kept: bool, tmp_path: Path) -> None:
-    with started(name, tmp_path, "--token", "secret", "--origin", "https://chat.example") as chat:
+    flags = ["--token", "secret", "--origin", "https://chat.example"]
+    with started(name, tmp_path, *flags, token="secret") as chat:
         bearer = {"Authorization": "Bearer secret"}
+        with client(chat) as http:
+            new_chat(http)
         assert admitted(chat, "https://chat.example", bearer)
         assert admitted(chat, chat.url, bearer)
         assert admitted(chat, None, bearer)
         assert admitted(chat, "https://evil.example", bearer) is not kept
         assert admitted(chat, None, {"Authorization": "Bearer other"}) is not kept
         assert admitted(chat, None, {}) is not kept
+        with client(chat) as http:
+            assert ("ann" in listed(http)) is not kept
 
 
 def admitted(chat: Started, origin: str | None, headers: dict[str, str]) -> bool:

@@ -111,8 +111,10 @@ class Chat:
         """Whether a dashboard may connect, by the headers of its handshake (names in small letters)."""
         origin = headers.get("origin", "")
         own = urlsplit(origin).netloc == headers.get("host", "")
-        if origin and not own and origin not in self.settings.origins:
-            return False
+        return (not origin or own or origin in self.settings.origins) and self.trusted(headers)
+
+    def trusted(self, headers: Mapping[str, str]) -> bool:
+        """Whether it is a dashboard that asks: it bears the token, where there is one."""
         return not self.settings.token or headers.get("authorization") == f"Bearer {self.settings.token}"
 
     def told(self, dashboard: Dashboard, text: str | bytes) -> None:
@@ -161,15 +163,17 @@ class Chat:
     def accepted(self, message: Message) -> Answer:
         return Answer(200, {"success": True, "message": "sent", "message_id": message.id})
 
-    async def respond(self, method: str, path: str, body: bytes) -> Answer:
+    async def respond(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
         """Any request."""
+        if path == _LIST and not self.trusted(headers):
+            return Answer(401, {"detail": "for dashboards only"}, {"WWW-Authenticate": "Bearer"})
         try:
             return await self._respond(method, path, body)
         except Unavailable as error:
             return Answer(503, {"detail": f"the store is unavailable: {error}"}, {"Retry-After": "1"})
 
     async def _respond(self, method: str, path: str, body: bytes) -> Answer:
-        if (method, path) == ("GET", "/api/debug/users-chats"):
+        if (method, path) == ("GET", _LIST):
             return Answer(200, self.list_of_chats())
         if method == "GET" and path.startswith("/api/chats/"):
             room = await self.find(path.removeprefix("/api/chats/"))
@@ -209,6 +213,7 @@ class Chat:
         return self._list
 
 
+_LIST = "/api/debug/users-chats"
 _ROLES = {"users": "user", "dashboard": "agent"}
 
 

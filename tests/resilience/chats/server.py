@@ -134,7 +134,7 @@ class Server:
                     break
                 body = await _body(stream, writer, headers)
             self._new.pop(writer, None)
-            answer = await self._chat.respond(method, path, body)
+            answer = await self._chat.respond(method, path, headers, body)
             _write(writer, answer)
             await asyncio.wait_for(writer.drain(), _LONGEST_IDLE)
             if headers.get("connection", "").lower() == "close":

@@ -72,7 +72,8 @@ class Tutorial(Chat):
 
         @app.api_route("/{path:path}", methods=["GET", "POST"])
         async def anything(request: Request) -> Response:
-            answer = await self.respond(request.method, request.url.path, await request.body())
+            body = await request.body()
+            answer = await self.respond(request.method, request.url.path, request.headers, body)
             return Response(answer.ready, answer.status, dict(answer.headers), "application/json")
 
         return app
