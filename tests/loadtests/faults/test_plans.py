@@ -7,6 +7,7 @@ import pytest
 from chatswarm.loadtests.faults.fault import Plan, Value
 from chatswarm.loadtests.faults.kinds import KINDS
 from chatswarm.loadtests.faults.network import NETWORK_FAULTS, PLACES
+from chatswarm.loadtests.faults.rogue import ROGUES
 from chatswarm.loadtests.scenario import Scenario, ScenarioError, parse
 
 NET: dict[str, Value] = {"stream": "downstream", "toxicity": 1.0}
@@ -30,6 +31,8 @@ READ: dict[str, tuple[str, dict[str, Value]]] = {
     "command": ('start = "a"\nstop = "b"', {"start": "a", "stop": "b", "timeout": 30.0}),
 }  # fmt: skip
 """Of each kind: the least that it needs or a little more, and what is read from that."""
+for _kind, _fault in ROGUES.items():  # theirs are told apart in test_rogues_reading.py
+    READ[_kind] = "", {key: it.default for key, it in _fault.parameters.items() if it.default is not None}
 
 
 def read(text: str) -> Scenario:
