@@ -16,6 +16,7 @@ from .checks.late import late_without
 from .latency import Latencies
 from .ledger import Ledger
 from .metrics import Metrics
+from .recovery import recoveries_of
 from .rig import Delays
 from .units import human
 from .verdict import EXIT_CODES, QUANTILES, Finding, Outcome, SloResult, Verdict
@@ -45,7 +46,7 @@ def decide_slos(case: Case, slos: Sequence[slo.Slo]) -> None:
         outcome, actual, why = _judged(case, expectation, case.latencies, window)
         if outcome == "fail" and case.delays is not None and any(map(slo.is_latency, expectation.metrics)):
             # It may only be the rig's own delays that fail it.
-            without = without or Latencies(case.ledger, case.verdict.recoveries, case.delays)
+            without = without or Latencies(case.ledger, recoveries_of(case.ledger, case.delays), case.delays)
             if _judged(case, expectation, without, window).outcome != "fail":
                 outcome, why = "undecided", "it fails, but would not without the load generator's own delays"
         _add(case.verdict, expectation, actual, outcome, why)

@@ -14,6 +14,7 @@ from .history.schema import ConnectionEvent, SendOutcome
 from .ledger.arrays import Bools, Floats
 from .ledger.faults import FaultSpan
 from .ledger.ledger import Ledger, planned_of
+from .rig import Delays
 from .verdict import Recovery
 
 CALM = 3.0
@@ -40,17 +41,18 @@ class Met:
     perhaps_not: Bools  # surely not, or nobody knows
 
 
-def met_of(ledger: Ledger) -> Met:
-    """Every message that some dashboard was to show, or that was refused."""
+def met_of(ledger: Ledger, delays: Delays | None = None) -> Met:
+    """Every message that some dashboard was to show, or that was refused; with the rig's own `delays` subtracted."""
     messages, target = ledger.messages, ledger.scenario.update_target
-    in_time = (ledger.visible <= ledger.deadline[:, None]) | ledger.excused
+    visible = ledger.visible if delays is None else ledger.visible - delays.seen
+    in_time = (visible <= ledger.deadline[:, None]) | ledger.excused
     missed = ledger.expected & ~in_time
     surely = np.asarray((missed & ~ledger.unproven).any(axis=1))
     perhaps = np.asarray(missed.any(axis=1))
     due = np.asarray(ledger.expected.any(axis=1))
     unanswered = np.flatnonzero(messages.outcome == SendOutcome.UNKNOWN)
     planned = planned_of(messages.intended[unanswered] - ledger.start, ledger.scenario)
-    shown = ledger.visible[unanswered] - messages.intended[unanswered, None] <= target
+    shown = visible[unanswered] - messages.intended[unanswered, None] <= target
     surely[unanswered] = perhaps[unanswered] = (planned & ~shown).any(axis=1)
     due[unanswered] = planned.any(axis=1)
     refused = messages.outcome == SendOutcome.REJECTED
@@ -82,12 +84,12 @@ def whole_again(met: Met, stop: float, end: float) -> Bounds:
     return Bounds(low, high)
 
 
-def recoveries_of(ledger: Ledger) -> list[Recovery]:
-    """One for each fault, in their order."""
+def recoveries_of(ledger: Ledger, delays: Delays | None = None) -> list[Recovery]:
+    """One for each fault, in their order; as they would have been without the rig's own `delays`, if these are given."""
     faults = ledger.evidence.faults
     if not faults:
         return []
-    met = met_of(ledger)
+    met = met_of(ledger, delays)
     return [_recovery(ledger, fault, met, faults) for fault in faults]
 
 
