@@ -192,6 +192,7 @@ class TestBrokenFrames:
             raw.close()
             shared.send(chat_id, "x")
             assert frame(other)["data"]["chat_id"] == chat_id
+        assert "Traceback" not in shared.errors
 
     def test_a_message_in_fragments_is_understood(self, shared: Backend) -> None:
         with shared.dashboard(subscribe=False) as dashboard:
