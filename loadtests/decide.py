@@ -37,19 +37,30 @@ class Case:
 
 def decide_slos(case: Case, slos: Sequence[slo.Slo]) -> None:
     """Fills in the SLOs' results, and the reasons of those that are undecided."""
-    without: Latencies | None = None
+    without: tuple[Metrics, Latencies] | None = None
     for expectation in slos:
         window = _window(case, expectation)
         if isinstance(window, str):
             _add(case.verdict, expectation, None, "undecided", window)
             continue
-        outcome, actual, why = _judged(case, expectation, case.latencies, window)
-        if outcome == "fail" and case.delays is not None and any(map(slo.is_latency, expectation.metrics)):
+        outcome, actual, why = _judged(case, expectation, case.metrics, case.latencies, window)
+        if outcome == "fail" and case.delays is not None and any(map(_takes_time, expectation.metrics)):
             # It may only be the rig's own delays that fail it.
-            without = without or Latencies(case.ledger, recoveries_of(case.ledger, case.delays), case.delays)
-            if _judged(case, expectation, without, window).outcome != "fail":
+            without = without or _without(case, case.delays)
+            if _judged(case, expectation, *without, window).outcome != "fail":
                 outcome, why = "undecided", "it fails, but would not without the load generator's own delays"
         _add(case.verdict, expectation, actual, outcome, why)
+
+
+def _takes_time(metric: str) -> bool:
+    """Whether the rig's own delays may make it worse."""
+    return slo.is_latency(metric) or metric == "late"
+
+
+def _without(case: Case, delays: Delays) -> tuple[Metrics, Latencies]:
+    """What it would be without the rig's own delays."""
+    latencies = Latencies(case.ledger, recoveries_of(case.ledger, delays), delays)
+    return Metrics(case.verdict, case.ledger, case.answers, delays), latencies
 
 
 def decide_findings(case: Case, slos: Sequence[slo.Slo]) -> None:
@@ -74,10 +85,10 @@ def decide_findings(case: Case, slos: Sequence[slo.Slo]) -> None:
 
 def _excuse(case: Case) -> str:
     """Why what was late may not be the target's doing; empty if some of it certainly is."""
-    if case.delays is not None and not late_without(case.ledger, case.delays.seen):
+    if case.delays is not None and not late_without(case.ledger, case.delays.seen).any():
         return "nothing would be late without the load generator's own delays"
     bound = case.ledger.clock_bound
-    if bound and not late_without(case.ledger, np.full((1, 1), bound)):
+    if bound and not late_without(case.ledger, np.full((1, 1), bound)).any():
         return f"nothing is by more than {human(bound)}, which is how sure the hosts' clocks are"
     return ""
 
@@ -118,9 +129,9 @@ class _Judged(NamedTuple):
     why: str  # it is undecided
 
 
-def _judged(case: Case, expectation: slo.Slo, latencies: Latencies, window: Window | None) -> _Judged:
+def _judged(case: Case, expectation: slo.Slo, metrics: Metrics, latencies: Latencies, window: Window | None) -> _Judged:
     """Decided only if what was not measured could not change the outcome."""
-    low, high = (case.metrics.lookup(latencies, side, window) for side in ("low", "high"))
+    low, high = (metrics.lookup(latencies, side, window) for side in ("low", "high"))
     outcome, least = expectation.judge(low)
     other, most = expectation.judge(high)
     if outcome != other or expectation.crosses(low, high):

@@ -10,24 +10,26 @@ import numpy as np
 
 from .checks import Found
 from .checks.frames import healed
+from .checks.late import late_without
 from .closings import Closings, closings_of
 from .history.schema import SendOutcome
 from .latency import Latencies, Side
 from .ledger import Ledger
 from .ledger.arrays import Bools, Floats
+from .rig import Delays
 from .slo import Lookup
 from .verdict import CLOSED, EVIDENCE, QUANTILES, Deliveries, Messages, Verdict, metric
 from .windows import Window
 
 _WHOLE_RUN = ("absent", "dashboards", "widgets")
 _NOTIFIED = "notified"
+_LATE = "late"
 _DELIVERIES: dict[str, Callable[[Ledger], Bools]] = {
     "expected": lambda ledger: ledger.expected,
     "visible": lambda ledger: ledger.delivered,
     "lost": lambda ledger: ledger.lost,
     "excused": lambda ledger: ledger.excused,
     "unproven": lambda ledger: ledger.unproven,
-    "late": lambda ledger: ledger.late,
     "seen_as_text": lambda ledger: ledger.delivered & ledger.sight.as_text,
     "unnotified": healed,
 }
@@ -40,10 +42,12 @@ _OUTCOMES = {
 
 
 class Metrics:
-    """The metrics of one run by name. `answers` are the checks'."""
+    """The metrics of one run by name. `answers` are the checks'; the rig's own `delays` make nothing late, if given."""
 
-    def __init__(self, verdict: Verdict, ledger: Ledger, answers: dict[str, Found]) -> None:
-        self._verdict, self._ledger, self._answers = verdict, ledger, answers
+    def __init__(
+        self, verdict: Verdict, ledger: Ledger, answers: dict[str, Found], delays: Delays | None = None
+    ) -> None:
+        self._verdict, self._ledger, self._answers, self._delays = verdict, ledger, answers, delays
         self._windows: dict[Window | None, _Counts] = {}
 
     def lookup(self, latencies: Latencies, side: Side, window: Window | None = None) -> Lookup:
@@ -58,13 +62,18 @@ class Metrics:
             if dot:
                 sample = latencies.sample(kind, window)
                 return sample.quantile(QUANTILES[key], side) if key in QUANTILES else float(len(sample.values))
-            if name in _WHOLE_RUN or (window is None and name != _NOTIFIED):
+            recounted = name == _NOTIFIED or (name == _LATE and self._delays is not None)
+            if name in _WHOLE_RUN or (window is None and not recounted):
                 return metric(self._verdict, name)
             if window not in self._windows:
-                self._windows[window] = _Counts(self._ledger, self._answers, window)
+                self._windows[window] = _Counts(self._ledger, self._answers, window, self._late)
             return self._windows[window].value(name, side)
 
         return value
+
+    @cached_property
+    def _late(self) -> Bools:
+        return self._ledger.late if self._delays is None else late_without(self._ledger, self._delays.seen)
 
     @cached_property
     def _closings(self) -> Closings:
@@ -81,8 +90,8 @@ class Metrics:
 class _Counts:
     """What is counted in one window, or in the whole measured part."""
 
-    def __init__(self, ledger: Ledger, answers: dict[str, Found], window: Window | None) -> None:
-        self._ledger, self._answers, self._window = ledger, answers, window
+    def __init__(self, ledger: Ledger, answers: dict[str, Found], window: Window | None, late: Bools) -> None:
+        self._ledger, self._answers, self._window, self._late = ledger, answers, window, late
         self._known: dict[tuple[str, Side], float | None] = {}
 
     def value(self, name: str, side: Side) -> float | None:
@@ -122,7 +131,8 @@ class _Counts:
         if name == "unnotified" and not self._ledger.announced.exact:
             # By counts, so nobody knows which deliveries they were.
             return 0.0 if side == "low" else float(self._answers[name].undated)
-        return float((_DELIVERIES[name](self._ledger) & self._deliveries).sum())
+        found = self._late if name == _LATE else _DELIVERIES[name](self._ledger)
+        return float((found & self._deliveries).sum())
 
     def _notified(self, side: Side) -> float:
         """Where frames cannot be told apart: as few as are certain, or as many as could be."""

@@ -85,7 +85,7 @@ def whole_again(met: Met, stop: float, end: float) -> Bounds:
 
 
 def recoveries_of(ledger: Ledger, delays: Delays | None = None) -> list[Recovery]:
-    """One for each fault, in their order; as they would have been without the rig's own `delays`, if these are given."""
+    """One for each fault, in their order; without the rig's own `delays`, if these are given."""
     faults = ledger.evidence.faults
     if not faults:
         return []

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from chatswarm.loadtests.ledger.arrays import Floats
+from chatswarm.loadtests.ledger.arrays import Bools, Floats
 from chatswarm.loadtests.ledger.ledger import Ledger
 from chatswarm.loadtests.units import human
 
@@ -23,7 +23,7 @@ def late(ledger: Ledger) -> Found:
     )
 
 
-def late_without(ledger: Ledger, delays: Floats) -> int:
-    """How many are still late if the rig's own delays (messages × dashboards) are taken off."""
+def late_without(ledger: Ledger, delays: Floats) -> Bools:
+    """Which are still late (messages × dashboards) if the rig's own delays are taken off."""
     latency = ledger.visible - ledger.messages.intended[:, None] - delays
-    return int((ledger.expected & (latency > ledger.scenario.update_target) & np.isfinite(latency)).sum())
+    return np.asarray(ledger.expected & (latency > ledger.scenario.update_target) & np.isfinite(latency))

@@ -14,14 +14,14 @@ from .play import T0, Plant, Play
 TIGHT = "visible.p99 <= 500ms"
 
 
-def proxied(folder: Path, lag: float, plants: dict[tuple[int, int], Plant] | None = None) -> Play:
-    """A run through a proxy whose loop was `lag` late from 2 to 4 s, and on time before and after."""
+def proxied(folder: Path, lag: float, plants: dict[tuple[int, int], Plant] | None = None, until: float = 4) -> Play:
+    """A run through a proxy whose loop was `lag` late from 2 s to `until`, and on time before and after."""
     play = Play(folder, rate=4, processes=2, plants=plants or {}).perform()
     play.manifest.processes.append(PROXY)
     play.rows[PROXY] = []
     for step in range(1100):
         at = step / 100
-        play.row(PROXY, "lag", T0 + at, lag if 2 <= at <= 4 else 0.0001)
+        play.row(PROXY, "lag", T0 + at, lag if 2 <= at <= until else 0.0001)
     play.row(PROXY, "cpu", T0 + 3, 0.95, 0)
     return play
 
@@ -79,3 +79,14 @@ def test_what_its_writer_writes_is_what_is_judged(tmp_path: Path) -> None:
     tables = read(history_file(tmp_path, PROXY)).tables
     assert list(tables["lag"]["lag"]) == [0.25, 0.5]
     assert list(tables["cpu"]["cpu"]) == [0.75]
+
+
+@pytest.mark.parametrize("window", ["", " after slow-net"])
+@pytest.mark.parametrize(("by", "outcome"), [(2.3, "undecided"), (3.0, "fail")])
+def test_what_is_late_through_it_alone_decides_nothing(tmp_path: Path, by: float, outcome: str, window: str) -> None:
+    plants = {(widget, n): Plant(slow=by) for widget in range(2) for n in range(4, 12)}
+    play = proxied(tmp_path, 0.6, plants, until=8)
+    play.fault("slow-net", 0.2, 0.4)
+    verdict = play.judge([f"late == 0{window}"])
+    assert verdict.deliveries.late
+    assert verdict.slos[0].outcome == outcome

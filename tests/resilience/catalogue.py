@@ -60,7 +60,7 @@ ROWS: tuple[Row, ...] = (
         broker=True,
         faults={"broker-killed": _NO_BROKER, "broker-silent": _NO_BROKER},
     ),
-    Row("slow-net", {"slo": "notified"}, "one-frame-in-flight"),
+    Row("slow-net", {"slo": "notified.p99"}, "one-frame-in-flight"),
     Row("cut", {"late": "> 0", "slo": "visible.max"}, swarm=_ORIGIN),
     Row("black-hole", {"slo": "median_dashboard.max"}, swarm=_ORIGIN),
     Row("outage", {"absent": "> 0"}, swarm=_ORIGIN),
