@@ -105,6 +105,8 @@ def run(
         highlight=False,
         soft_wrap=True,
     )
+    for plan in chosen.faults:
+        console.print(f"  {plan.shown}", highlight=False, style="dim")
     try:
         with LiveLine(console) as line:
             given = Given(target, adapter, pid, restart_command, toxiproxy)

@@ -47,6 +47,13 @@ class Plan:
     on: str  # what it strikes
     values: Mapping[str, Value] = field(default_factory=dict)  # all parameters of its kind
 
+    @property
+    def shown(self) -> str:
+        """For people: `slow-net: latency on dashboards, 10 s after the start, for 5 s`."""
+        lasting = f", for {self.length:g} s" if self.length else ""
+        again = f", again every {self.every:g} s" if self.every is not None else ""
+        return f"{self.name}: {self.kind} on {self.on}, {self.at:g} s after the start{lasting}{again}"
+
     def number(self, key: str) -> float:
         """A parameter that is a number."""
         value = self.values[key]

@@ -217,3 +217,9 @@ def test_a_scenario_with_faults_reads_back_the_same() -> None:
 def test_every_parameter_says_what_it_is_about(kind: str) -> None:
     assert KINDS[kind].__doc__
     assert all(parameter.about for parameter in KINDS[kind].parameters.values())
+
+
+def test_plans_are_told_to_people() -> None:
+    plan = plan_of(row("latency", 'name = "slow-net"\nfor = "1500ms"\nevery = "4s"\nlatency = 0.1'))
+    assert plan.shown == "slow-net: latency on dashboards, 1 s after the start, for 1.5 s, again every 4 s"
+    assert plan_of(row("restart")).shown == "restart: restart on target, 1 s after the start"
