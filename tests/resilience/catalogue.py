@@ -64,7 +64,7 @@ ROWS: tuple[Row, ...] = (
     Row("cut", {"late": "> 0", "slo": "visible.max"}, swarm=_ORIGIN),
     Row("black-hole", {"slo": "median_dashboard.max"}, swarm=_ORIGIN),
     Row("outage", {"absent": "> 0"}, swarm=_ORIGIN),
-    Row("slow-reader", {"messages.unknown": "> 0", "late": "> 0"}, "awaits-each-dashboard"),
+    Row("slow-reader", {"messages.unknown": "> 0"}, "awaits-each-dashboard"),
     Row("storm", {"slo": "recovery.max"}, "slow-handshakes"),
     Row("bad-frames", {"refused": "> 0"}, "dies-of-bad-frames"),
     Row("flood", {"messages.unknown": "> 0", "late": "> 0"}, "no-limits"),
