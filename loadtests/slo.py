@@ -119,7 +119,9 @@ class Slo:
 
 def is_latency(metric: str) -> bool:
     """Whether its unit is seconds, and it is taken from a sample."""
-    return metric.partition(".")[0] in LATENCIES and not metric.endswith(".count")
+    name, _, key = metric.partition(".")
+    # `notified` alone is a count, and so is `visible.count`.
+    return name in LATENCIES and key not in ("", "count")
 
 
 def parse(text: object) -> Slo:

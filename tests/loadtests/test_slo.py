@@ -114,3 +114,8 @@ def test_every_metric_can_be_named(metric: str) -> None:
 def test_bounds_that_leave_an_equality_open(text: str, low: float, high: float, crosses: bool) -> None:
     bounds = [{"notified": value, "expected": 10.0}.get for value in (low, high)]
     assert parse(text).crosses(*bounds) == crosses
+
+
+@pytest.mark.parametrize("text", ["notified == expected", "accepted >= 10", "visible.count >= 10"])
+def test_a_count_that_bears_a_latencys_name_has_no_seconds(text: str) -> None:
+    assert not any(map(is_latency, parse(text).metrics))
