@@ -37,8 +37,8 @@ def test_a_silent_one_that_succeeds_has_done_it(world: World) -> None:
 
 
 def test_what_it_says_is_its_own_also_the_second_time(world: World) -> None:
-    for number, said in enumerate(("one", "two")):
-        made = fault(world, "command", f'start = "echo {said}"\nstop = "echo healed"', number)
+    for number, (command, said) in enumerate((("echo one", "one"), ("echo two", "two"), ("true", ""))):
+        made = fault(world, "command", f'start = "{command}"\nstop = "echo healed"', number)
         made.begin()
         assert made.heal()["said"] == said
 
