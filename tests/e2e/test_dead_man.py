@@ -35,7 +35,7 @@ def test_all_is_healed_and_nothing_is_left(tmp_path: Path, kind: str, number: si
             if kind == "pause":
                 assert resource.prlimit(before, resource.RLIMIT_FSIZE) != unlimited
             # The target that was started anew is its owner's.
-            children = it.children()
+            children = {child.pid: (child, " ".join(child.cmdline())) for child in it.children()}
             it.process.send_signal(number)
             until(chat.answers, 20, it.said())
             until(undone.exists)
@@ -46,8 +46,8 @@ def test_all_is_healed_and_nothing_is_left(tmp_path: Path, kind: str, number: si
             else:
                 assert chat.pid != before
             result = it.result()
-        _, alive = psutil.wait_procs(children, 20)
-        assert not alive
+        _, alive = psutil.wait_procs([child for child, _ in children.values()], 20)
+        assert [children[child.pid] for child in alive] == []
         assert chat.answers()
     if number == signal.SIGKILL:
         return

@@ -6,7 +6,6 @@ import socket
 import ssl
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -89,13 +88,14 @@ def test_a_proxy_that_dies_is_the_rigs_failure_and_not_the_targets(tmp_path: Pat
 
 
 def test_a_term_while_the_target_is_waited_for_is_no_verdict(tmp_path: Path) -> None:
-    """And leaves nothing behind."""
-    with mute_server() as url, given_toxiproxy() as toxiproxy:
-        file = scenario(tmp_path, QUICK + fault("latency", "1s", "500ms", latency="1ms"))
-        with running([*CHATSWARM, "run", file, "--target", url, "--toxiproxy", toxiproxy], tmp_path) as command:
-            time.sleep(2)
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        url = f"http://127.0.0.1:{mute.getsockname()[1]}"
+        with running([*CHATSWARM, "run", scenario(tmp_path), "--target", url], tmp_path) as command:
+            mute.settimeout(30)
+            waiting, _ = mute.accept()
             command.process.send_signal(signal.SIGTERM)
             result = command.result(20)
+            waiting.close()
     assert result.code == 130, "as after Ctrl-C"
     assert "Traceback" not in result.err
 
@@ -187,13 +187,6 @@ class TestRefusedBeforeAnyLoad:
             result = command.result()
         assert result.code == 2
         assert "--scenario: expected one without faults (chatswarm run makes them happen), got kill" in result.err
-
-
-@contextmanager
-def mute_server() -> Iterator[str]:
-    """Takes connections, and says nothing."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        yield f"http://127.0.0.1:{server.getsockname()[1]}"
 
 
 @contextmanager
