@@ -53,7 +53,7 @@ class BrokerBell:
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        """Begin to connect; whether that works shows in the log and in the metric `chatswarm_bus_connected`."""
+        """Begin to connect; whether that works shows in the log and in the metric `chat_bus_connected`."""
         loop = asyncio.get_running_loop()
         for name, session in (("hear", self._hear), ("publish", self._publish)):
             self._tasks.append(loop.create_task(self._keep(name, session)))

@@ -20,6 +20,7 @@ from chatswarm.backend.frames import Frame, notification, text_frame
 from chatswarm.backend.guide_log import SUBSCRIBERS, GuideLog
 from chatswarm.backend.hub import Hub
 from chatswarm.backend.intercom import Intercom
+from chatswarm.backend.lag import watch_lag
 from chatswarm.backend.log import Log
 from chatswarm.backend.metrics import Metrics
 from chatswarm.backend.rates import RateLimit
@@ -66,7 +67,7 @@ class ChatService:
         metrics.watch_unsent(sockets.unsent)
         sockets.on_cut = lambda reason: metrics.cut[reason].inc()
         sockets.on_idle = metrics.timeouts["idle"].inc
-        sockets.on_tick = self._tick
+        sockets.on_tick = self.guide.tick
 
     async def start(self) -> None:
         """Open the database and load what the list needs. Raises ForeignDatabaseError, sqlite3.Error."""
@@ -81,7 +82,8 @@ class ChatService:
         if self._bus is not None:
             self._bus.start()
         loop = asyncio.get_running_loop()
-        self._tasks = [loop.create_task(self.sockets.watch()), loop.create_task(self._follower.watch())]
+        watches = (self.sockets.watch(), self._follower.watch(), watch_lag(self.metrics.loop_lag_seconds.observe))
+        self._tasks = [loop.create_task(watch) for watch in watches]
 
     async def close(self) -> None:
         """Finish what is waiting and close the database."""
@@ -148,14 +150,14 @@ class ChatService:
         now = time.monotonic()
         self.hub.publish(
             [
-                Frame(each.id, text_frame(notification(each)), now - age(each.at) if arrived is None else arrived)
-                for each, arrived in zip(messages, committed.arrived, strict=True)
+                Frame(each.id, text_frame(notification(each)), now - age(each.at) if moment is None else moment)
+                for each, moment in zip(messages, committed.moments, strict=True)
             ]
         )
         # Names of subscribers are only asked for while they are few enough for the guide's lines.
         few = [each.connection_id for each in self.hub.subscribers()] if len(self.hub) <= SUBSCRIBERS else []
-        own = [each for each, arrived in zip(messages, committed.arrived, strict=True) if arrived is not None]
-        others = [each for each, arrived in zip(messages, committed.arrived, strict=True) if arrived is None]
+        own = [each for each, moment in zip(messages, committed.moments, strict=True) if moment is not None]
+        others = [each for each, moment in zip(messages, committed.moments, strict=True) if moment is None]
         self.guide.messages(own, few, len(self.hub))
         self.guide.others(others, few, len(self.hub))
 
@@ -170,7 +172,3 @@ class ChatService:
         if committed.chats and committed.messages:
             # They may come from several commits, and a new chat then stands where its time is.
             self.list.sort([chat.id for chat in committed.chats] + [message.chat_id for message in committed.messages])
-
-    def _tick(self, lag: float) -> None:
-        self.metrics.loop_lag.set(max(0.0, lag))
-        self.guide.tick()

@@ -79,6 +79,9 @@ class DashboardEndpoint:
         finally:
             self._open -= 1
             metrics.connected.set(self._open)
+            code = outlet.close_code
+            if code is not None:
+                metrics.closed(code)
 
     def _refusal(self, scope: Scope) -> _Refusal | None:
         settings, headers = self._service.settings, scope["headers"]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from chatswarm.backend.metrics import WORKERS_UP
+
 
 def merged(texts: Mapping[int, bytes]) -> bytes:
     """Prometheus' text format with a label `worker` in each sample, and how many workers there are.
@@ -23,8 +25,8 @@ def merged(texts: Mapping[int, bytes]) -> bytes:
                     heads[name].append(line)
             else:
                 samples.setdefault(name, []).append(_labelled(line, number))
-    up = ["# HELP chatswarm_workers_up Workers that told their metrics in time.", "# TYPE chatswarm_workers_up gauge"]
-    lines = [*up, f"chatswarm_workers_up {len(texts)}.0"]
+    up, meaning = WORKERS_UP
+    lines = [f"# HELP {up} {meaning}", f"# TYPE {up} gauge", f"{up} {len(texts)}.0"]
     for name, head in heads.items():
         lines += [*head, *samples.get(name, ())]
     return "".join(f"{line}\n" for line in lines).encode()

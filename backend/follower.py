@@ -49,7 +49,7 @@ class Follower:
         self._shared = shared
         self._connection: sqlite3.Connection | None = None
         self._version: int | None = None
-        self._arrived: dict[int, float | None] = {}
+        self._own_moments: dict[int, float | None] = {}
         self._blind = False
 
     def committed(self, own: Committed) -> None:
@@ -61,7 +61,7 @@ class Follower:
             self.position = own.after
             self._publish(own)
         else:
-            self._arrived = {each.id: arrived for each, arrived in zip(own.messages, own.arrived, strict=True)}
+            self._own_moments = {each.id: moment for each, moment in zip(own.messages, own.moments, strict=True)}
             self._read("commit")
 
     def look(self, cause: Cause) -> bool:
@@ -97,14 +97,14 @@ class Follower:
         try:
             while page := self._page():
                 found = True
-                page.arrived = [self._arrived.get(each.id) for each in page.messages]
+                page.moments = [self._own_moments.get(each.id) for each in page.messages]
                 self.position = page.after
                 self._publish(page)
         except sqlite3.Error as error:
             self.close()
             raise StoreUnavailableError(str(error)) from error
         finally:
-            self._arrived = {}
+            self._own_moments = {}
         if found:
             self._metrics.log_reads[cause].inc()
         return found

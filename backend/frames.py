@@ -18,11 +18,11 @@ CHANNELS = frozenset({CHAT_UPDATES, "unread_counts", "website_status"})
 
 
 class Frame(msgspec.Struct, frozen=True, gc=False):
-    """A message's announcement, ready to be written. `arrived` is when it was sent, on time.monotonic's clock."""
+    """A message's announcement, ready to be written. `committed` is when, on time.monotonic's clock."""
 
     message_id: int
     data: bytes
-    arrived: float
+    committed: float
 
 
 class _Notification(msgspec.Struct):

@@ -46,7 +46,7 @@ class Subscriber:
         self.active = True
         self.settled = False
         self.overflowed = False
-        self._held: list[bytes] | None = [] if hold else None
+        self._held: list[tuple[bytes, Sequence[float]]] | None = [] if hold else None
         self._held_bytes = 0
 
     @property
@@ -54,8 +54,11 @@ class Subscriber:
         """Whether live frames are held back because older ones are being replayed."""
         return self._held is not None
 
-    def give(self, data: bytes, limit: int) -> bool:
-        """Write live frames, or hold them back; over `limit` bytes held, all are dropped and `overflowed` says so."""
+    def give(self, data: bytes, committed: Sequence[float], limit: int) -> bool:
+        """Write live frames, or hold them back; over `limit` bytes held, all are dropped and `overflowed` says so.
+
+        `committed` are the frames' moments. True if they were written.
+        """
         if self._held is None:
             return self.outlet.write(data)
         self._held_bytes += len(data)
@@ -63,15 +66,16 @@ class Subscriber:
             self.overflowed = True
             self._held = []
         else:
-            self._held.append(data)
+            self._held.append((data, committed))
         return False
 
-    def release(self) -> int:
-        """Write what was held back and go live. Returns the number of bytes written."""
-        data, self._held = b"".join(self._held or ()), None
-        if data:
-            self.outlet.write(data)
-        return len(data)
+    def release(self) -> list[float]:
+        """Write what was held back and go live. Returns when the messages in it were committed, if it was written."""
+        held, self._held = self._held or [], None
+        data = b"".join([data for data, _ in held])
+        if not data or not self.outlet.write(data):
+            return []
+        return [moment for _, committed in held for moment in committed]
 
 
 class Hub:
@@ -91,6 +95,12 @@ class Hub:
         self._round: list[Subscriber] = []
         self._next = 0
         self._started = 0.0
+        # Its messages by the moments of their commits; and what the last slice wrote: to how many dashboards all of it,
+        # and the moments of what went to those that were due a part.
+        self._commits: dict[float, int] = {}
+        self._whole = 0
+        self._parts: list[float] = []
+        self._reached = False
 
     def __len__(self) -> int:
         return len(self._subscribers)
@@ -154,10 +164,15 @@ class Hub:
         self._round = list(self._subscribers)
         self._next = 0
         self._started = time.monotonic()
+        commits = self._commits = {}
+        for frame in self._frames:
+            commits[frame.committed] = commits.get(frame.committed, 0) + 1
+        self._reached = False
 
     def _turn(self) -> None:
         if not self._frames:  # a flush was quicker
             return
+        self._count()
         if self._next < len(self._round):
             self._write_slice()
             # The writes themselves happen at the end of this turn; only after them is it known how long all took.
@@ -178,20 +193,38 @@ class Hub:
             elif subscriber.active:
                 self._write_carefully(subscriber, first)
         self._next = until
-        if written:
-            self._metrics.notifications.inc(written * len(self._frames))
+        self._whole += written
 
     def _write_carefully(self, subscriber: Subscriber, first: int) -> None:
         """For one that is replaying, or that subscribed after some of these messages: only what it is due."""
-        due = [frame.data for frame in self._frames if frame.message_id > subscriber.since]
-        if due and subscriber.give(self._blob if len(due) == len(self._frames) else b"".join(due), self._held_limit):
-            self._metrics.notifications.inc(len(due))
+        due = [frame for frame in self._frames if frame.message_id > subscriber.since]
+        whole = len(due) == len(self._frames)
+        data = self._blob if whole else b"".join([frame.data for frame in due])
+        committed = [frame.committed for frame in due]
+        if due and subscriber.give(data, committed, self._held_limit):
+            if whole:
+                self._whole += 1
+            else:
+                self._parts += committed
         subscriber.settled = first > subscriber.since and not subscriber.holding
 
+    def _count(self) -> None:
+        """Count the deliveries of the last slice, all that share a commit at once: none has cost a call of its own."""
+        if not self._whole and not self._parts:
+            return
+        now, observe = time.monotonic(), self._metrics.delivery_seconds.observe
+        for committed, frames in self._commits.items():
+            observe(now - committed, frames * self._whole)
+        for committed in self._parts:
+            observe(now - committed)
+        self._whole, self._parts, self._reached = 0, [], True
+
     def _finish(self) -> None:
+        self._count()
         now = time.monotonic()
         self._window.wrote(self._started, now)
-        self._metrics.broadcasts.inc()
-        for frame in self._frames:
-            self._metrics.notify_seconds.observe(now - frame.arrived)
+        if self._reached:
+            self._metrics.fanout_dashboards.observe(len(self._round), len(self._frames))
+            for committed, frames in self._commits.items():
+                self._metrics.broadcast_seconds.observe(now - committed, frames)
         self._frames, self._round, self._blob = [], [], b""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from urllib.parse import parse_qs
 
 from starlette.types import Receive, Scope, Send
@@ -9,6 +10,7 @@ from starlette.types import Receive, Scope, Send
 from chatswarm.backend.answers import ANY_ORIGIN, refuse
 from chatswarm.backend.bodies import UnreadableError, header, whole_number
 from chatswarm.backend.chat import ChatService
+from chatswarm.backend.metrics import Refetch
 from chatswarm.backend.records import StoreUnavailableError
 
 LONGEST = 10_000
@@ -29,6 +31,16 @@ class ListEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
         """Answer one request."""
+        started = time.perf_counter()
+        outcome: Refetch = "failed"
+        size = 0
+        try:
+            outcome, size = await self._answer(scope, send)
+        finally:
+            self._service.metrics.refetched(outcome, time.perf_counter() - started, size)
+
+    async def _answer(self, scope: Scope, send: Send) -> tuple[Refetch, int]:
+        """Answer; the outcome, and the bytes of the list that were sent."""
         limit = self._default
         if scope["query_string"]:
             try:
@@ -36,23 +48,22 @@ class ListEndpoint:
                 limit = whole_number(asked[-1] if asked else None, "limit", 1, LONGEST, limit)
             except (UnreadableError, ValueError) as error:
                 await refuse(send, 400, str(error))
-                return
+                return "failed", 0
         try:
             self._service.look()
         except StoreUnavailableError as error:
             await refuse(send, 503, f"The store is not available: {error}", retry_after=1)
-            return
+            return "failed", 0
         ready = self._service.list.ready(limit)
         known = header(scope["headers"], b"if-none-match")
         if known is not None and _matches(known, ready.etag):
-            self._service.metrics.unchanged.inc()
             await send({"type": "http.response.start", "status": 304, "headers": [*_FIXED, (b"etag", ready.etag)]})
             await send({"type": "http.response.body", "body": b""})
-            return
-        self._service.metrics.refetched.inc()
+            return "304", 0
         length = (b"content-length", b"%d" % len(ready.body))
         await send({"type": "http.response.start", "status": 200, "headers": [*_FIXED, (b"etag", ready.etag), length]})
         await send({"type": "http.response.body", "body": ready.body})
+        return "200", len(ready.body)
 
 
 def _matches(known: bytes, etag: bytes) -> bool:

@@ -52,8 +52,8 @@ class Position(msgspec.Struct, frozen=True, gc=False):
 class Committed(msgspec.Struct):
     """What came to disk between the positions `before` and `after`, in commit order; no retries that stored nothing.
 
-    `arrived` says for each message when it was handed to the store here, on time.monotonic's clock; None if it was
-    read from the log, where others wrote it.
+    `moments` says for each message when its commit was done here, on time.monotonic's clock; None if it was read from
+    the log, where others wrote it.
     """
 
     before: Position
@@ -61,7 +61,7 @@ class Committed(msgspec.Struct):
     customers: list[Customer] = []
     chats: list[Chat] = []
     messages: list[Message] = []
-    arrived: list[float | None] = []
+    moments: list[float | None] = []
 
 
 class StoreUnavailableError(Exception):

@@ -11,6 +11,7 @@ this store), the dashboard is told to refetch instead, and goes on live from the
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
@@ -57,7 +58,8 @@ async def replay(hub: Hub, subscriber: Subscriber, after: int, read: ReadPage, m
             subscriber.since = hub.head
         metrics.refetch_told.inc()
         subscriber.outlet.write(refetch(CHAT_UPDATES, subscriber.since))
-    subscriber.release()
+    for moment in subscriber.release():
+        metrics.delivery_seconds.observe(time.monotonic() - moment)
 
 
 async def _room(subscriber: Subscriber, room: int) -> bool:

@@ -60,8 +60,7 @@ class SendEndpoint:
         self._longest = service.settings.max_message_length
         # JSON may write one character as twelve bytes (\ud83d\udd34); the rest is for names and other fields.
         self._longest_body = 12 * self._longest + 4096
-        metrics = service.metrics
-        self._accepted = metrics.accepted_user if role == "user" else metrics.accepted_agent
+        self._accepted = service.metrics.accepted[role]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""

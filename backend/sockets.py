@@ -28,7 +28,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
 from websockets.exceptions import InvalidHeader, InvalidState
-from websockets.frames import Frame
+from websockets.frames import CloseCode, Frame
 from websockets.headers import parse_subprotocol
 from websockets.http11 import Request
 from websockets.protocol import State
@@ -76,7 +76,7 @@ class Sockets:
     idle_timeout: float = 60.0
     on_cut: Callable[[Reason], None] = lambda reason: None  # noqa: ARG005
     on_idle: Callable[[], None] = lambda: None
-    on_tick: Callable[[float], None] = lambda lag: None  # noqa: ARG005
+    on_tick: Callable[[], None] = lambda: None
     connections: set[DashboardProtocol] = field(default_factory=set)
 
     @property
@@ -92,10 +92,9 @@ class Sockets:
         """Look at all connections again and again, and cut off those that take too little. Ends when cancelled."""
         loop = asyncio.get_running_loop()
         while True:
-            due = loop.time() + TICK
             await asyncio.sleep(TICK)
             now = loop.time()
-            self.on_tick(now - due)
+            self.on_tick()
             for number, connection in enumerate(list(self.connections)):
                 connection.look(now)
                 if number % 1000 == 999:
@@ -155,6 +154,16 @@ class DashboardProtocol(WebSocketsSansIOProtocol):
             self.transport.write(b"".join(self.conn.data_to_send()))
         self.close_sent = True
         self._leave()
+
+    @property
+    def close_code(self) -> int | None:
+        """The code that the connection is over with, for whoever said it first; 1006 if nobody did, None if it was
+        never open.
+        """
+        # websockets notes the other side's code as sent, too, because it is answered with the same.
+        if self.conn.close_sent is not None:
+            return int(self.conn.close_sent.code)
+        return None if self.conn.state is State.CONNECTING else CloseCode.ABNORMAL_CLOSURE.value
 
     def abort(self) -> None:
         """End the connection now; what is unsent is lost."""

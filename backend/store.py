@@ -81,7 +81,6 @@ class _Send(msgspec.Struct):
     role: Role
     text: str
     key: str | None
-    arrived: float
 
 
 class _Write(msgspec.Struct, Generic[T]):
@@ -158,7 +157,7 @@ class Store:
     async def send(self, chat: Chat, role: Role, text: str, key: str | None) -> Stored:
         """Store one message; its answer means that it is on disk. `text` must be encodable as UTF-8."""
         answer: asyncio.Future[Stored] = self._loop.create_future()
-        self._put(_Send(answer, chat, role, text, key, time.monotonic()))
+        self._put(_Send(answer, chat, role, text, key))
         return await answer
 
     async def write(self, run: Callable[[sqlite3.Connection, str, Committed], T]) -> T:
@@ -186,7 +185,7 @@ class Store:
         self._waiting -= len(batch.jobs)
         if batch.failure is None:
             self._metrics.commit_seconds.observe(batch.seconds)
-            self._metrics.batch_messages.observe(len(batch.jobs))
+            self._metrics.commit_writes.observe(len(batch.jobs))
             try:
                 self._on_commit(batch.committed)
             except Exception:  # noqa: BLE001
@@ -242,6 +241,7 @@ class Store:
             seqs = self._try(connection, batch)
             committing = True
             connection.execute("COMMIT")
+            batch.committed.moments = [time.monotonic()] * len(batch.committed.messages)
         except Exception as error:  # noqa: BLE001  # whatever it is, it must not be half done
             certain = self._roll_back(error) and not (committing and not _certain(error))
             if started > self._quiet_until:
@@ -275,7 +275,6 @@ class Store:
             )
             rows.append((message.id, number, seq, job.role, job.text, now, job.key))
             batch.committed.messages.append(message)
-            batch.committed.arrived.append(job.arrived)
             batch.answers.append(Stored(message.id, seq, now, fresh=True))
             if job.key is not None:
                 known[(number, job.key)] = Stored(message.id, seq, now, fresh=False)

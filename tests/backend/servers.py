@@ -130,7 +130,7 @@ class Backend:
         """Subscribed dashboards, at least one on each of `count` workers."""
         with ExitStack() as stack:
             dashboards = [stack.enter_context(self.dashboard())]
-            name = "chatswarm_dashboards_subscribed{worker}"
+            name = "chat_dashboards_subscribed{worker}"
             while len(dashboards) < 50 and len([n for n in self.by_worker(name).values() if n]) < count:
                 dashboards.append(stack.enter_context(self.dashboard()))
             assert len(dashboards) < 50

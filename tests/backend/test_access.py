@@ -121,7 +121,7 @@ def handshake(
 
 class TestHandshake:
     def test_a_foreign_origin_is_refused_with_403(self, kept: Backend) -> None:
-        refused = 'chatswarm_dashboards_refused_total{reason="origin"}'
+        refused = 'chat_dashboards_refused_total{reason="origin"}'
         before = kept.metric(refused)
         with pytest.raises(InvalidStatus) as caught:
             handshake(kept, origin=FOREIGN, token=TOKEN)
@@ -150,7 +150,7 @@ class TestHandshake:
     def test_a_missing_or_wrong_token_is_refused_with_401(
         self, kept: Backend, token: str | None, subprotocols: Sequence[str]
     ) -> None:
-        refused = 'chatswarm_dashboards_refused_total{reason="token"}'
+        refused = 'chat_dashboards_refused_total{reason="token"}'
         before = kept.metric(refused)
         with pytest.raises(InvalidStatus) as caught:
             handshake(kept, token=token, subprotocols=subprotocols)

@@ -14,9 +14,9 @@ from websockets.sync.client import ClientConnection
 from tests.backend.brokers import Broker, Hole, broker
 from tests.backend.servers import Backend, frame, free_port, running, until
 
-CONNECTED = "chatswarm_bus_connected"
-BY_BELL = 'chatswarm_log_reads_total{cause="bell"}'
-BY_CLOCK = 'chatswarm_log_reads_total{cause="clock"}'
+CONNECTED = "chat_bus_connected"
+BY_BELL = 'chat_log_reads_total{cause="bell"}'
+BY_CLOCK = 'chat_log_reads_total{cause="clock"}'
 
 
 @contextmanager
@@ -78,7 +78,7 @@ def test_with_the_broker_away_all_is_announced_and_bells_come_back_with_it(tmp_p
         assert backends[1].metric(BY_CLOCK) > by_clock
         until(lambda: all("is not connected" in each.errors for each in backends))
         talk(backends, dashboard, chat_id)
-        assert backends[0].metric('chatswarm_messages_accepted_total{role="user"}') >= 15
+        assert backends[0].metric('chat_messages_accepted_total{role="user"}') >= 15
         back()
         until(lambda: connected(backends))
         talk_by_bell(backends, dashboard, chat_id)
@@ -126,7 +126,7 @@ def test_workers_ring_over_the_broker_as_well(tmp_path: Path) -> None:
             backend.send(chat_id, "x")
             for dashboard in dashboards:
                 frame(dashboard)
-        by_bell = backend.by_worker('chatswarm_log_reads_total{worker,cause="bell"}')
+        by_bell = backend.by_worker('chat_log_reads_total{worker,cause="bell"}')
         assert sum(by_bell.values()) > 0
 
 

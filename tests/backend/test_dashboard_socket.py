@@ -131,7 +131,7 @@ class TestProtocol:
                     pass
                 assert refused.value.response.status_code == 503
                 assert refused.value.response.headers["Retry-After"] == "1"
-            until(lambda: backend.metric("chatswarm_dashboards_connected") == 0)
+            until(lambda: backend.metric("chat_dashboards_connected") == 0)
             with backend.dashboard():
                 pass
 
@@ -301,7 +301,7 @@ class TestReplay:
                 while b'"seq":2101}' not in seen:
                     seen += raw.recv(65536)
                 raw.close()
-            assert backend.metric("chatswarm_refetch_told_total") == 1
+            assert backend.metric("chat_refetch_told_total") == 1
         ids = [int(piece.split(b",")[0]) for piece in seen.split(b'"message_id":')[1:]]
         before = seen.split(b'"refetch"')[0].count(b'"message_id":')
         assert ids[:before] == list(range(1, before + 1))

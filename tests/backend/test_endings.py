@@ -115,7 +115,7 @@ def test_stopped_with_every_kind_of_dashboard_it_ends_in_time(tmp_path: Path, nu
             stalled = raws.enter_context(raw_dashboard(backend.port, receive_buffer=4096))
             for _ in range(3):
                 raws.enter_context(raw_dashboard(backend.port, subscribe=False))
-            while backend.metric("chatswarm_unsent_bytes") == 0:
+            while backend.metric("chat_unsent_bytes") == 0:
                 backend.send_many([chat_id], 100)
             # This one says goodbye while it has unsent bytes, so its connection cannot close by itself.
             leaving = raws.enter_context(raw_dashboard(backend.port, receive_buffer=4096))
@@ -233,7 +233,7 @@ class TestStoreTroubles:
         assert backend.http.get("/health").status_code == 200
         assert backend.send(chat_id, "after").json()["seq"] == 2
         assert backend.texts(chat_id) == ["before", "after"]
-        assert backend.metric('chatswarm_messages_refused_total{reason="unavailable"}') == 1
+        assert backend.metric('chat_messages_refused_total{reason="unavailable"}') == 1
 
     def test_a_disk_that_takes_no_more_is_503_and_recovers(self, backend: Backend) -> None:
         assert backend.process is not None

@@ -48,9 +48,7 @@ class Worker:
 
     def reads(self) -> float:
         names = ("bell", "clock", "request", "commit")
-        values = [
-            self.metrics.registry.get_sample_value("chatswarm_log_reads_total", {"cause": each}) for each in names
-        ]
+        values = [self.metrics.registry.get_sample_value("chat_log_reads_total", {"cause": each}) for each in names]
         return sum(value or 0 for value in values)
 
 
@@ -76,7 +74,7 @@ def test_own_commits_are_published_without_reading_while_nobody_else_writes(tmp_
                 assert (await one.send(chat)).id == number
             assert one.ids == [1, 2, 3, 4, 5]
             assert one.reads() == 0
-            assert all(arrived is not None for each in one.published for arrived in each.arrived)
+            assert all(moment is not None for each in one.published for moment in each.moments)
             assert other.published == []
 
     asyncio.run(scenario())
@@ -92,7 +90,7 @@ def test_what_others_committed_before_an_own_commit_is_published_before_it(tmp_p
             assert (stored.id, stored.seq) == (3, 3)
             assert (one.ids, other.ids) == ([1, 2, 3], [1, 2])
             last = one.published[-1]
-            assert [arrived is None for arrived in last.arrived] == [True, False]
+            assert [moment is None for moment in last.moments] == [True, False]
 
     asyncio.run(scenario())
 

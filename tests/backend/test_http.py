@@ -172,7 +172,7 @@ class TestSend:
             assert answers[-1].status_code == 429
             assert int(answers[-1].headers["Retry-After"]) >= 1
             assert backend.send(two, "x").status_code == 200
-            assert backend.metric('chatswarm_messages_refused_total{reason="rate"}') >= 1
+            assert backend.metric('chat_messages_refused_total{reason="rate"}') >= 1
 
 
 class TestReads:
@@ -377,9 +377,9 @@ def test_what_the_store_is_sure_of_is_503_and_the_rest_500(
 
 class TestWatching:
     def test_health_writes(self, shared: Backend) -> None:
-        before = shared.metric("chatswarm_commit_seconds_count")
+        before = shared.metric("chat_commit_seconds_count")
         assert shared.http.get("/health").status_code == 200
-        assert shared.metric("chatswarm_commit_seconds_count") == before + 1
+        assert shared.metric("chat_commit_seconds_count") == before + 1
 
     def test_metrics_count_what_happened(self, backend: Backend) -> None:
         chat_id = backend.new_chat()
@@ -392,19 +392,19 @@ class TestWatching:
             backend.send(chat_id, "")
             backend.http.get("/api/debug/users-chats")
             expected = {
-                'chatswarm_messages_accepted_total{role="user"}': 3,
-                'chatswarm_messages_accepted_total{role="agent"}': 1,
-                'chatswarm_messages_refused_total{reason="empty"}': 1,
-                'chatswarm_refetches_total{status="200"}': 1,
-                "chatswarm_notifications_total": 4,
-                "chatswarm_notify_seconds_count": 4,
-                "chatswarm_dashboards_connected": 2,
-                "chatswarm_dashboards_subscribed": 1,
-                "chatswarm_unsent_bytes": 0,
+                'chat_messages_accepted_total{role="user"}': 3,
+                'chat_messages_accepted_total{role="agent"}': 1,
+                'chat_messages_refused_total{reason="empty"}': 1,
+                'chat_refetches_total{outcome="200"}': 1,
+                "chat_delivery_seconds_count": 4,
+                "chat_broadcast_seconds_count": 4,
+                "chat_dashboards_connected": 2,
+                "chat_dashboards_subscribed": 1,
+                "chat_unsent_bytes": 0,
             }
             assert {name: backend.metric(name) for name in expected} == expected
         text = backend.http.get("/metrics").text
-        assert 'chatswarm_notify_seconds_bucket{le="1.25"}' in text
+        assert 'chat_broadcast_seconds_bucket{le="1.25"}' in text
         assert chat_id not in text
 
     def test_a_page_of_another_origin_may_read_the_answers(self, shared: Backend) -> None:

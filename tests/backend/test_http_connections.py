@@ -80,7 +80,7 @@ class TestSlowRequests:
     )
     @pytest.mark.parametrize("first", [True, False], ids=["first", "further"])
     def test_half_of_one_is_answered_408(self, hasty: Backend, part: bytes, first: bool) -> None:
-        timed_out = 'chatswarm_connections_timed_out_total{what="request"}'
+        timed_out = 'chat_connections_timed_out_total{what="request"}'
         before = hasty.metric(timed_out)
         with connected(hasty) as raw:
             if not first:
@@ -134,7 +134,7 @@ class TestSlowRequests:
 
 class TestIdleDashboards:
     def test_one_that_says_nothing_hears_1008(self, hasty: Backend) -> None:
-        timed_out = 'chatswarm_connections_timed_out_total{what="idle"}'
+        timed_out = 'chat_connections_timed_out_total{what="idle"}'
         before = hasty.metric(timed_out)
         with raw_dashboard(hasty.port, subscribe=False) as raw:
             assert close_code(raw) == 1008
@@ -173,9 +173,9 @@ class TestFlood:
                     raw.sendall(b"GET / HT")
             flood += [stack.enter_context(connected(backend)) for _ in range(FILES)]
             assert ask(kept).startswith(b"HTTP/1.1 200 ")
-            newcomers = 'chatswarm_connections_evicted_total{reason="newcomer"}'
+            newcomers = 'chat_connections_evicted_total{reason="newcomer"}'
             until(lambda: backend.metric(newcomers) >= len(flood) - TOTAL)
-            assert backend.metric('chatswarm_connections_evicted_total{reason="idle"}') == 0
+            assert backend.metric('chat_connections_evicted_total{reason="idle"}') == 0
             assert backend.metric("process_open_fds") < FILES
         assert "Traceback" not in backend.errors
 
@@ -194,11 +194,11 @@ class TestFlood:
                     ask(stack.enter_context(connected(backend)))
                 say(dashboard, action="ping")
                 assert frame(dashboard)["type"] == "pong"
-            assert backend.metric('chatswarm_connections_evicted_total{reason="idle"}') >= 31
+            assert backend.metric('chat_connections_evicted_total{reason="idle"}') >= 31
 
     def test_more_dashboards_than_open_files_are_refused(self, tmp_path: Path) -> None:
         with running(tmp_path, before=few_files) as backend, contextlib.ExitStack() as stack:
-            full = 'chatswarm_dashboards_refused_total{reason="full"}'
+            full = 'chat_dashboards_refused_total{reason="full"}'
             limit = TOTAL - TOTAL // 8
             for _ in range(limit):
                 stack.enter_context(raw_dashboard(backend.port))
@@ -206,7 +206,7 @@ class TestFlood:
                 raw.sendall(HANDSHAKE)
                 assert read_all(raw).startswith(b"HTTP/1.1 503 ")
             assert backend.metric(full) == 1
-            assert backend.metric("chatswarm_dashboards_connected") == limit
+            assert backend.metric("chat_dashboards_connected") == limit
             assert f"--max-connections: expected room for 16000 dashboards, got {FILES} open files" in backend.errors
 
 

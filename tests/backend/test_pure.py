@@ -201,9 +201,9 @@ def test_metrics_of_several_workers_stay_together_and_say_whose_they_are() -> No
     one = b'# HELP a About { a.\n# TYPE a counter\na_total 1.0\n# HELP b B.\n# TYPE b gauge\nb{c="d e",f="{"} 2.5e+09\n'
     two = b"# HELP a About { a.\n# TYPE a counter\na_total 3.0\n"
     assert merged({2: two, 0: one}).decode().splitlines() == [
-        "# HELP chatswarm_workers_up Workers that told their metrics in time.",
-        "# TYPE chatswarm_workers_up gauge",
-        "chatswarm_workers_up 2.0",
+        "# HELP chat_workers_up Workers that told their metrics in time; only where there are several.",
+        "# TYPE chat_workers_up gauge",
+        "chat_workers_up 2.0",
         "# HELP a About { a.",
         "# TYPE a counter",
         'a_total{worker="0"} 1.0',

@@ -68,10 +68,10 @@ def test_three_that_never_read_are_cut_off_and_nobody_else_notices(tmp_path: Pat
         assert ids == list(range(1, MESSAGES + 1))
         # Generous: with the sender waiting for a stalled dashboard, answers took minutes or never came.
         assert max(taken) < 5
-        until(lambda: backend.metric("chatswarm_dashboards_connected") == 0)
-        cut = [backend.metric(f'chatswarm_dashboards_cut_total{{reason="{why}"}}') for why in ("buffer", "age")]
+        until(lambda: backend.metric("chat_dashboards_connected") == 0)
+        cut = [backend.metric(f'chat_dashboards_cut_total{{reason="{why}"}}') for why in ("buffer", "age")]
         assert sum(cut) == 3
-        assert backend.metric("chatswarm_unsent_bytes") == 0
+        assert backend.metric("chat_unsent_bytes") == 0
         for raw in stalled:
             raw.close()
 
@@ -81,13 +81,13 @@ def test_no_more_bytes_are_kept_for_one_than_the_limit(tmp_path: Path) -> None:
     limit = 65_536
     with running(tmp_path, "--buffer-limit", str(limit), "--unsent-limit", "60s") as backend:
         chat_id = backend.new_chat()
-        cut = 'chatswarm_dashboards_cut_total{reason="buffer"}'
+        cut = 'chat_dashboards_cut_total{reason="buffer"}'
         with raw_dashboard(backend.port, receive_buffer=4096):
             sent, most = 0, 0.0
             while not backend.metric(cut):
                 backend.send_many([chat_id], 50)
                 sent += 50
-                most = max(most, backend.metric("chatswarm_unsent_bytes"))
+                most = max(most, backend.metric("chat_unsent_bytes"))
                 assert sent * FRAME < limit + KERNEL
         assert 0 < most <= limit
 
@@ -99,11 +99,11 @@ def test_one_whose_oldest_byte_waits_too_long_is_cut_off(tmp_path: Path) -> None
         raw = raw_dashboard(backend.port, receive_buffer=4096)
         with backend.dashboard() as good:
             sent = 0
-            while backend.metric("chatswarm_unsent_bytes") == 0:
+            while backend.metric("chat_unsent_bytes") == 0:
                 backend.send_many([chat_id], 100)
                 sent += 100
-            until(lambda: backend.metric("chatswarm_dashboards_connected") == 1)
-            assert backend.metric('chatswarm_dashboards_cut_total{reason="age"}') == 1
+            until(lambda: backend.metric("chat_dashboards_connected") == 1)
+            assert backend.metric('chat_dashboards_cut_total{reason="age"}') == 1
             # By a reset, which it sees without reading; otherwise its kernel and ours keep what it does not read.
             until(lambda: hung_up(raw))
             for number in range(1, sent + 1):
@@ -114,7 +114,7 @@ def test_one_whose_oldest_byte_waits_too_long_is_cut_off(tmp_path: Path) -> None
 def test_one_that_asks_and_never_reads_is_cut_off_too(tmp_path: Path) -> None:
     """Promise 6, for answers and pongs."""
     with running(tmp_path, "--buffer-limit", "65536") as backend:
-        cut = 'chatswarm_dashboards_cut_total{reason="buffer"}'
+        cut = 'chat_dashboards_cut_total{reason="buffer"}'
         floods = {
             "actions": client_frame(0x81, b'{"action": "ping"}'),
             "nonsense": client_frame(0x81, b"?"),
@@ -139,7 +139,7 @@ def test_one_that_wakes_up_in_time_hears_1013_and_nothing_after_it(tmp_path: Pat
     with running(tmp_path, "--buffer-limit", "20000") as backend:
         chat_id = backend.new_chat()
         with raw_dashboard(backend.port, receive_buffer=4096) as raw:
-            while backend.metric('chatswarm_dashboards_cut_total{reason="buffer"}') == 0:
+            while backend.metric('chat_dashboards_cut_total{reason="buffer"}') == 0:
                 backend.send_many([chat_id], 20)
             backend.send_many([chat_id], 1)
             frames = list(frames_in(read_all(raw)))
@@ -155,12 +155,12 @@ def test_one_that_is_being_replayed_to_and_reads_nothing_is_still_heard(tmp_path
         with raw_dashboard(backend.port, receive_buffer=4096, subscribe=False) as raw:
             subscribe = b'{"action": "subscribe", "subscription_type": "chat_updates", "after": 0}'
             raw.sendall(client_frame(0x81, subscribe))
-            until(lambda: backend.metric("chatswarm_unsent_bytes") > 100_000)
+            until(lambda: backend.metric("chat_unsent_bytes") > 100_000)
             raw.sendall(client_frame(0x81, b'{"action": "ping"}'))
             # What comes later than that is read only when the app has taken it.
             time.sleep(0.5)
             raw.sendall(client_frame(0x88, b"\x03\xe8"))
-            until(lambda: backend.metric("chatswarm_dashboards_connected") == 0)
+            until(lambda: backend.metric("chat_dashboards_connected") == 0)
 
 
 def test_a_dashboard_that_is_slow_but_keeps_reading_is_left_alone(backend: Backend) -> None:

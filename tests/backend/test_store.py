@@ -39,7 +39,7 @@ class Opened:
         return await self.store.send(chat, "user", text, key)
 
     def batches(self) -> float:
-        value = self.metrics.registry.get_sample_value("chatswarm_commit_seconds_count")
+        value = self.metrics.registry.get_sample_value("chat_commit_seconds_count")
         assert value is not None
         return value
 
@@ -236,7 +236,7 @@ class TestIdempotency:
                     await asyncio.sleep(0.02)
                     lock.execute("ROLLBACK")
                 answers = await asyncio.gather(first, *tasks)
-                assert it.metrics.registry.get_sample_value("chatswarm_batch_size_bucket", {"le": "64.0"}) == 2
+                assert it.metrics.registry.get_sample_value("chat_commit_writes_bucket", {"le": "64.0"}) == 2
                 assert [answer.fresh for answer in answers[1:]] == [True] * 7 + [False] * 63
                 assert [answer.id for answer in answers[1:]] == [n % 7 + 2 for n in range(70)]
             assert it.rows("SELECT text FROM messages ORDER BY id") == [("first",), *[(f"m{n}",) for n in range(7)]]

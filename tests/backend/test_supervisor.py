@@ -32,7 +32,7 @@ GRACE = 3.0
 
 def ready(backend: Backend, count: int) -> list[psutil.Process]:
     """The workers, when all of them serve."""
-    until(lambda: backend.metric("chatswarm_workers_up") == count)
+    until(lambda: backend.metric("chat_workers_up") == count)
     return [psutil.Process(pid) for pid in backend.workers()]
 
 
@@ -45,7 +45,7 @@ def test_stopped_with_dashboards_that_do_not_read_all_end_in_time(tmp_path: Path
     with running(tmp_path, *flags) as backend, ExitStack() as raws:
         workers = ready(backend, 2)
         chat_id = backend.new_chat()
-        stalled = "chatswarm_unsent_bytes{worker}"
+        stalled = "chat_unsent_bytes{worker}"
         for _ in range(8):
             raws.enter_context(raw_dashboard(backend.port, receive_buffer=4096))
         while not all(backend.by_worker(stalled).values()):

@@ -27,7 +27,7 @@ def workers(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReq
     """Three workers; where no broker answers, nobody rings, and the promises are the same."""
     bus = [] if request.param == "with bells" else ["--bus", f"redis://127.0.0.1:{free_port()}"]
     with running(tmp_path_factory.mktemp("workers"), "--workers", str(WORKERS), *bus) as backend:
-        until(lambda: backend.http.get("/metrics").text.count("chatswarm_wal_bytes{") == WORKERS)
+        until(lambda: backend.http.get("/metrics").text.count("chat_wal_bytes{") == WORKERS)
         yield backend
 
 
@@ -164,20 +164,20 @@ def test_subscribing_names_the_last_message_of_any_worker_and_replays_it(workers
 
 def test_metrics_are_those_of_all_workers_that_answer(tmp_path: Path) -> None:
     with running(tmp_path, "--workers", str(WORKERS)) as backend:
-        up = "chatswarm_workers_up"
+        up = "chat_workers_up"
         until(lambda: backend.metric(up) == WORKERS)
         chat_id = backend.new_chat()
         with backend.each_worker(WORKERS) as clients:
             for client in clients:
                 post(client, chat_id, "x")
                 text = client.get("/metrics").text
-                assert text.count("# TYPE chatswarm_messages_accepted_total counter") == 1
-        accepted = 'chatswarm_messages_accepted_total{worker,role="user"}'
+                assert text.count("# TYPE chat_messages_accepted_total counter") == 1
+        accepted = 'chat_messages_accepted_total{worker,role="user"}'
         assert backend.by_worker(accepted) == dict.fromkeys("012", 1)
-        sent = sum(backend.by_worker('chatswarm_bells_rung_total{worker,outcome="sent"}').values())
+        sent = sum(backend.by_worker('chat_bells_rung_total{worker,outcome="sent"}').values())
         # Health checks wrote something, too, but there was nothing to announce.
         assert sent == 4 * (WORKERS - 1)
-        assert sum(backend.by_worker('chatswarm_log_reads_total{worker,cause="bell"}').values()) > 0
+        assert sum(backend.by_worker('chat_log_reads_total{worker,cause="bell"}').values()) > 0
         os.kill(backend.workers()[1], signal.SIGSTOP)
         try:
             # Fresh connections, some of which that worker may have: whoever gets an answer gets it from another.
@@ -199,7 +199,7 @@ def _metric_of_a_fresh_connection(backend: Backend, name: str) -> float | None:
 def test_a_worker_is_killed_and_nobody_else_notices(tmp_path: Path) -> None:
     """Promise 1: what any worker accepted is not lost with it."""
     with running(tmp_path, "--workers", str(WORKERS)) as backend:
-        until(lambda: backend.metric("chatswarm_workers_up") == WORKERS)
+        until(lambda: backend.metric("chat_workers_up") == WORKERS)
         chat_ids = [backend.new_chat(f"{number}@x") for number in range(6)]
         accepted: dict[str, list[int]] = {chat_id: [] for chat_id in chat_ids}
         end = threading.Event()
@@ -224,7 +224,7 @@ def test_a_worker_is_killed_and_nobody_else_notices(tmp_path: Path) -> None:
                 at_least = sum(map(len, accepted.values())) + 200
                 until(lambda: sum(map(len, accepted.values())) > at_least)
                 backend.http.close()
-                until(lambda: _metric_of_a_fresh_connection(backend, "chatswarm_workers_up") == WORKERS)
+                until(lambda: _metric_of_a_fresh_connection(backend, "chat_workers_up") == WORKERS)
             finally:
                 end.set()
             for each in sending:
