@@ -65,7 +65,9 @@ class Metrics:
 
     def _fan_out(self) -> None:
         self.fanout_dashboards = self._histogram(
-            "chat_fanout_dashboards", "Subscribers that a message was broadcast to, one value for each.", DASHBOARDS
+            "chat_fanout_dashboards",
+            "Dashboards that a message was broadcast to, one value for each message.",
+            DASHBOARDS,
         )
         self.broadcast_seconds = self._histogram(
             "chat_broadcast_seconds",
@@ -94,7 +96,7 @@ class Metrics:
         )
         self.cut = self._counters(
             "chat_dashboards_cut",
-            "Dashboards cut off because they took too little: too many bytes unsent (buffer), or for too long (age).",
+            "Dashboards cut off because too much for them was unsent (buffer), or for too long (age).",
             "reason",
             CUTS,
         )

@@ -342,10 +342,11 @@ class TestList:
 
 
 @pytest.mark.parametrize(
-    ("error", "status"), [(StoreUnavailableError("made up"), 503), (OutcomeUnknownError("made up"), 500)]
+    ("error", "status", "reason"),
+    [(StoreUnavailableError("made up"), 503, "unavailable"), (OutcomeUnknownError("made up"), 500, "unknown")],
 )
 def test_what_the_store_is_sure_of_is_503_and_the_rest_500(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, status: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, status: int, reason: str
 ) -> None:
     """Promise 1: a client may take a 503 for "not done"."""
 
@@ -363,9 +364,14 @@ def test_what_the_store_is_sure_of_is_503_and_the_rest_500(
             monkeypatch.setattr(Store, "send", fail)
             monkeypatch.setattr(Store, "write", fail)
             path = f"chats/{made.json()['chat_id']}/send"
-            return [
+            sends = [
                 await http.post(f"/api/users/{path}", json={"content": "x"}),
                 await http.post(f"/api/dashboard/{path}", json={"content": "x"}),
+            ]
+            metrics = (await http.get("/metrics")).text
+            assert f'chat_messages_refused_total{{reason="{reason}"}} 2.0' in metrics
+            return [
+                *sends,
                 await http.post("/api/users/chats/create", json={"email": "a@x"}),
                 await http.post("/api/users/data", json={"email": "a@x"}),
             ]

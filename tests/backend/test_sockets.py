@@ -95,6 +95,17 @@ def test_a_shutdown_ends_it_in_any_state(state: State, unsent: int) -> None:
     in_a_loop(test)
 
 
+def test_a_shutdowns_close_code_is_1012() -> None:
+    def test() -> None:
+        it, _ = connection(State.OPEN)
+        assert it.close_code == 1006, "if it ended now"
+        it.shutdown()
+        assert it.close_code == 1012
+        assert connection(State.CONNECTING)[0].close_code is None
+
+    in_a_loop(test)
+
+
 class TestCuts:
     """Promise 6."""
 
