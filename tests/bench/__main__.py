@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from . import disk, judge, pause, proxy, recorder
+from . import backend_metrics, disk, judge, pause, proxy, recorder
 from .figure import Figure
 
 BENCHES: dict[str, Callable[[], Iterator[Figure]]] = {
@@ -16,6 +16,7 @@ BENCHES: dict[str, Callable[[], Iterator[Figure]]] = {
     "pause": pause.figures,
     "disk": disk.figures,
     "proxy": proxy.figures,
+    "backend-metrics": backend_metrics.figures,
 }
 
 
