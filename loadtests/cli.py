@@ -78,6 +78,19 @@ def run(
     toxiproxy: Annotated[
         str | None, typer.Option(metavar="URL", help="The API of a Toxiproxy to use instead of our own proxy.")
     ] = None,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=65535,
+            metavar="PORT",
+            envvar="CHATSWARM_METRICS_PORT",
+            help="Serve live figures for Prometheus at /metrics of this port; 0: a free one.",
+        ),
+    ] = None,
+    metrics_host: Annotated[
+        str, typer.Option(metavar="HOST", envvar="CHATSWARM_METRICS_HOST", help="The address of that port.")
+    ] = "127.0.0.1",
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Where to leave the run.")] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -85,7 +98,7 @@ def run(
 
     Without --target, the reference chat is started for the run, on a free port, and stopped at its end.
     """
-    from .run import RigError, Run
+    from .run import Metrics, RigError, Run
     from .stage import CannotRunError, Given
     from .terminal import LiveLine
 
@@ -110,7 +123,8 @@ def run(
     try:
         with LiveLine(console) as line:
             given = Given(target, adapter, pid, restart_command, toxiproxy)
-            verdict = Run(chosen, folder, given, seed, processes, line.show, line.say).perform()
+            metrics = None if metrics_port is None else Metrics(metrics_port, metrics_host)
+            verdict = Run(chosen, folder, given, seed, processes, metrics, line.show, line.say).perform()
     except CannotRunError as error:
         _refuse(*error.problems)
     except RigError as error:

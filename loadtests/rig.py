@@ -66,14 +66,16 @@ def lateness_of(messages: Messages) -> Floats:
 
 
 def lag_p99(lag: Floats) -> float:
-    """The lag that a task which wakes at a random moment exceeds in 1 % of the cases.
+    """The lag that a task which wakes at a random moment exceeds in 1 % of the cases."""
+    every = np.sort(filled_in(lag))
+    return float(every[max(1, int(np.ceil(0.99 * len(every) - 1e-9))) - 1])
 
-    A loop that stood still for a second gave one sample where there should have been a hundred: those are filled in.
-    """
+
+def filled_in(lag: Floats) -> Floats:
+    """A loop that stood still for a second gave one sample where there should have been a hundred: with those."""
     spread = np.maximum(1, np.ceil(np.maximum(lag, 0) / LAG_INTERVAL)).astype(np.int64)
     within = np.arange(int(spread.sum())) - np.repeat(np.cumsum(spread) - spread, spread)
-    every = np.sort(np.repeat(lag, spread) - within * LAG_INTERVAL)
-    return float(every[max(1, int(np.ceil(0.99 * len(every) - 1e-9))) - 1])
+    return np.asarray(np.repeat(lag, spread) - within * LAG_INTERVAL)
 
 
 def _process(samples: Samples, start: float, until: float, limit: float, advice: str, rig: Rig) -> None:

@@ -53,6 +53,14 @@ class Progress(msgspec.Struct):
     update_rate: float
 
 
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """Where the swarm serves its live figures; port 0: a free one."""
+
+    port: int
+    host: str = "127.0.0.1"
+
+
 @dataclass
 class Run:
     """What to run, against what, and where to leave it."""
@@ -62,6 +70,7 @@ class Run:
     given: Given
     seed: int = 1
     processes: int = 1
+    metrics: Metrics | None = None
     show: Callable[[Progress], None] = lambda _: None
     say: Callable[[str], None] = lambda _: None
     _interrupts: int = field(default=0, init=False)
@@ -74,6 +83,7 @@ class Run:
         """
         if unfit := self.scenario.unfit_for(target_of(self.given.adapter)):
             raise CannotRunError(unfit)
+        self._claim_metrics()
         self._prepare_folder()
         # From set-up to judgement, a SIGTERM is what Ctrl-C is: nothing may be left behind.
         previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -98,6 +108,17 @@ class Run:
         verdict = judge(self.folder)
         write_verdict(self.folder, verdict)
         return verdict
+
+    def _claim_metrics(self) -> None:
+        if self.metrics is None:
+            return
+        host, port = self.metrics.host, self.metrics.port
+        try:
+            self.metrics = Metrics(free_port(host, port), host)
+        except (OSError, OverflowError) as error:
+            raise CannotRunError([f"--metrics-port: expected a free port of {host}, got {port}: {error}"]) from None
+        place = f"[{host}]" if ":" in host else host
+        self.say(f"metrics at http://{place}:{self.metrics.port}/metrics")
 
     def _prepare_folder(self) -> None:
         try:
@@ -129,6 +150,8 @@ class Run:
         command = [sys.executable, "-m", "locust", "-f", str(_LOCUSTFILE), "--headless", "--only-summary"]
         command += ["--host", stage.base_url, "--adapter", self.given.adapter, "--seed", str(self.seed)]
         command += ["--scenario", str(self.folder / SCENARIO), "--out", str(self.folder)]
+        if self.metrics is not None:
+            command += ["--metrics-host", self.metrics.host, "--metrics-port", str(self.metrics.port)]
         if stage.via:
             command += ["--via", ",".join(f"{place}={address}" for place, address in stage.via.items())]
         if self.processes > 1:

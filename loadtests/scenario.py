@@ -106,6 +106,20 @@ class Scenario:
             at += stage.seconds
         return spans
 
+    def eligible(self, at: float) -> int:
+        """How many dashboards, from number 0, must show a message intended `at` seconds after the start.
+
+        One whose planned stop comes before the end must have had the whole update target to show it.
+        """
+        begun, count = 0.0, self.stages[0].dashboards
+        for stage in self.stages:
+            if begun <= at:
+                count = stage.dashboards
+            elif begun < at + self.update_target - 1e-9:
+                count = min(count, stage.dashboards)
+            begun += stage.seconds
+        return count
+
     def toml(self) -> str:
         """The scenario as it was resolved, ready to be run again."""
         return tomli_w.dumps(dict(self.table))

@@ -23,9 +23,15 @@ from locust.runners import STATE_MISSING, LocalRunner, MasterRunner
 from chatswarm.loadtests.children import PROGRESS
 from chatswarm.loadtests.clock import Exchange, Offset, both, estimate
 from chatswarm.loadtests.history.manifest import NEMESIS, PROXY, Clock, Manifest, boot_id, history_file
+from chatswarm.loadtests.schedule import intended_times
 
+from .figures import Figures
 from .http import TIMEOUT
+from .live import Identified
 from .plan import Plan, Progress
+from .prometheus import Scene
+from .report import Report
+from .strikes import Strikes
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +71,8 @@ class Conductor:
         self._pipe = _progress_pipe()
         self._recent: deque[tuple[float, int, int]] = deque(maxlen=_RECENT)
         self.over = False
+        self._figures = self._no_figures() if plan.watched else None
+        self._strikes = Strikes(self.scenario.faults, history_file(plan.path, NEMESIS))
         target = plan.target()
         window = self.scenario.list_window or target.list_window
         self.manifest = Manifest(
@@ -95,6 +103,35 @@ class Conductor:
     def progressed(self, process: str, progress: Progress) -> None:
         """A process says how far it is."""
         self._progress[process] = progress
+        if self._figures is not None:
+            self._figures.progressed(self.total())
+
+    def reported(self, process: str, report: Report) -> None:
+        """A process says what it saw since its last report. What the others need to know of it is passed on."""
+        if self._figures is None:
+            return
+        found: list[Identified] = self._figures.take(process, report)
+        for client, name in self._processes.items():
+            if found and name != process:
+                self._tell("ids", found, client)
+
+    def scene(self) -> Scene:
+        """The run as it is now, for people who watch."""
+        manifest = self.manifest
+        phase = "idle" if self._phase == "closed" else self._phase
+        if manifest.start is None:
+            return Scene(phase, figures=self._figures, faults=self._strikes.active())
+        cut = manifest.end is not None and manifest.cut_short
+        until = manifest.end - manifest.start if cut and manifest.end is not None else math.inf
+        return Scene(phase, time.monotonic() - manifest.start, until, self._figures, self._strikes.active())
+
+    def _no_figures(self) -> Figures:
+        plan, scenario = self.plan, self.scenario
+        schedule = [
+            intended_times(plan.seed, widget, scenario.widgets, scenario.rates, scenario.arrivals)
+            for widget in range(scenario.widgets)
+        ]
+        return Figures(scenario, schedule, plan.run, plan.base_url)
 
     def closed(self, process: str, failure: str | None) -> None:
         """A process says that its history is closed; `failure` is why it is not whole."""

@@ -5,12 +5,13 @@ the version it showed, whatever the number of messages in it.
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from chatswarm.loadtests.identity import IGNORED, Condition, Sight, recognise
 from chatswarm.loadtests.targets.target import Chat, Target, Text
 
 from .recorder import Recorder
+from .shown import Intended, Shown
 
 _REMEMBERED = 16  # bodies; dashboards that answer one broadcast fetch the same few
 
@@ -18,18 +19,15 @@ _REMEMBERED = 16  # bodies; dashboards that answer one broadcast fetch the same 
 class Listing:
     """Turns bodies of the list into version numbers, and writes what each version changed."""
 
-    def __init__(self, target: Target, run: str, recorder: Recorder, intended: Callable[[Sight], float | None]) -> None:
-        """`intended` tells when a message was meant to be sent, for the live figures; None if nobody means it."""
+    def __init__(self, target: Target, run: str, recorder: Recorder, intended: Intended) -> None:
+        """`intended` is for the live figures alone."""
         self._target = target
         self._run = run
         self._recorder = recorder
-        self._intended = intended
+        self.messages = Shown(intended)
         self._recent: deque[tuple[bytes, int]] = deque(maxlen=_REMEMBERED)
         self._shown: dict[str, Chat] = {}
         self._version = -1
-        self._known: set[tuple[int, int]] = set()
-        self._fresh: list[float] = []
-        self._fresh_until: list[int] = []
 
     def version_of(self, body: bytes) -> int:
         """The number of the version that these bytes show. Raises Unreadable."""
@@ -40,13 +38,6 @@ class Listing:
         version = self._read(self._target.read_list(body))
         self._recent.appendleft((body, version))
         return version
-
-    def fresh(self, after: int, version: int) -> list[float]:
-        """When the messages were intended whose texts first came up in the versions after `after` up to `version`."""
-        if version <= after:
-            return []
-        start = self._fresh_until[after] if after >= 0 else 0
-        return self._fresh[start : self._fresh_until[version]]
 
     def _read(self, chats: Sequence[Chat]) -> int:
         changes: list[tuple[str, int, int, Sequence[Text]]] = []
@@ -68,14 +59,8 @@ class Listing:
         for chat_id, total, dropped, added in changes:
             sights = [sight(text, self._run) for text in added]
             self._recorder.change(self._version, chat_id, total, dropped, sights)
-            for seen in sights:
-                key = (seen.widget, seen.n)
-                if seen.condition is not Condition.INTACT or key in self._known:
-                    continue
-                self._known.add(key)
-                if (intended := self._intended(seen)) is not None:
-                    self._fresh.append(intended)
-        self._fresh_until.append(len(self._fresh))
+            self.messages.change(chat_id, total, dropped, sights)
+        self.messages.end_version()
         return self._version
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import gevent
 
+from .live import Live
 from .recorder import Recorder
 from .rows import Rows
 
@@ -22,7 +23,7 @@ def watch_loop(recorder: Recorder) -> None:
         due = now + _STEP
 
 
-def keep_books(recorder: Recorder, rows: Rows, in_flight: Callable[[], int]) -> None:
+def keep_books(recorder: Recorder, rows: Rows, live: Live | None, in_flight: Callable[[], int]) -> None:
     """Runs until killed: every second writes the history out, records the CPU used, and fills Locust's rows."""
     wall, cpu = time.monotonic(), time.process_time()
     while True:
@@ -30,5 +31,7 @@ def keep_books(recorder: Recorder, rows: Rows, in_flight: Callable[[], int]) -> 
         now, used = time.monotonic(), time.process_time()
         recorder.cpu(now, (used - cpu) / (now - wall), in_flight())
         wall, cpu = now, used
+        if live is not None:
+            live.look()
         recorder.flush()
         rows.flush()

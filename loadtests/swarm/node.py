@@ -11,16 +11,17 @@ from gevent.event import AsyncResult, Event
 from gevent.pool import Pool
 from geventhttpclient.client import HTTPClient
 
-from chatswarm.loadtests.identity import Sight
 from chatswarm.loadtests.schedule import intended_times
 from chatswarm.loadtests.targets.target import Chat, Unreadable
 
 from .http import Answer, client_for, exchange
 from .listing import Listing, sight
+from .live import Live
 from .monitor import keep_books, watch_loop
 from .plan import Plan
 from .recorder import Recorder
 from .rows import Rows
+from .shown import Viewer
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +42,7 @@ class Node:
         self.recorder = Recorder(plan.path, plan.run, process)
         self.listing = Listing(self.target, plan.run, self.recorder, self._intended)
         self.progress = rows.progress
+        self.live = Live(self.recorder, self.listing.messages, self.scenario, self._intended) if plan.watched else None
         self.start = float("inf")  # T0 in monotonic seconds; infinite until it is known
         self.started = Event()
         self.ending = Event()
@@ -52,7 +54,7 @@ class Node:
         self._schedule = lru_cache(maxsize=None)(self._times)
         self._greenlets = [
             gevent.spawn(watch_loop, self.recorder),
-            gevent.spawn(keep_books, self.recorder, rows, self._count_in_flight),
+            gevent.spawn(keep_books, self.recorder, rows, self.live, self._count_in_flight),
         ]
 
     def place(self, kind: str) -> int:
@@ -73,7 +75,16 @@ class Node:
         gc.collect()
         gc.freeze()
         self.start = start
+        if self.live is not None:
+            self.live.begin(start)
         self.started.set()
+
+    def shows(self, dashboard: int, viewer: Viewer, version: int, done: float) -> None:
+        """A dashboard shows this version of the list since `done`: counts what is new to it."""
+        for new in self.listing.messages.newly(viewer, version):
+            self.rows.updates(done, self.listing.messages.intended[new.start : new.stop])
+            if self.live is not None:
+                self.live.saw(dashboard, done, new)
 
     def schedule(self, widget: int) -> list[float]:
         """When this widget means to send, in seconds after T0."""
@@ -86,12 +97,16 @@ class Node:
         without an answer.
         """
         self.ending.set()
+        if self.live is not None:
+            self.live.end = end
         self.sends.join()
         gevent.sleep(max(0.0, end + self.scenario.drain - time.monotonic()))
         if self.start < float("inf"):
             self._final_read()
         gevent.killall(self._greenlets)
         self.rows.flush()
+        if self.live is not None:
+            self.live.look()
         return self.recorder.close()
 
     def _final_read(self) -> None:
@@ -134,11 +149,11 @@ class Node:
         scenario = self.scenario
         return intended_times(self.plan.seed, widget, scenario.widgets, scenario.rates, scenario.arrivals)
 
-    def _intended(self, seen: Sight) -> float | None:
-        if not 0 <= seen.widget < self.scenario.widgets:
+    def _intended(self, widget: int, n: int) -> float | None:
+        if not 0 <= widget < self.scenario.widgets:
             return None
-        times = self._schedule(seen.widget)
-        return self.start + times[seen.n] if 0 <= seen.n < len(times) else None
+        times = self._schedule(widget)
+        return self.start + times[n] if 0 <= n < len(times) else None
 
     def _count_in_flight(self) -> int:
         self.progress.in_flight = len(self.sends)

@@ -24,6 +24,7 @@ class Plan:
     table: dict[str, Any]  # the resolved scenario
     boot_id: str  # of the conductor's machine: on another one, `folder` is not there
     via: dict[str, str] = field(default_factory=dict)  # place on the net → address of the fault proxy there
+    watched: bool = False  # somebody may ask for the live figures: processes report what these are made of
 
     def scenario(self) -> Scenario:
         return scenario.parse(self.table, self.name, self.name)

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from chatswarm.loadtests.history.files import Header, Writer
 from chatswarm.loadtests.history.manifest import boot_id, history_file
-from chatswarm.loadtests.history.schema import FORMAT, ConnectionEvent, SendOutcome
+from chatswarm.loadtests.history.schema import FORMAT, TABLES, ConnectionEvent, SendOutcome
 from chatswarm.loadtests.identity import Sight
 from chatswarm.loadtests.targets.target import Chat, Frame
 
@@ -25,6 +26,7 @@ class Recorder:
         self._announcements: dict[tuple[str, bool, int], int] = {}
         self._announced_bytes: dict[bytes, int] = {}
         self._connections = 0
+        self._looked_at: dict[str, int] = {}  # rows of each table
         self._frame_connection, self._frame_announcement, self._frame_time = self._writer.columns["frame"]
         self.closed = False
 
@@ -113,10 +115,18 @@ class Recorder:
         """Something about the rig that a judge must know."""
         self._writer.append("trouble", time, kind, detail)
 
+    def since(self, table: str, columns: Sequence[str]) -> list[Any]:
+        """Copies of these columns: the rows since this table was last asked for. Those written out are gone."""
+        every = self._writer.columns[table]
+        start = self._looked_at.get(table, 0)
+        self._looked_at[table] = len(every[0])
+        return [every[place][start:] for place in map(list(TABLES[table].columns).index, columns)]
+
     def flush(self) -> None:
         """Writes out what was gathered."""
         if not self.closed:
             self._writer.flush()
+            self._looked_at.clear()
 
     @property
     def failure(self) -> str | None:

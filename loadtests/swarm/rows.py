@@ -6,6 +6,7 @@ bulk and stay out of the aggregated row.
 """
 
 import time
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -40,7 +41,7 @@ class Rows:
         """One HTTP exchange that counts from `since`."""
         self.request(kind, name, answer.done - since, len(answer.body), answer.problem)
 
-    def updates(self, visible: float, intended: list[float]) -> None:
+    def updates(self, visible: float, intended: Sequence[float]) -> None:
         """Messages that were intended then became visible on one dashboard at `visible`."""
         self._updates.extend([visible - then for then in intended])
 

@@ -16,6 +16,7 @@ from chatswarm.loadtests.targets.target import Customer, Kind, Unreadable
 
 from .http import Answer, ClientPool, exchange
 from .node import current
+from .shown import Viewer
 from .websocket import Closed, ConnectError, WebSocket, socket_url
 
 _SENDS_AT_ONCE = 1000  # per widget; the client's default of 10 would make a slow target slow the sends
@@ -135,12 +136,12 @@ class DashboardUser(ChatUser):
 
     place = "refetches"
     connection = -1
-    version = -1
     arrived = False
 
     def on_start(self) -> None:
         self.index = self.take_place("dashboard")
         self.wanted = Event()
+        self.viewer = Viewer()
         self.request = self.node.target.list_chats()
         self.url = socket_url(self.node.plan.base_url, self.node.target.socket_path)
         self.refetcher = gevent.spawn(self.refetch_when_wanted)
@@ -292,5 +293,4 @@ class DashboardUser(ChatUser):
         node.recorder.refetch(connection, self.index, started, answer, version)
         node.rows.request("REFETCH", "chat list", answer.done - started, len(answer.body), problem)
         if version >= 0:
-            node.rows.updates(answer.done, node.listing.fresh(self.version, version))
-            self.version = max(self.version, version)
+            node.shows(self.index, self.viewer, version, answer.done)

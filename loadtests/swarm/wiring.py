@@ -36,7 +36,10 @@ from chatswarm.loadtests.verdict import ExitCode
 from .conductor import Conductor, processes_of, shares
 from .node import Node, enter
 from .plan import Plan, Progress
+from .prometheus import Scene, exposition
+from .report import Report
 from .rows import Rows
+from .scrapes import Scrapes, join_page
 from .users import DashboardUser, WidgetUser
 
 logger = logging.getLogger(__name__)
@@ -60,6 +63,16 @@ def _add_arguments(parser: LocustArgumentParser) -> None:
     group.add_argument("--seed", type=int, default=1, help="the same seed gives the same schedule")
     group.add_argument("--via", default="", help="for chatswarm run: sockets=HOST:PORT,… of the fault proxies")
     group.add_argument("--out", default="", help="the run's folder (default: runs/<time>-<scenario>)")
+    port = group.add_argument(
+        "--metrics-port", type=int, env_var="CHATSWARM_METRICS_PORT", metavar="PORT",
+        help="serve live figures for Prometheus at /metrics of this port (0: a free one; default: not at all)",
+    )  # fmt: skip
+    host = group.add_argument(
+        "--metrics-host", default="127.0.0.1", env_var="CHATSWARM_METRICS_HOST", metavar="HOST",
+        help="the address of that port (default: 127.0.0.1, this machine only)",
+    )  # fmt: skip
+    for fixed in (port, host):
+        fixed.include_in_web_ui = False  # its form is for what may differ from run to run
 
 
 def _on_init(environment: Environment, runner: Any, **_: object) -> None:  # noqa: ANN401
@@ -83,6 +96,8 @@ class _Link:
         self.runner: Any = environment.runner
         self.conductor: Conductor | None = None
         self.node: Node | None = None
+        self._watched: Conductor | None = None  # the last run, also when it is over
+        self._scrapes: Scrapes | None = None
 
     # The conductor's side.
 
@@ -130,8 +145,26 @@ class _Link:
             problems.append("--host: expected the target's base URL, such as http://127.0.0.1:8000, got none")
         elif options.headless and host:
             problems += unreachable(host)
+        problems += self._serve_metrics()
         if problems:
             _refuse(problems)
+
+    def _serve_metrics(self) -> list[str]:
+        """From before any load to the process's end. Returns why it cannot be."""
+        host, port = self.options.metrics_host, self.options.metrics_port
+        if self.environment.web_ui is not None:
+            join_page(self.environment.web_ui, self._exposition)
+        if port is None:
+            return []
+        try:
+            self._scrapes = Scrapes(host, port, self._exposition)
+        except (OSError, OverflowError) as error:
+            return [f"--metrics-port: expected a free port of {host}, got {port}: {error}"]
+        logger.info("chatswarm: metrics at %s", self._scrapes.url)
+        return []
+
+    def _exposition(self) -> bytes:
+        return exposition(Scene() if self._watched is None else self._watched.scene())
 
     def _on_test_start(self, **_: object) -> None:
         try:
@@ -143,7 +176,7 @@ class _Link:
             gevent.spawn(self.runner.quit)
             return
         processes = processes_of(self.environment)
-        self.conductor = Conductor(plan, self.environment, processes, self._tell, self._stop)
+        self.conductor = self._watched = Conductor(plan, self.environment, processes, self._tell, self._stop)
         for client, process in processes.items():
             self._tell("plan", {"plan": plan.wire(), "process": process}, client)
         logger.info("chatswarm: %s against %s, run %s, in %s", plan.name, plan.base_url, plan.run, plan.folder)
@@ -163,6 +196,7 @@ class _Link:
         return Plan(
             new_run(), options.seed, str(folder.resolve()), self.environment.host or "", options.adapter, chosen.name,
             dict(chosen.table), boot_id(), dict(pair.split("=") for pair in filter(None, options.via.split(","))),
+            self._scrapes is not None or self.environment.web_ui is not None,
         )  # fmt: skip
 
     def _on_hello(self, msg: Message, **_: object) -> None:
@@ -188,6 +222,8 @@ class _Link:
             # Numbers as keys come back as text from some transports.
             progress["latencies"] = {int(key): count for key, count in progress["latencies"].items()}
             self.conductor.progressed(msg.data["process"], Progress(**progress))
+            if (report := msg.data["report"]) is not None:
+                self.conductor.reported(msg.data["process"], Report.read(report))
 
     def _on_closed(self, msg: Message, **_: object) -> None:
         if self.conductor is not None:
@@ -228,6 +264,7 @@ class _Link:
         self.runner.register_message("chatswarm-grant", self._on_grant)
         self.runner.register_message("chatswarm-clock", self._on_clock)
         self.runner.register_message("chatswarm-begin", self._on_begin)
+        self.runner.register_message("chatswarm-ids", self._on_ids)
         # Concurrent, because a worker must go on talking to its master while it drains.
         self.runner.register_message("chatswarm-drain", self._on_drain, concurrent=True)
 
@@ -247,8 +284,12 @@ class _Link:
 
     def _report(self, node: Node) -> None:
         while not node.recorder.closed:
-            self._tell("progress", {"process": node.process, "progress": node.progress.wire()})
+            self._tell_progress(node)
             gevent.sleep(_REPORT_EVERY)
+
+    def _tell_progress(self, node: Node) -> None:
+        report = None if node.live is None else node.live.report().wire()
+        self._tell("progress", {"process": node.process, "progress": node.progress.wire(), "report": report})
 
     def _on_grant(self, msg: Message, **_: object) -> None:
         if self.node is not None:
@@ -263,10 +304,14 @@ class _Link:
         if self.node is not None:
             self.node.begin(msg.data["start"])
 
+    def _on_ids(self, msg: Message, **_: object) -> None:
+        if self.node is not None and self.node.live is not None:
+            self.node.live.name(msg.data)
+
     def _on_drain(self, msg: Message, **_: object) -> None:
         if self.node is not None:
             failure = self.node.finish(msg.data["end"])
-            self._tell("progress", {"process": self.node.process, "progress": self.node.progress.wire()})
+            self._tell_progress(self.node)
             if self.node.plan.boot_id != boot_id():
                 self._send_history(self.node)
             self._tell("closed", {"process": self.node.process, "failure": failure})

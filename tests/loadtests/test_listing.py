@@ -12,6 +12,7 @@ from chatswarm.loadtests.history.manifest import history_file
 from chatswarm.loadtests.identity import Condition, Sight, text_of
 from chatswarm.loadtests.swarm.listing import Listing
 from chatswarm.loadtests.swarm.recorder import Recorder
+from chatswarm.loadtests.swarm.shown import Viewer
 from chatswarm.loadtests.targets import Reference
 from chatswarm.loadtests.targets.target import Unreadable
 
@@ -41,7 +42,7 @@ class Seen:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.recorder = Recorder(folder, RUN, "swarm-0")
-        self.listing = Listing(Reference(), RUN, self.recorder, lambda seen: seen.widget * 100.0 + seen.n)
+        self.listing = Listing(Reference(), RUN, self.recorder, lambda widget, n: widget * 100.0 + n)
 
     def history(self) -> History:
         self.recorder.close()
@@ -94,16 +95,19 @@ def test_what_a_text_turned_out_to_be_is_recorded(tmp_path: Path) -> None:
     ]
 
 
-def test_fresh_are_the_texts_that_came_up_since(tmp_path: Path) -> None:
+def test_new_to_a_dashboard_are_the_texts_that_came_up_since(tmp_path: Path) -> None:
     seen = Seen(tmp_path)
-    first = seen.listing.version_of(body({"a": (1, [message(1, 0)])}))
-    second = seen.listing.version_of(body({"a": (2, [message(1, 0), message(1, 1)]), "b": (1, [message(2, 0)])}))
-    assert seen.listing.fresh(-1, first) == [100.0]
-    assert seen.listing.fresh(first, second) == [101.0, 200.0]
-    assert seen.listing.fresh(second, first) == []
-    again = seen.listing.version_of(body({"a": (1, [message(1, 0)])}, noise=1))
-    back = seen.listing.version_of(body({"a": (2, [message(1, 0), message(1, 1)])}, noise=2))
-    assert seen.listing.fresh(again, back) == [], "an older content in between makes nothing fresh again"
+    viewer = Viewer()
+
+    def new(contents: Chats, noise: int = 0) -> list[float]:
+        ranges = seen.listing.messages.newly(viewer, seen.listing.version_of(body(contents, noise)))
+        return [seen.listing.messages.intended[number] for numbers in ranges for number in numbers]
+
+    assert new({"a": (1, [message(1, 0)])}) == [100.0]
+    both: Chats = {"a": (2, [message(1, 0), message(1, 1)]), "b": (1, [message(2, 0)])}
+    assert new(both) == [101.0, 200.0]
+    assert new({"a": (1, [message(1, 0)])}, noise=1) == []
+    assert new(both, noise=2) == [], "an older content in between makes nothing new again"
     seen.recorder.close()
 
 

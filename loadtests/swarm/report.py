@@ -1,0 +1,58 @@
+"""What a process of the swarm saw since its last report, ready for the wire. To be summed, and to be watched."""
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from .buckets import LAG, LATENCY, Histogram, Row
+
+
+class Send(NamedTuple):
+    """A message whose outcome is known."""
+
+    widget: int
+    n: int
+    outcome: int  # a SendOutcome
+    done: float  # seconds after T0
+    message_id: int  # that the target gave it; -1: none
+
+
+class Spread(NamedTuple):
+    """A histogram's numbers: how many samples in each bucket, and their sum in seconds."""
+
+    counts: list[int]
+    seconds: float
+
+
+@dataclass(slots=True)
+class Report:
+    """Everything since the last one; the CPU as it is now."""
+
+    sends: list[Send] = field(default_factory=list)
+    visible: list[Row] = field(default_factory=list)
+    notified: list[Row] = field(default_factory=list)
+    refetch: Spread = field(default_factory=lambda: empty(LATENCY))
+    connect: Spread = field(default_factory=lambda: empty(LATENCY))
+    lag: Spread = field(default_factory=lambda: empty(LAG))
+    lost: dict[str, int] = field(default_factory=dict)  # close code → connections
+    late_sends: int = 0
+    cpu: float | None = None  # cores
+
+    def wire(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__slots__}
+
+    @classmethod
+    def read(cls, wire: dict[str, Any]) -> "Report":
+        """What `wire` made, whatever became of its tuples on the way."""
+        rows = {name: [Row(*row) for row in wire[name]] for name in ("visible", "notified")}
+        spreads = {name: Spread(*wire[name]) for name in ("refetch", "connect", "lag")}
+        return cls(**{**wire, **rows, **spreads, "sends": [Send(*send) for send in wire["sends"]]})
+
+
+def empty(edges: tuple[float, ...]) -> Spread:
+    """No samples."""
+    return Spread([0] * (len(edges) + 1), 0.0)
+
+
+def spread(histogram: Histogram) -> Spread:
+    """Its numbers."""
+    return Spread(list(histogram.counts), histogram.seconds)

@@ -1,0 +1,56 @@
+"""`/metrics` over HTTP: on a port of its own, and on Locust's web page where there is one."""
+
+import logging
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from gevent import socket
+from gevent.pywsgi import WSGIServer
+from locust.web import WebUI
+
+from .prometheus import CONTENT_TYPE
+
+PATH = "/metrics"
+logger = logging.getLogger(__name__)
+
+
+class Scrapes:
+    """Answers with what `exposition` returns, from now until this process ends. Raises OSError if the port is taken."""
+
+    def __init__(self, host: str, port: int, exposition: Callable[[], bytes]) -> None:
+        """`port` 0: a free one, see `url`."""
+        self._exposition = exposition
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind((host, port))
+            listener.listen(16)
+        except OSError:
+            listener.close()
+            raise
+        place = f"[{host}]" if ":" in host else host
+        self.url = f"http://{place}:{listener.getsockname()[1]}{PATH}"
+        self._server = WSGIServer(listener, self._answer, log=None, error_log=logger)
+        self._server.start()
+
+    def _answer(self, environment: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+        status, kind, body = "200 OK", CONTENT_TYPE, b""
+        if environment["PATH_INFO"] != PATH:
+            status, kind, body = "404 Not Found", "text/plain", f"expected {PATH}\n".encode()
+        elif environment["REQUEST_METHOD"] not in ("GET", "HEAD"):
+            status, kind, body = "405 Method Not Allowed", "text/plain", b"expected GET\n"
+        else:
+            body = self._exposition()
+        start(status, [("Content-Type", kind), ("Content-Length", str(len(body)))])
+        return [body] if environment["REQUEST_METHOD"] != "HEAD" else []
+
+
+def join_page(page: WebUI, exposition: Callable[[], bytes]) -> None:
+    """Locust's web page answers there, too, behind its login where it has one."""
+
+    def answer() -> tuple[bytes, dict[str, str]]:
+        return exposition(), {"Content-Type": CONTENT_TYPE}
+
+    assert page.app is not None, "it is made with the page"
+    page.app.add_url_rule(PATH, "chatswarm_metrics", page.auth_required_if_enabled(answer))
