@@ -11,6 +11,7 @@ import pytest
 from chatswarm.loadtests import scenario
 from chatswarm.loadtests.checks import CHECKS
 from chatswarm.loadtests.faults.kinds import KINDS
+from chatswarm.loadtests.swarm.prometheus import METRICS
 from chatswarm.loadtests.targets import TARGETS
 from chatswarm.loadtests.verdict import FINDINGS
 
@@ -70,6 +71,20 @@ def test_a_resolved_scenario_reads_back_the_same() -> None:
         loaded = scenario.load(name, {"widgets": 7})
         again = scenario.parse(tomllib.loads(loaded.toml()), name, "again")
         assert again == loaded
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_every_metric_of_the_swarm_is_documented_and_well_named(name: str) -> None:
+    """Prometheus' conventions: counters and only they end in `_total`, units are base units, labels are bounded."""
+    spec = METRICS[name]
+    assert re.fullmatch(r"chatswarm_[a-z]+(_[a-z]+)*", name)
+    assert name.endswith("_total") == (spec.kind == "counter")
+    assert name.endswith("_seconds") or spec.kind != "histogram"
+    assert not re.search(r"_(ms|milliseconds|percent|mb|kb)(_|$)", name)
+    assert spec.help.endswith(".")
+    assert all(re.fullmatch(r"[a-z]+", label) for label in spec.labels)
+    assert all(0 < len(values) < 20 for values in spec.labels.values() if not isinstance(values, str))
+    assert f"`{name}" in README
 
 
 @pytest.mark.parametrize("name", CHECKS)

@@ -120,6 +120,8 @@ class Shown:
 
     def _count(self, widget: int, before: int, newest: int, hidden: int) -> None:
         """The chat's count says that `hidden` more came up than its texts say: those in between, then those after."""
+        if hidden <= 0:
+            return
         for n in range(before + 1, newest):
             if (widget, n) not in self._numbers:
                 hidden -= 1

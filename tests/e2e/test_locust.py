@@ -113,11 +113,17 @@ def test_web_page(tmp_path: Path, target: str) -> None:
         until((tmp_path / "out" / "verdict.json").exists, 40, command.said())
         assert urllib.request.urlopen(f"{page}/swarm", form, timeout=5).status == 200
         until((tmp_path / "out-2" / "verdict.json").exists, 40, command.said())
+        metrics = urllib.request.urlopen(f"{page}/metrics", timeout=5).read().decode()
         stats = json.loads(urllib.request.urlopen(f"{page}/stats/requests", timeout=5).read())
         command.process.send_signal(signal.SIGTERM)
         result = command.result()
     assert verdict_of(tmp_path / "out")["verdict"] == "pass", result.err
     assert verdict_of(tmp_path / "out-2")["verdict"] == "pass", "and a second run of the same process is as good"
+    # Of the second run alone; this chat's frames carry no ids, so nobody knows when a message was announced.
+    visible = verdict_of(tmp_path / "out-2")["deliveries"]["visible"]
+    assert f"chatswarm_deliveries_visible_total {visible}.0" in metrics
+    assert 'chatswarm_phase{phase="idle"} 1.0' in metrics
+    assert "chatswarm_notified_seconds" not in metrics
     assert {"SEND", "CONNECT", "FRAME", "REFETCH", "UPDATE"} <= {row["method"] for row in stats["stats"]}
     assert result.code == 0
 
