@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 WORKERS ?= 4
 
-.PHONY: demo test mutants resilience soak bench lint lock clean
+.PHONY: demo test mutants resilience soak bench panels dashboards lint lock clean
 
 demo: .venv/ready  ## 100 dashboards, 50 widgets, 20 messages/s for 30 s against the reference chat, then the verdict
 	$(BIN)/chatswarm run steady
@@ -24,10 +24,17 @@ soak: .venv/ready  ## ten minutes of mixed faults: nothing lost, memory flat, op
 bench: .venv/ready  ## what judging, recording and the fault proxy cost, beside what they may; 2 minutes
 	$(BIN)/python -m tests.bench
 
+panels: .venv/ready build/prometheus  ## every panel and rule: its query, what a real Prometheus returns, what the verdict says
+	$(BIN)/python -m tests.grafana
+
+dashboards: .venv/ready  ## writes grafana/dashboards/*.json anew, after a change in grafana/
+	$(BIN)/python -m grafana
+
 lint: .venv/ready build/typed/chatswarm  ## ruff and mypy --strict over everything, tests included
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy -p chatswarm.backend -p chatswarm.loadtests
+	$(BIN)/mypy -p grafana
 	$(BIN)/mypy tests
 
 .venv: .venv/ready
@@ -44,6 +51,14 @@ lint: .venv/ready build/typed/chatswarm  ## ruff and mypy --strict over everythi
 build/typed/chatswarm:
 	mkdir -p $@
 	ln -s ../../../backend ../../../loadtests $@
+
+# Debian's package, unpacked and not installed: so it starts no service. Not needed where it is on the path.
+build/prometheus:
+	rm -rf $@.part && mkdir -p $@.part
+	command -v prometheus && command -v promtool || { cd $@.part && \
+		{ apt-get download prometheus || { apt-get update && apt-get download prometheus; }; } && \
+		dpkg-deb --extract prometheus_*.deb . && rm prometheus_*.deb; }
+	mv $@.part $@
 
 # Hashes, but no index addresses: the lock must serve whatever mirror its reader uses.
 lock:

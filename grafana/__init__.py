@@ -1,0 +1,1 @@
+"""What engineers watch while the swarm runs: dashboards as code, and the Prometheus that feeds them."""

@@ -1,0 +1,7 @@
+"""Writes the dashboards' JSON files anew: `make dashboards`."""
+
+from .files import FILES
+
+for path, board in FILES.items():
+    path.write_text(board.json(), encoding="utf-8")
+    print(path)

@@ -1,0 +1,13 @@
+"""Which dashboard is in which file. Grafana reads the files; a test says when one is stale."""
+
+from pathlib import Path
+from typing import Final
+
+from . import holding, stages
+from .board import Board
+
+FOLDER: Final = Path(__file__).parent
+FILES: Final[dict[Path, Board]] = {
+    FOLDER / "dashboards" / "is-it-holding.json": holding.BOARD,
+    FOLDER / "dashboards" / "where-does-the-time-go.json": stages.BOARD,
+}

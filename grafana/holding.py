@@ -1,0 +1,224 @@
+"""*Is it holding?* One screen for the engineer at the wheel."""
+
+from grafana_foundation_sdk.cog.builder import Builder
+from grafana_foundation_sdk.models.dashboard import Panel
+
+from .board import Board, Row
+from .panels import (
+    ANY_IS_BAD,
+    BLUE,
+    CORES,
+    COUNT,
+    GREEN,
+    PER_SECOND,
+    RED,
+    SECONDS,
+    SHARE,
+    TARGET,
+    YELLOW,
+    Series,
+    figure,
+    lines,
+    states,
+)
+from .queries import increase, of_swarm, quantile, rate, total, update_quantile
+
+_UPDATE_TARGET = f"max({of_swarm('chatswarm_update_target_seconds')})"
+_LAG_LIMIT = f"0.1 * {_UPDATE_TARGET}"  # as the judge's, which takes the tightest latency SLO where there is one
+_LATE_SENDS = of_swarm("chatswarm_rig_late_sends_total")
+_SENDS = of_swarm("chatswarm_messages_sent_total")
+
+
+def phase() -> Builder[Panel]:
+    """Does it measure already?"""
+    return figure(
+        "Phase",
+        "What the swarm is doing. Only what is sent while it measures is judged; the drain waits for what is on its "
+        "way.",
+        COUNT,
+        Series("{{phase}}", f"max by (phase) ({of_swarm('chatswarm_phase')} == 1)"),
+        colours=((0.0, BLUE),),
+        names=True,
+    )
+
+
+def update_so_far() -> Builder[Panel]:
+    """Would the run pass, if it ended now?"""
+    return figure(
+        "Update p99 so far ÷ target",
+        "The p99 of the update latency since the run began, as a share of its target. Missing deliveries count as "
+        "infinite. Above 100 % the run is failing. Rounded to the histogram's buckets; the verdict is exact.",
+        SHARE,
+        Series("p99 ÷ target", f"{update_quantile(0.99, so_far=True)} / {_UPDATE_TARGET}"),
+        colours=((0.0, GREEN), (0.8, YELLOW), (1.0, RED)),
+    )
+
+
+def missing_now() -> Builder[Panel]:
+    """Has a message been lost?"""
+    return figure(
+        "Missing now",
+        "Deliveries whose message was accepted longer ago than the update target and that are still not visible. What "
+        "still misses at the end of the drain is lost. Look at Losses, and which fault is there.",
+        COUNT,
+        Series("missing", total(of_swarm("chatswarm_deliveries_missing"))),
+        colours=ANY_IS_BAD,
+    )
+
+
+def late_so_far() -> Builder[Panel]:
+    """How many came, but too late?"""
+    return figure(
+        "Late so far",
+        "Deliveries that became visible later than the update target, since the run began.",
+        COUNT,
+        Series("late", total(of_swarm("chatswarm_deliveries_late_total"))),
+        colours=ANY_IS_BAD,
+    )
+
+
+def dashboards_away() -> Builder[Panel]:
+    """Are all dashboards there?"""
+    planned = total(of_swarm("chatswarm_users", 'kind="dashboard"'))
+    return figure(
+        "Dashboards away",
+        "Planned dashboards that are not subscribed. Normal while they connect; later each of them misses everything.",
+        COUNT,
+        Series("away", f"{planned} - {total(of_swarm('chatswarm_dashboards_subscribed'))}"),
+        colours=ANY_IS_BAD,
+    )
+
+
+def rig() -> Builder[Panel]:
+    """Is it the chat that is slow, or we?"""
+    # `>= 0` is for NaN, which is greater than nothing: a lag that was not measured must not look sound.
+    lagging = f"(({quantile(0.99, 'chatswarm_rig_lag_seconds')} >= 0) > bool {_LAG_LIMIT})"
+    late = f"({total(_LATE_SENDS)} > bool 0.01 * {total(_SENDS)})"
+    return figure(
+        "Rig",
+        "Starved: the loop lag's p99 is above a tenth of the update target, or more than 1 % of the sends were late. "
+        "Then the latencies are our own, and the verdict is undecided: use --processes, or a machine of its own.",
+        COUNT,
+        Series("starved", f"clamp_max({lagging} + {late}, 1)"),
+        words={0: ("sound", GREEN), 1: ("starved", RED)},
+    )
+
+
+def update_latency() -> Builder[Panel]:
+    """How long does a message take, now?"""
+    return lines(
+        "Update latency",
+        "From when a message was intended until it was visible on a dashboard, over the last $window; missing "
+        "deliveries count as infinite (drawn at the histogram's last edge, 10 s). max: the edge of the highest "
+        "bucket, so at most that. Above the target line the promise is broken: see *Where does the time go?*",
+        SECONDS,
+        Series("p50", update_quantile(0.5)),
+        Series("p95", update_quantile(0.95)),
+        Series("p99", update_quantile(0.99)),
+        Series("max", update_quantile(1)),
+        Series(TARGET, _UPDATE_TARGET),
+    )
+
+
+def accepted_against_delivered() -> Builder[Panel]:
+    """Does what goes in come out?"""
+    return lines(
+        "Accepted against delivered",
+        "Deliveries per second that are due (accepted messages × dashboards), and that became visible. If visible "
+        "stays below due, a backlog grows.",
+        PER_SECOND,
+        Series("due", total(rate("chatswarm_deliveries_expected_total"))),
+        Series("visible", total(rate("chatswarm_deliveries_visible_total"))),
+    )
+
+
+def losses() -> Builder[Panel]:
+    """What has not come, and is it coming?"""
+    due = total(of_swarm("chatswarm_deliveries_expected_total"))
+    visible = total(of_swarm("chatswarm_deliveries_visible_total"))
+    return lines(
+        "Losses",
+        "Deliveries that are not visible yet. On the way: all of them. Missing: those accepted longer ago than the "
+        "update target. Late: those that became visible after it, within the last $window.",
+        COUNT,
+        Series("on the way", f"{due} - {visible}"),
+        Series("missing", total(of_swarm("chatswarm_deliveries_missing"))),
+        Series("late", total(increase("chatswarm_deliveries_late_total"))),
+        limits=((0.0, GREEN), (1.0, RED)),
+    )
+
+
+def sends() -> Builder[Panel]:
+    """Does the chat take what the widgets send?"""
+    return lines(
+        "Sends",
+        "Messages per second that the schedule wanted, and their outcomes. Rejected: certainly not stored. Unknown: no "
+        "clear answer. Both are findings, outside of faults.",
+        PER_SECOND,
+        Series("intended", total(rate("chatswarm_messages_intended_total"))),
+        Series("{{outcome}}", total(rate("chatswarm_messages_total"), "outcome")),
+    )
+
+
+def dashboards_connected() -> Builder[Panel]:
+    """Who is there, and who was thrown out?"""
+    return lines(
+        "Dashboards connected",
+        "Dashboards that are subscribed, those that are planned, and connections lost within the last $window.",
+        COUNT,
+        Series("planned", total(of_swarm("chatswarm_users", 'kind="dashboard"'))),
+        Series("subscribed", total(of_swarm("chatswarm_dashboards_subscribed"))),
+        Series("lost", total(increase("chatswarm_connections_lost_total"))),
+    )
+
+
+def rig_lag() -> Builder[Panel]:
+    """Does the rig keep its own time?"""
+    return lines(
+        "Rig: loop lag",
+        "How late the swarm's own loops wake, over all of its processes. Above the target line (a tenth of the update "
+        "target) a measured latency is partly our own, and the verdict becomes undecided.",
+        SECONDS,
+        Series("p50", quantile(0.5, "chatswarm_rig_lag_seconds")),
+        Series("p99", quantile(0.99, "chatswarm_rig_lag_seconds")),
+        Series(TARGET, _LAG_LIMIT),
+    )
+
+
+def rig_cpu() -> Builder[Panel]:
+    """Is there CPU left?"""
+    return lines(
+        "Rig: CPU",
+        "Cores that each process of the swarm uses. One process cannot use more than one: near 1 it is starved, and "
+        "--processes with a higher number helps.",
+        CORES,
+        Series("{{process}}", f"max by (process) ({of_swarm('chatswarm_rig_cpu_cores')})"),
+        limits=((0.0, GREEN), (0.9, RED)),
+    )
+
+
+def alerts() -> Builder[Panel]:
+    """What needs me?"""
+    return states(
+        "Alerts",
+        "Alert rules that are pending or firing. What to do about each stands in grafana/prometheus/alerts.yml, and in "
+        "Prometheus under Alerts.",
+        Series("{{alertname}}", 'max by (alertname) (ALERTS{alertstate="firing"} + 1 or ALERTS{alertstate="pending"})'),
+        words={1: ("pending", YELLOW), 2: ("firing", RED)},
+        none="no alert",
+    )
+
+
+BOARD = Board(
+    uid="chatswarm-holding",
+    title="chatswarm: is it holding?",
+    description="Does the chat keep its promise under this load, right now?",
+    rows=(
+        Row(
+            "", 3, ((phase, 4), (update_so_far, 4), (missing_now, 4), (late_so_far, 4), (dashboards_away, 4), (rig, 4))
+        ),
+        Row("", 9, ((update_latency, 16), (accepted_against_delivered, 8))),
+        Row("", 7, ((losses, 6), (sends, 6), (dashboards_connected, 6), (rig_lag, 3), (rig_cpu, 3))),
+        Row("", 4, ((alerts, 24),)),
+    ),
+)
