@@ -21,8 +21,10 @@ from tests.loadtests.faults.victims import until
 HEALER = [sys.executable, "-m", "chatswarm.loadtests.faults.healer"]
 
 PLEDGING = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
+# Background jobs of a shell inherit that it is ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from chatswarm.loadtests.faults.pledges import Pledges
 pledges = Pledges(Path(sys.argv[1]) / "healer.log")
 dropped = pledges.make("shell", f"touch {sys.argv[1]}/dropped")
