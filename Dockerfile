@@ -1,0 +1,30 @@
+# One image for the reference chat and for both kinds of Locust process: docker-compose.yml says which one it is to be.
+ARG PYTHON=python:3.11.16-slim-bookworm@sha256:528257d48c1da0dcecc2e725d1ae34498d60c965f1241e39cd6a85a8859bdf84
+
+FROM ${PYTHON} AS build
+WORKDIR /build
+COPY requirements.lock ./
+# The lock holds the development tools as well. Everything in it is fetched with its hash checked; below, nothing but
+# these files can be installed, and of them only what chatswarm itself asks for.
+RUN pip wheel --no-cache-dir --disable-pip-version-check --require-hashes --wheel-dir /wheels -r requirements.lock
+COPY pyproject.toml README.md LICENSE ./
+COPY backend ./backend
+COPY loadtests ./loadtests
+RUN python -m venv --without-pip /opt/chatswarm \
+    && pip --python /opt/chatswarm/bin/python install --no-cache-dir --disable-pip-version-check \
+        --no-index --find-links /wheels .
+
+FROM ${PYTHON}
+# The file system is read-only: no byte code can be kept, and a log must not wait in a buffer.
+ENV PATH=/opt/chatswarm/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1
+# Named volumes take over the owner of the folder that they are mounted on.
+RUN useradd --system --uid 10001 --user-group --no-create-home --home-dir /nonexistent chatswarm \
+    && install -d -o chatswarm -g chatswarm /var/lib/chatswarm /srv/chatswarm/runs
+COPY --from=build /opt/chatswarm /opt/chatswarm
+WORKDIR /srv/chatswarm
+COPY loadtests/locustfile.py ./loadtests/locustfile.py
+# By its number, so that it can be told from outside that it is not root.
+USER 10001
+CMD ["chatswarm", "--help"]
