@@ -51,7 +51,8 @@ def test_all_is_healed_and_nothing_is_left(tmp_path: Path, kind: str, number: si
         assert chat.answers()
     if number == signal.SIGKILL:
         return
-    assert result.code == 3, result.err
+    # It is judged. If the target came back only after the drain, that is its loss; a pass it cannot be.
+    assert result.code in (1, 3), result.err
     verdict = result.verdict
     faults = {fault["name"]: fault for fault in verdict["faults"]}
     assert set(faults) == {"command", "latency", "fill_store", kind}
