@@ -33,11 +33,11 @@ _SHORT = "5s"  # the window with which panels are drawn over time
 # A ramp of some scrapes: what a counter had counted before its first one, no rate ever shows.
 _FAULTY: Final[dict[str, Any]] = {
     "swarm": {
-        "dashboards": 6, "widgets": 10, "rate": 100, "duration": "12s", "ramp": "3s", "drain": "4s",
+        "dashboards": 6, "widgets": 10, "rate": 100, "duration": "15s", "ramp": "3s", "drain": "4s",
         "update_target": "1s",
     },
     "fault": [
-        {"name": "reader", "kind": "slow_reader", "at": "500ms", "for": "10s", "readers": 1},
+        {"name": "reader", "kind": "slow_reader", "at": "0s", "for": "14s", "readers": 1},
         {"name": "net", "kind": "down", "at": "3s", "for": "2s", "on": "dashboards"},
         {"name": "locked", "kind": "lock_store", "at": "9s", "for": "1500ms"},
     ],
@@ -104,7 +104,7 @@ def watch(folder: Path) -> Evidence:
     ports = {run: free_port() for run in RUNS}
     chat = free_port()
     with ExitStack() as opened:
-        backend = ReferenceBackend(folder / "backend.log", folder / "chat.db", chat, {"unsent_limit": "1s"})
+        backend = ReferenceBackend(folder / "backend.log", folder / "chat.db", chat, {"unsent_limit": "500ms"})
         opened.callback(backend.stop)
         backend.wait()
         urls: dict[Run, str] = {
