@@ -33,7 +33,7 @@ def test_the_reference_backend_cuts_off_those_and_nobody_else(tmp_path: Path) ->
         try:
             stalled.begin()
             slow.begin()
-            cut = 'chatswarm_dashboards_cut_total{reason="age"}'
+            cut = 'chat_dashboards_cut_total{reason="age"}'
             until(lambda: bool(backend.send_many([chat] * 8, 400)) and backend.metric(cut) >= 2)
         finally:
             cut_off, kept = stalled.heal(), slow.heal()
