@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from . import scenario as scenarios
-from .runs import new_folder
+from .runs import REPORT, new_folder
 from .targets import DEFAULT, TARGETS, target_of
 from .verdict import ExitCode, Verdict
 
@@ -152,6 +152,44 @@ def judge(
     except (NoRunError, OSError) as error:
         _refuse(str(error))
     _finish(verdict, Console(stderr=True), as_json)
+
+
+@app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A run's folder.")],
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="One page, readable without a network.")] = None,
+    junit: Annotated[Path | None, typer.Option(metavar="FILE", help="JUnit's XML, for CI.")] = None,
+    markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="A summary in Markdown.")] = None,
+) -> None:
+    """Write reports of a recorded run. Example: chatswarm report runs/20260101-120000-steady --junit junit.xml
+
+    Without any of the options: report.html in the run's folder. Ends with the exit code of the verdict.
+    """
+    from .judge import NoRunError
+    from .report import NotWrittenError, append_step_summary, figures_again, write_reports
+    from .wording import MARKS, headline
+
+    if not (html or junit or markdown):
+        html = folder / REPORT
+    try:
+        figures = figures_again(folder)
+        write_reports(figures, html, junit, markdown)
+    except (NoRunError, NotWrittenError, OSError) as error:
+        _refuse(str(error))
+    except Exception as error:  # noqa: BLE001 - a report that failed must not look like a target that did
+        _say(f"internal error: {type(error).__name__}: {error}")
+        raise typer.Exit(ExitCode.INTERNAL) from None
+    verdict = figures.verdict
+    for note in figures.notes:
+        _say(note)
+    _say(f"{MARKS[verdict.verdict]} {verdict.verdict.upper()}: {headline(verdict)}")
+    for path in filter(None, (html, junit, markdown)):
+        _say(f"written: {path}")
+    try:
+        append_step_summary(figures)
+    except NotWrittenError as error:
+        _say(str(error))
+    raise typer.Exit(verdict.exit_code)
 
 
 def main() -> None:

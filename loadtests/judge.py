@@ -6,6 +6,7 @@ Whatever could not be measured makes the verdict undecided, with the reason; it 
 import tomllib
 import traceback
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -43,7 +44,24 @@ class NoRunError(ValueError):
     """The folder holds no run that could be judged. The text says what is missing."""
 
 
+@dataclass(slots=True)
+class Judged:
+    """A verdict, and what it rests on: for reports, so that nothing is worked out twice."""
+
+    verdict: Verdict
+    manifest: Manifest
+    scenario: Scenario
+    slos: tuple[slo.Slo, ...]
+    ledger: Ledger | None = None  # None: the measured part never began, or the judge itself failed
+    latencies: Latencies | None = None  # there if the ledger is
+
+
 def judge(folder: Path, slos: Sequence[str] | None = None) -> Verdict:
+    """The verdict over the run in `folder`, as `judged` has it."""
+    return judged(folder, slos).verdict
+
+
+def judged(folder: Path, slos: Sequence[str] | None = None) -> Judged:
     """The verdict over the run in `folder`; `slos` replace the scenario's.
 
     Raises NoRunError if there is no manifest or scenario, and slo.SloError, also for a window around a fault that the
@@ -52,12 +70,13 @@ def judge(folder: Path, slos: Sequence[str] | None = None) -> Verdict:
     manifest, scenario = read_run(folder)
     expectations = scenario.slos if slos is None else tuple(slo.parse(text) for text in slos)
     verdict = _blank(folder, manifest, scenario)
+    whole = Judged(verdict, manifest, scenario, expectations)
     try:
         evidence = gather(folder, manifest)
         # Where the nemesis's history is not whole, a fault may have been there that nobody wrote down.
         if slos is not None and evidence.all_faults:
             _know_faults(expectations, {fault.name for fault in evidence.faults} | scenario.fault_names)
-        _fill(verdict, evidence, manifest, scenario, expectations)
+        _fill(whole, evidence)
     except slo.SloError:
         raise
     except Exception as error:  # noqa: BLE001 - whatever it is, it must not look like the target's failure, or like a pass
@@ -67,7 +86,8 @@ def judge(folder: Path, slos: Sequence[str] | None = None) -> Verdict:
         )
         verdict.verdict = "undecided"
         verdict.exit_code = ExitCode.INTERNAL
-    return verdict
+        whole.ledger = whole.latencies = None
+    return whole
 
 
 def _know_faults(slos: Sequence[slo.Slo], known: set[str]) -> None:
@@ -128,9 +148,8 @@ def _blank(folder: Path, manifest: Manifest, scenario: Scenario) -> Verdict:
     )
 
 
-def _fill(
-    verdict: Verdict, evidence: Evidence, manifest: Manifest, scenario: Scenario, slos: Sequence[slo.Slo]
-) -> None:
+def _fill(whole: Judged, evidence: Evidence) -> None:
+    verdict, manifest, scenario, slos = whole.verdict, whole.manifest, whole.scenario, whole.slos
     never = scenario.fault_names - {fault.name for fault in evidence.faults}
     evidence.reasons.extend(f"the fault {name} of the scenario never began" for name in sorted(never))
     verdict.reasons += evidence.reasons
@@ -164,6 +183,7 @@ def _fill(
     decide_slos(case, slos)
     decide_findings(case, slos)
     conclude(verdict)
+    whole.ledger, whole.latencies = ledger, latencies
 
 
 def _fault(span: FaultSpan, ledger: Ledger) -> Fault:
@@ -181,4 +201,4 @@ def _ask(name: str, check: Check, ledger: Ledger, reasons: list[str]) -> Found:
         return Found(None)
 
 
-__all__ = ["NoRunError", "judge", "read_run", "write_verdict"]
+__all__ = ["Judged", "NoRunError", "judge", "judged", "read_run", "write_verdict"]

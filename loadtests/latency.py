@@ -68,11 +68,11 @@ class Series:
         if window is not None:
             held = window.holds(self.begun, np.where(np.isfinite(self.over), self.over, self.begun + target))
             chosen = held if chosen is None else chosen & held
-        return _sample(self.values if chosen is None else self.values[chosen])
+        return sample_of(self.values if chosen is None else self.values[chosen])
 
 
-def _sample(values: Floats) -> Sample:
-    """NaN means open."""
+def sample_of(values: Floats) -> Sample:
+    """The sample of some latencies in any order. NaN means open."""
     known = np.sort(values, axis=None)  # NaN last
     measured = int(np.searchsorted(known, np.nan))
     return Sample(known[:measured], len(known) - measured)

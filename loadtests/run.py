@@ -19,7 +19,8 @@ import msgspec
 from .children import PROGRESS, Child, free_port
 from .faults.nemesis import Nemesis
 from .history.manifest import MANIFEST, read_manifest
-from .judge import judge, write_verdict
+from .judge import judged, write_verdict
+from .report import report_on
 from .runs import SCENARIO
 from .scenario import Scenario
 from .stage import CannotRunError, Given, Stage
@@ -105,9 +106,19 @@ class Run:
             if problem := stage.broken():
                 raise RigError(problem)
             self.say("judging")
-        verdict = judge(self.folder)
-        write_verdict(self.folder, verdict)
-        return verdict
+        self._write_command()
+        whole = judged(self.folder)
+        write_verdict(self.folder, whole.verdict)
+        if problem := report_on(whole, self.folder):
+            self.say(problem)
+        return whole.verdict
+
+    def _write_command(self) -> None:
+        """Into the manifest, which is the swarm's until it has ended."""
+        manifest = read_manifest(self.folder)
+        manifest.command = ["chatswarm", "run", str(self.folder / SCENARIO), *self.given.flags]
+        manifest.command += ["--seed", str(self.seed), "--processes", str(self.processes)]
+        manifest.write(self.folder)
 
     def _claim_metrics(self) -> None:
         if self.metrics is None:

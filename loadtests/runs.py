@@ -5,7 +5,7 @@ from pathlib import Path
 
 from .history.manifest import MANIFEST
 
-SCENARIO, VERDICT = "scenario.toml", "verdict.json"
+SCENARIO, VERDICT, REPORT = "scenario.toml", "verdict.json", "report.html"
 
 
 def new_folder(scenario: str, root: Path = Path("runs")) -> Path:

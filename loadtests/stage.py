@@ -48,6 +48,18 @@ class Given:
     restart_command: str | None = None
     toxiproxy: str | None = None  # the API of one that runs already
 
+    @property
+    def flags(self) -> list[str]:
+        """The same, as flags of `chatswarm run`."""
+        given = {
+            "--target": self.base_url,
+            "--adapter": self.adapter,
+            "--pid": self.pid,
+            "--restart-command": self.restart_command,
+            "--toxiproxy": self.toxiproxy,
+        }
+        return [word for flag, value in given.items() if value is not None for word in (flag, str(value))]
+
 
 @dataclass
 class Stage:

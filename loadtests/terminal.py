@@ -12,30 +12,14 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from . import slo
 from .run import Progress
 from .units import human
-from .verdict import QUANTILES, Example, Outcome, Quantiles, Verdict
+from .verdict import QUANTILES, Outcome, Quantiles, Verdict
+from .wording import MARKS, MEANINGS, actual, evidence, example, margin, size
 
-MARKS: dict[Outcome, str] = {"pass": "✓", "fail": "✗", "undecided": "?"}
 STYLES: dict[Outcome, str] = {"pass": "green", "fail": "red", "undecided": "yellow"}
 _PLAIN_EVERY = 5.0  # seconds between two lines where there is no terminal
 _EXAMPLES = 3
-_MEANING = {
-    "lost": "accepted, but not visible on a dashboard by the end of the drain",
-    "store_lost": "accepted, but absent from the final read",
-    "unnotified": "visible, but the dashboard was never told: a later refetch healed it",
-    "late": "visible after the update target",
-    "duplicated": "shown or announced more than once",
-    "reordered": "shown in another order than sent, or in different orders",
-    "phantom": "shown or announced, but rejected or never sent",
-    "vanished": "shown once, and gone from a later read",
-    "corrupted": "shown with another text than the one sent",
-    "misplaced": "shown in another chat",
-    "silent_socket": "a subscribed socket on which nothing came while announcements were due",
-    "refused": "sends rejected or unanswered",
-    "absent": "planned dashboards that never subscribed, or were gone at the end",
-}
 _ORDER = (
     "visible",
     "first_dashboard",
@@ -125,8 +109,7 @@ def print_verdict(console: Console, verdict: Verdict) -> None:
         f" against {verdict.target}",
     )
     console.print(head, soft_wrap=True)
-    size = f"{verdict.dashboards} dashboards, {verdict.widgets} widgets, {verdict.seconds:.1f} s measured"
-    console.print(Padding(Text(f"{size}, seed {verdict.seed}", "dim"), (0, 0, 0, 2)))
+    console.print(Padding(Text(size(verdict), "dim"), (0, 0, 0, 2)))
     for reason in verdict.reasons:
         console.print(Padding(Text(f"because {reason}", style), (0, 0, 0, 2)))
     console.print()
@@ -137,7 +120,7 @@ def print_verdict(console: Console, verdict: Verdict) -> None:
     console.print()
     console.print(Padding(_rig(verdict), (0, 0, 0, 2)))
     if verdict.folder:
-        files = Text(f"{verdict.folder}/  verdict.json, history/, scenario.toml, logs", "dim")
+        files = Text(f"{verdict.folder}/  verdict.json, report.html, history/, scenario.toml, logs", "dim")
         console.print(Padding(files, (0, 0, 0, 2)))
 
 
@@ -162,25 +145,10 @@ def _slos(verdict: Verdict) -> Table | None:
         return None
     table = _table(("", ""), ("expected", ""), ("actual", "right"), ("", ""))
     for result in verdict.slos:
-        parsed = slo.parse(result.expect)
-        is_time = any(map(slo.is_latency, parsed.left.metrics()))
-        actual = human(result.actual) if is_time else _count(result.actual)
-        if result.actual is None:
-            failed = "some were lost" if is_time else "cannot hold"
-            actual = failed if result.outcome == "fail" else "not measured"
         style = STYLES[result.outcome]
-        mark, margin = Text(MARKS[result.outcome], style), _margin(parsed, result.actual)
-        table.add_row(mark, result.expect, Text(actual, style), margin)
+        mark, share = Text(MARKS[result.outcome], style), Text(margin(result), "dim")
+        table.add_row(mark, result.expect, Text(actual(result), style), share)
     return table
-
-
-def _margin(parsed: slo.Slo, actual: float | None) -> Text:
-    """How far a latency is from its limit."""
-    limit = parsed.limit()
-    if limit is None or actual is None or limit <= 0:
-        return Text("")
-    share = actual / limit
-    return Text(f"{share:.0%} of the limit" if share < 10 else f"{share:.0f} × the limit", "dim")
 
 
 def _latencies(verdict: Verdict) -> Table:
@@ -202,7 +170,7 @@ def _recoveries(verdict: Verdict) -> Group | None:
     parts = ("noticed", "back", "first", "backlog", "whole")
     table = _table(("fault", ""), ("from", "right"), ("to", "right"), *((part, "right") for part in parts))
     notes = Text(_RECOVERY, "dim")
-    evidence = {(fault.name, fault.start): fault.evidence for fault in verdict.faults}
+    proofs = {(fault.name, fault.start): fault.evidence for fault in verdict.faults}
     for recovery in verdict.recoveries:
         whole = human(recovery.whole_again)
         if recovery.at_least is not None:
@@ -213,14 +181,10 @@ def _recoveries(verdict: Verdict) -> Group | None:
         said = [recovery.reason] if recovery.reason else []
         if recovery.dashboards_lost:
             said.append(f"{recovery.dashboards_back} of {recovery.dashboards_lost} cut-off dashboards came back")
-        proof = evidence.get((recovery.name, recovery.start), {})
-        said += [f"{key} {_value(value)}" for key, value in proof.items() if value]
+        proof = proofs.get((recovery.name, recovery.start), {})
+        said += [f"{key} {evidence(value)}" for key, value in proof.items() if value]
         notes.append(f"\n{recovery.name}: {', '.join(said) or 'left no evidence'}")
     return Group(table, Padding(notes, (1, 0, 0, 0)))
-
-
-def _value(value: float | str) -> str:
-    return _count(value) if isinstance(value, (int, float)) else value
 
 
 def _findings(verdict: Verdict) -> Table | None:
@@ -230,32 +194,13 @@ def _findings(verdict: Verdict) -> Table | None:
     table = _table(("", ""), ("finding", ""), ("count", "right"), ("what it means, and the worst of them", ""))
     for finding in found:
         style = STYLES[finding.outcome]
-        meaning = Text(_MEANING.get(finding.check, ""))
+        meaning = Text(MEANINGS.get(finding.check, ""))
         # One of each message: the same one on other dashboards says little more.
-        different = {
-            example.uid or str(number): example for number, example in reversed([*enumerate(finding.examples)])
-        }
-        for example in list(reversed(different.values()))[:_EXAMPLES]:
-            meaning.append(f"\n{_example(example)}", "dim")
+        different = {case.uid or str(number): case for number, case in reversed([*enumerate(finding.examples)])}
+        for case in list(reversed(different.values()))[:_EXAMPLES]:
+            meaning.append(f"\n{example(case)}", "dim")
         table.add_row(Text(MARKS[finding.outcome], style), Text(finding.check, style), f"{finding.count:,}", meaning)
     return table
-
-
-def _example(example: Example) -> str:
-    parts = []
-    if example.uid:
-        parts.append(f"message {example.uid}")
-    if example.dashboard is not None:
-        parts.append(f"dashboard {example.dashboard}")
-    if example.intended is not None:
-        parts.append(f"intended at {example.intended:.3f} s")
-    for stage in ("accepted", "notified", "visible"):
-        at = getattr(example, stage)
-        if at is not None and example.intended is not None:
-            parts.append(f"{stage} {human(at - example.intended)} later")
-    if example.fault:
-        parts.append(f"during {example.fault}")
-    return ", ".join(parts + ([example.detail] if example.detail else []))
 
 
 def _rig(verdict: Verdict) -> Text:
@@ -275,7 +220,3 @@ def _table(*columns: tuple[str, str]) -> Table:
     for title, justify in columns:
         table.add_column(title, justify="right" if justify else "left", no_wrap=justify == "right")
     return table
-
-
-def _count(value: float | None) -> str:
-    return "–" if value is None else f"{value:,.0f}" if value == int(value) else f"{value:,.3g}"

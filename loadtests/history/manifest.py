@@ -38,6 +38,7 @@ class Manifest(msgspec.Struct):
     ended: bool = False  # every process said that its history is closed
     cut_short: str | None = None  # why the measured part ended before its time
     troubles: list[str] = []  # what went wrong with the rig, for people
+    command: list[str] = []  # repeats the run, where `chatswarm run` performed it
     clocks: dict[str, Clock] = {}  # of the processes whose boot id is another one
 
     def write(self, folder: Path) -> None:

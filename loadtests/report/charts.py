@@ -1,0 +1,438 @@
+"""The charts of a report: which figures each shows, in words, as a picture and as a table. A new chart is a function.
+
+Each has a heading, a sentence on how to read it, a picture with a text alternative, and the same numbers as a table.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from chatswarm.loadtests.units import human
+
+from .figures import Curve, Figures
+from .markup import Markup, Prose, element
+from .plot import Axis, Band, Bar, Line, Plot, Rule, Slot, linear, logarithmic
+from .stages import STAGES
+from .timeline import Span
+
+WIDE, NARROW = 960.0, 400.0
+"""Pixels: each chart is drawn for a wide column and for a narrow one, so that its texts can be read in both."""
+_STEP = 0.1  # of a nine, to the right of the last rank: there the maximum stands
+_SHORT = {"first_dashboard": "first", "median_dashboard": "median", "last_dashboard": "last"}
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """A chart, ready to be put into a page."""
+
+    key: str
+    title: str
+    reading: str
+    pictures: tuple[Markup, ...]
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+    def figure(self) -> Markup:
+        """The chart as an element of HTML."""
+        return element(
+            "figure",
+            element("figcaption", element("h3", self.title), element("p", self.reading)),
+            self.pictures,
+            element(
+                "details",
+                element("summary", f"The numbers: {self.title.lower()}"),
+                table(self.title, self.columns, self.rows),
+            ),
+            class_="chart",
+            id=self.key,
+        )
+
+
+def table(caption: str, columns: Sequence[str], rows: Sequence[Sequence[str | Markup]], shown: bool = False) -> Markup:
+    """A table that scrolls by itself where it is too wide. The first cell of each row is its heading."""
+    head = element("tr", (element("th", column, scope="col") for column in columns))
+    body = (element("tr", element("th", row[0], scope="row"), (_cell(cell) for cell in row[1:])) for row in rows)
+    whole = element(
+        "table", element("caption", caption, class_=None if shown else "hidden"), element("thead", head),
+        element("tbody", body),
+    )  # fmt: skip
+    return element("div", whole, class_="scroll", tabindex="0", role="region", aria_label=caption)
+
+
+def _cell(content: str) -> Markup:
+    return element("td", content, class_="text" if isinstance(content, Prose) else None)
+
+
+def charts_of(figures: Figures) -> list[Chart]:
+    """All that there is something to show for, in the order of the page."""
+    return [chart for make in CHARTS if (chart := make(figures)) is not None]
+
+
+def over_time(figures: Figures) -> Chart | None:
+    """Update latency over time, with the faults and the target."""
+    spans = [span for span in figures.spans if span.deliveries]
+    if not spans:
+        return None
+    quantiles: tuple[tuple[str, Callable[[Span], float | None]], ...] = (
+        ("p50", lambda span: span.p50),
+        ("p95", lambda span: span.p95),
+        ("p99", lambda span: span.p99),
+        ("max", lambda span: span.max),
+    )
+    lines = [
+        Line(name, [((span.begin + span.end) / 2, of(span)) for span in figures.spans], name) for name, of in quantiles
+    ]
+    values = _finite(y for line in lines for _, y in line.points)
+    lost = any(span.lost for span in spans)
+    worst = max(values, default=0.0)
+    width = spans[0].end - spans[0].begin
+    said = (
+        f"Update latency over {_end(figures):.0f} s, in spans of {human(width)}: the slowest delivery took "
+        f"{'for ever' if lost else human(worst)}, the update target is {human(figures.target)}"
+    )
+    faults = [f"{fault.name} from {fault.start:.1f} s" for fault in figures.verdict.faults]
+    plot = Plot(
+        "over-time",
+        f"{said}{'; faults: ' + ', '.join(faults) if faults else ''}.",
+        _seconds(figures),
+        _durations([*values, figures.target]),
+        "seconds after the start, by when the message was intended",
+        "update latency, log scale",
+        lines,
+        bands=_bands(figures),
+        rules=[Rule(figures.target, f"target {human(figures.target)}")],
+        slots=[Slot(span.begin, span.end, _said(span)) for span in figures.spans],
+        rail="never" if lost else "",
+    )
+    return Chart(
+        "over-time",
+        "Update latency over time",
+        f"From the moment a message was intended until a dashboard showed it. Each point is an exact quantile of "
+        f"{human(width)}; the maximum is never smoothed away." + _shades(figures),
+        _drawn(plot),
+        ("from", "to", "deliveries", "lost", "p50", "p95", "p99", "max"),
+        tuple(
+            (*_when(span), f"{span.deliveries:,}", f"{span.lost:,}", *(human(of(span)) for _, of in quantiles))
+            for span in figures.spans
+        ),
+    )
+
+
+def by_percentile(figures: Figures) -> Chart | None:
+    """Each latency by percentile, on an axis of nines."""
+    if not figures.curves:
+        return None
+    return _nines(
+        figures,
+        "by-percentile",
+        "Latency by percentile",
+        "How slow the slowest share was. Each step to the right is one more nine: 99.9 % says that one in a thousand "
+        "took longer. All count from the intended moment, but for refetch, which counts from its own beginning.",
+        figures.curves,
+        [f"visible c{n}" if curve.name == "visible" else f"c{n}" for n, curve in enumerate(figures.curves, 1)],
+    )
+
+
+def fan_out(figures: Figures) -> Chart | None:
+    """The first, the median and the last dashboard of each message."""
+    if not figures.fan_out:
+        return None
+    return _nines(
+        figures,
+        "fan-out",
+        "Fan-out: the first, the median and the last dashboard",
+        "For each message, when it was visible on the first of its dashboards, on the one in the middle and on the "
+        "last. The further apart the lines, the less the dashboards show the same thing at the same time.",
+        figures.fan_out,
+        ["c1", "c2", "c3"],
+    )
+
+
+def _nines(figures: Figures, key: str, title: str, reading: str, curves: tuple[Curve, ...], styles: list[str]) -> Chart:
+    far = max(math.log10(curve.count) + _STEP for curve in curves)
+    lines = []
+    for curve, style in zip(curves, styles, strict=True):
+        points = [(-math.log10(1 - share), value) for share, value in curve.points]
+        points.append((math.log10(curve.count) + _STEP, curve.max))
+        lines.append(Line(_SHORT.get(curve.name, curve.name), points, style, steps=True))
+    values = _finite(y for line in lines for _, y in line.points)
+    lost = any(math.isinf(curve.max) for curve in curves)
+    marks = [(0.0, "0 %"), (-math.log10(0.5), "50 %"), (1.0, "90 %"), (2.0, "99 %"), (3.0, "99.9 %"), (4.0, "99.99 %")]
+    marks += [(5.0, "99.999 %"), (6.0, "99.9999 %")]
+    words = [f"{line.name} at most {human(curve.max)}" for line, curve in zip(lines, curves, strict=True)]
+    plot = Plot(
+        key,
+        f"{title}: {', '.join(words)}; the update target is {human(figures.target)}.",
+        Axis(0.0, max(far, 1.0), tuple(mark for mark in marks if mark[0] <= far)),
+        _durations([*values, figures.target]),
+        "percentile, log scale of nines",
+        "latency, log scale",
+        lines,
+        rules=[Rule(figures.target, f"target {human(figures.target)}")],
+        rail="never" if lost else "",
+    )
+    asked = (0.5, 0.9, 0.95, 0.99, 0.999, 0.9999)
+    rows = tuple(
+        (curve.name, *(human(_at(curve, share)) for share in asked), human(curve.max), f"{curve.count:,}")
+        for curve in curves
+    )
+    return Chart(
+        key, title, reading, _drawn(plot),
+        ("latency", "p50", "p90", "p95", "p99", "p99.9", "p99.99", "max", "samples"), rows,
+    )  # fmt: skip
+
+
+def stages(figures: Figures) -> Chart | None:
+    """Where the time went."""
+    if not figures.shares:
+        return None
+    used = [stage for stage in STAGES if any(row.seconds[stage] > 0 for row in figures.shares)]
+    return Chart(
+        "stages",
+        "Where the time went",
+        "Each stage's share of the whole time from intended to visible: of all deliveries, and of the slowest.",
+        tuple(_stacks(figures, used, width) for width in (WIDE, NARROW)),
+        ("deliveries", *used, "mean latency", "how many"),
+        tuple(
+            (row.label, *(f"{row.share(stage):.1%}" for stage in used), human(row.mean), f"{row.deliveries:,}")
+            for row in figures.shares
+        ),
+    )
+
+
+def _stacks(figures: Figures, used: list[str], width: float) -> Markup:
+    narrow = width < WIDE
+    drawn, at = [], 8.0
+    left, whole = (0.0, width) if narrow else (150.0, width - 150.0)
+    words = []
+    for row in figures.shares:
+        text = f"{row.label}: mean {human(row.mean)}" if narrow else row.label
+        drawn.append(element("text", text, x=0.0, y=at + (12 if narrow else 19), class_="stack-name"))
+        at += 18 if narrow else 0
+        x = left
+        for stage in used:
+            share = row.share(stage)
+            if share <= 0:
+                continue
+            label = f"{share:.0%}"
+            part = element("title", f"{stage}: {share:.1%} of the time")
+            drawn.append(element("rect", part, x=x, y=at, width=share * whole, height=30.0, class_=f"part {stage}"))
+            if share * whole > 38:
+                drawn.append(element("text", label, x=x + 7, y=at + 20, class_="part-name"))
+            x += share * whole
+        words.append(f"{row.label}: " + ", ".join(f"{stage} {row.share(stage):.0%}" for stage in used))
+        at += 42
+    for stage in used:
+        drawn.append(element("rect", x=0.0, y=at, width=12.0, height=12.0, class_=f"part {stage}"))
+        text = stage if narrow else f"{stage}: {STAGES[stage]}"
+        drawn.append(element("text", text, x=20.0, y=at + 11, class_="stack-name"))
+        at += 20
+    return element(
+        "svg", drawn, class_="narrow" if narrow else "wide", viewBox=f"0 0 {width:g} {at + 4:g}", role="img",
+        aria_label=f"Where the time went. {'; '.join(words)}.",
+    )  # fmt: skip
+
+
+def traffic(figures: Figures) -> Chart | None:
+    """Messages per second, and how the chat answered."""
+    if not any(span.accepted + span.rejected + span.unknown for span in figures.spans):
+        return None
+    rates = [
+        tuple(count / (span.end - span.begin) for count in (span.accepted, span.rejected, span.unknown))
+        for span in figures.spans
+    ]
+    most = max(sum(rate) for rate in rates)
+    refused = sum(span.rejected + span.unknown for span in figures.spans)
+    plot = Plot(
+        "traffic",
+        f"Messages sent per second over time: at most {most:.0f}; {refused:,} of them rejected or without an answer.",
+        _seconds(figures),
+        linear(0.0, most, lambda value: f"{value:g}", 4),
+        "seconds after the start",
+        "messages per second",
+        bars=[
+            Bar(span.begin, span.end, tuple(zip(rate, ("accepted", "rejected", "unknown"), strict=True)))
+            for span, rate in zip(figures.spans, rates, strict=True)
+        ],
+        bands=_bands(figures),
+        slots=[
+            Slot(
+                span.begin,
+                span.end,
+                f"{span.begin:.1f}–{span.end:.1f} s: {span.accepted:,} accepted, {span.rejected:,} rejected, "
+                f"{span.unknown:,} without an answer",
+            )
+            for span in figures.spans
+        ],
+        height=110.0,
+    )
+    return Chart(
+        "traffic",
+        "Messages per second",
+        "What the widgets sent, on a schedule that does not wait for the chat"
+        + (": red was rejected, amber had no clear answer." if refused else "; all of it was accepted."),
+        _drawn(plot),
+        ("from", "to", "accepted", "rejected", "no clear answer"),
+        tuple(
+            (
+                f"{span.begin:.1f} s",
+                f"{span.end:.1f} s",
+                f"{span.accepted:,}",
+                f"{span.rejected:,}",
+                f"{span.unknown:,}",
+            )
+            for span in figures.spans
+        ),
+    )
+
+
+def connected(figures: Figures) -> Chart | None:
+    """How many dashboards were subscribed, where that changed."""
+    planned = figures.verdict.dashboards
+    if not figures.spans or all(span.subscribed == planned for span in figures.spans):
+        return None
+    points = [(span.begin, float(span.subscribed)) for span in figures.spans]
+    points.append((figures.spans[-1].end, points[-1][1]))
+    fewest = min(span.subscribed for span in figures.spans)
+    plot = Plot(
+        "connected",
+        f"Subscribed dashboards over time: {planned} were planned, at the fewest there were {fewest}.",
+        _seconds(figures),
+        linear(0.0, float(max(planned, *(span.subscribed for span in figures.spans))), lambda value: f"{value:g}", 4),
+        "seconds after the start",
+        "subscribed dashboards",
+        [Line("", points, "p50", steps=True)],
+        bands=_bands(figures),
+        slots=[
+            Slot(span.begin, span.end, f"{span.begin:.1f}–{span.end:.1f} s: {span.subscribed} of {planned} subscribed")
+            for span in figures.spans
+        ],
+        height=110.0,
+    )
+    return Chart(
+        "connected",
+        "Subscribed dashboards",
+        "The fewest at any moment of each span. A dashboard that is away still counts: it must show every message.",
+        _drawn(plot),
+        ("from", "to", "subscribed"),
+        tuple((*_when(span), f"{span.subscribed:,}") for span in figures.spans),
+    )
+
+
+def rig_lag(figures: Figures) -> Chart | None:
+    """How late the loops of the load-generating side woke."""
+    lags = [lag for lag in figures.lags if lag.largest is not None]
+    if not lags or not figures.spans:
+        return None
+    lines = [
+        Line(
+            lag.process,
+            [
+                ((span.begin + span.end) / 2, None if worst is None else max(worst, 1e-5))
+                for span, worst in zip(figures.spans, lag.worst, strict=True)
+            ],
+            f"c{1 + number % 4}",
+        )
+        for number, lag in enumerate(lags)
+    ]
+    values = _finite(y for line in lines for _, y in line.points)
+    words = [f"{lag.process} at most {human(lag.largest)}" for lag in lags]
+    plot = Plot(
+        "rig-lag",
+        f"The rig's worst lag over time: {', '.join(words)}; {human(figures.lag_limit)} is allowed in 99 of 100 cases.",
+        _seconds(figures),
+        _durations([*values, figures.lag_limit]),
+        "seconds after the start",
+        "worst lag, log scale",
+        lines,
+        bands=_bands(figures),
+        rules=[Rule(figures.lag_limit, f"99 % must be below {human(figures.lag_limit)}")],
+        height=140.0,
+    )
+    return Chart(
+        "rig-lag",
+        "How late the rig's loops woke",
+        "The worst of each span, for every process that generated load or stood in its way. A rig that is late adds "
+        "to what it measures.",
+        _drawn(plot),
+        ("process", "worst lag", "CPU at its busiest"),
+        tuple(
+            (lag.process, human(lag.largest), "–" if lag.cpu is None else f"{lag.cpu:.0%} of a core") for lag in lags
+        ),
+    )
+
+
+CHARTS: tuple[Callable[[Figures], Chart | None], ...] = (
+    over_time,
+    traffic,
+    connected,
+    by_percentile,
+    fan_out,
+    stages,
+    rig_lag,
+)
+"""The charts, in the order of the page. Each says None where there is nothing to show."""
+
+
+def _drawn(plot: Plot) -> tuple[Markup, ...]:
+    return plot.draw(WIDE), plot.draw(NARROW)
+
+
+def _said(span: Span) -> str:
+    when = f"{span.begin:.1f}–{span.end:.1f} s"
+    if not span.deliveries:
+        return f"{when}: nothing was expected"
+    lost = f", {span.lost:,} lost" if span.lost else ""
+    return (
+        f"{when}: p50 {human(span.p50)}, p95 {human(span.p95)}, p99 {human(span.p99)}, max {human(span.max)}, "
+        f"{span.deliveries:,} deliveries{lost}"
+    )
+
+
+def _bands(figures: Figures) -> list[Band]:
+    end = _end(figures)
+    bands = []
+    for recovery in figures.verdict.recoveries:
+        stop = end if recovery.stop is None else min(recovery.stop, end)
+        if recovery.whole_again is not None and recovery.whole_again > 0 and stop < end:
+            until = min(end, stop + recovery.whole_again)
+            bands.append(Band(stop, until, f"{recovery.name}: until all was whole again", "recovering"))
+        bands.append(Band(min(recovery.start, end), stop, recovery.name))
+    return bands
+
+
+def _shades(figures: Figures) -> str:
+    if not figures.verdict.faults:
+        return ""
+    return " Shaded: a fault, and in the lighter shade the time until all was whole again."
+
+
+def _end(figures: Figures) -> float:
+    return max(figures.verdict.seconds, figures.spans[-1].end if figures.spans else 0.0)
+
+
+def _seconds(figures: Figures) -> Axis:
+    return linear(0.0, _end(figures), lambda value: f"{value:g}", 10)
+
+
+def _durations(values: list[float]) -> Axis:
+    above = [value for value in values if value > 0]
+    return logarithmic(min(above, default=0.001), max(above, default=1.0) * 1.1, _round)
+
+
+def _when(span: Span) -> tuple[str, str]:
+    return f"{span.begin:.1f} s", f"{span.end:.1f} s"
+
+
+def _round(seconds: float) -> str:
+    """A tick's label: `50 ms`, `2 s`."""
+    return f"{seconds:g} s" if seconds >= 1 else f"{seconds * 1000:g} ms"
+
+
+def _finite(values: Iterable[float | None]) -> list[float]:
+    return [value for value in values if value is not None and math.isfinite(value)]
+
+
+def _at(curve: Curve, share: float) -> float:
+    """The quantile. Shares beyond the last point are the maximum."""
+    return next((value for at, value in curve.points if at >= share - 1e-9), curve.max)

@@ -1,0 +1,359 @@
+"""A run as one page of HTML: no script, no network, light and dark, on a screen, on paper and by keyboard.
+
+Every figure of the verdict is shown as `verdict.json` has it; charts come from the ledger.
+"""
+
+import base64
+import hashlib
+from collections.abc import Mapping
+
+from chatswarm.loadtests import wording
+from chatswarm.loadtests.units import human
+from chatswarm.loadtests.verdict import LATENCIES, QUANTILES, Example, Outcome, Quantiles, Recovery, Verdict
+
+from .charts import NARROW, WIDE, charts_of, table
+from .figures import Case, Figures
+from .markup import Content, Markup, Prose, element, joined
+from .style import STYLE
+
+_CODES = {
+    "1000": "normal closure", "1001": "going away", "1002": "protocol error", "1003": "unsupported data",
+    "1005": "no code", "1006": "just broke off", "1007": "invalid data", "1008": "policy violation",
+    "1009": "message too big", "1011": "internal error", "1012": "service restart", "1013": "try again later",
+    "1015": "TLS handshake failed",
+}  # fmt: skip
+_SECTIONS = (
+    ("slos", "SLOs"),
+    ("balance", "The balance"),
+    ("charts", "Latency"),
+    ("findings", "Findings"),
+    ("faults", "Faults and recoveries"),
+    ("connections", "Lost connections"),
+    ("rig", "The rig"),
+    ("repeat", "Run it again"),
+)
+
+
+def page(figures: Figures) -> str:
+    """The whole document."""
+    verdict = figures.verdict
+    digest = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
+    policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    title = f"{verdict.verdict.upper()}: {verdict.scenario} against {verdict.target}"
+    head = element(
+        "head",
+        element("meta", charset="utf-8"),
+        element("meta", http_equiv="Content-Security-Policy", content=policy),
+        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        element("meta", name="color-scheme", content="light dark"),
+        element("meta", name="referrer", content="no-referrer"),
+        element("title", title),
+        element("style", Markup(STYLE)),
+    )
+    contents = {
+        "slos": _slos(figures),
+        "balance": _balance(verdict),
+        "charts": joined((chart.figure() for chart in charts_of(figures)), _latencies(verdict)),
+        "findings": _findings(figures),
+        "faults": _faults(verdict),
+        "connections": _connections(verdict),
+        "rig": _rig(figures),
+        "repeat": _repeat(figures),
+    }
+    links = (element("li", element("a", name, href=f"#{key}")) for key, name in _SECTIONS)
+    sections = (
+        element(
+            "section", element("h2", name, id=f"{key}-title"), contents[key], id=key, aria_labelledby=f"{key}-title"
+        )
+        for key, name in _SECTIONS
+    )
+    body = element(
+        "body",
+        element("a", "Skip to the SLOs", class_="skip", href="#slos"),
+        element("header", _verdict(figures), element("nav", element("ul", links), aria_label="Parts of this report")),
+        element("main", sections),
+    )
+    return f"<!DOCTYPE html>\n{element('html', head, body, lang='en')}\n"
+
+
+def _verdict(figures: Figures) -> Markup:
+    verdict = figures.verdict
+    reasons = (element("li", f"because {reason}") for reason in verdict.reasons)
+    return joined(
+        element(
+            "div",
+            element("div", f"{wording.MARKS[verdict.verdict]} {verdict.verdict.upper()}", class_="badge"),
+            element("h1", verdict.scenario, element("span", f" against {verdict.target}", class_="soft")),
+            element("p", wording.headline(verdict), class_="why"),
+            element("ul", reasons) if verdict.reasons else None,
+            element("p", f"{wording.size(verdict)}, started {verdict.started}", class_="soft"),
+            *(element("p", note, class_="bad") for note in figures.notes),
+            class_=f"verdict {verdict.verdict}",
+        ),
+        _tiles(figures),
+    )
+
+
+def _tiles(figures: Figures) -> Markup:
+    verdict = figures.verdict
+    messages, deliveries = verdict.messages, verdict.deliveries
+    visible, last = verdict.latency.visible, verdict.latency.last_dashboard
+    tiles = (
+        ("Messages accepted", f"{messages.accepted:,}", f"of {messages.intended:,} intended"),
+        ("Deliveries visible", f"{deliveries.visible:,}", f"of {deliveries.expected:,} expected"),
+        ("Deliveries lost", f"{deliveries.lost:,}", f"{deliveries.late:,} late"),
+        ("Update latency, p99", _quantile(visible, "p99"), f"target {human(figures.target)}"),
+        ("Last dashboard, p95", _quantile(last, "p95"), "the slowest of each message"),
+    )
+    return element(
+        "dl",
+        (
+            element("div", element("dt", name), element("dd", value, element("small", more)))
+            for name, value, more in tiles
+        ),
+        class_="tiles",
+    )
+
+
+def _slos(figures: Figures) -> Markup:
+    if not figures.verdict.slos:
+        return element("p", "The scenario states none, so every finding with a count above 0 fails the run.")
+    rows = [
+        (element("code", result.expect), _mark(result.outcome), wording.actual(result), _margin_of(index, figures))
+        for index, result in enumerate(figures.verdict.slos)
+    ]
+    found = table("What was expected, and what came", ("expected", "outcome", "actual", "of its limit"), rows)
+    return element("div", found, class_="slos")
+
+
+def _margin_of(index: int, figures: Figures) -> Markup:
+    result = figures.verdict.slos[index]
+    share = wording.share_of_limit(result)
+    if share is None:
+        return joined("")
+    meter = element(
+        "svg",
+        element("rect", x=0.0, y=0.0, width=120.0, height=9.0, rx=2.0, class_="track"),
+        element("rect", x=0.0, y=0.0, width=max(1.0, 120 * min(1.0, share)), height=9.0, rx=2.0, class_=result.outcome),
+        viewBox="0 0 120 9",
+        class_="meter",
+        aria_hidden="true",
+    )
+    return joined(wording.margin(result).removesuffix(" of the limit").removesuffix(" the limit"), meter)
+
+
+def _balance(verdict: Verdict) -> Markup:
+    messages, deliveries, frames = verdict.messages, verdict.deliveries, verdict.frames
+    parts = {
+        "visible": deliveries.visible, "lost": deliveries.lost, "excused": deliveries.excused,
+        "unproven": deliveries.unproven,
+    }  # fmt: skip
+    sent = {"accepted": messages.accepted, "rejected": messages.rejected, "with no clear answer": messages.unknown}
+    unsent = max(0, messages.intended - messages.sent)
+    shown = {"as text": deliveries.seen_as_text, "as a count": deliveries.visible - deliveries.seen_as_text}
+    rows: list[tuple[str, int, dict[str, int] | dict[str, int | None]]] = [
+        ("messages intended", messages.intended, {"sent": messages.sent, "never sent": unsent}),
+        ("messages sent", messages.sent, sent),
+        ("deliveries expected", deliveries.expected, parts),
+        ("deliveries visible", deliveries.visible, shown),
+        ("frames due", frames.due, {"matched": frames.matched, "missed": frames.missed}),
+        ("frames received", frames.received, {"matched": frames.matched, "extra": frames.extra}),
+    ]
+    return joined(
+        element("p", wording.account(verdict)),
+        (_bar(parts, width) for width in (WIDE, NARROW)) if deliveries.expected else None,
+        table(
+            "Every message, delivery and frame accounted for",
+            ("", "there were", "which are"),
+            [(name, f"{whole:,}", _text(_sum(split))) for name, whole, split in rows],
+        ),
+        element(
+            "p",
+            f"{_count(deliveries.notified)} deliveries were announced by a frame; "
+            f"{_count(deliveries.unnotified)} visible ones were not, though they were due. "
+            f"{_count(verdict.counts.recovered)} messages without a clear answer were stored all the same.",
+        ),
+    )
+
+
+def _sum(parts: Mapping[str, int | None]) -> str:
+    return " + ".join(f"{_count(count)} {name}" for name, count in parts.items())
+
+
+def _bar(parts: dict[str, int], width: float) -> Markup:
+    whole, at, drawn = sum(parts.values()), 0.0, []
+    for name, count in parts.items():
+        if count:
+            # What is rare must be seen all the same.
+            wide = max(3.0, count / whole * width)
+            drawn.append(element("rect", element("title", f"{count:,} {name}"), x=min(at, width - 3), y=0.0, width=wide,
+                                 height=14.0, class_=f"part {name}"))  # fmt: skip
+            at += wide
+    words = ", ".join(f"{count:,} {name}" for name, count in parts.items() if count)
+    return element(
+        "svg", drawn, class_="wide" if width == WIDE else "narrow", viewBox=f"0 0 {width:g} 14", role="img",
+        aria_label=f"Of {whole:,} deliveries: {words}.",
+    )  # fmt: skip
+
+
+def _latencies(verdict: Verdict) -> Markup:
+    rows = []
+    for name in LATENCIES:
+        quantiles: Quantiles = getattr(verdict.latency, name)
+        rows.append((name, *(_quantile(quantiles, key) for key in QUANTILES), f"{quantiles.count:,}"))
+    return joined(
+        element("h3", "All latencies"),
+        table("Exact quantiles over what was expected", ("latency", *QUANTILES, "samples"), rows, shown=True),
+    )
+
+
+def _quantile(quantiles: Quantiles, key: str) -> str:
+    value: float | None = getattr(quantiles, key)
+    return "lost" if value is None and quantiles.count else human(value)
+
+
+def _findings(figures: Figures) -> Markup:
+    asked = [case for case in figures.cases if case.kind == "finding"]
+    rows = [(case.name, _mark(case.outcome), case.actual, _text(case.meaning)) for case in asked]
+    found = [case for case in asked if case.examples or case.why]
+    clean = element("p", "Nothing was found. These were looked for:") if not found else None
+    return joined(
+        clean,
+        table("What was looked for, and how often it was found", ("finding", "outcome", "count", "meaning"), rows),
+        (_examples(case) for case in found),
+    )
+
+
+def _examples(case: Case) -> Markup:
+    columns = (
+        "message", "dashboard", "intended", "sent", "accepted", "notified", "visible", "fault", "detail",
+    )  # fmt: skip
+    heading = element(
+        "h3", element("span", f"{wording.MARKS[case.outcome]} {case.name}", class_=f"mark {case.outcome}")
+    )
+    why = (element("p", reason) for reason in case.why)
+    if not case.examples:
+        return joined(heading, why)
+    title = f"The worst {len(case.examples)} of {case.actual}: {case.meaning}"
+    worst = table(title, columns, [_row(example) for example in case.examples], shown=True)
+    return joined(heading, why, worst)
+
+
+def _row(example: Example) -> tuple[str | Markup, ...]:
+    """Times count from the intended one, where there is one."""
+    start = example.intended
+
+    def later(at: float | None) -> str:
+        return "–" if at is None else f"{at:.3f} s" if start is None else f"+{human(at - start)}"
+
+    name = example.uid or example.chat or "–"
+    return (
+        element("span", name, class_="mono"),
+        "–" if example.dashboard is None else str(example.dashboard),
+        "–" if start is None else f"{start:.3f} s",
+        later(example.sent),
+        later(example.accepted),
+        later(example.notified),
+        later(example.visible),
+        example.fault or "–",
+        _text(example.detail or "–"),
+    )
+
+
+def _faults(verdict: Verdict) -> Markup:
+    if not verdict.faults:
+        return element("p", "There were no faults in this run.")
+    columns = (
+        "fault", "kind", "from", "to", "noticed", "back", "first message", "backlog gone", "whole again", "dashboards",
+    )  # fmt: skip
+    rows = [_recovery(verdict, number, recovery) for number, recovery in enumerate(verdict.recoveries)]
+    proofs = [
+        (fault.name, f"{fault.start:.1f} s", _text(", ".join(
+            f"{key} {wording.evidence(value)}" for key, value in fault.evidence.items()
+        ) or "left no evidence"))
+        for fault in verdict.faults
+    ]  # fmt: skip
+    reasons = [f"{recovery.name}: {recovery.reason}" for recovery in verdict.recoveries if recovery.reason]
+    reading = (
+        "Noticed: after its start, the first dashboard lost its connection. After its end: all that had lost it were "
+        "back; the first new message was shown; the last old one was; all was whole again."
+    )
+    return joined(
+        element("p", reading),
+        table("How the chat came back from each fault", columns, rows),
+        (element("p", reason) for reason in reasons),
+        table("What proves that each fault was there", ("fault", "from", "evidence"), proofs, shown=True),
+    )
+
+
+def _recovery(verdict: Verdict, number: int, recovery: Recovery) -> tuple[str, ...]:
+    kind = verdict.faults[number].kind if number < len(verdict.faults) else ""
+    whole = human(recovery.whole_again) if recovery.at_least is None else f"≥ {human(recovery.at_least)}"
+    times = (recovery.detected, recovery.reconnected, recovery.first_delivery, recovery.backlog_gone)
+    stop = "never" if recovery.stop is None else f"{recovery.stop:.1f} s"
+    back = f"{recovery.dashboards_back} of {recovery.dashboards_lost} back" if recovery.dashboards_lost else "none lost"
+    return (recovery.name, kind, f"{recovery.start:.1f} s", stop, *(human(time) for time in times), whole, back)
+
+
+def _connections(verdict: Verdict) -> Markup:
+    found = verdict.connections
+    sentence = (
+        f"{found.subscribed:,} connections of dashboards were subscribed, {found.failed:,} attempts failed before that "
+        f"and {found.closed:,} were lost after it."
+    )
+    if not found.codes:
+        return element("p", sentence)
+    rows = [
+        (code, f"{times:,}", f"{times / found.closed:.0%}", _text(_CODES.get(code, "")))
+        for code, times in sorted(found.codes.items(), key=lambda item: -item[1])
+    ]
+    columns = ("close code", "lost", "share", "meaning")
+    return joined(element("p", sentence), table("Lost connections by close code", columns, rows))
+
+
+def _rig(figures: Figures) -> Markup:
+    rig = figures.verdict.rig
+    mark = element(
+        "span", "✓ sound" if rig.sound else "? not sound", class_=f"mark {'pass' if rig.sound else 'undecided'}"
+    )
+    rows = [
+        ("loop lag, p99", human(rig.lag_p99), f"{human(figures.lag_limit)} allowed"),
+        (
+            "CPU of its busiest process",
+            "–" if rig.cpu is None else f"{rig.cpu:.0%}",
+            "of a core, at its busiest second",
+        ),
+        ("late sends", f"{rig.late_sends:,}", f"handed over more than {human(figures.lag_limit)} after their time"),
+        ("clocks", human(rig.clock_bound), "how far off a latency between hosts may be"),
+    ]
+    return joined(
+        element("p", "The load-generating side itself: ", mark, "."),
+        element("ul", (element("li", reason) for reason in rig.reasons)) if rig.reasons else None,
+        table("How the load generator fared", ("", "measured", ""), [
+            (name, value, _text(meaning)) for name, value, meaning in rows
+        ]),
+    )  # fmt: skip
+
+
+def _repeat(figures: Figures) -> Markup:
+    verdict = figures.verdict
+    return joined(
+        element("p", f"The same schedule, message by message, comes from the same scenario and seed {verdict.seed}:"),
+        element("pre", element("code", figures.repeat), tabindex="0"),
+        element("p", "To judge what was recorded by another measure, without running it again:"),
+        element(
+            "pre", element("code", f"chatswarm judge {verdict.folder or 'DIR'} --slo 'visible.p99 <= 1s'"), tabindex="0"
+        ),
+    )
+
+
+def _mark(outcome: Outcome) -> Markup:
+    return element("span", f"{wording.MARKS[outcome]} {outcome}", class_=f"mark {outcome}")
+
+
+def _text(*content: Content) -> Prose:
+    return Prose(element("p", *content))
+
+
+def _count(value: int | None) -> str:
+    return "–" if value is None else f"{value:,}"

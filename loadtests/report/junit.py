@@ -1,0 +1,73 @@
+"""A run as JUnit's XML, which CI systems show as tests: a case for each SLO, each finding, and the run itself.
+
+What failed is a failure, what is undecided an error, and every case carries its actual value in `system-out`. CI is red
+exactly if the verdict is not pass. The file fits `junit-10.xsd`, by which Jenkins reads it.
+"""
+
+from collections.abc import Sequence
+from xml.etree import ElementTree
+
+from chatswarm.loadtests import wording
+
+from .figures import Case, Figures
+from .markup import printable
+
+_SUITES = {"slo": "SLOs", "finding": "findings", "run": "run"}
+_EXAMPLES = 10  # of a finding
+
+
+def junit(figures: Figures) -> bytes:
+    """The document, in UTF-8."""
+    verdict = figures.verdict
+    root = ElementTree.Element("testsuites", {"name": printable(f"chatswarm {verdict.scenario}")})
+    root.attrib.update(_counts(figures.cases) | {"time": f"{verdict.seconds:.3f}"})
+    for kind, title in _SUITES.items():
+        cases = [case for case in figures.cases if case.kind == kind]
+        if not cases:
+            continue
+        name = printable(f"{verdict.scenario}: {title}")
+        suite = ElementTree.SubElement(root, "testsuite", {"name": name})
+        suite.attrib.update(_counts(cases) | {"skipped": "0", "time": f"{verdict.seconds:.3f}"})
+        suite.set("timestamp", printable(verdict.started))
+        properties = ElementTree.SubElement(suite, "properties")
+        for key, value in _properties(figures):
+            ElementTree.SubElement(properties, "property", name=key, value=printable(value))
+        for case in cases:
+            _case(suite, case, f"chatswarm.{verdict.scenario}.{title}")
+    ElementTree.indent(root)
+    document: bytes = ElementTree.tostring(root, "utf-8", xml_declaration=True)
+    return document + b"\n"
+
+
+def _properties(figures: Figures) -> list[tuple[str, str]]:
+    verdict = figures.verdict
+    return [
+        ("verdict", verdict.verdict),
+        ("target", verdict.target),
+        ("seed", str(verdict.seed)),
+        ("dashboards", str(verdict.dashboards)),
+        ("widgets", str(verdict.widgets)),
+        ("account", wording.account(verdict)),
+        ("repeat", figures.repeat),
+    ]
+
+
+def _counts(cases: Sequence[Case]) -> dict[str, str]:
+    return {
+        "tests": str(len(cases)),
+        "failures": str(sum(case.outcome == "fail" for case in cases)),
+        "errors": str(sum(case.outcome == "undecided" for case in cases)),
+    }
+
+
+def _case(suite: ElementTree.Element, case: Case, place: str) -> None:
+    element = ElementTree.SubElement(suite, "testcase", name=printable(case.name), classname=printable(place), time="0")
+    lines = [*case.why, *(wording.example(example) for example in case.examples[:_EXAMPLES])]
+    if len(case.examples) > _EXAMPLES:
+        lines.append(f"… and {len(case.examples) - _EXAMPLES} more examples in verdict.json")
+    if case.outcome != "pass":
+        kind = "failure" if case.outcome == "fail" else "error"
+        actual = f"{case.name}: {case.outcome}, actual {case.actual}"
+        message = f"{actual} ({case.meaning})" if case.meaning else actual
+        ElementTree.SubElement(element, kind, type=kind, message=printable(message)).text = printable("\n".join(lines))
+    ElementTree.SubElement(element, "system-out").text = printable(f"actual: {case.actual}")

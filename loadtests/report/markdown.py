@@ -1,0 +1,107 @@
+"""A run as a summary in GitHub's Markdown, as `$GITHUB_STEP_SUMMARY` takes it. Data never becomes markup."""
+
+import re
+from collections.abc import Iterable, Sequence
+
+from chatswarm.loadtests import wording
+from chatswarm.loadtests.units import human
+from chatswarm.loadtests.verdict import LATENCIES, QUANTILES, Quantiles
+
+from .figures import Case, Figures
+from .markup import printable
+
+_EXAMPLES = 5  # of a finding
+_REASONS = 10
+_STRUCTURE = re.compile(r"([\\`*_{}\[\]()#+!~@:|<>&])")
+_ICONS = {"pass": "✅", "fail": "❌", "undecided": "❔"}
+
+
+def markdown(figures: Figures) -> str:
+    """The summary, the most important first."""
+    verdict = figures.verdict
+    parts = [
+        f"## {_ICONS[verdict.verdict]} {verdict.verdict.upper()}: {data(verdict.scenario)}",
+        f"**{data(wording.headline(verdict))}**",
+        f"{data(wording.account(verdict))} {data(wording.size(verdict))}, against {data(verdict.target)}.",
+    ]
+    parts += [f"> {data(note)}" for note in figures.notes]
+    if verdict.reasons:
+        parts.append("\n".join(f"- because {data(reason)}" for reason in _first(verdict.reasons)))
+    if verdict.slos:
+        rows = [
+            (_ICONS[result.outcome], data(result.expect), data(wording.actual(result)), data(wording.margin(result)))
+            for result in verdict.slos
+        ]
+        parts.append(_table(("", "expected", "actual", ""), rows))
+    parts.append(_table(("latency", *QUANTILES, "samples"), _latencies(figures)))
+    found = [case for case in figures.cases if case.kind == "finding" and case.outcome != "pass"]
+    if found and any(case.actual != "not measured" for case in found):
+        parts.append("### Findings")
+        parts.append(_table(("", "finding", "count", "meaning"), [_finding(case) for case in found]))
+        parts += [_examples(case) for case in found if case.examples]
+    if verdict.recoveries:
+        parts.append("### Recoveries")
+        parts.append(_table(("fault", "from", "to", "back", "whole again", ""), _recoveries(figures)))
+    sound = "sound" if verdict.rig.sound else "**not sound**"
+    cpu = "–" if verdict.rig.cpu is None else f"{verdict.rig.cpu:.0%}"
+    parts.append(
+        f"Rig: {sound} (loop lag p99 {human(verdict.rig.lag_p99)}, CPU {cpu} of a core at its busiest, "
+        f"{verdict.rig.late_sends:,} late sends)."
+    )
+    parts.append(f"Run it again:\n\n{_code(figures.repeat)}")
+    return "\n\n".join(parts) + "\n"
+
+
+def data(text: str) -> str:
+    """The text as data: on one line, and nothing in it is taken for markup."""
+    return _STRUCTURE.sub(lambda found: f"&#{ord(found[0])};", " ".join(printable(text).split()))
+
+
+def _code(text: str) -> str:
+    longest = max((len(run) for run in re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}console\n{printable(text)}\n{fence}"
+
+
+def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _latencies(figures: Figures) -> list[tuple[str, ...]]:
+    rows = []
+    for name in LATENCIES:
+        quantiles: Quantiles = getattr(figures.verdict.latency, name)
+        if quantiles.count:
+            values = (getattr(quantiles, key) for key in QUANTILES)
+            cells = ("lost" if value is None else human(value) for value in values)
+            rows.append((data(name), *cells, f"{quantiles.count:,}"))
+    return rows
+
+
+def _finding(case: Case) -> tuple[str, ...]:
+    return _ICONS[case.outcome], data(case.name), data(case.actual), data(case.meaning)
+
+
+def _examples(case: Case) -> str:
+    lines = "\n".join(f"- {data(wording.example(example))}" for example in case.examples[:_EXAMPLES])
+    return f"<details><summary>{data(case.name)}: the worst of {data(case.actual)}</summary>\n\n{lines}\n\n</details>"
+
+
+def _recoveries(figures: Figures) -> list[tuple[str, ...]]:
+    return [
+        (
+            data(recovery.name),
+            f"{recovery.start:.1f} s",
+            "never" if recovery.stop is None else f"{recovery.stop:.1f} s",
+            human(recovery.reconnected),
+            human(recovery.whole_again) if recovery.at_least is None else f"≥ {human(recovery.at_least)}",
+            data(recovery.reason),
+        )
+        for recovery in figures.verdict.recoveries
+    ]
+
+
+def _first(reasons: Sequence[str]) -> list[str]:
+    more = len(reasons) - _REASONS
+    return [*reasons[:_REASONS], f"of {more} more reasons in verdict.json"] if more > 0 else [*reasons]

@@ -1,0 +1,285 @@
+"""One chart as SVG: axes, bands, rules and lines, with no script. Coordinates in pixels of a fixed view, texts escaped.
+
+┌ readout: what the pointer is over (CSS alone shows it)
+│ rail: where what is infinite goes ("never")
+│ plot: bands behind, then rules, then lines, with their names at their right ends
+└ axis of x
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from .markup import Markup, element, escaped, joined
+
+Point = tuple[float, float | None]
+"""x and y; y None: nothing there, a gap; infinite: on the rail."""
+_LINE_HEIGHT = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """From values to a share of the axis's length, and where its ticks are."""
+
+    low: float
+    high: float
+    ticks: tuple[tuple[float, str], ...]
+    log: bool = False
+
+    def at(self, value: float) -> float:
+        """0 at the low end, 1 at the high one; values beyond are at the end."""
+        if self.log:
+            low, high, value = math.log10(self.low), math.log10(self.high), math.log10(max(value, self.low))
+        else:
+            low, high = self.low, self.high
+        return min(1.0, max(0.0, (value - low) / (high - low)))
+
+
+def linear(low: float, high: float, label: Callable[[float], str], wanted: int = 6) -> Axis:
+    """An axis with about so many ticks at round values."""
+    high = high if high > low else low + 1
+    raw = (high - low) / wanted
+    power = 10.0 ** math.floor(math.log10(raw))
+    step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= raw - 1e-12)
+    count = math.floor((high - low) / step + 1e-9)
+    return Axis(low, high, tuple((low + step * n, label(low + step * n)) for n in range(count + 1)))
+
+
+def logarithmic(lowest: float, highest: float, label: Callable[[float], str]) -> Axis:
+    """An axis of at least one power of ten around these values, with ticks at 1, 2 and 5."""
+    lowest = max(lowest, 1e-6)
+    steps = [factor * 10.0**power for power in range(-6, 7) for factor in (1, 2, 5)]
+    low = max((step for step in steps if step <= lowest * 1.0001), default=steps[0])
+    high = min((step for step in steps if step >= highest * 0.9999), default=steps[-1])
+    if high / low < 9.99:
+        low = max(step for step in steps if step <= high / 9.99)
+    inside = [step for step in steps if low * 0.9999 <= step <= high * 1.0001]
+    if len(inside) > 8:
+        inside = [step for step in inside if abs(math.log10(step) - round(math.log10(step))) < 1e-9]
+    return Axis(low, high, tuple((step, label(step)) for step in inside), log=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A series. `style` is a class of the style sheet; `steps`: each value holds until the next x."""
+
+    name: str
+    points: Sequence[Point]
+    style: str
+    steps: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """A stretch of x with a name, such as a fault."""
+
+    begin: float
+    end: float
+    name: str
+    style: str = "fault"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A horizontal line, such as a target."""
+
+    y: float
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A stretch of x that says something while the pointer is over it."""
+
+    begin: float
+    end: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A stack of parts from 0 upwards over a stretch of x: pairs of a height in y's values and a style."""
+
+    begin: float
+    end: float
+    parts: tuple[tuple[float, str], ...]
+
+
+@dataclass
+class Plot:
+    """What is drawn. `alternative` says in words what there is to be seen."""
+
+    key: str
+    alternative: str
+    x: Axis
+    y: Axis
+    x_label: str
+    y_label: str
+    lines: list[Line] = field(default_factory=list)
+    bars: list[Bar] = field(default_factory=list)
+    bands: list[Band] = field(default_factory=list)
+    rules: list[Rule] = field(default_factory=list)
+    slots: list[Slot] = field(default_factory=list)
+    rail: str = ""  # its name, if anything is on it
+    height: float = 250.0
+
+    def draw(self, width: float) -> Markup:
+        """The `svg`, for a column so many pixels wide."""
+        return _Canvas(self, width).draw()
+
+
+class _Canvas:
+    def __init__(self, plot: Plot, width: float) -> None:
+        self.plot, self.width = plot, width
+        self.narrow = width < 600
+        named = max((len(line.name) for line in plot.lines), default=0)
+        self.left = 58.0
+        self.right = width - (14.0 if not named else 20.0 + 7.2 * named)
+        self.top = 30.0 + (18.0 if plot.rail else 0.0)
+        self.bottom = self.top + plot.height
+        self.key = f"{plot.key}-{'narrow' if self.narrow else 'wide'}"
+
+    def x(self, value: float) -> float:
+        return self.left + self.plot.x.at(value) * (self.right - self.left)
+
+    def y(self, value: float) -> float:
+        if math.isinf(value):
+            return self.top - 14.0
+        return self.bottom - self.plot.y.at(value) * (self.bottom - self.top)
+
+    def draw(self) -> Markup:
+        plot = self.plot
+        return element(
+            "svg",
+            self._bands(),
+            self._axes(),
+            [self._bar(bar) for bar in plot.bars],
+            [self._rule(rule) for rule in plot.rules],
+            [element("path", d=self._path(line), class_=f"line {line.style}") for line in plot.lines],
+            [self._lone(line) for line in plot.lines],
+            self._names(),
+            [] if self.narrow else [self._slot(slot) for slot in plot.slots],
+            class_="narrow" if self.narrow else "wide",
+            viewBox=f"0 0 {self.width:g} {self.bottom + 42:g}",
+            role="img",
+            aria_label=plot.alternative,
+        )
+
+    def _bands(self) -> Markup:
+        drawn: list[Markup] = []
+        free = [-math.inf, -math.inf]  # until where the rows of names are taken
+        for number, band in enumerate(self.plot.bands):
+            begin, end = self.x(band.begin), self.x(band.end)
+            shape = {"x": begin, "y": self.top, "width": max(1.5, end - begin), "height": self.bottom - self.top}
+            drawn.append(element("rect", element("title", band.name), class_=f"band {band.style}", **shape))
+            if band.style != "fault":
+                continue
+            length = 7.0 * len(band.name)
+            at = min(begin, self.right - length)
+            row = next((row for row, until in enumerate(free) if at > until + 8), None)
+            if row is not None and number < 40:
+                free[row] = at + length
+                drawn.append(_text(at + 3, self.bottom - 7 - 14 * row, band.name, "band-name"))
+        return joined(drawn)
+
+    def _axes(self) -> Markup:
+        plot, drawn = self.plot, []
+        for value, label in plot.y.ticks:
+            at = self.y(value)
+            drawn.append(element("path", d=f"M{self.left:.1f} {at:.1f}H{self.right:.1f}", class_="grid"))
+            drawn.append(_text(self.left - 8, at + 4, label, "tick", anchor="end"))
+        taken = -math.inf
+        for value, label in plot.x.ticks:
+            at, half = self.x(value), 3.6 * len(label)
+            drawn.append(element("path", d=f"M{at:.1f} {self.bottom:.1f}v5", class_="axis"))
+            if at - half > taken and at + half <= self.width:
+                taken = at + half + 6
+                drawn.append(_text(at, self.bottom + 19, label, "tick", anchor="middle"))
+        drawn.append(element("path", d=f"M{self.left:.1f} {self.bottom:.1f}H{self.right:.1f}", class_="axis"))
+        drawn.append(_text((self.left + self.right) / 2, self.bottom + 36, plot.x_label, "label", anchor="middle"))
+        drawn.append(_text(4, 14, plot.y_label, "label"))
+        if plot.rail:
+            at = self.y(math.inf)
+            drawn.append(element("path", d=f"M{self.left:.1f} {at:.1f}H{self.right:.1f}", class_="rail"))
+            drawn.append(_text(self.left - 8, at + 4, plot.rail, "tick bad", anchor="end"))
+        return joined(drawn)
+
+    def _bar(self, bar: Bar) -> Markup:
+        begin, end = self.x(bar.begin), self.x(bar.end)
+        gap = 1.0 if end - begin > 4 else 0.0
+        drawn, below = [], 0.0
+        for height, style in bar.parts:
+            if height > 0:
+                upper, lower = self.y(below + height), self.y(below)
+                shape = {"x": begin, "y": upper, "width": max(0.5, end - begin - gap), "height": lower - upper}
+                drawn.append(element("rect", class_=style, **shape))
+                below += height
+        return joined(drawn)
+
+    def _rule(self, rule: Rule) -> Markup:
+        at = self.y(rule.y)
+        return joined(
+            element("path", d=f"M{self.left:.1f} {at:.1f}H{self.right:.1f}", class_="rule"),
+            _text(self.left + 5, at - 5, rule.name, "rule-name"),
+        )
+
+    def _path(self, line: Line) -> str:
+        parts: list[str] = []
+        drawing, last = False, 0.0
+        for x, y in line.points:
+            if y is None:
+                drawing = False
+                continue
+            across, up = self.x(x), self.y(y)
+            if not drawing:
+                parts.append(f"M{across:.1f} {up:.1f}")
+            elif line.steps:
+                parts.append(f"H{across:.1f}V{up:.1f}" if up != last else f"H{across:.1f}")
+            else:
+                parts.append(f"L{across:.1f} {up:.1f}")
+            drawing, last = True, up
+        return "".join(parts)
+
+    def _lone(self, line: Line) -> Markup:
+        """What has no neighbour to draw a line to, and what is on the rail, is a dot."""
+        dots = []
+        for number, (x, y) in enumerate(line.points):
+            near = [line.points[other][1] for other in (number - 1, number + 1) if 0 <= other < len(line.points)]
+            if y is not None and (math.isinf(y) or all(other is None for other in near)):
+                dots.append(element("circle", cx=self.x(x), cy=self.y(y), r=2.5, class_=f"dot {line.style}"))
+        return joined(dots)
+
+    def _names(self) -> Markup:
+        """The lines' names at their ends, moved apart where they would overlap."""
+        ends: list[tuple[float, Line]] = []
+        for line in self.plot.lines:
+            last = next((y for _, y in reversed(line.points) if y is not None), None)
+            if last is not None:
+                ends.append((self.y(last), line))
+        ends.sort(key=lambda end: end[0])
+        places: list[float] = []
+        for at, _ in ends:
+            places.append(max(at, places[-1] + _LINE_HEIGHT) if places else at)
+        lowest = self.bottom
+        for number in reversed(range(len(places))):
+            places[number] = min(places[number], lowest)
+            lowest = places[number] - _LINE_HEIGHT
+        return joined(
+            _text(self.right + 7, at + 4, line.name, f"name {line.style}")
+            for at, (_, line) in zip(places, ends, strict=True)
+        )
+
+    def _slot(self, slot: Slot) -> Markup:
+        begin, end = self.x(slot.begin), self.x(slot.end)
+        middle = (begin + end) / 2
+        return element(
+            "g",
+            element("rect", x=begin, y=self.top, width=max(1.0, end - begin), height=self.bottom - self.top),
+            element("path", d=f"M{middle:.1f} {self.top:.1f}V{self.bottom:.1f}"),
+            _text(self.right, 14, slot.text, "", anchor="end"),
+            class_="slot",
+        )
+
+
+def _text(x: float, y: float, text: str, style: str, anchor: str | None = None) -> Markup:
+    return element("text", escaped(text), x=x, y=y, class_=style or None, text_anchor=anchor)

@@ -1,0 +1,130 @@
+"""A run over time: exact quantiles, traffic, connections and the rig's lag in equal spans. From the ledger, in numpy.
+
+Nothing is smoothed: the worst delivery of each span, and the worst lag, are always among what is shown.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from chatswarm.loadtests.history.schema import ConnectionEvent, SendOutcome
+from chatswarm.loadtests.latency import sample_of
+from chatswarm.loadtests.ledger import Ledger
+from chatswarm.loadtests.ledger.arrays import Bools, Floats, Ints, ints
+
+SPANS = 80
+"""At most so many spans, so that each is some pixels wide."""
+_WIDTHS = (0.1, 0.2, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """What was intended in one span of the measured part. Times are seconds after the start.
+
+    Latencies are in seconds and over what was expected: infinite where they fall among the lost; None without samples.
+    """
+
+    begin: float
+    end: float
+    deliveries: int
+    lost: int
+    p50: float | None
+    p95: float | None
+    p99: float | None
+    max: float | None
+    accepted: int
+    rejected: int
+    unknown: int
+    subscribed: int  # the fewest dashboards that were subscribed at any moment of it
+
+
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """How one process of the rig fared. The worst lag of its loop in each span, in seconds; None: not measured."""
+
+    process: str
+    worst: tuple[float | None, ...]
+    cpu: float | None  # cores' worth at its busiest second
+    largest: float | None
+
+
+def edges_of(seconds: float) -> Floats:
+    """Where the spans begin, and the end of the last: equal ones of a round width, but for a shorter last one."""
+    width = next((width for width in _WIDTHS if seconds <= width * SPANS), seconds / SPANS)
+    count = max(1, math.ceil(seconds / width - 1e-9))
+    return np.append(np.arange(count) * width, max(seconds, 1e-9))
+
+
+def spans_of(ledger: Ledger) -> list[Span]:
+    """The measured part in spans. A message belongs to the one in which it was intended."""
+    edges = edges_of(ledger.end - ledger.start)
+    messages = ledger.messages
+    which = ints(np.clip(np.searchsorted(edges, messages.intended - ledger.start, side="right") - 1, 0, len(edges) - 2))
+    counted = ledger.expected & ~ledger.excused
+    subscribed = _fewest_subscribed(ledger, edges + ledger.start)
+    order = np.argsort(which, kind="stable")
+    rows_of = np.split(order, np.searchsorted(which[order], np.arange(1, len(edges) - 1)))
+    return [
+        _span(ledger, counted, rows, float(edges[number]), float(edges[number + 1]), subscribed[number])
+        for number, rows in enumerate(rows_of)
+    ]
+
+
+def _span(ledger: Ledger, counted: Bools, rows: Ints, begin: float, end: float, subscribed: int) -> Span:
+    messages = ledger.messages
+    visible = np.where(ledger.unproven[rows], np.nan, ledger.visible[rows])
+    found = sample_of((visible - messages.intended[rows, None])[counted[rows]])
+    quantiles = [
+        float(found.values[max(1, math.ceil(share * len(found.values) - 1e-9)) - 1]) if len(found.values) else None
+        for share in (0.5, 0.95, 0.99, 1.0)
+    ]
+    outcomes = np.bincount(messages.outcome[rows], minlength=len(SendOutcome))
+    return Span(
+        begin, end, found.count, int(np.isinf(found.values).sum()), *quantiles, *outcomes.tolist()[:3], subscribed
+    )
+
+
+def _fewest_subscribed(ledger: Ledger, edges: Floats) -> list[int]:
+    connections = ledger.evidence.connections
+    there = np.isfinite(connections.subscribed) & (connections.dashboard >= 0)
+    there &= connections.dashboard < ledger.scenario.dashboards
+    begun = connections.subscribed[there]
+    # One that was still open when its history ended did not end there.
+    ends = np.isin(
+        connections.event[there], (ConnectionEvent.CLOSED, ConnectionEvent.FAILED, ConnectionEvent.STOPPED)
+    ) & np.isfinite(connections.ended[there])
+    over = connections.ended[there][ends]
+    moments = np.concatenate([begun, over])
+    steps = np.concatenate([np.ones(len(begun)), -np.ones(len(over))])
+    order = np.lexsort((-steps, moments))  # who comes back in the same moment was not missing
+    moments, level = moments[order], np.concatenate([[0], np.cumsum(steps[order])])
+    first, last = np.searchsorted(moments, edges[:-1], side="right"), np.searchsorted(moments, edges[1:], side="left")
+    return [int(level[begin : max(begin, end) + 1].min()) for begin, end in zip(first, last, strict=True)]
+
+
+def lags_of(ledger: Ledger) -> list[Lag]:
+    """Each process of the rig that was sampled."""
+    edges = edges_of(ledger.end - ledger.start) + ledger.start
+    lags: list[Lag] = []
+    for samples in ledger.evidence.samples:
+        inside = (samples.lag_time >= edges[0]) & (samples.lag_time <= edges[-1])
+        time, lag = samples.lag_time[inside], samples.lag[inside]
+        worst = np.full(len(edges) - 1, -np.inf)
+        at = np.clip(np.searchsorted(edges, time, side="right") - 1, 0, len(worst) - 1)
+        # A loop that stood still did so in all the spans that it slept through, not only in the one where it woke.
+        since = np.clip(np.searchsorted(edges, time - np.maximum(lag, 0), side="right") - 1, 0, at)
+        np.maximum.at(worst, at, lag)
+        for number in np.flatnonzero(since < at).tolist():
+            begin, end = int(since[number]), int(at[number])
+            worst[begin:end] = np.maximum(worst[begin:end], lag[number])
+        cpu = samples.cpu[(samples.cpu_time >= edges[0]) & (samples.cpu_time <= edges[-1])]
+        lags.append(
+            Lag(
+                samples.name,
+                tuple(max(0.0, value) if math.isfinite(value) else None for value in worst.tolist()),
+                float(cpu.max()) if len(cpu) else None,
+                max(0.0, float(lag.max())) if len(lag) else None,
+            )
+        )
+    return [lag for lag in lags if lag.largest is not None or lag.cpu is not None]
