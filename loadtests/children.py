@@ -5,12 +5,16 @@ import os
 import signal
 import socket
 import subprocess
+import threading
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 LIFELINE = "CHATSWARM_LIFELINE_FD"
 PROGRESS = "CHATSWARM_PROGRESS_FD"
 """The variable with the pipe on which the swarm tells its progress, a line of JSON each."""
+
+_ORDERLY = (1.0, 15.0)  # seconds after the first and the second SIGTERM
 
 
 class Child:
@@ -83,6 +87,27 @@ class Child:
     def last_words(self, lines: int = 8) -> str:
         """The end of its log."""
         return "\n".join(self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
+
+
+def end_with_parent() -> None:
+    """In a process that was started as a Child, and starts others itself: has it end in order when its parent is gone.
+
+    As by SIGTERM, and then once more; at once if that takes longer than `_ORDERLY`. Nothing, in any other process.
+    """
+    number = os.environ.pop(LIFELINE, None)
+    if number is None or not number.isdecimal():
+        return
+
+    def wait() -> None:
+        with contextlib.suppress(OSError):
+            if os.read(int(number), 1):
+                return
+            for pause in _ORDERLY:
+                os.kill(os.getpid(), signal.SIGTERM)
+                time.sleep(pause)
+            os._exit(70)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def free_port(host: str = "127.0.0.1", port: int = 0) -> int:

@@ -194,6 +194,9 @@ def report(
 
 def main() -> None:
     """The entry point."""
+    from .children import end_with_parent
+
+    end_with_parent()
     app()
 
 

@@ -90,8 +90,8 @@ def test_limits(text: str, limit: float | None) -> None:
     assert parse(text).limit() == limit
 
 
-@pytest.mark.parametrize("text", ["closed == 0", "closed.1012 == 4 during deploy", "evidence.bytes > 0 during f"])
-def test_closings_and_evidence_are_no_latencies(text: str) -> None:
+@pytest.mark.parametrize("text", ["closed == 0", "closed.1012 == 4 during deploy", "evidence.bytes > 0 during f", "notified == expected"])
+def test_counts_are_no_latencies(text: str) -> None:
     assert not any(map(is_latency, parse(text).metrics))
 
 

@@ -1,0 +1,165 @@
+"""What pytest loads: options, fixtures, and how a run is reported.
+
+A test that failed has the terminal's verdict in its report. One whose run was undecided is an error: pytest counts
+what is raised in a test's body as a failure, and that would blame the target.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Generator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from .errors import NoVerdictError
+
+if TYPE_CHECKING:
+    from .measured import Verdict
+    from .swarm import Swarm
+
+_PROPERTY = "chatswarm"
+_ITEM = pytest.StashKey["pytest.Item"]()
+_USED = pytest.StashKey[bool]()
+_RAN = pytest.StashKey["list[Verdict]"]()
+_OPTIONS = {
+    "target": ("URL", "the chat under test (default: a reference chat, started for each run)"),
+    "adapter": ("NAME", "its kind"),
+    "pid": ("PID", "its process, for faults that strike it"),
+    "restart_command": ("CMD", "the shell command that starts it again"),
+    "out": ("DIR", "where to leave the runs (default: in pytest's temporary folder)"),
+}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("chatswarm", "load and resilience testing of chats")
+    for name, (metavar, text) in _OPTIONS.items():
+        group.addoption(f"--chatswarm-{name.replace('_', '-')}", metavar=metavar, help=text)
+        parser.addini(f"chatswarm_{name}", text)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuses wrong options, all at once."""
+    given = {name: value for name in _OPTIONS if (value := _option(config, name)) is not None}
+    problems = []
+    if (pid := given.get("pid")) is not None and not (pid.isascii() and pid.isdecimal() and int(pid) > 0):
+        problems.append(f"--chatswarm-pid: expected the number of a process, got {pid!r}")
+    if (adapter := given.get("adapter")) is not None:
+        from chatswarm.loadtests.targets import TARGETS
+
+        if adapter not in TARGETS:
+            problems.append(f"--chatswarm-adapter: expected one of {', '.join(TARGETS)}, got {adapter!r}")
+    if problems:
+        raise pytest.UsageError("\n".join(problems))
+
+
+def _option(config: pytest.Config, name: str) -> str | None:
+    """From the command line, or else from the ini file; None if it is in neither."""
+    value: str | None = config.getoption(f"chatswarm_{name}")
+    return value or config.getini(f"chatswarm_{name}") or None
+
+
+@pytest.fixture(scope="session")
+def chatswarm_target(pytestconfig: pytest.Config) -> str | None:
+    """The URL of the chat under test. Override it, with scope "session", to start your own chat and yield its URL.
+
+    None, if --chatswarm-target is not given: each run starts a reference chat of its own, and stops it.
+    """
+    return _option(pytestconfig, "target")
+
+
+@pytest.fixture(scope="session")
+def chatswarm(
+    pytestconfig: pytest.Config, chatswarm_target: str | None, tmp_path_factory: pytest.TempPathFactory
+) -> Swarm:
+    """Runs a scenario and returns its verdict: `chatswarm.run("smoke", dashboards=20).latency.visible.p99 < 2.0`."""
+    from .swarm import Swarm
+
+    pytestconfig.stash[_USED] = True
+    out, pid = _option(pytestconfig, "out"), _option(pytestconfig, "pid")
+    temporary = tmp_path_factory.getbasetemp()
+    # Workers of xdist have a folder each in a common one; they would take each other's CPU.
+    shared = temporary.parent / "chatswarm.lock" if hasattr(pytestconfig, "workerinput") else None
+    return Swarm(
+        chatswarm_target,
+        pytestconfig.invocation_params.dir / out if out else temporary / "chatswarm",
+        _option(pytestconfig, "adapter"),
+        int(pid) if pid else None,
+        _option(pytestconfig, "restart_command"),
+        shared,
+        _say if pytestconfig.getoption("capture") == "no" else None,
+        lambda: pytestconfig.stash[_ITEM].name,
+        lambda verdict: _ran(pytestconfig.stash[_ITEM], verdict),
+    )
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text)
+    sys.stderr.flush()
+
+
+def _ran(item: pytest.Item, verdict: Verdict) -> None:
+    item.stash.setdefault(_RAN, []).append(verdict)
+    # Goes with the reports, from xdist's workers as well, and into JUnit XML.
+    line = f"{verdict.verdict}: {verdict.scenario} against {verdict.target}, {verdict.folder}"
+    item.user_properties.append((_PROPERTY, line))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Which test is running: a run belongs to it, whatever the scope of the fixture that asked for it."""
+    item.config.stash[_ITEM] = item
+    return (yield)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """An error where there was no verdict; the verdict beside what failed."""
+    report = yield
+    error = call.excinfo.value if call.excinfo is not None else None
+    if isinstance(error, NoVerdictError):
+        # Also where a failure was expected (xfail). For pytest, xdist, JUnit XML and all other plugins, an error is
+        # what failed outside the test's own phase.
+        report.outcome = "failed"
+        if hasattr(report, "wasxfail"):
+            del report.wasxfail
+        if report.when == "call":
+            report.when = "setup"
+    if report.failed and _USED in item.config.stash:
+        _show(item, report, error.verdict if isinstance(error, NoVerdictError) else None)
+    return report
+
+
+def _show(item: pytest.Item, report: pytest.TestReport, other: Verdict | None) -> None:
+    """Adds the verdicts of a test: those that it ran, those that its fixtures hold, and the error's own."""
+    from .measured import Verdict
+
+    held = [value for value in getattr(item, "funcargs", {}).values() if isinstance(value, Verdict)]
+    verdicts = [*item.stash.get(_RAN, []), *held, *([other] if other is not None else [])]
+    width = max(80, min(item.config.get_terminal_writer().fullwidth, 120))
+    for verdict in {id(verdict): verdict for verdict in verdicts}.values():
+        title, text = f"chatswarm: {verdict.scenario}", verdict.text(width)
+        # In the representation of the failure it also gets into JUnit XML.
+        if hasattr(report.longrepr, "addsection"):
+            report.longrepr.addsection(title, text)
+        else:
+            report.sections.append((title, text))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What was run, and where it is."""
+    if terminalreporter.verbosity < 0:
+        return
+    reports = [report for found in terminalreporter.stats.values() for report in found]
+    properties = [pair for report in reports for pair in getattr(report, "user_properties", [])]
+    lines = dict.fromkeys(str(value) for name, value in properties if name == _PROPERTY)
+    if lines:
+        terminalreporter.section("chatswarm")
+        for line in lines:
+            terminalreporter.line(line)
+
+
+__all__ = ["chatswarm", "chatswarm_target"]

@@ -1,0 +1,80 @@
+"""The verdict that tests assert on: no figure of it is None."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from chatswarm.loadtests import verdict as raw
+from chatswarm.loadtests.plugin import UndecidedError, Verdict
+from chatswarm.loadtests.plugin.measured import Counts, Deliveries, Frames, Latency, Quantiles, Rig, Slo
+from tests.loadtests.play import Plant, Play
+
+
+def verdict_of(play: Play, *slos: str) -> Verdict:
+    return Verdict(play.perform().judge(list(slos)), play.folder)
+
+
+def test_what_was_measured_is_a_number(tmp_path: Path) -> None:
+    verdict = verdict_of(Play(tmp_path), "visible.p99 <= 2s")
+    assert verdict.passed
+    assert 0 < verdict.latency.visible.p50 <= verdict.latency.visible.p99 < 2.0
+    assert verdict.latency.visible.count == verdict.deliveries.expected > 0
+    assert verdict.deliveries.lost == 0
+    assert verdict.deliveries.notified == verdict.deliveries.expected
+    assert verdict.counts.duplicated == 0
+    assert verdict.slos[0].actual == verdict.latency.visible.p99
+    assert verdict.rig.sound
+
+
+def test_a_quantile_among_the_lost_is_over_every_limit_and_says_why(tmp_path: Path) -> None:
+    verdict = verdict_of(Play(tmp_path, plants={(0, 1): Plant(unseen_by={0, 1})}), "visible.p99 <= 2s")
+    assert not verdict.passed
+    assert verdict.deliveries.lost == 2
+    assert verdict.latency.visible.p50 < 2.0
+    with pytest.raises(AssertionError, match=r"inf \(it falls among the lost\) < 2.0"):
+        assert verdict.latency.visible.p99 < 2.0
+    assert verdict.slos[0].actual == float("inf")
+    assert "p99=lost" in repr(verdict.latency.visible)
+    assert "accepted, but not visible" in verdict.text()
+
+
+def test_what_was_not_measured_is_neither_pass_nor_failure(tmp_path: Path) -> None:
+    verdict = verdict_of(Play(tmp_path))
+    with pytest.raises(UndecidedError, match=r"latency\.recovery\.p99 was not measured") as caught:
+        assert verdict.latency.recovery.p99 < 2.0
+    assert caught.value.verdict is verdict
+    assert repr(verdict.latency.recovery) == "latency.recovery(not measured)"
+
+
+def test_with_nothing_measured_every_figure_is_undecided_for_a_reason(tmp_path: Path) -> None:
+    play = Play(tmp_path)
+    play.manifest.start = play.manifest.end = None
+    verdict = Verdict(play.judge(["visible.p99 <= 2s"]), tmp_path)
+    assert verdict.verdict == "undecided"
+    for ask in (
+        lambda: verdict.latency.visible.max,
+        lambda: verdict.counts.phantom,
+        lambda: verdict.frames.missed,
+        lambda: verdict.slos[0].actual,
+        lambda: verdict.rig.lag_p99,
+    ):
+        with pytest.raises(UndecidedError, match="because the measured part never began"):
+            ask()
+
+
+@pytest.mark.parametrize(
+    ("view", "struct"),
+    [
+        (Quantiles, raw.Quantiles), (Deliveries, raw.Deliveries), (Frames, raw.Frames), (Counts, raw.Counts),
+        (Rig, raw.Rig), (Slo, raw.SloResult), (Latency, raw.Latency),
+    ],
+)  # fmt: skip
+def test_all_figures_of_a_verdict_can_be_asked_for(view: type, struct: type[msgspec.Struct]) -> None:
+    assert set(struct.__struct_fields__) <= set(view.__annotations__) | set(vars(view))
+    maybe = {name for name, kind in struct.__annotations__.items() if "None" in str(kind)}
+    assert maybe <= set(vars(view)), "what may be None is a figure that raises"
+
+
+def test_all_parts_of_a_verdict_can_be_asked_for(tmp_path: Path) -> None:
+    assert set(raw.Verdict.__struct_fields__) <= set(dir(verdict_of(Play(tmp_path))))

@@ -1,0 +1,256 @@
+"""The pytest plugin as a team uses it: pytest in pytest, against a chat that is well, one that is broken, a rig that is
+starved, and everything that can end pytest in the middle of a run.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import psutil
+import pytest
+
+from chatswarm.loadtests.children import free_port
+from tests.e2e.command import scenario, until
+from tests.plants import Chat, serving
+
+pytest_plugins = ["pytester"]
+
+ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.timeout(240)
+ARGS = ("-p", "no:cacheprovider", "-p", "no:valkey")
+UNDECIDED = """
+import pytest
+from chatswarm.loadtests.plugin import UndecidedError
+
+def test_undecided():
+    raise UndecidedError("the rig was starved")
+
+@pytest.mark.xfail
+def test_expected_to_fail():
+    raise UndecidedError("the rig was starved")
+
+def test_passes():
+    pass
+
+def test_fails():
+    assert 1 == 2
+"""
+
+
+@pytest.fixture
+def session(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    """A project of a team with a short scenario of its own."""
+    # This session may itself be one of xdist's workers, and have options.
+    for name in [name for name in os.environ if name.startswith(("PYTEST_", "CHATSWARM_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("COLUMNS", "200")
+    scenario(pytester.path)
+    return pytester
+
+
+def counts(result: pytest.RunResult, junit: Path) -> tuple[dict[str, int], dict[str, int]]:
+    """What the terminal says, and what JUnit XML does."""
+    suite = ElementTree.parse(junit).getroot()[0]
+    return result.parseoutcomes(), {name: int(suite.attrib[name]) for name in ("tests", "failures", "errors")}
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["alone", "xdist"])
+def test_undecided_is_an_error_not_a_failure_and_not_a_pass(
+    session: pytest.Pytester, workers: tuple[str, ...]
+) -> None:
+    session.makepyfile(test_team=UNDECIDED)
+    result = session.runpytest_subprocess(*ARGS, *workers, "--junitxml=j.xml")
+    terminal, junit = counts(result, session.path / "j.xml")
+    assert terminal == {"passed": 1, "failed": 1, "errors": 2}
+    assert junit == {"tests": 4, "failures": 1, "errors": 2}
+    assert result.ret == 1
+    result.stdout.fnmatch_lines_random(["ERROR *test_undecided - *UndecidedError: the rig was starved"])
+
+
+def test_a_chat_that_is_well(session: pytest.Pytester) -> None:
+    """One run, on the reference chat, which several tests look at, in a worker of xdist."""
+    session.makeconftest("""
+import sys
+
+def pytest_sessionfinish():
+    assert not {"locust", "gevent"} & set(sys.modules)
+""")
+    session.makepyfile(test_team="""
+import pytest
+
+@pytest.fixture(scope="module")
+def verdict(chatswarm):
+    return chatswarm.run("quick.toml", seed=7)
+
+def test_holds(verdict):
+    assert verdict.passed
+    assert verdict.latency.visible.p99 < 5.0
+    assert verdict.deliveries.lost == 0
+    assert verdict.seed == 7
+
+def test_more_than_it_can_do(verdict):
+    assert verdict.latency.visible.p99 < 1e-6
+
+def test_never_measured(verdict):
+    assert verdict.latency.recovery.p99 < 5.0
+""")
+    result = session.runpytest_subprocess(
+        *ARGS, "-n", "1", "--junitxml=j.xml", "--chatswarm-out", "runs", timeout=150
+    )  # fmt: skip
+    terminal, junit = counts(result, session.path / "j.xml")
+    assert terminal == {"passed": 1, "failed": 1, "errors": 1}, result.stdout.str()
+    assert junit == {"tests": 3, "failures": 1, "errors": 1}
+    result.stdout.fnmatch_lines([
+        "*UndecidedError: latency.recovery.p99 was not measured*",
+        "*assert * < 1e-06",
+        "*chatswarm: quick*",
+        "*visible *",
+        "pass: quick against http://127.0.0.1:*runs/test_holds-quick",
+    ])  # fmt: skip
+    assert (session.path / "runs" / "test_holds-quick" / "verdict.json").exists()
+    assert "pass: quick" in (session.path / "j.xml").read_text(encoding="utf-8")
+
+
+def test_a_chat_that_loses_messages(session: pytest.Pytester) -> None:
+    """A team's own chat, started by its own fixture, which takes the place of the plugin's."""
+    session.makeconftest("""
+import pytest
+from tests.plants import LosesEveryTenth, serving
+
+@pytest.fixture(scope="session")
+def chatswarm_target():
+    with serving(LosesEveryTenth()) as url:
+        yield url
+""")
+    session.makepyfile(test_team="""
+def test_fast(chatswarm):
+    verdict = chatswarm.run("quick.toml")
+    assert verdict.verdict == "fail"
+    assert verdict.deliveries.lost > 0
+    assert verdict.latency.visible.p99 < 5.0
+""")
+    result = session.runpytest_subprocess(*ARGS, timeout=150)
+    assert result.parseoutcomes() == {"failed": 1}, result.stdout.str()
+    result.stdout.fnmatch_lines([
+        "E *assert inf (it falls among the lost) < 5.0",
+        "*chatswarm: quick*",
+        "*FAIL *quick against http://127.0.0.1:*",
+        "*lost *accepted, but not visible on a dashboard*",
+        "*message *dashboard *intended at *",
+        "fail: quick against *",
+    ])  # fmt: skip
+
+
+def is_locust(process: psutil.Process) -> bool:
+    try:
+        return "locust" in " ".join(process.cmdline())
+    except psutil.Error:
+        return False
+
+
+class Team:
+    """Their pytest, while it runs, and all that it started."""
+
+    def __init__(self, session: pytest.Pytester, *args: str) -> None:
+        self.log = session.path / "pytest.log"
+        self.temporary = session.mkdir("temporary")
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "pytest", *ARGS, *args],
+                cwd=session.path, stdout=log, stderr=log, start_new_session=True,
+                env={**os.environ, "TMPDIR": str(self.temporary)},
+            )  # fmt: skip
+        self.started: list[psutil.Process] = []
+        until(lambda: self.locust() and "measuring" in self.said_by_the_run(), 90, "it never measured")
+        self.started = psutil.Process(self.process.pid).children(recursive=True)
+
+    def locust(self) -> list[psutil.Process]:
+        return [process for process in psutil.Process(self.process.pid).children(recursive=True) if is_locust(process)]
+
+    def said_by_the_run(self) -> str:
+        return "".join(path.read_text(encoding="utf-8") for path in self.temporary.rglob("test_holds-quick.log"))
+
+    def ended(self) -> str:
+        """All that it said. Nothing of it is left, neither processes nor the reference chat's files."""
+        self.process.wait(120)
+        _, left = psutil.wait_procs(self.started, 20)
+        assert not [process for process in left if process.status() != psutil.STATUS_ZOMBIE]
+        assert not list(self.temporary.glob("chatswarm-*"))
+        return self.log.read_text(encoding="utf-8")
+
+
+HOLDS = """
+def test_holds(chatswarm):
+    assert chatswarm.run("quick.toml").passed
+
+def test_another():
+    pass
+"""
+
+
+def test_a_starved_rig(session: pytest.Pytester) -> None:
+    session.makepyfile(test_team=HOLDS)
+    with serving(Chat()) as url:
+        session.makeini(f"[pytest]\nchatswarm_target = {url}\n")
+        team = Team(session, "--junitxml=j.xml")
+        for _ in range(5):
+            for process in team.locust():
+                process.suspend()
+            time.sleep(0.8)
+            for process in team.locust():
+                process.resume()
+            time.sleep(0.1)
+        said = team.ended()
+    assert "1 passed, 1 error" in said, said
+    assert "UndecidedError: quick against http://127.0.0.1:" in said
+    assert "E   because " in said
+    assert "rig: not sound" in said
+    suite = ElementTree.parse(session.path / "j.xml").getroot()[0]
+    assert (suite.attrib["errors"], suite.attrib["failures"]) == ("1", "0")
+
+
+def test_ctrl_c_ends_the_run_and_all_that_it_started(session: pytest.Pytester) -> None:
+    session.makepyfile(test_team=HOLDS)
+    team = Team(session)
+    team.process.send_signal(signal.SIGINT)
+    assert "KeyboardInterrupt" in team.ended()
+    assert team.process.returncode == pytest.ExitCode.INTERRUPTED
+
+
+def test_a_time_out_ends_the_run_and_all_that_it_started(session: pytest.Pytester) -> None:
+    session.makepyfile(test_team=HOLDS.replace('"quick.toml"', '"quick.toml", duration="60s"'))
+    team = Team(session, "-x", "--timeout", "12", "--timeout-method", "signal")
+    said = team.ended()
+    assert "Timeout" in said
+    assert "1 failed" in said
+
+
+def test_a_killed_worker_leaves_nothing_behind(session: pytest.Pytester) -> None:
+    session.makepyfile(test_team=HOLDS)
+    team = Team(session, "-n", "1")
+    worker = team.locust()[0].parents()[1]
+    assert "chatswarm" not in " ".join(worker.cmdline())
+    worker.kill()
+    said = team.ended()
+    assert "crashed" in said
+
+
+def test_a_target_that_does_not_answer_is_an_error(session: pytest.Pytester) -> None:
+    session.makepyfile(test_team=HOLDS)
+    result = session.runpytest_subprocess(*ARGS, "--chatswarm-target", f"http://127.0.0.1:{free_port()}", timeout=60)
+    assert result.parseoutcomes() == {"passed": 1, "errors": 1}
+    result.stdout.fnmatch_lines(["E *NotRunError: nothing was sent:", "E *--target: expected an HTTP answer from *"])
+
+
+def test_wrong_options_are_refused_all_at_once(session: pytest.Pytester) -> None:
+    result = session.runpytest_subprocess(*ARGS, "--chatswarm-pid", "many", "--chatswarm-adapter", "carrier-pigeon")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([
+        "*--chatswarm-pid: expected the number of a process, got 'many'",
+        "*--chatswarm-adapter: expected one of reference, got 'carrier-pigeon'",
+    ])  # fmt: skip
