@@ -268,12 +268,26 @@ FIELDS = (
 )
 
 
+_EXAMPLES: Final = """\
+Examples:
+
+  chatswarm serve
+  chatswarm serve --port 8000 --workers 2 --database sqlite:////tmp/chat.db
+"""
+
+
 def read_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
     """The settings of a command line; flags win over `CHATSWARM_…` variables, which win over the defaults.
 
     Raises SettingsError with every problem at once. `--help` prints the flags and exits with 0.
     """
-    parser = _Parser(prog="chatswarm serve", description="Run the reference chat.", allow_abbrev=False)
+    parser = _Parser(
+        prog="chatswarm serve",
+        description="Run the reference chat.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
     for field in FIELDS:
         about = argparse.SUPPRESS if field.hidden else f"{field.help} (default {field.default}; {field.variable})"
         # `nargs="?"` keeps a missing value out of argparse's hands: it would report that one problem alone.

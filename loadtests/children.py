@@ -111,9 +111,12 @@ def end_with_parent() -> None:
 
 
 def free_port(host: str = "127.0.0.1", port: int = 0) -> int:
-    """A port that nobody listens on: this one, or any if it is 0. Raises OSError if somebody does."""
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        if port:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind((host, port))
-        return int(probe.getsockname()[1])
+    """A port that nobody listens on: this one, or any if it is 0. Raises OSError, with words."""
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+            if port:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+            return int(probe.getsockname()[1])
+    except OSError as error:
+        raise OSError(f"expected a free port on {host}, got: {error}") from None

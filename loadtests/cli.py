@@ -2,6 +2,7 @@
 
 import os
 import sys
+import traceback
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -9,12 +10,19 @@ import typer
 from rich.console import Console
 
 from . import scenario as scenarios
-from .runs import REPORT, new_folder
+from .runs import REPORT, VERDICT, new_folder
 from .targets import DEFAULT, TARGETS, target_of
 from .verdict import ExitCode, Verdict
 
+
+def _examples(*commands: str) -> str:
+    """The end of a help page. Each can be pasted: none is longer than a narrow terminal's line."""
+    return "\n\n".join(["Examples:", *commands])
+
+
 app = typer.Typer(
     help="Load and resilience testing of chat WebSockets: every message accounted for, on every dashboard, in time.",
+    epilog=_examples("chatswarm run smoke", "chatswarm run --help"),
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
@@ -22,24 +30,37 @@ app = typer.Typer(
 )
 
 TargetOption = Annotated[str | None, typer.Option("--target", metavar="URL", help="The chat under test.")]
-AdapterOption = Annotated[str, typer.Option("--adapter", metavar="NAME", help=f"Its kind: {', '.join(TARGETS)}.")]
+AdapterOption = Annotated[
+    str,
+    typer.Option(
+        "--adapter",
+        metavar="NAME",
+        help=f"Its kind: {', '.join(TARGETS)}.",
+        autocompletion=lambda incomplete: [name for name in TARGETS if name.startswith(incomplete)],
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result alone, as JSON, on standard output.")]
+
+
+def _scenarios(incomplete: str) -> list[str]:
+    """For the shell's completion; paths it completes by itself."""
+    return [name for name in scenarios.shipped() if name.startswith(incomplete)]
 
 
 @app.command(add_help_option=False, context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
 def serve(context: typer.Context) -> None:
-    """Run the reference chat. Example: chatswarm serve --port 8000 --database sqlite:////tmp/chat.db"""
+    """Run the reference chat."""
     # The backend is a package of its own, which this one never imports: it takes over the process.
     os.execv(sys.executable, [sys.executable, "-m", "chatswarm.backend", *context.args])  # noqa: S606
 
 
-@app.command()
+@app.command(epilog=_examples("chatswarm check", "chatswarm check --target http://127.0.0.1:8000 --json"))
 def check(
     target: Annotated[str, typer.Option(metavar="URL", help="The chat under test.")] = "http://127.0.0.1:8000",
     adapter: AdapterOption = DEFAULT,
     as_json: JsonOption = False,
 ) -> None:
-    """Walk the guide's checklist in under 5 s. Example: chatswarm check --target http://127.0.0.1:8000"""
+    """Walk the guide's checklist in under 5 s: does the chat work at all?"""
     from .checklist import closing, step_line, walk
 
     _known(adapter)
@@ -58,9 +79,20 @@ def check(
     raise typer.Exit(report.exit_code)
 
 
-@app.command()
+@app.command(
+    epilog=_examples(
+        "chatswarm run smoke",
+        "chatswarm run steady --dashboards 300 --rate 50 --processes 2",
+        "chatswarm run smoke --target http://127.0.0.1:8000 --json",
+    )
+)
 def run(
-    scenario: Annotated[str, typer.Argument(metavar="SCENARIO", help="A shipped name, or the path of a TOML file.")],
+    scenario: Annotated[
+        str,
+        typer.Argument(
+            metavar="SCENARIO", help="A shipped name, or the path of a TOML file.", autocompletion=_scenarios
+        ),
+    ],
     target: TargetOption = None,
     adapter: AdapterOption = DEFAULT,
     dashboards: Annotated[int | None, typer.Option(help="How many dashboards.")] = None,
@@ -94,7 +126,7 @@ def run(
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Where to leave the run.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Run a scenario to its verdict. Example: chatswarm run smoke
+    """Run a scenario to its verdict: does the chat hold?
 
     Without --target, the reference chat is started for the run, on a free port, and stopped at its end.
     """
@@ -121,10 +153,11 @@ def run(
     for plan in chosen.faults:
         console.print(f"  {plan.shown}", highlight=False, style="dim")
     try:
-        with LiveLine(console) as line:
+        with LiveLine(console, not as_json) as line:
             given = Given(target, adapter, pid, restart_command, toxiproxy)
             metrics = None if metrics_port is None else Metrics(metrics_port, metrics_host)
-            verdict = Run(chosen, folder, given, seed, processes, metrics, line.show, line.say).perform()
+            run = Run(chosen, folder, given, seed, processes, metrics, line.show, line.say, line.step)
+            verdict = run.perform()
     except CannotRunError as error:
         _refuse(*error.problems)
     except RigError as error:
@@ -133,25 +166,34 @@ def run(
     _finish(verdict, console, as_json)
 
 
-@app.command()
+@app.command(
+    epilog=_examples(
+        "chatswarm run smoke --out runs/first", "chatswarm judge runs/first --slo 'visible.p99 <= 1s' --json"
+    )
+)
 def judge(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A run's folder.")],
     slo: Annotated[list[str] | None, typer.Option(metavar="'visible.p99 <= 2s'", help="Instead of its own.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Judge a recorded run anew. Example: chatswarm judge runs/20260101-120000-steady --slo 'visible.p99 <= 1s'"""
+    """Judge a recorded run anew, from its history alone."""
     from .judge import NoRunError, write_verdict
     from .judge import judge as decide
     from .slo import SloError
+    from .terminal import LiveLine
 
+    console = Console(stderr=True)
     try:
-        verdict = decide(folder, slo or None)
+        with LiveLine(console, not as_json) as line:
+            verdict = decide(folder, slo or None, line.step)
         write_verdict(folder, verdict)
     except SloError as error:
         _refuse(f"--slo: {error}")
-    except (NoRunError, OSError) as error:
+    except NoRunError as error:
         _refuse(str(error))
-    _finish(verdict, Console(stderr=True), as_json)
+    except OSError as error:
+        _refuse(f"{folder}: expected a folder to write {VERDICT} to, got: {error}")
+    _finish(verdict, console, as_json)
 
 
 @app.command()
@@ -197,7 +239,12 @@ def main() -> None:
     from .children import end_with_parent
 
     end_with_parent()
-    app()
+    try:
+        app()
+    except Exception:  # noqa: BLE001 - Python's own exit code would be 1, which means that the target failed
+        traceback.print_exc()
+        _say("internal error: please report it, with the lines above")
+        sys.exit(ExitCode.INTERNAL)
 
 
 def _finish(verdict: Verdict, console: Console, as_json: bool) -> None:

@@ -3,9 +3,10 @@
 Whatever could not be measured makes the verdict undecided, with the reason; it is never a pass.
 """
 
+import contextlib
 import tomllib
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +40,9 @@ from .verdict import (
     Verdict,
 )
 
+Step = Callable[[str, int, int], None]
+"""Hears what the judge is about to do, how many steps are done, and of how many."""
+
 
 class NoRunError(ValueError):
     """The folder holds no run that could be judged. The text says what is missing."""
@@ -56,13 +60,13 @@ class Judged:
     latencies: Latencies | None = None  # there if the ledger is
 
 
-def judge(folder: Path, slos: Sequence[str] | None = None) -> Verdict:
+def judge(folder: Path, slos: Sequence[str] | None = None, step: Step = lambda *_: None) -> Verdict:
     """The verdict over the run in `folder`, as `judged` has it."""
-    return judged(folder, slos).verdict
+    return judged(folder, slos, step).verdict
 
 
-def judged(folder: Path, slos: Sequence[str] | None = None) -> Judged:
-    """The verdict over the run in `folder`; `slos` replace the scenario's.
+def judged(folder: Path, slos: Sequence[str] | None = None, step: Step = lambda *_: None) -> Judged:
+    """The verdict over the run in `folder`; `slos` replace the scenario's; `step` hears how far it is.
 
     Raises NoRunError if there is no manifest or scenario, and slo.SloError, also for a window around a fault that the
     run did not have. Everything else ends in a verdict: exit code 70 says that the judge itself failed.
@@ -71,12 +75,13 @@ def judged(folder: Path, slos: Sequence[str] | None = None) -> Judged:
     expectations = scenario.slos if slos is None else tuple(slo.parse(text) for text in slos)
     verdict = _blank(folder, manifest, scenario)
     whole = Judged(verdict, manifest, scenario, expectations)
+    progress = _Progress(step, len(manifest.processes) + len(CHECKS) + len(COUNTS) + 3)
     try:
-        evidence = gather(folder, manifest)
+        evidence = gather(folder, manifest, lambda process: progress.next(f"reading the history of {process}"))
         # Where the nemesis's history is not whole, a fault may have been there that nobody wrote down.
         if slos is not None and evidence.all_faults:
             _know_faults(expectations, {fault.name for fault in evidence.faults} | scenario.fault_names)
-        _fill(whole, evidence)
+        _fill(whole, evidence, progress)
     except slo.SloError:
         raise
     except Exception as error:  # noqa: BLE001 - whatever it is, it must not look like the target's failure, or like a pass
@@ -90,6 +95,17 @@ def judged(folder: Path, slos: Sequence[str] | None = None) -> Judged:
     return whole
 
 
+class _Progress:
+    """Counts the steps."""
+
+    def __init__(self, step: Step, total: int) -> None:
+        self._step, self._done, self._total = step, 0, total
+
+    def next(self, text: str) -> None:
+        self._step(text, self._done, self._total)
+        self._done += 1
+
+
 def _know_faults(slos: Sequence[slo.Slo], known: set[str]) -> None:
     problems = [problem for expectation in slos if (problem := expectation.unknown_fault(known))]
     if problems:
@@ -97,11 +113,16 @@ def _know_faults(slos: Sequence[slo.Slo], known: set[str]) -> None:
 
 
 def write_verdict(folder: Path, verdict: Verdict) -> Path:
-    """Writes `verdict.json` into `folder` in one step, and returns its path."""
+    """Writes `verdict.json` into `folder` in one step; returns its path. Raises OSError, having changed nothing."""
     path = folder / VERDICT
     new = folder / (VERDICT + ".new")
-    new.write_bytes(verdict.json())
-    new.replace(path)
+    try:
+        new.write_bytes(verdict.json())
+        new.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            new.unlink()
+        raise
     return path
 
 
@@ -113,7 +134,7 @@ def read_run(folder: Path) -> tuple[Manifest, Scenario]:
         path = folder / SCENARIO
         table = tomllib.loads(path.read_text(encoding="utf-8"))
         return manifest, parse_scenario(table, manifest.scenario, str(path), recorded=True)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise NoRunError(f"{folder}: expected the folder of a run, got no {path.name} in it") from None
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise NoRunError(f"{path}: expected a readable file, got: {error}") from None
@@ -148,7 +169,7 @@ def _blank(folder: Path, manifest: Manifest, scenario: Scenario) -> Verdict:
     )
 
 
-def _fill(whole: Judged, evidence: Evidence) -> None:
+def _fill(whole: Judged, evidence: Evidence, progress: _Progress) -> None:
     verdict, manifest, scenario, slos = whole.verdict, whole.manifest, whole.scenario, whole.slos
     never = scenario.fault_names - {fault.name for fault in evidence.faults}
     evidence.reasons.extend(f"the fault {name} of the scenario never began" for name in sorted(never))
@@ -162,6 +183,7 @@ def _fill(whole: Judged, evidence: Evidence) -> None:
         verdict.slos = [SloResult(expectation.expect, None, "undecided") for expectation in slos]
         return
     end = manifest.end if manifest.end is not None else manifest.start + scenario.duration
+    progress.next("finding out what became of every message on every dashboard")
     ledger = build(evidence, manifest, scenario, manifest.start, end)
     verdict.reasons += [reason for reason in evidence.reasons if reason not in verdict.reasons]
     verdict.seconds = end - manifest.start
@@ -172,12 +194,17 @@ def _fill(whole: Judged, evidence: Evidence) -> None:
     verdict.faults = [_fault(fault, ledger) for fault in evidence.faults]
     verdict.recoveries = recoveries_of(ledger)
 
+    progress.next("taking the latencies")
     latencies = Latencies(ledger, verdict.recoveries)
     verdict.latency = latencies.table()
-    answers = {name: _ask(name, check, ledger, verdict.reasons) for name, check in {**CHECKS, **COUNTS}.items()}
+    answers = {}
+    for name, check in {**CHECKS, **COUNTS}.items():
+        progress.next(f"looking for {name}")
+        answers[name] = _ask(name, check, ledger, verdict.reasons)
     tally.record(verdict, answers)
     tally.balance(verdict, ledger)
 
+    progress.next("deciding")
     delays = None if verdict.rig.sound else Delays(ledger)
     case = Case(verdict, ledger, Metrics(verdict, ledger, answers), latencies, answers, delays)
     decide_slos(case, slos)
@@ -201,4 +228,4 @@ def _ask(name: str, check: Check, ledger: Ledger, reasons: list[str]) -> Found:
         return Found(None)
 
 
-__all__ = ["Judged", "NoRunError", "judge", "judged", "read_run", "write_verdict"]
+__all__ = ["Judged", "NoRunError", "Step", "judge", "judged", "read_run", "write_verdict"]

@@ -4,8 +4,10 @@ This process never imports Locust: it starts the swarm as a child, so that a bus
 with what is on disk.
 """
 
+import contextlib
 import os
 import selectors
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,7 +21,7 @@ import msgspec
 from .children import PROGRESS, Child, free_port
 from .faults.nemesis import Nemesis
 from .history.manifest import MANIFEST, read_manifest
-from .judge import judged, write_verdict
+from .judge import Step, judged, write_verdict
 from .report import report_on
 from .runs import SCENARIO
 from .scenario import Scenario
@@ -74,22 +76,29 @@ class Run:
     metrics: Metrics | None = None
     show: Callable[[Progress], None] = lambda _: None
     say: Callable[[str], None] = lambda _: None
+    step: Step = lambda *_: None
     _interrupts: int = field(default=0, init=False)
 
     def perform(self) -> Verdict:
         """Runs, judges, and leaves everything in the folder.
 
         Ctrl-C or SIGTERM once ends the measured part and judges what there is; twice ends the drain, too. Raises
-        CannotRunError before any load, and RigError if there is nothing to judge.
+        CannotRunError before any load, and then leaves nothing; and RigError if there is nothing to judge.
         """
         if unfit := self.scenario.unfit_for(target_of(self.given.adapter)):
             raise CannotRunError(unfit)
         self._claim_metrics()
-        self._prepare_folder()
         # From set-up to judgement, a SIGTERM is what Ctrl-C is: nothing may be left behind.
         previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
-            return self._perform()
+            self._refuse_taken_folder()
+            made = [folder for folder in (self.folder, *self.folder.parents) if not folder.exists()]
+            try:
+                self._prepare_folder()
+                return self._perform()
+            except CannotRunError:
+                self._take_back(made)
+                raise
         finally:
             signal.signal(signal.SIGTERM, previous)
 
@@ -107,8 +116,14 @@ class Run:
                 raise RigError(problem)
             self.say("judging")
         self._write_command()
-        whole = judged(self.folder)
-        write_verdict(self.folder, whole.verdict)
+        whole = judged(self.folder, step=self.step)
+        try:
+            write_verdict(self.folder, whole.verdict)
+        except OSError as error:
+            again = f"chatswarm judge {self.folder}"
+            raise RigError(
+                f"the verdict could not be written: {error}; once it can be, judge it again: {again}"
+            ) from None
         if problem := report_on(whole, self.folder):
             self.say(problem)
         return whole.verdict
@@ -131,19 +146,38 @@ class Run:
         place = f"[{host}]" if ":" in host else host
         self.say(f"metrics at http://{place}:{self.metrics.port}/metrics")
 
+    def _refuse_taken_folder(self) -> None:
+        try:
+            taken = self.folder.exists() and any(self.folder.iterdir())
+        except OSError as error:
+            raise CannotRunError([f"--out: expected a folder to write to, got: {error}"]) from None
+        if taken:
+            raise CannotRunError([f"--out: expected a new or an empty folder, got {self.folder}, which is neither"])
+
+    def _take_back(self, made: list[Path]) -> None:
+        """A run that did not begin leaves no folder that was not there, and nothing in one that was."""
+        with contextlib.suppress(OSError):
+            for path in self.folder.iterdir():
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        with contextlib.suppress(OSError):
+            for folder in made:
+                folder.rmdir()
+
     def _prepare_folder(self) -> None:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            if any(self.folder.iterdir()):
-                raise CannotRunError([f"--out: expected a new or an empty folder, got {self.folder}, which is neither"])
             (self.folder / SCENARIO).write_text(self.scenario.toml(), encoding="utf-8")
         except OSError as error:
             raise CannotRunError([f"--out: expected a folder to write to, got: {error}"]) from None
 
     def _swarm(self, stage: Stage, nemesis: Nemesis) -> None:
+        try:
+            command = self._command(stage)
+        except OSError as error:
+            raise CannotRunError([str(error)]) from None
         reading, writing = os.pipe()
         swarm = Child(
-            self._command(stage),
+            command,
             self.folder / "swarm.log",
             env={PROGRESS: str(writing)},
             fds=[writing],

@@ -105,7 +105,7 @@ class Stage:
             if problem := unanswered(self.base_url):
                 raise CannotRunError([f"--target: {problem}"])
             self._put_proxies_before(urlsplit(self.base_url))
-        except FaultError as error:
+        except (FaultError, OSError) as error:
             raise CannotRunError([str(error)]) from None
         self._refuse_unfit()
 

@@ -9,6 +9,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.padding import Padding
 from rich.progress_bar import ProgressBar
+from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
@@ -40,11 +41,14 @@ _RECOVERY = (
 
 
 class LiveLine:
-    """A line that says how far a run is; without a terminal, a plain line now and then."""
+    """A line that says how far a run or a judgement is. Without a terminal, or if not `live`, a plain line now and then
+    for a run, and none for a judgement.
+    """
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, live: bool = True) -> None:
         self._console = console
-        self._live = Live(console=console, refresh_per_second=4, transient=True) if console.is_terminal else None
+        live = live and console.is_terminal and not console.is_dumb_terminal
+        self._live = Live(console=console, refresh_per_second=4, transient=True) if live else None
         self._last = 0.0
         self._phase = ""
 
@@ -62,6 +66,14 @@ class LiveLine:
     def say(self, text: str) -> None:
         """A line that stays."""
         self._console.print(Text(text, "dim"))
+
+    def step(self, text: str, done: int, total: int) -> None:
+        """What the judge does, how many of its steps are done, and of how many."""
+        if self._live is not None:
+            line = Table.grid(padding=(0, 1))
+            bar = ProgressBar(total=total, completed=done, width=24)
+            line.add_row(Text(f"{'judging':>10}", "bold"), bar, Text(f"{done} / {total}"), Spinner("dots"), Text(text))
+            self._live.update(line, refresh=True)
 
     def show(self, progress: Progress) -> None:
         """The latest figures."""

@@ -4,6 +4,7 @@ Processes keep numbers of their own for chats, connections, announcements and ve
 Whatever cannot be read becomes a reason in plain words, and the rest is still read.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,13 +20,14 @@ from .faults import Row, faults_of
 _NEVER = float("nan")
 
 
-def gather(folder: Path, manifest: Manifest) -> Evidence:
-    """The histories of the processes that the manifest names, as one."""
+def gather(folder: Path, manifest: Manifest, begin: Callable[[str], None] = lambda _: None) -> Evidence:
+    """The histories of the processes that the manifest names, as one; `begin` hears whose is read next."""
     reasons: list[str] = []
     gatherer = _Gatherer(len(manifest.processes))
     whole = np.zeros(len(manifest.processes), bool)
     far: list[str] = []
     for number, process in enumerate(manifest.processes):
+        begin(process)
         history = _history(folder, process, manifest.run, reasons)
         if history is not None:
             whole[number] = history.cut is None

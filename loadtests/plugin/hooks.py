@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Generator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -135,6 +134,8 @@ def pytest_runtest_makereport(
 
 def _show(item: pytest.Item, report: pytest.TestReport, other: Verdict | None) -> None:
     """Adds the verdicts of a test: those that it ran, those that its fixtures hold, and the error's own."""
+    from _pytest._code.code import ExceptionRepr
+
     from .measured import Verdict
 
     held = [value for value in getattr(item, "funcargs", {}).values() if isinstance(value, Verdict)]
@@ -143,7 +144,7 @@ def _show(item: pytest.Item, report: pytest.TestReport, other: Verdict | None) -
     for verdict in {id(verdict): verdict for verdict in verdicts}.values():
         title, text = f"chatswarm: {verdict.scenario}", verdict.text(width)
         # In the representation of the failure it also gets into JUnit XML.
-        if hasattr(report.longrepr, "addsection"):
+        if isinstance(report.longrepr, ExceptionRepr):
             report.longrepr.addsection(title, text)
         else:
             report.sections.append((title, text))

@@ -90,7 +90,9 @@ def test_limits(text: str, limit: float | None) -> None:
     assert parse(text).limit() == limit
 
 
-@pytest.mark.parametrize("text", ["closed == 0", "closed.1012 == 4 during deploy", "evidence.bytes > 0 during f", "notified == expected"])
+@pytest.mark.parametrize(
+    "text", ["closed == 0", "closed.1012 == 4 during deploy", "evidence.bytes > 0 during f", "notified == expected"]
+)
 def test_counts_are_no_latencies(text: str) -> None:
     assert not any(map(is_latency, parse(text).metrics))
 

@@ -60,9 +60,7 @@ def counts(result: pytest.RunResult, junit: Path) -> tuple[dict[str, int], dict[
 
 
 @pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["alone", "xdist"])
-def test_undecided_is_an_error_not_a_failure_and_not_a_pass(
-    session: pytest.Pytester, workers: tuple[str, ...]
-) -> None:
+def test_undecided_is_an_error_not_a_failure_and_not_a_pass(session: pytest.Pytester, workers: tuple[str, ...]) -> None:
     session.makepyfile(test_team=UNDECIDED)
     result = session.runpytest_subprocess(*ARGS, *workers, "--junitxml=j.xml")
     terminal, junit = counts(result, session.path / "j.xml")
@@ -80,7 +78,8 @@ import sys
 def pytest_sessionfinish():
     assert not {"locust", "gevent"} & set(sys.modules)
 """)
-    session.makepyfile(test_team="""
+    session.makepyfile(
+        test_team="""
 import pytest
 
 @pytest.fixture(scope="module")
@@ -98,7 +97,8 @@ def test_more_than_it_can_do(verdict):
 
 def test_never_measured(verdict):
     assert verdict.latency.recovery.p99 < 5.0
-""")
+"""
+    )
     result = session.runpytest_subprocess(
         *ARGS, "-n", "1", "--junitxml=j.xml", "--chatswarm-out", "runs", timeout=150
     )  # fmt: skip
@@ -127,19 +127,21 @@ def chatswarm_target():
     with serving(LosesEveryTenth()) as url:
         yield url
 """)
-    session.makepyfile(test_team="""
+    session.makepyfile(
+        test_team="""
 def test_fast(chatswarm):
     verdict = chatswarm.run("quick.toml")
     assert verdict.verdict == "fail"
     assert verdict.deliveries.lost > 0
     assert verdict.latency.visible.p99 < 5.0
-""")
+"""
+    )
     result = session.runpytest_subprocess(*ARGS, timeout=150)
     assert result.parseoutcomes() == {"failed": 1}, result.stdout.str()
     result.stdout.fnmatch_lines([
         "E *assert inf (it falls among the lost) < 5.0",
         "*chatswarm: quick*",
-        "*FAIL *quick against http://127.0.0.1:*",
+        "*FAIL *quick against http://localhost:*",
         "*lost *accepted, but not visible on a dashboard*",
         "*message *dashboard *intended at *",
         "fail: quick against *",
@@ -164,6 +166,8 @@ class Team:
                 [sys.executable, "-m", "pytest", *ARGS, *args],
                 cwd=session.path, stdout=log, stderr=log, start_new_session=True,
                 env={**os.environ, "TMPDIR": str(self.temporary)},
+                # This session may be one that ignores Ctrl-C, as what a shell starts in the background does.
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             )  # fmt: skip
         self.started: list[psutil.Process] = []
         until(lambda: self.locust() and "measuring" in self.said_by_the_run(), 90, "it never measured")
@@ -207,7 +211,7 @@ def test_a_starved_rig(session: pytest.Pytester) -> None:
             time.sleep(0.1)
         said = team.ended()
     assert "1 passed, 1 error" in said, said
-    assert "UndecidedError: quick against http://127.0.0.1:" in said
+    assert "UndecidedError: quick against http://localhost:" in said
     assert "E   because " in said
     assert "rig: not sound" in said
     suite = ElementTree.parse(session.path / "j.xml").getroot()[0]
