@@ -25,7 +25,10 @@ def _serve(settings: Settings, place: WorkerPlace | None = None) -> int:
 def _supervise(settings: Settings) -> int:
     from chatswarm.backend import listeners, supervisor
 
-    return supervisor.Supervisor(settings, listeners.bind(settings), _serve).run()
+    bound = listeners.bind(settings)
+    if bound.note is not None:
+        print(f"WARNING:  {bound.note}", file=sys.stderr)
+    return supervisor.Supervisor(settings, bound, _serve).run()
 
 
 def main() -> int:

@@ -26,6 +26,7 @@ from chatswarm.backend.chat import ChatService
 from chatswarm.backend.gate import gated
 from chatswarm.backend.http_connections import KEEP_ALIVE, HttpConnections
 from chatswarm.backend.listeners import bind
+from chatswarm.backend.pages import Pages, paged
 from chatswarm.backend.room import share
 from chatswarm.backend.settings import Settings
 from chatswarm.backend.sockets import DashboardProtocol, Sockets
@@ -49,8 +50,9 @@ def serve(settings: Settings, place: WorkerPlace | None = None) -> int:
     app = create_app(settings, sockets, place)
     metrics = app.state.service.metrics
     http = HttpConnections(room, sockets, settings.request_timeout, metrics)
+    pages = Pages(listeners.api[0].getsockname()[1], settings.backend_url)
     config = Config(
-        gated(app, settings.origins, settings.dashboard_tokens, metrics),
+        paged(gated(app, settings.origins, settings.dashboard_tokens, metrics), pages, listeners.pages_ports),
         loop="uvloop",
         http=cast("Any", http.protocol),
         ws=cast("Any", sockets.protocol),
@@ -69,12 +71,12 @@ def serve(settings: Settings, place: WorkerPlace | None = None) -> int:
     if room.dashboards < wanted:
         told = "--max-connections: expected room for %d dashboards, got %d open files, which hold %d"
         _log.warning(told, wanted, files, room.dashboards)
-    for listener in listeners:
-        host, port = listener.getsockname()[:2]
-        shown = f"[{host}]" if ":" in host else host
-        server.addresses.append(f"http://{shown}:{port}")
+    if place is None and listeners.note is not None:
+        _log.warning("%s", listeners.note)
+    server.addresses = [_address(each) for each in listeners.api]
+    server.pages = [_address(each) for each in listeners.pages]
     with contextlib.suppress(KeyboardInterrupt):
-        server.run(listeners)
+        server.run(listeners.all)
     return 0 if server.started else 1
 
 
@@ -84,6 +86,7 @@ class ChatServer(Server):
     def __init__(self, config: Config, service: ChatService, settings: Settings, http: HttpConnections) -> None:
         super().__init__(config)
         self.addresses: list[str] = []
+        self.pages: list[str] = []
         self._http = http
         self._service = service
         self._settings = settings
@@ -98,6 +101,8 @@ class ChatServer(Server):
         await super().startup(sockets)
         for address in self.addresses:
             _log.info("Uvicorn running on %s (Press CTRL+C to quit)", address)
+        for address in self.pages:
+            _log.info("The pages: %s/inbox and %s/widget", address, address)
         if self._settings.lifeline_fd is not None:
             os.set_blocking(self._settings.lifeline_fd, False)
             asyncio.get_running_loop().add_reader(self._settings.lifeline_fd, self._feel_lifeline)
@@ -133,6 +138,11 @@ class ChatServer(Server):
             asyncio.get_running_loop().remove_reader(self._settings.lifeline_fd)
             _log.info("The parent process has ended, or wants this one to end")
             self.should_exit = True
+
+
+def _address(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _raise_file_limit() -> int:

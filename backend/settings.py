@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Final, Literal, NoReturn
 from urllib.parse import unquote, urlsplit
 
 from chatswarm.backend.access import Tokens
@@ -55,6 +55,8 @@ class Settings:
     join_window: float = 0.05
     workers: int = 1
     bus: BusAddress | None = None
+    pages_port: int | Literal["auto"] | None = "auto"
+    backend_url: str | None = None
     lifeline_fd: int | None = None
 
 
@@ -158,6 +160,23 @@ def _tokens(text: str) -> Tokens | None:
     if not tokens:
         raise _WrongError(expected, "a file without a token")
     return Tokens(tokens)
+
+
+def _pages_port(text: str) -> int | Literal["auto"] | None:
+    if text == "auto":
+        return "auto"
+    try:
+        return None if text == "off" else _whole(0, 65535)(text)
+    except _WrongError:
+        raise _WrongError("'auto', 'off' or a whole number from 0 to 65535") from None
+
+
+def _backend_url(text: str) -> str | None:
+    if text == "auto":
+        return None
+    if not re.fullmatch(r"https?://([a-z0-9._-]+|\[[0-9a-f:]+\])(:\d{1,5})?", text):
+        raise _WrongError("'auto' or an address such as http://localhost:8000 or https://chat.example")
+    return text
 
 
 def _host(text: str) -> str:
@@ -264,6 +283,8 @@ FIELDS = (
     _Field("join_window", "TIME", "50ms", _seconds(0, 1), "longest time in which frames are joined into one write"),
     _Field("workers", "N", "1", _whole(1, 64), "processes that share the port and the database; limits hold for each"),
     _Field("bus", "URL", "off", _bus, "broker that tells other backends on the database: redis://HOST:PORT[/DB]"),
+    _Field("pages_port", "PORT", "auto", _pages_port, "port of /inbox and /widget; auto: 3000 if free; off: no pages"),
+    _Field("backend_url", "URL", "auto", _backend_url, "this backend for the pages; auto: as the page's host, --port"),
     _Field("lifeline_fd", "FD", None, _open_pipe, "stop when this inherited pipe ends", hidden=True),
 )
 

@@ -22,6 +22,7 @@ from dataclasses import dataclass, replace
 from types import FrameType
 from typing import Final
 
+from chatswarm.backend.listeners import Listeners
 from chatswarm.backend.settings import Settings
 
 COULD_NOT_START: Final = 1
@@ -40,7 +41,7 @@ class WorkerPlace:
     """What a worker gets: its number, the sockets to accept on, and those over which workers hear each other."""
 
     number: int
-    listeners: list[socket.socket]
+    listeners: Listeners
     inboxes: list[socket.socket]
     outboxes: list[socket.socket]
 
@@ -64,7 +65,7 @@ class _Slot:
 class Supervisor:
     """Runs `work` in `settings.workers` processes. To be used in a process without threads."""
 
-    def __init__(self, settings: Settings, listeners: list[socket.socket], work: Work) -> None:
+    def __init__(self, settings: Settings, listeners: Listeners, work: Work) -> None:
         self._settings = settings
         self._listeners = listeners
         self._work = work
@@ -179,8 +180,7 @@ class Supervisor:
     def _end(self) -> int:
         """Tell all workers to end, and kill what has not when the grace time is over."""
         end = time.monotonic() + self._settings.grace
-        for listener in self._listeners:
-            listener.close()
+        self._listeners.close()
         # Not by a signal: in a terminal, or where a group is signalled, they have had it already, and two mean haste.
         os.close(self._lifeline_end)
         while running := [slot for slot in self._slots if slot.pid is not None]:

@@ -30,6 +30,7 @@ class ReferenceBackend(OwnProcess):
         self.base_url = f"http://127.0.0.1:{port}"
         command = [sys.executable, "-m", "chatswarm.backend", "--host", "127.0.0.1", "--port", str(port)]
         command += ["--database", f"sqlite:///{database.resolve()}", "--lifeline-fd", "{lifeline}"]
+        command += ["--pages-port", "off"]
         for key, value in (flags or {}).items():
             command += [
                 f"--{key.replace('_', '-')}",

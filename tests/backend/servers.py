@@ -162,7 +162,7 @@ HANDSHAKE = (
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
 )
 
-COMMAND = [sys.executable, "-m", "chatswarm.backend"]
+COMMAND = [sys.executable, "-m", "chatswarm.backend", "--pages-port", "off"]
 
 
 def clean_environment() -> dict[str, str]:

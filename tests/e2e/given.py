@@ -28,7 +28,7 @@ class GivenChat:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.database = folder / "given.db"
-        self.arguments = [sys.executable, "-m", "chatswarm.backend", "--port", str(self.port)]
+        self.arguments = [sys.executable, "-m", "chatswarm.backend", "--port", str(self.port), "--pages-port", "off"]
         self.arguments += ["--database", f"sqlite:///{self.database}"]
         self.process = subprocess.Popen(self.arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         until(self.answers)

@@ -1,0 +1,106 @@
+"""The guide's two pages, on a port of their own: fixed files from memory, and where in them the backend's address is.
+
+They are plain files of `dashboards/`, read once. Into the two pages goes the backend's address as this browser can reach
+it: the host name under which it asked for the page, with the backend's port, unless the settings say otherwise.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from importlib.resources import files
+from typing import Final, NamedTuple
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from chatswarm.backend.bodies import header
+
+_TYPES: Final = {"html": "text/html", "js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
+_ADDRESS: Final = b"http://localhost:8000"
+"""The backend's address as it stands in the files, so that they work from any server of files, too."""
+
+_HOST: Final = re.compile(r"([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?")
+
+
+class _File(NamedTuple):
+    kind: str
+    content: bytes
+
+
+class Pages:
+    """Serves them, for a backend on `port`, or else at `backend_url`."""
+
+    def __init__(self, port: int, backend_url: str | None) -> None:
+        self._port = port
+        self._backend_url = backend_url
+        self._files: dict[str, _File] = {}
+        for each in files("chatswarm.dashboards").iterdir():
+            name, _, kind = each.name.rpartition(".")
+            if kind in _TYPES:
+                path = each.name if kind != "html" else name.removeprefix("index")
+                self._files[f"/{path}"] = _File(kind, each.read_bytes())
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        backend = self._backend(scope)
+        file = self._files.get(scope["path"])
+        headers = [(b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer")]
+        if scope["method"] not in ("GET", "HEAD"):
+            status, body = 405, b"Only GET\n"
+            headers += [(b"allow", b"GET, HEAD"), (b"content-type", b"text/plain; charset=utf-8")]
+        elif file is None:
+            status, body = 404, b"The pages are /inbox and /widget\n"
+            headers.append((b"content-type", b"text/plain; charset=utf-8"))
+        else:
+            status, body = 200, file.content
+            if file.kind == "html":
+                body = body.replace(_ADDRESS, backend.encode())
+                headers.append((b"content-security-policy", _policy(backend)))
+            tag = b'"%s"' % hashlib.sha256(body).hexdigest()[:16].encode()
+            headers += [
+                (b"content-type", _TYPES[file.kind].encode() + b"; charset=utf-8"),
+                (b"cache-control", b"no-cache"),
+                (b"etag", tag),
+            ]
+            if header(scope["headers"], b"if-none-match") == tag:
+                status, body = 304, b""
+        if status != 304:
+            headers.append((b"content-length", b"%d" % len(body)))
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+
+    def _backend(self, scope: Scope) -> str:
+        """The backend's address for the browser that asks."""
+        if self._backend_url is not None:
+            return self._backend_url
+        asked = _HOST.fullmatch((header(scope["headers"], b"host") or b"").decode("latin-1"))
+        return f"http://{asked[1] if asked else 'localhost'}:{self._port}"
+
+
+def paged(app: ASGIApp, pages: Pages, ports: frozenset[int]) -> ASGIApp:
+    """The app, with the pages at these ports; the app itself if there are none."""
+    if not ports:
+        return app
+
+    async def by_port(scope: Scope, receive: Receive, send: Send) -> None:
+        at = scope.get("server")
+        chosen: ASGIApp = pages if at is not None and at[1] in ports else app
+        await chosen(scope, receive, send)
+
+    return by_port
+
+
+def _policy(backend: str) -> bytes:
+    """Scripts and styles only from here, connections only to the backend, and no text that becomes HTML."""
+    socket = backend.replace("http", "ws", 1)
+    # The policy's grammar has no IPv6 addresses.
+    reach = f"{backend} {socket}" if "[" not in backend else "http: ws:"
+    return (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+        f"connect-src {reach}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+        "require-trusted-types-for 'script'; trusted-types 'none'"
+    ).encode()

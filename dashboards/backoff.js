@@ -1,0 +1,10 @@
+// How long to wait before trying again: full jitter below a limit that doubles up to 2 s, and no giving up.
+// Full jitter, because all pages lose a backend at the same moment and must not come back at the same moment.
+
+const FIRST = 250;
+const LONGEST = 2000;
+
+/** Milliseconds before attempt 1, 2, 3, … */
+export function backoff(attempt, random = Math.random) {
+  return random() * Math.min(LONGEST, FIRST * 2 ** Math.min(attempt - 1, 16));
+}

@@ -1,0 +1,101 @@
+// The messages of one chat, in both pages: what the backend has, and below it what is on its way out.
+
+import { arrange, make, setAttribute, setText } from "./dom.js";
+import { clock, full } from "./times.js";
+
+const NEAR = 80;
+const STATES = { sending: "Sending…", sent: "Sent", failed: "Not sent." };
+
+export class MessageList {
+  #scroller;
+  #list;
+  #own;
+  #names;
+  #onRetry;
+  #nodes = new Map();
+
+  /** Into `scroller`, which scrolls; `own` is the role of who looks at it; `names(role)` is what others are called. */
+  constructor(scroller, { own, names, onRetry }) {
+    this.#scroller = scroller;
+    this.#own = own;
+    this.#names = names;
+    this.#onRetry = onRetry;
+    this.#list = make("ol", "messages");
+    scroller.append(this.#list);
+  }
+
+  /** Another chat: begin anew. */
+  clear() {
+    this.#nodes.clear();
+    this.#list.replaceChildren();
+  }
+
+  /** Show `messages`, then what of the outbox is not among them. Stays at the end if it was there. */
+  show(messages, outbox) {
+    const scroller = this.#scroller;
+    const atEnd = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < NEAR;
+    const found = outbox.recognize(messages, this.#own);
+    const nodes = messages.map((message) => {
+      const key = found.get(message.seq);
+      if (key !== undefined && this.#nodes.has(key)) {
+        this.#nodes.set(message.seq, this.#nodes.get(key));
+        this.#nodes.delete(key);
+      }
+      return this.#node(message.seq, message, message.role === this.#own ? "sent" : "");
+    });
+    const seen = new Set(found.values());
+    let last = nodes.at(-1) ?? null;
+    for (const entry of outbox.entries.filter((each) => !seen.has(each.key))) {
+      last = this.#node(entry.key, { role: this.#own, text: entry.text, timestamp: entry.at }, entry.state, entry);
+      nodes.push(last);
+    }
+    const added = last !== null && last.parentNode === null;
+    arrange(this.#list, nodes);
+    const own = added && last.classList.contains("own");
+    if (atEnd || own) scroller.scrollTop = scroller.scrollHeight;
+  }
+
+  /** Show the end. */
+  scrollToEnd() {
+    this.#scroller.scrollTop = this.#scroller.scrollHeight;
+  }
+
+  #node(key, message, state, entry = null) {
+    let node = this.#nodes.get(key);
+    if (node === undefined) {
+      node = this.#make(message);
+      this.#nodes.set(key, node);
+    }
+    const [, , foot] = node.children;
+    const [time, told] = foot.children;
+    setText(time, clock(message.timestamp));
+    setAttribute(time, "title", full(message.timestamp));
+    setAttribute(node, "data-state", state || null);
+    setText(told, state === "failed" ? `${STATES.failed} ${entry.reason}` : (STATES[state] ?? ""));
+    const offered = foot.children[2];
+    if (state === "failed" && entry.again) {
+      if (!offered) {
+        const again = make("button", "again", "Try again");
+        again.type = "button";
+        again.addEventListener("click", () => this.#onRetry(key));
+        foot.append(again);
+      }
+    } else {
+      offered?.remove();
+    }
+    return node;
+  }
+
+  #make(message) {
+    const own = message.role === this.#own;
+    const node = make("li", own ? "message own" : "message");
+    const foot = make("p", "foot");
+    foot.append(make("time"), make("span", "state"));
+    node.append(
+      make("p", own ? "by visually-hidden" : "by", own ? "You" : this.#names(message.role)),
+      make("p", "text", message.text),
+      foot,
+    );
+    return node;
+  }
+}
