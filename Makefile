@@ -3,14 +3,22 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 WORKERS ?= 4
 
-.PHONY: demo test mutants resilience soak bench panels dashboards lint lock clean
+.PHONY: demo test chromium mutants resilience soak bench panels dashboards lint lock clean
 
 demo: .venv/ready  ## 100 dashboards, 50 widgets, 20 messages/s for 30 s against the reference chat, then the verdict
 	$(BIN)/chatswarm run steady
 
-test: .venv/ready  ## all tests, in parallel; last those that run whole swarms, which must not be short of CPU
-	$(BIN)/pytest -n $(WORKERS) --dist worksteal --ignore tests/e2e
+test: .venv/ready chromium  ## all tests, in parallel; last those that run whole swarms, which must not be short of CPU
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal --ignore tests/e2e --ignore tests/dashboards
+	$(BIN)/pytest -n 2 --dist worksteal tests/dashboards
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal tests/e2e
+
+# For the tests of the pages. Where we may, we install it; without it they are skipped.
+chromium:
+	@command -v chromium >/dev/null \
+		|| { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq \
+			&& apt-get install -y -qq --no-install-recommends chromium >/dev/null; } \
+		|| echo "No chromium, and it cannot be installed here: the browser tests are skipped (apt-get install chromium)"
 
 mutants: .venv/ready  ## the judge put to the proof: chats broken on purpose, slow ones and clean ones; 7 minutes
 	$(BIN)/python -m tests.mutants

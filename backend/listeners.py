@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import socket
 from dataclasses import dataclass, field
 from typing import Final
@@ -54,6 +56,8 @@ def bind(settings: Settings) -> Listeners:
     if settings.pages_port is not None:
         port = PAGES_PORT if settings.pages_port == "auto" else settings.pages_port
         try:
+            if port and port == settings.port:
+                raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
             pages = _bound(settings.host, port)
             # At once: of two sockets that are only bound, none would notice the other.
             for each in pages:

@@ -1,7 +1,7 @@
 """The guide's two pages, on a port of their own: fixed files from memory, and where in them the backend's address is.
 
-They are plain files of `dashboards/`, read once. Into the two pages goes the backend's address as this browser can reach
-it: the host name under which it asked for the page, with the backend's port, unless the settings say otherwise.
+They are plain files of `dashboards/`, read once. Into the pages goes the backend's address as this browser can reach it:
+the host name under which it asked for the page, with the backend's port, unless the settings say otherwise.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from chatswarm.backend.bodies import header
 
 _TYPES: Final = {"html": "text/html", "js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
 _ADDRESS: Final = b"http://localhost:8000"
-"""The backend's address as it stands in the files, so that they work from any server of files, too."""
+"""The backend's address as it stands in the files."""
 
 _HOST: Final = re.compile(r"([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?")
 

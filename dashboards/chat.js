@@ -29,7 +29,7 @@ export class ChatView {
     this.#onDenied = onDenied;
     this.#list = new MessageList(parts.messages, {
       own: "agent",
-      names: () => this.#chat?.name ?? "",
+      names: (role) => (role === "agent" ? "Agent" : (this.#chat?.name ?? "")),
       onRetry: (key) => this.#outbox().retry(key),
     });
     this.#composer = composer(parts.reply, (text) => {

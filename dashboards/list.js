@@ -88,7 +88,7 @@ export class ChatRows {
     setText(name, chat.name);
     setText(time, brief(chat.at));
     setAttribute(time, "title", full(chat.at));
-    const by = chat.role === "agent" ? "You: " : "";
+    const by = chat.role === "agent" ? "Agent: " : "";
     setText(preview, chat.total ? by + chat.preview.slice(0, 200) : "No messages yet");
     const [resolved, count, fresh] = marks.children;
     setText(resolved, chat.resolved ? "Resolved" : "");

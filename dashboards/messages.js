@@ -92,7 +92,7 @@ export class MessageList {
     const foot = make("p", "foot");
     foot.append(make("time"), make("span", "state"));
     node.append(
-      make("p", own ? "by visually-hidden" : "by", own ? "You" : this.#names(message.role)),
+      make("p", own ? "by visually-hidden" : "by", this.#names(message.role)),
       make("p", "text", message.text),
       foot,
     );

@@ -24,7 +24,7 @@ let outbox = null;
 
 const list = new MessageList($("messages"), {
   own: "user",
-  names: (role) => (role === "agent" ? "Support" : role),
+  names: (role) => (role === "agent" ? "Support" : "You"),
   onRetry: (key) => outbox.retry(key),
 });
 const box = composer($("compose"), (text) => {

@@ -114,6 +114,12 @@ def test_every_room_is_on_the_map() -> None:
             assert f"`{relative.parent}/`" in ARCHITECTURE, f"ARCHITECTURE.md says nothing of {relative.parent}"
 
 
+def test_every_file_of_the_pages_is_on_the_map() -> None:
+    for path in (ROOT / "dashboards").iterdir():
+        if path.suffix in (".html", ".js", ".css", ".svg"):
+            assert f"`{path.name}`" in ARCHITECTURE, f"ARCHITECTURE.md says nothing of {path.name}"
+
+
 @pytest.mark.parametrize("command", ["run", "check", "judge", "serve"])
 def test_every_command_has_help_with_an_example(command: str) -> None:
     done = subprocess.run(

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.dashboards.browser import CHROMIUM, Chromium, Open, Tab
+from tests.dashboards.sites import Site, site_at
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Tests with a browser run in its thread."""
+    chromium = pyfuncitem.funcargs.get("chromium")
+    if not isinstance(chromium, Chromium):
+        return None
+    wanted = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
+    chromium.call(lambda: pyfuncitem.obj(**wanted))
+    return True
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Chromium]:
+    if CHROMIUM is None:
+        pytest.skip("expected Debian's chromium, got none")
+    chromium = Chromium()
+    try:
+        yield chromium
+    finally:
+        chromium.close()
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    """A backend of the test's own, with its pages."""
+    with site_at(tmp_path) as site:
+        yield site
+
+
+@pytest.fixture(scope="module")
+def quiet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A site that the tests of a module share, for what leaves nothing behind that others would see."""
+    with site_at(tmp_path_factory.mktemp("site")) as site:
+        yield site
+
+
+@pytest.fixture
+def open_tab(chromium: Chromium) -> Iterator[Open]:
+    """Opens an address in a fresh profile. A page that throws anything fails its test."""
+    tabs: list[Tab] = []
+
+    def open_tab(url: str, **options: object) -> Tab:
+        tab = Tab(chromium.context(**options).new_page())
+        tabs.append(tab)
+        tab.page.goto(url)
+        return tab
+
+    yield open_tab
+    for tab in tabs:
+        chromium.call(tab.page.context.close)
+    assert not [error for tab in tabs for error in tab.errors]
