@@ -1,7 +1,7 @@
 """The guide's two pages, on a port of their own: fixed files from memory, and where in them the backend's address is.
 
-They are plain files of `dashboards/`, read once. Into the pages goes the backend's address as this browser can reach it:
-the host name under which it asked for the page, with the backend's port, unless the settings say otherwise.
+They are plain files of `dashboards/`, read once. Into the pages goes the backend's address as this browser can reach
+it: the host name under which it asked for the page, with the backend's port, unless the settings say otherwise.
 """
 
 from __future__ import annotations

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sqlite3
+import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from chatswarm.backend import schema
 from tests.backend.servers import PATIENCE, Backend, free_port, running
 
 
@@ -33,13 +37,8 @@ class Site:
         return chat_id
 
     def new_chats(self, count: int) -> list[str]:
-        """Chats called `Customer 0`, `Customer 1`, …, the last of them with the newest activity."""
-        with ThreadPoolExecutor(8) as pool:
-            ids = list(pool.map(lambda number: self.new_chat(f"Customer {number}"), range(count)))
-        # What makes the order is the messages', which come one after the other.
-        for number, chat_id in enumerate(ids):
-            self.say(chat_id, f"Text {number}")
-        return ids
+        """Chats called `Customer 0`, `Customer 1`, …, with a text each, the last of them with the newest activity."""
+        return [self.new_chat(f"Customer {number}", f"Text {number}") for number in range(count)]
 
     def say(self, chat_id: str, text: str, role: str = "user") -> None:
         part = "users" if role == "user" else "dashboard"
@@ -54,6 +53,27 @@ class Site:
 
     def texts(self, chat_id: str) -> list[str]:
         return self.backend.texts(chat_id)
+
+
+def stock(database: Path, chats: int, messages: int = 1) -> list[str]:
+    """The same in the store of a backend that does not run yet, which takes no time for many; the ids of the chats.
+
+    Each has `messages` messages, of which the last is `Text <number of the chat>`.
+    """
+    schema.prepare(database)
+    start = datetime.now(UTC) - timedelta(seconds=chats)
+    ids = [str(uuid.uuid4()) for _ in range(chats)]
+    with closing(sqlite3.connect(database)) as store, store:
+        for number, chat_id in enumerate(ids):
+            at = (start + timedelta(seconds=number)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+            email, name = f"{number}@example.org", f"Customer {number}"
+            customer = (chat_id, email, name, "customer", "active", "{}", at, number + 1)
+            store.execute("INSERT INTO customers VALUES (?, ?, ?, ?, ?, ?, ?, ?)", customer)
+            store.execute("INSERT INTO chats VALUES (?, ?, ?, 'active', ?)", (number + 1, chat_id, chat_id, at))
+            rows = [(number + 1, seq, f"Text {seq}", at) for seq in range(1, messages)]
+            rows.append((number + 1, messages, f"Text {number}", at))
+            store.executemany("INSERT INTO messages (chat, seq, role, text, at) VALUES (?, ?, 'user', ?, ?)", rows)
+    return ids
 
 
 @contextmanager
