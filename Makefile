@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 WORKERS ?= 4
 
-.PHONY: demo test chromium mutants resilience soak bench panels dashboards lint lock clean
+.PHONY: demo test chromium mutants resilience soak bench panels grafana lint lock clean
 
 demo: .venv/ready  ## 100 dashboards, 50 widgets, 20 messages/s for 30 s against the reference chat, then the verdict
 	$(BIN)/chatswarm run steady
@@ -35,7 +35,7 @@ bench: .venv/ready  ## what judging, recording and the fault proxy cost, beside 
 panels: .venv/ready build/prometheus  ## every panel and rule: its query, what a real Prometheus returns, what the verdict says
 	$(BIN)/python -m tests.grafana
 
-dashboards: .venv/ready  ## writes grafana/dashboards/*.json anew, after a change in grafana/
+grafana: .venv/ready  ## writes grafana/dashboards/*.json anew, after a change in grafana/
 	$(BIN)/python -m grafana
 
 lint: .venv/ready build/typed/chatswarm  ## ruff and mypy --strict over everything, tests included

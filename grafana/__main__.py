@@ -1,4 +1,4 @@
-"""Writes the dashboards' JSON files anew: `make dashboards`."""
+"""Writes the dashboards' JSON files anew: `make grafana`."""
 
 from .files import FILES
 

@@ -15,7 +15,7 @@ from tests.grafana.asked import asked, panels_of
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_the_files_are_what_the_code_says(path: Path) -> None:
-    stale = f"{path.name} is stale: run `make dashboards`"
+    stale = f"{path.name} is stale: run `make grafana`"
     assert path.read_text(encoding="utf-8") == FILES[path].json(), stale
 
 
