@@ -21,11 +21,6 @@ from tests.e2e.given import LONG, fault, given_toxiproxy, proxies_at
 from tests.plants import Chat, serving
 
 
-def reasons(verdict: dict[str, Any]) -> str:
-    """All reasons as one text."""
-    return "\n".join(verdict["reasons"])
-
-
 def test_a_killed_reference_backend_passes_and_its_recovery_is_printed(tmp_path: Path) -> None:
     text = QUICK.replace('"2s"', '"7s"') + fault("kill", "1s", "300ms", name="crash")
     slos = ("lost == 0", "recovery.max <= 3s after crash", "rejected + unknown > 0 during crash",
@@ -51,8 +46,8 @@ def test_two_processes_through_the_proxy_and_a_fault_that_did_nothing(tmp_path: 
     result = chatswarm("run", scenario(tmp_path, text, slos), "--processes", "2", "--json", folder=tmp_path)
     assert result.code == 3, result.err
     assert [slo["outcome"] for slo in result.verdict["slos"]] == ["pass"] * 4, result.err
-    assert "the fault idle (from 1.0 s on) left no evidence that it did anything" in reasons(result.verdict)
-    assert "the fault slow" not in reasons(result.verdict)
+    (reason,) = [reason for reason in result.verdict["reasons"] if "left no evidence that it did anything" in reason]
+    assert reason.startswith("the fault idle (from ")
     history = {path.name for path in next((tmp_path / "runs").iterdir()).joinpath("history").iterdir()}
     assert history == {"swarm-0.cs1", "swarm-1.cs1", "nemesis.cs1", "proxy.cs1"}
 
