@@ -95,6 +95,8 @@ class Fault(ABC):
     places: ClassVar[tuple[str, ...]]
     """What `on` may say; the first is what it is if nothing is said."""
     parameters: ClassVar[Mapping[str, Parameter]] = {}
+    alone: ClassVar[bool] = False
+    """Whether two of its kind at one place would heal each other."""
 
     def __init__(self, plan: Plan, number: int, world: World) -> None:
         """`number`: which of the plan's occurrences this is, from 0."""

@@ -184,6 +184,7 @@ class LimitData(ToxicFault):
 class Down(NetworkFault):
     """Connections are cut and refused."""
 
+    alone = True
     before = 0  # connections that were cut before
 
     def begin(self) -> None:

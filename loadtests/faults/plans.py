@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from itertools import combinations
 
 from chatswarm.loadtests.reading import Table, one_of, span, text
 from chatswarm.loadtests.units import seconds
@@ -15,7 +16,21 @@ _NAME = re.compile(r"[\w.-]+")
 def read_plans(reader: Table, rows: Sequence[object], duration: float) -> tuple[Plan, ...]:
     """One for each row that is right; problems go to the reader. `duration`: seconds of the measured part."""
     read = [_read(reader.table(f"fault {number}", row), duration) for number, row in enumerate(rows, 1)]
-    return tuple(plan for plan in read if plan is not None)
+    plans = tuple(plan for plan in read if plan is not None)
+    for one, other in combinations([plan for plan in plans if KINDS[plan.kind].alone], 2):
+        if (one.kind, one.on) == (other.kind, other.on) and (at := _meet(one, other, duration)) is not None:
+            both = f"{one.name} and {other.name}" if one.name != other.name else f"two of the name {one.name}"
+            reader.problem("fault", f"one {one.kind} on {one.on} at a time", f"{both} at {at:g} s")
+    return plans
+
+
+def _meet(one: Plan, other: Plan, duration: float) -> float | None:
+    """When both are there; None if they never are."""
+    for begin in one.occurrences(duration):
+        for start in other.occurrences(duration):
+            if begin <= start + other.length and start <= begin + one.length:
+                return max(begin, start)
+    return None
 
 
 def _read(part: Table, duration: float) -> Plan | None:

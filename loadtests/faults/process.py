@@ -22,6 +22,8 @@ _LOOK = 0.01
 class ProcessFault(Fault):
     """What they share: the process."""
 
+    alone = True
+
     places: ClassVar[tuple[str, ...]] = ("target", "worker", "broker")
     starts_again = True
     """Whether it has to be started again."""

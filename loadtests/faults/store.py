@@ -22,6 +22,8 @@ _ROOM = 64 << 10
 class StoreFault(Fault):
     """What they share: the file."""
 
+    alone = True
+
     places: ClassVar[tuple[str, ...]] = ("target",)
     parameters: ClassVar = {
         "database": Parameter(text, "", "the target's SQLite file; that of the reference backend is known")

@@ -223,3 +223,15 @@ def test_plans_are_told_to_people() -> None:
     plan = plan_of(row("latency", 'name = "slow-net"\nfor = "1500ms"\nevery = "4s"\nlatency = 0.1'))
     assert plan.shown == "slow-net: latency on dashboards, 1 s after the start, for 1.5 s, again every 4 s"
     assert plan_of(row("restart")).shown == "restart: restart on target, 1 s after the start"
+
+
+def test_two_that_would_heal_each_other() -> None:
+    pause = 'for = "3s"\nname = "{}"'
+    two = row("pause", pause.format("one"), "2s") + row("pause", pause.format("two") + '\nevery = "8s"', "4s")
+    assert problems_of(two) == ["quick.toml: fault: expected one pause on target at a time, got one and two at 4 s"]
+    later = row("pause", pause.format("one"), "2s") + row("pause", pause.format("two") + '\nevery = "8s"', "6s")
+    assert len(read(later).faults) == 2
+    elsewhere = row("pause", pause.format("one"), "2s") + row("pause", pause.format("two") + '\non = "worker"', "4s")
+    assert len(read(elsewhere).faults) == 2
+    toxics = row("latency", 'for = "3s"\nlatency = 1', "2s") + row("latency", 'for = "3s"\nlatency = 1', "3s")
+    assert len(read(toxics).faults) == 2
