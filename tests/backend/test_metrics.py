@@ -352,7 +352,7 @@ def moves(backend: Backend, **expected: float) -> Iterator[dict[str, float]]:
         return moved == wanted
 
     with contextlib.suppress(AssertionError):
-        until(settled, 5)
+        until(settled)
     assert moved == wanted
 
 

@@ -140,3 +140,15 @@ def test_one_that_does_not_read_is_not_written_to_and_one_that_leaves_ends_it() 
         assert await task == []
 
     asyncio.run(scenario())
+
+
+def test_what_was_held_back_is_delivered_and_what_is_older_replayed() -> None:
+    async def scenario() -> None:
+        it = Scene(head=10)
+        it.meanwhile = [[11, 12]]
+        assert await it.replay(7) == [8, 9, 10, 11, 12]
+        value = it.metrics.registry.get_sample_value
+        assert value("chat_notifications_replayed_total") == 3
+        assert value("chat_delivery_seconds_count") == 2
+
+    asyncio.run(scenario())
