@@ -170,7 +170,12 @@ class Team:
                 preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             )  # fmt: skip
         self.started: list[psutil.Process] = []
-        until(lambda: self.locust() and "measuring" in self.said_by_the_run(), 90, "it never measured")
+        try:
+            until(lambda: self.locust() and "measuring" in self.said_by_the_run(), 90, "it never measured")
+        except BaseException:
+            self.process.kill()
+            self.process.wait()
+            raise
         self.started = psutil.Process(self.process.pid).children(recursive=True)
 
     def locust(self) -> list[psutil.Process]:
@@ -181,7 +186,11 @@ class Team:
 
     def ended(self) -> str:
         """All that it said. Nothing of it is left, neither processes nor the reference chat's files."""
-        self.process.wait(120)
+        try:
+            self.process.wait(120)
+        finally:
+            self.process.kill()
+            self.process.wait()
         _, left = psutil.wait_procs(self.started, 20)
         assert not [process for process in left if process.status() != psutil.STATUS_ZOMBIE]
         assert not list(self.temporary.glob("chatswarm-*"))
@@ -211,7 +220,7 @@ def test_a_starved_rig(session: pytest.Pytester) -> None:
             time.sleep(0.1)
         said = team.ended()
     assert "1 passed, 1 error" in said, said
-    assert "UndecidedError: quick against http://localhost:" in said
+    assert "UndecidedError: quick against http://localhost:" in said, said
     assert "E   because " in said
     assert "rig: not sound" in said
     suite = ElementTree.parse(session.path / "j.xml").getroot()[0]
@@ -228,7 +237,8 @@ def test_ctrl_c_ends_the_run_and_all_that_it_started(session: pytest.Pytester) -
 
 def test_a_time_out_ends_the_run_and_all_that_it_started(session: pytest.Pytester) -> None:
     session.makepyfile(test_team=HOLDS.replace('"quick.toml"', '"quick.toml", duration="60s"'))
-    team = Team(session, "-x", "--timeout", "12", "--timeout-method", "signal")
+    team = Team(session, "-x", "--timeout", "200", "--timeout-method", "signal")
+    team.process.send_signal(signal.SIGALRM)  # which is how pytest-timeout's time is up
     said = team.ended()
     assert "Timeout" in said
     assert "1 failed" in said
