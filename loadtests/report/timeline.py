@@ -75,14 +75,19 @@ def _span(ledger: Ledger, counted: Bools, rows: Ints, begin: float, end: float, 
     messages = ledger.messages
     visible = np.where(ledger.unproven[rows], np.nan, ledger.visible[rows])
     found = sample_of((visible - messages.intended[rows, None])[counted[rows]])
-    quantiles = [
+    p50, p95, p99, worst = (
         float(found.values[max(1, math.ceil(share * len(found.values) - 1e-9)) - 1]) if len(found.values) else None
         for share in (0.5, 0.95, 0.99, 1.0)
-    ]
-    outcomes = np.bincount(messages.outcome[rows], minlength=len(SendOutcome))
-    return Span(
-        begin, end, found.count, int(np.isinf(found.values).sum()), *quantiles, *outcomes.tolist()[:3], subscribed
     )
+    outcomes = messages.outcome[rows]
+    accepted, rejected, unknown = (
+        int((outcomes == outcome).sum())
+        for outcome in (SendOutcome.ACCEPTED, SendOutcome.REJECTED, SendOutcome.UNKNOWN)
+    )
+    lost = int(np.isinf(found.values).sum())
+    return Span(
+        begin, end, found.count, lost, p50, p95, p99, worst, accepted, rejected, unknown, subscribed
+    )  # fmt: skip
 
 
 def _fewest_subscribed(ledger: Ledger, edges: Floats) -> list[int]:
