@@ -10,6 +10,7 @@ RUN pip wheel --no-cache-dir --disable-pip-version-check --require-hashes --whee
 COPY pyproject.toml README.md LICENSE ./
 COPY backend ./backend
 COPY loadtests ./loadtests
+COPY dashboards ./dashboards
 RUN python -m venv --without-pip /opt/chatswarm \
     && pip --python /opt/chatswarm/bin/python install --no-cache-dir --disable-pip-version-check \
         --no-index --find-links /wheels .

@@ -47,7 +47,7 @@ def test_only_this_machine_reaches_what_is_published(name: str) -> None:
 
 def test_nothing_is_published_twice_and_what_people_open_is_where_the_readme_says() -> None:
     published = [int(port["published"]) for each in resolved()["services"].values() for port in each.get("ports", [])]
-    assert sorted(published) == [3001, 8000, 8089, 8474, 8666, 9090]
+    assert sorted(published) == [3000, 3001, 8000, 8089, 8474, 8666, 9090]
 
 
 @EVERY
