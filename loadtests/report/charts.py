@@ -6,6 +6,7 @@ Each has a heading, a sentence on how to read it, a picture with a text alternat
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from chatswarm.loadtests.units import human
 
@@ -31,6 +32,7 @@ class Chart:
     pictures: tuple[Markup, ...]
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    section: Literal["latency", "rig"] = "latency"
 
     def figure(self) -> Markup:
         """The chart as an element of HTML."""
@@ -50,7 +52,14 @@ class Chart:
 
 def table(caption: str, columns: Sequence[str], rows: Sequence[Sequence[str | Markup]], shown: bool = False) -> Markup:
     """A table that scrolls by itself where it is too wide. The first cell of each row is its heading."""
-    head = element("tr", (element("th", column, scope="col") for column in columns))
+    prose = {at for row in rows for at, cell in enumerate(row) if isinstance(cell, Prose)}
+    head = element(
+        "tr",
+        (
+            element("th", column, scope="col", class_="text" if at in prose else None)
+            for at, column in enumerate(columns)
+        ),
+    )
     body = (element("tr", element("th", row[0], scope="row"), (_cell(cell) for cell in row[1:])) for row in rows)
     whole = element(
         "table", element("caption", caption, class_=None if shown else "hidden"), element("thead", head),
@@ -359,6 +368,7 @@ def rig_lag(figures: Figures) -> Chart | None:
         tuple(
             (lag.process, human(lag.largest), "–" if lag.cpu is None else f"{lag.cpu:.0%} of a core") for lag in lags
         ),
+        section="rig",
     )
 
 

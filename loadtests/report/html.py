@@ -5,7 +5,7 @@ Every figure of the verdict is shown as `verdict.json` has it; charts come from 
 
 import base64
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from chatswarm.loadtests import wording
 from chatswarm.loadtests.units import human
@@ -22,10 +22,13 @@ _CODES = {
     "1009": "message too big", "1011": "internal error", "1012": "service restart", "1013": "try again later",
     "1015": "TLS handshake failed",
 }  # fmt: skip
+_COLUMNS = ("message", "dashboard", "intended", "sent", "accepted", "notified", "visible", "fault", "detail")
+_URGENCY: dict[Outcome, int] = {"fail": 0, "undecided": 1, "pass": 2}
+_WORST = 6  # examples of a finding that are shown at once
 _SECTIONS = (
     ("slos", "SLOs"),
     ("balance", "The balance"),
-    ("charts", "Latency"),
+    ("latency", "Latency"),
     ("findings", "Findings"),
     ("faults", "Faults and recoveries"),
     ("connections", "Lost connections"),
@@ -50,14 +53,17 @@ def page(figures: Figures) -> str:
         element("title", title),
         element("style", Markup(STYLE)),
     )
+    charts: dict[str, list[Markup]] = {"latency": [], "rig": []}
+    for chart in charts_of(figures):
+        charts[chart.section].append(chart.figure())
     contents = {
         "slos": _slos(figures),
         "balance": _balance(verdict),
-        "charts": joined((chart.figure() for chart in charts_of(figures)), _latencies(verdict)),
+        "latency": joined(charts["latency"], _latencies(verdict)),
         "findings": _findings(figures),
         "faults": _faults(verdict),
         "connections": _connections(verdict),
-        "rig": _rig(figures),
+        "rig": joined(_rig(figures), charts["rig"]),
         "repeat": _repeat(figures),
     }
     links = (element("li", element("a", name, href=f"#{key}")) for key, name in _SECTIONS)
@@ -213,7 +219,7 @@ def _quantile(quantiles: Quantiles, key: str) -> str:
 
 
 def _findings(figures: Figures) -> Markup:
-    asked = [case for case in figures.cases if case.kind == "finding"]
+    asked = sorted((case for case in figures.cases if case.kind == "finding"), key=lambda case: _URGENCY[case.outcome])
     rows = [(case.name, _mark(case.outcome), case.actual, _text(case.meaning)) for case in asked]
     found = [case for case in asked if case.examples or case.why]
     clean = element("p", "Nothing was found. These were looked for:") if not found else None
@@ -225,18 +231,31 @@ def _findings(figures: Figures) -> Markup:
 
 
 def _examples(case: Case) -> Markup:
-    columns = (
-        "message", "dashboard", "intended", "sent", "accepted", "notified", "visible", "fault", "detail",
-    )  # fmt: skip
     heading = element(
         "h3", element("span", f"{wording.MARKS[case.outcome]} {case.name}", class_=f"mark {case.outcome}")
     )
     why = (element("p", reason) for reason in case.why)
-    if not case.examples:
-        return joined(heading, why)
-    title = f"The worst {len(case.examples)} of {case.actual}: {case.meaning}"
-    worst = table(title, columns, [_row(example) for example in case.examples], shown=True)
-    return joined(heading, why, worst)
+    rows = [_row(example) for example in _different_first(case.examples)]
+    # A column in which no example has anything says nothing.
+    columns = [at for at in range(len(_COLUMNS)) if not at or any(row[at] != "–" for row in rows)]
+    names = [_COLUMNS[at] for at in columns]
+    shown = [[row[at] for at in columns] for row in rows]
+    title = f"The worst {len(rows)} of {case.actual}: {case.meaning}"
+    worst = table(title, names, shown[:_WORST], shown=True) if rows else None
+    more = f"{len(rows) - _WORST} more examples"
+    rest = element("details", element("summary", more), table(more, names, shown[_WORST:])) if rows[_WORST:] else None
+    return joined(heading, why, worst, rest)
+
+
+def _different_first(examples: Sequence[Example]) -> list[Example]:
+    """One of each message before the others: the same message on other dashboards says little more."""
+    seen: set[str] = set()
+    first: list[Example] = []
+    again: list[Example] = []
+    for example in examples:
+        (again if example.uid and example.uid in seen else first).append(example)
+        seen.add(example.uid)
+    return first + again
 
 
 def _row(example: Example) -> tuple[str | Markup, ...]:
@@ -256,7 +275,7 @@ def _row(example: Example) -> tuple[str | Markup, ...]:
         later(example.notified),
         later(example.visible),
         example.fault or "–",
-        _text(example.detail or "–"),
+        _text(example.detail) if example.detail else "–",
     )
 
 
@@ -347,8 +366,8 @@ def _repeat(figures: Figures) -> Markup:
     )
 
 
-def _mark(outcome: Outcome) -> Markup:
-    return element("span", f"{wording.MARKS[outcome]} {outcome}", class_=f"mark {outcome}")
+def _mark(outcome: Outcome) -> Prose:
+    return Prose(element("span", f"{wording.MARKS[outcome]} {outcome}", class_=f"mark {outcome}"))
 
 
 def _text(*content: Content) -> Prose:

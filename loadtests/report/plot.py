@@ -157,6 +157,7 @@ class _Canvas:
             [self._rule(rule) for rule in plot.rules],
             [element("path", d=self._path(line), class_=f"line {line.style}") for line in plot.lines],
             [self._lone(line) for line in plot.lines],
+            self._band_names(),
             self._names(),
             [] if self.narrow else [self._slot(slot) for slot in plot.slots],
             class_="narrow" if self.narrow else "wide",
@@ -167,19 +168,23 @@ class _Canvas:
 
     def _bands(self) -> Markup:
         drawn: list[Markup] = []
-        free = [-math.inf, -math.inf]  # until where the rows of names are taken
-        for number, band in enumerate(self.plot.bands):
+        for band in self.plot.bands:
             begin, end = self.x(band.begin), self.x(band.end)
             shape = {"x": begin, "y": self.top, "width": max(1.5, end - begin), "height": self.bottom - self.top}
             drawn.append(element("rect", element("title", band.name), class_=f"band {band.style}", **shape))
-            if band.style != "fault":
-                continue
-            length = 7.0 * len(band.name)
-            at = min(begin, self.right - length)
-            row = next((row for row, until in enumerate(free) if at > until + 8), None)
-            if row is not None and number < 40:
-                free[row] = at + length
-                drawn.append(_text(at + 3, self.bottom - 7 - 14 * row, band.name, "band-name"))
+        return joined(drawn)
+
+    def _band_names(self) -> Markup:
+        """As many as fit, in two rows."""
+        drawn: list[Markup] = []
+        taken = [-math.inf, -math.inf]  # until where
+        for band in self.plot.bands:
+            length = 8.0 * len(band.name)
+            at = max(self.left, min(self.x(band.begin) + 3, self.right - length))
+            row = next((row for row, until in enumerate(taken) if at > until + 8), None)
+            if band.style == "fault" and row is not None:
+                taken[row] = at + length
+                drawn.append(_text(at, self.bottom - 7 - 14 * row, band.name, "band-name"))
         return joined(drawn)
 
     def _axes(self) -> Markup:

@@ -20,8 +20,7 @@ STYLE = (
     f":root {{ {_LIGHT} }}\n@media screen and (prefers-color-scheme: dark) {{ :root {{ {_DARK} }} }}\n"
     """
 * { box-sizing: border-box; }
-html { scroll-behavior: smooth; -webkit-text-size-adjust: 100%; }
-@media (prefers-reduced-motion: reduce) { html { scroll-behavior: auto; } }
+html { -webkit-text-size-adjust: 100%; }
 body { margin: 0 auto; max-width: 1040px; padding: 24px 24px 64px; background: var(--page); color: var(--ink);
   font: 15px/1.5 system-ui, -apple-system, "Segoe UI", "Noto Sans", Helvetica, Arial, sans-serif; }
 h1 { font-size: 26px; line-height: 1.25; margin: 0; overflow-wrap: anywhere; }
@@ -58,12 +57,12 @@ caption { text-align: left; color: var(--soft); font-size: 13px; padding: 4px 0;
 .hidden { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
 th, td { padding: 5px 14px 5px 0; text-align: right; border-bottom: 1px solid var(--grid); vertical-align: top;
   white-space: nowrap; }
-th:first-child, td.text { text-align: left; }
-td.text { white-space: normal; min-width: 220px; max-width: 560px; overflow-wrap: anywhere; }
-td.text p { margin: 0 0 4px; }
+th:first-child, .text { text-align: left; }
+td.text { white-space: normal; }
+td.text p { margin: 0; min-width: 220px; max-width: 560px; overflow-wrap: anywhere; }
 thead th { color: var(--soft); font-weight: 500; font-size: 13px; border-bottom-color: var(--edge); }
 tbody th { font-weight: 500; }
-.slos th:first-child { white-space: normal; overflow-wrap: anywhere; }
+.slos th:first-child { white-space: normal; min-width: 130px; overflow-wrap: break-word; }
 .mark { font-weight: 700; white-space: nowrap; }
 .mark.pass { color: var(--pass); } .mark.fail { color: var(--fail); } .mark.undecided { color: var(--undecided); }
 .good { color: var(--pass); } .bad { color: var(--fail); }
@@ -109,7 +108,7 @@ svg .part-name { font-weight: 600; }
 @media (max-width: 720px) {
   body { padding: 14px 14px 48px; } h1 { font-size: 21px; } .verdict { padding: 14px; border-left-width: 7px; }
   svg.wide { display: none; } svg.narrow { display: block; } .tiles dd { font-size: 20px; }
-  .tiles { grid-template-columns: repeat(2, 1fr); gap: 8px; } th, td { padding-right: 10px; }
+  .tiles { grid-template-columns: repeat(2, 1fr); gap: 8px; } th, td { padding-right: 10px; } .meter { display: none; }
 }
 @page { margin: 14mm 12mm; }
 @media print {
@@ -117,7 +116,7 @@ svg .part-name { font-weight: 600; }
   * { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
   .chart, .verdict, .tiles, tr, pre { break-inside: avoid; } h2, h3, figcaption { break-after: avoid; }
   svg.wide { display: block; } svg.narrow { display: none; } .scroll { overflow: visible; }
-  th, td { white-space: normal; padding-right: 8px; } td.text { min-width: 0; }
+  th, td { white-space: normal; padding-right: 8px; } td.text p { min-width: 0; }
 }
 """
 )

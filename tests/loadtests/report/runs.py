@@ -1,0 +1,42 @@
+"""Three small runs on paper: one that passes, one that fails under a fault, and one whose history was cut."""
+
+from pathlib import Path
+
+from chatswarm.loadtests.history.manifest import history_file
+from chatswarm.loadtests.history.schema import ConnectionEvent
+from chatswarm.loadtests.judge import write_verdict
+from tests.loadtests.play import REJECTED, T0, UNKNOWN, Plant, Play
+
+SLOS = ("visible.p99 <= 2s", "last_dashboard.p95 <= 2s", "notified == expected", "late <= 1% * expected")
+HOSTILE = '<script>alert("1")</script> & `*|* \x07\ud800'
+
+
+def passing(folder: Path) -> Play:
+    return Play(folder, dashboards=4, rate=10, seconds=6, slos=SLOS)
+
+
+def failing(folder: Path) -> Play:
+    """A message is lost on two of four dashboards, one is refused, one is unclear, one comes 2.5 s late."""
+    play = Play(folder, dashboards=4, rate=10, seconds=12, slos=[*SLOS, "recovery.max <= 4s after net-cut"])
+    play.plants = {
+        (0, 11): Plant(unseen_by={1, 2}),
+        (1, 10): Plant(outcome=REJECTED, stored=0),
+        (1, 11): Plant(outcome=UNKNOWN),
+        (0, 12): Plant(slow=2.5),
+    }
+    play.fault("net-cut", 2.0, 3.0, "down", {"connections_cut": 3, "signal": "none <b>"})
+    play.event(3, 3, ConnectionEvent.CLOSED, T0 + 11.9, 1006)
+    return play
+
+
+def undecided(folder: Path) -> Path:
+    file = history_file(write(passing(folder)), "worker0")
+    data = file.read_bytes()
+    file.write_bytes(data[: len(data) // 2])
+    return folder
+
+
+def write(play: Play) -> Path:
+    """The run's folder, with its verdict."""
+    write_verdict(play.folder, play.perform().judge())
+    return play.folder

@@ -1,0 +1,109 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from chatswarm.loadtests.judge import judged
+from chatswarm.loadtests.report.figures import figures_of
+from chatswarm.loadtests.report.timeline import SPANS, edges_of
+from chatswarm.loadtests.verdict import QUANTILES
+from tests.loadtests.play import T0, Plant, Play
+
+from .runs import failing, passing, undecided, write
+
+
+@pytest.mark.parametrize(
+    ("seconds", "width", "count"), [(5.0, 0.1, 50), (30.0, 0.5, 60), (30.1, 0.5, 61), (600.0, 10.0, 60), (0.0, 0.1, 1)]
+)
+def test_spans_have_a_round_width(seconds: float, width: float, count: int) -> None:
+    edges = edges_of(seconds)
+    assert len(edges) == count + 1 <= SPANS + 1
+    assert edges[-1] == pytest.approx(seconds)
+    assert seconds == 0 or edges[1] == pytest.approx(width)
+
+
+def test_a_span_holds_its_worst_delivery_and_its_lost_ones(tmp_path: Path) -> None:
+    run = judged(write(failing(tmp_path)))
+    figures = figures_of(run)
+    assert run.ledger is not None
+    latency = run.ledger.visible - run.ledger.messages.intended[:, None]
+    for span in figures.spans:
+        at = run.ledger.messages.intended - T0
+        rows = (at >= span.begin - 1e-9) & (at < span.end - 1e-9)
+        mine = np.sort(latency[rows][run.ledger.expected[rows]])
+        assert (span.deliveries, span.lost) == (len(mine), int(np.isinf(mine).sum()))
+        assert span.max == (mine[-1] if len(mine) else None)
+        assert span.p50 == (mine[int(np.ceil(len(mine) / 2)) - 1] if len(mine) else None)
+    deliveries, messages = run.verdict.deliveries, run.verdict.messages
+    assert sum(span.deliveries for span in figures.spans) == deliveries.expected
+    assert sum(span.lost for span in figures.spans) == deliveries.lost == 2
+    assert sum(span.accepted for span in figures.spans) == messages.accepted
+    assert sum(span.rejected for span in figures.spans) == messages.rejected == 1
+    assert sum(span.unknown for span in figures.spans) == messages.unknown == 1
+
+
+def test_curves_go_through_the_quantiles_of_the_verdict(tmp_path: Path) -> None:
+    figures = figures_of(judged(write(passing(tmp_path))))
+    for curve in (*figures.curves, *figures.fan_out):
+        quantiles = getattr(figures.verdict.latency, curve.name)
+        known = dict(curve.points)
+        assert curve.max == quantiles.max
+        assert curve.count == quantiles.count
+        for key, share in QUANTILES.items():
+            if share in known:
+                assert known[share] == getattr(quantiles, key)
+        values = [value for _, value in curve.points]
+        assert values == sorted(values)
+
+
+def test_the_stages_are_the_whole_latency(tmp_path: Path) -> None:
+    play = passing(tmp_path)
+    play.plants = {(0, 3): Plant(handed_late=0.4), (1, 4): Plant(no_frame_on={1}), (1, 6): Plant(slow=0.3)}
+    run = judged(write(play))
+    assert run.ledger is not None
+    shares = figures_of(run).shares[0]
+    latency = (run.ledger.visible - run.ledger.messages.intended[:, None])[run.ledger.delivered]
+    assert sum(shares.seconds.values()) == pytest.approx(latency.sum())
+    assert shares.deliveries == len(latency)
+    assert shares.seconds["sending"] == pytest.approx((0.4 + 0.001 * 60) * 4)
+    assert shares.seconds["unannounced"] > 0
+    assert all(seconds >= 0 for seconds in shares.seconds.values())
+
+
+def test_dashboards_that_were_away_are_seen(tmp_path: Path) -> None:
+    spans = figures_of(judged(write(failing(tmp_path)))).spans
+    assert spans[0].subscribed == 4
+    assert spans[-1].subscribed == 3
+
+
+def test_a_loop_that_stood_still_did_so_in_every_span_that_it_slept_through(tmp_path: Path) -> None:
+    play = passing(tmp_path)
+    play.row("worker0", "lag", T0 + 3.55, 1.0)
+    (lag,) = figures_of(judged(write(play))).lags
+    assert [number for number, worst in enumerate(lag.worst) if worst == 1.0] == list(range(25, 36))
+    assert lag.largest == 1.0
+
+
+@pytest.mark.parametrize("make", [passing, failing, undecided])
+def test_the_cases_say_what_the_verdict_says(make: object, tmp_path: Path) -> None:
+    run = judged(make(tmp_path) if make is undecided else write(make(tmp_path)))  # type: ignore[operator]
+    outcomes = [case.outcome for case in figures_of(run).cases]
+    expected = "fail" if "fail" in outcomes else "undecided" if "undecided" in outcomes else "pass"
+    assert expected == run.verdict.verdict
+
+
+def test_a_rig_that_was_not_sound_makes_no_green_ci(tmp_path: Path) -> None:
+    play = passing(tmp_path)
+    play.lag = 1.0
+    run = judged(write(play))
+    assert run.verdict.verdict == "undecided"
+    (trusted,) = [case for case in figures_of(run).cases if case.kind == "run"]
+    assert trusted.outcome == "undecided"
+    assert any("bottleneck" in why or "short of CPU" in why for why in trusted.why)
+
+
+def test_a_run_without_a_message(tmp_path: Path) -> None:
+    play = Play(tmp_path, rate=0.1, seconds=3)
+    figures = figures_of(judged(write(play)))
+    assert figures.verdict.verdict == "undecided"
+    assert figures.curves == () or all(curve.count for curve in figures.curves)
