@@ -1,0 +1,235 @@
+"""The command line: examples that work when pasted, completion, progress, and what is said of bad input."""
+
+import os
+import pty
+import re
+import shlex
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NoReturn
+
+import pytest
+from typer.testing import CliRunner
+
+from chatswarm.backend.settings import read_settings
+from chatswarm.loadtests import children, cli
+from chatswarm.loadtests.judge import judge
+from chatswarm.loadtests.run import Run
+from chatswarm.loadtests.scenario import shipped
+from chatswarm.loadtests.targets import TARGETS
+from chatswarm.loadtests.verdict import Verdict
+from tests.loadtests.play import Play
+
+CLI = [sys.executable, "-m", "chatswarm.loadtests.cli"]
+COMMANDS = sorted(
+    str(command.name or getattr(command.callback, "__name__", "")) for command in cli.app.registered_commands
+)
+
+
+def said(*args: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*CLI, *args], capture_output=True, text=True, check=False, env={**os.environ, "COLUMNS": "80", **(env or {})}
+    )
+
+
+def played(folder: Path) -> Path:
+    """A folder with a run in it, never judged."""
+    folder.mkdir(parents=True)
+    Play(folder).perform().write()
+    return folder
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_every_example_works_when_pasted(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From a narrow terminal. In place of what takes long stands something short."""
+    help_page = said(*([command] if command else []), "--help").stdout
+    examples = [line.strip(" │") for line in help_page.splitlines() if line.strip(" │").startswith("chatswarm ")]
+    assert examples, help_page
+    monkeypatch.chdir(tmp_path)
+
+    def perform(run: Run) -> Verdict:
+        return judge(played(run.folder))
+
+    def execute(_: str, args: list[str]) -> NoReturn:
+        read_settings(args[3:], {})
+        raise SystemExit(0)
+
+    monkeypatch.setattr(Run, "perform", perform)
+    monkeypatch.setattr(cli.os, "execv", execute)
+    for example in examples:
+        program, *args = shlex.split(example, comments=True)
+        assert program == "chatswarm"
+        result = CliRunner().invoke(cli.app, args)
+        # `check` may find no chat at all, which is its answer; 2 would be wrong usage.
+        assert result.exit_code in ((0, 1) if args[0] == "check" else (0,)), f"{example}: {result.output}"
+
+
+BASH = """
+PATH={bin}:$PATH
+eval "$(chatswarm --show-completion bash; true)"
+COMP_WORDS=({words}); COMP_CWORD={place}
+_chatswarm_completion chatswarm
+printf '%s\\n' "${{COMPREPLY[@]}}"
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("chatswarm run sm", {"smoke"}),
+        ("chatswarm run smoke --adapter ref", {"reference"}),
+        ("chatswarm ju", {"judge"}),
+    ],
+)
+def test_bash_completes(words: str, expected: set[str]) -> None:
+    script = BASH.format(bin=Path(sys.executable).parent, words=words, place=len(words.split()) - 1)
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
+    assert set(done.stdout.split()) == expected, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("shell", "variables"),
+    [
+        ("zsh", {"_TYPER_COMPLETE_ARGS": "chatswarm run s"}),
+        ("fish", {"_TYPER_COMPLETE_ARGS": "chatswarm run s", "_TYPER_COMPLETE_FISH_ACTION": "get-args"}),
+    ],
+)
+def test_other_shells_complete(shell: str, variables: dict[str, str]) -> None:
+    program = str(Path(sys.executable).with_name("chatswarm"))
+    done = subprocess.run(
+        [program], capture_output=True, text=True, check=False,
+        env={**os.environ, **variables, "_CHATSWARM_COMPLETE": f"complete_{shell}"},
+    )  # fmt: skip
+    offered = set(re.findall(r"[\w-]+", done.stdout))
+    assert {name for name in shipped() if name.startswith("s")} <= offered, done.stderr
+    assert "kill" not in offered
+
+
+def test_all_adapters_are_named() -> None:
+    assert all(name in said("run", "--help").stdout for name in TARGETS)
+
+
+class TestProgressOfJudging:
+    def shown(self, tmp_path: Path, *args: str, env: dict[str, str] | None = None) -> tuple[str, str]:
+        """What a terminal shows, and what goes to standard output, which is none."""
+        ours, theirs = pty.openpty()
+        command = subprocess.Popen(
+            [*CLI, "judge", str(played(tmp_path / "run")), *args], stdout=subprocess.PIPE, stderr=theirs,
+            env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "100", **(env or {})},
+        )  # fmt: skip
+        os.close(theirs)
+        chunks = []
+        try:
+            while chunk := os.read(ours, 65536):
+                chunks.append(chunk)
+        except OSError:
+            pass  # the other end is closed
+        os.close(ours)
+        out, _ = command.communicate()
+        assert command.returncode == 0
+        return b"".join(chunks).decode(), out.decode()
+
+    def test_a_terminal_shows_what_is_done_and_how_far_it_is(self, tmp_path: Path) -> None:
+        shown, out = self.shown(tmp_path)
+        assert "reading the history of swarm-0" in shown
+        assert "looking for lost" in shown
+        assert re.search(r"judging.*\d+ / \d+", shown)
+        assert "PASS" in shown
+        assert out == ""
+
+    def test_no_colour_where_none_is_wanted(self, tmp_path: Path) -> None:
+        shown, _ = self.shown(tmp_path, env={"NO_COLOR": "1"})
+        assert "looking for lost" in shown
+        assert not re.search(r"\x1b\[[\d;]*\b(3[0-7]|38|9[0-7])\b[\d;]*m", shown)
+
+    def test_quiet_with_json(self, tmp_path: Path) -> None:
+        shown, out = self.shown(tmp_path, "--json")
+        assert "judging" not in shown
+        assert out == (tmp_path / "run" / "verdict.json").read_text(encoding="utf-8")
+
+    def test_quiet_without_a_terminal(self, tmp_path: Path) -> None:
+        done = said("judge", str(played(tmp_path / "run")))
+        assert "judging" not in done.stderr
+        assert "looking" not in done.stderr
+        assert "\x1b" not in done.stderr
+        assert done.stdout == ""
+
+
+def one_line(result: Any, *, code: int = 2) -> str:
+    """What was said, which is one plain line."""
+    assert result.exit_code == code, result.output
+    assert "Traceback" not in result.output
+    lines: list[str] = [line for line in result.output.splitlines() if "messages in" not in line]
+    assert len(lines) == 1, result.output
+    return lines[0]
+
+
+class TestBadInput:
+    """One plain line, exit code 2, and nothing half-written."""
+
+    def test_a_folder_that_is_no_run(self, tmp_path: Path) -> None:
+        line = one_line(CliRunner().invoke(cli.app, ["judge", str(tmp_path)]))
+        assert line == f"{tmp_path}: expected the folder of a run, got no manifest.json in it"
+        assert list(tmp_path.iterdir()) == []
+
+    def test_a_file_that_is_no_folder(self, tmp_path: Path) -> None:
+        (tmp_path / "file").touch()
+        line = one_line(CliRunner().invoke(cli.app, ["judge", str(tmp_path / "file")]))
+        assert "file: expected the folder of a run, got no manifest.json in it" in line
+
+    def test_a_manifest_that_is_none(self, tmp_path: Path) -> None:
+        (tmp_path / "manifest.json").write_text("[]", encoding="utf-8")
+        line = one_line(CliRunner().invoke(cli.app, ["judge", str(tmp_path)]))
+        assert "manifest.json: expected a readable file, got: " in line
+        assert [path.name for path in tmp_path.iterdir()] == ["manifest.json"]
+
+    def test_a_verdict_that_cannot_be_written(self, tmp_path: Path) -> None:
+        folder = played(tmp_path / "run")
+        (folder / "verdict.json").mkdir()
+        line = one_line(CliRunner().invoke(cli.app, ["judge", str(folder)]))
+        assert f"{folder}: expected a folder to write verdict.json to, got: " in line
+        assert not (folder / "verdict.json.new").exists()
+
+    @pytest.mark.parametrize("out", ["file", "file/below"])
+    def test_a_run_cannot_be_left_there(self, tmp_path: Path, out: str) -> None:
+        (tmp_path / "file").touch()
+        line = one_line(CliRunner().invoke(cli.app, ["run", "smoke", "--out", str(tmp_path / out)]))
+        assert "--out: expected a folder to write to, got: " in line
+        assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+    def test_no_free_port(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        class Taken(socket.socket):
+            def bind(self, _: object) -> None:
+                raise OSError(98, "Address already in use")
+
+        names = SimpleNamespace(socket=Taken, AF_INET=socket.AF_INET, AF_INET6=socket.AF_INET6)
+        monkeypatch.setattr(children, "socket", names)
+        line = one_line(CliRunner().invoke(cli.app, ["run", "smoke", "--out", str(tmp_path / "new" / "out")]))
+        assert line == "expected a free port on 127.0.0.1, got: [Errno 98] Address already in use"
+        assert list(tmp_path.iterdir()) == []
+
+    def test_an_unreachable_target_leaves_no_folder(self, tmp_path: Path) -> None:
+        target = f"http://127.0.0.1:{children.free_port()}"
+        args = ["run", "smoke", "--target", target, "--out"]
+        (tmp_path / "empty").mkdir()
+        for out in ("new", "empty"):
+            line = one_line(CliRunner().invoke(cli.app, [*args, str(tmp_path / out)]))
+            assert line.startswith("--target: expected an HTTP answer from ")
+        assert [path.name for path in tmp_path.rglob("*")] == ["empty"]
+
+
+def test_what_nobody_thought_of_is_no_failure_of_the_target(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def perform(_: Run) -> Verdict:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Run, "perform", perform)
+    monkeypatch.setattr(sys, "argv", ["chatswarm", "run", "smoke", "--out", str(tmp_path)])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 70
+    assert "internal error: please report it" in capsys.readouterr().err
