@@ -196,14 +196,18 @@ def judge(
     _finish(verdict, console, as_json)
 
 
-@app.command()
+@app.command(
+    epilog=_examples(
+        "chatswarm run smoke --out runs/first", "chatswarm report runs/first --html first.html --junit first.xml"
+    )
+)
 def report(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A run's folder.")],
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="One page, readable without a network.")] = None,
     junit: Annotated[Path | None, typer.Option(metavar="FILE", help="JUnit's XML, for CI.")] = None,
     markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="A summary in Markdown.")] = None,
 ) -> None:
-    """Write reports of a recorded run. Example: chatswarm report runs/20260101-120000-steady --junit junit.xml
+    """Write reports of a recorded run: a page, JUnit's XML, a summary.
 
     Without any of the options: report.html in the run's folder. Ends with the exit code of the verdict.
     """
