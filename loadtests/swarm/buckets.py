@@ -71,13 +71,16 @@ def counted(edges: tuple[float, ...], samples: Floats) -> Ints:
 
 def rows_of(keys: Sequence[tuple[int, int]], message: Ints, latency: Floats, target: float) -> list[Row]:
     """Deliveries by message: `message` says for each of them which of `keys` it is of."""
-    width = len(LATENCY) + 1
-    found, which = np.unique(message, return_inverse=True)
-    spot = which * width + np.searchsorted(LATENCY, latency)
-    counts = np.bincount(spot, minlength=len(found) * width).reshape(len(found), width)
-    seconds = np.bincount(which, weights=latency)
-    late = np.bincount(which, weights=latency > target)
-    most = np.full(len(found), -np.inf)
+    if not len(message):
+        return []
+    width, lowest = len(LATENCY) + 1, int(message.min())
+    which = message - lowest  # numbers that came up together are close to each other
+    rows = int(which.max()) + 1
+    counts = np.bincount(which * width + np.searchsorted(LATENCY, latency), minlength=rows * width).reshape(rows, width)
+    seconds = np.bincount(which, latency)
+    late = np.bincount(which, latency > target)
+    most = np.full(rows, -np.inf)
     np.maximum.at(most, which, latency)
-    columns = (counts.tolist(), seconds.tolist(), most.tolist(), late.astype(int).tolist())
-    return [Row(*keys[number], *values) for number, *values in zip(found.tolist(), *columns, strict=True)]
+    found = np.flatnonzero(counts.any(axis=1))
+    columns = (counts[found].tolist(), seconds[found].tolist(), most[found].tolist(), late[found].astype(int).tolist())
+    return [Row(*keys[lowest + row], *values) for row, *values in zip(found.tolist(), *columns, strict=True)]

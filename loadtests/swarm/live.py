@@ -1,7 +1,7 @@
 """One process's part of the live figures: what its recorder took down since the last look, counted into buckets.
 
 Nothing is noted a second time on the way of a frame or a send: this reads the columns of the history before they are
-written out, a few times a second and in numpy. So it costs nothing where nobody watches.
+written out, twice a second and in numpy. So it costs nothing where nobody watches.
 """
 
 from array import array
@@ -25,6 +25,7 @@ CODES = (*map(str, _CODES), "other")
 """The close codes that are told apart."""
 _NAMED = 16384  # ids of messages that are remembered
 _TOLD = 2048  # announcements of which it is remembered who had them
+_NOT_YET = -1
 _PATIENCE = 10.0  # seconds that a frame waits for somebody to say which message its id is
 
 Identified = tuple[int, int, int]
@@ -32,7 +33,7 @@ Identified = tuple[int, int, int]
 
 
 class Live:
-    """Call `look` before the recorder's columns are written out, and `report` a few times a second."""
+    """Call `look` before the recorder's columns are written out, and `report` twice a second."""
 
     def __init__(self, recorder: Recorder, messages: Shown, scenario: Scenario, intended: Intended) -> None:
         self.start = float("inf")  # T0 in monotonic seconds
@@ -49,7 +50,8 @@ class Live:
         self._unnamed: dict[int, int] = {}  # announcement → message id of nobody's yet
         self._keys: list[tuple[int, int]] = []  # by announcement
         self._when = array("d")  # by announcement: when its message was intended; NaN: whose it is, is not known
-        self._had = np.zeros((_TOLD, scenario.dashboards), bool)  # by announcement and dashboard
+        # By announcement and dashboard: the place of its first frame among those that were looked at with it.
+        self._had = np.full((_TOLD, scenario.dashboards), _NOT_YET, np.int32)
         self._frames: list[tuple[Ints, Ints, Floats]] = []
 
     def begin(self, start: float) -> None:
@@ -151,7 +153,7 @@ class Live:
         ):
             self._keys.append((-1, -1))
             self._when.append(float("nan"))
-            self._had[number % _TOLD] = False
+            self._had[number % _TOLD] = _NOT_YET
             if from_customer and message_id >= 0:
                 self._unnamed[number] = message_id
         connection, announcement, time = self._new("frame", "connection", "announcement", "time")
@@ -162,9 +164,12 @@ class Live:
         there = (dashboard < self._had.shape[1]) & (announcement > len(self._keys) - _TOLD)
         dashboard, announcement, time = dashboard[there], announcement[there], time[there]
         spot = announcement % _TOLD * self._had.shape[1] + dashboard
-        _, first = np.unique(spot, return_index=True)
-        first = first[~self._had.ravel()[spot[first]]]
-        self._had.ravel()[spot[first]] = True
+        place, had = np.arange(len(spot), dtype=np.int32), self._had.ravel()
+        new = had[spot] == _NOT_YET
+        spot, place = spot[new], place[new]
+        # The last one to write its place wins: backwards, the first frame.
+        had[spot[::-1]] = place[::-1]
+        first = place[had[spot] == place]
         self._frames.append((dashboard[first], announcement[first], time[first]))
 
     def _notified(self) -> list[Row]:

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from dataclasses import replace
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -283,12 +284,14 @@ class _Link:
         self._tell("ask", {"kind": kind})
 
     def _report(self, node: Node) -> None:
+        with_figures = cycle((True, False))
         while not node.recorder.closed:
-            self._tell_progress(node)
+            self._tell_progress(node, with_figures=next(with_figures))
             gevent.sleep(_REPORT_EVERY)
 
-    def _tell_progress(self, node: Node) -> None:
-        report = None if node.live is None else node.live.report().wire()
+    def _tell_progress(self, node: Node, *, with_figures: bool = True) -> None:
+        """Figures are for scrapes that are a second apart: every other time will do."""
+        report = node.live.report().wire() if node.live is not None and with_figures else None
         self._tell("progress", {"process": node.process, "progress": node.progress.wire(), "report": report})
 
     def _on_grant(self, msg: Message, **_: object) -> None:

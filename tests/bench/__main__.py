@@ -7,12 +7,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from . import backend_metrics, disk, judge, pause, proxy, recorder
+from . import backend_metrics, disk, judge, live, pause, proxy, recorder
 from .figure import Figure
 
 BENCHES: dict[str, Callable[[], Iterator[Figure]]] = {
     "judge": judge.figures,
     "recorder": recorder.figures,
+    "live": live.figures,
     "pause": pause.figures,
     "disk": disk.figures,
     "proxy": proxy.figures,
