@@ -11,6 +11,7 @@ import pytest
 from chatswarm.loadtests import scenario
 from chatswarm.loadtests.checks import CHECKS
 from chatswarm.loadtests.faults.kinds import KINDS
+from chatswarm.loadtests.report.charts import CHARTS
 from chatswarm.loadtests.swarm.prometheus import METRICS
 from chatswarm.loadtests.targets import TARGETS
 from chatswarm.loadtests.verdict import FINDINGS
@@ -50,7 +51,7 @@ def test_import_directions(path: Path) -> None:
         assert not [name for name in found if name.startswith("chatswarm.loadtests.swarm")]
 
 
-@pytest.mark.parametrize("module", ["judge", "cli", "run", "terminal", "checklist"])
+@pytest.mark.parametrize("module", ["judge", "cli", "run", "terminal", "checklist", "report"])
 def test_only_the_swarm_imports_locust(module: str) -> None:
     code = f"import sys, chatswarm.loadtests.{module}; print({{'locust', 'gevent'}} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -100,6 +101,11 @@ def test_every_kind_of_fault_is_documented(name: str) -> None:
         assert f"`{parameter}`" in README
 
 
+def test_every_chart_is_documented_by_what_it_shows() -> None:
+    assert all(chart.__doc__ for chart in CHARTS)
+    assert "`loadtests/report/charts.py`" in EXTENDING
+
+
 @pytest.mark.parametrize("name", TARGETS)
 def test_every_target_is_documented(name: str) -> None:
     assert f"`{name}`" in EXTENDING
@@ -120,7 +126,7 @@ def test_every_file_of_the_pages_is_on_the_map() -> None:
             assert f"`{path.name}`" in ARCHITECTURE, f"ARCHITECTURE.md says nothing of {path.name}"
 
 
-@pytest.mark.parametrize("command", ["run", "check", "judge", "serve"])
+@pytest.mark.parametrize("command", ["run", "check", "judge", "report", "serve"])
 def test_every_command_has_help_with_an_example(command: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "chatswarm.loadtests.cli", command, "--help"],

@@ -36,7 +36,7 @@ def test_the_reference_chat_passes(tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert (out / "verdict.json").read_text(encoding="utf-8") == result.out
     assert {path.name for path in out.iterdir()} == {
-        "history", "scenario.toml", "manifest.json", "verdict.json", "backend.log", "swarm.log",
+        "history", "scenario.toml", "manifest.json", "verdict.json", "report.html", "backend.log", "swarm.log",
     }  # fmt: skip
     assert "✓ PASS" in result.err
 

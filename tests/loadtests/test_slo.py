@@ -91,7 +91,14 @@ def test_limits(text: str, limit: float | None) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["closed == 0", "closed.1012 == 4 during deploy", "evidence.bytes > 0 during f", "notified == expected"]
+    "text",
+    [
+        "closed == 0",
+        "closed.1012 == 4 during deploy",
+        "evidence.bytes > 0 during f",
+        "notified == expected",
+        "visible.count > 0",
+    ],
 )
 def test_counts_are_no_latencies(text: str) -> None:
     assert not any(map(is_latency, parse(text).metrics))

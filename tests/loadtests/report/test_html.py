@@ -1,4 +1,5 @@
 import re
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ def check_figures(reader: Reader, verdict: Verdict) -> None:
         values = [getattr(quantiles, key) for key in QUANTILES]
         shown = ["lost" if value is None and quantiles.count else human(value) for value in values]
         assert latencies[name] == [*shown, f"{quantiles.count:,}"]
-    slos = reader.rows("What was expected, and what came")
+    slos = reader.rows("What was expected, and what came") if verdict.slos else {}
     for result in verdict.slos:
         assert slos[result.expect][:2] == [
             f"{wording.MARKS[result.outcome]} {result.outcome}",
@@ -54,8 +55,7 @@ def check_figures(reader: Reader, verdict: Verdict) -> None:
     ]
     assert balance["deliveries expected"] == [
         f"{deliveries.expected:,}",
-        f"{deliveries.visible:,} visible + {deliveries.lost:,} lost + {deliveries.excused:,} excused + "
-        f"{deliveries.unproven:,} unproven",
+        " + ".join(f"{getattr(deliveries, name):,} {name}" for name in ("visible", "lost", "excused", "unproven")),
     ]
     assert balance["frames due"][0] == f"{frames.due:,}"
     assert balance["frames received"][0] == f"{frames.received:,}"
@@ -73,11 +73,12 @@ def check_figures(reader: Reader, verdict: Verdict) -> None:
         recoveries = reader.rows("How the chat came back from each fault")
         for recovery in verdict.recoveries:
             assert recoveries[recovery.name][1] == f"{recovery.start:.1f} s"
-            shown = recoveries[recovery.name][7].removeprefix("≥ ")
-            assert shown == human(recovery.whole_again if recovery.at_least is None else recovery.at_least)
+            whole = recoveries[recovery.name][7].removeprefix("≥ ")
+            assert whole == human(recovery.whole_again if recovery.at_least is None else recovery.at_least)
     for fault in verdict.faults:
         proof = reader.rows("What proves that each fault was there")[fault.name][1]
-        assert proof == ", ".join(f"{key} {wording.evidence(value)}" for key, value in fault.evidence.items())
+        said = ", ".join(f"{key} {wording.evidence(value)}" for key, value in fault.evidence.items())
+        assert proof == (said or "left no evidence")
     assert f"{wording.MARKS[verdict.verdict]} {verdict.verdict.upper()}" in reader.text
     assert f"seed {verdict.seed}" in reader.text
 
@@ -144,18 +145,12 @@ def hostile(folder: Path) -> Path:
 
 
 def test_data_never_becomes_markup(tmp_path: Path) -> None:
-    reader, verdict, document = read(hostile(tmp_path))
+    reader, _, document = read(hostile(tmp_path))
     assert not [tag for tag, _ in reader.tags if tag in ("script", "img")]
     assert "<script" not in document
     assert '<script>alert("1")</script> & `*|*' in reader.text
     assert "<img src=x onerror=alert(2)>" in reader.text
     assert "\x07" not in document
-    for finding in verdict.findings:
-        for example in finding.examples:
-            example.detail = HOSTILE
-            example.chat = HOSTILE
-    figures = figures_again(tmp_path)
-    assert "<script" not in page(msgspec.structs.replace(verdict) and figures)
 
 
 def test_a_message_that_is_markup_is_shown_as_text(tmp_path: Path) -> None:
@@ -199,7 +194,7 @@ class TestItCanBeReadByEverybody:
         levels = [int(tag[1]) for tag, _ in reader.tags if re.fullmatch("h[1-6]", tag)]
         assert levels[0] == 1
         assert levels.count(1) == 1
-        assert all(after <= before + 1 for before, after in zip(levels, levels[1:], strict=False))
+        assert all(after <= before + 1 for before, after in pairwise(levels))
         assert dict(reader.tags)["html"]["lang"] == "en"
 
 

@@ -1,4 +1,4 @@
-"""Checks a document against an XML schema, as far as `junit-10.xsd` uses the language; what it does not know it refuses."""
+"""Checks a document against an XML schema, as far as `junit-10.xsd` uses the language; refuses all else of it."""
 
 import re
 from pathlib import Path
