@@ -58,7 +58,7 @@ def test_every_example_works_when_pasted(command: str, tmp_path: Path, monkeypat
         raise SystemExit(0)
 
     monkeypatch.setattr(Run, "perform", perform)
-    monkeypatch.setattr(cli.os, "execv", execute)
+    monkeypatch.setattr(os, "execv", execute)
     for example in examples:
         program, *args = shlex.split(example, comments=True)
         assert program == "chatswarm"
