@@ -54,26 +54,54 @@ def serve(context: typer.Context) -> None:
     os.execv(sys.executable, [sys.executable, "-m", "chatswarm.backend", *context.args])  # noqa: S606
 
 
-@app.command(epilog=_examples("chatswarm check", "chatswarm check --target http://127.0.0.1:8000 --json"))
+@app.command(
+    epilog=_examples(
+        "chatswarm check",
+        "chatswarm check --target http://127.0.0.1:8000 --json",
+        "chatswarm check --browser --pages http://localhost:3000",
+    )
+)
 def check(
     target: Annotated[str, typer.Option(metavar="URL", help="The chat under test.")] = "http://127.0.0.1:8000",
     adapter: AdapterOption = DEFAULT,
+    browser: Annotated[
+        bool, typer.Option("--browser", help="Walk the guide's two pages, in a headless Chromium.")
+    ] = False,
+    pages: Annotated[
+        str | None, typer.Option(metavar="URL", help="With --browser: the pages; else http://localhost:3000.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="With --browser: where to leave screenshots and consoles.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Walk the guide's checklist in under 5 s: does the chat work at all?"""
-    from .checklist import closing, step_line, walk
+    from .checklist import Step, closing, step_line, walk
 
     _known(adapter)
     console = Console(stderr=True)
-    try:
-        report = walk(
-            target_of(adapter),
-            target,
-            on_step=lambda step: console.print(step_line(step), no_wrap=True, overflow="ellipsis"),
-        )
-    except ValueError as error:
-        _refuse(f"--target: {error}")
+
+    def show(step: Step) -> None:
+        console.print(step_line(step), no_wrap=True, overflow="ellipsis")
+
+    if not browser:
+        if pages is not None or out is not None:
+            _refuse("--pages, --out: expected --browser as well: without it no page is opened")
+        try:
+            report = walk(target_of(adapter), target, on_step=show)
+        except ValueError as error:
+            _refuse(f"--target: {error}")
+    else:
+        from .checklist.browser import PAGES, CannotBrowseError, walk_pages
+
+        folder = out or new_folder("check")
+        try:
+            report = walk_pages(target_of(adapter), target, pages or PAGES, folder, on_step=show)
+        except (ValueError, CannotBrowseError) as error:
+            _refuse(str(error))
     console.print(closing(report))
+    if browser:
+        _say(f"screenshots and consoles: {folder}")
     if as_json:
         sys.stdout.buffer.write(report.json())
     raise typer.Exit(report.exit_code)

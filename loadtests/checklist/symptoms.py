@@ -18,6 +18,20 @@ class StepName(StrEnum):
     IN_TIME = "in_time"
 
 
+class PageStep(StrEnum):
+    """The same, as the guide has people do it: on the two pages, in a browser."""
+
+    INBOX = "inbox_opened"
+    CONNECTED = "inbox_connected"
+    SUBSCRIBED = "inbox_subscribed"
+    WIDGET = "widget_opened"
+    CHAT = "widget_chat"
+    SENT = "widget_sent"
+    NOTIFIED = "inbox_notified"
+    SHOWN = "inbox_shown"
+    IN_TIME = "inbox_in_time"
+
+
 class Failure(StrEnum):
     """How talking to the target went wrong."""
 

@@ -22,7 +22,7 @@ from chatswarm.loadtests.verdict import ExitCode
 
 from .diagnosis import Problem, after_send, brief, diagnose
 from .probe import Dialer, Http, ProbeError, excerpt, parse_address
-from .symptoms import Delivery, Evidence, Failure, StepName
+from .symptoms import Delivery, Evidence, Failure, PageStep, StepName
 from .watch import Page, Watch, accepted
 
 _BESIDE = 2.4  # seconds for the walk beside the update target: with 2 s, and the start of the process, "under 5"
@@ -42,11 +42,23 @@ LABELS = {
     StepName.IN_TIME: "on the dashboard in time",
 }
 
+PAGE_LABELS = {
+    PageStep.INBOX: "inbox opened",
+    PageStep.CONNECTED: "inbox: WebSocket connected",
+    PageStep.SUBSCRIBED: "inbox: subscribed",
+    PageStep.WIDGET: "widget opened",
+    PageStep.CHAT: "widget: contact form, chat created",
+    PageStep.SENT: "widget: message sent",
+    PageStep.NOTIFIED: "inbox: notified",
+    PageStep.SHOWN: "inbox: text and count shown",
+    PageStep.IN_TIME: "inbox: shown in time",
+}
+
 
 class Step(msgspec.Struct, frozen=True):
     """One step of the checklist. `ok` and `seconds` are None where the walk did not get that far."""
 
-    name: StepName
+    name: StepName | PageStep
     ok: bool | None
     seconds: float | None
     seen: str
@@ -240,9 +252,10 @@ def step_line(step: Step) -> RenderableType:
     """One line for the terminal: mark, step, time, what was seen; aligned with the other steps' lines."""
     mark, style = {True: ("✓", "green"), False: ("✗", "bold red"), None: ("·", "dim")}[step.ok]
     time = "" if step.seconds is None else human(step.seconds)
+    label = PAGE_LABELS[step.name] if isinstance(step.name, PageStep) else LABELS[step.name]
     return Text.assemble(
         (mark, style),
-        (f" {LABELS[step.name]:{max(map(len, LABELS.values()))}}", {True: "", False: "bold", None: "dim"}[step.ok]),
+        (f" {label:{max(map(len, LABELS.values()))}}", {True: "", False: "bold", None: "dim"}[step.ok]),
         (f" {time:>8}", "cyan"),
         (f"  {step.seen}", "red" if step.ok is False else "dim"),
         no_wrap=True,

@@ -35,13 +35,17 @@ class Chromium:
     def call(self, step: Callable[[], T]) -> T:
         return self._thread.submit(step).result()
 
-    def context(self, **options: Any) -> BrowserContext:
-        """A fresh profile. To be called in the thread."""
+    def browser(self) -> Browser:
+        """To be called in the thread."""
         if self._browser is None:
             self._playwright = sync_playwright().start()
             self._browser = self._playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
             expect.set_options(timeout=PATIENCE * 1000)
-        context = self._browser.new_context(**options)
+        return self._browser
+
+    def context(self, **options: Any) -> BrowserContext:
+        """A fresh profile. To be called in the thread."""
+        context = self.browser().new_context(**options)
         context.set_default_timeout(PATIENCE * 1000)
         return context
 

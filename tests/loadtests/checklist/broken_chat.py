@@ -135,10 +135,18 @@ class _Handler(BaseHTTPRequestHandler):
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(data)))
+        self.send_header("Access-Control-Allow-Origin", "*")
         if 300 <= status < 400:
             self.send_header("Location", "https://elsewhere.example/")
         self.end_headers()
         self.wfile.write(data)
+
+    def do_OPTIONS(self) -> None:
+        """A browser asks first."""
+        self.send_response(204)
+        for name in ("Origin", "Headers", "Methods"):
+            self.send_header(f"Access-Control-Allow-{name}", "*")
+        self.end_headers()
 
     def do_GET(self) -> None:
         chat, defects = self.chat, self.chat.defects
@@ -147,7 +155,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.dashboard()
         elif self.path == "/":
             self.root()
-        elif self.path == "/api/debug/users-chats":
+        elif self.path.partition("?")[0] == "/api/debug/users-chats":
             sent = any(chat.chats.values())
             if defects.list_hangs_after_send and sent:
                 chat.pause(_HANG)
