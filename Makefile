@@ -9,9 +9,9 @@ demo: .venv/ready  ## 100 dashboards, 50 widgets, 20 messages/s for 30 s against
 	$(BIN)/chatswarm run steady
 
 test: .venv/ready chromium  ## all tests, in parallel; last those that run whole swarms, which must not be short of CPU
-	$(BIN)/pytest -n $(WORKERS) --dist worksteal --ignore tests/e2e --ignore tests/dashboards
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal --ignore tests/e2e --ignore tests/plugin --ignore tests/dashboards
 	$(BIN)/pytest -n 2 --dist worksteal tests/dashboards
-	$(BIN)/pytest -n $(WORKERS) --dist worksteal tests/e2e
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal tests/e2e tests/plugin
 
 # For the tests of the pages. Where we may, we install it; without it they are skipped.
 chromium:

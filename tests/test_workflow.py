@@ -61,7 +61,7 @@ def commands() -> list[str]:
 
 @pytest.mark.parametrize("command", commands())
 def test_its_commands_exist(command: str) -> None:
-    program, *args = shlex.split(command)
+    program, *args = shlex.split(command.removeprefix("env -u GITHUB_STEP_SUMMARY "))
     if program == "make":
         verbs = re.findall(r"^([\w./-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
         assert set(args) <= set(verbs)

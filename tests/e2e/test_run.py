@@ -248,6 +248,23 @@ def test_a_killed_backend_keeps_every_accepted_message(tmp_path: Path) -> None:
     assert result.code == 1
 
 
+def test_a_target_that_stops_answering_for_good(tmp_path: Path) -> None:
+    backend = ReferenceBackend(tmp_path / "backend.log", tmp_path / "chat.db", free_port())
+    backend.wait()
+    command = [*CHATSWARM, "run", scenario(tmp_path), "--target", backend.base_url, "--out", "out", "--json"]
+    with running(command, tmp_path) as it:
+        until(lambda: measuring(it))
+        time.sleep(1)
+        backend.child.kill()
+        result = it.result(120)
+    assert result.code in (1, 3), result.err
+    assert result.verdict["verdict"] != "pass"
+    assert result.verdict["counts"]["refused"] > 0
+    assert result.verdict["reasons"], "that the chat could not be read at its end is said"
+    assert "Traceback" not in result.err + (tmp_path / "out" / "swarm.log").read_text(encoding="utf-8")
+    assert "internal error" not in result.err
+
+
 def test_serve_is_the_backend(tmp_path: Path) -> None:
     port = free_port()
     with running(

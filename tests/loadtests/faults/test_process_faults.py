@@ -70,8 +70,8 @@ class TestKill:
 
     def test_descendants_die_as_well(self, world: World, tmp_path: Path) -> None:
         with given_victim(tmp_path, "children") as victim:
+            until(lambda: len(psutil.Process(victim.pid).children(recursive=True)) == 2)
             family = psutil.Process(victim.pid).children(recursive=True)
-            assert len(family) == 2
             world.processes = {"target": victim.given("true")}
             fault(world, "kill").begin()
             _, alive = psutil.wait_procs(family, 10)
