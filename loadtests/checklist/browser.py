@@ -32,7 +32,7 @@ CHROMIUM = "CHATSWARM_CHROMIUM"
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 _FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-proxy-server"]
-_PATIENCE = 10.0  # seconds for each step up to the send
+_PATIENCE = 15.0  # seconds for each step up to the send
 _BEYOND = 3.0  # seconds beyond the update target, in which a late message can still be seen to be late
 _POLL = 20  # milliseconds between two looks at the consoles
 _VIEW: "ViewportSize" = {"width": 1280, "height": 800}
@@ -98,7 +98,7 @@ def walk_pages(
     """Walks the guide up to the first step that fails. Leaves one customer with a chat and a message behind.
 
     The folder is made, and gets a screenshot and the console's lines of each page that was opened. Each step ends
-    within 10 s, those after the send 3 s after the update target. `on_step` gets every step as it ends, and at last
+    within 15 s, those after the send 3 s after the update target. `on_step` gets every step as it ends, and at last
     those not reached. Raises CannotBrowseError, and ValueError for a URL that makes no sense.
     """
     _address("--target", base_url), _address("--pages", pages)
@@ -148,7 +148,7 @@ def _address(flag: str, url: str) -> Address:
 
 
 class _Written(NamedTuple):
-    at: float
+    at: float  # seconds since 1970, as the pages tell the time
     line: str
 
 
@@ -162,7 +162,7 @@ class _Tab:
     errors: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.page.on("console", lambda message: self.written.append(_Written(time.monotonic(), message.text)))
+        self.page.on("console", lambda message: self.written.append(_Written(time.time(), message.text)))
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.set_default_timeout(_PATIENCE * 1000)
 
@@ -188,6 +188,14 @@ class _Tab:
 
         self.wait(over, patience)
         return awaited.missing is None
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What a step saw, for its line; `seconds` in place of how long it was waited for."""
+
+    text: str = ""
+    seconds: float | None = None
 
 
 class _Broken(Exception):
@@ -253,7 +261,7 @@ class _PagesWalk:
             widget = self._open("widget", "#contact", seen)
         with self._step(PageStep.CHAT, widget) as seen:
             chat_id = self._begin_chat(widget)
-            seen.append(f"chat {excerpt(chat_id, 40)}")
+            seen.text = f"chat {excerpt(chat_id, 40)}"
         self._deliver(inbox, widget, chat_id)
 
     def _deliver(self, inbox: _Tab, widget: _Tab, chat_id: str) -> None:
@@ -264,25 +272,28 @@ class _PagesWalk:
             widget.page.fill("#text", MESSAGE)
             widget.page.click("#compose button")
             clicked = time.monotonic()
-            self._hear(widget, Awaited(SENDING), "❌ Message not sent", seen)
+            sent_at = self._hear(widget, Awaited(SENDING), "❌ Message not sent", seen)
+            clicked_at = widget.page.evaluate("chatswarmClicked") / 1000
+            seen.seconds = sent_at - clicked_at
         end = clicked + self._update_target + _BEYOND
         with self._step(PageStep.NOTIFIED, inbox, clicked) as seen:
             left = max(0.0, end - time.monotonic())
-            self._hear(inbox, Awaited(notified(chat_id)), "🔌 WebSocket closed", seen, left, before)
+            notified_at = self._hear(inbox, Awaited(notified(chat_id)), "🔌 WebSocket closed", seen, left, before)
+            seen.seconds = notified_at - clicked_at
         with self._step(PageStep.SHOWN, inbox, clicked) as seen:
             inbox.wait(lambda: bool(inbox.page.evaluate("chatswarmSeen.at !== null")), max(0.0, end - time.monotonic()))
             sight = inbox.page.evaluate("chatswarmSeen")
             if sight["at"] is None:
                 raise _Broken("not in the inbox", counted=sight["count"])
-            self._latency = (sight["at"] - widget.page.evaluate("chatswarmClicked")) / 1000
-            seen.append(f'"{MESSAGE}", count {sight["before"]} → {sight["count"]}')
+            self._latency = seen.seconds = sight["at"] / 1000 - clicked_at
+            seen.text = f'"{MESSAGE}", count {sight["before"]} → {sight["count"]}'
         told = f"{human(self._latency)} after the click; the target is {self._update_target:g} s"
         late = self._latency > self._update_target
         if late:
             self._broken = self._sight(PageStep.IN_TIME, inbox, latency=self._latency)
         self._note(Step(PageStep.IN_TIME, not late, self._latency, told))
 
-    def _open(self, name: str, landmark: str, seen: list[str]) -> _Tab:
+    def _open(self, name: str, landmark: str, seen: _Seen) -> _Tab:
         """One of the pages, in a fresh profile, as in a private window."""
         from playwright.sync_api import Error
 
@@ -304,7 +315,7 @@ class _PagesWalk:
             if not _same(self._backend, told):
                 raise _Broken(f"talks to {excerpt(told, 60)}", elsewhere=excerpt(told))
             self._told = told.rstrip("/")
-        seen.append(url)
+        seen.text = url
         return tab
 
     def _begin_chat(self, widget: _Tab) -> str:
@@ -329,24 +340,28 @@ class _PagesWalk:
         tab: _Tab,
         awaited: Awaited,
         give_up: str,
-        seen: list[str],
+        seen: _Seen,
         patience: float = _PATIENCE,
         since: int = 0,
-    ) -> None:
+    ) -> float:
+        """When the last of these lines came; `seen` gets the time since the first of them."""
         if not tab.hear(awaited, patience, give_up, since):
             said = next((line for line in tab.console[since:] if line.startswith(give_up)), "")
             detail = excerpt(said or "; ".join(tab.errors))
             missing = awaited.missing
             brief = f"the console did not say: {excerpt(missing or '', 60)}"
             raise _Broken(brief, detail=detail, missing=missing)
-        seen.append(f"{len(awaited)} lines of the guide")
+        seen.text = f"{len(awaited)} lines of the guide"
+        began, ended = (tab.written[since + at].at for at in (awaited.places[0], awaited.places[-1]))
+        seen.seconds = ended - began
+        return ended
 
     @contextlib.contextmanager
-    def _step(self, name: PageStep, tab: _Tab | None = None, began: float | None = None) -> Iterator[list[str]]:
+    def _step(self, name: PageStep, tab: _Tab | None = None, began: float | None = None) -> Iterator[_Seen]:
         """One step; the body says what was seen. What the page does not have or allow is a failed step, too."""
         from playwright.sync_api import Error
 
-        began, seen = time.monotonic() if began is None else began, list[str]()
+        began, seen = time.monotonic() if began is None else began, _Seen()
         try:
             try:
                 yield seen
@@ -360,7 +375,8 @@ class _PagesWalk:
             self._broken = self._sight(name, tab, waited=seconds, **broken.sight)
             self._note(Step(name, False, seconds, broken.brief))
             raise
-        self._note(Step(name, True, time.monotonic() - began, seen[-1]))
+        waited = time.monotonic() - began
+        self._note(Step(name, True, waited if seen.seconds is None else max(0.0, seen.seconds), seen.text))
 
     def _sight(self, name: PageStep, tab: _Tab | None, **sight: object) -> Sight:
         console = [] if tab is None else tab.console

@@ -60,20 +60,21 @@ class Awaited:
         self._lines = lines
         self._patterns = [_pattern(line) for line in lines]
         self._read = 0
-        self.come = 0
+        self.places: list[int] = []  # of those that have come, among the lines of the console
 
     def read(self, console: Sequence[str]) -> bool:
         """Whether all have come, among the lines of a console, which only grows from call to call."""
         for line in console[self._read :]:
+            if self.missing is not None and self._patterns[len(self.places)].fullmatch(line):
+                self.places.append(self._read)
             self._read += 1
-            if self.missing is not None and self._patterns[self.come].fullmatch(line):
-                self.come += 1
         return self.missing is None
 
     @property
     def missing(self) -> str | None:
         """The first that has not come; None: all have."""
-        return self._lines[self.come] if self.come < len(self._lines) else None
+        come = len(self.places)
+        return self._lines[come] if come < len(self._lines) else None
 
     def __len__(self) -> int:
         return len(self._lines)

@@ -180,9 +180,10 @@ def test_lines_must_come_in_order_and_others_may_stand_between() -> None:
     assert awaited.missing == second
     assert not awaited.read([last, second, first, "another", second])
     assert awaited.read([last, second, first, "another", second, last])
+    assert awaited.places == [2, 4, 5]
 
 
 def test_lines_are_word_for_word() -> None:
     awaited = console.Awaited(console.SUBSCRIBING)
     assert not awaited.read(["📝 Subscribing to chat_updates", "📝 Subscribing to chat_updates...!"])
-    assert awaited.come == 0
+    assert awaited.places == []
