@@ -130,6 +130,7 @@ def broken(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[BrokenCha
         (Defects(send_status=500), PageStep.SENT, 2, "✅ Message sent successfully"),
         (Defects(announces=False), PageStep.NOTIFIED, 2, "🔵 Raw WebSocket message received"),
         (Defects(never_listed="text"), PageStep.SHOWN, 3, "its count was 0"),
+        (Defects(list_takes=0.2), PageStep.IN_TIME, 3, "the target is 0.1 s"),
     ],
     ids=lambda value: value if isinstance(value, PageStep) else "",
 )
