@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from . import backend_metrics, disk, judge, live, pause, proxy, recorder
+from . import backend_metrics, disk, judge, live, page, pause, proxy, recorder
 from .figure import Figure
 
 BENCHES: dict[str, Callable[[], Iterator[Figure]]] = {
@@ -18,6 +18,7 @@ BENCHES: dict[str, Callable[[], Iterator[Figure]]] = {
     "disk": disk.figures,
     "proxy": proxy.figures,
     "backend-metrics": backend_metrics.figures,
+    "page": page.figures,
 }
 
 
