@@ -17,6 +17,10 @@ import psutil
 CHATSWARM = [sys.executable, "-m", "chatswarm.loadtests.cli"]
 LOCUST = [sys.executable, "-m", "locust", "-f", str(Path(__file__).parents[2] / "loadtests" / "locustfile.py")]
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell's background jobs inherit that it is ignored, and would hand that on to the commands that get it here.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 # A generous target, because the rig may be a tenth of it late before its verdict is undecided, and here it shares two
 # cores with other tests.
 QUICK = """
