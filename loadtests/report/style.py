@@ -105,7 +105,7 @@ svg .part-name { font-weight: 600; }
 .meter .undecided { fill: var(--undecided); }
 .slot rect { fill: transparent; } .slot path { stroke: none; fill: none; } .slot text { display: none; }
 .slot:hover rect { fill: var(--dim); } .slot:hover path { stroke: var(--soft); } .slot:hover text { display: inline; }
-@media (max-width: 720px) {
+@media screen and (max-width: 720px) {
   body { padding: 14px 14px 48px; } h1 { font-size: 21px; } .verdict { padding: 14px; border-left-width: 7px; }
   svg.wide { display: none; } svg.narrow { display: block; } .tiles dd { font-size: 20px; }
   .tiles { grid-template-columns: repeat(2, 1fr); gap: 8px; } th, td { padding-right: 10px; } .meter { display: none; }
@@ -114,7 +114,8 @@ svg .part-name { font-weight: 600; }
 @media print {
   body { max-width: none; padding: 0; font-size: 10.5pt; } nav, .skip, .slot, .chart details { display: none; }
   * { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
-  .chart, .verdict, .tiles, tr, pre { break-inside: avoid; } h2, h3, figcaption { break-after: avoid; }
+  .chart, .verdict, .tiles, .scroll, tr, pre { break-inside: avoid; }
+  .tiles { grid-template-columns: repeat(5, 1fr); gap: 8px; } .tiles dd { font-size: 18px; } h2 { margin-top: 26px; } h2, h3, figcaption { break-after: avoid; }
   svg.wide { display: block; } svg.narrow { display: none; } .scroll { overflow: visible; }
   th, td { white-space: normal; padding-right: 8px; } td.text p { min-width: 0; }
 }

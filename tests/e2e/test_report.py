@@ -17,7 +17,8 @@ from tests.loadtests.report.test_html import check_figures
 from tests.loadtests.report.xsd import JUNIT, Schema
 from tests.plants import Chat, LosesEveryTenth, serving
 
-SLOS = ("visible.p99 <= 5s", "notified == expected")
+# A tenth of the limit is what the rig may lag: enough for two swarms at once, beside other tests.
+SLOS = ("visible.p99 <= 20s", "notified == expected")
 HICCUP = fault("command", "500ms", "500ms", name="hiccup", start="echo '<b>begun</b>'", stop="true")
 
 
