@@ -115,7 +115,8 @@ svg .part-name { font-weight: 600; }
   body { max-width: none; padding: 0; font-size: 10.5pt; } nav, .skip, .slot, .chart details { display: none; }
   * { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
   .chart, .verdict, .tiles, .scroll, tr, pre { break-inside: avoid; }
-  .tiles { grid-template-columns: repeat(5, 1fr); gap: 8px; } .tiles dd { font-size: 18px; } h2 { margin-top: 26px; } h2, h3, figcaption { break-after: avoid; }
+  .tiles { grid-template-columns: repeat(5, 1fr); gap: 8px; } .tiles dd { font-size: 18px; } h2 { margin-top: 26px; }
+  h2, h3, figcaption { break-after: avoid; }
   svg.wide { display: block; } svg.narrow { display: none; } .scroll { overflow: visible; }
   th, td { white-space: normal; padding-right: 8px; } td.text p { min-width: 0; }
 }
