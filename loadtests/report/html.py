@@ -175,9 +175,9 @@ def _balance(verdict: Verdict) -> Markup:
         ),
         element(
             "p",
-            f"{_count(deliveries.notified)} deliveries were announced by a frame; "
-            f"{_count(deliveries.unnotified)} visible ones were not, though they were due. "
-            f"{_count(verdict.counts.recovered)} messages without a clear answer were stored all the same.",
+            f"Announced by a frame: {_known(deliveries.notified)} of the expected deliveries; "
+            f"visible, but not announced though due: {_known(deliveries.unnotified)}. "
+            f"Without a clear answer, and stored all the same: {_known(verdict.counts.recovered)} messages.",
         ),
     )
 
@@ -376,3 +376,7 @@ def _text(*content: Content) -> Prose:
 
 def _count(value: int | None) -> str:
     return "–" if value is None else f"{value:,}"
+
+
+def _known(value: int | None) -> str:
+    return "not measured" if value is None else f"{value:,}"
