@@ -97,6 +97,15 @@ def test_an_older_list_that_comes_late_shows_nothing_of_the_newer_one() -> None:
     assert len(play.shown.keys) == 6
 
 
+def test_a_much_older_list_does_not_make_the_next_one_show_what_nobody_has_sent() -> None:
+    play, viewer = Play(), Viewer()
+    play.version(("a", 3, 0, texts(0, 1, 2)))
+    play.version(("a", 9, 3, texts(6, 7, 8)))
+    play.version(("a", 4, 3, texts(1, 2, 3)))
+    newest = play.version(("a", 9, 3, texts(6, 7, 8)))
+    assert sorted(play.new(viewer, newest)) == [(0, n) for n in range(9)]
+
+
 def test_a_chat_that_leaves_the_list_takes_what_was_not_seen_along() -> None:
     play, viewer = Play(), Viewer()
     play.version(("a", 2, 0, texts(0, 1)))
