@@ -55,13 +55,16 @@ class NetworkFault(Fault):
 
 
 class ToxicFault(NetworkFault):
-    """A toxic on every connection there, also those that are open already."""
+    """A toxic, called like its kind, on every connection there, also those that are open already."""
 
-    toxic: ClassVar[str]
     milliseconds: ClassVar[tuple[str, ...]] = ()
     """The toxic's attributes that are durations."""
     numbers: ClassVar[tuple[str, ...]] = ()
     """The others: whole numbers."""
+
+    def __init__(self, plan: Plan, number: int, world: World) -> None:
+        super().__init__(plan, number, world)
+        self.added: list[tuple[str, str]] = []  # proxy, toxic
 
     @property
     def streams(self) -> tuple[str, ...]:
@@ -79,19 +82,17 @@ class ToxicFault(NetworkFault):
         return values | {key: int(self.plan.number(key)) for key in self.numbers}
 
     def begin(self) -> None:
-        self.added: list[tuple[str, str]] = []  # proxy, toxic
+        toxicity, attributes = self.plan.number("toxicity"), self.attributes()
         for proxy in self.proxies:
             for stream in self.streams:
                 name = self.name(stream)
                 self.added.append((proxy, name))
-                self.api.add(
-                    proxy, name, self.toxic, stream, self.plan.number("toxicity"), self.attributes()
-                )  # fmt: skip
+                self.api.add(proxy, name, self.plan.kind, stream, toxicity, attributes)
 
     def heal(self) -> Evidence:
         evidence: dict[str, float | str] = {}
         problems = []
-        for proxy, name in getattr(self, "added", []):
+        for proxy, name in self.added:
             try:
                 # Not there if it could not be added, or if somebody else has removed it.
                 if name in self.api.toxics(proxy):
@@ -113,7 +114,6 @@ class ToxicFault(NetworkFault):
 class Latency(ToxicFault):
     """Everything arrives later."""
 
-    toxic = "latency"
     milliseconds = ("latency", "jitter")
     parameters: ClassVar = _COMMON | {
         "latency": Parameter(seconds, None, "how much later"),
@@ -124,7 +124,6 @@ class Latency(ToxicFault):
 class Bandwidth(ToxicFault):
     """So much and no more."""
 
-    toxic = "bandwidth"
     numbers = ("rate",)
     parameters: ClassVar = _COMMON | {"rate": Parameter(count, None, "KB per second, on each connection")}
 
@@ -132,7 +131,6 @@ class Bandwidth(ToxicFault):
 class SlowClose(ToxicFault):
     """The end of a connection arrives later than its last byte."""
 
-    toxic = "slow_close"
     milliseconds = ("delay",)
     parameters: ClassVar = _COMMON | {"delay": Parameter(seconds, None, "how much later")}
 
@@ -140,7 +138,6 @@ class SlowClose(ToxicFault):
 class Timeout(ToxicFault):
     """A black hole: bytes are taken and thrown away."""
 
-    toxic = "timeout"
     milliseconds = ("timeout",)
     parameters: ClassVar = _COMMON | {
         "timeout": Parameter(seconds, 0.0, "when the connection is closed; 0: when it is healed")
@@ -150,7 +147,6 @@ class Timeout(ToxicFault):
 class ResetPeer(ToxicFault):
     """Connections are reset."""
 
-    toxic = "reset_peer"
     milliseconds = ("timeout",)
     parameters: ClassVar = _COMMON | {"timeout": Parameter(seconds, 0.0, "how long after it began")}
 
@@ -158,7 +154,6 @@ class ResetPeer(ToxicFault):
 class Slicer(ToxicFault):
     """Data arrives in small pieces."""
 
-    toxic = "slicer"
     numbers = ("average_size", "size_variation", "delay")
     parameters: ClassVar = _COMMON | {
         "average_size": Parameter(whole, None, "bytes in a piece"),
@@ -176,7 +171,6 @@ class Slicer(ToxicFault):
 class LimitData(ToxicFault):
     """Each connection is closed after so many bytes, in the middle of a frame if need be."""
 
-    toxic = "limit_data"
     numbers = ("bytes",)
     parameters: ClassVar = _COMMON | {"bytes": Parameter(count, None, "bytes that pass")}
 
@@ -185,28 +179,30 @@ class Down(NetworkFault):
     """Connections are cut and refused."""
 
     alone = True
-    before = 0  # connections that were cut before
+
+    def __init__(self, plan: Plan, number: int, world: World) -> None:
+        super().__init__(plan, number, world)
+        self.before = 0  # connections that were cut before
+        self.taken_down: list[str] = []
 
     def begin(self) -> None:
-        self.taken_down: list[str] = []
         self.before = self._cut()
         for proxy in self.proxies:
             self.taken_down.append(proxy)
             self.api.enable(proxy, False)
 
     def heal(self) -> Evidence:
-        taken_down = getattr(self, "taken_down", [])
         # Whom the kernel refuses nobody counts, so they are seen to refuse.
-        refusing = [proxy for proxy in taken_down if self.api.refuses(proxy)]
+        refusing = [proxy for proxy in self.taken_down if self.api.refuses(proxy)]
         problems = []
-        for proxy in taken_down:
+        for proxy in self.taken_down:
             try:
                 self.api.enable(proxy, True)
             except FaultError as error:
                 problems.append(str(error))
         if problems:
             raise FaultError("; ".join(problems))
-        if not taken_down:
+        if not self.taken_down:
             return {}
         evidence: dict[str, float | str] = {"refusing": ", ".join(refusing)}
         return evidence | ({"connections_cut": self._cut() - self.before} if self.api.has_evidence else {})

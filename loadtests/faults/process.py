@@ -23,7 +23,6 @@ class ProcessFault(Fault):
     """What they share: the process."""
 
     alone = True
-
     places: ClassVar[tuple[str, ...]] = ("target", "worker", "broker")
     starts_again = True
     """Whether it has to be started again."""
@@ -31,6 +30,9 @@ class ProcessFault(Fault):
     def __init__(self, plan: Plan, number: int, world: World) -> None:
         super().__init__(plan, number, world)
         self.evidence: dict[str, float | str] = {}
+        self.siblings = 0  # workers that there were
+        self.pledge = 0
+        self.began: float | None = None  # when it was struck
 
     @classmethod
     def unfit(cls, plan: Plan, world: World) -> str | None:
@@ -69,7 +71,7 @@ class ProcessFault(Fault):
             self.pledge = self.world.pledges.make("shell", self.managed.command)
 
     def start_again(self) -> None:
-        """Where nobody else does it. Raises FaultError."""
+        """If it was struck, and where nobody else does it. Raises FaultError."""
         if self.began is None:
             return
         began = time.monotonic()
@@ -81,6 +83,10 @@ class ProcessFault(Fault):
         now = time.monotonic()
         self.evidence |= {"started_in": round(now - began, 3), "down": round(now - self.began, 3)}
 
+    def heal(self) -> Evidence:
+        self.start_again()
+        return self.evidence
+
     def _await_worker(self) -> None:
         """Its supervisor starts another."""
         deadline = time.monotonic() + processes.STARTING
@@ -88,10 +94,6 @@ class ProcessFault(Fault):
             if time.monotonic() > deadline:
                 raise FaultError(f"expected another worker within {processes.STARTING:g} s, got none")
             time.sleep(_LOOK)
-
-    siblings = 0  # workers that there were
-    pledge = 0
-    began: float | None = None  # when it was struck
 
 
 class Kill(ProcessFault):
@@ -105,10 +107,6 @@ class Kill(ProcessFault):
         if not processes.await_end(pid, _DYING):
             raise FaultError(f"pid {pid}: expected its end after SIGKILL, got none in {_DYING:g} s")
         self.evidence |= {"pid": str(pid), "killed": 1}
-
-    def heal(self) -> Evidence:
-        self.start_again()
-        return self.evidence
 
 
 class Terminate(ProcessFault):
@@ -131,10 +129,6 @@ class Terminate(ProcessFault):
             processes.send(signal.SIGKILL, *family)
             processes.await_end(pid, _DYING)
         self.evidence["killed"] = int(not ended)
-
-    def heal(self) -> Evidence:
-        self.start_again()
-        return self.evidence
 
 
 class Pause(ProcessFault):
@@ -178,9 +172,6 @@ class Restart(ProcessFault):
         if known:
             self.evidence["after"] = f"pid {self.managed.pid}"
         self.evidence["seconds"] = round(time.monotonic() - began, 3)
-
-    def heal(self) -> Evidence:
-        return self.evidence
 
 
 PROCESS_FAULTS: dict[str, type[Fault]] = {"kill": Kill, "terminate": Terminate, "pause": Pause, "restart": Restart}

@@ -23,7 +23,6 @@ class StoreFault(Fault):
     """What they share: the file."""
 
     alone = True
-
     places: ClassVar[tuple[str, ...]] = ("target",)
     parameters: ClassVar = {
         "database": Parameter(text, "", "the target's SQLite file; that of the reference backend is known")
@@ -77,6 +76,10 @@ class FillStore(StoreFault):
     Linux; SIGXFSZ must be ignored by the target, as it is in Python, Node.js and Go.
     """
 
+    def __init__(self, plan: Plan, number: int, world: World) -> None:
+        super().__init__(plan, number, world)
+        self.pledges: list[int] = []
+
     @classmethod
     def unfit(cls, plan: Plan, world: World) -> str | None:
         managed = world.processes.get("target")
@@ -90,12 +93,11 @@ class FillStore(StoreFault):
         path = self.file(self.plan, self.world)
         assert path is not None
         managed = self.world.processes["target"]
-        self.limited: list[tuple[int, int]] = []  # pid, pledge
         self.limit = max(map(_size, _files(path))) + _ROOM
         for pid in processes.tree(managed.pid):
             try:
                 soft, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
-                self.limited.append((pid, self.world.pledges.make("file_limit", pid, soft, hard)))
+                self.pledges.append(self.world.pledges.make("file_limit", pid, soft, hard))
                 resource.prlimit(pid, resource.RLIMIT_FSIZE, (self.limit, hard))
             except PermissionError:
                 raise FaultError(f"pid {pid}: expected leave to limit its files, got none") from None
@@ -105,10 +107,9 @@ class FillStore(StoreFault):
     def heal(self) -> Evidence:
         path = self.file(self.plan, self.world)
         assert path is not None
-        limited = getattr(self, "limited", [])
         # A file that grew up to the limit, and not a byte further, is one that had no more room.
-        full = [file.name for file in _files(path) if _size(file) == self.limit] if limited else []
-        for _, pledge in limited:
+        full = [file.name for file in _files(path) if _size(file) == self.limit] if self.pledges else []
+        for pledge in self.pledges:
             self.world.pledges.redeem(pledge)
         return {"full": ", ".join(full), "file_limit": str(self.limit)} if full else {}
 
