@@ -146,10 +146,3 @@ def text(value: object) -> str:
     if isinstance(value, str) and value.strip():
         return value
     raise ValueError("expected a text that is not empty")
-
-
-def truth(value: object) -> bool:
-    """True or false."""
-    if isinstance(value, bool):
-        return value
-    raise ValueError("expected true or false")

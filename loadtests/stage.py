@@ -90,7 +90,6 @@ class Stage:
         pledges = Pledges(self.folder / "healer.log")
         self._cleanup.callback(pledges.close)
         self.world = World(self.given.base_url or "", self.given.adapter, self.folder, pledges)
-        self.world.chatswarm_started = self.given.base_url is None
         self.world.token = os.environ.get(TOKEN)
         processes: dict[str, Managed] = {}
         self.world.processes = processes

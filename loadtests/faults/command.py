@@ -26,6 +26,7 @@ class Command(Fault):
         "timeout": Parameter(span, 30.0, "how long each may take"),
     }
     pledge = 0
+    said: str | None = None  # by `start`, once it has worked
 
     def begin(self) -> None:
         self.pledge = self.world.pledges.make("shell", self.plan.text("stop"))
@@ -35,10 +36,9 @@ class Command(Fault):
         began = time.monotonic()
         self._run("stop")
         self.world.pledges.drop(self.pledge)
-        said = getattr(self, "said", None)
-        if said is None:
+        if self.said is None:
             return {}
-        return {"start": "exit code 0", "said": said, "stopped_in": round(time.monotonic() - began, 3)}
+        return {"start": "exit code 0", "said": self.said, "stopped_in": round(time.monotonic() - began, 3)}
 
     def _run(self, key: str) -> str:
         """Returns the last line that it says. Raises FaultError."""

@@ -80,7 +80,6 @@ class World:
     adapter: str
     folder: Path  # of the run, for logs
     pledges: "Pledges"  # what must be undone however this process ends
-    chatswarm_started: bool = True  # the target; else it was given
     token: str | None = None  # with which dashboards are let in
     processes: Mapping[str, "Managed"] = field(default_factory=dict)  # by what `on` says: target, broker
     toxiproxy: "Toxiproxy | None" = None

@@ -52,9 +52,6 @@ class Toxiproxy:
         self._addresses[name] = address
         return address
 
-    def delete(self, name: str) -> None:
-        self._call("DELETE", self._path(name))
-
     def enable(self, name: str, enabled: bool) -> None:
         """Takes it down, which cuts and refuses connections, or up again."""
         self._call("POST", self._path(name), {"enabled": enabled})

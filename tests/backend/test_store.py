@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
@@ -342,15 +342,13 @@ class TestFailures:
 
         asyncio.run(scenario())
 
-    def test_a_commit_that_fails_to_sync_is_unknown(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Promise 1: what may be on disk is not called refused."""
+    def check_unknown(self, folder: Path, monkeypatch: pytest.MonkeyPatch, fail: Callable[[str], None]) -> None:
+        """A send is unknown while `fail` raises for some of its statements, and the next one is stored as the first."""
 
         class Failing(sqlite3.Connection):
             def execute(self, sql: str, *values: object) -> sqlite3.Cursor:
-                if sql == "COMMIT" and failing:
-                    error = sqlite3.OperationalError("disk I/O error")
-                    error.sqlite_errorcode = sqlite3.SQLITE_IOERR_FSYNC
-                    raise error
+                if failing:
+                    fail(sql)
                 return super().execute(sql, *values)  # type: ignore[arg-type]
 
         failing = False
@@ -360,7 +358,7 @@ class TestFailures:
 
         async def scenario() -> None:
             nonlocal failing
-            async with opened(tmp_path / "a.db") as it:
+            async with opened(folder / "a.db") as it:
                 chat = await it.chat()
                 failing = True
                 with pytest.raises(OutcomeUnknownError):
@@ -370,35 +368,28 @@ class TestFailures:
 
         monkeypatch.setattr("chatswarm.backend.store.connect", connect_failing)
         asyncio.run(scenario())
+
+    def test_a_commit_that_fails_to_sync_is_unknown(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Promise 1: what may be on disk is not called refused."""
+
+        def fail(sql: str) -> None:
+            if sql == "COMMIT":
+                error = sqlite3.OperationalError("disk I/O error")
+                error.sqlite_errorcode = sqlite3.SQLITE_IOERR_FSYNC
+                raise error
+
+        self.check_unknown(tmp_path, monkeypatch, fail)
 
     def test_a_batch_that_cannot_be_rolled_back_is_unknown(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Promise 1: "not available" only if the ROLLBACK succeeded."""
 
-        class Failing(sqlite3.Connection):
-            def execute(self, sql: str, *values: object) -> sqlite3.Cursor:
-                if failing and sql.startswith(("INSERT", "ROLLBACK")):
-                    raise sqlite3.OperationalError("made up")
-                return super().execute(sql, *values)  # type: ignore[arg-type]
+        def fail(sql: str) -> None:
+            if sql.startswith(("INSERT", "ROLLBACK")):
+                raise sqlite3.OperationalError("made up")
 
-        failing = False
-
-        def connect_failing(path: Path, *, busy: float) -> sqlite3.Connection:
-            return sqlite3.connect(path, timeout=busy, isolation_level=None, check_same_thread=False, factory=Failing)
-
-        async def scenario() -> None:
-            nonlocal failing
-            async with opened(tmp_path / "a.db") as it:
-                chat = await it.chat()
-                failing = True
-                with pytest.raises(OutcomeUnknownError):
-                    await it.send(chat)
-                failing = False
-                assert (await it.send(chat)).seq == 1
-
-        monkeypatch.setattr("chatswarm.backend.store.connect", connect_failing)
-        asyncio.run(scenario())
+        self.check_unknown(tmp_path, monkeypatch, fail)
 
     def test_one_write_that_fails_takes_its_batch_with_it_whole(self, tmp_path: Path) -> None:
         async def scenario() -> None:
