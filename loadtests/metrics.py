@@ -118,7 +118,10 @@ class _Counts:
             return float(self._sends.sum())
         if not self._sends.any():
             return None
-        return float((self._sends & (self._ledger.messages.outcome == _OUTCOMES[name])).sum())
+        messages = self._ledger.messages
+        if name == "rig_failed":
+            return float((self._sends & messages.rig_failed).sum())
+        return float((self._sends & (messages.outcome == _OUTCOMES[name]) & ~messages.rig_failed).sum())
 
     def _deliveries_of(self, name: str, side: Side) -> float | None:
         expected = int((self._ledger.expected & self._deliveries).sum())

@@ -25,7 +25,7 @@ from .faults.toxiproxy import Toxiproxy
 from .reach import unanswered
 from .reference_chat import Broker, ReferenceBackend
 from .scenario import Scenario
-from .targets import TOKEN
+from .targets import TOKEN, token_of
 
 _GRACE = 10.0  # seconds to end after SIGTERM
 
@@ -90,7 +90,7 @@ class Stage:
         pledges = Pledges(self.folder / "healer.log")
         self._cleanup.callback(pledges.close)
         self.world = World(self.given.base_url or "", self.given.adapter, self.folder, pledges)
-        self.world.token = os.environ.get(TOKEN)
+        self.world.token = token_of(os.environ)
         processes: dict[str, Managed] = {}
         self.world.processes = processes
         try:

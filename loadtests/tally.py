@@ -20,8 +20,9 @@ def count(verdict: Verdict, ledger: Ledger) -> None:
         intended=int(ledger.intended.sum()),
         sent=len(messages),
         accepted=int(messages.accepted.sum()),
-        rejected=int((messages.outcome == SendOutcome.REJECTED).sum()),
-        unknown=int((messages.outcome == SendOutcome.UNKNOWN).sum()),
+        rejected=int(((messages.outcome == SendOutcome.REJECTED) & ~messages.rig_failed).sum()),
+        unknown=int(((messages.outcome == SendOutcome.UNKNOWN) & ~messages.rig_failed).sum()),
+        rig_failed=int(messages.rig_failed.sum()),
     )
     delivered = ledger.delivered
     measured = ledger.announced.notified[ledger.expected]

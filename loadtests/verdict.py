@@ -38,6 +38,7 @@ class Messages(msgspec.Struct):
     accepted: int = 0
     rejected: int = 0
     unknown: int = 0
+    rig_failed: int = 0  # a limit of the rig's own: sent = accepted + rejected + unknown + rig_failed
 
 
 class Deliveries(msgspec.Struct):
@@ -211,6 +212,7 @@ class Verdict(msgspec.Struct):
     findings: list[Finding]
     reasons: list[str]  # why the verdict is not what the findings and SLOs alone would say
     folder: str = ""
+    notes: list[str] = []  # worth knowing, and without a part in the outcome
 
     def json(self) -> bytes:
         """The bytes of `verdict.json`."""

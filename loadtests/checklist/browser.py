@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
+from chatswarm.loadtests.address import Address, parse_address
 from chatswarm.loadtests.identity import new_run
 from chatswarm.loadtests.targets.target import Customer, Target, Unreadable
 from chatswarm.loadtests.units import human
 
 from .console import MESSAGE, SENDING, SUBSCRIBING, Awaited, connecting, notified
 from .page_causes import Sight, explain
-from .probe import Address, excerpt, parse_address
+from .probe import excerpt
 from .symptoms import PageStep
 from .walk import Report, Step
 

@@ -13,10 +13,9 @@ import ssl
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse, IncompleteRead
 from typing import Any, NamedTuple, cast
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidMessage, InvalidStatus
@@ -24,6 +23,7 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import State
 from websockets.uri import parse_uri
 
+from chatswarm.loadtests.address import Address
 from chatswarm.loadtests.targets.target import Request
 
 from .symptoms import Failure
@@ -40,43 +40,6 @@ class ProbeError(Exception):
         self.failure = failure
         self.detail = detail
         self.status = status
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """Where a target is. `prefix` is the path before all others, without a slash at its end."""
-
-    secure: bool
-    host: str
-    port: int
-    prefix: str = ""
-
-    @property
-    def authority(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == (443 if self.secure else 80) else f"{host}:{self.port}"
-
-    @property
-    def socket_url(self) -> str:
-        return f"{'wss' if self.secure else 'ws'}://{self.authority}{self.prefix}"
-
-
-def parse_address(url: str) -> Address:
-    """The address in a base URL. Raises ValueError, which says what was expected and what came."""
-    try:
-        parts = urlsplit(url)
-        host = (parts.hostname or "").encode("idna" if not (parts.hostname or "").isascii() else "ascii").decode()
-        port = parts.port
-    except ValueError as error:
-        raise ValueError(f"{_EXPECTED}, got {url!r} ({error})") from error
-    extra = parts.query or parts.fragment or "@" in parts.netloc or not url.isprintable() or " " in url
-    if parts.scheme not in ("http", "https") or not host or port == 0 or extra:
-        raise ValueError(f"{_EXPECTED}, got {url!r}")
-    secure = parts.scheme == "https"
-    return Address(secure, host, port or (443 if secure else 80), quote(parts.path.rstrip("/"), safe="/%"))
-
-
-_EXPECTED = "expected a URL such as http://127.0.0.1:8000 or https://chat.example.com/path"
 
 
 class Answer(NamedTuple):

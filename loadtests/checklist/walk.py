@@ -15,13 +15,14 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from chatswarm.loadtests.address import parse_address
 from chatswarm.loadtests.identity import new_run, text_of
 from chatswarm.loadtests.targets.target import Customer, Kind, Request, Target, Unreadable
 from chatswarm.loadtests.units import human
 from chatswarm.loadtests.verdict import ExitCode
 
 from .diagnosis import Problem, after_send, brief, diagnose
-from .probe import Dialer, Http, ProbeError, excerpt, parse_address
+from .probe import Dialer, Http, ProbeError, excerpt
 from .symptoms import Delivery, Evidence, Failure, PageStep, StepName
 from .watch import Page, Watch, accepted
 

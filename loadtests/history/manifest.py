@@ -21,6 +21,15 @@ class Clock(msgspec.Struct):
     bound: float
 
 
+class Asked(msgspec.Struct):
+    """What `chatswarm run` was asked for: a run that differs, whatever caused it, is undecided."""
+
+    dashboards: int
+    widgets: int
+    seconds: float  # of the measured part
+    processes: int  # with users in them
+
+
 class Manifest(msgspec.Struct):
     """`manifest.json` in a run's folder. Times are monotonic seconds of the host that started the run."""
 
@@ -39,6 +48,7 @@ class Manifest(msgspec.Struct):
     cut_short: str | None = None  # why the measured part ended before its time
     troubles: list[str] = []  # what went wrong with the rig, for people
     command: list[str] = []  # repeats the run, where `chatswarm run` performed it
+    asked: Asked | None = None  # where `chatswarm run` performed it
     clocks: dict[str, Clock] = {}  # of the processes whose boot id is another one
 
     def write(self, folder: Path) -> None:

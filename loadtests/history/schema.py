@@ -2,6 +2,10 @@
 
 Times are seconds on the machine's monotonic clock, which all processes of one host share. NaN and -1 mean "not there".
 Numbers of connections, chats, announcements and versions are those of the process that wrote them.
+
+A `status` is that of an HTTP answer, 0 if none came. A negative one is no answer either, but through the rig's own
+doing: a limit of its own, by its errno (-24: no more open files), or `UNREADABLE_HERE`. So is a `code` of a connection
+that never got as far as subscribed.
 """
 
 from dataclasses import dataclass
@@ -12,6 +16,9 @@ Code = Literal["b", "h", "i", "q", "d", "s"]
 """A column's type: int8, int16, int32, int64, float64 as the `array` module names them, and s for text."""
 
 FORMAT = 1
+
+UNREADABLE_HERE = -1000
+"""In place of a status: an answer came that a browser might have read, and this rig could not."""
 
 
 class SendOutcome(IntEnum):
@@ -30,6 +37,20 @@ class ConnectionEvent(IntEnum):
     CLOSED = 2  # code: the close code; 1006 if there was none
     FAILED = 3  # never got as far as subscribed; detail says why
     STOPPED = 4  # closed by the swarm, as planned
+
+
+class Role(IntEnum):
+    """The two kinds of simulated user."""
+
+    WIDGET = 0
+    DASHBOARD = 1
+
+
+class UserEvent(IntEnum):
+    """What an operator did to a simulated user, and no schedule wanted."""
+
+    WITHDRAWN = 0  # taken away while it was planned to be there
+    ADDED = 1  # one more than the scenario has: it does nothing
 
 
 class FaultEvent(IntEnum):
@@ -81,6 +102,10 @@ TABLES = {
         _table("cpu", time="d", cpu="d", in_flight="i"),
         # Something about the rig that a judge must know, such as a full connection pool. kind: for programs.
         _table("trouble", time="d", kind="s", detail="s"),
+        # What an operator did to a user. role and event: Role and UserEvent; number: of the widget or dashboard.
+        _table("user", role="b", number="i", event="b", time="d"),
+        # Worth knowing, and nobody's fault by itself. Each kind and detail once for each process.
+        _table("note", time="d", kind="s", detail="s"),
         # A fault began or was healed. evidence: a JSON object of numbers and texts that shows what it did.
         _table("fault", name="s", kind="s", event="b", time="d", evidence="s"),
     )

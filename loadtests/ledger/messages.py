@@ -45,6 +45,11 @@ class Messages:
     def accepted(self) -> Bools:
         return np.asarray(self.outcome == SendOutcome.ACCEPTED)
 
+    @property
+    def rig_failed(self) -> Bools:
+        """Which of them met a limit of the rig's own, and say nothing of the target."""
+        return np.asarray(self.status < 0)
+
 
 class Explanation(IntEnum):
     """What a stored copy is."""

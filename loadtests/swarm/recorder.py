@@ -6,7 +6,7 @@ from typing import Any
 
 from chatswarm.loadtests.history.files import Header, Writer
 from chatswarm.loadtests.history.manifest import boot_id, history_file
-from chatswarm.loadtests.history.schema import FORMAT, TABLES, ConnectionEvent, SendOutcome
+from chatswarm.loadtests.history.schema import FORMAT, TABLES, ConnectionEvent, Role, SendOutcome, UserEvent
 from chatswarm.loadtests.identity import Sight
 from chatswarm.loadtests.targets.target import Chat, Frame
 
@@ -26,6 +26,7 @@ class Recorder:
         self._announcements: dict[tuple[str, bool, int], int] = {}
         self._announced_bytes: dict[bytes, int] = {}
         self._connections = 0
+        self._noted: set[tuple[str, str]] = set()
         self._looked_at: dict[str, int] = {}  # rows of each table
         self._frame_connection, self._frame_announcement, self._frame_time = self._writer.columns["frame"]
         self.closed = False
@@ -114,6 +115,16 @@ class Recorder:
     def trouble(self, time: float, kind: str, detail: str) -> None:
         """Something about the rig that a judge must know."""
         self._writer.append("trouble", time, kind, detail)
+
+    def note(self, time: float, kind: str, detail: str) -> None:
+        """Something worth knowing that is nobody's fault by itself. Each kind and detail is written down once."""
+        if (kind, detail) not in self._noted:
+            self._noted.add((kind, detail))
+            self._writer.append("note", time, kind, detail)
+
+    def user(self, role: Role, number: int, event: UserEvent, time: float) -> None:
+        """What an operator did to a user."""
+        self._writer.append("user", role, number, event, time)
 
     def since(self, table: str, columns: Sequence[str]) -> list[Any]:
         """Copies of these columns: the rows since this table was last asked for. Those written out are gone."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
-from chatswarm.loadtests.checklist.probe import Address, parse_address
+from chatswarm.loadtests.address import Address, parse_address
 from chatswarm.loadtests.faults.proxy.address import reason
 from chatswarm.loadtests.targets import Target
 from chatswarm.loadtests.targets.target import Request

@@ -11,9 +11,10 @@ import pytest
 import trustme
 from rich.console import Console
 
+from chatswarm.loadtests.address import parse_address
 from chatswarm.loadtests.checklist import LABELS, Report, Step, closing, report_text, step_line, walk
 from chatswarm.loadtests.checklist.diagnosis import TITLES
-from chatswarm.loadtests.checklist.probe import excerpt, parse_address
+from chatswarm.loadtests.checklist.probe import excerpt
 from chatswarm.loadtests.checklist.symptoms import StepName
 from chatswarm.loadtests.targets.reference import Reference
 from chatswarm.loadtests.verdict import ExitCode
