@@ -39,7 +39,7 @@ def connections_of(ledger: Ledger) -> Connections:
     planned = (connections.dashboard >= 0) & (connections.dashboard < ledger.scenario.dashboards)
     return Connections(
         subscribed=int((planned & np.isfinite(connections.subscribed)).sum()),
-        failed=int((planned & (connections.event == ConnectionEvent.FAILED)).sum()),
+        failed=int((planned & (connections.event == ConnectionEvent.FAILED) & ~connections.rig_failed).sum()),
         closed=len(closings.at),
         codes={str(code): times for code, times in sorted(Counter(closings.code.tolist()).items())},
     )

@@ -174,6 +174,7 @@ def _fill(whole: Judged, evidence: Evidence, progress: _Progress) -> None:
     never = scenario.fault_names - {fault.name for fault in evidence.faults}
     evidence.reasons.extend(f"the fault {name} of the scenario never began" for name in sorted(never))
     verdict.reasons += evidence.reasons
+    verdict.notes = evidence.notes
     if not manifest.ended:
         verdict.reasons.append("the run did not end properly: not every process said that its history is complete")
     if manifest.start is None:

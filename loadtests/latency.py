@@ -128,7 +128,7 @@ class Latencies:
                 delay = None if self._delays is None else self._delays.notified()
                 return Series(_less(notified - intended[:, None], delay), intended[:, None], notified, ledger.expected)
             case "accepted":
-                done = np.where(messages.accepted, messages.done, np.inf)
+                done = np.where(messages.accepted, messages.done, np.where(messages.rig_failed, np.nan, np.inf))
                 delay = None if self._delays is None else self._delays.sends(messages.done)
                 return Series(_less(done - intended, delay), intended, done)
             case "first_dashboard" | "median_dashboard" | "last_dashboard":
@@ -173,9 +173,10 @@ class Latencies:
         ledger, refetches = self._ledger, self._ledger.evidence.refetches
         chosen = (refetches.dashboard >= 0) & (refetches.started >= ledger.start) & (refetches.started <= ledger.end)
         started, done, process = refetches.started[chosen], refetches.done[chosen], refetches.process[chosen]
-        good = (refetches.status[chosen] == 200) & np.isfinite(done)
+        status = refetches.status[chosen]
+        took = np.where((status == 200) & np.isfinite(done), done - started, np.where(status < 0, np.nan, np.inf))
         delay = None if self._delays is None else self._delays.of(process, started, done)
-        return Series(_less(np.where(good, done - started, np.inf), delay), started, done)
+        return Series(_less(took, delay), started, done)
 
     def _connects(self) -> Series:
         connections = self._ledger.evidence.connections
@@ -184,7 +185,8 @@ class Latencies:
         tried &= np.isfinite(connections.subscribed) | (connections.event != ConnectionEvent.STOPPED)
         opening, subscribed = connections.opening[tried], connections.subscribed[tried]
         delay = None if self._delays is None else self._delays.of(connections.process[tried], opening, subscribed)
-        over = np.where(np.isfinite(subscribed), subscribed, np.inf)
+        own = connections.rig_failed[tried]
+        over = np.where(np.isfinite(subscribed), subscribed, np.where(own, np.nan, np.inf))
         return Series(_less(over - opening, delay), opening, over)
 
     def _recovered(self, window: Window | None) -> Sample:

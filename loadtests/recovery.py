@@ -47,15 +47,17 @@ def met_of(ledger: Ledger, delays: Delays | None = None) -> Met:
     visible = ledger.visible if delays is None else ledger.visible - delays.seen
     in_time = (visible <= ledger.deadline[:, None]) | ledger.excused
     missed = ledger.expected & ~in_time
-    surely = np.asarray((missed & ~ledger.unproven).any(axis=1))
+    held_up = ledger.held_up if ledger.hindrance.any else np.zeros((1, 1), bool)
+    surely = np.asarray((missed & ~ledger.unproven & ~held_up).any(axis=1))
     perhaps = np.asarray(missed.any(axis=1))
     due = np.asarray(ledger.expected.any(axis=1))
-    unanswered = np.flatnonzero(messages.outcome == SendOutcome.UNKNOWN)
+    unanswered = np.flatnonzero((messages.outcome == SendOutcome.UNKNOWN) & ~messages.rig_failed)
     planned = planned_of(messages.intended[unanswered] - ledger.start, ledger.scenario)
     shown = visible[unanswered] - messages.intended[unanswered, None] <= target
-    surely[unanswered] = perhaps[unanswered] = (planned & ~shown).any(axis=1)
+    surely[unanswered] = (planned & ~shown & ~(held_up[unanswered] if len(held_up) > 1 else held_up)).any(axis=1)
+    perhaps[unanswered] = (planned & ~shown).any(axis=1)
     due[unanswered] = planned.any(axis=1)
-    refused = messages.outcome == SendOutcome.REJECTED
+    refused = (messages.outcome == SendOutcome.REJECTED) & ~messages.rig_failed
     surely |= refused
     perhaps |= refused
     rows = np.flatnonzero((due | refused) & (messages.intended >= ledger.start) & (messages.intended <= ledger.end))

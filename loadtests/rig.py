@@ -4,6 +4,8 @@ A starved rig only ever adds to what is measured. So it endangers fails as well 
 undecided, and a failed latency only stays failed if it still fails without the rig's own delays.
 """
 
+import errno
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,10 +13,12 @@ from functools import cached_property
 import numpy as np
 
 from .history.manifest import PROXY, Manifest
+from .history.schema import UNREADABLE_HERE
 from .ledger.arrays import Floats, Ints, ints
-from .ledger.evidence import Evidence, Samples
+from .ledger.evidence import NO_FINAL, Evidence, Samples
 from .ledger.ledger import Ledger
 from .ledger.messages import Messages
+from .own_limits import OWN
 from .slo import Slo
 from .units import human
 from .verdict import Rig
@@ -107,7 +111,38 @@ def troubles(evidence: Evidence, manifest: Manifest) -> list[str]:
     A history that is missing or was cut, and a fault that cannot be trusted, are among them.
     """
     own = [f"{process}: {detail or kind}" for process, kind, detail in evidence.troubles if kind != UNREADABLE]
-    return [*own, *manifest.troubles, *evidence.reasons]
+    return [*_own_limits(evidence), *own, *manifest.troubles, *evidence.reasons]
+
+
+def _own_limits(evidence: Evidence) -> list[str]:
+    """What the rig's own machine refused it, by errno, each with what met it and what to do."""
+    connections = evidence.connections
+    met = {
+        "send": evidence.sends.status,
+        "connection": connections.code[connections.rig_failed],
+        "refetch": evidence.refetches.status,
+        "final read": evidence.finals.status[evidence.finals.status < NO_FINAL],
+    }
+    counts = {what: Counter(status[status < 0].tolist()) for what, status in met.items()}
+    reasons = []
+    for status in sorted({status for found in counts.values() for status in found}, reverse=True):
+        parts = [_many(found[status], what) for what, found in counts.items() if found[status]]
+        failed = ", ".join(parts)
+        if status == UNREADABLE_HERE:
+            reasons.append(f"the load generator could not read what came ({failed}), though a browser might have")
+            continue
+        limit = OWN.get(-status)
+        code = errno.errorcode.get(-status, str(-status))
+        ran_out = f"{limit.verb} {limit.name} ({code})" if limit else f"met a limit of its own ({code})"
+        remedy = f": {limit.remedy}" if limit else ""
+        reasons.append(f"the load generator {ran_out}: {failed} failed on it{remedy}")
+    return reasons
+
+
+def _many(count: int, what: str) -> str:
+    if count == 1:
+        return f"1 {what}"
+    return f"{count:,} {what}{'es' if what.endswith('ch') else 's'}"
 
 
 def _advice(evidence: Evidence) -> str:
@@ -204,7 +239,11 @@ class Delays:
             of_read = np.append(worst.after(reads), 0)
             return lambda part: of_read[read[part]]
 
-        return self._deliveries(after)
+        delays = self._deliveries(after)
+        if self._ledger.hindrance.any:
+            # At worst, all of the time that it took.
+            delays[self._ledger.held_up & np.isfinite(self._ledger.visible)] = np.inf
+        return delays
 
     def notified(self) -> Floats:
         """Messages × dashboards, until each was notified. Of no meaning where it never was."""

@@ -2,9 +2,11 @@
 
 import numpy as np
 
+from .asked import differences, withdrawn
 from .checks import Found
-from .history.schema import SendOutcome
+from .history.schema import Role, SendOutcome
 from .ledger import Ledger
+from .ledger.evidence import NO_FINAL
 from .rig import UNREADABLE
 from .verdict import Counts, Deliveries, Frames, Messages, Verdict
 
@@ -40,17 +42,20 @@ def count(verdict: Verdict, ledger: Ledger) -> None:
 
 def gaps(verdict: Verdict, ledger: Ledger) -> list[str]:
     """Why less was measured than planned."""
-    reasons: list[str] = []
+    reasons = differences(ledger)
     if ledger.manifest.cut_short:
         reasons.append(f"the run was cut short: {ledger.manifest.cut_short}")
     widget = ledger.messages.widget
     widgets = max(len(ledger.intended), int(widget.max(initial=-1)) + 1)
     sent = np.bincount(widget, minlength=widgets)
     intended = np.append(ledger.intended, np.zeros(widgets - len(ledger.intended), np.int64))
+    # What a widget did not send after it was taken away is told with that.
+    gone = [widget for widget in withdrawn(ledger.evidence.users, Role.WIDGET) if widget < widgets]
+    intended[gone] = np.minimum(intended[gone], sent[gone])
     missing, extra = int(np.maximum(0, intended - sent).sum()), int(np.maximum(0, sent - intended).sum())
     if missing and not ledger.manifest.cut_short:
         reasons.append(
-            f"{missing} of {intended.sum()} messages of the schedule were never sent: "
+            f"{missing} of {ledger.intended.sum()} messages of the schedule were never sent: "
             "the load generator did not keep up"
         )
     if extra and not ledger.manifest.cut_short:
@@ -64,7 +69,7 @@ def gaps(verdict: Verdict, ledger: Ledger) -> list[str]:
     if len(unread):
         chat = int(unread[0])
         status, detail = int(ledger.evidence.finals.status[chat]), ledger.evidence.finals.detail.get(chat, "")
-        why = "there was none" if status == -1 and not detail else f"status {status}{', ' + detail if detail else ''}"
+        why = "there was none" if status == NO_FINAL and not detail else detail if status <= 0 else f"status {status}"
         reasons.append(
             f"the final read of {len(unread)} chats failed, so losses in them cannot be proven "
             f"(chat {ledger.chat(chat)}: {why})"

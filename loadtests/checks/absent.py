@@ -10,12 +10,14 @@ from .check import WORST, Found
 
 
 def absent(ledger: Ledger) -> Found:
-    """A dashboard whose history was cut or is missing is not counted: nobody knows."""
+    """A dashboard whose history was cut or is missing is not counted: nobody knows. Nor is one that the rig or its
+    operator kept away.
+    """
     connections, scenario = ledger.evidence.connections, ledger.scenario
     examples: list[Example] = []
     for dashboard in range(scenario.dashboards):
         planned = [span for span in scenario.planned(dashboard) if span[0] < ledger.end - ledger.start]
-        if not planned or not ledger.witnessed[dashboard]:
+        if not planned or not ledger.witnessed[dashboard] or ledger.hindrance.for_good[dashboard]:
             continue
         mine = np.flatnonzero(connections.dashboard == dashboard)
         if not np.isfinite(connections.subscribed[mine]).any():

@@ -25,5 +25,4 @@ def late(ledger: Ledger) -> Found:
 
 def late_without(ledger: Ledger, delays: Floats) -> Bools:
     """Which are still late (messages × dashboards) if the rig's own delays are taken off."""
-    latency = ledger.visible - ledger.messages.intended[:, None] - delays
-    return np.asarray(ledger.expected & (latency > ledger.scenario.update_target) & np.isfinite(latency))
+    return np.asarray(ledger.late & (ledger.visible - delays > ledger.deadline[:, None]))

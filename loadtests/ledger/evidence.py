@@ -2,10 +2,16 @@
 
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from chatswarm.loadtests.history.manifest import NEMESIS, PROXY
+from chatswarm.loadtests.history.schema import ConnectionEvent
 
 from .arrays import Bools, Floats, Ints, Small
 from .faults import FaultSpan
+
+NO_FINAL = -1
+"""In place of a status: there was no final read of that chat."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +43,11 @@ class Connections:
     event: Ints  # the last ConnectionEvent
     code: Ints
     detail: list[str]
+
+    @property
+    def rig_failed(self) -> Bools:
+        """Which attempts met a limit of the rig's own, and say nothing of the target."""
+        return np.asarray((self.event == ConnectionEvent.FAILED) & (self.code < 0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +94,7 @@ class Versions:
 class Finals:
     """The final read of whole chats, one for each chat at most."""
 
-    status: Ints  # per chat; -1: there was none
+    status: Ints  # per chat; NO_FINAL: there was none
     read: Bools  # per chat: it succeeded, and all its texts are here
     total: Ints  # per chat: how many messages the target says there are
     detail: dict[int, str]
@@ -93,6 +104,16 @@ class Finals:
     n: Ints
     condition: Ints
     message_id: Ints
+
+
+@dataclass(frozen=True, slots=True)
+class Users:
+    """What an operator did to simulated users."""
+
+    role: Ints
+    number: Ints
+    event: Ints
+    time: Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +142,10 @@ class Evidence:
     refetches: Refetches
     versions: Versions
     finals: Finals
+    users: Users
     samples: list[Samples]
     troubles: list[tuple[str, str, str]]  # process, kind, detail; each once
+    notes: list[str]  # each once
     faults: list[FaultSpan] = field(default_factory=list)  # by their starts
     reasons: list[str] = field(default_factory=list)
 

@@ -14,7 +14,7 @@ from chatswarm.loadtests.history.manifest import Manifest, history_file
 from chatswarm.loadtests.history.schema import TABLES, TIMES, ConnectionEvent
 
 from .arrays import Bools, Floats, Ints, Numbers, floats, ints, translated
-from .evidence import Connections, Evidence, Finals, Frames, Refetches, Samples, Sends, Versions
+from .evidence import Connections, Evidence, Finals, Frames, Refetches, Samples, Sends, Users, Versions
 from .faults import Row, faults_of
 
 _NEVER = float("nan")
@@ -92,6 +92,7 @@ class _Gatherer:
         self.final_details: list[str] = []
         self.samples: list[Samples] = []
         self.troubles: list[tuple[str, str, str]] = []
+        self.notes: dict[str, None] = {}
         self.faults: list[Row] = []
         self.last: Floats = np.full(processes, _NEVER)
 
@@ -131,6 +132,7 @@ class _Gatherer:
         self.final_details += rows.texts("final", "detail")
         troubles = zip(rows.texts("trouble", "kind"), rows.texts("trouble", "detail"), strict=True)
         self.troubles += [(name, kind, detail) for kind, detail in dict.fromkeys(troubles)]
+        self.notes |= dict.fromkeys(rows.texts("note", "detail"))
         self.faults += zip(
             rows.texts("fault", "name"),
             rows.texts("fault", "kind"),
@@ -214,8 +216,15 @@ class _Gatherer:
                 text_condition=self._ints("text", "condition"),
             ),
             finals=self._finals(whole),
+            users=Users(
+                role=self._ints("user", "role"),
+                number=self._ints("user", "number"),
+                event=self._ints("user", "event"),
+                time=self._floats("user", "time"),
+            ),
             samples=self.samples,
             troubles=self.troubles,
+            notes=list(self.notes),
             reasons=reasons,
         )
 

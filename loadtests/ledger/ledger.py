@@ -13,6 +13,7 @@ from chatswarm.loadtests.verdict import Example
 from .announced import Announced, announced_of
 from .arrays import Bools, Floats, Ints, floats, ints
 from .evidence import Evidence
+from .hindrance import Hindrance, hindrance_of
 from .lists import Lists, lists_of
 from .messages import Copies, Messages, copies_of, messages_of
 from .sight import Reads, Sight, reads_of, sight_of
@@ -41,6 +42,7 @@ class Ledger:
     excused: Bools
     unproven: Bools
     witnessed: Bools  # per dashboard: all that it saw was recorded, so that what is not there did not happen
+    hindrance: Hindrance
     announced: Announced
 
     @property
@@ -49,9 +51,15 @@ class Ledger:
 
     @property
     def late(self) -> Bools:
-        """Visible, but after the update target."""
+        """Visible, but after the update target, and nothing of the rig's own held it up."""
         latency = self.visible - self.messages.intended[:, None]
-        return np.asarray(self.expected & (latency > self.scenario.update_target) & np.isfinite(latency))
+        late = np.asarray(self.expected & (latency > self.scenario.update_target) & np.isfinite(latency))
+        return late & ~self.held_up if self.hindrance.any else late
+
+    @property
+    def held_up(self) -> Bools:
+        """The deliveries that the rig or its operator may have held up."""
+        return self.hindrance.covers(self.messages.intended, self.visible)
 
     @property
     def clock_bound(self) -> float:
@@ -129,7 +137,8 @@ def build(evidence: Evidence, manifest: Manifest, scenario: Scenario, start: flo
     missing = expected & ~np.isfinite(visible)
     excused = missing & _excused(missing, messages, reads, list_window(scenario, manifest))
     no_read = ~np.append(copies.read, False)[messages.chat] & (copies.of_message < 0)
-    unproven = missing & ~excused & (no_read[:, None] | ~witnessed)
+    hindrance = hindrance_of(evidence, scenario.dashboards, reads)
+    unproven = missing & ~excused & (no_read[:, None] | ~witnessed | hindrance.for_good)
     chats = evidence.chat_widget >= 0
     chats[lists.text_chat[lists.text_key >= 0]] = True
     chats[copies.chat[copies.key >= 0]] = True
@@ -137,6 +146,10 @@ def build(evidence: Evidence, manifest: Manifest, scenario: Scenario, start: flo
     announced = announced_of(evidence, messages, copies, chats, expected, visible)
     # A frame that a cut history does not have may have come.
     announced.notified[np.isinf(announced.notified) & ~witnessed] = np.nan
+    if hindrance.any:
+        # Nor can one come on a connection that the rig did not have.
+        held_up = hindrance.covers(messages.intended, announced.notified)
+        announced.notified[np.isinf(announced.notified) & held_up] = np.nan
     return Ledger(
         manifest=manifest,
         scenario=scenario,
@@ -157,6 +170,7 @@ def build(evidence: Evidence, manifest: Manifest, scenario: Scenario, start: flo
         excused=excused,
         unproven=unproven,
         witnessed=witnessed,
+        hindrance=hindrance,
         announced=announced,
     )
 

@@ -81,7 +81,7 @@ def _span(ledger: Ledger, counted: Bools, rows: Ints, begin: float, end: float, 
     )
     outcomes = messages.outcome[rows]
     accepted, rejected, unknown = (
-        int((outcomes == outcome).sum())
+        int((outcomes[~messages.rig_failed[rows]] == outcome).sum())
         for outcome in (SendOutcome.ACCEPTED, SendOutcome.REJECTED, SendOutcome.UNKNOWN)
     )
     lost = int(np.isinf(found.values).sum())

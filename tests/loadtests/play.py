@@ -138,9 +138,12 @@ class Play:
                 self.row(process, "lag", T0 + step / 100, self.lag)
             self.row(process, "cpu", T0 + 1, 0.2, 1)
         for dashboard in range(self.dashboards):
-            if dashboard not in self.never_connected:
-                self.connect(dashboard, dashboard, T0 - 2)
-                self.refetch(dashboard, T0 - 1.9, T0 - 1.8)
+            if dashboard in self.never_connected:
+                self.event(dashboard, dashboard, ConnectionEvent.OPENING, T0 - 2)
+                self.event(dashboard, dashboard, ConnectionEvent.FAILED, T0 - 1.9, 503)
+                continue
+            self.connect(dashboard, dashboard, T0 - 2)
+            self.refetch(dashboard, T0 - 1.9, T0 - 1.8)
         for at, widget, n in self.schedule():
             self.message(T0 + at, widget, n, self.plants.get((widget, n), Plant()))
         self.act()

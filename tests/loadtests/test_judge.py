@@ -212,8 +212,8 @@ def test_an_empty_history(tmp_path: Path) -> None:
     verdict = play.judge()
     assert verdict.messages.accepted == 0
     assert "no message was accepted" in reasons(verdict)
-    assert verdict.exit_code == 1  # both dashboards were absent, which is proven: the file is whole
-    assert found(verdict) == {"absent": 2}
+    assert "2 of 2 dashboards were never started" in reasons(verdict)
+    assert (verdict.exit_code, verdict.findings) == (3, [])  # nobody tried, so nobody was turned away
 
 
 def test_a_run_without_a_start(tmp_path: Path) -> None:
