@@ -153,7 +153,7 @@ def sends() -> Builder[Panel]:
     return lines(
         "Sends",
         "Messages per second that the schedule wanted, and their outcomes. Rejected: certainly not stored. Unknown: no "
-        "clear answer. Both are findings, outside of faults.",
+        "clear answer. Both are findings, outside of faults. Rig_failed: a limit of the load generator's own.",
         PER_SECOND,
         Series("intended", total(rate("chatswarm_messages_intended_total"))),
         Series("{{outcome}}", total(rate("chatswarm_messages_total"), "outcome")),

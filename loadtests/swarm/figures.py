@@ -18,9 +18,7 @@ from chatswarm.loadtests.scenario import Scenario
 from .buckets import LAG, LATENCY, Histogram, Row
 from .live import CODES, Identified
 from .plan import Progress
-from .report import Report
-
-_ANSWERED = {int(outcome): outcome for outcome in SendOutcome}
+from .report import RIG_FAILED, Report
 
 
 @dataclass(slots=True)
@@ -39,7 +37,7 @@ class Figures:
     def __init__(self, scenario: Scenario, schedule: Sequence[Sequence[float]], run: str, target: str) -> None:
         self.scenario, self.run, self.target = scenario, run, target
         self.sent = self.subscribed = 0
-        self.outcomes = dict.fromkeys(SendOutcome, 0)
+        self.outcomes = dict.fromkeys((*SendOutcome, RIG_FAILED), 0)
         self.expected = self.delivered = self.late = self.late_sends = 0
         self.accepted, self.visible, self.notified = (Histogram.empty(LATENCY) for _ in range(3))
         self.last_dashboard, self.refetch, self.connect = (Histogram.empty(LATENCY) for _ in range(3))
@@ -48,7 +46,7 @@ class Figures:
         self.cpu: dict[str, float] = {}  # cores, by process
         self._schedule = schedule
         self._times = np.sort(np.concatenate([np.zeros(0), *(np.asarray(times) for times in schedule)]))
-        self._outcome: dict[tuple[int, int], SendOutcome] = {}
+        self._outcome: dict[tuple[int, int], int] = {}
         self._open: dict[tuple[int, int], _Open] = {}
         self._waiting: dict[tuple[int, int], list[tuple[bool, Row]]] = {}
 
@@ -61,7 +59,7 @@ class Figures:
         them.
         """
         for send in report.sends:
-            self._answered((send.widget, send.n), _ANSWERED[send.outcome], send.done)
+            self._answered((send.widget, send.n), send.outcome, send.done)
         for visible, rows in ((True, report.visible), (False, report.notified)):
             for row in rows:
                 self._row(visible, row)
@@ -100,10 +98,10 @@ class Figures:
             begun += stage.seconds
         return {"dashboard": dashboards, "widget": self.scenario.widgets}
 
-    def _answered(self, key: tuple[int, int], outcome: SendOutcome, done: float) -> None:
+    def _answered(self, key: tuple[int, int], outcome: int, done: float) -> None:
         self._outcome[key] = outcome
         self.outcomes[outcome] += 1
-        if outcome is SendOutcome.ACCEPTED:
+        if outcome == SendOutcome.ACCEPTED:
             widget, n = key
             at = self._schedule[widget][n]
             self.accepted.observe(done - at)
@@ -118,7 +116,7 @@ class Figures:
         outcome = self._outcome.get(key)
         if outcome is None:
             self._waiting.setdefault(key, []).append((visible, row))
-        elif outcome is not SendOutcome.ACCEPTED:
+        elif outcome != SendOutcome.ACCEPTED:
             pass
         elif not visible:
             self.notified.add(row.counts, row.seconds)

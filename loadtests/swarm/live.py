@@ -17,7 +17,7 @@ from chatswarm.loadtests.scenario import Scenario
 
 from .buckets import LAG, LATENCY, Floats, Histogram, Ints, Row, rows_of
 from .recorder import Recorder
-from .report import Report, Send, spread
+from .report import RIG_FAILED, Report, Send, spread
 from .shown import Intended, Shown
 
 _CODES = (1000, 1001, 1006, 1008, 1009, 1011, 1012, 1013)
@@ -99,10 +99,13 @@ class Live:
         return [np.asarray(column) for column in self._recorder.since(table, columns)]
 
     def _take_sends(self) -> None:
-        columns = self._recorder.since("send", ("widget", "n", "intended", "handed", "done", "outcome", "message_id"))
-        for widget, n, intended, handed, done, outcome, message_id in zip(*columns, strict=True):
+        columns = ("widget", "n", "intended", "handed", "done", "outcome", "status", "message_id")
+        for widget, n, intended, handed, done, outcome, status, message_id in zip(
+            *self._recorder.since("send", columns), strict=True
+        ):
             self._report.late_sends += handed - intended > self._lag_limit
-            self._report.sends.append(Send(widget, n, outcome, done - self.start, message_id))
+            kind = RIG_FAILED if status < 0 else outcome
+            self._report.sends.append(Send(widget, n, kind, done - self.start, message_id))
             if outcome == SendOutcome.ACCEPTED and message_id >= 0:
                 self.name([(message_id, widget, n)])
 

@@ -18,10 +18,11 @@ from chatswarm.loadtests.history.schema import SendOutcome
 from .buckets import Histogram
 from .figures import Figures
 from .live import CODES
+from .report import RIG_FAILED
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 PHASES = ("connecting", "measuring", "draining", "idle")
-OUTCOMES = {outcome: outcome.name.lower() for outcome in SendOutcome}
+OUTCOMES = {**{int(outcome): outcome.name.lower() for outcome in SendOutcome}, RIG_FAILED: "rig_failed"}
 
 Kind = Literal["counter", "gauge", "histogram"]
 Labels = dict[str, Sequence[str] | str]
@@ -55,7 +56,8 @@ METRICS: dict[str, Spec] = {
     "chatswarm_messages_intended_total": Spec("counter", "Messages that the schedule wanted to be sent by now.", {}),
     "chatswarm_messages_sent_total": Spec("counter", "Messages whose sending began.", {}),
     "chatswarm_messages_total": Spec(
-        "counter", "Messages by what became of them: accepted, certainly not stored, or nobody knows.",
+        "counter",
+        "Messages by what became of them: accepted, certainly not stored, nobody knows, or the rig itself failed.",
         {"outcome": tuple(OUTCOMES.values())},
     ),
     "chatswarm_deliveries_expected_total": Spec(

@@ -3,7 +3,12 @@
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from chatswarm.loadtests.history.schema import SendOutcome
+
 from .buckets import LAG, LATENCY, Histogram, Row
+
+RIG_FAILED = len(SendOutcome)
+"""In place of a SendOutcome: a limit of the rig's own, which says nothing of the target."""
 
 
 class Send(NamedTuple):
@@ -11,7 +16,7 @@ class Send(NamedTuple):
 
     widget: int
     n: int
-    outcome: int  # a SendOutcome
+    outcome: int  # a SendOutcome, or RIG_FAILED
     done: float  # seconds after T0
     message_id: int  # that the target gave it; -1: none
 

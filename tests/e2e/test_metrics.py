@@ -85,7 +85,7 @@ def agree(last: Scrape, verdict: Mapping[str, Any]) -> None:
     messages, deliveries = verdict["messages"], verdict["deliveries"]
     assert last("messages_intended_total") == messages["intended"] > 0
     assert last("messages_sent_total") == messages["sent"] > 0
-    for outcome in ("accepted", "rejected", "unknown"):
+    for outcome in ("accepted", "rejected", "unknown", "rig_failed"):
         assert last("messages_total", outcome=outcome) == messages[outcome]
     assert last("deliveries_expected_total") == deliveries["expected"] > 0
     assert last("deliveries_visible_total") == deliveries["visible"] > 0

@@ -260,7 +260,10 @@ EXPECTED: Final[dict[str, tuple[Run, Expectation]]] = {
     "Sends: {{outcome}}": (
         "faulty",
         counted_by(
-            "outcome", lambda verdict: {key: verdict["messages"][key] for key in ("accepted", "rejected", "unknown")}
+            "outcome",
+            lambda verdict: {
+                key: verdict["messages"][key] for key in ("accepted", "rejected", "unknown", "rig_failed")
+            },
         ),
     ),
     "Dashboards connected: planned": ("lossy", equal(of("dashboards"))),

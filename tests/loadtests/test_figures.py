@@ -19,7 +19,7 @@ from chatswarm.loadtests.swarm.buckets import LAG, LATENCY, Histogram, Row, rows
 from chatswarm.loadtests.swarm.figures import Figures
 from chatswarm.loadtests.swarm.plan import Progress
 from chatswarm.loadtests.swarm.prometheus import METRICS, PHASES, Scene, exposition
-from chatswarm.loadtests.swarm.report import Report, Send, Spread
+from chatswarm.loadtests.swarm.report import RIG_FAILED, Report, Send, Spread
 from chatswarm.loadtests.swarm.strikes import Strikes
 
 ACCEPTED, REJECTED, UNKNOWN = SendOutcome
@@ -41,7 +41,7 @@ def figures(of: Scenario | None = None) -> Figures:
     return Figures(of or planned(), [[0.0, 1.0, 2.0], [0.5]], "abc", "http://chat")
 
 
-def sent(widget: int, n: int, outcome: SendOutcome, done: float) -> Send:
+def sent(widget: int, n: int, outcome: int, done: float) -> Send:
     return Send(widget, n, outcome, done, -1)
 
 
@@ -88,14 +88,14 @@ def test_deliveries_that_come_before_the_answer_wait_for_it() -> None:
     assert (of.delivered, of.visible.count, of.notified.count) == (2, 2, 1)
 
 
-@pytest.mark.parametrize("outcome", [REJECTED, UNKNOWN])
-def test_what_was_not_accepted_is_no_delivery_whoever_saw_it(outcome: SendOutcome) -> None:
+@pytest.mark.parametrize("outcome", [REJECTED, UNKNOWN, RIG_FAILED])
+def test_what_was_not_accepted_is_no_delivery_whoever_saw_it(outcome: int) -> None:
     of = figures()
     of.take("swarm-0", Report(visible=[row(0, 0, 0.1)]))
     of.take("swarm-0", Report(sends=[sent(0, 0, outcome, 0.2)], notified=[row(0, 0, 0.1)]))
     of.take("swarm-0", Report(visible=[row(0, 0, 0.1)]))
     assert (of.expected, of.delivered, of.visible.count, of.notified.count, of.accepted.count) == (0, 0, 0, 0, 0)
-    assert of.outcomes == {**dict.fromkeys(SendOutcome, 0), outcome: 1}
+    assert of.outcomes == {**dict.fromkeys((*SendOutcome, RIG_FAILED), 0), outcome: 1}
 
 
 def test_missing_is_what_was_accepted_longer_ago_than_the_target() -> None:

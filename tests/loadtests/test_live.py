@@ -12,6 +12,7 @@ from chatswarm.loadtests.swarm.buckets import Row
 from chatswarm.loadtests.swarm.http import Answer
 from chatswarm.loadtests.swarm.live import Live
 from chatswarm.loadtests.swarm.recorder import Recorder
+from chatswarm.loadtests.swarm.report import RIG_FAILED
 from chatswarm.loadtests.swarm.shown import Shown
 from chatswarm.loadtests.targets.target import Frame, Kind
 
@@ -47,6 +48,12 @@ def process(tmp_path: Path) -> Iterator[Process]:
     made = Process(tmp_path)
     yield made
     made.recorder.close()
+
+
+def test_sends_that_failed_on_a_limit_of_the_rigs_own_are_no_rejections(process: Process) -> None:
+    answer = Answer(-24, b"", False, float("nan"), T0 + 0.1, "open files")
+    process.recorder.send(0, 0, 0, T0, T0, answer, SendOutcome.REJECTED, None)
+    assert [send.outcome for send in process.live.report().sends] == [RIG_FAILED]
 
 
 def told(rows: list[Row]) -> list[tuple[int, int, int, float]]:
