@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from .children import Child
-from .faults.fault import FaultError
+from .faults.error import FaultError
 from .faults.pledges import Pledges
 from .faults.processes import OwnProcess
 from .reach import listening, unanswered

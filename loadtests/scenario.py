@@ -14,8 +14,7 @@ from typing import Any, Literal, get_args
 import tomli_w
 
 from . import slo
-from .faults.fault import Plan
-from .faults.plans import read_plans
+from .fault_kinds import Plan, read_plans
 from .reading import Table, not_negative, one_of, positive, span, whole
 from .schedule import Arrivals, Rates
 from .targets import Target

@@ -16,9 +16,11 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from .children import Child, free_port
-from .faults.fault import FaultError, World
+from .fault_kinds import NET_PLACES
+from .faults.error import FaultError
+from .faults.fault import World
 from .faults.kinds import KINDS
-from .faults.network import PLACES, NetworkFault
+from .faults.network import NetworkFault
 from .faults.pledges import Pledges
 from .faults.processes import GivenProcess, Managed, OwnProcess, alive, listens, tree
 from .faults.toxiproxy import Toxiproxy
@@ -167,7 +169,7 @@ class Stage:
     def _places(self) -> set[str]:
         """Where on the net faults will strike."""
         plans = [plan for plan in self.scenario.faults if issubclass(KINDS[plan.kind], NetworkFault)]
-        return {place for plan in plans for place in PLACES[plan.on]}
+        return {place for plan in plans for place in NET_PLACES[plan.on]}
 
     def _start_toxiproxy(self) -> None:
         if not self._places():

@@ -10,6 +10,7 @@ import pytest
 
 from chatswarm.loadtests import scenario
 from chatswarm.loadtests.checks import CHECKS
+from chatswarm.loadtests.fault_kinds import FAULT_KINDS
 from chatswarm.loadtests.faults.kinds import KINDS
 from chatswarm.loadtests.report.charts import CHARTS
 from chatswarm.loadtests.swarm.prometheus import METRICS
@@ -58,6 +59,17 @@ def test_only_the_swarm_imports_locust(module: str) -> None:
     assert done.stdout.strip() == "set()"
 
 
+def test_the_judge_loads_no_user_interface_no_network_and_no_faults_executor() -> None:
+    """So that judging needs nothing but the history, and whoever changes the terminal changes no verdict."""
+    code = "import sys, chatswarm.loadtests.judge; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert not {name.split(".")[0] for name in loaded} & {"rich", "typer", "psutil", "websockets", "http", "ssl"}
+    assert not [
+        name for name in loaded if re.match(r"chatswarm\.loadtests\.(faults|checklist|report|plugin|run)\b", name)
+    ]
+
+
 @pytest.mark.parametrize("name", scenario.shipped())
 def test_every_shipped_scenario_loads_and_is_documented(name: str) -> None:
     loaded = scenario.load(name)
@@ -97,7 +109,7 @@ def test_every_check_is_documented(name: str) -> None:
 @pytest.mark.parametrize("name", KINDS)
 def test_every_kind_of_fault_is_documented(name: str) -> None:
     assert f"`{name}`" in README
-    for parameter in KINDS[name].parameters:
+    for parameter in FAULT_KINDS[name].parameters:
         assert f"`{parameter}`" in README
 
 

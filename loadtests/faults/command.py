@@ -5,12 +5,11 @@ import os
 import signal
 import subprocess
 import time
-from typing import ClassVar
 
 from chatswarm.loadtests.history.faults import Evidence
-from chatswarm.loadtests.reading import span, text
 
-from .fault import Fault, FaultError, Parameter
+from .error import FaultError
+from .fault import Fault
 
 
 class Command(Fault):
@@ -19,12 +18,6 @@ class Command(Fault):
     Its evidence is what `start` says in its last line, and how long both took.
     """
 
-    places: ClassVar[tuple[str, ...]] = ("target",)
-    parameters: ClassVar = {
-        "start": Parameter(text, None, "the shell command that makes the fault"),
-        "stop": Parameter(text, None, "the shell command that heals it; also run if this process is killed"),
-        "timeout": Parameter(span, 30.0, "how long each may take"),
-    }
     pledge = 0
     said: str | None = None  # by `start`, once it has worked
 

@@ -11,9 +11,11 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from chatswarm.loadtests.fault_kinds import Plan
 from chatswarm.loadtests.history.faults import Evidence, FaultWriter, ProxyWriter
 
-from .fault import FaultError, Plan, World
+from .error import FaultError
+from .fault import World
 from .kinds import KINDS
 
 _PROXY_LOOK = 0.5  # seconds between two looks at how the proxy keeps up

@@ -6,37 +6,19 @@
 
 from typing import ClassVar
 
+from chatswarm.loadtests.fault_kinds import NET_PLACES, STREAMS, Plan
 from chatswarm.loadtests.history.faults import Evidence
-from chatswarm.loadtests.reading import count, fraction, one_of, whole
-from chatswarm.loadtests.units import seconds
 
-from .fault import Fault, FaultError, Parameter, Plan, World
+from .error import FaultError
+from .fault import Fault, World
 from .toxiproxy import Toxiproxy
 
-PLACES = {
-    "dashboards": ("sockets", "refetches"),
-    "sockets": ("sockets",),
-    "refetches": ("refetches",),
-    "widgets": ("widgets",),
-    "everything": ("sockets", "refetches", "widgets"),
-    "broker": ("broker",),
-}
-"""Where a fault may strike → the proxies there, by the place in which each stands."""
-_STREAMS = {"downstream": ("downstream",), "upstream": ("upstream",), "both": ("downstream", "upstream")}
-_COMMON = {
-    "stream": Parameter(
-        one_of(*_STREAMS), "downstream", "to the swarm (downstream), to the target (upstream), or both"
-    ),
-    "toxicity": Parameter(fraction, 1.0, "the share of the connections that it strikes"),
-}
 _DEEDS = ("bytes_delayed", "bytes_swallowed", "ends_delayed", "pieces_cut", "connections_cut", "connections_reset")
 """What a toxic's evidence must have some of: that bytes went through it proves nothing."""
 
 
 class NetworkFault(Fault):
     """What they share: the proxies."""
-
-    places: ClassVar[tuple[str, ...]] = tuple(PLACES)
 
     @classmethod
     def unfit(cls, plan: Plan, world: World) -> str | None:
@@ -46,7 +28,7 @@ class NetworkFault(Fault):
 
     @property
     def proxies(self) -> list[str]:
-        return [self.world.proxies[place] for place in PLACES[self.plan.on]]
+        return [self.world.proxies[place] for place in NET_PLACES[self.plan.on]]
 
     @property
     def api(self) -> Toxiproxy:
@@ -68,7 +50,7 @@ class ToxicFault(NetworkFault):
 
     @property
     def streams(self) -> tuple[str, ...]:
-        return _STREAMS[self.plan.text("stream")]
+        return STREAMS[self.plan.text("stream")]
 
     def name(self, stream: str) -> str:
         """Of the toxic: of this occurrence alone."""
@@ -115,70 +97,46 @@ class Latency(ToxicFault):
     """Everything arrives later."""
 
     milliseconds = ("latency", "jitter")
-    parameters: ClassVar = _COMMON | {
-        "latency": Parameter(seconds, None, "how much later"),
-        "jitter": Parameter(seconds, 0.0, "give or take so much"),
-    }
 
 
 class Bandwidth(ToxicFault):
     """So much and no more."""
 
     numbers = ("rate",)
-    parameters: ClassVar = _COMMON | {"rate": Parameter(count, None, "KB per second, on each connection")}
 
 
 class SlowClose(ToxicFault):
     """The end of a connection arrives later than its last byte."""
 
     milliseconds = ("delay",)
-    parameters: ClassVar = _COMMON | {"delay": Parameter(seconds, None, "how much later")}
 
 
 class Timeout(ToxicFault):
     """A black hole: bytes are taken and thrown away."""
 
     milliseconds = ("timeout",)
-    parameters: ClassVar = _COMMON | {
-        "timeout": Parameter(seconds, 0.0, "when the connection is closed; 0: when it is healed")
-    }
 
 
 class ResetPeer(ToxicFault):
     """Connections are reset."""
 
     milliseconds = ("timeout",)
-    parameters: ClassVar = _COMMON | {"timeout": Parameter(seconds, 0.0, "how long after it began")}
 
 
 class Slicer(ToxicFault):
     """Data arrives in small pieces."""
 
     numbers = ("average_size", "size_variation", "delay")
-    parameters: ClassVar = _COMMON | {
-        "average_size": Parameter(whole, None, "bytes in a piece"),
-        "size_variation": Parameter(count, 0, "bytes, more or less"),
-        "delay": Parameter(count, 0, "microseconds between two pieces"),
-    }
-
-    @classmethod
-    def problems(cls, plan: Plan) -> list[str]:
-        if plan.number("size_variation") < plan.number("average_size"):
-            return []
-        return [f"size_variation: expected fewer bytes than average_size, got {plan.values['size_variation']:g}"]
 
 
 class LimitData(ToxicFault):
     """Each connection is closed after so many bytes, in the middle of a frame if need be."""
 
     numbers = ("bytes",)
-    parameters: ClassVar = _COMMON | {"bytes": Parameter(count, None, "bytes that pass")}
 
 
 class Down(NetworkFault):
     """Connections are cut and refused."""
-
-    alone = True
 
     def __init__(self, plan: Plan, number: int, world: World) -> None:
         super().__init__(plan, number, world)

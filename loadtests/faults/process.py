@@ -6,13 +6,13 @@ process and all that it started, except SIGTERM, which a process passes on by it
 
 import signal
 import time
-from typing import ClassVar
 
+from chatswarm.loadtests.fault_kinds import Plan
 from chatswarm.loadtests.history.faults import Evidence
-from chatswarm.loadtests.reading import span
 
 from . import processes
-from .fault import Fault, FaultError, Parameter, Plan, World
+from .error import FaultError
+from .fault import Fault, World
 from .processes import Managed
 
 _DYING = 5.0  # seconds that a process may take to be gone after SIGKILL, or stopped after SIGSTOP
@@ -22,8 +22,6 @@ _LOOK = 0.01
 class ProcessFault(Fault):
     """What they share: the process."""
 
-    alone = True
-    places: ClassVar[tuple[str, ...]] = ("target", "worker", "broker")
     starts_again = True
     """Whether it has to be started again."""
 
@@ -115,8 +113,6 @@ class Terminate(ProcessFault):
     The evidence says how long its end took, and whether it had to be killed.
     """
 
-    parameters: ClassVar = {"grace": Parameter(span, 10.0, "how long it may take to end before it is killed")}
-
     def begin(self) -> None:
         pid, grace = self.struck(), self.plan.number("grace")
         family = processes.tree(pid)
@@ -154,8 +150,6 @@ class Pause(ProcessFault):
 
 class Restart(ProcessFault):
     """Ended and started by its owners' way: `--restart-command`; for what chatswarm started, SIGTERM and start."""
-
-    places: ClassVar[tuple[str, ...]] = ("target", "broker")
 
     @classmethod
     def unfit(cls, plan: Plan, world: World) -> str | None:

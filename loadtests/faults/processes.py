@@ -15,7 +15,7 @@ import psutil
 
 from chatswarm.loadtests.children import Child
 
-from .fault import FaultError
+from .error import FaultError
 
 STARTING = 30.0
 """Seconds that a process may take to answer after it was started again."""

@@ -15,11 +15,13 @@ from typing import ClassVar
 import msgspec
 
 from chatswarm.loadtests.children import Child
+from chatswarm.loadtests.fault_kinds import Plan
 from chatswarm.loadtests.history.faults import Evidence
 from chatswarm.loadtests.targets import TOKEN
 
 from . import rogues
-from .fault import Fault, FaultError, Plan, World
+from .error import FaultError
+from .fault import Fault, World
 
 _BEGINNING = 30.0  # seconds until the fault must be in force
 _ENDING = 10.0  # seconds until the evidence must be there
@@ -29,7 +31,6 @@ _LOOK = 0.1  # seconds between two looks at whether the run is given up
 class RogueFault(Fault):
     """Clients that behave badly on purpose, in a process of their own, so that they do not slow the measured users."""
 
-    places = ("target",)
     rogue: ClassVar[type[rogues.Rogue]]
     _conversation: "_Conversation | None" = None
 
@@ -120,9 +121,7 @@ class _Conversation:
 
 
 def _fault(rogue: type[rogues.Rogue]) -> type[Fault]:
-    return type(
-        rogue.__name__, (RogueFault,), {"rogue": rogue, "parameters": rogue.parameters, "__doc__": rogue.__doc__}
-    )
+    return type(rogue.__name__, (RogueFault,), {"rogue": rogue, "__doc__": rogue.__doc__})
 
 
 ROGUES: Mapping[str, type[Fault]] = {kind: _fault(rogue) for kind, rogue in rogues.KINDS.items()}

@@ -6,13 +6,13 @@ import sqlite3
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import ClassVar
 
+from chatswarm.loadtests.fault_kinds import Plan
 from chatswarm.loadtests.history.faults import Evidence
-from chatswarm.loadtests.reading import text
 
 from . import processes
-from .fault import Fault, FaultError, Parameter, Plan, World
+from .error import FaultError
+from .fault import Fault, World
 
 _LOCKING = 10.0  # seconds in which the lock must be had
 _ROOM = 64 << 10
@@ -21,12 +21,6 @@ _ROOM = 64 << 10
 
 class StoreFault(Fault):
     """What they share: the file."""
-
-    alone = True
-    places: ClassVar[tuple[str, ...]] = ("target",)
-    parameters: ClassVar = {
-        "database": Parameter(text, "", "the target's SQLite file; that of the reference backend is known")
-    }
 
     @classmethod
     def unfit(cls, plan: Plan, world: World) -> str | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from .fault import FaultError
+from .error import FaultError
 
 _TIMEOUT = 5.0
 

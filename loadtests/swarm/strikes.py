@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from chatswarm.loadtests.faults.fault import Plan
+from chatswarm.loadtests.fault_kinds import Plan
 from chatswarm.loadtests.history.files import HistoryError, read
 from chatswarm.loadtests.history.schema import FaultEvent
 

@@ -3,11 +3,9 @@
 import asyncio
 import sys
 from collections.abc import Iterable, Mapping
-from typing import ClassVar
 
-from chatswarm.loadtests.faults.fault import Parameter, Value
+from chatswarm.loadtests.fault_kinds import Value
 from chatswarm.loadtests.history.faults import Evidence
-from chatswarm.loadtests.reading import span, whole
 from chatswarm.loadtests.targets.target import Kind
 
 from .dashboard import Dashboard, EndedError, NotLetInError
@@ -21,12 +19,6 @@ _BREATH = 0.02  # seconds after each piece in which an answer is read
 
 class BadFrames(Rogue):
     """Sends each kind of bad frame on a fresh subscribed connection, one after the other, round after round."""
-
-    parameters: ClassVar = {
-        "size": Parameter(whole, 1 << 20, "bytes of the oversized text frame"),
-        "pause": Parameter(span, 1.0, "seconds between two rounds"),
-        "patience": Parameter(span, 5.0, "seconds after which no answer counts as none"),
-    }
 
     def __init__(self, site: Site, values: Mapping[str, Value], tasks: asyncio.TaskGroup) -> None:
         super().__init__(site, values, tasks)

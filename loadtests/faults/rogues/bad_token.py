@@ -4,11 +4,8 @@ import base64
 import secrets
 from collections.abc import Mapping
 from functools import partial
-from typing import ClassVar
 from urllib.parse import quote
 
-from chatswarm.loadtests.faults.fault import Parameter
-from chatswarm.loadtests.reading import positive
 from chatswarm.loadtests.targets import Target
 
 from .intruder import Attempt, Intruder
@@ -20,7 +17,6 @@ class BadToken(Intruder):
     URL, where a token must not be taken from because URLs are logged. HTTP 401 and 403 refuse them.
     """
 
-    parameters: ClassVar = {"attempts": Parameter(positive, 5.0, "handshakes and reads of the list per second")}
     needs_token = True
 
     async def begin(self) -> None:

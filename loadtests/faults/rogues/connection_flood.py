@@ -1,10 +1,6 @@
 """TCP connections that send nothing."""
 
 import resource
-from typing import ClassVar
-
-from chatswarm.loadtests.faults.fault import Parameter
-from chatswarm.loadtests.reading import positive, whole
 
 from .crowd import Crowd
 from .pipe import Pipe
@@ -16,11 +12,6 @@ _OTHER_FILES = 50
 
 class ConnectionFlood(Crowd):
     """Opens very many plain TCP connections, also where the target has TLS, and keeps them open without a word."""
-
-    parameters: ClassVar = {
-        "connections": Parameter(whole, 2000, "TCP connections held at once"),
-        "rate": Parameter(positive, 1000.0, "connections opened per second, replacements included"),
-    }
 
     @property
     def per_second(self) -> float:

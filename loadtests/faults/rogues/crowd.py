@@ -5,7 +5,7 @@ import contextlib
 from abc import abstractmethod
 from collections.abc import Mapping
 
-from chatswarm.loadtests.faults.fault import Value
+from chatswarm.loadtests.fault_kinds import Value
 from chatswarm.loadtests.history.faults import Evidence
 
 from .dashboard import NotLetInError

@@ -3,10 +3,7 @@
 import asyncio
 import base64
 import secrets
-from typing import ClassVar
 
-from chatswarm.loadtests.faults.fault import Parameter
-from chatswarm.loadtests.reading import span, whole
 from chatswarm.loadtests.targets.target import Request
 
 from .crowd import Crowd
@@ -17,11 +14,6 @@ _UPGRADE = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Vers
 
 class HalfHandshakes(Crowd):
     """Sends half of a WebSocket handshake, or of a request for the list, and then a byte now and then, without end."""
-
-    parameters: ClassVar = {
-        "connections": Parameter(whole, 100, "connections held at once; every other one is a handshake"),
-        "drip": Parameter(span, 1.0, "seconds from one further byte to the next"),
-    }
 
     async def connect(self, number: int) -> Pipe:
         pipe = await self.site.connect()

@@ -2,10 +2,8 @@
 
 import asyncio
 from collections.abc import Mapping
-from typing import ClassVar
 
-from chatswarm.loadtests.faults.fault import Parameter, Value
-from chatswarm.loadtests.reading import whole
+from chatswarm.loadtests.fault_kinds import Value
 
 from .crowd import Crowd
 from .dashboard import Dashboard
@@ -15,8 +13,6 @@ from .site import Site
 
 class IdleSockets(Crowd):
     """Completes the handshake and then only answers the protocol's own pings."""
-
-    parameters: ClassVar = {"connections": Parameter(whole, 100, "WebSockets held at once")}
 
     def __init__(self, site: Site, values: Mapping[str, Value], tasks: asyncio.TaskGroup) -> None:
         super().__init__(site, values, tasks)

@@ -5,7 +5,7 @@ from abc import abstractmethod
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 
-from chatswarm.loadtests.faults.fault import Value
+from chatswarm.loadtests.fault_kinds import Value
 from chatswarm.loadtests.history.faults import Evidence
 
 from .dashboard import Dashboard, NotLetInError

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from chatswarm.loadtests.fault_kinds import FAULT_KINDS
 from chatswarm.loadtests.reading import Table
 from chatswarm.loadtests.targets import TARGETS
 
@@ -43,7 +44,7 @@ class Order(msgspec.Struct, forbid_unknown_fields=True):
             site = Site(self.target, TARGETS[self.adapter], self.token)
         except ValueError as error:
             raise CannotBeginError(f"target: {error}") from None
-        known = KINDS[self.kind].parameters
+        known = FAULT_KINDS[self.kind].parameters
         table = Table("parameters", self.parameters)
         values = {key: table.take(key, parameter.default, parameter.read) for key, parameter in known.items()}
         table.finish()

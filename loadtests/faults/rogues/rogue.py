@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Coroutine, Mapping
 from typing import ClassVar
 
-from chatswarm.loadtests.faults.fault import Parameter, Value
+from chatswarm.loadtests.fault_kinds import Value
 from chatswarm.loadtests.history.faults import Evidence
 
 from .site import Site
@@ -22,7 +22,6 @@ class CannotBeginError(Exception):
 class Rogue(ABC):
     """Clients that behave badly. `begin` is called once, then `end`, also if `begin` is not through yet."""
 
-    parameters: ClassVar[Mapping[str, Parameter]]
     needs_token: ClassVar[bool] = False
     """Whether it proves nothing unless dashboards are let in with a token only."""
 

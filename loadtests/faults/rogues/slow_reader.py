@@ -9,11 +9,9 @@ import termios
 import time
 from collections import Counter
 from collections.abc import Mapping
-from typing import ClassVar
 
-from chatswarm.loadtests.faults.fault import Parameter, Value
+from chatswarm.loadtests.fault_kinds import Value
 from chatswarm.loadtests.history.faults import Evidence
-from chatswarm.loadtests.reading import not_negative, whole
 
 from .dashboard import Dashboard, EndedError, NotLetInError
 from .rogue import CannotBeginError, Rogue
@@ -64,12 +62,6 @@ class SlowReader(Rogue):
     A server that closes a connection whose peer reads nothing cannot tell it so, unless it resets it: then only the
     end, when what is left is read, shows that it was cut off, and not when.
     """
-
-    parameters: ClassVar = {
-        "readers": Parameter(whole, 3, "dashboards that stop reading"),
-        "receive_buffer": Parameter(whole, 4096, "bytes of each one's receive buffer, asked of the kernel"),
-        "rate": Parameter(not_negative, 0.0, "bytes/s that each still reads"),
-    }
 
     def __init__(self, site: Site, values: Mapping[str, Value], tasks: asyncio.TaskGroup) -> None:
         super().__init__(site, values, tasks)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import tomllib
 
-from chatswarm.loadtests.faults.fault import Fault, Plan, World
+from chatswarm.loadtests.fault_kinds import Plan
+from chatswarm.loadtests.faults.fault import Fault, World
 from chatswarm.loadtests.faults.kinds import KINDS
 from chatswarm.loadtests.history.faults import Evidence
 from chatswarm.loadtests.ledger.faults import FaultSpan

@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from chatswarm.loadtests.faults.fault import Fault, Plan, World
+from chatswarm.loadtests.fault_kinds import FAULT_KINDS, Plan
+from chatswarm.loadtests.faults.fault import Fault, World
 from chatswarm.loadtests.faults.rogue import ROGUES
 from chatswarm.loadtests.faults.rogues.order import Order
 from chatswarm.loadtests.faults.rogues.rogue import CannotBeginError
@@ -188,10 +189,9 @@ def strike(
 
 def fault(kind: str, url: str, folder: Path, *, token: str | None = None, **values: float | str) -> Fault:
     """One occurrence of such a fault, not begun yet, as the nemesis makes it."""
-    of_kind = ROGUES[kind]
-    defaults = {key: parameter.default for key, parameter in of_kind.parameters.items()}
+    defaults = {key: parameter.default for key, parameter in FAULT_KINDS[kind].parameters.items()}
     plan = Plan("f", kind, 0.0, 1.0, None, "target", cast("Any", {**defaults, **values}))
-    return of_kind(plan, 0, World(url, "reference", folder, cast("Any", None), token=token))
+    return ROGUES[kind](plan, 0, World(url, "reference", folder, cast("Any", None), token=token))
 
 
 def did_nothing(evidence: Evidence) -> bool:

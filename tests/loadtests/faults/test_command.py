@@ -9,7 +9,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from chatswarm.loadtests.faults.fault import Fault, FaultError, World
+from chatswarm.loadtests.faults.error import FaultError
+from chatswarm.loadtests.faults.fault import Fault, World
 from tests.loadtests.faults.acts import fault, proven
 
 

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from chatswarm.loadtests.fault_kinds import Plan
 from chatswarm.loadtests.faults import nemesis
-from chatswarm.loadtests.faults.fault import Fault, FaultError, Plan, World
+from chatswarm.loadtests.faults.error import FaultError
+from chatswarm.loadtests.faults.fault import Fault, World
 from chatswarm.loadtests.faults.nemesis import Nemesis
 from chatswarm.loadtests.faults.toxiproxy import Toxiproxy
 from chatswarm.loadtests.history.faults import Evidence

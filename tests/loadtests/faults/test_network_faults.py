@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from chatswarm.loadtests.children import free_port
-from chatswarm.loadtests.faults.fault import FaultError, World
+from chatswarm.loadtests.faults.error import FaultError
+from chatswarm.loadtests.faults.fault import World
 from chatswarm.loadtests.faults.network import NETWORK_FAULTS
 from chatswarm.loadtests.faults.toxiproxy import Toxiproxy
 from tests.loadtests.faults.acts import fault, plan, proven

@@ -4,9 +4,9 @@ import tomllib
 
 import pytest
 
-from chatswarm.loadtests.faults.fault import Plan, Value
+from chatswarm.loadtests.fault_kinds import FAULT_KINDS, NET_PLACES, Plan, Value
 from chatswarm.loadtests.faults.kinds import KINDS
-from chatswarm.loadtests.faults.network import NETWORK_FAULTS, PLACES
+from chatswarm.loadtests.faults.network import NETWORK_FAULTS
 from chatswarm.loadtests.faults.rogue import ROGUES
 from chatswarm.loadtests.scenario import Scenario, ScenarioError, parse
 
@@ -31,8 +31,8 @@ READ: dict[str, tuple[str, dict[str, Value]]] = {
     "command": ('start = "a"\nstop = "b"', {"start": "a", "stop": "b", "timeout": 30.0}),
 }  # fmt: skip
 """Of each kind: the least that it needs or a little more, and what is read from that."""
-for _kind, _fault in ROGUES.items():  # theirs are told apart in test_rogues_reading.py
-    READ[_kind] = "", {key: it.default for key, it in _fault.parameters.items() if it.default is not None}
+for _kind in ROGUES:  # theirs are told apart in test_rogues_reading.py
+    READ[_kind] = "", {key: it.default for key, it in FAULT_KINDS[_kind].parameters.items() if it.default is not None}
 
 
 def read(text: str) -> Scenario:
@@ -54,10 +54,10 @@ def problems_of(text: str) -> list[str]:
     return caught.value.problems
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", FAULT_KINDS)
 def test_every_kind_is_read_with_its_defaults(kind: str) -> None:
     text, values = READ[kind]
-    assert plan_of(row(kind, text)) == Plan(kind, kind, 1.0, 0.0, None, KINDS[kind].places[0], values)
+    assert plan_of(row(kind, text)) == Plan(kind, kind, 1.0, 0.0, None, FAULT_KINDS[kind].places[0], values)
 
 
 def test_times_names_and_places() -> None:
@@ -66,11 +66,11 @@ def test_times_names_and_places() -> None:
     assert (plan.name, plan.length, plan.every, plan.on) == ("slow.net-1", 1.5, 6.0, "widgets")
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", FAULT_KINDS)
 def test_every_kind_strikes_where_it_says_and_nowhere_else(kind: str) -> None:
-    for place in KINDS[kind].places:
+    for place in FAULT_KINDS[kind].places:
         assert plan_of(row(kind, f'{READ[kind][0]}\non = "{place}"')).on == place
-    expected = f"quick.toml: fault 1.on: expected one of {', '.join(KINDS[kind].places)}, got moon"
+    expected = f"quick.toml: fault 1.on: expected one of {', '.join(FAULT_KINDS[kind].places)}, got moon"
     assert problems_of(row(kind, f'{READ[kind][0]}\non = "moon"')) == [expected]
 
 
@@ -78,7 +78,7 @@ def test_every_kind_strikes_where_it_says_and_nowhere_else(kind: str) -> None:
     ("kind", "missing"),
     [
         (kind, key)
-        for kind, fault in KINDS.items()
+        for kind, fault in FAULT_KINDS.items()
         for key, parameter in fault.parameters.items()
         if parameter.default is None
     ],
@@ -90,7 +90,7 @@ def test_what_a_kind_cannot_do_without(kind: str, missing: str) -> None:
 
 def test_only_what_has_a_default_may_be_left_out() -> None:
     needed = {
-        kind: {key for key, it in fault.parameters.items() if it.default is None} for kind, fault in KINDS.items()
+        kind: {key for key, it in fault.parameters.items() if it.default is None} for kind, fault in FAULT_KINDS.items()
     }
     assert {kind: keys for kind, keys in needed.items() if keys} == {
         "latency": {"latency"}, "bandwidth": {"rate"}, "slow_close": {"delay"}, "slicer": {"average_size"},
@@ -98,7 +98,7 @@ def test_only_what_has_a_default_may_be_left_out() -> None:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", FAULT_KINDS)
 def test_a_key_that_a_kind_does_not_have(kind: str) -> None:
     (problem,) = problems_of(row(kind, f"{READ[kind][0]}\nevry = 1"))
     assert problem.startswith("quick.toml: fault 1.evry: expected one of at, ")
@@ -108,7 +108,7 @@ def test_a_key_that_a_kind_does_not_have(kind: str) -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        (row("latncy"), f"fault 1.kind: expected one of {', '.join(KINDS)}, got latncy"),
+        (row("latncy"), f"fault 1.kind: expected one of {', '.join(FAULT_KINDS)}, got latncy"),
         ('[[fault]]\nat = "1s"', "fault 1.kind: expected a value, got none"),
         ('[[fault]]\nkind = "kill"', "fault 1.at: expected a value, got none"),
         (row("kill", at="soon"), "fault 1.at: expected a duration such as 30s or 300ms, got soon"),
@@ -202,8 +202,13 @@ def test_windows_name_faults_by_their_names_or_else_by_their_kinds() -> None:
 
 
 def test_every_place_has_a_parameter_of_the_swarm() -> None:
-    assert {place for places in PLACES.values() for place in places} == {"sockets", "refetches", "widgets", "broker"}
-    assert all(fault.places == tuple(PLACES) for fault in NETWORK_FAULTS.values())
+    assert {place for places in NET_PLACES.values() for place in places} == {
+        "sockets",
+        "refetches",
+        "widgets",
+        "broker",
+    }
+    assert all(fault.places == tuple(NET_PLACES) for fault in map(FAULT_KINDS.__getitem__, NETWORK_FAULTS))
 
 
 def test_a_scenario_with_faults_reads_back_the_same() -> None:
@@ -213,10 +218,10 @@ def test_a_scenario_with_faults_reads_back_the_same() -> None:
     assert [plan.kind for plan in scenario.faults] == list(READ)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", FAULT_KINDS)
 def test_every_parameter_says_what_it_is_about(kind: str) -> None:
-    assert KINDS[kind].__doc__
-    assert all(parameter.about for parameter in KINDS[kind].parameters.values())
+    assert FAULT_KINDS[kind].__doc__
+    assert all(parameter.about for parameter in FAULT_KINDS[kind].parameters.values())
 
 
 def test_plans_are_told_to_people() -> None:
@@ -235,3 +240,7 @@ def test_two_that_would_heal_each_other() -> None:
     assert len(read(elsewhere).faults) == 2
     toxics = row("latency", 'for = "3s"\nlatency = 1', "2s") + row("latency", 'for = "3s"\nlatency = 1', "3s")
     assert len(read(toxics).faults) == 2
+
+
+def test_every_kind_that_can_be_wanted_can_be_done() -> None:
+    assert set(FAULT_KINDS) == set(KINDS)

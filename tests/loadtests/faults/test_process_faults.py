@@ -13,7 +13,8 @@ import psutil
 import pytest
 
 from chatswarm.loadtests.faults import process, processes
-from chatswarm.loadtests.faults.fault import FaultError, World
+from chatswarm.loadtests.faults.error import FaultError
+from chatswarm.loadtests.faults.fault import World
 from chatswarm.loadtests.faults.kinds import KINDS
 from tests.loadtests.faults.acts import fault, plan, proven
 from tests.loadtests.faults.victims import Victim, given_victim, own_victim, until

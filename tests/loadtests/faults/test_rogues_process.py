@@ -20,7 +20,8 @@ import pytest
 import trustme
 
 from chatswarm.loadtests.children import LIFELINE, free_port
-from chatswarm.loadtests.faults.fault import FaultError
+from chatswarm.loadtests.fault_kinds import FAULT_KINDS
+from chatswarm.loadtests.faults.error import FaultError
 from chatswarm.loadtests.faults.rogue import ROGUES, RogueFault
 from chatswarm.loadtests.faults.rogues import KINDS
 from tests.loadtests.faults.harness import PATIENCE, until
@@ -254,10 +255,11 @@ def test_a_certificate_that_is_not_trusted(tmp_path: Path) -> None:
 
 def test_every_kind_is_a_fault_on_the_target() -> None:
     assert list(ROGUES) == list(KINDS)
-    for kind in ROGUES.values():
-        assert issubclass(kind, RogueFault)
+    for name, rogue in ROGUES.items():
+        assert issubclass(rogue, RogueFault)
+        kind = FAULT_KINDS[name]
         assert kind.places == ("target",)
-        for name, parameter in kind.parameters.items():
+        for parameter in kind.parameters.values():
             assert parameter.default is not None
             assert parameter.read(parameter.default) == parameter.default, name
 

@@ -16,7 +16,8 @@ import pytest
 
 from chatswarm.loadtests.children import free_port
 from chatswarm.loadtests.faults import processes, store
-from chatswarm.loadtests.faults.fault import FaultError, World
+from chatswarm.loadtests.faults.error import FaultError
+from chatswarm.loadtests.faults.fault import World
 from chatswarm.loadtests.faults.kinds import KINDS
 from chatswarm.loadtests.reference_chat import ReferenceBackend
 from chatswarm.loadtests.targets import TARGETS
