@@ -15,11 +15,12 @@ from .checks import CHECKS, Found
 from .checks.late import late_without
 from .latency import Latencies
 from .ledger import Ledger
+from .metric_names import QUANTILES, Outcome
 from .metrics import Metrics
 from .recovery import recoveries_of
 from .rig import Delays
 from .units import human
-from .verdict import EXIT_CODES, QUANTILES, Finding, Outcome, SloResult, Verdict
+from .verdict import EXIT_CODES, Finding, SloResult, Verdict
 from .windows import Window, window_of
 
 

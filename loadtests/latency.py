@@ -14,8 +14,9 @@ import numpy as np
 from .history.schema import ConnectionEvent
 from .ledger.arrays import Bools, Floats
 from .ledger.ledger import Ledger
+from .metric_names import LATENCIES, QUANTILES
 from .rig import Delays
-from .verdict import LATENCIES, QUANTILES, Latency, Quantiles, Recovery
+from .verdict import Latency, Quantiles, Recovery
 from .windows import Window
 
 Side = Literal["low", "high"]

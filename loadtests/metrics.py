@@ -16,9 +16,10 @@ from .history.schema import SendOutcome
 from .latency import Latencies, Side
 from .ledger import Ledger
 from .ledger.arrays import Bools, Floats
+from .metric_names import CLOSED, EVIDENCE, QUANTILES
 from .rig import Delays
 from .slo import Lookup
-from .verdict import CLOSED, EVIDENCE, QUANTILES, Deliveries, Messages, Verdict, metric
+from .verdict import Deliveries, Messages, Verdict, metric
 from .windows import Window
 
 _WHOLE_RUN = ("absent", "dashboards", "widgets")

@@ -12,8 +12,8 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from .metric_names import CLOSED, EVIDENCE, LATENCIES, METRICS, Outcome
 from .reading import Explained
-from .verdict import CLOSED, EVIDENCE, LATENCIES, METRICS, Outcome
 
 _TOKEN = re.compile(
     r"\s*(?:(\d+(?:\.\d+)?)\s*(ms|s|m|%)?(?![\w.])|([a-z_]+(?:\.[a-z0-9_]+)?)|(<=|>=|==|!=|[<>+\-*/()]))"

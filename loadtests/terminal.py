@@ -13,9 +13,10 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from .metric_names import QUANTILES, Outcome
 from .run import Progress
 from .units import human
-from .verdict import QUANTILES, Outcome, Quantiles, Verdict
+from .verdict import Quantiles, Verdict
 from .wording import MARKS, MEANINGS, actual, evidence, example, margin, size
 
 STYLES: dict[Outcome, str] = {"pass": "green", "fail": "red", "undecided": "yellow"}

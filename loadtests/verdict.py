@@ -4,13 +4,10 @@ Seconds are floats, counts are integers, and None (JSON `null`) stands where not
 """
 
 from enum import IntEnum
-from typing import Literal
 
 import msgspec
 
-Outcome = Literal["pass", "fail", "undecided"]
-Quantile = Literal["p50", "p95", "p99", "p999", "max"]
-QUANTILES: dict[Quantile, float] = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "p999": 0.999, "max": 1.0}
+from .metric_names import COUNTS, DELIVERIES, MESSAGES, USERS, Outcome
 
 
 class ExitCode(IntEnum):
@@ -224,24 +221,6 @@ FINDINGS = (
     "misplaced", "silent_socket", "refused", "absent",
 )  # fmt: skip
 
-LATENCIES = Latency.__struct_fields__
-_COUNTED: dict[str, type[msgspec.Struct]] = {
-    **dict.fromkeys(Messages.__struct_fields__, Messages),
-    **dict.fromkeys(Deliveries.__struct_fields__, Deliveries),
-    **dict.fromkeys(Counts.__struct_fields__, Counts),
-}
-METRICS: tuple[str, ...] = (
-    *(f"{latency}.{key}" for latency in LATENCIES for key in Quantiles.__struct_fields__),
-    *_COUNTED,
-    "dashboards",
-    "widgets",
-)
-"""Every name that an SLO may use, but for those below: `visible.p99`, `lost`, `expected`, …"""
-CLOSED = "closed"
-"""Connections of dashboards that were lost; `closed.1012` only those with that close code."""
-EVIDENCE = "evidence"
-"""`evidence.<key> during <fault>`: a number of that fault's evidence; of several of its name, all together."""
-
 
 def metric(verdict: Verdict, name: str) -> float | None:
     """The value of one of METRICS; infinite for a quantile that falls among the lost; None if not measured."""
@@ -250,8 +229,8 @@ def metric(verdict: Verdict, name: str) -> float | None:
         quantiles: Quantiles = getattr(verdict.latency, latency)
         value: float | None = getattr(quantiles, key)
         return float("inf") if value is None and quantiles.count else value
-    if name in ("dashboards", "widgets"):
+    if name in USERS:
         return float(getattr(verdict, name))
-    part = {Messages: verdict.messages, Deliveries: verdict.deliveries, Counts: verdict.counts}[_COUNTED[name]]
-    count: int | None = getattr(part, name)
+    parts = ((MESSAGES, verdict.messages), (DELIVERIES, verdict.deliveries), (COUNTS, verdict.counts))
+    count: int | None = next(getattr(part, name) for names, part in parts if name in names)
     return None if count is None else float(count)

@@ -1,8 +1,9 @@
 """How figures and cases read in words, the same in the terminal and in every report. Values in, plain text out."""
 
 from . import slo
+from .metric_names import Outcome
 from .units import human
-from .verdict import Example, Outcome, SloResult, Verdict
+from .verdict import Example, SloResult, Verdict
 
 MARKS: dict[Outcome, str] = {"pass": "✓", "fail": "✗", "undecided": "?"}
 MEANINGS = {

@@ -12,6 +12,7 @@ from typing import Any, Generic, Self, TypeVar, overload
 import msgspec
 
 from chatswarm.loadtests import verdict as raw
+from chatswarm.loadtests.metric_names import LATENCIES, QUANTILES, Outcome
 from chatswarm.loadtests.units import human
 
 from .errors import UndecidedError
@@ -89,7 +90,7 @@ class Quantiles(_Part):
         shown = (
             f"{name}={'lost' if value is None else human(value)}"
             for name, value in msgspec.structs.asdict(self._struct).items()
-            if name in raw.QUANTILES
+            if name in QUANTILES
         )
         return f"{self._place}({', '.join(shown)}, count={self.count})"
 
@@ -150,7 +151,7 @@ class Slo(_Part):
 
     expect: str
     actual = _Figure[float]()
-    outcome: raw.Outcome
+    outcome: Outcome
 
     def figure(self, name: str) -> object:
         # As everywhere in verdict.json: a failed SLO without a value compares with what was lost.
@@ -173,7 +174,7 @@ class Latency:
     recovery: Quantiles
 
     def __init__(self, latency: raw.Latency, verdict: Verdict) -> None:
-        for name in raw.LATENCIES:
+        for name in LATENCIES:
             setattr(self, name, Quantiles(getattr(latency, name), f"latency.{name}", verdict))
 
     def __repr__(self) -> str:
@@ -197,6 +198,7 @@ class Verdict:
         self.dashboards = of.dashboards
         self.widgets = of.widgets
         self.reasons = of.reasons
+        self.notes = of.notes
         self.messages = of.messages
         self.deliveries = Deliveries(of.deliveries, "deliveries", self)
         self.frames = Frames(of.frames, "frames", self)

@@ -15,9 +15,10 @@ from chatswarm.loadtests.checks import CHECKS
 from chatswarm.loadtests.history.manifest import NEMESIS, PROXY
 from chatswarm.loadtests.judge import Judged
 from chatswarm.loadtests.latency import Latencies
+from chatswarm.loadtests.metric_names import Outcome
 from chatswarm.loadtests.rig import LAG_SHARE, tightest
 from chatswarm.loadtests.runs import SCENARIO
-from chatswarm.loadtests.verdict import Example, Outcome, Verdict
+from chatswarm.loadtests.verdict import Example, Verdict
 
 from .stages import Shares, shares_of
 from .timeline import Lag, Span, lags_of, spans_of

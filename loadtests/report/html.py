@@ -8,8 +8,9 @@ import hashlib
 from collections.abc import Mapping, Sequence
 
 from chatswarm.loadtests import wording
+from chatswarm.loadtests.metric_names import LATENCIES, QUANTILES, Outcome
 from chatswarm.loadtests.units import human
-from chatswarm.loadtests.verdict import LATENCIES, QUANTILES, Example, Outcome, Quantiles, Recovery, Verdict
+from chatswarm.loadtests.verdict import Example, Quantiles, Recovery, Verdict
 
 from .charts import NARROW, WIDE, charts_of, table
 from .figures import Case, Figures

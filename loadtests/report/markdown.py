@@ -4,8 +4,9 @@ import re
 from collections.abc import Iterable, Sequence
 
 from chatswarm.loadtests import wording
+from chatswarm.loadtests.metric_names import LATENCIES, QUANTILES
 from chatswarm.loadtests.units import human
-from chatswarm.loadtests.verdict import LATENCIES, QUANTILES, Quantiles
+from chatswarm.loadtests.verdict import Quantiles
 
 from .figures import Case, Figures
 from .markup import printable

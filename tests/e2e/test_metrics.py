@@ -15,7 +15,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from chatswarm.loadtests.children import free_port
-from chatswarm.loadtests.verdict import QUANTILES
+from chatswarm.loadtests.metric_names import QUANTILES
 from tests.e2e.command import CHATSWARM, LOCUST, QUICK, Command, running, scenario, until
 from tests.e2e.given import fault
 from tests.plants import LosesEveryTenth, serving

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from chatswarm.loadtests.history.schema import ConnectionEvent
-from chatswarm.loadtests.verdict import Outcome, SloResult, Verdict
+from chatswarm.loadtests.metric_names import Outcome
+from chatswarm.loadtests.verdict import SloResult, Verdict
 
 from .play import T0, Play
 

@@ -2,8 +2,8 @@
 
 import pytest
 
+from chatswarm.loadtests.metric_names import METRICS, Outcome
 from chatswarm.loadtests.slo import SloError, is_latency, parse
-from chatswarm.loadtests.verdict import METRICS, Outcome
 
 VALUES = {
     "visible.p99": 1.5, "visible.max": float("inf"), "lost": 3.0, "expected": 1000.0, "accepted": 10.0,

@@ -6,6 +6,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from chatswarm.loadtests import metric_names
+from chatswarm.loadtests.verdict import Counts, Deliveries, Latency, Messages, Quantiles
+
 from .play import Plant, Play
 
 NUMBER, INTEGER, TEXT, BOOL = (int, float), int, str, bool
@@ -15,7 +18,8 @@ QUANTILES = {
 SHAPE: dict[str, Any] = {
     "verdict": TEXT, "exit_code": INTEGER, "scenario": TEXT, "target": TEXT, "seed": INTEGER, "started": TEXT,
     "seconds": NUMBER,
-    "messages": {"intended": INTEGER, "sent": INTEGER, "accepted": INTEGER, "rejected": INTEGER, "unknown": INTEGER},
+    "messages": {"intended": INTEGER, "sent": INTEGER, "accepted": INTEGER, "rejected": INTEGER, "unknown": INTEGER,
+                 "rig_failed": INTEGER},
     "deliveries": {
         "expected": INTEGER, "visible": INTEGER, "lost": INTEGER, "excused": INTEGER, "notified": INTEGER,
         "unnotified": INTEGER, "late": INTEGER,
@@ -97,3 +101,11 @@ def test_the_command_prints_the_verdict_alone(tmp_path: Path) -> None:
     assert wrong(SHAPE, json.loads(done.stdout)) == []
     assert done.returncode == 0
     assert (tmp_path / "verdict.json").read_bytes() == done.stdout
+
+
+def test_every_figure_that_slos_may_name_is_there() -> None:
+    assert Latency.__struct_fields__ == metric_names.LATENCIES
+    assert Quantiles.__struct_fields__ == (*metric_names.QUANTILES, metric_names.SAMPLES)
+    assert Messages.__struct_fields__ == metric_names.MESSAGES
+    assert Deliveries.__struct_fields__ == metric_names.DELIVERIES
+    assert Counts.__struct_fields__ == metric_names.COUNTS

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from chatswarm.loadtests.ledger.faults import FaultSpan
+from chatswarm.loadtests.metric_names import METRICS
 from chatswarm.loadtests.slo import Kind
-from chatswarm.loadtests.verdict import METRICS, SloResult, Verdict
+from chatswarm.loadtests.verdict import SloResult, Verdict
 from chatswarm.loadtests.windows import Window, window_of
 
 from .play import DAMAGED, FOREIGN, REJECTED, T0, UNKNOWN, Plant, Play, Stored, finding, found

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from chatswarm.loadtests.judge import judged
+from chatswarm.loadtests.metric_names import QUANTILES
 from chatswarm.loadtests.report.figures import figures_of
 from chatswarm.loadtests.report.timeline import SPANS, edges_of
-from chatswarm.loadtests.verdict import QUANTILES
 from tests.loadtests.play import T0, Plant, Play
 
 from .runs import failing, passing, undecided, write

@@ -7,11 +7,12 @@ import msgspec
 import pytest
 
 from chatswarm.loadtests import wording
+from chatswarm.loadtests.metric_names import LATENCIES, QUANTILES
 from chatswarm.loadtests.report.figures import figures_of
 from chatswarm.loadtests.report.html import page
 from chatswarm.loadtests.report.making import figures_again
 from chatswarm.loadtests.units import human
-from chatswarm.loadtests.verdict import LATENCIES, QUANTILES, Quantiles, Verdict
+from chatswarm.loadtests.verdict import Quantiles, Verdict
 from tests.bench import generated
 from tests.loadtests.play import Play
 
