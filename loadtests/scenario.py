@@ -14,6 +14,7 @@ from typing import Any, Literal, get_args
 import tomli_w
 
 from . import slo
+from .alphabet import Alphabet
 from .faults.fault import Plan
 from .faults.plans import read_plans
 from .reading import Table, not_negative, one_of, positive, span, whole
@@ -63,7 +64,8 @@ class Scenario:
     refetch: Refetch
     reconnect: Reconnect
     update_target: float  # a message that becomes visible later than this is late
-    size: int  # characters of a message's text
+    size: int  # characters (code points) of a message's text
+    text: Alphabet  # which characters it is made of
     list_window: int | None  # the target's list shows only this many chats; None: what its adapter says
     handshake: float  # seconds for each of: TCP, TLS and HTTP; `connected`; `subscribed`
     ping_interval: float  # seconds of silence after which a dashboard pings
@@ -207,6 +209,7 @@ def parse(
         reconnect=swarm.take("reconnect", "jitter", one_of(*get_args(Reconnect))),
         update_target=update_target,
         size=swarm.take("size", 100, whole),
+        text=swarm.take("text", "ascii", one_of(*get_args(Alphabet))),
         list_window=swarm.take("list_window", None, whole),
         handshake=swarm.take("handshake", 10.0, span),
         ping_interval=swarm.take("ping_interval", 30.0, span),

@@ -144,6 +144,18 @@ def test_an_unknown_name_and_an_unreadable_file(tmp_path: Path) -> None:
         load(str(path))
 
 
+def test_texts_are_ascii_unless_the_scenario_says_otherwise() -> None:
+    assert read("").text == "ascii"
+    assert read('[swarm]\ntext = "unicode"').text == "unicode"
+    assert load("unicode").text == "unicode"
+
+
+@pytest.mark.parametrize("value", ["latin-1", "", 8, True])
+def test_an_alphabet_that_there_is_not(value: object) -> None:
+    with pytest.raises(ScenarioError, match="text"):
+        parse({"swarm": {"text": value}}, "x", "x.toml")
+
+
 @pytest.mark.parametrize("value", [[], {}, "", -1, "1e9s", None, "∞", float("inf"), float("nan"), True])
 @pytest.mark.parametrize("key", ["dashboards", "widgets", "rate", "duration", "drain", "ramp", "refetch", "size"])
 def test_nonsense_is_refused(key: str, value: object) -> None:
