@@ -20,6 +20,7 @@ from .faults.plans import read_plans
 from .reading import Table, not_negative, one_of, positive, span, whole
 from .schedule import Arrivals, Rates
 from .targets import Target
+from .text import encodable, one_line
 from .units import seconds
 
 SHIPPED = Path(__file__).parent / "scenarios"
@@ -30,8 +31,8 @@ class ScenarioError(ValueError):
     """A scenario that cannot be run. `problems` holds all of them, a line each."""
 
     def __init__(self, problems: list[str]) -> None:
-        super().__init__("\n".join(problems))
-        self.problems = problems
+        self.problems = [one_line(problem) for problem in problems]
+        super().__init__("\n".join(self.problems))
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +136,7 @@ class Scenario:
             f"{self.name}: swarm.widgets: expected at most {window}, the chats that a list of the adapter "
             f"{target.name} shows (or swarm.list_window, to accept that older chats are excused), got {self.widgets}"
         )
-        return [problem]
+        return [one_line(problem)]
 
 
 def shipped() -> dict[str, Path]:
@@ -160,7 +161,7 @@ def load(name: str, overrides: Mapping[str, object] | None = None) -> Scenario:
         ) from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ScenarioError([f"{place}: expected a readable TOML file, got: {error}"]) from None
-    return parse(table, str(table.get("name", path.stem)), place, overrides)
+    return parse(table, encodable(str(table.get("name", path.stem))), place, overrides)
 
 
 def parse(

@@ -8,6 +8,8 @@ from typing import Literal
 
 import msgspec
 
+from .text import to_json
+
 Outcome = Literal["pass", "fail", "undecided"]
 Quantile = Literal["p50", "p95", "p99", "p999", "max"]
 QUANTILES: dict[Quantile, float] = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "p999": 0.999, "max": 1.0}
@@ -216,7 +218,7 @@ class Verdict(msgspec.Struct):
 
     def json(self) -> bytes:
         """The bytes of `verdict.json`."""
-        return msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n"
+        return msgspec.json.format(to_json(self), indent=2) + b"\n"
 
 
 FINDINGS = (
