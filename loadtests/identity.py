@@ -2,24 +2,26 @@
 
 A text is `cs1 <run> <widget> <n> <crc> <padding> <run>.<widget>.<n>`: readable in any inbox, recognised at both ends
 when a part of it was damaged, and unique in time because `<run>` is random for each run and never made from the seed.
+The two ends are ASCII. A padding with characters that chats are known to change begins with `u<size>`, from which the
+whole text can be made again and compared.
 """
 
+import re
 import secrets
 import zlib
-from enum import IntEnum
+from functools import lru_cache
 from typing import NamedTuple
+
+from .alphabet import Alphabet, sample
+from .damage import Condition, damage
+
+__all__ = ["FOREIGN", "IGNORED", "Condition", "Sight", "new_run", "recognise", "text_of"]
 
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
 _PADDING = "the quick brown fox jumps over the lazy dog "
-
-
-class Condition(IntEnum):
-    """What a text that was shown turned out to be."""
-
-    INTACT = 0  # exactly what was sent
-    DAMAGED = 1  # carries an identity of this run, but is not the text that was sent under it
-    FOREIGN = 2  # a customer's text without this run's identity
-    IGNORED = 3  # not from a customer: an agent's reply, a greeting
+# What may have become of a space.
+_SPACE = r"(?:\s|\+|%20|&nbsp;)+"
+_LONGEST = 100_000  # characters of a text that is made again to see what became of it
 
 
 class Sight(NamedTuple):
@@ -39,11 +41,21 @@ def new_run() -> str:
     return "".join(secrets.choice(_ALPHABET) for _ in range(10))
 
 
-def text_of(run: str, widget: int, n: int, size: int) -> str:
-    """The text that widget `widget` sends as its `n`-th message, padded to `size` characters (never cut)."""
+def text_of(run: str, widget: int, n: int, size: int, alphabet: Alphabet = "ascii") -> str:
+    """The text that widget `widget` sends as its `n`-th message, padded to `size` characters (code points).
+
+    Nothing in it is ever cut: it is longer where its identity, and a whole group of the alphabet, need more.
+    """
     head, tail = f"cs1 {run} {widget} {n} ", f" {run}.{widget}.{n}"
     room = max(1, size - len(head) - 9 - len(tail))
-    padding = (_PADDING * (room // len(_PADDING) + 1))[:room].strip() or "-"
+    if alphabet == "ascii":
+        padding = (_PADDING * (room // len(_PADDING) + 1))[:room].strip() or "-"
+    else:
+        marker = f"u{size} "
+        # Turned by both, so that even the first message of each widget brings another group.
+        padding = marker + sample(widget + n, room - len(marker))
+        left = max(0, room - len(padding))
+        padding += (" " + _PADDING * (left // len(_PADDING) + 1))[:left].rstrip()
     padding = padding.ljust(room, ".")
     return f"{head}{_crc(head, padding, tail)} {padding}{tail}"
 
@@ -59,12 +71,34 @@ def recognise(text: str, run: str) -> Sight:
         padding = text[len(start) + 9 : len(text) - len(end)]
         if text == f"{start}{_crc(start, padding, end)} {padding}{end}":
             return Sight(*head, Condition.INTACT)
-    found = head or tail
-    return FOREIGN if found is None else Sight(*found, Condition.DAMAGED)
+    return _damaged(text, run)
+
+
+def _damaged(text: str, run: str) -> Sight:
+    """Looks for the identity anywhere: a chat may have put quotes or tags around a text, or changed its spaces."""
+    if run not in text.lower():
+        return FOREIGN
+    at_head, at_tail = _ends(run)
+    if head := at_head.search(text):
+        widget, n, size = int(head[1]), int(head[2]), int(head[3] or 0)
+        known = 0 < size <= _LONGEST
+        return Sight(widget, n, damage(text_of(run, widget, n, size, "unicode"), text) if known else Condition.DAMAGED)
+    if tails := at_tail.findall(text):
+        widget, n = map(int, tails[-1])
+        return Sight(widget, n, Condition.DAMAGED)
+    return FOREIGN
+
+
+@lru_cache(4)
+def _ends(run: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
+    number = "([0-9]{1,9})"
+    head = rf"cs1{_SPACE}{run}{_SPACE}{number}{_SPACE}{number}{_SPACE}(?:[0-9a-f]{{8}}{_SPACE}u([0-9]{{1,6}})\b)?"
+    return re.compile(head, re.IGNORECASE), re.compile(rf"{run}\.{number}\.{number}(?!\.?[0-9])", re.IGNORECASE)
 
 
 def _crc(head: str, padding: str, tail: str) -> str:
-    return f"{zlib.crc32((head + padding + tail).encode()):08x}"
+    # A chat may show halves of surrogate pairs, which plain UTF-8 refuses.
+    return f"{zlib.crc32((head + padding + tail).encode('utf-8', 'surrogatepass')):08x}"
 
 
 def _numbers(words: list[str]) -> tuple[int, int] | None:

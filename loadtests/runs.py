@@ -1,5 +1,6 @@
 """Where runs are kept: a folder each, below `runs/` unless told otherwise."""
 
+import re
 from datetime import datetime
 from pathlib import Path
 
@@ -10,7 +11,9 @@ SCENARIO, VERDICT, REPORT = "scenario.toml", "verdict.json", "report.html"
 
 def new_folder(scenario: str, root: Path = Path("runs")) -> Path:
     """A folder for a new run: `runs/<time>-<scenario>`. It is not made yet."""
-    name = f"{datetime.now().astimezone():%Y%m%d-%H%M%S}-{scenario}"
+    # A scenario's name is anything; a folder's is no path, and nothing that a shell or a terminal would take for more.
+    named = re.sub(r"[^\w.-]+", "-", scenario).strip("-.")[:80] or "run"
+    name = f"{datetime.now().astimezone():%Y%m%d-%H%M%S}-{named}"
     return untaken(root / name)
 
 

@@ -14,10 +14,12 @@ from typing import Any, Literal, get_args
 import tomli_w
 
 from . import slo
+from .alphabet import Alphabet
 from .fault_kinds import Plan, read_plans
 from .reading import Table, not_negative, one_of, positive, span, whole
 from .schedule import Arrivals, Rates
 from .targets import Target
+from .text import encodable, one_line
 from .units import seconds
 
 SHIPPED = Path(__file__).parent / "scenarios"
@@ -28,8 +30,8 @@ class ScenarioError(ValueError):
     """A scenario that cannot be run. `problems` holds all of them, a line each."""
 
     def __init__(self, problems: list[str]) -> None:
-        super().__init__("\n".join(problems))
-        self.problems = problems
+        self.problems = [one_line(problem) for problem in problems]
+        super().__init__("\n".join(self.problems))
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,8 @@ class Scenario:
     refetch: Refetch
     reconnect: Reconnect
     update_target: float  # a message that becomes visible later than this is late
-    size: int  # characters of a message's text
+    size: int  # characters (code points) of a message's text
+    text: Alphabet  # which characters it is made of
     list_window: int | None  # the target's list shows only this many chats; None: what its adapter says
     handshake: float  # seconds for each of: TCP, TLS and HTTP; `connected`; `subscribed`
     ping_interval: float  # seconds of silence after which a dashboard pings
@@ -132,7 +135,7 @@ class Scenario:
             f"{self.name}: swarm.widgets: expected at most {window}, the chats that a list of the adapter "
             f"{target.name} shows (or swarm.list_window, to accept that older chats are excused), got {self.widgets}"
         )
-        return [problem]
+        return [one_line(problem)]
 
 
 def shipped() -> dict[str, Path]:
@@ -157,7 +160,7 @@ def load(name: str, overrides: Mapping[str, object] | None = None) -> Scenario:
         ) from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ScenarioError([f"{place}: expected a readable TOML file, got: {error}"]) from None
-    return parse(table, str(table.get("name", path.stem)), place, overrides)
+    return parse(table, encodable(str(table.get("name", path.stem))), place, overrides)
 
 
 def parse(
@@ -206,6 +209,7 @@ def parse(
         reconnect=swarm.take("reconnect", "jitter", one_of(*get_args(Reconnect))),
         update_target=update_target,
         size=swarm.take("size", 100, whole),
+        text=swarm.take("text", "ascii", one_of(*get_args(Alphabet))),
         list_window=swarm.take("list_window", None, whole),
         handshake=swarm.take("handshake", 10.0, span),
         ping_interval=swarm.take("ping_interval", 30.0, span),

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from .metric_names import QUANTILES, Outcome
 from .run import Progress
+from .text import one_line
 from .units import human
 from .verdict import Quantiles, Verdict
 from .wording import MARKS, MEANINGS, actual, evidence, example, margin, size
@@ -66,14 +67,14 @@ class LiveLine:
 
     def say(self, text: str) -> None:
         """A line that stays."""
-        self._console.print(Text(text, "dim"))
+        self._console.print(_said(text, "dim"))
 
     def step(self, text: str, done: int, total: int) -> None:
         """What the judge does, how many of its steps are done, and of how many."""
         if self._live is not None:
             line = Table.grid(padding=(0, 1))
             bar = ProgressBar(total=total, completed=done, width=24)
-            line.add_row(Text(f"{'judging':>10}", "bold"), bar, Text(f"{done} / {total}"), Spinner("dots"), Text(text))
+            line.add_row(Text(f"{'judging':>10}", "bold"), bar, Text(f"{done} / {total}"), Spinner("dots"), _said(text))
             self._live.update(line, refresh=True)
 
     def show(self, progress: Progress) -> None:
@@ -83,15 +84,14 @@ class LiveLine:
             self._live.update(_bar(progress, figures))
         elif progress.length and (progress.phase != self._phase or time.monotonic() - self._last >= _PLAIN_EVERY):
             self._phase, self._last = progress.phase, time.monotonic()
-            self._console.print(
-                f"{progress.phase} {_clock(progress)}  {'  '.join(figures)}", highlight=False, soft_wrap=True
-            )
+            line = f"{progress.phase} {_clock(progress)}  {'  '.join(figures)}"
+            self._console.print(_said(line), soft_wrap=True)
 
 
 def _bar(progress: Progress, figures: list[str]) -> Group:
     line = Table.grid(padding=(0, 1))
     bar = ProgressBar(total=max(progress.length, 0.001), completed=min(progress.elapsed, progress.length), width=24)
-    line.add_row(Text(f"{progress.phase:>10}", "bold"), bar, Text(_clock(progress)))
+    line.add_row(_said(f"{progress.phase:>10}", "bold"), bar, Text(_clock(progress)))
     return Group(line, Text(" " * 11 + "  ".join(figures), "dim"))
 
 
@@ -118,13 +118,13 @@ def print_verdict(console: Console, verdict: Verdict) -> None:
     console.print()
     head = Text.assemble(
         (f" {MARKS[verdict.verdict]} {verdict.verdict.upper()} ", f"bold reverse {style}"),
-        (f"  {verdict.scenario}", "bold"),
-        f" against {verdict.target}",
+        (f"  {one_line(verdict.scenario)}", "bold"),
+        f" against {one_line(verdict.target)}",
     )
     console.print(head, soft_wrap=True)
     console.print(Padding(Text(size(verdict), "dim"), (0, 0, 0, 2)))
     for reason in verdict.reasons:
-        console.print(Padding(Text(f"because {reason}", style), (0, 0, 0, 2)))
+        console.print(Padding(_said(f"because {reason}", style), (0, 0, 0, 2)))
     console.print()
     console.print(Padding(_account(verdict), (0, 0, 0, 2)))
     for table in (_slos(verdict), _latencies(verdict), _recoveries(verdict), _findings(verdict)):
@@ -133,7 +133,7 @@ def print_verdict(console: Console, verdict: Verdict) -> None:
     console.print()
     console.print(Padding(_rig(verdict), (0, 0, 0, 2)))
     if verdict.folder:
-        files = Text(f"{verdict.folder}/  verdict.json, report.html, history/, scenario.toml, logs", "dim")
+        files = _said(f"{verdict.folder}/  verdict.json, report.html, history/, scenario.toml, logs", "dim")
         console.print(Padding(files, (0, 0, 0, 2)))
 
 
@@ -160,7 +160,7 @@ def _slos(verdict: Verdict) -> Table | None:
     for result in verdict.slos:
         style = STYLES[result.outcome]
         mark, share = Text(MARKS[result.outcome], style), Text(margin(result), "dim")
-        table.add_row(mark, result.expect, Text(actual(result), style), share)
+        table.add_row(mark, _said(result.expect), Text(actual(result), style), share)
     return table
 
 
@@ -190,13 +190,13 @@ def _recoveries(verdict: Verdict) -> Group | None:
             whole = f"≥ {human(recovery.at_least)}"
         times = (recovery.detected, recovery.reconnected, recovery.first_delivery, recovery.backlog_gone)
         stop = "never" if recovery.stop is None else f"{recovery.stop:.1f} s"
-        table.add_row(recovery.name, f"{recovery.start:.1f} s", stop, *(human(time) for time in times), whole)
+        table.add_row(_said(recovery.name), f"{recovery.start:.1f} s", stop, *(human(time) for time in times), whole)
         said = [recovery.reason] if recovery.reason else []
         if recovery.dashboards_lost:
             said.append(f"{recovery.dashboards_back} of {recovery.dashboards_lost} cut-off dashboards came back")
         proof = proofs.get((recovery.name, recovery.start), {})
         said += [f"{key} {evidence(value)}" for key, value in proof.items() if value]
-        notes.append(f"\n{recovery.name}: {', '.join(said) or 'left no evidence'}")
+        notes.append("\n").append(one_line(f"{recovery.name}: {', '.join(said) or 'left no evidence'}"))
     return Group(table, Padding(notes, (1, 0, 0, 0)))
 
 
@@ -212,7 +212,7 @@ def _findings(verdict: Verdict) -> Table | None:
         different = {case.uid or str(number): case for number, case in reversed([*enumerate(finding.examples)])}
         for case in list(reversed(different.values()))[:_EXAMPLES]:
             meaning.append(f"\n{example(case)}", "dim")
-        table.add_row(Text(MARKS[finding.outcome], style), Text(finding.check, style), f"{finding.count:,}", meaning)
+        table.add_row(Text(MARKS[finding.outcome], style), _said(finding.check, style), f"{finding.count:,}", meaning)
     return table
 
 
@@ -224,8 +224,13 @@ def _rig(verdict: Verdict) -> Text:
     text.append(f" (loop lag p99 {human(rig.lag_p99)}, CPU {cpu}, {rig.late_sends:,} late sends)")
     for reason in rig.reasons:
         if reason not in verdict.reasons:
-            text.append(f"\n     {reason}", "yellow")
+            text.append(f"\n     {one_line(reason)}", "yellow")
     return text
+
+
+def _said(text: str, style: str = "") -> Text:
+    """What somebody else may have said, on one line. Plain strings would be markup for Rich."""
+    return Text(one_line(text), style)
 
 
 def _table(*columns: tuple[str, str]) -> Table:

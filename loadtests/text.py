@@ -1,5 +1,12 @@
-"""Text as it is: what comes from users, files and targets, made fit to stand in one line of a terminal or a report."""
+"""Text as it is: what comes from users, files and targets, made fit for a line, for JSON, or for a shell."""
 
+import re
+import shlex
+from collections.abc import Sequence
+
+import msgspec
+
+_HALF = re.compile("[\ud800-\udfff]")
 _VISIBLE = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
@@ -11,6 +18,48 @@ def one_line(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(map(_shown, text))
+
+
+def encodable(text: str) -> str:
+    """`text` with what no encoding has shown as an escape: bytes of a path that was not UTF-8, halves of characters."""
+    return _HALF.sub(lambda found: _shown(found[0]), text)
+
+
+def to_json(value: object) -> bytes:
+    """A struct, or anything else that msgspec takes, as JSON. No text in it can make it fail: see `encodable`."""
+    try:
+        return msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        return msgspec.json.encode(_encodable(msgspec.to_builtins(value)))
+
+
+def command_line(words: Sequence[str]) -> str:
+    """The words as one line for a shell. Those that would break the line or move a cursor are quoted as `$'…'`, byte by
+    byte, which bash, zsh and ksh read back exactly.
+    """
+    return " ".join(shlex.quote(word) if word.isprintable() else f"$'{_bytewise(word)}'" for word in words)
+
+
+def _bytewise(word: str) -> str:
+    shown = []
+    for character in word:
+        if character.isprintable():
+            shown.append(f"\\{character}" if character in "\\'" else character)
+        else:
+            # A byte of a path that was not UTF-8 comes back as that byte.
+            escape = "surrogateescape" if 0xDC80 <= ord(character) <= 0xDCFF else "surrogatepass"
+            shown += [f"\\x{byte:02x}" for byte in character.encode("utf-8", escape)]
+    return "".join(shown)
+
+
+def _encodable(value: object) -> object:
+    if isinstance(value, str):
+        return encodable(value)
+    if isinstance(value, dict):
+        return {_encodable(key): _encodable(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_encodable(one) for one in value]
+    return value
 
 
 def _shown(character: str) -> str:

@@ -8,6 +8,7 @@ from enum import IntEnum
 import msgspec
 
 from .metric_names import COUNTS, DELIVERIES, MESSAGES, USERS, Outcome
+from .text import to_json
 
 
 class ExitCode(IntEnum):
@@ -213,7 +214,7 @@ class Verdict(msgspec.Struct):
 
     def json(self) -> bytes:
         """The bytes of `verdict.json`."""
-        return msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n"
+        return msgspec.json.format(to_json(self), indent=2) + b"\n"
 
 
 FINDINGS = (

@@ -1,7 +1,8 @@
-"""How figures and cases read in words, the same in the terminal and in every report. Values in, plain text out."""
+"""How figures and cases read in words, the same in the terminal and in every report. Values in, one plain line out."""
 
 from . import slo
 from .metric_names import Outcome
+from .text import one_line
 from .units import human
 from .verdict import Example, SloResult, Verdict
 
@@ -67,12 +68,12 @@ def example(case: Example) -> str:
             parts.append(f"{stage} {human(at - case.intended)} later")
     if case.fault:
         parts.append(f"during {case.fault}")
-    return ", ".join(parts + ([case.detail] if case.detail else []))
+    return one_line(", ".join(parts + ([case.detail] if case.detail else [])))
 
 
 def evidence(value: float | str) -> str:
     """A value of a fault's evidence."""
-    return number(value) if isinstance(value, (int, float)) else value
+    return number(value) if isinstance(value, (int, float)) else one_line(value)
 
 
 def size(verdict: Verdict) -> str:
@@ -100,6 +101,10 @@ def account(verdict: Verdict) -> str:
 
 def headline(verdict: Verdict) -> str:
     """Why the verdict is what it is, in a sentence."""
+    return one_line(_headline(verdict))
+
+
+def _headline(verdict: Verdict) -> str:
     failed = [result.expect for result in verdict.slos if result.outcome == "fail"]
     found = [f"{finding.check} ({finding.count:,})" for finding in verdict.findings if finding.outcome == "fail"]
     if verdict.exit_code == 70:

@@ -18,6 +18,7 @@ from rich.text import Text
 from chatswarm.loadtests.address import parse_address
 from chatswarm.loadtests.identity import new_run, text_of
 from chatswarm.loadtests.targets.target import Customer, Kind, Request, Target, Unreadable
+from chatswarm.loadtests.text import one_line, to_json
 from chatswarm.loadtests.units import human
 from chatswarm.loadtests.verdict import ExitCode
 
@@ -82,7 +83,7 @@ class Report(msgspec.Struct, frozen=True):
 
     def json(self) -> bytes:
         """The bytes for standard output."""
-        return msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n"
+        return msgspec.json.format(to_json(self), indent=2) + b"\n"
 
 
 def _ignore(_step: Step) -> None:
@@ -258,7 +259,7 @@ def step_line(step: Step) -> RenderableType:
         (mark, style),
         (f" {label:{max(map(len, LABELS.values()))}}", {True: "", False: "bold", None: "dim"}[step.ok]),
         (f" {time:>8}", "cyan"),
-        (f"  {step.seen}", "red" if step.ok is False else "dim"),
+        (f"  {one_line(step.seen)}", "red" if step.ok is False else "dim"),
         no_wrap=True,
         overflow="ellipsis",
     )

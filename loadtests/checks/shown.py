@@ -4,11 +4,12 @@ from collections.abc import Callable
 
 import numpy as np
 
+from chatswarm.loadtests.damage import WORDS
 from chatswarm.loadtests.history.schema import SendOutcome
 from chatswarm.loadtests.identity import Condition
 from chatswarm.loadtests.ledger.arrays import Bools, Ints
 from chatswarm.loadtests.ledger.ledger import Ledger
-from chatswarm.loadtests.ledger.messages import Explanation, home_chats
+from chatswarm.loadtests.ledger.messages import Explanation, home_chats, is_damage
 from chatswarm.loadtests.verdict import Example
 
 from .check import WORST, Found, about
@@ -26,13 +27,24 @@ def corrupted(ledger: Ledger) -> Found:
     """Shown with a text other than the one sent; each message once."""
     lists, copies = ledger.lists, ledger.copies
     stored = copies.explanation == Explanation.CORRUPTED
-    listed = lists.text_condition == Condition.DAMAGED
+    listed = is_damage(lists.text_condition)
     return _identities(
         ledger,
-        [(copies.key[stored], copies.chat[stored], "stored damaged"),
-         (lists.text_key[listed], lists.text_chat[listed], "shown damaged in a list")],
+        [*_by_damage(copies.key[stored], copies.chat[stored], copies.condition[stored], "stored damaged"),
+         *_by_damage(lists.text_key[listed], lists.text_chat[listed], lists.text_condition[listed],
+                     "shown damaged in a list")],
         per_chat=False,
     )  # fmt: skip
+
+
+def _by_damage(keys: Ints, chats: Ints, conditions: Ints, what: str) -> list[tuple[Ints, Ints, str]]:
+    """The same identities by what became of them, each with its words."""
+    parts = []
+    for condition in np.unique(conditions).tolist():
+        mine = conditions == condition
+        words = WORDS.get(condition)
+        parts.append((keys[mine], chats[mine], f"{what}: {words}" if words else what))
+    return parts
 
 
 def misplaced(ledger: Ledger) -> Found:
@@ -170,7 +182,7 @@ def _identities(
         for key, chat in np.unique(np.stack([keys, chats]), axis=1).T.tolist():
             seen.setdefault((key, chat if per_chat else -1), f"{detail}:{chat}")
     examples = []
-    for (key, _), found in list(seen.items())[:WORST]:
+    for (key, _), found in _in_turn(list(seen.items()))[:WORST]:
         detail, _, chat = found.rpartition(":")
         text = f"{detail}: {ledger.chat(int(chat))}" if per_chat else detail
         if why is not None:
@@ -178,6 +190,17 @@ def _identities(
         examples.append(_identity(ledger, key, int(chat), text))
     rows = ledger.messages.find(np.array([key for key, _ in seen], np.int64))
     return about(ledger, rows[rows >= 0], examples, int((rows < 0).sum()))
+
+
+def _in_turn(seen: list[tuple[tuple[int, int], str]]) -> list[tuple[tuple[int, int], str]]:
+    """One of each detail first, so that a frequent one hides no rare one."""
+    rounds: dict[str, int] = {}
+    turns = []
+    for _, found in seen:
+        detail = found.rpartition(":")[0]
+        turns.append(rounds.get(detail, 0))
+        rounds[detail] = turns[-1] + 1
+    return [pair for _, pair in sorted(zip(turns, seen, strict=True), key=lambda both: both[0])]
 
 
 def _identity(ledger: Ledger, key: int, chat: int, detail: str) -> Example:

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-import msgspec
+from chatswarm.loadtests.text import to_json
 
 from .files import Header, Writer
 from .manifest import NEMESIS, PROXY, boot_id, history_file
@@ -77,4 +77,4 @@ class ProxyWriter(_File):
 
 
 def _json(evidence: Evidence | None) -> str:
-    return msgspec.json.encode(dict(evidence or {})).decode()
+    return to_json(dict(evidence or {})).decode()

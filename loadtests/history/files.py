@@ -14,6 +14,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from chatswarm.loadtests.text import encodable
+
 from .schema import FORMAT, TABLES, Code
 
 _FRAME = struct.Struct("<2sII")
@@ -174,7 +176,13 @@ def _empty(code: Code) -> "array[float] | list[str]":
 
 
 def _pack(column: "array[float] | list[str]") -> bytes:
-    return _encode(column) if isinstance(column, list) else column.tobytes()
+    if not isinstance(column, list):
+        return column.tobytes()
+    try:
+        return _encode(column)
+    except UnicodeEncodeError:
+        # An adapter may hand on half of a character that its target sent.
+        return _encode([encodable(text) for text in column])
 
 
 def _join(parts: list[bytes], code: Code) -> Column:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import msgspec
 
+from chatswarm.loadtests.text import to_json
+
 MANIFEST = "manifest.json"
 NEMESIS = "nemesis"
 """What makes the faults happen. It has no users, so its history says nothing but what it did."""
@@ -54,7 +56,7 @@ class Manifest(msgspec.Struct):
     def write(self, folder: Path) -> None:
         """Replaces the manifest in `folder` in one step."""
         new = folder / (MANIFEST + ".new")
-        new.write_bytes(msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n")
+        new.write_bytes(msgspec.json.format(to_json(self), indent=2) + b"\n")
         new.replace(folder / MANIFEST)
 
 

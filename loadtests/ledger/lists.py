@@ -14,7 +14,7 @@ import numpy as np
 
 from .arrays import Bools, Ints, ints, key_of, starts_of
 from .evidence import Evidence
-from .messages import Copies, Messages
+from .messages import Copies, Messages, is_damage
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,14 +145,14 @@ def ahead_of_count(lists: Lists, place_chat: Ints, place: Ints) -> Bools:
 
 
 def _positions(chat: Ints, key: Ints, condition: Ints, copies: Copies) -> Ints:
-    """Each text's position in its chat's final read, at its first copy in the same condition; -1 if there is none."""
+    """Each text's position in its chat's final read, at its first copy that is intact as well, or damaged; -1: none."""
     out = np.full(len(key), -1, np.int64)
     owned = np.flatnonzero(copies.key >= 0)
     if not len(owned) or not len(out):
         return out
-    # Chat, identity and condition as one number.
+    # Chat, identity and whether it is intact as one number.
     names, name = np.unique(np.concatenate([copies.key[owned], key]), return_inverse=True)
-    name = 2 * name + np.concatenate([copies.condition[owned], condition]) % 2
+    name = 2 * name + is_damage(np.concatenate([copies.condition[owned], condition]))
     stored = copies.chat[owned] * 2 * len(names) + name[: len(owned)]
     unique, first = np.unique(stored, return_index=True)
     wanted = chat * 2 * len(names) + name[len(owned) :]

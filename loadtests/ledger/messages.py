@@ -112,6 +112,12 @@ def messages_of(evidence: Evidence) -> Messages:
     )
 
 
+def is_damage(condition: Ints) -> Bools:
+    """Which texts are a message of this run, and not as it was sent, in whatever way."""
+    others = (Condition.INTACT, Condition.FOREIGN, Condition.IGNORED)
+    return np.asarray(~np.isin(condition, others))
+
+
 def home_chats(evidence: Evidence, messages: Messages, key: Ints, message: Ints) -> Ints:
     """The chat in which a text of that identity belongs; -1 if its widget has none."""
     widgets = np.full(int(evidence.chat_widget.max(initial=-1)) + 1, -1, np.int64)
@@ -170,5 +176,5 @@ def _explained(evidence: Evidence, messages: Messages, finals: Finals, key: Ints
     again[ints(first)] = False
     explanation[np.flatnonzero(at_home)[again]] = Explanation.DUPLICATED
     explanation[intact & (home >= 0) & (home != finals.chat)] = Explanation.MISPLACED
-    explanation[condition == Condition.DAMAGED] = Explanation.CORRUPTED
+    explanation[is_damage(condition)] = Explanation.CORRUPTED
     return explanation

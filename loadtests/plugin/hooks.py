@@ -99,9 +99,11 @@ def _say(text: str) -> None:
 
 
 def _ran(item: pytest.Item, verdict: Verdict) -> None:
+    from chatswarm.loadtests.text import one_line
+
     item.stash.setdefault(_RAN, []).append(verdict)
     # Goes with the reports, from xdist's workers as well, and into JUnit XML.
-    line = f"{verdict.verdict}: {verdict.scenario} against {verdict.target}, {verdict.folder}"
+    line = one_line(f"{verdict.verdict}: {verdict.scenario} against {verdict.target}, {verdict.folder}")
     item.user_properties.append((_PROPERTY, line))
 
 
@@ -136,13 +138,15 @@ def _show(item: pytest.Item, report: pytest.TestReport, other: Verdict | None) -
     """Adds the verdicts of a test: those that it ran, those that its fixtures hold, and the error's own."""
     from _pytest._code.code import ExceptionRepr
 
+    from chatswarm.loadtests.text import one_line
+
     from .measured import Verdict
 
     held = [value for value in getattr(item, "funcargs", {}).values() if isinstance(value, Verdict)]
     verdicts = [*item.stash.get(_RAN, []), *held, *([other] if other is not None else [])]
     width = max(80, min(item.config.get_terminal_writer().fullwidth, 120))
     for verdict in {id(verdict): verdict for verdict in verdicts}.values():
-        title, text = f"chatswarm: {verdict.scenario}", verdict.text(width)
+        title, text = one_line(f"chatswarm: {verdict.scenario}"), verdict.text(width)
         # In the representation of the failure it also gets into JUnit XML.
         if isinstance(report.longrepr, ExceptionRepr):
             report.longrepr.addsection(title, text)

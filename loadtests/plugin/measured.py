@@ -13,6 +13,7 @@ import msgspec
 
 from chatswarm.loadtests import verdict as raw
 from chatswarm.loadtests.metric_names import LATENCIES, QUANTILES, Outcome
+from chatswarm.loadtests.text import one_line
 from chatswarm.loadtests.units import human
 
 from .errors import UndecidedError
@@ -52,7 +53,7 @@ class _Part:
     def figure(self, name: str) -> object:
         value = getattr(self._struct, name)
         if value is None:
-            why = "".join(f"\nbecause {reason}" for reason in self._verdict.reasons)
+            why = "".join(f"\nbecause {one_line(reason)}" for reason in self._verdict.reasons)
             raise UndecidedError(f"{self._place}.{name} was not measured in this run{why}", self._verdict)
         return value
 
@@ -229,7 +230,7 @@ class Verdict:
         return "\n".join(line.rstrip() for line in page.getvalue().strip("\n").splitlines())
 
     def __repr__(self) -> str:
-        return f"<{self.scenario} against {self.target}: {self.verdict}, {self.folder}>"
+        return one_line(f"<{self.scenario} against {self.target}: {self.verdict}, {self.folder}>")
 
 
 def read(folder: Path) -> Verdict:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from chatswarm.loadtests.children import Child
 from chatswarm.loadtests.runs import VERDICT
+from chatswarm.loadtests.text import one_line
 from chatswarm.loadtests.verdict import ExitCode
 
 from .errors import NotRunError, SwarmError, UndecidedError
@@ -121,9 +122,10 @@ class Swarm:
         verdict = read(folder)
         self.verdicts.append(verdict)
         self.done(verdict)
-        reasons = "".join(f"\nbecause {reason}" for reason in verdict.reasons)
+        reasons = "".join(f"\nbecause {one_line(reason)}" for reason in verdict.reasons)
         if code == ExitCode.UNDECIDED:
-            raise UndecidedError(f"{verdict.scenario} against {verdict.target} is undecided{reasons}", verdict)
+            about = one_line(f"{verdict.scenario} against {verdict.target}")
+            raise UndecidedError(f"{about} is undecided{reasons}", verdict)
         if code not in (ExitCode.PASS, ExitCode.FAIL):
             error = SwarmError(f"the run ended with exit code {code}{reasons}")
             error.verdict = verdict

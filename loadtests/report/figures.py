@@ -4,7 +4,6 @@ Whatever stands in `verdict.json` is taken from the verdict as it is; the ledger
 """
 
 import math
-import shlex
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -18,6 +17,7 @@ from chatswarm.loadtests.latency import Latencies
 from chatswarm.loadtests.metric_names import Outcome
 from chatswarm.loadtests.rig import LAG_SHARE, tightest
 from chatswarm.loadtests.runs import SCENARIO
+from chatswarm.loadtests.text import command_line
 from chatswarm.loadtests.verdict import Example, Verdict
 
 from .stages import Shares, shares_of
@@ -122,11 +122,11 @@ def repeat_of(run: Judged) -> str:
     """The command that runs the same again: the resolved scenario, the same seed, the same number of processes."""
     manifest = run.manifest
     if manifest.command:
-        return shlex.join(manifest.command)
+        return command_line(manifest.command)
     command = ["chatswarm", "run", f"{run.verdict.folder or '.'}/{SCENARIO}", "--target", manifest.target]
     command += ["--adapter", manifest.adapter, "--seed", str(manifest.seed)]
     swarm = [name for name in manifest.processes if name not in (NEMESIS, PROXY)]
-    return shlex.join([*command, "--processes", str(max(1, len(swarm)))])
+    return command_line([*command, "--processes", str(max(1, len(swarm)))])
 
 
 def _curves(latencies: Latencies, names: tuple[str, ...]) -> tuple[Curve, ...]:

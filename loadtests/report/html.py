@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from chatswarm.loadtests import wording
 from chatswarm.loadtests.metric_names import LATENCIES, QUANTILES, Outcome
+from chatswarm.loadtests.text import command_line
 from chatswarm.loadtests.units import human
 from chatswarm.loadtests.verdict import Example, Quantiles, Recovery, Verdict
 
@@ -357,13 +358,12 @@ def _rig(figures: Figures) -> Markup:
 
 def _repeat(figures: Figures) -> Markup:
     verdict = figures.verdict
+    again = ["chatswarm", "judge", verdict.folder or "DIR", "--slo", "visible.p99 <= 1s"]
     return joined(
         element("p", f"The same schedule, message by message, comes from the same scenario and seed {verdict.seed}:"),
         element("pre", element("code", figures.repeat), tabindex="0"),
         element("p", "To judge what was recorded by another measure, without running it again:"),
-        element(
-            "pre", element("code", f"chatswarm judge {verdict.folder or 'DIR'} --slo 'visible.p99 <= 1s'"), tabindex="0"
-        ),
+        element("pre", element("code", command_line(again)), tabindex="0"),
     )
 
 

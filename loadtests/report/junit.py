@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from xml.etree import ElementTree
 
 from chatswarm.loadtests import wording
+from chatswarm.loadtests.text import one_line
 
 from .figures import Case, Figures
-from .markup import printable
 
 _SUITES = {"slo": "SLOs", "finding": "findings", "run": "run"}
 _EXAMPLES = 10  # of a finding
@@ -19,19 +19,19 @@ _EXAMPLES = 10  # of a finding
 def junit(figures: Figures) -> bytes:
     """The document, in UTF-8."""
     verdict = figures.verdict
-    root = ElementTree.Element("testsuites", {"name": printable(f"chatswarm {verdict.scenario}")})
+    root = ElementTree.Element("testsuites", {"name": one_line(f"chatswarm {verdict.scenario}")})
     root.attrib.update(_counts(figures.cases) | {"time": f"{verdict.seconds:.3f}"})
     for kind, title in _SUITES.items():
         cases = [case for case in figures.cases if case.kind == kind]
         if not cases:
             continue
-        name = printable(f"{verdict.scenario}: {title}")
+        name = one_line(f"{verdict.scenario}: {title}")
         suite = ElementTree.SubElement(root, "testsuite", {"name": name})
         suite.attrib.update(_counts(cases) | {"skipped": "0", "time": f"{verdict.seconds:.3f}"})
-        suite.set("timestamp", printable(verdict.started))
+        suite.set("timestamp", one_line(verdict.started))
         properties = ElementTree.SubElement(suite, "properties")
         for key, value in _properties(figures):
-            ElementTree.SubElement(properties, "property", name=key, value=printable(value))
+            ElementTree.SubElement(properties, "property", name=key, value=one_line(value))
         for case in cases:
             _case(suite, case, f"chatswarm.{verdict.scenario}.{title}")
     ElementTree.indent(root)
@@ -61,7 +61,7 @@ def _counts(cases: Sequence[Case]) -> dict[str, str]:
 
 
 def _case(suite: ElementTree.Element, case: Case, place: str) -> None:
-    element = ElementTree.SubElement(suite, "testcase", name=printable(case.name), classname=printable(place), time="0")
+    element = ElementTree.SubElement(suite, "testcase", name=one_line(case.name), classname=one_line(place), time="0")
     lines = [*case.why, *(wording.example(example) for example in case.examples[:_EXAMPLES])]
     if len(case.examples) > _EXAMPLES:
         lines.append(f"… and {len(case.examples) - _EXAMPLES} more examples in verdict.json")
@@ -69,5 +69,6 @@ def _case(suite: ElementTree.Element, case: Case, place: str) -> None:
         kind = "failure" if case.outcome == "fail" else "error"
         actual = f"{case.name}: {case.outcome}, actual {case.actual}"
         message = f"{actual} ({case.meaning})" if case.meaning else actual
-        ElementTree.SubElement(element, kind, type=kind, message=printable(message)).text = printable("\n".join(lines))
-    ElementTree.SubElement(element, "system-out").text = printable(f"actual: {case.actual}")
+        problem = ElementTree.SubElement(element, kind, type=kind, message=one_line(message))
+        problem.text = "\n".join(map(one_line, lines))
+    ElementTree.SubElement(element, "system-out").text = one_line(f"actual: {case.actual}")

@@ -8,6 +8,7 @@ import msgspec
 from chatswarm.loadtests.judge import Judged, judged
 from chatswarm.loadtests.runs import REPORT, VERDICT
 from chatswarm.loadtests.slo import SloError
+from chatswarm.loadtests.text import one_line, to_json
 from chatswarm.loadtests.verdict import Verdict
 
 from .figures import Figures, figures_of
@@ -39,7 +40,7 @@ def _differences(path: Path, before: Verdict, now: Verdict) -> tuple[str, ...]:
         return (
             f"{path} says {before.verdict}, but the history that is here now is {now.verdict}: this shows the latter",
         )
-    plain = [msgspec.json.encode(msgspec.structs.replace(verdict, folder="")) for verdict in (before, now)]
+    plain = [to_json(msgspec.structs.replace(verdict, folder="")) for verdict in (before, now)]
     if plain[0] != plain[1]:
         return (f"{path} has other figures than the history that is here now: this shows the latter",)
     return ()
@@ -76,5 +77,6 @@ def report_on(run: Judged, folder: Path) -> str:
     except Exception as error:  # noqa: BLE001 - a verdict must not be lost to its report
         place = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{Path(place.filename).name}:{place.lineno}"
-        return f"internal error: no report was written: {type(error).__name__}: {error} ({where}); the verdict stands"
+        what = one_line(f"{type(error).__name__}: {error} ({where})")
+        return f"internal error: no report was written: {what}; the verdict stands"
     return ""

@@ -5,15 +5,18 @@ from collections.abc import Iterable, Sequence
 
 from chatswarm.loadtests import wording
 from chatswarm.loadtests.metric_names import LATENCIES, QUANTILES
+from chatswarm.loadtests.text import one_line
 from chatswarm.loadtests.units import human
 from chatswarm.loadtests.verdict import Quantiles
 
 from .figures import Case, Figures
-from .markup import printable
 
 _EXAMPLES = 5  # of a finding
 _REASONS = 10
-_STRUCTURE = re.compile(r"([\\`*_{}\[\]()#+!~@:|<>&])")
+# Also $, which begins GitHub's formulas, and the first letter of what becomes a link without any mark.
+_STRUCTURE = re.compile(r"[\\`*_{}\[\]()#+!~@:|<>&$^]|\b[wW](?=[wW]{2}\.)")
+# What makes a list or a heading of a line that begins with it.
+_BLOCK = re.compile(r"^(\d*)([-=.])")
 _ICONS = {"pass": "✅", "fail": "❌", "undecided": "❔"}
 
 
@@ -55,13 +58,18 @@ def markdown(figures: Figures) -> str:
 
 def data(text: str) -> str:
     """The text as data: on one line, and nothing in it is taken for markup."""
-    return _STRUCTURE.sub(lambda found: f"&#{ord(found[0])};", " ".join(printable(text).split()))
+    plain = _STRUCTURE.sub(_entity, one_line(" ".join(text.split())))
+    return _BLOCK.sub(lambda found: found[1] + _entity(found[2]), plain)
+
+
+def _entity(found: re.Match[str] | str) -> str:
+    return f"&#{ord(found[0])};"
 
 
 def _code(text: str) -> str:
     longest = max((len(run) for run in re.findall("`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
-    return f"{fence}console\n{printable(text)}\n{fence}"
+    return f"{fence}console\n{one_line(text)}\n{fence}"
 
 
 def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

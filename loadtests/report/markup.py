@@ -3,6 +3,8 @@
 import html
 from collections.abc import Iterable
 
+from chatswarm.loadtests.text import one_line
+
 
 class Markup(str):
     """Text that is markup already. Only `element` and `joined` make it."""
@@ -21,21 +23,12 @@ _VOID = frozenset({"meta", "br", "hr", "link"})
 
 
 def escaped(text: str) -> Markup:
-    """The text as data; what is markup already stays as it is. Characters that no document may hold become �."""
+    """The text as data, on one line; what is markup already stays as it is. What no document may hold, and what would
+    turn the writing round it, is shown as an escape.
+    """
     if isinstance(text, Markup):
         return text
-    return Markup(html.escape(printable(text), quote=True))
-
-
-def printable(text: str) -> str:
-    """The text without control characters, halves of surrogate pairs and other things that XML and HTML forbid."""
-    return "".join(letter if _allowed(ord(letter)) else "\ufffd" for letter in text)
-
-
-def _allowed(code: int) -> bool:
-    if code < 0x20:
-        return code in (0x09, 0x0A, 0x0D)
-    return not (0x7F <= code < 0xA0 or 0xD800 <= code < 0xE000 or code & 0xFFFE == 0xFFFE)
+    return Markup(html.escape(one_line(text), quote=True))
 
 
 def element(name: str, /, *content: Content, **attributes: str | float | bool | None) -> Markup:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from chatswarm.loadtests.text import one_line
+
 STEP_SUMMARY = "GITHUB_STEP_SUMMARY"
 """The variable that names the file to which a summary is appended."""
 
@@ -51,7 +53,7 @@ def append_summary(text: str, environment: Mapping[str, str] = os.environ) -> No
         with Path(name).open("ab") as file:
             file.write(f"{text}\n".encode())
     except OSError as error:
-        raise NotWrittenError(f"{STEP_SUMMARY}: expected a file to append to, got: {error}") from None
+        raise NotWrittenError(one_line(f"{STEP_SUMMARY}: expected a file to append to, got: {error}")) from None
 
 
 def _is_special(path: Path) -> bool:
@@ -64,4 +66,4 @@ def _is_special(path: Path) -> bool:
 
 
 def _not_written(path: Path, error: OSError) -> NotWrittenError:
-    return NotWrittenError(f"{path}: expected a file that can be written, got: {error.strerror or error}")
+    return NotWrittenError(one_line(f"{path}: expected a file that can be written, got: {error.strerror or error}"))

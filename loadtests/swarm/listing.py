@@ -65,9 +65,9 @@ class Listing:
 
 
 def sight(text: Text, run: str) -> Sight:
-    """Which message of the run a text is. What agents and greetings say is nobody's message."""
+    """Which message of the run a text is. What agents and greetings say is nobody's message, even if it quotes one."""
     seen = recognise(text.text, run)
-    return IGNORED if seen.condition is Condition.FOREIGN and not text.from_customer else seen
+    return IGNORED if seen.condition is not Condition.INTACT and not text.from_customer else seen
 
 
 def _dropped(before: Sequence[Text], after: Sequence[Text]) -> int:

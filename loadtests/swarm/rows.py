@@ -13,6 +13,8 @@ import numpy.typing as npt
 from locust.env import Environment
 from locust.stats import StatsEntry
 
+from chatswarm.loadtests.text import one_line
+
 from .http import Answer
 from .plan import Progress
 
@@ -33,7 +35,7 @@ class Rows:
             name=name,
             response_time=None if seconds is None else seconds * 1000,
             response_length=size,
-            exception=Problem(problem) if problem else None,
+            exception=Problem(one_line(problem)) if problem else None,
             context={},
         )
 

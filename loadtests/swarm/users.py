@@ -101,7 +101,7 @@ class WidgetUser(ChatUser):
         if self.chat is None:
             self.record(n, -1, intended, handed, self.refusal, SendOutcome.REJECTED, None)
             return
-        text = text_of(self.node.plan.run, self.index, n, self.node.scenario.size)
+        text = text_of(self.node.plan.run, self.index, n, self.node.scenario.size, self.node.scenario.text)
         answer = exchange(self.http, target.send(self.chat, text))
         outcome = outcome_of(
             written=answer.written,

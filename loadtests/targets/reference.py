@@ -4,6 +4,8 @@ Relies on nothing beyond the original's protocol. Message ids, which only the re
 they are there.
 """
 
+import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Literal, TypeVar
 
@@ -13,6 +15,8 @@ from .target import Chat, Customer, Frame, Kind, Request, Unreadable
 
 _JSON = {"Content-Type": "application/json", "Accept": "application/json"}
 _CHANNEL = "chat_updates"
+_OURS = ("chat_updates", "connected", "subscribed", "error")
+_HALF = re.compile("[\ud800-\udfff]")
 _T = TypeVar("_T")
 
 
@@ -124,9 +128,9 @@ class Reference:
             frame = self._frame.decode(data)
         except (msgspec.MsgspecError, UnicodeDecodeError):
             # Other channels' data has shapes of its own, which are nobody's fault.
-            if _decode(self._any_frame, data, "a frame").type in ("chat_updates", "connected", "subscribed", "error"):
-                _decode(self._frame, data, "a frame")
-            return Frame(Kind.OTHER)
+            if _decode(self._any_frame, data, "a frame").type not in _OURS:
+                return Frame(Kind.OTHER)
+            frame = _decode(self._frame, data, "a frame")
         match frame.type:
             case "chat_updates" if frame.data is not None and frame.data.type == "chat_message_notification":
                 data_ = frame.data
@@ -149,4 +153,17 @@ def _decode(decoder: "msgspec.json.Decoder[_T]", body: bytes, what: str) -> _T:
     try:
         return decoder.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise Unreadable(f"{what}: {error}, got {body[:200]!r}") from error
+        try:
+            return decoder.decode(_as_browsers_read(body))
+        except (ValueError, RecursionError):
+            raise Unreadable(f"{what}: {error}, got {body[:200]!r}") from error
+
+
+def _as_browsers_read(body: bytes) -> bytes:
+    """The same JSON where only its characters were wrong. Raises ValueError if it is none.
+
+    Halves of surrogate pairs, which a chat makes by cutting an emoji, and bytes that are no UTF-8 are characters that
+    cannot be shown to a browser; a byte order mark at the beginning is nothing.
+    """
+    value = json.loads(body.decode("utf-8-sig", "replace"))
+    return _HALF.sub("\ufffd", json.dumps(value, ensure_ascii=False)).encode()

@@ -108,6 +108,17 @@ def test_from_the_contact_form_to_the_dashboard(wire: Wire) -> None:
     assert all(text.from_customer for text in whole.texts)
 
 
+def test_every_character_survives(wire: Wire) -> None:
+    target, chat_id = wire.target, wire.new_chat()
+    texts = [text_of("abcdefghij", 0, n, 100, "unicode") for n in range(10)]
+    for text in texts:
+        target.read_sent(wire.ask(target.send(chat_id, text)))
+    (shown,) = [chat for chat in target.read_list(wire.ask(target.list_chats())) if chat.chat_id == chat_id]
+    assert [text.text for text in shown.texts] == texts[-len(shown.texts) :]
+    whole = target.read_whole_chat(wire.ask(target.whole_chat(chat_id)))
+    assert [text.text for text in whole.texts] == texts
+
+
 def test_whole_chats_are_whole(wire: Wire) -> None:
     chat_id = wire.new_chat()
     for n in range(150):
@@ -135,6 +146,35 @@ def test_what_is_not_the_protocol_is_unreadable_and_says_so(name: str) -> None:
         for body in (b"", b"<html>", b"[1]", b'{"success": false}', b"\xff\xfe"):
             with pytest.raises(Unreadable, match="got"):
                 read(body)
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        (b"a\\ud83d", "a\ufffd"),
+        (b"\\ude00 b", "\ufffd b"),
+        (b"a\\\\ud83d", "a\\ud83d"),
+        (b"\\ud83d\\ude00\\ud83d", "\U0001f600\ufffd"),
+        (b"a\xf0\x9f", "a\ufffd"),
+        (b"a\xff", "a\ufffd"),
+    ],
+)
+def test_characters_that_a_browser_shows_as_broken_are_no_reason_to_read_nothing(written: bytes, read: str) -> None:
+    """A chat that cuts emoji in half does not lose a list: it has one damaged text in it."""
+    reference = TARGETS["reference"](None)
+    chat = b'{"chat_id": "c", "total_messages": 1, "messages": [{"text": "' + written + b'"}]}'
+    assert [text.text for text in reference.read_whole_chat(chat).texts] == [read]
+    for mark in (b"", b"\xef\xbb\xbf"):
+        (listed,) = reference.read_list(mark + b'{"users": [{"chats": [' + chat + b"]}]}")
+        assert [text.text for text in listed.texts] == [read]
+    frame = (
+        b'{"type": "chat_updates", "data": {"type": "chat_message_notification", "chat_id": "c", "preview": "'
+        + written
+        + b'"}}'
+    )
+    assert reference.read_frame(frame) == Frame(Kind.MESSAGE, "c", True, None)
+    with pytest.raises(Unreadable):
+        reference.read_list(b'{"users": [{"chats": [{"chat_id": "' + written + b'"}]}]}')
 
 
 def test_frames_of_other_channels_are_no_fault() -> None:

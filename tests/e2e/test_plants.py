@@ -9,7 +9,7 @@ import pytest
 from tests.mutants.catalogue import ALONE, PLANTINGS, CleanRun, Delay, Variant, variants
 from tests.mutants.judged import shifts
 from tests.mutants.runs import run_clean, run_delayed, run_planted
-from tests.plants import latency, losing, refusing, showing
+from tests.plants import latency, losing, mangling, refusing, showing
 from tests.plants.plant import Plant
 
 SOME: list[tuple[type[Plant], Variant]] = [
@@ -32,6 +32,21 @@ ROUGHLY = 0.075
 def test_a_planted_defect_is_found_to_the_one(plant: type[Plant], variant: Variant, tmp_path: Path) -> None:
     (planting,) = (planting for planting in PLANTINGS if planting.plant is plant)
     assert run_planted(planting, variant, tmp_path).problems == []
+
+
+@pytest.mark.parametrize(
+    ("plant", "words"),
+    [
+        (mangling.Normalises, "stored damaged: Unicode normalisation (NFC) changed it"),
+        (mangling.CutsInHalf, "stored damaged: cut short"),
+    ],
+)
+def test_what_changed_the_texts_is_said(plant: type[Plant], words: str, tmp_path: Path) -> None:
+    (planting,) = (planting for planting in PLANTINGS if planting.plant is plant)
+    outcome = run_planted(planting, "reference", tmp_path)
+    assert outcome.problems == []
+    (corrupted,) = outcome.verdict["findings"]
+    assert {example["detail"] for example in corrupted["examples"]} == {words}
 
 
 @pytest.mark.parametrize("variant", variants())

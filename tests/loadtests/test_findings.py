@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from chatswarm.loadtests.checks import CHECKS
+from chatswarm.loadtests.damage import WORDS, Condition
 from chatswarm.loadtests.history.schema import ConnectionEvent
 from chatswarm.loadtests.ledger import build, gather
 from chatswarm.loadtests.verdict import FINDINGS
@@ -237,6 +238,33 @@ def test_an_unknown_send_that_was_stored_is_recovered_and_one_that_was_only_anno
 def test_corrupted(tmp_path: Path, kind: dict[str, object]) -> None:
     verdict = Play(tmp_path, **kind, plants={(0, 2): Plant(condition=DAMAGED)}).perform().judge()  # type: ignore[arg-type]
     assert found(verdict) == {"corrupted": 1}
+    assert finding(verdict, "corrupted").examples[0].detail == "stored damaged"
+
+
+@pytest.mark.parametrize("kind", EVERYWHERE)
+@pytest.mark.parametrize("condition", WORDS)
+def test_corrupted_in_a_way_that_is_known(tmp_path: Path, kind: dict[str, object], condition: Condition) -> None:
+    verdict = Play(tmp_path, **kind, plants={(0, 2): Plant(condition=condition)}).perform().judge()  # type: ignore[arg-type]
+    assert found(verdict) == {"corrupted": 1}
+    assert finding(verdict, "corrupted").examples[0].detail == f"stored damaged: {WORDS[condition]}"
+
+
+def test_a_frequent_damage_hides_no_rare_one(tmp_path: Path) -> None:
+    plants = {(0, n): Plant(condition=Condition.NFC) for n in range(40)} | {(0, 40): Plant(condition=Condition.CUT)}
+    verdict = Play(tmp_path, rate=10, seconds=9, plants=plants).perform().judge()
+    assert found(verdict) == {"corrupted": 41}
+    details = [example.detail for example in finding(verdict, "corrupted").examples]
+    assert details[:2] == ["stored damaged: Unicode normalisation (NFC) changed it", "stored damaged: cut short"]
+    assert len(details) == 32
+
+
+def test_a_list_that_shows_it_damaged_says_how(tmp_path: Path) -> None:
+    play = Play(tmp_path).perform()
+    shown = {0: (1, [Stored(0, 0, Condition.HTML_ESCAPED)])}
+    play.refetch(0, T0 + 0.4, T0 + 0.5, content=shown)
+    verdict = play.judge()
+    assert found(verdict)["corrupted"] == 1
+    assert finding(verdict, "corrupted").examples[0].detail == "shown damaged in a list: HTML-escaped"
 
 
 @pytest.mark.parametrize("kind", EVERYWHERE)

@@ -41,6 +41,19 @@ def test_everything_comes_back(tmp_path: Path) -> None:
     assert len(history.tables["send"]["widget"]) == 0
 
 
+def test_half_a_character_ends_no_history(tmp_path: Path) -> None:
+    """An adapter that reads JSON as Python does hands on what its target cut in half."""
+    writer = Writer(tmp_path / "a.cs1", HEADER)
+    writer.append("chat", 0, 0, "caf\u00e9")
+    writer.append("chat", 1, 1, "a\ud83d")
+    writer.flush()
+    writer.append("trouble", 1.0, "kind", "a\udcff")
+    writer.close()
+    history = read(tmp_path / "a.cs1")
+    assert history.tables["chat"]["chat_id"] == ["caf\u00e9", "a\\ud83d"]
+    assert history.tables["trouble"]["detail"] == ["a\\xff"]
+
+
 def test_every_table_takes_a_row(tmp_path: Path) -> None:
     writer = Writer(tmp_path / "a.cs1", HEADER)
     for table in TABLES.values():

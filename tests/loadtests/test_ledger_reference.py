@@ -9,6 +9,7 @@ from pathlib import Path
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from chatswarm.loadtests.damage import Condition
 from chatswarm.loadtests.history.manifest import read_manifest
 from chatswarm.loadtests.history.schema import ConnectionEvent
 from chatswarm.loadtests.ledger import Ledger, build, gather
@@ -52,7 +53,9 @@ def worlds(draw: st.DrawFn) -> World:
     def texts(most: int) -> list[Stored]:
         made = []
         for widget, n in draw(st.lists(names, max_size=most)):
-            condition = FOREIGN if widget < 0 else draw(st.sampled_from([INTACT, INTACT, INTACT, DAMAGED]))
+            condition = (
+                FOREIGN if widget < 0 else draw(st.sampled_from([INTACT, INTACT, INTACT, DAMAGED, Condition.NFC]))
+            )
             made.append(Stored(widget, n, condition))
         return made
 
@@ -129,7 +132,7 @@ def ledger_of(play: Play) -> Ledger:
 def place(world: World, identity: Identity) -> tuple[int, int] | None:
     """Chat and position: an intact copy in its own chat before one elsewhere before a damaged one."""
     copies = [
-        ((text.condition == DAMAGED) * 2 + (text.condition == INTACT and chat != identity[0]), chat, position)
+        ((text.condition != INTACT) * 2 + (text.condition == INTACT and chat != identity[0]), chat, position)
         for chat, stored in world.final.items()
         for position, text in enumerate(stored, 1)
         if chat not in world.unread and (text.widget, text.n) == identity
@@ -144,8 +147,8 @@ def believed(world: World, content: Content, chat: int) -> int:
     final: dict[tuple[int, int, int], int] = {}
     for position, text in enumerate(world.final[chat], 1):
         if text.widget >= 0:
-            final.setdefault((text.widget, text.n, text.condition), position)
-    shown = [final.get((text.widget, text.n, text.condition), 0) for text in texts]
+            final.setdefault((text.widget, text.n, text.condition == INTACT), position)
+    shown = [final.get((text.widget, text.n, text.condition == INTACT), 0) for text in texts]
     forgiven = len(world.final[chat]) - world.totals[chat]
     return 0 if max(shown, default=0) > total + forgiven else total
 

@@ -1,5 +1,6 @@
 """The list as one process sees it: each content a version, told by its difference, and told back exactly."""
 
+import unicodedata
 from pathlib import Path
 
 import msgspec
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from chatswarm.loadtests.history.files import History, read
 from chatswarm.loadtests.history.manifest import history_file
-from chatswarm.loadtests.identity import Condition, Sight, text_of
+from chatswarm.loadtests.identity import FOREIGN, IGNORED, Condition, Sight, text_of
 from chatswarm.loadtests.swarm.listing import Listing
 from chatswarm.loadtests.swarm.recorder import Recorder
 from chatswarm.loadtests.swarm.shown import Viewer
@@ -93,6 +94,22 @@ def test_what_a_text_turned_out_to_be_is_recorded(tmp_path: Path) -> None:
         Condition.DAMAGED,
         Condition.FOREIGN,
     ]
+
+
+def test_what_changed_a_text_is_recorded_and_an_agents_quotation_is_nobodys(tmp_path: Path) -> None:
+    seen = Seen(tmp_path)
+    text = text_of(RUN, 0, 0, 60, "unicode")
+    normalised = unicodedata.normalize("NFC", text)
+    chat = {
+        "chat_id": "a", "total_messages": 5, "messages": [
+            {"role": "user", "text": text}, {"role": "user", "text": normalised}, {"role": "user", "text": "hello"},
+            {"role": "agent", "text": f'You wrote: "{text}"'}, {"role": "agent", "text": "hello"},
+        ],
+    }  # fmt: skip
+    seen.listing.version_of(msgspec.json.encode({"users": [{"chats": [chat]}]}))
+    assert rebuilt(seen.history())[0]["a"][1] == [
+        Sight(0, 0, Condition.INTACT), Sight(0, 0, Condition.NFC), FOREIGN, IGNORED, IGNORED,
+    ]  # fmt: skip
 
 
 def test_new_to_a_dashboard_are_the_texts_that_came_up_since(tmp_path: Path) -> None:

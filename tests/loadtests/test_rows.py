@@ -52,3 +52,19 @@ def test_buckets_are_locusts_own() -> None:
 
 def test_frames_without_a_time_and_updates_with_one() -> None:
     passes(ROWS)
+
+
+PROBLEMS = """
+from locust.env import Environment
+
+from chatswarm.loadtests.swarm.rows import Rows
+
+environment, said = Environment(), []
+environment.events.request.add_listener(lambda exception, **_: said.append(str(exception)))
+Rows(environment).request("SEND", "message", 0.1, 0, "bad\\x1b[2J\\nline")
+assert said == ["bad\\\\x1b[2J\\\\nline"], said
+"""
+
+
+def test_locusts_table_of_failures_shows_what_a_target_said_on_one_line() -> None:
+    passes(PROBLEMS)

@@ -8,6 +8,8 @@ import pytest
 from chatswarm.loadtests.scenario import Refetch, Scenario, ScenarioError, load, parse, shipped
 from chatswarm.loadtests.targets import TARGETS
 
+from .nasty import NASTY, wrong_in
+
 
 def read(text: str, overrides: dict[str, object] | None = None) -> Scenario:
     return parse(tomllib.loads(text), "spike", "scenarios/spike.toml", overrides)
@@ -144,8 +146,37 @@ def test_an_unknown_name_and_an_unreadable_file(tmp_path: Path) -> None:
         load(str(path))
 
 
+def test_texts_are_ascii_unless_the_scenario_says_otherwise() -> None:
+    assert read("").text == "ascii"
+    assert read('[swarm]\ntext = "unicode"').text == "unicode"
+    assert load("unicode").text == "unicode"
+
+
+@pytest.mark.parametrize("value", ["latin-1", "", 8, True])
+def test_an_alphabet_that_there_is_not(value: object) -> None:
+    with pytest.raises(ScenarioError, match="text"):
+        parse({"swarm": {"text": value}}, "x", "x.toml")
+
+
 @pytest.mark.parametrize("value", [[], {}, "", -1, "1e9s", None, "∞", float("inf"), float("nan"), True])
 @pytest.mark.parametrize("key", ["dashboards", "widgets", "rate", "duration", "drain", "ramp", "refetch", "size"])
 def test_nonsense_is_refused(key: str, value: object) -> None:
     with pytest.raises(ScenarioError, match=key):
         parse({"swarm": {key: value}}, "x", "x.toml")
+
+
+@pytest.mark.parametrize("text", NASTY.values(), ids=NASTY)
+def test_problems_are_lines_whatever_the_file_says(text: str) -> None:
+    with pytest.raises(ScenarioError) as caught:
+        parse({text: 1, "swarm": {text: text, "size": text}, "slo": [{"expect": text}]}, text, text)
+    assert len(caught.value.problems) == 4
+    assert all(wrong_in(problem, ours="") == [] for problem in caught.value.problems)
+    str(caught.value).encode()
+
+
+def test_a_file_whose_name_is_not_utf_8_names_a_scenario_that_can_be_written(tmp_path: Path) -> None:
+    path = Path(f"{tmp_path}/caf\udce9.toml")
+    path.write_text("", encoding="utf-8")
+    scenario = load(str(path))
+    assert scenario.name == "caf\\xe9"
+    scenario.toml().encode()

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, TypedDict, get_args
 
-from tests.plants import latency, losing, refusing, showing
+from tests.plants import latency, losing, mangling, refusing, showing
 from tests.plants.plant import Plant
 
 COMPANIONS = {
@@ -27,6 +27,9 @@ ramp = "0.5s"
 drain = "4s"
 """
 """60 messages. Each customer writes every 0.5 s; each dashboard refetches every 0.3 s, over one connection."""
+
+UNICODE = EVEN + 'text = "unicode"\n'
+"""The same messages, in texts with characters that chats are known to change."""
 
 LONGER = EVEN.replace('"6s"', '"8s"')
 
@@ -121,6 +124,17 @@ PLANTINGS: tuple[Planting, ...] = (
     Planting(showing.HidesCustomers),
     Planting(showing.Mangles),
     Planting(showing.ListsMangled),
+    *(
+        Planting(plant, UNICODE)
+        for plant in (
+            mangling.Normalises,
+            mangling.CutsAtFourBytes,
+            mangling.EscapesHtml,
+            mangling.KeepsLatin1,
+            mangling.JoinsLines,
+            mangling.CutsInHalf,
+        )
+    ),
     Planting(showing.Misfiles),
     Planting(showing.ListsInAnotherChat),
     Planting(refusing.FallsSilent, LONGER),

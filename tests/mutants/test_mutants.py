@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from chatswarm.loadtests.verdict import FINDINGS, Counts, Deliveries
-from tests.plants import losing, refusing, showing
+from tests.plants import losing, mangling, refusing, showing
 from tests.plants.plant import Places, Plant
 
 from .__main__ import measure
@@ -40,9 +40,9 @@ def test_every_finding_has_a_plant_and_every_plant_a_run() -> None:
     assert {planting.plant.finding for planting in PLANTINGS} == {*FINDINGS, ""}
     written = {
         plant
-        for room in (losing, showing, refusing)
+        for room in (losing, showing, mangling, refusing)
         for _, plant in inspect.getmembers(room, inspect.isclass)
-        if issubclass(plant, Plant) and plant not in (Plant, Places)
+        if issubclass(plant, Plant) and plant not in (Plant, Places, mangling.Rewrites)
     }
     assert {planting.plant for planting in PLANTINGS} == written
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from chatswarm.loadtests.report.saving import NotWrittenError, append_summary, save
+from tests.loadtests.nasty import NASTY, wrong_in
 
 
 def test_nothing_is_left_where_one_cannot_be_written(tmp_path: Path) -> None:
@@ -45,3 +46,10 @@ def test_the_summary_is_appended_where_ci_wants_one(tmp_path: Path) -> None:
     assert file.read_text(encoding="utf-8") == "before\n# after\n"
     with pytest.raises(NotWrittenError, match="GITHUB_STEP_SUMMARY: expected a file to append to, got: "):
         append_summary("x", {"GITHUB_STEP_SUMMARY": str(tmp_path)})
+
+
+@pytest.mark.parametrize("text", [text for text in NASTY.values() if "\x00" not in text and "\ud83d" not in text])
+def test_what_could_not_be_written_is_said_in_one_line(tmp_path: Path, text: str) -> None:
+    with pytest.raises(NotWrittenError) as caught:
+        save({tmp_path / text / "missing" / "x": b""})
+    assert wrong_in(str(caught.value), ours="") == []

@@ -1,0 +1,181 @@
+"""One table of nasty texts in every place that others fill, over every output: none is taken for more than text."""
+
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from io import StringIO
+from xml.etree import ElementTree
+
+import msgspec
+import pytest
+from markdown_it import MarkdownIt
+from rich.console import Console
+
+from chatswarm.loadtests import wording
+from chatswarm.loadtests.judge import judged
+from chatswarm.loadtests.report.figures import Figures, figures_of
+from chatswarm.loadtests.report.html import page
+from chatswarm.loadtests.report.junit import junit
+from chatswarm.loadtests.report.markdown import data, markdown
+from chatswarm.loadtests.run import Progress
+from chatswarm.loadtests.terminal import LiveLine, print_verdict
+from chatswarm.loadtests.text import encodable, one_line
+from chatswarm.loadtests.verdict import Example, Fault, Finding, Recovery, SloResult, Verdict
+from tests.loadtests.nasty import NASTY, wrong_in
+
+from .runs import failing, write
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Figures:
+    return figures_of(judged(write(failing(tmp_path_factory.mktemp("failing")))))
+
+
+def filled(plain: Figures, text: str) -> Figures:
+    """The run with this text in all places that a user, a file or a target fills."""
+    verdict = msgspec.convert(msgspec.to_builtins(plain.verdict), Verdict)
+    verdict.scenario = verdict.target = verdict.folder = text
+    verdict.reasons = [text, f"because {text}"]
+    verdict.rig.reasons = [text]
+    verdict.notes = [text]
+    verdict.slos.append(SloResult(f"lost during '{text}' == 0", 1.0, "fail") if "'" not in text else verdict.slos[0])
+    for finding in verdict.findings:
+        for example in finding.examples:
+            example.uid, example.chat, example.fault, example.detail = text, text, text, text
+    verdict.findings.append(Finding(text, "fail", 1))
+    verdict.faults = [Fault(text, text, 1.0, 2.0, {text: text, "n": 3.0})]
+    verdict.recoveries = [Recovery(text, 1.0, 2.0, reason=text)]
+    worst = (Example(text, text, 1, fault=text, detail=text), Example(detail=text))
+    cases = tuple(replace(case, name=text, why=(text,), examples=worst) for case in plain.cases)
+    return Figures(verdict, cases, text, plain.target, plain.lag_limit, (text,), plain.spans, plain.lags)
+
+
+def terminal_of(verdict: Verdict) -> str:
+    page_ = StringIO()
+    print_verdict(Console(file=page_, width=200, no_color=True, force_terminal=False), verdict)
+    return page_.getvalue()
+
+
+texts = pytest.mark.parametrize("text", NASTY.values(), ids=NASTY)
+
+
+@texts
+def test_the_terminal(plain: Figures, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wording, "actual", lambda _: "1")
+    monkeypatch.setattr("chatswarm.loadtests.terminal.actual", lambda _: "1")
+    monkeypatch.setattr("chatswarm.loadtests.terminal.margin", lambda _: "")
+    shown = terminal_of(filled(plain, text).verdict)
+    assert wrong_in(shown) == []
+    head = next(line for line in shown.splitlines() if "FAIL" in line)
+    assert head.strip() == f"✗ FAIL   {one_line(text)} against {one_line(text)}".strip()
+    assert f"because {one_line(text)}" in re.sub(r"\s+", " ", shown) or "  " in text or len(text) > 60
+
+
+@texts
+@pytest.mark.parametrize("live", [False, True])
+def test_the_live_line(text: str, live: bool) -> None:
+    file = StringIO()
+    console = Console(file=file, width=200, no_color=True, force_terminal=live, legacy_windows=False)
+    with LiveLine(console, live) as line:
+        line.say(text)
+        line.show(Progress(text, 1, 2, 3, 3, 1, 1, 0, 1, 1, None, 0, 0))
+        line.step(text, 1, 2)
+    shown = file.getvalue()
+    # What remains are Rich's own: colours, the cursor, the line that it draws again.
+    own = re.sub(r"\x1b\[[?\d;]*[A-Za-z]|\r", "", shown) if live else shown
+    assert wrong_in(own) == []
+    assert "\x1b[2J" not in shown
+    assert "\x1b]8" not in shown
+    assert one_line(text) in own
+
+
+@texts
+def test_markdown(plain: Figures, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wording, "actual", lambda _: "1")
+    monkeypatch.setattr(wording, "margin", lambda _: "")
+    before, made = markdown(filled(plain, "plain")), markdown(filled(plain, text))
+    assert wrong_in(made) == []
+    made.encode()
+    assert shape_of(made) == shape_of(before)
+
+
+def shape_of(made: str) -> list[str]:
+    """Which elements GitHub's Markdown makes of it, without their texts."""
+    parser = MarkdownIt("gfm-like", {"linkify": False}).enable(["table", "strikethrough"])
+    shape = []
+    for token in parser.parse(made):
+        shape.append(token.type + token.tag)
+        shape += [
+            child.type + child.tag for child in token.children or [] if child.type not in ("text", "text_special")
+        ]
+    return shape
+
+
+@texts
+def test_data_in_markdown_is_read_back(text: str) -> None:
+    line = " ".join(text.split())
+    for before in ("", "## ", "- ", "> ", "a "):
+        (*_, inline) = [
+            token for token in MarkdownIt("commonmark").parse(before + data(text)) if token.type == "inline"
+        ]
+        shown = "".join(child.content for child in inline.children or [])
+        # A space before the end of a line is no part of the text.
+        assert (shown.removeprefix("a ") if before == "a " else shown) == one_line(line).rstrip()
+
+
+@texts
+def test_html(plain: Figures, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wording, "actual", lambda _: "1")
+    monkeypatch.setattr(wording, "share_of_limit", lambda _: None)
+    before, made = page(filled(plain, "plain")), page(filled(plain, text))
+    assert wrong_in(made) == []
+    made.encode()
+    assert tags_of(made)[0] == tags_of(before)[0]
+    assert one_line(text).strip() in tags_of(made)[1]
+
+
+def tags_of(made: str) -> tuple[list[str], str]:
+    tags: list[str] = []
+    said: list[str] = []
+
+    class Reader(HTMLParser):
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            tags.append(f"{tag} {sorted(name for name, _ in attrs)}")
+
+        def handle_data(self, data: str) -> None:
+            said.append(data)
+
+    Reader().feed(made)
+    return tags, "".join(said)
+
+
+@texts
+def test_junit(plain: Figures, text: str) -> None:
+    figures = filled(plain, text)
+    made = junit(figures)
+    root = ElementTree.fromstring(made)
+    assert wrong_in(made.decode()) == []
+    assert root.attrib["name"] == f"chatswarm {one_line(text)}"
+    assert {found.attrib["value"] for found in root.iter("property") if found.attrib["name"] == "target"} == {
+        one_line(text)
+    }
+
+
+@texts
+def test_verdict_json_is_raw_and_never_fails(plain: Figures, text: str) -> None:
+    verdict = filled(plain, text).verdict
+    found = json.loads(verdict.json())
+    assert found["scenario"] == found["faults"][0]["evidence"][encodable(text)] == encodable(text)
+    if encodable(text) == text:
+        assert msgspec.json.decode(verdict.json(), type=Verdict) == verdict
+
+
+@texts
+def test_words_are_one_line(plain: Figures, text: str) -> None:
+    verdict = filled(plain, text).verdict
+    example = verdict.findings[0].examples[0]
+    verdict.verdict, verdict.exit_code = "undecided", 3
+    for said in (wording.example(example), wording.headline(verdict), wording.evidence(text)):
+        assert wrong_in(said, ours="") == []
+        assert one_line(text) in said
