@@ -18,7 +18,7 @@ from .run import Progress
 from .text import one_line
 from .units import human
 from .verdict import Quantiles, Verdict
-from .wording import MARKS, MEANINGS, actual, evidence, example, margin, size
+from .wording import MARKS, MEANINGS, account_parts, actual, evidence, example, margin, size
 
 STYLES: dict[Outcome, str] = {"pass": "green", "fail": "red", "undecided": "yellow"}
 _PLAIN_EVERY = 5.0  # seconds between two lines where there is no terminal
@@ -132,25 +132,17 @@ def print_verdict(console: Console, verdict: Verdict) -> None:
             console.print(Padding(table, (1, 0, 0, 2)))
     console.print()
     console.print(Padding(_rig(verdict), (0, 0, 0, 2)))
+    for note in verdict.notes:
+        console.print(Padding(_said(f"note: {note}", "dim"), (0, 0, 0, 2)))
     if verdict.folder:
         files = _said(f"{verdict.folder}/  verdict.json, report.html, history/, scenario.toml, logs", "dim")
         console.print(Padding(files, (0, 0, 0, 2)))
 
 
 def _account(verdict: Verdict) -> Text:
-    messages, deliveries = verdict.messages, verdict.deliveries
-    text = Text()
-    text.append(f"{messages.accepted:,} of {messages.intended:,} messages accepted")
-    if messages.rejected or messages.unknown:
-        text.append(f" ({messages.rejected:,} rejected, {messages.unknown:,} with no clear answer)", "red")
-    text.append(f". On their dashboards: {deliveries.expected:,} deliveries = {deliveries.visible:,} visible")
-    text.append(f" + {deliveries.lost:,} lost", "bold red" if deliveries.lost else "")
-    if deliveries.excused:
-        text.append(f" + {deliveries.excused:,} excused (older than the list shows)")
-    if deliveries.unproven:
-        text.append(f" + {deliveries.unproven:,} unproven", "yellow")
-    text.append(".")
-    return text
+    return Text.assemble(
+        *((text, "" if outcome == "pass" else STYLES[outcome]) for text, outcome in account_parts(verdict))
+    )
 
 
 def _slos(verdict: Verdict) -> Table | None:

@@ -86,17 +86,24 @@ def size(verdict: Verdict) -> str:
 
 def account(verdict: Verdict) -> str:
     """What became of the messages and deliveries, in two sentences."""
+    return "".join(text for text, _ in account_parts(verdict))
+
+
+def account_parts(verdict: Verdict) -> list[tuple[str, Outcome]]:
+    """The same in pieces, each with what it speaks for."""
     messages, deliveries = verdict.messages, verdict.deliveries
-    text = f"{messages.accepted:,} of {messages.intended:,} messages accepted"
+    parts: list[tuple[str, Outcome]] = [(f"{messages.accepted:,} of {messages.intended:,} messages accepted", "pass")]
     if messages.rejected or messages.unknown:
-        text += f" ({messages.rejected:,} rejected, {messages.unknown:,} with no clear answer)"
-    text += f". On their dashboards: {deliveries.expected:,} deliveries = {deliveries.visible:,} visible"
-    text += f" + {deliveries.lost:,} lost"
+        parts.append((f" ({messages.rejected:,} rejected, {messages.unknown:,} with no clear answer)", "fail"))
+    if messages.rig_failed:
+        parts.append((f" ({messages.rig_failed:,} failed on the load generator's side)", "undecided"))
+    shown = f". On their dashboards: {deliveries.expected:,} deliveries = {deliveries.visible:,} visible"
+    parts += [(shown, "pass"), (f" + {deliveries.lost:,} lost", "fail" if deliveries.lost else "pass")]
     if deliveries.excused:
-        text += f" + {deliveries.excused:,} excused (older than the list shows)"
+        parts.append((f" + {deliveries.excused:,} excused (older than the list shows)", "pass"))
     if deliveries.unproven:
-        text += f" + {deliveries.unproven:,} unproven"
-    return f"{text}."
+        parts.append((f" + {deliveries.unproven:,} unproven", "undecided"))
+    return [*parts, (".", "pass")]
 
 
 def headline(verdict: Verdict) -> str:

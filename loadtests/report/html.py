@@ -96,6 +96,7 @@ def _verdict(figures: Figures) -> Markup:
             element("ul", reasons) if verdict.reasons else None,
             element("p", f"{wording.size(verdict)}, started {verdict.started}", class_="soft"),
             *(element("p", note, class_="bad") for note in figures.notes),
+            *(element("p", f"Note: {note}", class_="soft") for note in verdict.notes),
             class_=f"verdict {verdict.verdict}",
         ),
         _tiles(figures),

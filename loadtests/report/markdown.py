@@ -28,7 +28,7 @@ def markdown(figures: Figures) -> str:
         f"**{data(wording.headline(verdict))}**",
         f"{data(wording.account(verdict))} {data(wording.size(verdict))}, against {data(verdict.target)}.",
     ]
-    parts += [f"> {data(note)}" for note in figures.notes]
+    parts += [f"> {data(note)}" for note in (*figures.notes, *verdict.notes)]
     if verdict.reasons:
         parts.append("\n".join(f"- because {data(reason)}" for reason in _first(verdict.reasons)))
     if verdict.slos:

@@ -1,12 +1,15 @@
 """The rig's own limits and its operator's hand, on literal histories: never the target's fault, nor its excuse."""
 
 import errno
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from chatswarm.loadtests.history.manifest import Asked
 from chatswarm.loadtests.history.schema import UNREADABLE_HERE, ConnectionEvent, Role, UserEvent
+from chatswarm.loadtests.terminal import print_verdict
 from chatswarm.loadtests.verdict import Verdict
 
 from .play import REJECTED, T0, UNKNOWN, Plant, Play, finding, found
@@ -263,3 +266,6 @@ def test_notes_have_no_part_in_the_verdict(tmp_path: Path) -> None:
     verdict = play.judge()
     assert verdict.verdict == "pass"
     assert verdict.notes == ["127.0.0.3:8000 refused a connection, another address took it"]
+    console = Console(file=StringIO(), width=100)
+    print_verdict(console, verdict)
+    assert "note: 127.0.0.3:8000 refused a connection" in console.file.getvalue()  # type: ignore[attr-defined]
