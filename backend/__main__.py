@@ -10,6 +10,7 @@ import sqlite3
 import sys
 from typing import TYPE_CHECKING
 
+from chatswarm.backend.environment import flush_streams, forget_others_variables, open_closed_streams
 from chatswarm.backend.settings import Settings, SettingsError, read_settings
 
 if TYPE_CHECKING:
@@ -33,6 +34,15 @@ def _supervise(settings: Settings) -> int:
 
 def main() -> int:
     """Read the settings, look at the database, serve."""
+    open_closed_streams()
+    forget_others_variables(os.environ)
+    try:
+        return _run()
+    finally:
+        flush_streams()
+
+
+def _run() -> int:
     try:
         settings = read_settings(sys.argv[1:], os.environ)
         # Only now the heavy imports: a wrong flag is told at once.

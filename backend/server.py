@@ -1,7 +1,7 @@
 """Running the app: uvicorn, with an end that comes in time whatever the dashboards do.
 
-On SIGTERM: stop listening ─► let HTTP requests finish, and their commits and frames ─► dashboards get 1012 ─► what does
-not close is aborted ─► the store is closed ─► exit code 0, all within the grace time.
+On SIGTERM, SIGINT or SIGHUP: stop listening ─► let HTTP requests finish, and their commits and frames ─► dashboards get
+1012 ─► what does not close is aborted ─► the store is closed ─► exit code 0, all within the grace time.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import contextlib
 import logging
 import os
 import resource
+import signal
 import socket
 import sys
 import time
@@ -60,6 +61,8 @@ def serve(settings: Settings, place: WorkerPlace | None = None) -> int:
         ws_per_message_deflate=False,
         lifespan="on",
         access_log=False,
+        # Said, so that uvicorn does not look for WEB_CONCURRENCY, which is meant for somebody else.
+        workers=1,
         log_config=_logging(),
         proxy_headers=False,
         server_header=False,
@@ -75,6 +78,9 @@ def serve(settings: Settings, place: WorkerPlace | None = None) -> int:
         _log.warning("%s", listeners.note)
     server.addresses = [_address(each) for each in listeners.api]
     server.pages = [_address(each) for each in listeners.pages]
+    # A terminal that closes ends the chat as SIGTERM does; under nohup the signal is ignored, and stays so.
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, server.handle_exit)
     with contextlib.suppress(KeyboardInterrupt):
         server.run(listeners.all)
     return 0 if server.started else 1
