@@ -63,6 +63,7 @@ class Settings:
     bus: BusAddress | None = None
     pages_port: int | Literal["auto"] | None = "auto"
     backend_url: str | None = None
+    api_docs: bool = True
     lifeline_fd: int | None = None
 
 
@@ -188,6 +189,12 @@ def _backend_url(text: str) -> str | None:
     return text
 
 
+def _switch(text: str) -> bool:
+    if text not in ("on", "off"):
+        raise _WrongError("'on' or 'off'")
+    return text == "on"
+
+
 def _host(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9.:_-]{1,255}", text):
         raise _WrongError("a host name or address")
@@ -305,6 +312,7 @@ FIELDS = (
     _Field("bus", "URL", "off", _bus, "broker that tells other backends on the database: redis://HOST:PORT[/DB]"),
     _Field("pages_port", "PORT", "auto", _pages_port, "port of /inbox and /widget; auto: 3000 if free; off: no pages"),
     _Field("backend_url", "URL", "auto", _backend_url, "this backend for the pages; auto: as the page's host, --port"),
+    _Field("api_docs", "on|off", "on", _switch, "/openapi.json, and /docs, a page that shows it"),
     _Field("lifeline_fd", "FD", None, _open_pipe, "stop when this inherited pipe ends", hidden=True),
 )
 
