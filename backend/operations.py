@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, Literal
 from msgspec import Meta
 
 from chatswarm.backend.access import LIST, needs_token
-from chatswarm.backend.bodies import MAX_FIELD, MAX_FORM
+from chatswarm.backend.bodies import MAX_FIELD, MAX_FORM, NOT_BLANK
 from chatswarm.backend.chatlist import TAIL
 from chatswarm.backend.listing import LONGEST
 from chatswarm.backend.sending import MAX_KEY, longest_body
@@ -155,7 +155,7 @@ def _customers(settings: Settings) -> tuple[Operation, ...]:
                 "properties": {"user_id": some, "email": some, "name": some},
                 "anyOf": [
                     {"required": ["user_id"], "properties": {"user_id": {**text, "minLength": 1}}},
-                    {"required": ["email"], "properties": {"email": {**text, "pattern": r"\S"}}},
+                    {"required": ["email"], "properties": {"email": {**text, "pattern": NOT_BLANK}}},
                 ],
             },
         ),
@@ -305,7 +305,7 @@ def _send(settings: Settings, name: str, path: str, tag: Literal["Widget", "Dash
             ),
         ),
         body=NewMessage,
-        limits={"properties": {"content": {"type": "string", "maxLength": longest, "pattern": r"\S"}}},
+        limits={"properties": {"content": {"type": "string", "maxLength": longest, "pattern": NOT_BLANK}}},
     )
 
 

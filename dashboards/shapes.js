@@ -72,7 +72,8 @@ function plain(schema) {
   if (schema.enum) return schema.enum.map((each) => JSON.stringify(each)).join(" or ");
   const parts = [{ string: "text", integer: "whole number", boolean: "true or false" }[schema.type] ?? schema.type];
   if (schema.format === "date-time") parts[0] = "time";
-  if (schema.pattern === "\\S") parts[0] = "text that is not blank";
+  // The one pattern of this API.
+  if (schema.pattern) parts[0] = "text that is not blank";
   const { minLength: short, maxLength: long, minimum: low, maximum: high } = schema;
   if (long !== undefined) parts.push(short ? `${short} to ${long} characters` : `at most ${long} characters`);
   if (low !== undefined) parts.push(high !== undefined ? `${low} to ${high}` : `${low} or more`);
