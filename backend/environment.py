@@ -38,6 +38,12 @@ def open_closed_streams() -> None:
         sys.stderr = _null()
 
 
+def tell(text: str) -> None:
+    """Say something on standard error, if anybody still reads it."""
+    with suppress(OSError, ValueError):
+        print(text, file=sys.stderr, flush=True)
+
+
 def flush_streams() -> None:
     """Write out what is left for standard output and error. If nobody reads them any more, that is no failure.
 

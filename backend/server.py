@@ -93,13 +93,18 @@ class ChatServer(Server):
         super().__init__(config)
         self.addresses: list[str] = []
         self.pages: list[str] = []
+        self._asked_to_stop = False
         self._http = http
         self._service = service
         self._settings = settings
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
         """Stop. uvicorn's own raises the signal again in the end, which would hide that all ended well."""
-        self.force_exit = self.should_exit
+        # A second SIGTERM or SIGINT means haste. Not so SIGHUP: the kernel and the shell each send one when a terminal
+        # closes, and systemd may send one beside SIGTERM.
+        if sig != signal.SIGHUP:
+            self.force_exit = self._asked_to_stop
+            self._asked_to_stop = True
         self.should_exit = True
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -107,6 +112,8 @@ class ChatServer(Server):
         await super().startup(sockets)
         for address in self.addresses:
             _log.info("Uvicorn running on %s (Press CTRL+C to quit)", address)
+            if self._settings.api_docs:
+                _log.info("The API: %s/docs", address)
         for address in self.pages:
             _log.info("The pages: %s/inbox and %s/widget", address, address)
         if self._settings.lifeline_fd is not None:

@@ -204,6 +204,12 @@ def free_port() -> int:
         return port
 
 
+def is_listening(port: int) -> bool:
+    with suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port), PATIENCE):
+        return True
+    return False
+
+
 def until(ready: Callable[[], bool], patience: float = PATIENCE) -> None:
     """Ask again until it is true."""
     end = time.monotonic() + patience

@@ -20,6 +20,7 @@ from tests.backend.servers import (
     frame,
     free_port,
     fresh_client,
+    is_listening,
     raw_dashboard,
     running,
     until,
@@ -44,10 +45,7 @@ def started(
         with fresh_client(port) as http:
 
             def answers() -> bool:
-                with socket.socket() as probe:
-                    if probe.connect_ex(("127.0.0.1", port)):
-                        return False
-                return http.get("/health").status_code == 200
+                return is_listening(port) and http.get("/health").status_code == 200
 
             until(lambda: process.poll() is not None or answers())
         assert process.poll() is None, process.communicate()[1].decode()
@@ -151,6 +149,37 @@ def test_a_terminal_that_closes_stops_it_in_order(tmp_path: Path, flags: Sequenc
         assert backend.stop(signal.SIGHUP) == 0
         assert "Traceback" not in backend.errors
     assert not backend.database.with_name("chat.db-wal").exists()
+
+
+@pytest.mark.parametrize("second", [signal.SIGHUP, signal.SIGTERM], ids=["of the shell", "of systemd"])
+def test_a_second_signal_beside_sighup_is_no_haste(tmp_path: Path, second: signal.Signals) -> None:
+    """With haste, uvicorn would leave the store as it is."""
+    with running(tmp_path, "--grace", "50s") as backend:
+        chat_id = backend.new_chat()
+        body = b'{"content": "begun before the end"}'
+        head = f"POST /api/users/chats/{chat_id}/send HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+        with socket.create_connection(("127.0.0.1", backend.port), PATIENCE) as raw:
+            raw.sendall(head.encode() + body[:5])
+            assert backend.http.get("/health").status_code == 200
+            assert backend.process is not None
+            backend.process.send_signal(signal.SIGHUP)
+            until(lambda: not is_listening(backend.port))
+            backend.process.send_signal(second)
+            raw.sendall(body[5:])
+            assert raw.recv(12) == b"HTTP/1.1 200"
+        assert backend.process.wait(PATIENCE) == 0
+        assert "Application shutdown complete" in backend.errors
+        assert not backend.database.with_name("chat.db-wal").exists()
+
+
+def test_a_refusal_that_nobody_reads_has_its_exit_code_all_the_same(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    ended = subprocess.run(
+        [*COMMAND, "--port", "x"], cwd=tmp_path, env=clean_environment(), stderr=writing, timeout=PATIENCE, check=False
+    )
+    os.close(writing)
+    assert ended.returncode == 2
 
 
 @pytest.mark.parametrize("flags", [(), ("--workers", "2")], ids=["alone", "workers"])
