@@ -15,7 +15,7 @@ from chatswarm.backend.shapes import Refusal
 
 _SCHEMES: Final = "#/components/schemas/{name}"
 _FORMS: Final = ("application/json", "application/x-www-form-urlencoded", "multipart/form-data")
-_LATE: Final = Answer("The request was not whole in time. The connection is closed.")
+_LATE: Final = Answer("The request did not arrive in full in time. The connection is closed.")
 
 _HEADERS: Final[Mapping[Header, tuple[str, str]]] = {
     "ETag": ("The tag of the list as it is now, for If-None-Match.", "string"),
@@ -25,18 +25,18 @@ _HEADERS: Final[Mapping[Header, tuple[str, str]]] = {
 }
 
 _ABOUT: Final = """\
-A chat that keeps its promises: a message is answered when it is on disk, and then announced to every dashboard.
+A chat that keeps its promises: a send is answered once the message is on disk, and every dashboard is told of it.
 
-- Bodies are JSON, unless their `Content-Type` is that of a form. JSON may have more fields than are described here.
-- Every refusal is `{"message": …, "success": false}`, and the message says what was expected and what came. A path
-  that is not here is answered 404, another method 405 with `Allow`. Every GET may also be a HEAD.
-- A request that is not whole within %g s is answered 408.
-- Pages of %s may call all of this."""
+- Bodies are JSON unless their `Content-Type` is a form's. Extra fields are allowed.
+- A refusal is `{"message": …, "success": false}`; the message says what was expected and what came. Unknown paths get
+  404, other methods 405 with `Allow`. Every GET also answers HEAD.
+- A request that has not arrived in full within %g s gets 408.
+- Pages from %s may call this API."""
 
 _TAGS: Final = {
     "Widget": "What a customer's page calls.",
     "Dashboard": "What an agent's page calls.",
-    "Watching": "For those who keep the chat alive.",
+    "Monitoring": "For whoever runs the chat.",
 }
 
 

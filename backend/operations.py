@@ -66,7 +66,7 @@ class Operation:
     method: Literal["GET", "POST"]
     path: str
     name: str
-    tag: Literal["Widget", "Dashboard", "Watching"]
+    tag: Literal["Widget", "Dashboard", "Monitoring"]
     summary: str
     answers: Mapping[int, Answer]
     about: str = ""
@@ -89,19 +89,19 @@ _NO_CHAT: Final = Answer("There is no such chat.")
 _CHAT: Final = Parameter("chat_id", "path", ChatId, "The chat's id")
 
 _SOCKET_ABOUT: Final = """\
-A WebSocket of JSON text frames. OpenAPI has no words for what goes over it, so here they are.
+A WebSocket of JSON text frames. OpenAPI cannot describe those, so this text does.
 
-The dashboard says, and is answered:
+What the dashboard sends, and the answer:
 
 - `{"action": "subscribe", "subscription_type": "chat_updates"}`: `subscribed`, with the `last_message_id`. With
-  `"after": MESSAGE_ID`, all that came after that message is announced first; if that is too much, there is one frame of
-  type `refetch` instead.
+  `"after": MESSAGE_ID`, all messages after that one are announced first; if there are too many, one frame of type
+  `refetch` comes instead.
 - `{"action": "unsubscribe", "subscription_type": "chat_updates"}`: `unsubscribed`.
 - `{"action": "ping"}`: `pong`.
 - Anything else: `error`, with a `message`.
 
-The first frame is `connected`, with a `connection_id`. Every message of every chat is then announced to all who have
-subscribed, once and in the order of their ids:
+The first frame is `connected`, with a `connection_id`. Every message of every chat is then announced to each
+subscriber, once and in the order of the ids:
 
 ```
 {"type": "chat_updates", "data": {
@@ -109,12 +109,12 @@ subscribed, once and in the order of their ids:
   "timestamp": "…", "message_id": 42, "seq": 7}}
 ```
 
-Close codes: 1008 for a dashboard that says nothing at all, 1009 for a message of more than %d bytes, 1012 when the chat
-is stopped, 1013 for a dashboard that reads too slowly."""
+Close codes: 1008 for a dashboard that sends nothing at all, 1009 for a message of more than %d bytes, 1012 when the
+chat shuts down, 1013 for a dashboard that reads too slowly."""
 
 _SOCKET_TOKEN: Final = """
 
-A browser cannot send the header `Authorization` here. It offers two subprotocols instead: `chatswarm` and
+A browser cannot send an `Authorization` header here. It offers two subprotocols instead: `chatswarm` and
 `bearer.<base64url of the token, without padding>`."""
 
 
@@ -139,7 +139,7 @@ def _customers(settings: Settings) -> tuple[Operation, ...]:
             "Widget",
             "Save a contact form",
             {200: Answer("Saved.", Saved), **failures},
-            about="A form with the email of a known customer brings that customer up to date.",
+            about="A form with a known customer's email updates that customer.",
             body=ContactForm,
             limits={"properties": {"email": some, "name": some, "category": some}},
         ),
@@ -173,7 +173,7 @@ def _customers(settings: Settings) -> tuple[Operation, ...]:
                 404: Answer("There is no such customer."),
                 503: _WHEN_NOT_READ,
             },
-            about="All messages of all chats: what a widget polls for replies.",
+            about="With all messages of each chat: a widget polls this for replies.",
             parameters=(Parameter("user_id_or_email", "path", str, "A customer's id or email"),),
         ),
     )
@@ -185,14 +185,14 @@ def _agents(settings: Settings) -> tuple[Operation, ...]:
     refused = {401: _no_token(Refusal)} if settings.dashboard_tokens is not None else {}
     socket_answers = {
         101: Answer("The WebSocket is open.", None),
-        400: Answer("The handshake is not one.", str),
-        426: Answer("This is no handshake of a WebSocket.", headers=("Upgrade",)),
-        503: Answer("There are as many dashboards as there may be.", str, ("Retry-After",)),
+        400: Answer("The handshake is malformed.", str),
+        426: Answer("This is a plain request, not a WebSocket handshake.", headers=("Upgrade",)),
+        503: Answer("The limit on dashboards is reached.", str, ("Retry-After",)),
     }
     if settings.dashboard_tokens is not None:
         socket_answers[401] = _no_token(str)
     if settings.origins is not None:
-        socket_answers[403] = Answer("A page of this origin may not connect.", str)
+        socket_answers[403] = Answer("Pages from this origin may not connect.", str)
     return (
         Operation(
             "GET",
@@ -202,7 +202,7 @@ def _agents(settings: Settings) -> tuple[Operation, ...]:
             "Read the list of chats",
             {
                 200: Answer("The list.", Listed, ("ETag",)),
-                304: Answer("The list is the one that has the tag in If-None-Match.", None, ("ETag",)),
+                304: Answer("The list has not changed: it still has the tag in If-None-Match.", None, ("ETag",)),
                 400: _UNREADABLE,
                 **refused,
                 503: _WHEN_NOT_READ,
@@ -233,7 +233,7 @@ def _agents(settings: Settings) -> tuple[Operation, ...]:
             parameters=(
                 _CHAT,
                 Parameter("after", "query", after, "Only messages whose seq is above this"),
-                Parameter("limit", "query", at_most, "At most so many messages"),
+                Parameter("limit", "query", at_most, "The most messages to return; without it all of them"),
             ),
         ),
         _send(settings, "sendFromDashboard", "/api/dashboard/chats/{chat_id}/send", "Dashboard", "Reply as an agent"),
@@ -242,7 +242,7 @@ def _agents(settings: Settings) -> tuple[Operation, ...]:
             SOCKET,
             "connectDashboard",
             "Dashboard",
-            "Hear of every message",
+            "Be told of every message",
             socket_answers,
             about=_SOCKET_ABOUT % settings.max_frame_size + (_SOCKET_TOKEN if settings.dashboard_tokens else ""),
         ),
@@ -255,10 +255,10 @@ def _watchers() -> tuple[Operation, ...]:
             "GET",
             "/health",
             "getHealth",
-            "Watching",
-            "Ask whether the store can be written",
+            "Monitoring",
+            "Check that the store can be written",
             {
-                200: Answer("It can: something was just written.", Health),
+                200: Answer("It can: this call has just written to it.", Health),
                 503: Answer("It cannot.", Health, ("Retry-After",)),
             },
         ),
@@ -266,7 +266,7 @@ def _watchers() -> tuple[Operation, ...]:
             "GET",
             "/metrics",
             "getMetrics",
-            "Watching",
+            "Monitoring",
             "Read the metrics",
             {200: Answer("In Prometheus' text format; of all workers, where there are several.", str)},
         ),
@@ -294,14 +294,14 @@ def _send(settings: Settings, name: str, path: str, tag: Literal["Widget", "Dash
         tag,
         summary,
         answers,
-        about="It is answered when the message is on disk.",
+        about="The answer comes once the message is on disk.",
         parameters=(
             _CHAT,
             Parameter(
                 "Idempotency-Key",
                 "header",
                 key,
-                "Send the same one when you try again: what was stored is then answered, and not stored twice",
+                "Repeat it when you try again: a message is then not stored twice, and the answer is the same",
             ),
         ),
         body=NewMessage,

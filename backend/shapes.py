@@ -48,14 +48,14 @@ class NewChat(msgspec.Struct):
 
 
 class NewMessage(msgspec.Struct, gc=False):
-    """A message to send. Its role follows from the path; `role` is accepted, and not looked at."""
+    """A message to send. The path decides its role; `role` is accepted and ignored."""
 
     content: Text
     role: Annotated[str, Meta(examples=["user"])] | None = None
 
 
 class Refusal(msgspec.Struct):
-    """Why a request was not carried out."""
+    """Why a request was refused."""
 
     message: Annotated[str, Meta(examples=["content: expected text, got nothing"])]
     success: Literal[False] = False
@@ -78,7 +78,7 @@ class OpenedChat(msgspec.Struct):
 
 
 class SentMessage(msgspec.Struct, gc=False):
-    """A message is on disk, and will be announced to every dashboard."""
+    """A message is on disk, and every dashboard will be told of it."""
 
     success: Literal[True]
     message: Annotated[str, Meta(examples=["Message sent"])]
