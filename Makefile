@@ -3,12 +3,12 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 WORKERS ?= 4
 
-.PHONY: demo test chromium mutants resilience soak bench panels grafana lint lock clean
+.PHONY: demo test chromium prometheus mutants resilience soak bench panels grafana lint lock clean
 
 demo: .venv/ready  ## 100 dashboards, 50 widgets, 20 messages/s for 30 s against the reference chat, then the verdict
 	$(BIN)/chatswarm run steady
 
-test: .venv/ready chromium  ## all tests, in parallel; last those that run whole swarms, which must not be short of CPU
+test: .venv/ready chromium prometheus  ## all tests, in parallel; last those that run whole swarms, which must not be short of CPU
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal --ignore tests/e2e --ignore tests/plugin --ignore tests/dashboards
 	$(BIN)/pytest -n 2 --dist worksteal tests/dashboards
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal tests/e2e tests/plugin
@@ -19,6 +19,11 @@ chromium:
 		|| { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq \
 			&& apt-get install -y -qq --no-install-recommends chromium >/dev/null; } \
 		|| echo "No chromium, and it cannot be installed here: the browser tests are skipped (apt-get install chromium)"
+
+# For the tests of what Grafana shows. Needs no root and starts no service; without it they are skipped.
+prometheus:
+	@$(MAKE) --no-print-directory --silent build/prometheus >/dev/null || { rm -rf build/prometheus.part; \
+		echo "NO PROMETHEUS, and it cannot be had here: no panel, rule or alert is tried (put prometheus and promtool on the path)"; }
 
 mutants: .venv/ready  ## the judge put to the proof: chats broken on purpose, slow ones and clean ones; 7 minutes
 	$(BIN)/python -m tests.mutants
@@ -60,11 +65,14 @@ build/typed/chatswarm:
 	mkdir -p $@
 	ln -s ../../../backend ../../../loadtests $@
 
+# As root, apt would first try to be somebody else who cannot write here, and complain.
+DOWNLOAD := apt-get -o APT::Sandbox::User=root download prometheus
+
 # Debian's package, unpacked and not installed: so it starts no service. Not needed where it is on the path.
 build/prometheus:
 	rm -rf $@.part && mkdir -p $@.part
 	command -v prometheus && command -v promtool || { cd $@.part && \
-		{ apt-get download prometheus || { apt-get update && apt-get download prometheus; }; } && \
+		{ $(DOWNLOAD) || { apt-get update && $(DOWNLOAD); }; } && \
 		dpkg-deb --extract prometheus_*.deb . && rm prometheus_*.deb; }
 	mv $@.part $@
 

@@ -10,6 +10,7 @@ import sqlite3
 import sys
 from typing import TYPE_CHECKING
 
+from chatswarm.backend.environment import flush_streams, forget_others_variables, open_closed_streams, tell
 from chatswarm.backend.settings import Settings, SettingsError, read_settings
 
 if TYPE_CHECKING:
@@ -27,12 +28,21 @@ def _supervise(settings: Settings) -> int:
 
     bound = listeners.bind(settings)
     if bound.note is not None:
-        print(f"WARNING:  {bound.note}", file=sys.stderr)
+        tell(f"WARNING:  {bound.note}")
     return supervisor.Supervisor(settings, bound, _serve).run()
 
 
 def main() -> int:
     """Read the settings, look at the database, serve."""
+    open_closed_streams()
+    forget_others_variables(os.environ)
+    try:
+        return _run()
+    finally:
+        flush_streams()
+
+
+def _run() -> int:
     try:
         settings = read_settings(sys.argv[1:], os.environ)
         # Only now the heavy imports: a wrong flag is told at once.
@@ -41,11 +51,11 @@ def main() -> int:
         try:
             schema.prepare(settings.database)
         except (schema.ForeignDatabaseError, sqlite3.Error) as error:
-            print(f"--database: {error}", file=sys.stderr)
+            tell(f"--database: {error}")
             return 2
         return _supervise(settings) if settings.workers > 1 else _serve(settings)
     except SettingsError as error:
-        print(error, file=sys.stderr)
+        tell(str(error))
         return 2
 
 

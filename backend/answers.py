@@ -4,21 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import msgspec
 from starlette.types import Send
 
-from chatswarm.backend.shapes import encode
+from chatswarm.backend.shapes import Refusal, encode
 
 # The pages live on another port; there are no cookies or credentials that a foreign page could misuse. Where a list of
 # origins is set, gate.py puts the listed one in its place.
 ANY_ORIGIN = (b"access-control-allow-origin", b"*")
 CHALLENGE = (b"www-authenticate", b"Bearer")
 _JSON = (b"content-type", b"application/json")
-
-
-class _Refusal(msgspec.Struct):
-    message: str
-    success: bool = False
 
 
 async def answer(
@@ -38,9 +32,10 @@ async def refuse(
     retry_after: int | None = None,
     hang_up: bool = False,
     challenge: bool = False,
+    upgrade: bool = False,
 ) -> None:
     """Send an error: `{"success": false, "message": …}`. `hang_up` closes the connection: its rest was not read;
-    `challenge` asks for a token.
+    `challenge` asks for a token, `upgrade` for a WebSocket.
     """
     headers = [_JSON, ANY_ORIGIN]
     if retry_after is not None:
@@ -49,4 +44,6 @@ async def refuse(
         headers.append((b"connection", b"close"))
     if challenge:
         headers.append(CHALLENGE)
-    await answer(send, status, encode(_Refusal(message)), headers)
+    if upgrade:
+        headers += [(b"upgrade", b"websocket"), (b"connection", b"upgrade")]
+    await answer(send, status, encode(Refusal(message)), headers)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Any
 
 import msgspec
 from fastapi import FastAPI, Request, Response
@@ -14,13 +14,18 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chatswarm.backend.access import LIST
+from chatswarm.backend.answers import refuse
+from chatswarm.backend.api_docs import docs_routes
 from chatswarm.backend.bodies import (
+    MAX_FIELD,
+    MAX_FORM,
     GoneError,
     TooLongError,
     UnreadableError,
     fields,
     read_body,
-    text_field,
+    text_fields,
+    whole_form,
     whole_number,
 )
 from chatswarm.backend.chat import ChatService
@@ -28,33 +33,28 @@ from chatswarm.backend.customers import open_chat, save_form
 from chatswarm.backend.dashboard_socket import DashboardEndpoint
 from chatswarm.backend.listing import ListEndpoint
 from chatswarm.backend.metrics import CONTENT_TYPE, Metrics
+from chatswarm.backend.openapi import document
+from chatswarm.backend.operations import SOCKET
 from chatswarm.backend.records import OutcomeUnknownError, StoreUnavailableError
 from chatswarm.backend.sending import SendEndpoint
 from chatswarm.backend.settings import Settings
-from chatswarm.backend.shapes import CustomersChats, WholeChat, encode, numbered, shown_chat
+from chatswarm.backend.shapes import (
+    ContactForm,
+    CustomersChats,
+    Health,
+    NewChat,
+    OpenedChat,
+    Refusal,
+    Saved,
+    WholeChat,
+    encode,
+    numbered,
+    shown_chat,
+)
 from chatswarm.backend.sockets import Sockets
 from chatswarm.backend.supervisor import WorkerPlace
 
-MAX_FORM: Final = 64 << 10
-MAX_FIELD: Final = 320
-"""The longest an email address can be."""
-
-
-class _Done(msgspec.Struct):
-    success: bool
-    message: str
-
-
-class _Created(msgspec.Struct):
-    success: bool
-    chat_id: str
-    user_id: str
-    message: str
-
-
-class _Health(msgspec.Struct):
-    status: str
-    message: str
+_READ = ["GET", "HEAD"]
 
 
 def _json(value: msgspec.Struct, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
@@ -66,6 +66,12 @@ class ChatApp(FastAPI):
 
     The same endpoints are routes as well, which is where other methods and preflights of their paths end up.
     """
+
+    settings: Settings
+
+    def openapi(self) -> dict[str, Any]:
+        """The description of all routes, the bare ones included."""
+        return document(self.settings)
 
     def take_short_way(self, list_chats: ASGIApp, send_user: ASGIApp, send_agent: ASGIApp) -> None:
         """Name the hot endpoints."""
@@ -86,6 +92,16 @@ class ChatApp(FastAPI):
         await endpoint(scope, receive, send)
 
 
+class NoHandshake:
+    """Answers what asks for the WebSocket's path and is no handshake: a browser's address bar, or a proxy that has
+    taken `Upgrade` away.
+    """
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
+        """Answer one request."""
+        await refuse(send, 426, f"{SOCKET}: expected the handshake of a WebSocket, got a plain request", upgrade=True)
+
+
 def create_app(settings: Settings, sockets: Sockets, place: WorkerPlace | None = None) -> FastAPI:
     """The app of one worker. It must be run by a server that makes its WebSockets with `sockets.protocol`."""
     metrics = Metrics()
@@ -99,7 +115,9 @@ def create_app(settings: Settings, sockets: Sockets, place: WorkerPlace | None =
         finally:
             await service.close()
 
-    app = ChatApp(lifespan=lifespan, openapi_url=None, title="chatswarm reference chat")
+    # FastAPI's own description and pages are off: they know nothing of the bare endpoints, and load from elsewhere.
+    app = ChatApp(lifespan=lifespan, openapi_url=None)
+    app.settings = settings
     app.state.service = service
     # See answers.ANY_ORIGIN.
     app.add_middleware(
@@ -119,8 +137,11 @@ def create_app(settings: Settings, sockets: Sockets, place: WorkerPlace | None =
         Route(LIST, list_chats, methods=["GET"]),
         Route("/api/users/chats/{chat_id}/send", send_user, methods=["POST"]),
         Route("/api/dashboard/chats/{chat_id}/send", send_agent, methods=["POST"]),
-        WebSocketRoute("/ws/dashboard", DashboardEndpoint(service)),
+        WebSocketRoute(SOCKET, DashboardEndpoint(service)),
+        Route(SOCKET, NoHandshake(), methods=["GET"]),
     ]
+    if settings.api_docs:
+        app.router.routes += docs_routes(settings)
     _add_errors(app)
     _add_customers(app, service)
     _add_reads(app, service)
@@ -147,9 +168,10 @@ def _add_errors(app: FastAPI) -> None:
                 status, message, headers = error.status_code, str(error.detail), error.headers
             case _:
                 status, message = 500, "Something went wrong here"
-        return _json(_Done(False, message), status, headers)
+        return _json(Refusal(message), status, headers)
 
     for kind in (
+        Exception,
         UnreadableError,
         TooLongError,
         GoneError,
@@ -169,24 +191,24 @@ def _add_customers(app: FastAPI, service: ChatService) -> None:
     @app.post("/api/users/data")
     async def contact(request: Request) -> Response:
         values = await form(request)
-        email, name = _email(values), text_field(values, "name", MAX_FIELD)
-        category = text_field(values, "category", MAX_FIELD)
-        await service.store.write(save_form(email, name, category, encode(values).decode()))
-        return _json(_Done(True, "Contact data saved"))
+        contact = text_fields(values, ContactForm, MAX_FIELD)
+        kept = whole_form(values)
+        await service.store.write(save_form(_email(contact.email), contact.name, contact.category, kept))
+        return _json(Saved(True, "Contact data saved"))
 
     @app.post("/api/users/chats/create")
     async def create(request: Request) -> Response:
-        values = await form(request)
-        user_id, email = text_field(values, "user_id", MAX_FIELD) or None, _email(values)
-        name = text_field(values, "name", MAX_FIELD)
+        wanted = text_fields(await form(request), NewChat, MAX_FIELD)
+        user_id, email = wanted.user_id or None, _email(wanted.email)
         if user_id is None and email is None:
             raise UnreadableError("user_id or email: expected one of them, got neither")
-        chat = await service.store.write(open_chat(user_id, email, name))
-        return _json(_Created(True, chat.id, chat.customer_id, "Chat created"))
+        chat = await service.store.write(open_chat(user_id, email, wanted.name))
+        return _json(OpenedChat(True, chat.id, chat.customer_id, "Chat created"))
 
 
 def _add_reads(app: FastAPI, service: ChatService) -> None:
-    @app.get("/api/users/{user_id_or_email}/chats")
+    # An id or the part of an email before the @ may have a slash in it, which is one in the path, too, however encoded.
+    @app.api_route("/api/users/{user_id_or_email:path}/chats", methods=_READ)
     async def customers_chats(user_id_or_email: str) -> Response:
         service.look()
         customer = service.list.customer(user_id_or_email)
@@ -199,7 +221,7 @@ def _add_reads(app: FastAPI, service: ChatService) -> None:
             chats.append(shown_chat(chat, last_activity, len(messages), messages))
         return _json(CustomersChats(customer.id, customer.name, customer.email, chats, len(chats)))
 
-    @app.get("/api/chats/{chat_id}")
+    @app.api_route("/api/chats/{chat_id}", methods=_READ)
     async def whole_chat(chat_id: str, request: Request) -> Response:
         service.look()
         chat = service.list.chat(chat_id)
@@ -218,19 +240,18 @@ def _add_reads(app: FastAPI, service: ChatService) -> None:
 
 
 def _add_watching(app: FastAPI, service: ChatService) -> None:
-    @app.get("/health")
+    @app.api_route("/health", methods=_READ)
     async def health() -> Response:
         try:
             await service.store.probe()
         except (StoreUnavailableError, OutcomeUnknownError) as error:
-            return _json(_Health("unavailable", str(error)), 503, {"Retry-After": "1"})
-        return _json(_Health("ok", "The store is writable"))
+            return _json(Health("unavailable", str(error)), 503, {"Retry-After": "1"})
+        return _json(Health("ok", "The store is writable"))
 
-    @app.get("/metrics")
+    @app.api_route("/metrics", methods=_READ)
     async def metrics() -> Response:
         return Response(await service.exposition(), media_type=CONTENT_TYPE)
 
 
-def _email(values: Mapping[str, object]) -> str | None:
-    email = text_field(values, "email", MAX_FIELD)
-    return (email.strip().lower() or None) if email is not None else None
+def _email(text: str | None) -> str | None:
+    return (text.strip().lower() or None) if text is not None else None

@@ -6,15 +6,27 @@ from collections.abc import Iterable, Mapping
 from email.message import Message as MimePart
 from email.parser import BytesParser
 from email.policy import HTTP
-from typing import Final
+from email.utils import collapse_rfc2231_value
+from typing import Final, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
 from starlette.types import Receive
 
+MAX_FORM: Final = 64 << 10
+"""The most bytes of a form; sends have a limit of their own."""
+
+MAX_FIELD: Final = 320
+"""The most characters of a form's field: the longest an email address can be."""
+
+NOT_BLANK: Final = r"[^\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]"
+"""What `str.isspace` says no to, as a pattern for JSON Schema, whose \\S is JavaScript's: that knows fewer blanks."""
+
 DRAIN: Final = 4 << 20
 """Bytes of a body that is too long that are read and forgotten: hanging up on a client that is still sending would cost
 it the answer."""
+
+S = TypeVar("S", bound=msgspec.Struct)
 
 Headers = Iterable[tuple[bytes, bytes]]
 
@@ -78,6 +90,20 @@ def fields(body: bytes, content_type: bytes | None) -> Mapping[str, object]:
         raise UnreadableError(f"body: expected a JSON object or a form, got: {error}") from None
 
 
+def text_fields(values: Mapping[str, object], shape: type[S], limit: int) -> S:
+    """The fields of a shape that holds nothing but texts, None for those that are missing. Raises UnreadableError."""
+    return shape(**{name: text_field(values, name, limit) for name in shape.__struct_fields__})
+
+
+def whole_form(values: Mapping[str, object]) -> str:
+    """All of a form, as JSON to be kept. Raises UnreadableError for what neither JSON nor the store can hold."""
+    try:
+        return msgspec.json.encode(values).decode()
+    # Half a surrogate pair, a number of more than 64 bits, or too many levels.
+    except (ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
+        raise UnreadableError(f"body: expected Unicode text and numbers of 64 bits, got: {error}") from None
+
+
 def text_field(values: Mapping[str, object], name: str, limit: int) -> str | None:
     """A field's text, or None if there is none. Raises UnreadableError for other types, too long or unstorable text."""
     value = values.get(name)
@@ -111,12 +137,17 @@ def whole_number(text: str | None, name: str, low: int, high: int, default: int)
 def _multipart(body: bytes, content_type: bytes) -> dict[str, object]:
     whole = BytesParser(policy=HTTP).parsebytes(b"Content-Type: " + content_type + b"\r\n\r\n" + body)
     if not whole.is_multipart():
+        boundary = whole.get_boundary()
+        if boundary is not None and body.strip() == f"--{boundary}--".encode():
+            return {}  # a form without fields
         raise ValueError("no parts")
     values: dict[str, object] = {}
     for part in whole.get_payload():
         assert isinstance(part, MimePart)
         name = part.get_param("name", header="content-disposition")
+        if name is None:
+            raise ValueError("a part without a name")
         payload = part.get_payload(decode=True)
-        if isinstance(name, str) and isinstance(payload, bytes):
-            values[name] = payload.decode()
+        if isinstance(payload, bytes):
+            values[collapse_rfc2231_value(name)] = payload.decode()
     return values

@@ -16,6 +16,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from chatswarm.backend.bodies import header
 
 _TYPES: Final = {"html": "text/html", "js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
+DOCS: Final = ("docs.css", "docs.html", "docs.js", "shapes.js", "trial.js")
+
 _ADDRESS: Final = b"http://localhost:8000"
 """The backend's address as it stands in the files."""
 
@@ -36,7 +38,8 @@ class Pages:
         self._files: dict[str, _File] = {}
         for each in files("chatswarm.dashboards").iterdir():
             name, _, kind = each.name.rpartition(".")
-            if kind in _TYPES:
+            # The page that describes the API is where the API is: see api_docs.py.
+            if kind in _TYPES and each.name not in DOCS:
                 path = each.name if kind != "html" else name.removeprefix("index")
                 self._files[f"/{path}"] = _File(kind, each.read_bytes())
 

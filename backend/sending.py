@@ -20,23 +20,9 @@ from chatswarm.backend.bodies import (
 )
 from chatswarm.backend.chat import ChatService
 from chatswarm.backend.records import Chat, OutcomeUnknownError, Role, StoreUnavailableError
-from chatswarm.backend.shapes import encode
+from chatswarm.backend.shapes import NewMessage, SentMessage, encode
 
 MAX_KEY = 255
-
-
-class _Sent(msgspec.Struct, gc=False):
-    success: bool
-    message: str
-    message_id: int
-    seq: int
-
-
-class _Json(msgspec.Struct, gc=False):
-    """The body as nearly everybody sends it, decoded without the fields that nobody reads."""
-
-    content: str
-    role: str | None = None
 
 
 class _RefusedError(Exception):
@@ -48,7 +34,14 @@ class _RefusedError(Exception):
         self.retry_after = retry_after
 
 
-_decode = msgspec.json.Decoder(_Json).decode
+# The body as nearly everybody sends it, decoded without the fields that nobody reads.
+_decode = msgspec.json.Decoder(NewMessage).decode
+
+
+def longest_body(longest: int) -> int:
+    """The most bytes of a body whose message has at most `longest` characters."""
+    # JSON may write one character as twelve bytes (\ud83d\udd34); the rest is for names and other fields.
+    return 12 * longest + 4096
 
 
 class SendEndpoint:
@@ -58,8 +51,7 @@ class SendEndpoint:
         self._service = service
         self._role: Role = role
         self._longest = service.settings.max_message_length
-        # JSON may write one character as twelve bytes (\ud83d\udd34); the rest is for names and other fields.
-        self._longest_body = 12 * self._longest + 4096
+        self._longest_body = longest_body(self._longest)
         self._accepted = service.metrics.accepted[role]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -89,7 +81,7 @@ class SendEndpoint:
             await refuse(send, 500, f"The store failed, the message may or may not be stored: {error}")
         else:
             (self._accepted if stored.fresh else service.metrics.repeated).inc()
-            await answer(send, 200, encode(_Sent(True, "Message sent", stored.id, stored.seq)))
+            await answer(send, 200, encode(SentMessage(True, "Message sent", stored.id, stored.seq)))
 
     def _understand(self, chat_id: str, headers: Headers, body: bytes) -> tuple[str, str | None, Chat]:
         """The text to store, its idempotency key and its chat. Raises _RefusedError."""

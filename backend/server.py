@@ -1,7 +1,7 @@
 """Running the app: uvicorn, with an end that comes in time whatever the dashboards do.
 
-On SIGTERM: stop listening ─► let HTTP requests finish, and their commits and frames ─► dashboards get 1012 ─► what does
-not close is aborted ─► the store is closed ─► exit code 0, all within the grace time.
+On SIGTERM, SIGINT or SIGHUP: stop listening ─► let HTTP requests finish, and their commits and frames ─► dashboards get
+1012 ─► what does not close is aborted ─► the store is closed ─► exit code 0, all within the grace time.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import contextlib
 import logging
 import os
 import resource
+import signal
 import socket
 import sys
 import time
@@ -60,6 +61,8 @@ def serve(settings: Settings, place: WorkerPlace | None = None) -> int:
         ws_per_message_deflate=False,
         lifespan="on",
         access_log=False,
+        # Said, so that uvicorn does not look for WEB_CONCURRENCY, which is meant for somebody else.
+        workers=1,
         log_config=_logging(),
         proxy_headers=False,
         server_header=False,
@@ -75,6 +78,9 @@ def serve(settings: Settings, place: WorkerPlace | None = None) -> int:
         _log.warning("%s", listeners.note)
     server.addresses = [_address(each) for each in listeners.api]
     server.pages = [_address(each) for each in listeners.pages]
+    # A terminal that closes ends the chat as SIGTERM does; under nohup the signal is ignored, and stays so.
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, server.handle_exit)
     with contextlib.suppress(KeyboardInterrupt):
         server.run(listeners.all)
     return 0 if server.started else 1
@@ -87,13 +93,18 @@ class ChatServer(Server):
         super().__init__(config)
         self.addresses: list[str] = []
         self.pages: list[str] = []
+        self._asked_to_stop = False
         self._http = http
         self._service = service
         self._settings = settings
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
         """Stop. uvicorn's own raises the signal again in the end, which would hide that all ended well."""
-        self.force_exit = self.should_exit
+        # A second SIGTERM or SIGINT means haste. Not so SIGHUP: the kernel and the shell each send one when a terminal
+        # closes, and systemd may send one beside SIGTERM.
+        if sig != signal.SIGHUP:
+            self.force_exit = self._asked_to_stop
+            self._asked_to_stop = True
         self.should_exit = True
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -101,6 +112,8 @@ class ChatServer(Server):
         await super().startup(sockets)
         for address in self.addresses:
             _log.info("Uvicorn running on %s (Press CTRL+C to quit)", address)
+            if self._settings.api_docs:
+                _log.info("The API: %s/docs", address)
         for address in self.pages:
             _log.info("The pages: %s/inbox and %s/widget", address, address)
         if self._settings.lifeline_fd is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import codecs
 import dataclasses
 import math
 import os
@@ -16,6 +17,11 @@ from urllib.parse import unquote, urlsplit
 from chatswarm.backend.access import Tokens
 
 _LONGEST_TOKEN_FILE: Final = 64 << 10
+
+_SERVICE_LINK: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+:\d{1,5}")
+"""tcp://10.0.0.1:8000: where a Service is called chatswarm, Kubernetes (and Docker, for a link) put this into
+CHATSWARM_PORT of every pod beside it; a Service called chatswarm-pages makes CHATSWARM_PAGES_PORT. The other variables
+that they make end in _SERVICE_HOST, _SERVICE_PORT… or _PORT_8000_TCP…, and no setting's does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +63,7 @@ class Settings:
     bus: BusAddress | None = None
     pages_port: int | Literal["auto"] | None = "auto"
     backend_url: str | None = None
+    api_docs: bool = True
     lifeline_fd: int | None = None
 
 
@@ -148,7 +155,10 @@ def _tokens(text: str) -> Tokens | None:
             content = file.read(_LONGEST_TOKEN_FILE + 1)
         if len(content) > _LONGEST_TOKEN_FILE:
             raise _WrongError(expected, f"one of more than {_LONGEST_TOKEN_FILE} bytes")
-        lines = content.decode().splitlines()
+        if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            raise _WrongError(expected, "one in UTF-16: save it as UTF-8")
+        # Windows' editors put a mark in front, which is no part of the first token.
+        lines = content.decode("utf-8-sig").splitlines()
     # The value is not repeated: somebody may have given a token in place of its file.
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not text"
@@ -179,6 +189,12 @@ def _backend_url(text: str) -> str | None:
     return text
 
 
+def _switch(text: str) -> bool:
+    if text not in ("on", "off"):
+        raise _WrongError("'on' or 'off'")
+    return text == "on"
+
+
 def _host(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9.:_-]{1,255}", text):
         raise _WrongError("a host name or address")
@@ -194,10 +210,14 @@ def _database(text: str) -> Path:
     name = rest[1:]
     if not rest.startswith("/") or not name or name == ":memory:" or set(name) & set("?#\0"):
         raise _WrongError("a file: sqlite:////absolute/file.db or sqlite:///relative.db")
-    path = Path(name).absolute()
-    if path.is_dir() or not path.parent.is_dir():
-        raise _WrongError("a file in a folder that exists")
-    return path
+    try:
+        path = Path(name).absolute()
+        if not path.is_dir() and path.parent.is_dir():
+            return path
+    # No permission, a name that is too long, or the working directory was removed.
+    except OSError as error:
+        raise _WrongError("a file in a folder that exists", f"{text!r}: {error.strerror}") from None
+    raise _WrongError("a file in a folder that exists")
 
 
 def _bus(text: str) -> BusAddress | None:
@@ -247,6 +267,13 @@ class _Field:
     def variable(self) -> str:
         return "CHATSWARM_" + (self.called or self.name).upper()
 
+    def given(self, environment: Mapping[str, str]) -> str | None:
+        """What the environment says; None for an empty variable, and for one that Kubernetes has set."""
+        text = environment.get(self.variable)
+        if not text or (self.variable.endswith("_PORT") and _SERVICE_LINK.fullmatch(text)):
+            return None
+        return text
+
 
 FIELDS = (
     _Field("host", "HOST", "127.0.0.1", _host, "address to listen on"),
@@ -285,6 +312,7 @@ FIELDS = (
     _Field("bus", "URL", "off", _bus, "broker that tells other backends on the database: redis://HOST:PORT[/DB]"),
     _Field("pages_port", "PORT", "auto", _pages_port, "port of /inbox and /widget; auto: 3000 if free; off: no pages"),
     _Field("backend_url", "URL", "auto", _backend_url, "this backend for the pages; auto: as the page's host, --port"),
+    _Field("api_docs", "on|off", "on", _switch, "/openapi.json, and /docs, a page that shows it"),
     _Field("lifeline_fd", "FD", None, _open_pipe, "stop when this inherited pipe ends", hidden=True),
 )
 
@@ -322,8 +350,8 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> S
     for field in FIELDS:
         text: str | None = getattr(given, field.name)
         place = field.flag
-        if text is None and field.variable in environment:
-            text, place = environment[field.variable], field.variable
+        if text is None and (variable := field.given(environment)) is not None:
+            text, place = variable, field.variable
         if text is None:
             text, place = field.default, field.flag
         if text is None:

@@ -33,7 +33,7 @@ RETRY_LONGEST: Final = 5.0
 HEALTHY: Final = 10.0
 """Seconds after which a worker's end is no more held against it: the next one starts almost at once."""
 
-_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
+_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 
 
 @dataclass(frozen=True)
@@ -79,13 +79,18 @@ class Supervisor:
         self._wake, self._wake_end = os.pipe()
         self._stopping = False
         self._failed = False
+        # Under nohup SIGHUP is ignored, and stays so, here and in the workers.
+        nohup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+        self._handled = [each for each in _SIGNALS if not (nohup and each == signal.SIGHUP)]
 
     def run(self) -> int:
-        """Until SIGTERM, SIGINT or the end of our own lifeline. The exit code is 0 if all ended well and in time."""
+        """Until SIGTERM, SIGINT, SIGHUP or the end of our own lifeline. The exit code is 0 if all ended well and in
+        time.
+        """
         os.set_blocking(self._wake, False)
         os.set_blocking(self._wake_end, False)
         signal.set_wakeup_fd(self._wake_end)
-        for number in _SIGNALS:
+        for number in self._handled:
             signal.signal(number, self._note)
         while not self._stopping:
             for slot in self._slots:
@@ -133,7 +138,7 @@ class Supervisor:
         code = COULD_NOT_START
         try:
             signal.set_wakeup_fd(-1)
-            for each in _SIGNALS:
+            for each in self._handled:
                 signal.signal(each, signal.SIG_DFL)
             os.close(self._wake)
             os.close(self._wake_end)
@@ -189,7 +194,7 @@ class Supervisor:
             self._wait(end - time.monotonic())
             for slot, code in self._ended():
                 slot.pid = None
-                self._failed |= code not in (0, -signal.SIGTERM, -signal.SIGINT)
+                self._failed |= code not in (0, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP)
         for slot in running:
             assert slot.pid is not None
             _say(f"Worker {slot.number} [{slot.pid}] did not end in time and is killed", "WARNING")

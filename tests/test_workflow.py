@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -53,6 +54,50 @@ def test_it_may_only_read() -> None:
     for workflow in workflows():
         assert workflow["permissions"] == {"contents": "read"}
         assert all("permissions" not in job for job in workflow["jobs"].values())
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> dict[str, Path]:
+    """A folder with this Makefile, on a machine that has little more than `make`; the programs in its path."""
+    (tmp_path / "path").mkdir()
+    for name in ("make", "sh", "bash", "rm", "mkdir", "mv", "id", "touch"):
+        program = shutil.which(name)
+        assert program, name
+        (tmp_path / "path" / name).symlink_to(program)
+    for name in ("Makefile", "pyproject.toml", "requirements.lock"):
+        shutil.copy(ROOT / name, tmp_path)
+    return {"folder": tmp_path, "path": tmp_path / "path"}
+
+
+def made(bare: dict[str, Path], *goals: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["make", *goals],
+        cwd=bare["folder"], env={"PATH": str(bare["path"])}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def test_the_tests_bring_their_browser_and_their_prometheus(bare: dict[str, Path]) -> None:
+    planned = made(bare, "--dry-run", "test").stdout
+    assert "apt-get install -y -qq --no-install-recommends chromium" in planned
+    assert "build/prometheus" in planned
+    assert planned.index("build/prometheus") < planned.index("pytest")
+    assert re.search(r"apt-get .*download prometheus", made(bare, "--dry-run", "build/prometheus").stdout)
+
+
+def test_where_they_cannot_be_had_that_is_said_and_no_failure(bare: dict[str, Path]) -> None:
+    done = made(bare, "chromium", "prometheus")
+    assert done.returncode == 0, done.stderr
+    assert "No chromium, and it cannot be installed here" in done.stdout
+    assert "NO PROMETHEUS, and it cannot be had here" in done.stdout
+    assert list((bare["folder"] / "build").iterdir()) == []
+
+
+def test_a_prometheus_on_the_path_is_not_brought_again(bare: dict[str, Path]) -> None:
+    for name in ("prometheus", "promtool"):
+        (bare["path"] / name).write_text("#!/bin/sh\n")
+        (bare["path"] / name).chmod(0o755)
+    done = made(bare, "prometheus")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def commands() -> list[str]:

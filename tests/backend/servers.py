@@ -22,6 +22,8 @@ import httpx
 import psutil
 from websockets.sync.client import ClientConnection, connect
 
+from tests.backend.described import hold_against_the_description
+
 PATIENCE = 20.0
 """Seconds that anything may take on a busy machine before a test gives up on it."""
 
@@ -187,13 +189,25 @@ def running(folder: Path, *flags: str, before: Callable[[], None] | None = None)
 
 def fresh_client(port: int) -> httpx.Client:
     """A client with a connection of its own, which any of several workers may accept."""
-    return httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE, trust_env=False, verify=False)
+    return httpx.Client(
+        base_url=f"http://127.0.0.1:{port}",
+        timeout=PATIENCE,
+        trust_env=False,
+        verify=False,
+        event_hooks={"response": [hold_against_the_description]},
+    )
 
 
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
         return port
+
+
+def is_listening(port: int) -> bool:
+    with suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port), PATIENCE):
+        return True
+    return False
 
 
 def until(ready: Callable[[], bool], patience: float = PATIENCE) -> None:

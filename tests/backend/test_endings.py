@@ -27,6 +27,7 @@ from tests.backend.servers import (
     client_frame,
     frame,
     free_port,
+    is_listening,
     raw_dashboard,
     running,
     until,
@@ -154,12 +155,6 @@ def test_stopped_it_accepts_nobody_and_finishes_what_it_had_accepted(tmp_path: P
             assert backend.stop() == 0
         backend.start()
         assert backend.texts(chat_id) == ["begun before the end"]
-
-
-def is_listening(port: int) -> bool:
-    with contextlib.suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port), PATIENCE):
-        return True
-    return False
 
 
 def test_stopped_under_load_every_answer_is_true_and_every_frame_sent(backend: Backend) -> None:

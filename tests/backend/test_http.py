@@ -381,6 +381,27 @@ def test_what_the_store_is_sure_of_is_503_and_the_rest_500(
         assert ("Retry-After" in answer.headers) == (status == 503)
 
 
+def test_what_nobody_thought_of_is_500_in_the_shape_of_every_refusal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(_: object) -> None:
+        raise ZeroDivisionError("secret")
+
+    async def scenario() -> httpx.Response:
+        app = create_app(Settings(database=tmp_path / "a.db"), Sockets(1, 1))
+        monkeypatch.setattr(Store, "probe", fail)
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        async with (
+            app.router.lifespan_context(app),
+            httpx.AsyncClient(transport=transport, base_url="http://x") as http,
+        ):
+            return await http.get("/health")
+
+    answer = asyncio.run(scenario())
+    assert answer.status_code == 500
+    assert answer.json() == {"message": "Something went wrong here", "success": False}
+
+
 class TestWatching:
     def test_health_writes(self, shared: Backend) -> None:
         before = shared.metric("chat_commit_seconds_count")

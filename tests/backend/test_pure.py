@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from chatswarm.backend.backlog import Backlog
-from chatswarm.backend.bodies import UnreadableError, fields, text_field, whole_number
+from chatswarm.backend.bodies import NOT_BLANK, UnreadableError, fields, text_field, whole_form, whole_number
 from chatswarm.backend.exposition import merged
 from chatswarm.backend.guide_log import Pace, message_lines
 from chatswarm.backend.rates import RateLimit
@@ -82,6 +87,26 @@ class TestRateLimit:
         assert [limit.wait(chat, 0) for chat in "abcab"] == [0, 0, 0, 0, 0]
 
 
+PIECES = [
+    *(b"--B", b"--B--", b"\r\n", b"\n", b"Content-Disposition: form-data; name=", b'"content"', b"name*=utf-8''%ff"),
+    *(b"=?utf-8?b?!!?=", b"Content-Type: ", b"text/plain; charset=", b"utf-7", b"message/rfc822", b"--C", b"*0*="),
+    *(b"multipart/mixed; boundary=C", b"Content-Transfer-Encoding: ", b"base64", b"quoted-printable", b"x-uuencode"),
+    *(b"begin 644 x\n", b"=", b"&", b"\xff", b"\0", b";", b'"', b"(", b"[", b"{", b":", b"a", b" ", b"1e9", b"\\ud800"),
+]
+KINDS = [
+    *(
+        b"application/json",
+        b"application/x-www-form-urlencoded",
+        b"multipart/form-data; boundary=B",
+        b"text/plain",
+        b"",
+    ),
+    *(b"multipart/form-data; boundary*0=B", b"multipart/form-data; boundary=\xff", b'multipart/form-data; boundary="B'),
+    *(b"multipart/form-data; boundary*=utf-8''%ff", b"multipart/form-data; (", b"multipart/form-data; charset=x"),
+]
+"""What bodies and their types are made of, so that a random row of them gets far."""
+
+
 class TestBodies:
     @pytest.mark.parametrize(
         ("body", "kind"),
@@ -91,6 +116,10 @@ class TestBodies:
             (b"a=x+%E2%9C%85&b=1", b"application/x-www-form-urlencoded"),
             (
                 b'--B\r\nContent-Disposition: form-data; name="a"\r\n\r\nx \xe2\x9c\x85\r\n--B--\r\n',
+                b"multipart/form-data; boundary=B",
+            ),
+            (
+                b"--B\r\nContent-Disposition: form-data; name*=utf-8''%61\r\n\r\nx \xe2\x9c\x85\r\n--B--\r\n",
                 b"multipart/form-data; boundary=B",
             ),
         ],
@@ -110,11 +139,35 @@ class TestBodies:
             (b"\xff=1", b"application/x-www-form-urlencoded"),
             (b"nonsense", b"multipart/form-data"),
             (b"nonsense", b"multipart/form-data; boundary=\xff"),
+            (b"", b"multipart/form-data; boundary=B"),
+            (b"--B--", b"multipart/form-data"),
+            (b"--B\r\nnone--B--\r\n", b"multipart/form-data; boundary=B"),
+            (b"--B\r\nContent-Disposition: form-data\r\n\r\nx\r\n--B--\r\n", b"multipart/form-data; boundary=B"),
         ],
     )
     def test_what_is_neither_is_unreadable(self, body: bytes, kind: bytes | None) -> None:
         with pytest.raises(UnreadableError):
             fields(body, kind)
+
+    def test_a_form_without_fields_is_empty(self) -> None:
+        assert fields(b"", b"application/x-www-form-urlencoded") == {}
+        assert fields(b"--B--\r\n", b'multipart/form-data; boundary="B"') == {}
+
+    @given(st.lists(st.sampled_from(PIECES), max_size=20).map(b"".join), st.sampled_from(KINDS))
+    @settings(max_examples=500, deadline=None, derandomize=True)
+    def test_whatever_comes_is_read_or_unreadable(self, body: bytes, kind: bytes) -> None:
+        with contextlib.suppress(UnreadableError):
+            whole_form(fields(body, kind))
+
+    @pytest.mark.parametrize("wrong", ["\ud800", ["\ud800"], {"\ud800": 1}])
+    def test_a_form_that_cannot_be_kept_is_unreadable(self, wrong: object) -> None:
+        with pytest.raises(UnreadableError, match="expected Unicode text"):
+            whole_form({"a": wrong})
+
+    def test_not_blank_is_what_the_description_says_it_is(self) -> None:
+        said = re.compile(NOT_BLANK)
+        for number in range(0x110000):
+            assert bool(said.match(chr(number))) is not chr(number).isspace(), hex(number)
 
     def test_text_that_is_none(self) -> None:
         assert text_field({}, "a", 10) is None

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import sqlite3
 import subprocess
@@ -28,6 +29,39 @@ def test_defaults_are_those_of_the_settings() -> None:
 def test_flags_win_over_environment_over_defaults() -> None:
     settings = read_settings(["--port", "1"], {"CHATSWARM_PORT": "2", "CHATSWARM_HOST": "::1"})
     assert (settings.port, settings.host, settings.grace) == (1, "::1", 5.0)
+
+
+def test_an_empty_variable_is_not_set_and_an_empty_flag_is_wrong() -> None:
+    assert read_settings([], {field.variable: "" for field in FIELDS}) == read_settings([], {})
+    assert refused("--port", "") == ["--port: expected a whole number from 0 to 65535, got nothing"]
+
+
+@pytest.mark.parametrize("link", ["tcp://10.0.0.1:8000", "udp://10.0.0.1:53", "tcp://[fd00::1]:8000"])
+def test_links_to_services_are_no_ports(link: str) -> None:
+    """Kubernetes and Docker set these for a Service, or a container, called chatswarm or chatswarm-pages."""
+    services = {
+        "CHATSWARM_PORT": link,
+        "CHATSWARM_PORT_8000_TCP": link,
+        "CHATSWARM_PORT_8000_TCP_PORT": "8000",
+        "CHATSWARM_SERVICE_HOST": "10.0.0.1",
+        "CHATSWARM_SERVICE_PORT": "8000",
+        "CHATSWARM_PAGES_PORT": link,
+        "CHATSWARM_BUS_PORT": link,
+        "CHATSWARM_HOST_PORT": link,
+    }
+    assert read_settings([], services) == read_settings([], {})
+    assert refused("--port", link) == [f"--port: expected a whole number from 0 to 65535, got '{link}'"]
+
+
+def test_no_setting_is_called_as_a_service_is_unless_links_are_told_apart() -> None:
+    endings = r".*_(SERVICE_HOST|SERVICE_PORT(_.*)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?|NAME|ENV_.*)"
+    assert [field.variable for field in FIELDS if re.fullmatch(endings, field.variable)] == []
+
+
+@pytest.mark.parametrize("text", ["abc", "http://x", "8000/tcp", "tcp://10.0.0.1"])
+def test_what_is_no_link_and_no_port_is_refused(text: str) -> None:
+    place = "expected a whole number from 0 to 65535"
+    assert refused(CHATSWARM_PORT=text) == [f"CHATSWARM_PORT: {place}, got '{text}'"]
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("5", 5.0), ("5s", 5.0), ("50ms", 0.05), ("0.5s", 0.5), ("0", 0.0)])
@@ -83,6 +117,9 @@ class TestTokenFile:
             (b" \n\n", "a file without a token"),
             (b"s3cret\ns3cret with spaces\n", "something else as token 2 of 2"),
             (b"s3cret\xff", "one that cannot be read: not text"),
+            ("s3cret\n".encode("utf-16"), "one in UTF-16: save it as UTF-8"),
+            ("\ufeffs3cret\n".encode("utf-16-be"), "one in UTF-16: save it as UTF-8"),
+            ("s3cret\n".encode("utf-16-le"), "something else as token 1 of 2"),
             (b"s3cret\n" * 10_000, "one of more than 65536 bytes"),
         ],
     )
@@ -92,6 +129,12 @@ class TestTokenFile:
         (tmp_path / "tokens").write_bytes(content)
         problem = f"--dashboard-token-file: {self.EXPECTED}, got {got}"
         assert refused("--dashboard-token-file", str(tmp_path / "tokens")) == [problem]
+
+    def test_a_mark_in_front_of_a_windows_file_is_no_part_of_the_token(self, tmp_path: Path) -> None:
+        (tmp_path / "tokens").write_bytes(b"\xef\xbb\xbffirst\r\nsecond\r\n")
+        tokens = read_settings(["--dashboard-token-file", str(tmp_path / "tokens")], {}).dashboard_tokens
+        assert tokens is not None
+        assert all(tokens.accept([(b"authorization", b"Bearer " + each)]) for each in (b"first", b"second"))
 
     def test_a_token_in_place_of_its_file_is_not_repeated(self, tmp_path: Path) -> None:
         place = "CHATSWARM_DASHBOARD_TOKEN_FILE"
@@ -129,6 +172,19 @@ def test_databases_that_are_no_file_are_refused(url: str) -> None:
 def test_a_database_in_no_folder_or_that_is_one_is_refused(tmp_path: Path) -> None:
     for path in (tmp_path / "nowhere" / "a.db", tmp_path):
         assert "expected a file in a folder that exists" in refused("--database", f"sqlite:///{path}")[0]
+
+
+def test_a_database_with_a_name_that_is_too_long_is_refused(tmp_path: Path) -> None:
+    (problem,) = refused("--database", f"sqlite:///{tmp_path}/{'x' * 300}.db")
+    assert problem.endswith(": File name too long")
+
+
+def test_a_database_below_a_folder_that_was_removed_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    (problem,) = refused()
+    assert problem.startswith("--database: expected a file in a folder that exists, got 'sqlite:///chatswarm.db': ")
 
 
 def test_a_password_is_never_repeated() -> None:

@@ -63,7 +63,7 @@ def test_stopped_with_dashboards_that_do_not_read_all_end_in_time(tmp_path: Path
     assert "Traceback" not in backend.errors
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_to_the_whole_group_is_one_stop_and_not_two(tmp_path: Path, number: signal.Signals) -> None:
     backend = Backend(tmp_path, ("--workers", "2"))
     try:

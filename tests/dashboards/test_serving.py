@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from chatswarm.backend import listeners
+from chatswarm.backend.pages import DOCS
 from chatswarm.backend.settings import Settings, SettingsError, read_settings
 from tests.backend.servers import COMMAND, PATIENCE, clean_environment, free_port
 from tests.dashboards.sites import Site, site_at
@@ -41,7 +42,8 @@ def test_a_page_knows_the_backend_and_has_a_strict_policy(quiet: Site, browser: 
 
 
 @pytest.mark.parametrize(
-    "path", sorted(each.name for each in PAGES.iterdir() if each.suffix in (".js", ".css", ".svg"))
+    "path",
+    sorted(each.name for each in PAGES.iterdir() if each.suffix in (".js", ".css", ".svg") and each.name not in DOCS),
 )
 def test_every_file_is_served_as_what_it_is(quiet: Site, browser: httpx.Client, path: str) -> None:
     answer = browser.get(f"{quiet.pages}/{path}")
@@ -64,6 +66,8 @@ def test_pages_have_no_inline_script_or_style(page: Path) -> None:
         ("/__init__.py", 404),
         ("/../README.md", 404),
         ("/api/debug/users-chats", 404),
+        ("/docs", 404),
+        ("/docs.js", 404),
         ("//inbox", 404),
     ],
 )
