@@ -23,22 +23,22 @@ chromium:
 			&& apt-get install -y -qq --no-install-recommends chromium >/dev/null; } \
 		|| echo "No chromium, and it cannot be installed here: the browser tests are skipped (apt-get install chromium)"
 
-mutants: .venv/ready  ## the judge put to the proof: chats broken on purpose, slow ones and clean ones; 7 minutes
+mutants: .venv/ready  ## tests the judge: chats broken on purpose, slow ones and clean ones; 7 minutes
 	$(BIN)/python -m tests.mutants
 
-resilience: .venv/ready  ## the fault scenarios put to the proof, with chats that lack one promise each; 20 minutes
+resilience: .venv/ready  ## tests the fault scenarios, with chats that lack one promise each; 20 minutes
 	$(BIN)/python -m tests.resilience
 
 soak: .venv/ready  ## ten minutes of mixed faults: nothing lost, memory flat, open files back; 11 minutes
 	$(BIN)/python -m tests.soak
 
-bench: .venv/ready  ## what judging, recording and the fault proxy cost, beside what they may; 2 minutes
+bench: .venv/ready  ## what judging, recording and the fault proxy cost, and what they may cost; 2 minutes
 	$(BIN)/python -m tests.bench
 
 panels: .venv/ready build/prometheus  ## every panel and rule: its query, what a real Prometheus returns, what the verdict says
 	$(BIN)/python -m tests.grafana
 
-grafana: .venv/ready  ## writes grafana/dashboards/*.json anew, after a change in grafana/
+grafana: .venv/ready  ## writes grafana/dashboards/*.json, after a change in grafana/
 	$(BIN)/python -m grafana
 
 # Everything is read again, because Sphinx warns about a page only when it reads it.
