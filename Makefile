@@ -3,7 +3,10 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 WORKERS ?= 4
 
-.PHONY: demo test chromium prometheus mutants resilience soak bench panels grafana lint lock clean
+.PHONY: help demo test chromium prometheus mutants resilience soak bench panels grafana docs lint lock clean
+
+help:  ## this list
+	@awk -F ':.*##  *' '/^[a-z.]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: .venv/ready  ## 100 dashboards, 50 widgets, 20 messages/s for 30 s against the reference chat, then the verdict
 	$(BIN)/chatswarm run steady
@@ -25,32 +28,37 @@ prometheus:
 	@$(MAKE) --no-print-directory --silent build/prometheus >/dev/null || { rm -rf build/prometheus.part; \
 		echo "NO PROMETHEUS, and it cannot be had here: no panel, rule or alert is tried (put prometheus and promtool on the path)"; }
 
-mutants: .venv/ready  ## the judge put to the proof: chats broken on purpose, slow ones and clean ones; 7 minutes
+mutants: .venv/ready  ## tests the judge: chats broken on purpose, slow ones and clean ones; 7 minutes
 	$(BIN)/python -m tests.mutants
 
-resilience: .venv/ready  ## the fault scenarios put to the proof, with chats that lack one promise each; 20 minutes
+resilience: .venv/ready  ## tests the fault scenarios, with chats that lack one promise each; 20 minutes
 	$(BIN)/python -m tests.resilience
 
 soak: .venv/ready  ## ten minutes of mixed faults: nothing lost, memory flat, open files back; 11 minutes
 	$(BIN)/python -m tests.soak
 
-bench: .venv/ready  ## what judging, recording and the fault proxy cost, beside what they may; 2 minutes
+bench: .venv/ready  ## what judging, recording and the fault proxy cost, and what they may cost; 2 minutes
 	$(BIN)/python -m tests.bench
 
 panels: .venv/ready build/prometheus  ## every panel and rule: its query, what a real Prometheus returns, what the verdict says
 	$(BIN)/python -m tests.grafana
 
-grafana: .venv/ready  ## writes grafana/dashboards/*.json anew, after a change in grafana/
+grafana: .venv/ready  ## writes grafana/dashboards/*.json, after a change in grafana/
 	$(BIN)/python -m grafana
+
+# Everything is read again, because Sphinx warns about a page only when it reads it.
+docs: .venv/ready  ## the manuals as a site in build/docs; a link to a page or heading that does not exist is an error
+	$(BIN)/sphinx-build --quiet --fresh-env --nitpicky --fail-on-warning --keep-going \
+		--conf-dir docs --doctree-dir build/doctrees . build/docs
 
 lint: .venv/ready build/typed/chatswarm  ## ruff and mypy --strict over everything, tests included
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy -p chatswarm.backend -p chatswarm.loadtests
 	$(BIN)/mypy -p grafana
-	$(BIN)/mypy tests
+	$(BIN)/mypy tests docs
 
-.venv: .venv/ready
+.venv: .venv/ready  ## the environment, with all dependencies pinned by hash
 
 # Debian splits venv off its Python; where we may, we install it.
 .venv/ready: requirements.lock pyproject.toml
@@ -77,9 +85,9 @@ build/prometheus:
 	mv $@.part $@
 
 # Hashes, but no index addresses: the lock must serve whatever mirror its reader uses.
-lock:
+lock:  ## requirements.lock, after a change in pyproject.toml; needs uv
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 		--group dev pyproject.toml --output-file requirements.lock
 
-clean:
+clean:  ## removes what the verbs made, runs included
 	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache runs

@@ -14,7 +14,7 @@ from .ledger.arrays import Numbers
 TABLES = ("message", "delivery", "refetch", "frame", "connection", "chat", "fault")
 
 
-def open_sql(folder: Path) -> duckdb.DuckDBPyConnection:
+def open_sql(folder: Path | str) -> duckdb.DuckDBPyConnection:
     """The run in `folder` as tables in memory. Times are seconds after the start; NULL means never, or not measured.
 
     - `message`: one row for each send, with its chat and its `position` in the final read
@@ -25,6 +25,7 @@ def open_sql(folder: Path) -> duckdb.DuckDBPyConnection:
 
     Raises NoRunError.
     """
+    folder = Path(folder)
     manifest, scenario = read_run(folder)
     if manifest.start is None:
         raise NoRunError(f"{folder}: expected a run whose measured part began, got one that did not")

@@ -16,8 +16,8 @@ from chatswarm.loadtests import cli
 
 ROOT = Path(__file__).parents[1]
 WORKFLOW = ROOT / ".github" / "workflows" / "ci.yml"
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-SNIPPETS = [text for text in re.findall(r"```yaml\n(.*?)```", README, re.DOTALL) if "runs-on:" in text]
+MANUAL = (ROOT / "docs" / "pytest.md").read_text(encoding="utf-8")
+SNIPPETS = [text for text in re.findall(r"```yaml\n(.*?)```", MANUAL, re.DOTALL) if "runs-on:" in text]
 
 
 def workflows() -> list[Any]:
@@ -28,7 +28,7 @@ def steps() -> list[dict[str, Any]]:
     return [step for workflow in workflows() for job in workflow["jobs"].values() for step in job["steps"]]
 
 
-def test_the_readme_has_one_for_a_team() -> None:
+def test_the_manual_has_one_for_a_team() -> None:
     assert SNIPPETS
 
 

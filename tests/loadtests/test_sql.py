@@ -1,5 +1,6 @@
 """A run as SQL tables."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,31 @@ def test_a_question_of_ones_own(tmp_path: Path) -> None:
     lost = "select widget, n, dashboard from delivery join message using (message) where latency is null"
     assert run.sql(lost).fetchall() == [(0, 2, 1)]
     assert run.sql("select round(quantile_disc(latency, 0.95), 3) from delivery").fetchall() == [(0.05,)]
+
+
+MANUAL = (Path(__file__).parents[2] / "docs" / "sql.md").read_text(encoding="utf-8")
+
+
+def test_the_manuals_examples_work(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Play(tmp_path, plants={(0, 2): Plant(unseen_by={1})}).perform().write()
+    python = re.findall(r'python -c "\n(.*?)"\n```', MANUAL, re.DOTALL)
+    queries = re.findall(r"```sql\n(.*?)```", MANUAL, re.DOTALL)
+    assert python
+    assert queries
+    for code in python:
+        exec(code.replace("runs/tuesday", str(tmp_path)), {})
+        assert "slowest" in capsys.readouterr().out
+    for query in queries:
+        assert open_sql(tmp_path).sql(query).fetchall()
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_every_column_is_in_the_manual(tmp_path: Path, table: str) -> None:
+    Play(tmp_path).perform().write()
+    row = re.search(rf"^\| `{table}` \|.*$", MANUAL, re.MULTILINE)
+    assert row is not None
+    for column in open_sql(tmp_path).sql(f"from {table}").columns:
+        assert f"`{column}`" in row[0]
 
 
 @pytest.mark.parametrize("table", TABLES)

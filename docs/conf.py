@@ -1,0 +1,59 @@
+"""How Sphinx builds the manuals into a site (`make docs`).
+
+The manuals are plain Markdown at the root and in `docs/`, and read the same on a forge: Sphinx takes them where they
+are, so a relative link means the same in both places. What only the site needs, its navigation, stands here.
+"""
+
+from pathlib import Path
+
+from sphinx.application import Sphinx
+
+project = "chatswarm"
+extensions = ["myst_parser"]
+root_doc = "README"
+include_patterns = ["*.md", "docs/*.md"]
+exclude_patterns = [".venv", "build", "runs"]
+
+# Anchors as a forge makes them from headings, so that `page.md#heading` works there, too. A link to a page or heading
+# that does not exist is a warning, and `make docs` makes an error of it.
+myst_heading_anchors = 4
+# Consoles in the guide are marked as JavaScript, and are none.
+suppress_warnings = ["misc.highlighting_failure"]
+
+html_theme = "furo"
+html_title = "chatswarm"
+html_static_path = ["site.css"]
+html_css_files = ["site.css"]
+html_copy_source = False
+html_show_sourcelink = False
+html_show_copyright = False
+html_use_index = False
+
+NAVIGATION = {
+    "Use": ["docs/check", "docs/scenarios", "docs/faults", "docs/locust", "docs/your-chat"],
+    "Understand": ["docs/judging", "docs/results", "docs/sql", "docs/report"],
+    "Build in": ["docs/pytest", "docs/metrics", "docs/grafana", "docs/compose"],
+    "The chat": ["docs/reference-chat", "docs/protocol", "docs/guide"],
+    "Change chatswarm": ["ARCHITECTURE", "EXTENDING", "CONTRIBUTING", "CHANGELOG"],
+}
+"""The pages of the site, in their order. One that is missing here is a warning, too."""
+
+
+def _add_navigation(app: Sphinx, name: str, source: list[str]) -> None:
+    """Sphinx wants it in a page, where a forge would show it as code."""
+    if name == app.config.root_doc:
+        for caption, pages in NAVIGATION.items():
+            source[0] += "\n".join(["", "```{toctree}", ":hidden:", f":caption: {caption}", "", *pages, "```", ""])
+
+
+def _add_front_door(app: Sphinx, exception: Exception | None) -> None:
+    """The site's address without a page leads to the README."""
+    if exception is None:
+        page = f'<!doctype html><title>{project}</title><meta http-equiv="refresh" content="0; url={root_doc}.html">\n'
+        (Path(app.outdir) / "index.html").write_text(page, encoding="utf-8")
+
+
+def setup(app: Sphinx) -> None:
+    """Called by Sphinx."""
+    app.connect("source-read", _add_navigation)
+    app.connect("build-finished", _add_front_door)
