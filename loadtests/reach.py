@@ -1,32 +1,39 @@
 """Whether something answers, asked once, before there is any load."""
 
-import http.client
+import contextlib
+import os
 import socket
-import ssl
-from urllib.parse import urlsplit
+import time
+
+from .address import Address, parse_address
+from .answers import NotHttpError, Reader, read_body, read_head
+from .dialing import Dialer, DialError, Trouble, broken_off, left, proxy_note, request_target
+from .text import one_line
+
+_BODY = 0.2  # seconds for a body that nobody needs
+_MOST = 1 << 16  # bytes of it
+_CERTIFICATES = "; for a certificate of your own, set SSL_CERT_FILE, or SSL_CERT_DIR"
 
 
 def unanswered(base_url: str, timeout: float = 5.0, via: str | None = None) -> str | None:
-    """Why a server gives no HTTP answer at all; None if it gives any. `via`: another address (host:port) to ask at."""
-    parts = urlsplit(base_url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        return f"expected a URL such as http://127.0.0.1:8000, got {base_url!r}"
-    secure = parts.scheme == "https"
-    port = parts.port or (443 if secure else 80)
-    host, _, through = (via or f"{parts.hostname}:{port}").rpartition(":")
-    connection = http.client.HTTPConnection(parts.hostname, port, timeout=timeout)
+    """Why a server gives no HTTP answer at all within `timeout` seconds; None if it gives any.
+
+    All addresses of its name are tried. `via`: another address (host:port, IPv6 with or without brackets) to ask at, in
+    whose name nothing changes.
+    """
     try:
-        connection.sock = socket.create_connection((host, int(through)), timeout)
-        if secure:
-            # Names stay the target's, also through a proxy.
-            connection.sock = ssl.create_default_context().wrap_socket(connection.sock, server_hostname=parts.hostname)
-        connection.request("GET", parts.path or "/")
-        connection.getresponse().read()
-    except (OSError, http.client.HTTPException) as error:
-        return f"expected an HTTP answer from {base_url}, got {str(error) or type(error).__name__}"
-    finally:
-        connection.close()
-    return None
+        address = parse_address(base_url)
+    except ValueError as error:
+        return str(error)
+    deadline = time.monotonic() + timeout
+    try:
+        failures = _ask_all(address, via, deadline)
+    except DialError as error:
+        failures = [_told(error)]
+    if not failures:
+        return None
+    note = proxy_note(address.secure, os.environ) if via is None else ""
+    return f"expected an HTTP answer from {base_url}, got {', '.join(dict.fromkeys(failures))}{note}"
 
 
 def listening(host: str, port: int) -> str | None:
@@ -36,3 +43,59 @@ def listening(host: str, port: int) -> str | None:
     except OSError as error:
         return f"expected a connection to {host}:{port}, got {error}"
     return None
+
+
+def _ask_all(address: Address, via: str | None, deadline: float) -> list[str]:
+    """Asks at each place until one answers; why none did."""
+    names = Dialer(address)
+    where = names if via is None else Dialer(_through(via))
+    places = where.places(deadline)
+    failures = []
+    for at, place in enumerate(places):
+        # One that says nothing leaves some of the time for the next.
+        until = time.monotonic() + (deadline - time.monotonic()) / (len(places) - at)
+        try:
+            # Names stay the target's, also through a proxy.
+            with names.encrypted(where.connected(place, until), until) as sock:
+                _ask(sock, address, until)
+            return []
+        except DialError as error:
+            which = f" ({place.shown})" if len(places) > 1 else ""
+            failures.append(f"{_told(error)}{which}")
+    return failures
+
+
+def _ask(sock: socket.socket, address: Address, deadline: float) -> None:
+    """Any head will do. A body is taken, if it comes at once, so that the server sees no reset. Raises DialError."""
+    try:
+        sock.settimeout(left(deadline))
+        lines = f"GET {request_target(address, '/')} HTTP/1.1\r\nHost: {address.authority}\r\nUser-Agent: chatswarm\r\n"
+        sock.sendall(f"{lines}Accept: */*\r\nConnection: close\r\n\r\n".encode())
+        reader = Reader(sock, deadline)
+        head = read_head(reader)
+        reader.deadline = min(deadline, time.monotonic() + _BODY)
+        with contextlib.suppress(OSError, ValueError):
+            read_body(reader, head, _MOST)
+    except OSError as error:
+        raise broken_off(error) from error
+    except NotHttpError as error:
+        raise DialError(Trouble.CLOSED, f"no HTTP: {str(error)[:100]!r}") from error
+
+
+def _through(via: str) -> Address:
+    host, _, port = via.rpartition(":")
+    return Address(False, host.removeprefix("[").removesuffix("]"), int(port))
+
+
+def _told(error: DialError) -> str:
+    match error.trouble:
+        case Trouble.HERE if error.own is not None:
+            return f"{error.detail}, which is this machine's own trouble: {error.own.remedy}"
+        case Trouble.UNTRUSTED:
+            return f"{error.trouble}: {one_line(error.detail)}{_CERTIFICATES}"
+        case Trouble.NO_ANSWER | Trouble.UNREACHABLE if not error.detail:
+            return f"{error.trouble}: timed out"
+        case Trouble.CLOSED if error.detail:
+            return one_line(error.detail)
+        case _:
+            return one_line(str(error))

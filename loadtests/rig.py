@@ -133,9 +133,9 @@ def _own_limits(evidence: Evidence) -> list[str]:
             continue
         limit = OWN.get(-status)
         code = errno.errorcode.get(-status, str(-status))
-        ran_out = f"{limit.verb} {limit.name} ({code})" if limit else f"met a limit of its own ({code})"
+        name = f"{limit.name} ({code})" if limit else code
         remedy = f": {limit.remedy}" if limit else ""
-        reasons.append(f"the load generator {ran_out}: {failed} failed on it{remedy}")
+        reasons.append(f"the load generator's own limit, {name}: {failed} failed on it{remedy}")
     return reasons
 
 

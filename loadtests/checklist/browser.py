@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from chatswarm.loadtests.address import Address, parse_address
 from chatswarm.loadtests.identity import new_run
-from chatswarm.loadtests.targets.target import Customer, Target, Unreadable
+from chatswarm.loadtests.targets.target import Customer, Target, Unreadable, read
 from chatswarm.loadtests.units import human
 
 from .console import MESSAGE, SENDING, SUBSCRIBING, Awaited, connecting, notified
@@ -247,7 +247,7 @@ class _PagesWalk:
             for tab in self._tabs:
                 tab.page.context.close()
         return BrowserReport(
-            self._base_url, problem is None, seconds, self._latency, self._steps, problem, self._pages, shots
+            self._base_url, problem is None, seconds, self._latency, self._steps, problem, [], self._pages, shots
         )
 
     def _walk(self) -> None:
@@ -334,7 +334,7 @@ class _PagesWalk:
         if not text.is_visible():
             said = excerpt(problem.text_content() or "")
             raise _Broken(said or "no chat", detail=said)
-        return self._target.read_created(answers[-1].body() if answers else b"")
+        return read(self._target.read_created, answers[-1].body() if answers else b"")
 
     def _hear(
         self,

@@ -4,6 +4,7 @@ Each function returns what was seen in one sentence or two, the causes (likelies
 knows nothing of this failure.
 """
 
+from chatswarm.loadtests.targets import TOKEN
 from chatswarm.loadtests.units import human
 
 from .symptoms import Evidence, Failure, StepName
@@ -17,8 +18,43 @@ HANGS = [
 ]
 
 
+GIVE_TOKEN = f"put a dashboard's token into the variable {TOKEN}"
+
+
+def here(evidence: Evidence) -> Found | None:
+    """What is no fault of the chat: limits of this machine, and what only this check cannot read."""
+    what, detail = evidence.what, _said(evidence.detail)
+    match evidence.failure:
+        case Failure.HERE:
+            remedy = [] if evidence.own is None else [evidence.own.remedy]
+            return (
+                f"{what} could not be asked{detail}. Nothing was learned of the chat.",
+                ["this machine is at a limit of its own, or has no way to the chat's network"],
+                [*remedy, "then run the check again"],
+            )
+        case Failure.NOT_READ_HERE:
+            return (
+                f"{what} gave an answer that this check cannot read, though a browser may{detail}.",
+                [
+                    "the chat, or a proxy before it, answers in an encoding that was not asked for (zstd)",
+                    "redirects that never end, or lead where nothing can be asked, perhaps for want of a cookie",
+                    "the answer is far larger than any chat's",
+                ],
+                [
+                    "let it answer in gzip, deflate, br or as it is: the request's Accept-Encoding says so",
+                    "use the address that it redirects to as --target",
+                ],
+            )
+    return None
+
+
 def network(evidence: Evidence) -> Found:
     """Connections that fail, or carry something other than HTTP. Always knows something."""
+    seen, causes, remedies = _network(evidence)
+    return (f"{seen.removesuffix('.')}{evidence.proxy_note}.", causes, remedies)
+
+
+def _network(evidence: Evidence) -> Found:
     what, waited, detail = evidence.what, human(evidence.waited), _said(evidence.detail)
     match evidence.failure:
         case Failure.NO_SUCH_NAME:
@@ -51,7 +87,7 @@ def network(evidence: Evidence) -> Found:
                 f"The certificate of {what} is not trusted{detail}.",
                 _certificate_causes(evidence.detail),
                 [
-                    "for a certificate of your own: SSL_CERT_FILE=ca.pem chatswarm check --target …",
+                    "for a certificate of your own: SSL_CERT_FILE=ca.pem (or SSL_CERT_DIR) chatswarm check --target …",
                     "else renew it, or use the host name it was made for",
                 ],
             )
@@ -107,8 +143,13 @@ def dashboard_socket(evidence: Evidence) -> Found | None:
     awaited = "connected" if evidence.broken is StepName.CONNECTED else "subscribed"
     match evidence.failure:
         case Failure.STATUS:
-            causes, remedies = _refused_handshake(evidence.status or 0)
-            return (f"The handshake at {what} was refused with HTTP {evidence.status}{detail}.", causes, remedies)
+            causes, remedies = _refused_handshake(evidence, evidence.status or 0)
+            after = _retry_after(evidence)
+            return (
+                f"The handshake at {what} was refused with HTTP {evidence.status}{after}{detail}.",
+                causes,
+                remedies,
+            )
         case Failure.NOT_WEBSOCKET:
             return (
                 f"{what} answered 101, but not with a valid WebSocket handshake{detail}.",
@@ -164,7 +205,7 @@ def dashboard_socket(evidence: Evidence) -> Found | None:
                     "the handler crashed (code 1011, or no code at all)",
                     "the backend is shutting down or full (codes 1001, 1012, 1013)",
                 ],
-                [PROCESS_LOG, "see the code's own words"],
+                ["see the code's own words", GIVE_TOKEN, PROCESS_LOG],
             )
         case Failure.UNREADABLE:
             return (
@@ -175,7 +216,7 @@ def dashboard_socket(evidence: Evidence) -> Found | None:
     return None
 
 
-def _refused_handshake(status: int) -> tuple[list[str], list[str]]:
+def _refused_handshake(evidence: Evidence, status: int) -> tuple[list[str], list[str]]:
     match status:
         case 404 | 405 | 410:
             return (
@@ -186,13 +227,30 @@ def _refused_handshake(status: int) -> tuple[list[str], list[str]]:
                 ],
                 ["compare the path with the backend's routes", "install uvicorn[standard] or websockets beside it"],
             )
-        case 401 | 403:
+        case 401 | 403 if evidence.let_in_as is not None:
+            return (
+                [f"the chat lets only known origins in: pass --origin {evidence.let_in_as}"],
+                [
+                    f"chatswarm check --origin {evidence.let_in_as} --target …; it was let in with that one",
+                    "or allow the origin that you tested with at the chat",
+                ],
+            )
+        case 401:
+            return (
+                [_token_cause(evidence), _origin_cause(evidence)],
+                [GIVE_TOKEN, "pass the origin of the chat's own pages as --origin"],
+            )
+        case 403:
             return (
                 [
-                    "the origin is not allowed, or a token is missing",
+                    f"{_origin_cause(evidence)}, or {_token_cause(evidence)}",
                     "no WebSocket is at this path (FastAPI answers 403 to that, not 404)",
                 ],
-                ["check the allowed origins and what authenticates a dashboard", "compare the path with the routes"],
+                [
+                    GIVE_TOKEN,
+                    "pass the origin of the chat's own pages as --origin",
+                    "compare the path with the routes",
+                ],
             )
         case 502 | 503 | 504:
             return (
@@ -201,8 +259,8 @@ def _refused_handshake(status: int) -> tuple[list[str], list[str]]:
             )
         case 429:
             return (
-                ["too many connections from this machine within a short time"],
-                ["wait, or raise the limit for the machine that tests"],
+                ["rate limiting: too many connections from this machine within a short time"],
+                [f"{_wait(evidence)}, or raise the limit for the machine that tests"],
             )
         case _ if 300 <= status < 400:
             return (
@@ -241,12 +299,13 @@ def http(evidence: Evidence) -> Found | None:
                 ["look at the answer in a browser's network tab", "choose the adapter for this chat with --adapter"],
             )
         case Failure.STATUS:
-            causes, remedies = _refused_request(evidence.broken, status)
-            return (f"{what} was answered with HTTP {status}{detail}.", causes, remedies)
+            causes, remedies = _refused_request(evidence, status)
+            return (f"{what} was answered with HTTP {status}{_retry_after(evidence)}{detail}.", causes, remedies)
     return None
 
 
-def _refused_request(step: StepName, status: int) -> tuple[list[str], list[str]]:
+def _refused_request(evidence: Evidence, status: int) -> tuple[list[str], list[str]]:
+    step = evidence.broken
     match status:
         case 404 if step is StepName.SENT:
             return (
@@ -261,12 +320,23 @@ def _refused_request(step: StepName, status: int) -> tuple[list[str], list[str]]
                 ["this route does not exist, or a path in --target is missing or superfluous", "it is another chat"],
                 ["compare the path with the backend's routes", "choose the adapter for this chat with --adapter"],
             )
+        case 401 | 403 if step in (StepName.LIST, StepName.SHOWN):
+            return (
+                [f"a login is required: {_token_cause(evidence)}", _origin_cause(evidence)],
+                [GIVE_TOKEN, "pass the origin of the chat's own pages as --origin"],
+            )
         case 401 | 403:
-            return (["a login, token or origin is required"], ["check what authenticates this request"])
+            return (
+                ["a login is required, also of customers", _origin_cause(evidence)],
+                ["check what authenticates this request", "pass the origin of the chat's own pages as --origin"],
+            )
         case 413:
             return (["messages are limited to less than the 100 characters of this one"], ["raise the limit"])
         case 429:
-            return (["a rate limit holds back this machine"], ["wait, or raise the limit for the machine that tests"])
+            return (
+                ["rate limiting: a rate limit holds back this machine"],
+                [f"{_wait(evidence)}, or raise the limit for the machine that tests"],
+            )
         case 502 | 503 | 504:
             return (
                 ["the backend's database or store is not available", "a proxy answers, the backend behind it does not"],
@@ -284,6 +354,29 @@ def _refused_request(step: StepName, status: int) -> tuple[list[str], list[str]]
                 ["the backend expects other fields, or another content type"],
                 ["see the answer's own words", "compare the request with a real widget's in the network tab"],
             )
+
+
+def _token_cause(evidence: Evidence) -> str:
+    if evidence.with_token:
+        return f"the token in {TOKEN} is not one that this chat lets in"
+    return f"a token is missing: {TOKEN} holds none"
+
+
+def _origin_cause(evidence: Evidence) -> str:
+    if evidence.origin is None:
+        return "the origin is not allowed (none was sent)"
+    return f"the origin is not allowed ({evidence.origin})"
+
+
+def _retry_after(evidence: Evidence) -> str:
+    return f" (Retry-After: {evidence.retry_after})" if evidence.retry_after else ""
+
+
+def _wait(evidence: Evidence) -> str:
+    after = evidence.retry_after
+    if not after:
+        return "wait"
+    return f"wait {after} s" if after.isdecimal() else f"wait until {after}"
 
 
 def _said(detail: str) -> str:

@@ -7,17 +7,21 @@ import msgspec
 
 from chatswarm.loadtests.units import human
 
-from .causes import HANGS, PROCESS_LOG, Found, dashboard_socket, http, network
+from .causes import HANGS, PROCESS_LOG, Found, dashboard_socket, here, http, network
 from .symptoms import Delivery, Evidence, Failure, StepName
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """What is broken, for people: the guide's title, what was seen, likely causes (likeliest first), what to do."""
+    """What is broken, for people: the guide's title, what was seen, likely causes (likeliest first), what to do.
+
+    `here`: it is this machine's or this check's own trouble, and says nothing of the chat.
+    """
 
     title: str
     seen: str
     causes: list[str]
     remedies: list[str]
+    here: bool = False
 
 
 TITLES = {
@@ -25,6 +29,11 @@ TITLES = {
     2: "Problem 2: WebSocket Connects But No Messages",
     3: "Problem 3: Message Received But Dashboard Doesn't Update",
     4: 'Problem 4: Backend Says "No subscribers"',
+}
+
+HERE = {
+    Failure.HERE: "Not the Chat: This Machine Is at a Limit",
+    Failure.NOT_READ_HERE: "Not Decided: An Answer That This Check Cannot Read",
 }
 
 _PROBLEM_OF = {
@@ -77,6 +86,8 @@ def brief(evidence: Evidence) -> str:
 
 def diagnose(evidence: Evidence) -> Problem:
     """The guide's matching problem, its causes ordered by what was seen."""
+    if evidence.failure is not None and (ours := here(evidence)) is not None:
+        return Problem(HERE[evidence.failure], *ours, here=True)
     number = _PROBLEM_OF[evidence.broken]
     delivery = evidence.delivery or Delivery()
     match evidence.broken:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from chatswarm.loadtests.own_limits import OwnLimit
+
 
 class StepName(StrEnum):
     """The guide's checklist, in its order."""
@@ -46,6 +48,8 @@ class Failure(StrEnum):
     CLOSED = "connection closed"  # by the target, in the middle
     STATUS = "status"  # an HTTP status that says no
     UNREADABLE = "unreadable"
+    NOT_READ_HERE = "not readable here"  # a browser may read it, this check cannot
+    HERE = "a limit of this machine"
     NO_FRAME = "no frame"  # the socket is open and stays silent
     ERROR_FRAME = "error frame"
 
@@ -81,3 +85,9 @@ class Evidence:
     delivery: Delivery | None = None
     update_target: float = 2.0  # seconds
     list_window: int | None = None
+    retry_after: str = ""  # what the answer asked to wait, as it says it
+    own: OwnLimit | None = None  # the limit of this machine that is to blame
+    with_token: bool = False  # whether CHATSWARM_TOKEN holds one, so that it was sent
+    origin: str | None = None  # the Origin that was sent
+    let_in_as: str | None = None  # the one with which the same handshake was let in
+    proxy_note: str = ""  # what to say of a proxy in the environment

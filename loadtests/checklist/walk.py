@@ -5,6 +5,7 @@ reachable → connected → subscribed → list → chat → sent → notified �
 """
 
 import contextlib
+import os
 import ssl
 import time
 from collections.abc import Callable, Iterator
@@ -16,16 +17,19 @@ from rich.table import Table
 from rich.text import Text
 
 from chatswarm.loadtests.address import parse_address
+from chatswarm.loadtests.dialing import Dialer, proxy_note
 from chatswarm.loadtests.identity import new_run, text_of
+from chatswarm.loadtests.origin import parse_origin
 from chatswarm.loadtests.targets.target import Customer, Kind, Request, Target, Unreadable
 from chatswarm.loadtests.text import one_line, to_json
 from chatswarm.loadtests.units import human
 from chatswarm.loadtests.verdict import ExitCode
 
+from .dashboard import DashboardSocket
 from .diagnosis import Problem, after_send, brief, diagnose
-from .probe import Dialer, Http, ProbeError, excerpt
+from .probe import Http, ProbeError, excerpt
 from .symptoms import Delivery, Evidence, Failure, PageStep, StepName
-from .watch import Page, Watch, accepted
+from .watch import Page, Watch, accepted, reading
 
 _BESIDE = 2.4  # seconds for the walk beside the update target: with 2 s, and the start of the process, "under 5"
 _WATCH = 0.2  # seconds of it, beyond the target, in which a late message can still be seen to be late
@@ -67,7 +71,10 @@ class Step(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """What `chatswarm check --json` prints. `update_latency`: seconds from the send until a refetch showed it."""
+    """What `chatswarm check --json` prints. `update_latency`: seconds from the send until a refetch showed it.
+
+    `notes`: what is worth knowing, and failed nothing.
+    """
 
     target: str
     ok: bool
@@ -75,10 +82,13 @@ class Report(msgspec.Struct, frozen=True):
     update_latency: float | None
     steps: list[Step]
     problem: Problem | None
+    notes: list[str]
 
     @property
     def exit_code(self) -> ExitCode:
-        """PASS or FAIL; a target that cannot be reached fails, too."""
+        """PASS or FAIL; a target that cannot be reached fails, too. USAGE where nothing was learned of the chat."""
+        if self.problem is not None and self.problem.here:
+            return ExitCode.USAGE
         return ExitCode.PASS if self.ok else ExitCode.FAIL
 
     def json(self) -> bytes:
@@ -97,17 +107,20 @@ def walk(
     update_target: float = 2.0,
     on_step: Callable[[Step], None] = _ignore,
     tls: ssl.SSLContext | None = None,
+    origin: str | None = None,
 ) -> Report:
     """Walks the checklist up to the first step that fails. Leaves one customer with a chat and a message behind.
 
     `update_target` is in seconds; the walk takes at most 2.4 s more than that, so 4.4 s by default.
     `on_step` gets every step as it ends, and at last those not reached. `tls` replaces the system's authorities.
-    Raises ValueError for a URL or update target that makes no sense, and nothing whatever the chat does.
+    `origin` is sent with the handshake and every request, as a browser sends that of the page it shows.
+    Raises ValueError for a URL, update target or origin that makes no sense, and nothing whatever the chat does.
     """
     if not 0 < update_target < 3600:
         raise ValueError(f"update target: expected seconds above 0 and below 3600, got {update_target!r}")
+    origin = None if origin is None else parse_origin(origin)
     dialer = Dialer(parse_address(base_url), tls)
-    return _Walk(target, base_url, dialer, update_target, on_step).run()
+    return _Walk(target, base_url, dialer, update_target, on_step, origin).run()
 
 
 class _Broken(Exception):
@@ -118,15 +131,25 @@ class _Broken(Exception):
 
 class _Walk:
     def __init__(
-        self, target: Target, base_url: str, dialer: Dialer, update_target: float, on_step: Callable[[Step], None]
+        self,
+        target: Target,
+        base_url: str,
+        dialer: Dialer,
+        update_target: float,
+        on_step: Callable[[Step], None],
+        origin: str | None,
     ) -> None:
         self._target = target
         self._base_url = base_url
         self._address = dialer.address
         self._update_target = update_target
         self._on_step = on_step
-        self._page = Page(target, dialer)
-        self._widget = Http(dialer)
+        self._dialer = dialer
+        self._origin = origin
+        self._let_in_as: str | None = None
+        self._page = Page(target, dialer, origin)
+        # With two addresses, the dashboard's socket is at one, and the widget sends to the other.
+        self._widget = Http(dialer, origin, turn=2)
         self._steps: list[Step] = []
         self._delivery = Delivery()
         self._began = time.monotonic()
@@ -148,17 +171,17 @@ class _Walk:
             self._page.close()
             self._widget.close()
         shown = self._delivery.shown if any(s.ok and s.name is StepName.SHOWN for s in self._steps) else None
-        return Report(self._base_url, problem is None, seconds, shown, self._steps, problem)
+        return Report(self._base_url, problem is None, seconds, shown, self._steps, problem, self._notes())
 
     def _prepare(self) -> None:
         page, target, by = self._page, self._target, self._send_by
         socket_url = self._address.socket_url + target.socket_path
 
         with self._step(StepName.REACHABLE, self._address.authority) as seen:
-            page.http.request(Request("GET", "/"), by)  # any status will do: "/" is no part of the protocol
+            page.http.reach(by)  # any status will do: "/" is no part of the protocol
             seen.append(f"{self._address.authority} answers HTTP")
         with self._step(StepName.CONNECTED, socket_url) as seen:
-            page.socket.open(by)
+            self._connect(by)
             page.wait_for(Kind.CONNECTED, by)
             seen.append(socket_url)
         with self._step(StepName.SUBSCRIBED, socket_url) as seen:
@@ -166,9 +189,24 @@ class _Walk:
             page.wait_for(Kind.SUBSCRIBED, by)
             seen.append("`subscribed` frame")
         with self._step(StepName.LIST, _line(target.list_chats())) as seen:
-            chats, _ = page.refetch(by)
-            seen.append(f"{len(chats)} chats" if len(chats) != 1 else "1 chat")
+            chats, answer = page.refetch(by)
+            seen.append((f"{len(chats)} chats" if len(chats) != 1 else "1 chat") + _by_way_of(answer.redirected))
         self._converse()
+
+    def _connect(self, by: float) -> None:
+        """The dashboard's handshake. Where it is refused, one with the chat's own origin tells whether that is why."""
+        try:
+            self._page.socket.open(by)
+        except ProbeError as error:
+            own = self._address.origin
+            if error.status in (401, 403) and self._origin != own:
+                target = self._target
+                again = DashboardSocket(self._dialer, target.socket_path, target.socket_headers, own, turn=1)
+                with contextlib.suppress(ProbeError):
+                    again.open(by)
+                    self._let_in_as = own
+                again.close()
+            raise
 
     def _converse(self) -> None:
         target, by, run = self._target, self._send_by, new_run()
@@ -177,8 +215,9 @@ class _Walk:
         with self._step(StepName.CHAT, _line(form), _line(create)) as seen:
             accepted(self._widget.request(form, by))
             seen.append("")
-            chat_id = target.read_created(accepted(self._widget.request(create, by)).body)
-            seen.append(f"chat {excerpt(chat_id, 40)}")
+            answer = accepted(self._widget.request(create, by))
+            chat_id = reading(target.read_created, answer.body)
+            seen.append(f"chat {_short(chat_id)}{_by_way_of(answer.redirected)}")
         self._deliver(chat_id, text_of(run, 0, 1, _SIZE))
 
     def _deliver(self, chat_id: str, text: str) -> None:
@@ -196,7 +235,7 @@ class _Walk:
         broken = list(StepName)[len(self._steps)]
         error = {StepName.SENT: watch.send_error, StepName.SHOWN: watch.refetch_error}.get(broken)
         what = _line(self._target.list_chats() if broken is StepName.SHOWN else self._target.send(chat_id, text))
-        evidence = _evidence(broken, what, error, self._delivery.watched)
+        evidence = self._evidence(broken, what, error, self._delivery.watched)
         evidence.delivery, evidence.update_target = self._delivery, self._update_target
         evidence.list_window = self._target.list_window
         late = self._delivery.shown if broken is StepName.IN_TIME else None
@@ -214,7 +253,7 @@ class _Walk:
         delivery = self._delivery
         shown = human(delivery.shown)
         return {
-            StepName.SENT: (delivery.accepted, f"HTTP {watch.status}"),
+            StepName.SENT: (delivery.accepted, f"HTTP {watch.status}{_by_way_of(watch.redirected)}"),
             StepName.NOTIFIED: (delivery.notified, "the frame for this chat"),
             StepName.SHOWN: (delivery.refetch, watch.sight),
             StepName.IN_TIME: (delivery.shown, f"{shown} after it was sent; the target is {self._update_target:g} s"),
@@ -228,26 +267,52 @@ class _Walk:
             yield seen
         except (ProbeError, Unreadable) as error:
             seconds = time.monotonic() - began
-            raise _Broken(_evidence(name, what[len(seen)], error, seconds), seconds) from error
+            raise _Broken(self._evidence(name, what[len(seen)], error, seconds), seconds) from error
         self._note(Step(name, True, time.monotonic() - began, seen[-1]))
+
+    def _evidence(self, broken: StepName, what: str, error: ProbeError | Unreadable | None, waited: float) -> Evidence:
+        evidence = Evidence(broken, what=what, waited=waited)
+        match error:
+            case ProbeError():
+                evidence.failure, evidence.status, evidence.detail = error.failure, error.status, error.detail
+                evidence.retry_after, evidence.own = error.retry_after, error.own
+            case Unreadable():
+                evidence.failure, evidence.detail = Failure.UNREADABLE, excerpt(str(error))
+        evidence.with_token = bool(self._target.socket_headers)
+        evidence.origin, evidence.let_in_as = self._origin, self._let_in_as
+        evidence.proxy_note = proxy_note(self._address.secure, os.environ)
+        return evidence
+
+    def _notes(self) -> list[str]:
+        """Which of several addresses were met."""
+        host = self._address.host
+        notes = [f"{place} of {host} was passed over: {why}" for place, why in self._dialer.passed_over.items()]
+        users = {
+            "the dashboard's socket": {self._page.socket.peer} - {""},
+            "its HTTP": self._page.http.peers,
+            "the widget": self._widget.peers,
+        }
+        if len(set[str]().union(*users.values())) > 1:
+            where = ", ".join(f"{user} to {' and '.join(sorted(peers))}" for user, peers in users.items() if peers)
+            notes.append(f"{host} has several addresses: {where}")
+        return notes
 
     def _note(self, step: Step) -> None:
         self._steps.append(step)
         self._on_step(step)
 
 
-def _evidence(broken: StepName, what: str, error: ProbeError | Unreadable | None, waited: float) -> Evidence:
-    match error:
-        case ProbeError():
-            return Evidence(broken, error.failure, what, error.status, error.detail, waited)
-        case Unreadable():
-            return Evidence(broken, Failure.UNREADABLE, what, None, excerpt(str(error)), waited)
-        case None:
-            return Evidence(broken, None, what, None, "", waited)
-
-
 def _line(request: Request) -> str:
     return f"{request.method} {excerpt(request.path, 100)}"
+
+
+def _short(chat_id: str) -> str:
+    shown = one_line(chat_id)
+    return shown if len(shown) <= 40 else shown[:39] + "…"
+
+
+def _by_way_of(redirected: str) -> str:
+    return f", {redirected}" if redirected else ""
 
 
 def step_line(step: Step) -> RenderableType:
@@ -258,7 +323,7 @@ def step_line(step: Step) -> RenderableType:
     return Text.assemble(
         (mark, style),
         (f" {label:{max(map(len, LABELS.values()))}}", {True: "", False: "bold", None: "dim"}[step.ok]),
-        (f" {time:>8}", "cyan"),
+        (f" {time:>9}", "cyan"),
         (f"  {one_line(step.seen)}", "red" if step.ok is False else "dim"),
         no_wrap=True,
         overflow="ellipsis",
@@ -266,7 +331,12 @@ def step_line(step: Step) -> RenderableType:
 
 
 def closing(report: Report) -> RenderableType:
-    """What follows the steps' lines: the one good sentence, or the problem with its causes and remedies."""
+    """What follows the steps' lines: the one good sentence, or the problem with its causes and remedies; the notes."""
+    notes = [Text(f"note: {note}", "dim") for note in report.notes]
+    return Group(*notes, _ending(report)) if notes else _ending(report)
+
+
+def _ending(report: Report) -> RenderableType:
     problem = report.problem
     if problem is None:
         took, latency = human(report.seconds), human(report.update_latency)

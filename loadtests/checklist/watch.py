@@ -6,26 +6,29 @@ looks only serve the diagnosis (late or never, stored or not); `Delivery.by_page
 
 import contextlib
 import queue
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
-from chatswarm.loadtests.targets.target import Chat, Frame, Kind, Request, Target, Unreadable
+from chatswarm.loadtests.dialing import Dialer, DialError, start_thread
+from chatswarm.loadtests.targets.target import Chat, Frame, Kind, Request, Target, Unreadable, UnreadableHere, read
 
-from .probe import Answer, Arrival, DashboardSocket, Dialer, Http, ProbeError, excerpt
+from .dashboard import Arrival, DashboardSocket
+from .probe import Answer, Http, ProbeError, excerpt, probe_error
 from .symptoms import Delivery, Failure
 
+_T = TypeVar("_T")
 _LOOK_EVERY = 0.15  # seconds between the extra looks at the list once the frame has come
 
 
 class Page:
     """The dashboard's two connections, read through the target's adapter. All waits end at a deadline."""
 
-    def __init__(self, target: Target, dialer: Dialer) -> None:
+    def __init__(self, target: Target, dialer: Dialer, origin: str | None = None) -> None:
         self._target = target
-        self.http = Http(dialer)
-        self.socket = DashboardSocket(dialer, target.socket_path)
+        self.http = Http(dialer, origin)
+        self.socket = DashboardSocket(dialer, target.socket_path, target.socket_headers, origin, turn=1)
 
     def wait_for(self, kind: Kind, deadline: float) -> None:
         """Returns when a frame of this kind has come; an error frame before it raises."""
@@ -38,7 +41,7 @@ class Page:
 
     def read(self, arrival: Arrival) -> Frame:
         try:
-            return self._target.read_frame(arrival.data)
+            return reading(self._target.read_frame, arrival.data)
         except Unreadable as error:
             raise ProbeError(Failure.UNREADABLE, excerpt(str(error))) from error
 
@@ -46,7 +49,7 @@ class Page:
         """The list of chats, which must come with a 200."""
         answer = self.http.request(self._target.list_chats(), deadline)
         try:
-            return self._target.read_list(accepted(answer, only=200).body), answer
+            return reading(self._target.read_list, accepted(answer, only=200).body), answer
         except Unreadable as error:
             raise ProbeError(Failure.UNREADABLE, excerpt(str(error)), answer.status) from error
 
@@ -60,7 +63,15 @@ def accepted(answer: Answer, only: int | None = None) -> Answer:
     if answer.status == only or (only is None and 200 <= answer.status < 300):
         return answer
     said = f"redirect to {excerpt(answer.location)}" if answer.location else excerpt(answer.body)
-    raise ProbeError(Failure.STATUS, said, answer.status)
+    raise ProbeError(Failure.STATUS, said, answer.status, excerpt(answer.retry_after, 40))
+
+
+def reading(reader: Callable[[bytes], _T], data: bytes) -> _T:
+    """What an adapter reads in it. Raises Unreadable, and ProbeError for what a browser may read all the same."""
+    try:
+        return read(reader, data)
+    except UnreadableHere as error:
+        raise ProbeError(Failure.NOT_READ_HERE, excerpt(str(error))) from error
 
 
 @dataclass(slots=True)
@@ -78,6 +89,7 @@ class Watch:
     refetch_error: ProbeError | None = None
     sight: str = ""  # how the list showed the message
     status: int | None = None  # of the answer to the send
+    redirected: str = ""  # how it came to be there, if not directly
     _sent: float = 0.0
 
     def run(self, until: float, end: float, on_progress: Callable[[], None]) -> None:
@@ -89,11 +101,14 @@ class Watch:
         except ProbeError as error:
             self.send_error = error
             return
-        self.page.socket.listen(events)
-        self._sent = time.monotonic()
-        # The send has a thread of its own, because its answer may come after the frame, or never.
-        sender = threading.Thread(target=_send, args=(self.widget, request, until, events), daemon=True, name="send")
-        sender.start()
+        try:
+            self.page.socket.listen(events)
+            self._sent = time.monotonic()
+            # The send has a thread of its own, because its answer may come after the frame, or never.
+            sender = start_thread(lambda: _send(self.widget, request, until, events), "send")
+        except (ProbeError, DialError) as error:
+            self.send_error = error if isinstance(error, ProbeError) else probe_error(error)
+            return
         self._watch(events, until, on_progress)
         sender.join(0.1)
         self.delivery.watched = time.monotonic() - self._sent
@@ -155,8 +170,8 @@ class Watch:
         try:
             if isinstance(sent.answer, ProbeError):
                 raise sent.answer
-            self.status = sent.answer.status
-            self.target.read_sent(accepted(sent.answer).body)
+            self.status, self.redirected = sent.answer.status, sent.answer.redirected
+            reading(self.target.read_sent, accepted(sent.answer).body)
             self.delivery.accepted = sent.answer.done - self._sent
         except ProbeError as error:
             self.send_error = error
@@ -194,7 +209,7 @@ class Watch:
             return
         with contextlib.suppress(ProbeError, Unreadable):
             answer = accepted(self.widget.request(self.target.whole_chat(self.chat_id), end))
-            self.delivery.stored = bool(self._sight_of(self.target.read_whole_chat(answer.body)))
+            self.delivery.stored = bool(self._sight_of(reading(self.target.read_whole_chat, answer.body)))
 
 
 @dataclass(frozen=True, slots=True)

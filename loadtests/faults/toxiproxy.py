@@ -1,16 +1,25 @@
 """A client of Toxiproxy's HTTP API: it drives our own fault proxy, and a real Toxiproxy by the same calls."""
 
-import http.client
+import ipaddress
 import json
+import os
 import re
 import socket
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote, urlsplit
+
+from chatswarm.loadtests.address import Address, parse_address
+from chatswarm.loadtests.answers import Reader, read_body, read_head
+from chatswarm.loadtests.dialing import Dialer, DialError, Place, left, proxy_note, request_target
+from chatswarm.loadtests.text import one_line
 
 from .error import FaultError
 
 _TIMEOUT = 5.0
+_MOST = 16 << 20  # bytes of an answer
+_PORT = 8474
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +35,13 @@ class Toxiproxy:
     """The API at a URL. Every call raises FaultError if it is not answered as it should be. Threads may share it."""
 
     def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
-        if parts.scheme != "http" or not parts.hostname:
-            raise FaultError(f"expected the URL of Toxiproxy's API, such as http://127.0.0.1:8474, got {url!r}")
-        self.url = url.rstrip("/")
-        self.host = parts.hostname
-        self._port = parts.port or 8474
+        """`url`: a base URL as for a target, with https and a path too. Without a port, http means 8474; https means
+        443, because what speaks TLS stands before a Toxiproxy.
+        """
+        address = _address(url)
+        self.url = address.url
+        self._dialer = Dialer(address)
+        self._place: Place | None = None
         self._addresses: dict[str, tuple[str, int]] = {}  # where proxies listen
         version = self._call("GET", "/version")
         # Older ones answer in plain text.
@@ -42,13 +52,13 @@ class Toxiproxy:
 
     def create(self, name: str, upstream: str) -> tuple[str, int]:
         """A proxy to `upstream` (host:port). Returns where it listens."""
-        local = self.host in ("127.0.0.1", "localhost", "::1")
-        made = self._call(
-            "POST",
-            "/proxies",
-            {"name": name, "listen": f"{'127.0.0.1' if local else '0.0.0.0'}:0", "upstream": upstream},
-        )
-        address = self.host, int(str(made["listen"]).rpartition(":")[2])
+        assert self._place is not None, "its version was asked for"
+        host = self._place.shown
+        number = ipaddress.ip_address(host)
+        listen = str(number) if number.is_loopback else "0.0.0.0" if number.version == 4 else "::"
+        listen = f"[{listen}]:0" if number.version == 6 else f"{listen}:0"
+        made = self._call("POST", "/proxies", {"name": name, "listen": listen, "upstream": upstream})
+        address = host, int(str(made["listen"]).rpartition(":")[2])
         self._addresses[name] = address
         return address
 
@@ -86,31 +96,62 @@ class Toxiproxy:
         return Lag([(time, lag) for time, lag in found["samples"]], found["time"], found["cpu"])
 
     def proxy_url(self, proxy: str) -> str:
-        """Where a proxy is to be deleted."""
-        return self.url + self._path(proxy)
+        """Where a proxy is to be deleted. Where the name has several addresses, at the one that it was made at."""
+        address = self._dialer.address
+        if not address.secure and self._place is not None and len(self._dialer.places(time.monotonic(), 0)) > 1:
+            address = replace(address, host=self._place.shown)
+        return address.url + self._path(proxy)
 
     @staticmethod
     def _path(proxy: str) -> str:
         return f"/proxies/{quote(proxy, safe='')}"
 
     def _call(self, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401 - as JSON has it
-        connection = http.client.HTTPConnection(self.host, self._port, timeout=_TIMEOUT)
+        deadline = time.monotonic() + _TIMEOUT
         try:
-            # Toxiproxy refuses what looks like a browser.
-            headers = {"User-Agent": "chatswarm", "Content-Type": "application/json"}
-            connection.request(method, path, None if body is None else json.dumps(body), headers)
-            answer = connection.getresponse()
-            data = answer.read()
-        except (OSError, http.client.HTTPException) as error:
-            raise FaultError(
-                f"{self.url}{path}: expected Toxiproxy's API, got {str(error) or type(error).__name__}"
-            ) from error
-        finally:
-            connection.close()
-        if not 200 <= answer.status < 300:
-            said = data[:300].decode(errors="replace")
-            raise FaultError(f"{self.url}{path}: expected a 2xx for {method}, got {answer.status}: {said}")
+            status, data = self._ask(method, path, b"" if body is None else json.dumps(body).encode(), deadline)
+        except (DialError, OSError, ValueError) as error:
+            got = one_line(str(error)) or type(error).__name__
+            note = proxy_note(self._dialer.address.secure, os.environ) if isinstance(error, DialError) else ""
+            raise FaultError(f"{self.url}{path}: expected Toxiproxy's API, got {got}{note}") from error
+        if not 200 <= status < 300:
+            said = one_line(data[:300].decode(errors="replace"))
+            raise FaultError(f"{self.url}{path}: expected a 2xx for {method}, got {status}: {said}")
         try:
             return json.loads(data) if data else None
-        except ValueError:
+        except (ValueError, RecursionError):
             return data.decode(errors="replace")
+
+    def _ask(self, method: str, path: str, body: bytes, deadline: float) -> tuple[int, bytes]:
+        address = self._dialer.address
+        # Toxiproxy refuses what looks like a browser.
+        head = (
+            f"{method} {request_target(address, path)} HTTP/1.1\r\nHost: {address.authority}\r\n"
+            f"User-Agent: chatswarm\r\nAccept: application/json\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        )
+        with self._connected(deadline) as sock:
+            sock.settimeout(left(deadline))
+            sock.sendall(head.encode() + body)
+            reader = Reader(sock, deadline)
+            answer = read_head(reader)
+            return answer.status, read_body(reader, answer, _MOST)
+
+    def _connected(self, deadline: float) -> socket.socket:
+        """A connection to always the same of its name's addresses: each may be a Toxiproxy with proxies of its own."""
+        if self._place is not None:
+            return self._dialer.encrypted(self._dialer.connected(self._place, deadline), deadline)
+        sock = self._dialer.open(deadline)
+        peer = sock.getpeername()[0]
+        self._place = next(place for place in self._dialer.places(deadline, 0) if place.address[0] == peer)
+        return sock
+
+
+def _address(url: str) -> Address:
+    try:
+        address = parse_address(url)
+    except ValueError as error:
+        got = str(error).partition(", got ")[2]
+        raise FaultError(f"expected the URL of Toxiproxy's API, such as http://127.0.0.1:8474, got {got}") from None
+    without = not address.secure and urlsplit(url).port is None
+    return replace(address, port=_PORT) if without else address

@@ -42,6 +42,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Refuses wrong options, all at once."""
     given = {name: value for name in _OPTIONS if (value := _option(config, name)) is not None}
     problems = []
+    if (target := given.get("target")) is not None and (problem := _no_address(target)):
+        problems.append(f"--chatswarm-target: {problem}")
     if (pid := given.get("pid")) is not None and not (pid.isascii() and pid.isdecimal() and int(pid) > 0):
         problems.append(f"--chatswarm-pid: expected the number of a process, got {pid!r}")
     if (adapter := given.get("adapter")) is not None:
@@ -51,6 +53,17 @@ def pytest_configure(config: pytest.Config) -> None:
             problems.append(f"--chatswarm-adapter: expected one of {', '.join(TARGETS)}, got {adapter!r}")
     if problems:
         raise pytest.UsageError("\n".join(problems))
+
+
+def _no_address(url: str) -> str | None:
+    """Why this is no address of a chat; None if it is one."""
+    from chatswarm.loadtests.address import parse_address
+
+    try:
+        parse_address(url)
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 def _option(config: pytest.Config, name: str) -> str | None:
@@ -75,6 +88,9 @@ def chatswarm(
     """Runs a scenario and returns its verdict: `chatswarm.run("smoke", dashboards=20).latency.visible.p99 < 2.0`."""
     from .swarm import Swarm
 
+    if chatswarm_target is not None and (problem := _no_address(str(chatswarm_target))):
+        # A fixture's URL. Where it came from is clear without a traceback.
+        pytest.fail(f"chatswarm_target: {problem}", pytrace=False)
     pytestconfig.stash[_USED] = True
     out, pid = _option(pytestconfig, "out"), _option(pytestconfig, "pid")
     temporary = tmp_path_factory.getbasetemp()

@@ -50,12 +50,12 @@ def limited(tmp_path: Path, sends: dict[tuple[int, int], int], plant: Plant, **f
 @pytest.mark.parametrize(
     ("code", "words"),
     [
-        (errno.EMFILE, "ran out of open files (EMFILE): 2 sends failed on it: raise the limit"),
-        (errno.ENFILE, "ran out of open files of the whole system (ENFILE)"),
-        (errno.EADDRNOTAVAIL, "ran out of local ports (EADDRNOTAVAIL)"),
-        (errno.ENOBUFS, "ran out of buffer memory (ENOBUFS)"),
-        (errno.ENETUNREACH, "has no route to the target (ENETUNREACH)"),
-        (errno.EXDEV, "met a limit of its own (EXDEV): 2 sends failed on it"),  # one that nobody thought of
+        (errno.EMFILE, "own limit, open files (EMFILE): 2 sends failed on it: raise `ulimit -n`"),
+        (errno.ENFILE, "open files of the whole machine (ENFILE)"),
+        (errno.EADDRNOTAVAIL, "local ports (EADDRNOTAVAIL)"),
+        (errno.ENOBUFS, "network buffers (ENOBUFS)"),
+        (errno.ENETUNREACH, "no route to the network (ENETUNREACH)"),
+        (errno.EXDEV, "own limit, EXDEV: 2 sends failed on it"),  # one that nobody thought of
     ],
 )
 def test_sends_that_the_rig_could_not_make_are_not_refused(tmp_path: Path, code: int, words: str) -> None:

@@ -262,6 +262,34 @@ def test_a_target_that_does_not_answer_is_an_error(session: pytest.Pytester) -> 
     result.stdout.fnmatch_lines(["E *NotRunError: nothing was sent:", "E *--target: expected an HTTP answer from *"])
 
 
+@pytest.mark.parametrize("url", ["127.0.0.1:8000", "http://me:secret@h", "http://h?x"])
+def test_a_wrong_url_of_a_fixture_is_told_in_one_line(session: pytest.Pytester, url: str) -> None:
+    session.makeconftest(f"""
+        import pytest
+
+        @pytest.fixture(scope="session")
+        def chatswarm_target():
+            return {url!r}
+    """)
+    session.makepyfile(test_team=HOLDS)
+    result = session.runpytest_subprocess(*ARGS, timeout=60)
+    assert result.parseoutcomes() == {"passed": 1, "errors": 1}
+    told = [line for line in result.outlines if "expected a URL" in line]
+    assert any(line.startswith("chatswarm_target: expected a URL such as http://127.0.0.1:8000") for line in told)
+    assert not [line for line in result.outlines if "Traceback" in line or "parse_address" in line]
+    assert "secret" not in result.stdout.str()
+
+
+def test_a_wrong_target_is_refused_before_any_test(session: pytest.Pytester) -> None:
+    session.makepyfile(test_team=HOLDS)
+    result = session.runpytest_subprocess(*ARGS, "--chatswarm-target", "http://me:secret@h:8000")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(
+        ["*--chatswarm-target: expected a URL such as *, got 'http://…@h:8000' (it has a user *"]
+    )
+    assert "secret" not in result.stderr.str()
+
+
 def test_wrong_options_are_refused_all_at_once(session: pytest.Pytester) -> None:
     result = session.runpytest_subprocess(*ARGS, "--chatswarm-pid", "many", "--chatswarm-adapter", "carrier-pigeon")
     assert result.ret == pytest.ExitCode.USAGE_ERROR

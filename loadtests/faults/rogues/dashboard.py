@@ -4,21 +4,23 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from websockets.client import ClientProtocol
-from websockets.exceptions import InvalidStatus
 from websockets.frames import Frame, Opcode
 from websockets.protocol import State
 from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
+from chatswarm.loadtests.dialing import request_target
 from chatswarm.loadtests.targets.target import Frame as Said
 from chatswarm.loadtests.targets.target import Kind, Unreadable
 
 from .pipe import READ_SIZE, Pipe
-from .site import PATIENCE, Site, why
+from .site import PATIENCE, Site, final_answer, why
 
 _MAX_MESSAGE = 16 << 20  # bytes; a chat's frames have a few hundred
+_MOST_HEAD = 1 << 18  # bytes of an answer to a handshake, as a browser has it
 _GOODBYE = 1.0  # seconds for words that nobody may be listening to
 _GOING_AWAY = 1001
 _BROKEN_OFF = 1006
@@ -64,7 +66,9 @@ class Dashboard:
 
         Raises NotLetInError.
         """
-        url = site.address.socket_url + site.target.socket_path + query
+        url = replace(site.address, prefix="").socket_url + request_target(
+            site.address, site.target.socket_path + query
+        )
         offered = [Subprotocol(name) for name in subprotocols] or None
         protocol = ClientProtocol(parse_uri(url), subprotocols=offered, max_size=_MAX_MESSAGE)
         request = protocol.connect()
@@ -77,21 +81,38 @@ class Dashboard:
             async with asyncio.timeout(PATIENCE):
                 protocol.send_request(request)
                 await self._flush()
-                while protocol.state is State.CONNECTING and protocol.handshake_exc is None:
-                    await self.read()
+                status = await self._shake_hands()
         except OSError as error:
             self.pipe.close()
             raise NotLetInError(0, f"no answer to the handshake: {why(error)}") from error
         except BaseException:
             self.pipe.close()
             raise
-        if protocol.handshake_exc is None:
+        if status == 101 and protocol.handshake_exc is None:
             return self
         self.pipe.close()
-        if isinstance(protocol.handshake_exc, InvalidStatus):
-            status = protocol.handshake_exc.response.status_code
+        if status is not None and status != 101:
             raise NotLetInError(status, f"HTTP {status} to the handshake")
         raise NotLetInError(0, f"no good answer to the handshake: {type(protocol.handshake_exc).__name__}")
+
+    async def _shake_hands(self) -> int | None:
+        """Reads the answer to the handshake; its status. The protocol sees none but 101: it wants others to the letter,
+        and to their end, which may never come.
+        """
+        heard = b""
+        while (status := final_answer(heard)[0]) is None and len(heard) < _MOST_HEAD:
+            if (data := await self.pipe.read()) is None:
+                break
+            heard += data
+        if status is not None and status != 101:
+            return status
+        self._protocol.receive_data(final_answer(heard)[1])
+        if status is None:
+            self._protocol.receive_eof()
+        while self._protocol.state is State.CONNECTING and self._protocol.handshake_exc is None:
+            await self.read()
+        self._take()
+        return status
 
     async def subscribe(self) -> None:
         """Returns once it is subscribed. Raises EndedError, or TimeoutError if there is no answer."""
@@ -125,16 +146,20 @@ class Dashboard:
             self._protocol.receive_eof()
         elif data:
             self._protocol.receive_data(data)
+        self._take()
+        with contextlib.suppress(OSError):
+            async with asyncio.timeout(_GOODBYE):  # a pong or a Close, which a peer that does not read never takes
+                await self._flush()
+        return data is not None and self._protocol.close_rcvd is None
+
+    def _take(self) -> None:
+        """The messages in what was received."""
         for event in self._protocol.events_received():
             if isinstance(event, Frame) and event.opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
                 self._pieces.append(bytes(event.data))
                 if event.fin:
                     self._messages.append(b"".join(self._pieces))
                     self._pieces.clear()
-        with contextlib.suppress(OSError):
-            async with asyncio.timeout(_GOODBYE):  # a pong or a Close, which a peer that does not read never takes
-                await self._flush()
-        return data is not None and self._protocol.close_rcvd is None
 
     async def skip(self, most: int = READ_SIZE) -> bool:
         """The same, and throws away what was said."""

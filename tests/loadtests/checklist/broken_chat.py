@@ -4,24 +4,34 @@ It shares nothing with the reference backend, so that neither can hide a fault o
 """
 
 import base64
+import gzip
 import hashlib
 import json
 import ssl
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socket import SHUT_RDWR, socket
 from typing import Any
+from urllib.parse import unquote
 
+import brotli
 from websockets.exceptions import InvalidState
 from websockets.frames import Frame, Opcode
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
+ENCODERS: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": gzip.compress,
+    "deflate": zlib.compress,
+    "br": brotli.compress,
+    "gzip, br": lambda data: brotli.compress(gzip.compress(data)),
+}
 _HANG = 20.0  # seconds; nobody waits for its end
 
 
@@ -57,6 +67,17 @@ class Defects:
     every_step_takes: float = 0.0
     other_chats: int = 0  # in the list, before all others
     texts: bool = True  # the list carries texts, and not only counts
+    # What is no defect to a browser.
+    token: str = ""  # dashboards are let in with this one only
+    origins: tuple[str, ...] = ()  # the only ones that are let in, if there are any
+    prefix: str = ""  # the path that stands before all others
+    encoding: str = ""  # a Content-Encoding
+    framing: str = "length"  # "chunked", "until close", "HTTP/1.0"
+    early_hints: bool = False  # a 103 before each answer
+    moved: int = 0  # redirects with this status, once, to `moved_to` before the path
+    moved_to: str = "/moved"
+    retry_after: str = ""
+    chat_id: str = ""  # in place of a random one
 
 
 @dataclass
@@ -76,10 +97,12 @@ class BrokenChat:
     ended: threading.Event = field(default_factory=threading.Event)
     customers: list[str] = field(default_factory=list)
     port: int = 0
+    asked: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
+    """The address, the path and the header lines of each request."""
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://127.0.0.1:{self.port}{self.defects.prefix}"
 
     def pause(self, seconds: float) -> None:
         self.ended.wait(seconds)
@@ -132,12 +155,31 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
     def answer(self, status: int, body: bytes | dict[str, Any]) -> None:
+        defects = self.chat.defects
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        if defects.early_hints:
+            self.send_response_only(103)
+            self.send_header("Link", "</style.css>")
+            self.end_headers()
+        if defects.framing == "HTTP/1.0":
+            self.protocol_version = "HTTP/1.0"
         self.send_response(status)
-        self.send_header("Content-Length", str(len(data)))
+        if defects.encoding:
+            data = ENCODERS.get(defects.encoding, bytes)(data)
+            self.send_header("Content-Encoding", defects.encoding)
+        if defects.retry_after:
+            self.send_header("Retry-After", defects.retry_after)
+        if defects.framing == "chunked":
+            self.send_header("Transfer-Encoding", "chunked")
+            data = b"%x\r\n%b\r\n0\r\n\r\n" % (len(data), data)
+        elif defects.framing == "length":
+            self.send_header("Content-Length", str(len(data)))
+        else:
+            self.close_connection = True
         self.send_header("Access-Control-Allow-Origin", "*")
         if 300 <= status < 400:
-            self.send_header("Location", "https://elsewhere.example/")
+            moved = f"{defects.moved_to}{self.path}" if defects.moved else "https://elsewhere.example/"
+            self.send_header("Location", moved)
         self.end_headers()
         self.wfile.write(data)
 
@@ -151,12 +193,19 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         chat, defects = self.chat, self.chat.defects
         chat.pause(defects.every_step_takes)
+        chat.asked.append((str(self.connection.getsockname()[0]), self.path, dict(self.headers)))
+        self.path = self.path.removeprefix(defects.prefix)
+        if self.moves():
+            return
         if self.path == "/ws/dashboard":
             self.dashboard()
         elif self.path == "/":
             self.root()
         elif self.path.partition("?")[0] == "/api/debug/users-chats":
             sent = any(chat.chats.values())
+            if defects.token and self.headers["Authorization"] != f"Bearer {defects.token}":
+                self.answer(401, b"who are you?")
+                return
             if defects.list_hangs_after_send and sent:
                 chat.pause(_HANG)
             status = defects.list_fails_after_send if sent else defects.list_status
@@ -164,7 +213,7 @@ class _Handler(BaseHTTPRequestHandler):
             chat.pause(defects.list_takes if sent else 0)
             self.answer(status, defects.list_body or listing)
         else:
-            chat_id = self.path.rpartition("/")[2]
+            chat_id = unquote(self.path.rpartition("/")[2])
             stored = chat.chats.get(chat_id)
             self.answer(404 if stored is None else 200, _chat(chat_id, [one.text for one in stored or []]))
 
@@ -177,6 +226,9 @@ class _Handler(BaseHTTPRequestHandler):
             case "garbage":
                 self.wfile.write(b"220 mail.example ESMTP\r\n")
                 self.close_connection = True
+            case "zstd without an end":
+                self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Encoding: zstd\r\n\r\n(\xb5/\xfd")
+                self.chat.pause(_HANG)
             case "drips":  # a byte now and then: no single wait is ever long
                 for byte in b"HTTP/1.1 200 OK\r\nX-Long: " + b"x" * 1000:
                     self.wfile.write(bytes([byte]))
@@ -185,19 +237,31 @@ class _Handler(BaseHTTPRequestHandler):
             case _:
                 self.answer(404, b"nothing here")
 
+    def moves(self) -> bool:
+        """Whether the answer was given: that what is asked for is elsewhere."""
+        moved, self.path = self.path.startswith("/moved"), self.path.removeprefix("/moved")
+        if moved or not self.chat.defects.moved or self.path in ("/", "/ws/dashboard"):
+            return False
+        self.answer(self.chat.defects.moved, b"")
+        return True
+
     def do_POST(self) -> None:
         chat, defects = self.chat, self.chat.defects
+        chat.asked.append((str(self.connection.getsockname()[0]), self.path, dict(self.headers)))
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.path = self.path.removeprefix(defects.prefix)
+        if self.moves():
+            return
         if self.path == "/api/users/data":
             chat.customers.append(body["email"])
             self.answer(defects.contact_status, {"success": True, "message": "thanks"})
         elif self.path == "/api/users/chats/create":
-            chat_id = str(uuid.uuid4())
+            chat_id = defects.chat_id or str(uuid.uuid4())
             chat.chats[chat_id] = []
             created = {"success": True, "chat_id": chat_id, "user_id": "1"}
             self.answer(defects.create_status, defects.create_body or created)
         else:
-            self.take(self.path.split("/")[4], body["content"])
+            self.take(unquote(self.path.split("/")[4]), body["content"])
 
     def take(self, chat_id: str, text: str) -> None:
         chat, defects = self.chat, self.chat.defects
@@ -223,6 +287,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
         if defects.handshake_hangs:
             chat.pause(_HANG)
+        if defects.origins and self.headers["Origin"] not in defects.origins:
+            self.answer(403, b"from where?")
+            return
+        if defects.token and self.headers["Authorization"] != f"Bearer {defects.token}":
+            self.answer(401, b"who are you?")
+            return
         if defects.handshake != 101:
             self.answer(defects.handshake, b"no dashboards here")
             return
@@ -302,18 +372,27 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def broken_chat(defects: Defects | None = None, tls: ssl.SSLContext | None = None) -> Iterator[BrokenChat]:
-    """A running chat on a free port of this machine."""
+def broken_chat(
+    defects: Defects | None = None, tls: ssl.SSLContext | None = None, *also_at: str
+) -> Iterator[BrokenChat]:
+    """A running chat on a free port of this machine; its port is the same at the other addresses."""
     chat = BrokenChat(defects or Defects())
-    server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"chat": chat}))
-    server.tls = tls
-    chat.port = server.server_address[1]
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
+    servers: list[_Server] = []
+    for address in ("127.0.0.1", *also_at):
+        server = _Server((address, chat.port), type("Handler", (_Handler,), {"chat": chat}))
+        server.tls = tls
+        chat.port = server.server_address[1]
+        servers.append(server)
+    threads = [
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True) for server in servers
+    ]
+    for thread in threads:
+        thread.start()
     try:
         yield chat
     finally:
         chat.ended.set()
-        server.shutdown()
-        thread.join()
-        server.server_close()
+        for server, thread in zip(servers, threads, strict=True):
+            server.shutdown()
+            thread.join()
+            server.server_close()

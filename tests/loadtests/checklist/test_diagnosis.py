@@ -1,9 +1,12 @@
+import errno
 import itertools
 
 import pytest
 
-from chatswarm.loadtests.checklist.diagnosis import TITLES, after_send, brief, diagnose
+from chatswarm.loadtests.checklist.diagnosis import HERE, TITLES, after_send, brief, diagnose
 from chatswarm.loadtests.checklist.symptoms import Delivery, Evidence, Failure, StepName
+from chatswarm.loadtests.dialing import Trouble
+from chatswarm.loadtests.own_limits import OWN
 
 SENT, NOTIFIED, SHOWN, IN_TIME = StepName.SENT, StepName.NOTIFIED, StepName.SHOWN, StepName.IN_TIME
 
@@ -31,7 +34,8 @@ def test_every_failure_of_every_step_is_explained() -> None:
     for step, failure in itertools.product(StepName, [*Failure, None]):
         evidence = Evidence(step, failure, "GET /", 418 if failure is Failure.STATUS else None, "said", 1.5)
         problem = diagnose(evidence)
-        assert problem.title in TITLES.values()
+        assert problem.title in (HERE if problem.here else TITLES).values()
+        assert problem.here == (failure in (Failure.HERE, Failure.NOT_READ_HERE))
         assert problem.seen.endswith(".")
         assert problem.causes
         assert problem.remedies
@@ -47,10 +51,11 @@ def test_every_failure_of_every_step_is_explained() -> None:
         (StepName.REACHABLE, Failure.TLS, None, 1, "plain HTTP"),
         (StepName.REACHABLE, Failure.NOT_HTTP, None, 1, "expects TLS"),
         (StepName.CONNECTED, Failure.REFUSED, None, 1, "not running"),
-        (StepName.CONNECTED, Failure.STATUS, 401, 1, "origin is not allowed, or a token"),
+        (StepName.CONNECTED, Failure.STATUS, 401, 1, "CHATSWARM_TOKEN holds none"),
+        (StepName.CONNECTED, Failure.STATUS, 403, 1, "origin is not allowed (none was sent), or a token is missing"),
         (StepName.CONNECTED, Failure.STATUS, 404, 1, "the path is wrong"),
         (StepName.CONNECTED, Failure.STATUS, 426, 1, "Upgrade"),
-        (StepName.CONNECTED, Failure.STATUS, 429, 1, "too many connections"),
+        (StepName.CONNECTED, Failure.STATUS, 429, 1, "rate limiting: too many connections"),
         (StepName.CONNECTED, Failure.STATUS, 504, 1, "a proxy answers"),
         (StepName.CONNECTED, Failure.NOT_WEBSOCKET, None, 1, "proxy"),
         (StepName.SUBSCRIBED, Failure.NO_FRAME, None, 4, "does not know this channel"),
@@ -61,7 +66,7 @@ def test_every_failure_of_every_step_is_explained() -> None:
         (StepName.CHAT, Failure.STATUS, 404, 2, "route does not exist"),
         (SENT, Failure.STATUS, 404, 2, "unknown where the send arrived"),
         (SENT, Failure.STATUS, 413, 2, "limited"),
-        (SENT, Failure.STATUS, 429, 2, "rate limit"),
+        (SENT, Failure.STATUS, 429, 2, "rate limiting"),
         (SENT, Failure.STATUS, 503, 2, "store is not available"),
         (SENT, Failure.STATUS, 307, 2, "moved"),
         (SHOWN, Failure.UNREADABLE, None, 3, "another shape"),
@@ -160,3 +165,43 @@ def test_late_is_blamed_on_the_longest_part(delivery: Delivery, cause: str) -> N
     problem = diagnose(Evidence(IN_TIME, delivery=delivery, update_target=2.0))
     assert "3.00 s after it was sent; the target is 2 s" in problem.seen
     assert cause in problem.causes[0]
+
+
+@pytest.mark.parametrize("step", [StepName.CONNECTED, StepName.LIST, SHOWN])
+@pytest.mark.parametrize("status", [401, 403])
+@pytest.mark.parametrize(("with_token", "told"), [(True, "is not one that this chat lets in"), (False, "holds none")])
+def test_what_may_be_wrong_with_the_token_is_told(step: StepName, status: int, with_token: bool, told: str) -> None:
+    problem = diagnose(Evidence(step, Failure.STATUS, "a", status, with_token=with_token))
+    assert "CHATSWARM_TOKEN" in problem.causes[0]
+    assert told in problem.causes[0]
+    assert "CHATSWARM_TOKEN" in problem.remedies[0]
+
+
+@pytest.mark.parametrize("step", [StepName.CONNECTED, StepName.LIST, StepName.CHAT, SENT])
+@pytest.mark.parametrize(
+    ("after", "remedy"),
+    [("30", "wait 30 s, or"), ("Fri, 27 Nov 2026 08:00:00 GMT", "wait until Fri"), ("", "wait, or")],
+)
+def test_rate_limit_tells_how_long_to_wait(step: StepName, after: str, remedy: str) -> None:
+    problem = diagnose(Evidence(step, Failure.STATUS, "a", 429, retry_after=after))
+    assert (f"HTTP 429 (Retry-After: {after})" in problem.seen) == bool(after)
+    assert problem.causes[0].startswith("rate limiting: ")
+    assert problem.remedies[0].startswith(remedy)
+
+
+def test_limit_of_this_machine_comes_with_what_to_do() -> None:
+    own = OWN[errno.EMFILE]
+    problem = diagnose(Evidence(SENT, Failure.HERE, "POST /send", detail=own.name, own=own))
+    assert problem.title == HERE[Failure.HERE]
+    assert own.name in problem.seen
+    assert problem.remedies[0] == own.remedy
+
+
+@pytest.mark.parametrize("failure", [Failure.REFUSED, Failure.UNREACHABLE, Failure.NO_SUCH_NAME, Failure.NO_ANSWER])
+def test_proxy_that_is_ignored_is_told_where_the_network_fails(failure: Failure) -> None:
+    seen = diagnose(Evidence(StepName.REACHABLE, failure, "a", waited=1.0, proxy_note=" (X is set)")).seen
+    assert seen.endswith(" (X is set).")
+
+
+def test_every_trouble_of_a_connection_is_a_failure_of_a_step() -> None:
+    assert {str(trouble) for trouble in Trouble} <= {str(failure) for failure in Failure}

@@ -323,12 +323,12 @@ def test_update_target_that_is_none(update_target: float) -> None:
 
 def test_json(fine: Report) -> None:
     said = json.loads(fine.json())
-    assert list(said) == ["target", "ok", "seconds", "update_latency", "steps", "problem"]
+    assert list(said) == ["target", "ok", "seconds", "update_latency", "steps", "problem", "notes"]
     assert said["problem"] is None
     assert said["steps"][0].keys() == {"name", "ok", "seconds", "seen"}
     with broken_chat(Defects(list_status=503)) as chat:
         said = json.loads(walk(Reference(), chat.url).json())
-    assert said["problem"].keys() == {"title", "seen", "causes", "remedies"}
+    assert said["problem"].keys() == {"title", "seen", "causes", "remedies", "here"}
     assert said["steps"][-1] == {"name": "in_time", "ok": None, "seconds": None, "seen": "not reached"}
 
 
@@ -339,6 +339,12 @@ def test_text_of_a_walk_that_passed(fine: Report) -> None:
     assert lines[-1].startswith("All 9 steps passed in ")
     assert lines[-1].endswith(" after it was sent.")
     assert len({line.index("ms ") for line in lines[:-1]}) == 1, "the times are aligned"
+
+
+def test_times_are_aligned_however_short() -> None:
+    steps = [Step(StepName.LIST, True, seconds, "1 chat") for seconds in (0.0000512, 0.000512, 0.0123, 2.34)]
+    lines = [line.rstrip() for line in report_text(Report("", True, 1.0, 0.1, steps, None, [])).splitlines()]
+    assert len({line.index("  1 chat") for line in lines[:-1]}) == 1
 
 
 def test_text_of_a_walk_that_failed() -> None:
@@ -358,7 +364,7 @@ def test_target_cannot_write_to_the_terminal() -> None:
     with broken_chat(Defects(send_status=500, send_body=hostile)) as chat, console.capture() as capture:
         report = walk(Reference(), chat.url, on_step=lambda step: console.print(step_line(step)))
         console.print(closing(report))
-    assert "[2J[red] gone" in capture.get()
+    assert "\\x1b[2J[red] \\x07 gone" in capture.get()
     assert not {"\x1b[2J", "\r", "\x07"} & set(capture.get())
     assert "\x1b[2J" not in capture.get()
 

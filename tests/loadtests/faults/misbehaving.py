@@ -121,9 +121,11 @@ class Server:
 
 
 @contextmanager
-def server(serve: Callable[[Connection], object], tls: ssl.SSLContext | None = None) -> Iterator[Server]:
+def server(
+    serve: Callable[[Connection], object], tls: ssl.SSLContext | None = None, listener: socket.socket | None = None
+) -> Iterator[Server]:
     """Has `serve` answer each connection in a thread; when it returns, the connection is closed."""
-    with socket.create_server(("127.0.0.1", 0), backlog=1000) as listener:
+    with listener or socket.create_server(("127.0.0.1", 0), backlog=1000) as listener:
         scheme = "http" if tls is None else "https"
         self = Server(listener, f"{scheme}://localhost:{listener.getsockname()[1]}")
         threads: list[threading.Thread] = []
