@@ -5,7 +5,6 @@ The swarm records such a failure as its errno, negative; the judge reads it back
 
 import errno
 import socket
-import ssl
 from typing import NamedTuple
 
 
@@ -45,6 +44,8 @@ RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 def own_errno(error: BaseException) -> int | None:
     """The errno by which this failure, or what caused it, is the rig's own; None if it is not."""
+    import ssl  # not for the judge, who reads only the table
+
     seen: set[int] = set()
     cause: BaseException | None = error
     while cause is not None and id(cause) not in seen:
