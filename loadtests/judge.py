@@ -26,6 +26,7 @@ from .rig import Delays, soundness, troubles
 from .runs import SCENARIO, VERDICT
 from .scenario import Scenario, ScenarioError
 from .scenario import parse as parse_scenario
+from .text import utf8
 from .verdict import (
     Connections,
     Counts,
@@ -165,7 +166,7 @@ def _blank(folder: Path, manifest: Manifest, scenario: Scenario) -> Verdict:
         recoveries=[],
         findings=[],
         reasons=[],
-        folder=str(folder),
+        folder=utf8(folder),
     )
 
 

@@ -149,7 +149,8 @@ def load(name: str, overrides: Mapping[str, object] | None = None) -> Scenario:
     path = shipped().get(name) or Path(name)
     place = f"scenarios/{path.name}" if path.parent == SHIPPED else str(path)
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        # Editors of Windows begin a file with a byte order mark.
+        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         near = difflib.get_close_matches(name, shipped(), 1)
         hint = f" (did you mean {near[0]}?)" if near else ""

@@ -96,6 +96,7 @@ def walk(
     update_target: float = 2.0,
     on_step: Callable[[Step], None] = _ignore,
     tls: ssl.SSLContext | None = None,
+    origin: str | None = None,  # noqa: ARG001
 ) -> Report:
     """Walks the checklist up to the first step that fails. Leaves one customer with a chat and a message behind.
 

@@ -30,7 +30,7 @@ from chatswarm.loadtests import scenario
 from chatswarm.loadtests.children import PROGRESS
 from chatswarm.loadtests.history.manifest import boot_id, history_file
 from chatswarm.loadtests.identity import new_run
-from chatswarm.loadtests.runs import new_folder, untaken
+from chatswarm.loadtests.runs import claim_folder, untaken
 from chatswarm.loadtests.targets import DEFAULT, TARGETS, target_of
 from chatswarm.loadtests.verdict import ExitCode
 
@@ -192,7 +192,7 @@ class _Link:
         if unfit := chosen.unfit_for(target_of(options.adapter)):
             raise scenario.ScenarioError(unfit)
         DashboardUser.fixed_count, WidgetUser.fixed_count = chosen.dashboards, chosen.widgets
-        folder = untaken(Path(options.out)) if options.out else new_folder(chosen.name)
+        folder = untaken(Path(options.out)) if options.out else claim_folder(chosen.name)
         folder.mkdir(parents=True, exist_ok=True)
         return Plan(
             new_run(), options.seed, str(folder.resolve()), self.environment.host or "", options.adapter, chosen.name,
