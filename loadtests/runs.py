@@ -18,7 +18,7 @@ class TakenError(OSError):
 
 
 def new_folder(name: str, root: Path = Path("runs")) -> Path:
-    """Where a new run of a scenario of that name belongs: `<root>/<time>-<name>`. It is not made, so it may be taken."""
+    """Where a new run of a scenario of that name belongs: `<root>/<time>-<name>`. It is not made yet."""
     return untaken(root / f"{datetime.now().astimezone():%Y%m%d-%H%M%S}-{folder_name(name)}")
 
 
