@@ -201,6 +201,7 @@ def run(
 
     Without --target, the reference chat is started for the run, on a free port, and stopped at its end.
     """
+    from .interrupts import Interrupts
     from .run import InterruptedRunError, Metrics, RigError, Run
     from .stage import CannotRunError, Given
     from .terminal import LiveLine
@@ -230,25 +231,28 @@ def run(
     _print(console, what, soft_wrap=True)
     for plan in chosen.faults:
         _print(console, Text(f"  {one_line(plan.shown)}", "dim"), soft_wrap=True)
-    try:
-        with LiveLine(console, _animated(as_json)) as line:
-            url = None if address is None else address.url
-            given = Given(url, adapter, pid, restart_command, toxiproxy, from_where)
-            metrics = None if metrics_port is None else Metrics(metrics_port, metrics_host)
-            folder = out or new_folder(chosen.name)
-            run = Run(
-                chosen, folder, given, seed, processes, metrics, line.show, line.say, line.step, numbered=out is None
-            )
-            verdict = run.perform()
-    except CannotRunError as error:
-        _refuse(*error.problems)
-    except InterruptedRunError as error:
-        _say(str(error))
-        raise typer.Exit(ExitCode.UNDECIDED) from None
-    except RigError as error:
-        _say(f"internal error: {error}")
-        raise typer.Exit(ExitCode.INTERNAL) from None
-    _finish(verdict, console, as_json)
+    url = None if address is None else address.url
+    given = Given(url, adapter, pid, restart_command, toxiproxy, from_where)
+    metrics = None if metrics_port is None else Metrics(metrics_port, metrics_host)
+    folder = out or new_folder(chosen.name)
+    # Until the verdict is said, so that none of them can end the run without one.
+    with Interrupts() as interrupts:
+        try:
+            with LiveLine(console, _animated(as_json)) as line:
+                run = Run(
+                    chosen, folder, given, seed, processes, metrics, line.show, line.say, line.step,
+                    numbered=out is None, interrupts=interrupts,
+                )  # fmt: skip
+                verdict = run.perform()
+        except CannotRunError as error:
+            _refuse(*error.problems)
+        except InterruptedRunError as error:
+            _say(str(error))
+            raise typer.Exit(ExitCode.UNDECIDED) from None
+        except RigError as error:
+            _say(f"internal error: {error}")
+            raise typer.Exit(ExitCode.INTERNAL) from None
+        _finish(verdict, console, as_json)
 
 
 @app.command(

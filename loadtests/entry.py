@@ -1,18 +1,19 @@
 """The installed command: makes the process fit for its work, whatever it was started with, then hands over to `cli`.
 
 Whoever starts chatswarm (a daemon, a pod, a CI runner) may have closed the standard streams, set variables for other
-programs, or stopped reading. None of that may change a verdict, or its exit code. Imports next to nothing.
+programs, or stopped reading. None of that may change a verdict, or its exit code.
 """
 
+from __future__ import annotations
+
+# No more than these before `prepare`: until then, PYTHONPATH may lead to modules of others that are called the same.
 import os
 import sys
-import traceback
-import warnings
-from collections.abc import MutableMapping
-from pathlib import Path
-from typing import NoReturn
 
-from .streams import forgiving, open_standard_files
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import MutableMapping
+    from typing import NoReturn
 
 _INTERNAL = 70
 _UNDECIDED = 3
@@ -34,8 +35,11 @@ def main() -> NoReturn:
         print("interrupted before anything was done", file=sys.stderr)
         code = _UNDECIDED
     except BaseException:  # noqa: BLE001 - Python's own exit code would be 1, which means that the target failed
+        import traceback
+
         traceback.print_exc()
         print("internal error: chatswarm could not start: please report it, with the lines above", file=sys.stderr)
+    _ignore_signals()
     if sys.flags.inspect:
         # With PYTHONINSPECT, Python would forget the exit code and ask for commands.
         _end_at_once(code)
@@ -44,13 +48,17 @@ def main() -> NoReturn:
 
 def prepare() -> None:
     """Opens what is closed, and takes what is meant for others out of this process's way. To be called once, first."""
+    put_pythonpath_last(sys.path, os.environ)
+    import warnings
+
+    from .streams import forgiving, open_standard_files
+
     open_standard_files()
     sys.stdout, sys.stderr = forgiving(1, sys.stdout), forgiving(2, sys.stderr)
     # Warnings are for developers; with PYTHONWARNINGS=error, one in a dependency would end the command.
     sys.warnoptions.clear()
     warnings.resetwarnings()
     warnings.simplefilter("ignore")
-    put_pythonpath_last(sys.path, os.environ)
     unset_foreign(os.environ)
     if not (sys.stdout.isatty() and sys.stderr.isatty()):
         # Typer would colour help where FORCE_COLOR or GITHUB_ACTIONS is set, and so cut `--flag` into pieces.
@@ -84,10 +92,18 @@ def put_pythonpath_last(path: list[str], environment: MutableMapping[str, str]) 
 
 def _absolute(path: str) -> str:
     try:
-        return str(Path(path).absolute())
+        return os.path.abspath(path)  # noqa: PTH100 - pathlib is not to be imported yet
     except OSError:
         # The working folder was deleted.
         return path
+
+
+def _ignore_signals() -> None:
+    """The exit code is known by now: a signal while Python shuts down must not replace it."""
+    import signal
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _end_at_once(code: object) -> NoReturn:

@@ -84,7 +84,7 @@ class Run:
     step: Step = lambda *_: None
     numbered: bool = False
     """Whether `<folder>-2`, … will do where the folder is taken; otherwise the run is refused."""
-    _interrupts: Interrupts = field(default_factory=Interrupts, init=False)
+    interrupts: Interrupts = field(default_factory=Interrupts)
 
     def perform(self) -> Verdict:
         """Runs, judges, and leaves everything in the folder.
@@ -93,9 +93,9 @@ class Run:
         Raises CannotRunError before any load, and then leaves nothing; RigError if there is nothing to judge; and
         InterruptedRunError.
         """
-        with self._interrupts:
+        with self.interrupts:
             try:
-                with self._interrupts.raising():
+                with self.interrupts.raising():
                     self._look_before()
             except KeyboardInterrupt:
                 raise InterruptedRunError("interrupted before there was anything to judge") from None
@@ -109,7 +109,7 @@ class Run:
                 give_back(self.folder, made)
                 raise InterruptedRunError("interrupted before there was anything to judge") from None
             try:
-                with self._interrupts.raising():
+                with self.interrupts.raising():
                     return self._judge()
             except KeyboardInterrupt:
                 again = f"chatswarm judge {one_line(str(self.folder))}"
@@ -149,8 +149,8 @@ class Run:
         """From set-up to the end of the last child. Raises KeyboardInterrupt if there is nothing to judge after one."""
         stage = Stage(self.scenario, self.folder, self.given, self.seed, self.say)
         try:
-            with self._interrupts.raising():
-                if self._interrupts.count:
+            with self.interrupts.raising():
+                if self.interrupts.count:
                     raise KeyboardInterrupt
                 self._write_scenario()
                 stage.set_up()
@@ -227,7 +227,7 @@ class Run:
             os.close(reading)
             code = swarm.stop(5.0)
         if not (self.folder / MANIFEST).exists():
-            if self._interrupts.count:
+            if self.interrupts.count:
                 raise KeyboardInterrupt
             raise RigError(f"the swarm ended with exit code {code} before the run began:\n{swarm.last_words()}")
 
@@ -256,8 +256,8 @@ class Run:
         with selectors.DefaultSelector() as selector:
             selector.register(reading, selectors.EVENT_READ)
             while swarm.running:
-                if self._interrupts.count > interrupted:
-                    interrupted = self._interrupts.count
+                if self.interrupts.count > interrupted:
+                    interrupted = self.interrupts.count
                     nemesis.give_up()
                     self.say("interrupted: draining, then judging what there is (Ctrl-C again: at once)")
                     swarm.signal(signal.SIGINT)
