@@ -26,7 +26,6 @@ from .rig import Delays, soundness, troubles
 from .runs import SCENARIO, VERDICT
 from .scenario import Scenario, ScenarioError
 from .scenario import parse as parse_scenario
-from .text import utf8
 from .verdict import (
     Connections,
     Counts,
@@ -166,7 +165,7 @@ def _blank(folder: Path, manifest: Manifest, scenario: Scenario) -> Verdict:
         recoveries=[],
         findings=[],
         reasons=[],
-        folder=utf8(folder),
+        folder=str(folder),
     )
 
 

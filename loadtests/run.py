@@ -26,11 +26,12 @@ from .runs import SCENARIO, TakenError, claim, claim_next, give_back, missing
 from .scenario import Scenario
 from .stage import CannotRunError, Given, Stage
 from .targets import target_of
-from .text import one_line, utf8
+from .text import one_line
 from .verdict import Verdict
 
 _ENDING = 10.0  # seconds that the swarm may take to end after its last word
 _STUCK = 120.0  # seconds without a word from the swarm, after which it counts as hung
+_PATIENCE = 2  # interrupts that the swarm may answer in its own way
 _LOCUSTFILE = Path(__file__).parent / "locustfile.py"
 _LAUNCH = "chatswarm.loadtests.swarm.launch"  # never imported here: it patches the process that does
 
@@ -89,7 +90,8 @@ class Run:
     def perform(self) -> Verdict:
         """Runs, judges, and leaves everything in the folder.
 
-        Ctrl-C, SIGTERM or SIGHUP once ends the measured part and judges what there is; twice ends the drain, too.
+        Ctrl-C, SIGTERM or SIGHUP once ends the measured part and judges what there is; twice ends the drain, too;
+        and more often ends a swarm that does not answer.
         Raises CannotRunError before any load, and then leaves nothing; RigError if there is nothing to judge; and
         InterruptedRunError.
         """
@@ -139,7 +141,7 @@ class Run:
             got = f"{one_line(str(self.folder))}, which is neither"
             raise CannotRunError([f"--out: expected a new or an empty folder, got {got}"]) from None
         except UnicodeEncodeError:
-            got = one_line(utf8(self.folder.absolute()))
+            got = one_line(str(self.folder.absolute()))
             raise CannotRunError([f"--out: expected a folder whose whole path is UTF-8, got {got}"]) from None
         except OSError as error:
             raise CannotRunError([f"--out: expected a folder to write to, got: {error}"]) from None
@@ -185,7 +187,7 @@ class Run:
         From memory: the swarm has written its own scenario over that in the folder.
         """
         manifest = read_manifest(self.folder)
-        manifest.command = ["chatswarm", "run", utf8(self.folder / SCENARIO), *map(utf8, self.given.flags)]
+        manifest.command = ["chatswarm", "run", str(self.folder / SCENARIO), *self.given.flags]
         manifest.command += ["--seed", str(self.seed), "--processes", str(self.processes)]
         scenario = self.scenario
         manifest.asked = Asked(scenario.dashboards, scenario.widgets, scenario.duration, self.processes)
@@ -259,6 +261,9 @@ class Run:
                 if self.interrupts.count > interrupted:
                     interrupted = self.interrupts.count
                     nemesis.give_up()
+                    if interrupted > _PATIENCE:
+                        self.say("interrupted again: ending the swarm")
+                        return
                     self.say("interrupted: draining, then judging what there is (Ctrl-C again: at once)")
                     swarm.signal(signal.SIGINT)
                 if selector.select(0.2):

@@ -157,7 +157,10 @@ def load(name: str, overrides: Mapping[str, object] | None = None) -> Scenario:
         raise ScenarioError(
             [f"scenario: expected one of {', '.join(shipped())} or the path of a TOML file, got {name!r}{hint}"]
         ) from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except UnicodeDecodeError:
+        problem = f"{place}: expected TOML in UTF-8, got a file in another encoding (UTF-16?)"
+        raise ScenarioError([problem]) from None
+    except (OSError, tomllib.TOMLDecodeError) as error:
         raise ScenarioError([f"{place}: expected a readable TOML file, got: {error}"]) from None
     return parse(table, str(table.get("name", path.stem)), place, overrides)
 

@@ -1,8 +1,5 @@
 """Text as it is: what comes from users, files and targets, made fit to stand in one line of a terminal or a report."""
 
-import os
-from pathlib import Path
-
 _VISIBLE = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
@@ -14,11 +11,6 @@ def one_line(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(map(_shown, text))
-
-
-def utf8(path: str | Path) -> str:
-    """A path or an argument as a text that can be written as UTF-8; bytes that are not UTF-8 are shown as escapes."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def _shown(character: str) -> str:
