@@ -34,8 +34,8 @@ class _Commands(typer.core.TyperGroup):
         except KeyboardInterrupt:
             _say("interrupted")
             raise typer.Exit(ExitCode.UNDECIDED) from None
-        except OSError:
-            # Typer takes any broken pipe for that of its output.
+        except (OSError, EOFError):
+            # Typer takes any broken pipe for that of its output, and would end with 1.
             _internal_error()
 
 

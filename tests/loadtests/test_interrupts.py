@@ -34,16 +34,21 @@ def test_each_is_counted_and_does_nothing_else(number: signal.Signals) -> None:
 
 @pytest.mark.parametrize("number", ALL)
 def test_within_raising_the_first_raises_and_cleaning_up_is_not_interrupted(number: signal.Signals) -> None:
-    cleaned = False
+    cleaned: list[int] = []
     with Interrupts() as interrupts:
-        with pytest.raises(KeyboardInterrupt), interrupts.raising():
-            try:
-                send(number)
-            finally:
-                send(number)
-                cleaned = True
+
+        def interrupted() -> None:
+            with interrupts.raising():
+                try:
+                    send(number)
+                finally:
+                    send(number)
+                    cleaned.append(interrupts.count)
+
+        with pytest.raises(KeyboardInterrupt):
+            interrupted()
         send(number)
-    assert cleaned
+    assert cleaned == [2]
     assert interrupts.count == 3
 
 
