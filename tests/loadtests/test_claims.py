@@ -48,6 +48,14 @@ def test_of_many_that_claim_a_folder_one_gets_it(tmp_path: Path, there: bool) ->
     assert sum(isinstance(one, TakenError) for one in got) == len(got) - 1
 
 
+def test_of_two_that_have_both_seen_it_empty_one_gets_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as blind:
+        blind.setattr(Path, "iterdir", lambda _: iter(()))
+        assert claim(tmp_path) == tmp_path
+        with pytest.raises(TakenError, match="taken by another run"):
+            claim(tmp_path)
+
+
 def test_a_folder_with_something_in_it_is_not_claimed_and_left_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "notes").write_text("mine", encoding="utf-8")
     with pytest.raises(TakenError, match="neither new nor empty"):
