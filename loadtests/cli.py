@@ -13,7 +13,7 @@ from rich.text import Text
 
 from . import scenario as scenarios
 from .address import Address, parse_address
-from .runs import REPORT, VERDICT, claim_folder, new_folder
+from .runs import REPORT, VERDICT, make_next, new_folder
 from .streams import problem_of
 from .targets import DEFAULT, TARGETS, Target, target_of
 from .text import one_line
@@ -61,7 +61,7 @@ AdapterOption = Annotated[
 ]
 OriginOption = Annotated[
     str | None,
-    typer.Option("--origin", metavar="URL", help="The origin that requests and handshakes name; else the target's."),
+    typer.Option("--origin", metavar="URL", help="The Origin of all requests and handshakes; default: none."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result alone, as JSON, on standard output.")]
 
@@ -131,7 +131,7 @@ def check(
         from .checklist.browser import PAGES, CannotBrowseError, walk_pages
 
         try:
-            folder = out or claim_folder("check")
+            folder = out or make_next(new_folder("check"))
         except OSError as error:
             _refuse(f"--out: expected a folder to write to, got: {error}")
         try:

@@ -22,7 +22,7 @@ from .interrupts import Interrupts
 from .judge import Step, judged, write_verdict
 from .limits import needed_files, raise_open_files
 from .report import report_on
-from .runs import SCENARIO, TakenError, claim, claim_next, give_back, missing
+from .runs import SCENARIO, TakenError, begun, claim, claim_empty, make_next, not_there, take_back
 from .scenario import Scenario
 from .stage import CannotRunError, Given, Stage
 from .targets import target_of
@@ -105,10 +105,10 @@ class Run:
             try:
                 self._perform()
             except CannotRunError:
-                give_back(self.folder, made)
+                take_back(self.folder, made)
                 raise
             except KeyboardInterrupt:
-                give_back(self.folder, made)
+                take_back(self.folder, made)
                 raise InterruptedRunError("interrupted before there was anything to judge") from None
             try:
                 with self.interrupts.raising():
@@ -135,8 +135,8 @@ class Run:
         try:
             # Swarms of several processes send it to each other as text.
             str(self.folder.absolute()).encode()
-            made = missing(self.folder)
-            self.folder = claim_next(self.folder) if self.numbered else claim(self.folder)
+            made = not_there(self.folder)
+            self.folder = claim(make_next(self.folder)) if self.numbered else claim_empty(self.folder)
         except TakenError:
             got = f"{one_line(str(self.folder))}, which is neither"
             raise CannotRunError([f"--out: expected a new or an empty folder, got {got}"]) from None
@@ -228,9 +228,10 @@ class Run:
         finally:
             os.close(reading)
             code = swarm.stop(5.0)
-        if not (self.folder / MANIFEST).exists():
+        if not begun(self.folder):
             if self.interrupts.count:
                 raise KeyboardInterrupt
+            (self.folder / MANIFEST).unlink(missing_ok=True)
             raise RigError(f"the swarm ended with exit code {code} before the run began:\n{swarm.last_words()}")
 
     def _command(self, stage: Stage) -> list[str]:

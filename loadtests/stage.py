@@ -45,7 +45,7 @@ class Given:
     pid: int | None = None
     restart_command: str | None = None
     toxiproxy: str | None = None  # the API of one that runs already
-    origin: str | None = None  # what every request and handshake says it comes from; None: the target's own
+    origin: str | None = None  # the Origin of every request and handshake
 
     @property
     def flags(self) -> list[str]:

@@ -6,15 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from chatswarm.loadtests.history.manifest import MANIFEST
 from chatswarm.loadtests.runs import (
-    SCENARIO,
     TakenError,
-    claim,
+    claim_empty,
     claim_folder,
     claim_next,
     folder_name,
-    give_back,
-    missing,
+    make_next,
+    not_there,
+    take_back,
 )
 
 
@@ -43,7 +44,7 @@ def test_of_many_that_claim_a_folder_one_gets_it(tmp_path: Path, there: bool) ->
     folder = tmp_path / "a" / "b"
     if there:
         folder.mkdir(parents=True)
-    got = at_once(lambda: claim(folder))
+    got = at_once(lambda: claim_empty(folder))
     assert got.count(folder) == 1
     assert sum(isinstance(one, TakenError) for one in got) == len(got) - 1
 
@@ -51,23 +52,23 @@ def test_of_many_that_claim_a_folder_one_gets_it(tmp_path: Path, there: bool) ->
 def test_of_two_that_have_both_seen_it_empty_one_gets_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as blind:
         blind.setattr(Path, "iterdir", lambda _: iter(()))
-        assert claim(tmp_path) == tmp_path
+        assert claim_empty(tmp_path) == tmp_path
         with pytest.raises(TakenError, match="taken by another run"):
-            claim(tmp_path)
+            claim_empty(tmp_path)
 
 
 def test_a_folder_with_something_in_it_is_not_claimed_and_left_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "notes").write_text("mine", encoding="utf-8")
     with pytest.raises(TakenError, match="neither new nor empty"):
-        claim(tmp_path)
+        claim_empty(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["notes"]
 
 
 @pytest.mark.parametrize("place", ["file", "file/below"])
 def test_where_no_folder_can_be_it_says_so_and_not_that_it_is_taken(tmp_path: Path, place: str) -> None:
     (tmp_path / "file").touch()
-    for attempt in (claim, claim_next):
-        if attempt is claim_next and place == "file":
+    for attempt in (claim_empty, make_next):
+        if attempt is make_next and place == "file":
             continue
         with pytest.raises(OSError, match=r"\[Errno") as refused:
             attempt(tmp_path / place)
@@ -81,8 +82,16 @@ def test_many_runs_of_the_same_second_get_a_folder_each(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_there_gives_the_next_number(tmp_path: Path) -> None:
-    names = [claim_next(tmp_path / "run").name for _ in range(3)]
+    names = [make_next(tmp_path / "run").name for _ in range(3)]
     assert names == ["run", "run-2", "run-3"]
+
+
+def test_runs_of_locusts_own_command_take_a_folder_that_is_there_and_then_the_next(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "notes").touch()
+    got = at_once(lambda: claim_next(tmp_path / "out"), 3)
+    assert sorted(map(str, got)) == [str(tmp_path / name) for name in ("out", "out-2", "out-3")]
+    assert (tmp_path / "out" / "notes").exists()
 
 
 @pytest.mark.parametrize(
@@ -117,18 +126,18 @@ def test_a_scenarios_name_is_never_a_path_nor_too_long(name: str, folder: str, t
 def test_what_is_given_back_leaves_what_was_there_before(tmp_path: Path) -> None:
     folder = tmp_path / "a" / "b"
     (tmp_path / "else").mkdir()
-    made = missing(folder)
-    claim(folder)
+    made = not_there(folder)
+    claim_empty(folder)
     (folder / "history").mkdir()
     (folder / "history" / "x").touch()
     (folder / "link").symlink_to(tmp_path / "else")
     (tmp_path / "else" / "kept").touch()
-    give_back(folder, made)
+    take_back(folder, made)
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["else", "kept"]
     empty = tmp_path / "empty"
     empty.mkdir()
-    made = missing(empty)
-    assert claim(empty) == empty
-    assert (empty / SCENARIO).exists()
-    give_back(empty, made)
+    made = not_there(empty)
+    assert claim_empty(empty) == empty
+    assert (empty / MANIFEST).exists()
+    take_back(empty, made)
     assert list(empty.iterdir()) == []
