@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -32,10 +33,13 @@ class Child:
         env: Mapping[str, str] | None = None,
         fds: Sequence[int] = (),
         talks: bool = False,
+        cwd: Path | None = None,
+        hidden: tuple[str, ...] = (),
     ) -> None:
         """Starts `command`, with its output going to `log`; `fds` are inherited. The lifeline's number is in its
         environment, and replaces `{lifeline}` in the command. With `talks`, `process.stdin` and `process.stdout` are
-        unbuffered pipes, and only its standard error goes to `log`.
+        unbuffered pipes, and only its standard error goes to `log`. `env` is added to this process's environment, of
+        which variables that begin with one of `hidden` are left out.
         """
         lifeline, self._hold = os.pipe()
         self.command = [part.replace("{lifeline}", str(lifeline)) for part in command]
@@ -48,7 +52,8 @@ class Child:
                     stdout=subprocess.PIPE if talks else output,
                     stderr=output,
                     bufsize=0,
-                    env={**os.environ, **(env or {}), LIFELINE: str(lifeline)},
+                    env={**_seen(hidden), **(env or {}), LIFELINE: str(lifeline)},
+                    cwd=cwd,
                     pass_fds=[lifeline, *fds],
                     start_new_session=True,
                 )
@@ -87,6 +92,32 @@ class Child:
     def last_words(self, lines: int = 8) -> str:
         """The end of its log."""
         return "\n".join(self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
+
+
+def _seen(hidden: tuple[str, ...]) -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith(hidden)}
+
+
+def python(module: str, *arguments: str) -> list[str]:
+    """The command that runs one of our modules as a process of its own.
+
+    It looks for modules neither in the working folder (-P) nor where PYTHONPATH says, and no other variable of Python's
+    (PYTHONWARNINGS, PYTHONDEVMODE, …) changes how it runs (-E), unless PYTHONPATH is how chatswarm itself is found.
+    """
+    flags = {
+        "P": True,
+        "E": not _found_by_pythonpath(),
+        "s": sys.flags.no_user_site,
+        "B": sys.flags.dont_write_bytecode,
+    }
+    return [sys.executable, f"-{''.join(flag for flag, given in flags.items() if given)}m", module, *arguments]
+
+
+def _found_by_pythonpath() -> bool:
+    here = Path(__file__).resolve().parents[2]
+    with contextlib.suppress(OSError):  # the working folder may have been deleted
+        return any(Path(part).resolve() == here for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part)
+    return False
 
 
 def end_with_parent() -> None:

@@ -1,17 +1,22 @@
 """The command `chatswarm`. Its names, flags, files and exit codes are relied on by others."""
 
+import contextlib
 import os
 import sys
 import traceback
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
-from rich.console import Console
+from rich.console import Console, RenderableType
+from rich.text import Text
 
 from . import scenario as scenarios
-from .runs import REPORT, VERDICT, new_folder
-from .targets import DEFAULT, TARGETS, target_of
+from .address import Address, parse_address
+from .runs import REPORT, VERDICT, make_next, new_folder
+from .streams import problem_of
+from .targets import DEFAULT, TARGETS, Target, target_of
+from .text import one_line
 from .verdict import ExitCode, Verdict
 
 
@@ -20,7 +25,22 @@ def _examples(*commands: str) -> str:
     return "\n\n".join(["Examples:", *commands])
 
 
+class _Commands(typer.core.TyperGroup):
+    """No way out of a command has exit code 1, unless it is a verdict's: it means that the target failed."""
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - as its parent has it
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            _say("interrupted")
+            raise typer.Exit(ExitCode.UNDECIDED) from None
+        except (OSError, EOFError):
+            # Typer takes any broken pipe for that of its output, and would end with 1.
+            _internal_error()
+
+
 app = typer.Typer(
+    cls=_Commands,
     help="Load and resilience testing of chat WebSockets: every message accounted for, on every dashboard, in time.",
     epilog=_examples("chatswarm run smoke", "chatswarm run --help"),
     no_args_is_help=True,
@@ -39,6 +59,10 @@ AdapterOption = Annotated[
         autocompletion=lambda incomplete: [name for name in TARGETS if name.startswith(incomplete)],
     ),
 ]
+OriginOption = Annotated[
+    str | None,
+    typer.Option("--origin", metavar="URL", help="The Origin of all requests and handshakes; default: none."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result alone, as JSON, on standard output.")]
 
 
@@ -50,8 +74,11 @@ def _scenarios(incomplete: str) -> list[str]:
 @app.command(add_help_option=False, context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
 def serve(context: typer.Context) -> None:
     """Run the reference chat."""
+    from .children import python
+
     # The backend is a package of its own, which this one never imports: it takes over the process.
-    os.execv(sys.executable, [sys.executable, "-m", "chatswarm.backend", *context.args])  # noqa: S606
+    command = python("chatswarm.backend", *context.args)
+    os.execv(command[0], command)  # noqa: S606
 
 
 @app.command(
@@ -64,6 +91,7 @@ def serve(context: typer.Context) -> None:
 def check(
     target: Annotated[str, typer.Option(metavar="URL", help="The chat under test.")] = "http://127.0.0.1:8000",
     adapter: AdapterOption = DEFAULT,
+    origin: OriginOption = None,
     browser: Annotated[
         bool, typer.Option("--browser", help="Walk the guide's two pages, in a headless Chromium.")
     ] = False,
@@ -79,31 +107,45 @@ def check(
     from .checklist import Step, closing, step_line, walk
 
     _known(adapter)
-    console = Console(stderr=True)
+    problems: list[str] = []
+    address = _address("--target", target, problems)
+    from_where = None if origin is None else _origin(origin, problems)
+    chat = _target(adapter, problems)
+    if not browser and (pages is not None or out is not None):
+        problems.append("--pages, --out: expected --browser as well: without it no page is opened")
+    if browser and origin is not None:
+        problems.append("--origin: expected no --browser: a page's origin is where it was loaded from")
+    if problems or address is None or chat is None:
+        _refuse(*problems)
+    console = _console()
 
     def show(step: Step) -> None:
-        console.print(step_line(step), no_wrap=True, overflow="ellipsis")
+        _print(console, step_line(step), no_wrap=True, overflow="ellipsis")
 
     if not browser:
-        if pages is not None or out is not None:
-            _refuse("--pages, --out: expected --browser as well: without it no page is opened")
         try:
-            report = walk(target_of(adapter), target, on_step=show)
+            report = walk(chat, address.url, on_step=show, origin=from_where)
         except ValueError as error:
             _refuse(f"--target: {error}")
     else:
         from .checklist.browser import PAGES, CannotBrowseError, walk_pages
 
-        folder = out or new_folder("check")
         try:
-            report = walk_pages(target_of(adapter), target, pages or PAGES, folder, on_step=show)
+            folder = out or make_next(new_folder("check"))
+        except OSError as error:
+            _refuse(f"--out: expected a folder to write to, got: {error}")
+        try:
+            report = walk_pages(chat, address.url, pages or PAGES, folder, on_step=show)
         except (ValueError, CannotBrowseError) as error:
+            if out is None:
+                with contextlib.suppress(OSError):
+                    folder.rmdir()
             _refuse(str(error))
-    console.print(closing(report))
+    _print(console, closing(report))
     if browser:
-        _say(f"screenshots and consoles: {folder}")
+        _say(f"screenshots and consoles: {one_line(str(folder))}")
     if as_json:
-        sys.stdout.buffer.write(report.json())
+        _write(report.json())
     raise typer.Exit(report.exit_code)
 
 
@@ -123,6 +165,7 @@ def run(
     ],
     target: TargetOption = None,
     adapter: AdapterOption = DEFAULT,
+    origin: OriginOption = None,
     dashboards: Annotated[int | None, typer.Option(help="How many dashboards.")] = None,
     widgets: Annotated[int | None, typer.Option(help="How many widgets.")] = None,
     rate: Annotated[
@@ -158,40 +201,58 @@ def run(
 
     Without --target, the reference chat is started for the run, on a free port, and stopped at its end.
     """
-    from .run import Metrics, RigError, Run
+    from .interrupts import Interrupts
+    from .run import InterruptedRunError, Metrics, RigError, Run
     from .stage import CannotRunError, Given
     from .terminal import LiveLine
 
     _known(adapter)
+    problems: list[str] = []
+    address = None if target is None else _address("--target", target, problems)
+    if toxiproxy is not None:
+        _address("--toxiproxy", toxiproxy, problems)
+    from_where = None if origin is None else _origin(origin, problems)
+    _target(adapter, problems)
     if target is None and (pid is not None or restart_command is not None):
-        _refuse("--pid, --restart-command: expected --target as well: what chatswarm starts it knows by itself")
+        problems.append("--pid, --restart-command: expected --target as well: what chatswarm starts it knows by itself")
     flags = {"dashboards": dashboards, "widgets": widgets, "rate": rate, "duration": duration}
     try:
         chosen = scenarios.load(scenario, {key: value for key, value in flags.items() if value is not None})
     except scenarios.ScenarioError as error:
-        _refuse(*error.problems)
-    folder = out or new_folder(chosen.name)
-    console = Console(stderr=True)
-    console.print(
-        f"[bold]{chosen.name}[/]: {chosen.dashboards} dashboards, {chosen.widgets} widgets, "
-        f"about {chosen.rates.messages:.0f} messages in {chosen.duration:g} s against {target or 'the reference chat'}",
-        highlight=False,
-        soft_wrap=True,
+        _refuse(*problems, *error.problems)
+    if problems:
+        _refuse(*problems)
+    console = _console()
+    what = Text.assemble(
+        (one_line(chosen.name), "bold"),
+        f": {chosen.dashboards} dashboards, {chosen.widgets} widgets, about {chosen.rates.messages:.0f} messages in "
+        f"{chosen.duration:g} s against {'the reference chat' if address is None else address.url}",
     )
+    _print(console, what, soft_wrap=True)
     for plan in chosen.faults:
-        console.print(f"  {plan.shown}", highlight=False, style="dim")
-    try:
-        with LiveLine(console, not as_json) as line:
-            given = Given(target, adapter, pid, restart_command, toxiproxy)
-            metrics = None if metrics_port is None else Metrics(metrics_port, metrics_host)
-            run = Run(chosen, folder, given, seed, processes, metrics, line.show, line.say, line.step)
-            verdict = run.perform()
-    except CannotRunError as error:
-        _refuse(*error.problems)
-    except RigError as error:
-        _say(f"internal error: {error}")
-        raise typer.Exit(ExitCode.INTERNAL) from None
-    _finish(verdict, console, as_json)
+        _print(console, Text(f"  {one_line(plan.shown)}", "dim"), soft_wrap=True)
+    url = None if address is None else address.url
+    given = Given(url, adapter, pid, restart_command, toxiproxy, from_where)
+    metrics = None if metrics_port is None else Metrics(metrics_port, metrics_host)
+    folder = out or new_folder(chosen.name)
+    # Until the verdict is said, so that none of them can end the run without one.
+    with Interrupts() as interrupts:
+        try:
+            with LiveLine(console, _animated(as_json)) as line:
+                run = Run(
+                    chosen, folder, given, seed, processes, metrics, line.show, line.say, line.step,
+                    numbered=out is None, interrupts=interrupts,
+                )  # fmt: skip
+                verdict = run.perform()
+        except CannotRunError as error:
+            _refuse(*error.problems)
+        except InterruptedRunError as error:
+            _say(str(error))
+            raise typer.Exit(ExitCode.UNDECIDED) from None
+        except RigError as error:
+            _say(f"internal error: {error}")
+            raise typer.Exit(ExitCode.INTERNAL) from None
+        _finish(verdict, console, as_json)
 
 
 @app.command(
@@ -210,9 +271,9 @@ def judge(
     from .slo import SloError
     from .terminal import LiveLine
 
-    console = Console(stderr=True)
+    console = _console()
     try:
-        with LiveLine(console, not as_json) as line:
+        with LiveLine(console, _animated(as_json)) as line:
             verdict = decide(folder, slo or None, line.step)
         write_verdict(folder, verdict)
     except SloError as error:
@@ -220,7 +281,7 @@ def judge(
     except NoRunError as error:
         _refuse(str(error))
     except OSError as error:
-        _refuse(f"{folder}: expected a folder to write {VERDICT} to, got: {error}")
+        _refuse(f"{one_line(str(folder))}: expected a folder to write {VERDICT} to, got: {error}")
     _finish(verdict, console, as_json)
 
 
@@ -258,7 +319,7 @@ def report(
         _say(note)
     _say(f"{MARKS[verdict.verdict]} {verdict.verdict.upper()}: {headline(verdict)}")
     for path in filter(None, (html, junit, markdown)):
-        _say(f"written: {path}")
+        _say(f"written: {one_line(str(path))}")
     try:
         append_step_summary(figures)
     except NotWrittenError as error:
@@ -267,7 +328,7 @@ def report(
 
 
 def main() -> None:
-    """The entry point."""
+    """The command, in a process that `entry` has made fit for it. Ends with SystemExit."""
     from .children import end_with_parent
 
     end_with_parent()
@@ -279,13 +340,70 @@ def main() -> None:
         sys.exit(ExitCode.INTERNAL)
 
 
-def _finish(verdict: Verdict, console: Console, as_json: bool) -> None:
+def _finish(verdict: Verdict, console: Console, as_json: bool) -> NoReturn:
+    """Says the verdict, which is in its folder by now: whatever becomes of saying it, its exit code stands."""
     from .terminal import print_verdict
 
-    print_verdict(console, verdict)
-    if as_json:
-        sys.stdout.buffer.write(verdict.json())
+    try:
+        print_verdict(console, verdict)
+        if as_json:
+            _write(verdict.json())
+    except KeyboardInterrupt:
+        pass
+    except Exception:  # noqa: BLE001
+        traceback.print_exc()
+        _say(f"the verdict could not be shown; it is {verdict.verdict}")
     raise typer.Exit(verdict.exit_code)
+
+
+def _console() -> Console:
+    """On standard error. FORCE_COLOR may colour what is no terminal; nothing else is different there."""
+    if sys.stderr.isatty():
+        return Console(stderr=True, highlight=False)
+    forced = any(os.environ.get(name, "0") not in ("", "0") for name in ("FORCE_COLOR", "CLICOLOR_FORCE"))
+    return Console(stderr=True, highlight=False, force_terminal=forced, force_interactive=False)
+
+
+def _animated(as_json: bool) -> bool:
+    """Whether a line may be drawn over and over: on a real terminal only, whatever colours are forced."""
+    return not as_json and sys.stderr.isatty()
+
+
+def _print(console: Console, what: RenderableType, **how: Any) -> None:  # noqa: ANN401 - as Rich has it
+    console.print(what, highlight=False, markup=False, **how)
+
+
+def _write(result: bytes) -> None:
+    """The result, alone on standard output. Says if it did not arrive there."""
+    sys.stdout.buffer.write(result)
+    if problem := problem_of(sys.stdout):
+        _say(f"standard output: expected to write the result, got: {problem}")
+
+
+def _address(flag: str, url: str, problems: list[str]) -> Address | None:
+    """The address in a flag; None if it is none, which goes to the problems."""
+    try:
+        return parse_address(url)
+    except ValueError as error:
+        problems.append(f"{flag}: {error}")
+        return None
+
+
+def _origin(url: str, problems: list[str]) -> str | None:
+    """The origin in --origin, as a browser writes it; None if it is none, which goes to the problems."""
+    address = _address("--origin", url, problems)
+    if address is not None and address.prefix:
+        problems.append(f"--origin: expected no path, as in {address.origin}, got {url!r}")
+    return None if address is None else address.origin
+
+
+def _target(adapter: str, problems: list[str]) -> Target | None:
+    """The target of that name; None if its token is wrong, which goes to the problems."""
+    try:
+        return target_of(adapter)
+    except ValueError as error:
+        problems.append(str(error))
+        return None
 
 
 def _known(adapter: str) -> None:
@@ -299,9 +417,19 @@ def _refuse(*problems: str) -> NoReturn:
     raise typer.Exit(ExitCode.USAGE)
 
 
+def _internal_error() -> NoReturn:
+    traceback.print_exc()
+    _say("internal error: please report it, with the lines above")
+    raise typer.Exit(ExitCode.INTERNAL)
+
+
 def _say(text: str) -> None:
-    print(text, file=sys.stderr)
+    """On standard error, where nothing in it is a command to the terminal. It may be several lines."""
+    print("\n".join(map(one_line, text.split("\n"))), file=sys.stderr)
 
 
 if __name__ == "__main__":
+    from .entry import prepare
+
+    prepare()
     main()

@@ -1,18 +1,19 @@
 """The reference chat as processes of this one: the backend, and the broker that several of its workers may have."""
 
 import shutil
-import sys
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
-from .children import Child
+from .children import Child, python
 from .faults.error import FaultError
 from .faults.pledges import Pledges
 from .faults.processes import OwnProcess
 from .reach import listening, unanswered
 
 _GRACE = 10.0  # seconds to end after SIGTERM
+_HIDDEN = ("CHATSWARM_", "PROMETHEUS_MULTIPROC_DIR", "prometheus_multiproc_dir", "WEB_CONCURRENCY", "FORWARDED_ALLOW_")
+"""Variables that are meant for another backend, perhaps a reference chat that somebody runs on this machine."""
 
 
 class ReferenceBackend(OwnProcess):
@@ -26,10 +27,14 @@ class ReferenceBackend(OwnProcess):
         flags: Mapping[str, object] | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        """`flags`: more of its own, by name. Secrets go into `environment`."""
+        """`flags`: more of its own, by name. Secrets go into `environment`.
+
+        Variables that are meant for other backends do not reach it. Its database is named relative to its folder,
+        because there are paths that its URL cannot hold.
+        """
         self.base_url = f"http://127.0.0.1:{port}"
-        command = [sys.executable, "-m", "chatswarm.backend", "--host", "127.0.0.1", "--port", str(port)]
-        command += ["--database", f"sqlite:///{database.resolve()}", "--lifeline-fd", "{lifeline}"]
+        command = python("chatswarm.backend", "--host", "127.0.0.1", "--port", str(port))
+        command += ["--database", f"sqlite:///{database.name}", "--lifeline-fd", "{lifeline}"]
         command += ["--pages-port", "off"]
         for key, value in (flags or {}).items():
             command += [
@@ -38,7 +43,7 @@ class ReferenceBackend(OwnProcess):
             ]
         super().__init__(
             "the reference backend",
-            lambda: Child(command, log, env=environment),
+            lambda: Child(command, log, env=environment, cwd=database.parent, hidden=_HIDDEN),
             lambda: unanswered(self.base_url, 1.0),
             _GRACE,
         )

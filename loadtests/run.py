@@ -4,13 +4,10 @@ This process never imports Locust: it starts the swarm as a child, so that a bus
 with what is on disk.
 """
 
-import contextlib
 import os
 import selectors
-import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,24 +15,33 @@ from pathlib import Path
 
 import msgspec
 
-from .children import PROGRESS, Child, free_port
+from .children import PROGRESS, Child, free_port, python
 from .faults.nemesis import Nemesis
-from .history.manifest import MANIFEST, read_manifest
+from .history.manifest import MANIFEST, Asked, read_manifest
+from .interrupts import Interrupts
 from .judge import Step, judged, write_verdict
+from .limits import needed_files, raise_open_files
 from .report import report_on
-from .runs import SCENARIO
+from .runs import SCENARIO, TakenError, begun, claim, claim_empty, make_next, not_there, take_back
 from .scenario import Scenario
 from .stage import CannotRunError, Given, Stage
 from .targets import target_of
+from .text import one_line
 from .verdict import Verdict
 
 _ENDING = 10.0  # seconds that the swarm may take to end after its last word
 _STUCK = 120.0  # seconds without a word from the swarm, after which it counts as hung
+_PATIENCE = 2  # interrupts that the swarm may answer in its own way
 _LOCUSTFILE = Path(__file__).parent / "locustfile.py"
+_LAUNCH = "chatswarm.loadtests.swarm.launch"  # never imported here: it patches the process that does
 
 
 class RigError(Exception):
     """The load-generating side itself failed before there was anything to judge."""
+
+
+class InterruptedRunError(Exception):
+    """It was ended from outside before there was a verdict. The text says whether there is anything to judge."""
 
 
 class Progress(msgspec.Struct):
@@ -77,50 +83,97 @@ class Run:
     show: Callable[[Progress], None] = lambda _: None
     say: Callable[[str], None] = lambda _: None
     step: Step = lambda *_: None
-    _interrupts: int = field(default=0, init=False)
+    numbered: bool = False
+    """Whether `<folder>-2`, … will do where the folder is taken; otherwise the run is refused."""
+    interrupts: Interrupts = field(default_factory=Interrupts)
 
     def perform(self) -> Verdict:
         """Runs, judges, and leaves everything in the folder.
 
-        Ctrl-C or SIGTERM once ends the measured part and judges what there is; twice ends the drain, too. Raises
-        CannotRunError before any load, and then leaves nothing; and RigError if there is nothing to judge.
+        Ctrl-C, SIGTERM or SIGHUP once ends the measured part and judges what there is; twice ends the drain, too;
+        and more often ends a swarm that does not answer.
+        Raises CannotRunError before any load, and then leaves nothing; RigError if there is nothing to judge; and
+        InterruptedRunError.
         """
-        if unfit := self.scenario.unfit_for(target_of(self.given.adapter)):
-            raise CannotRunError(unfit)
-        self._claim_metrics()
-        # From set-up to judgement, a SIGTERM is what Ctrl-C is: nothing may be left behind.
-        previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
-        try:
-            self._refuse_taken_folder()
-            made = [folder for folder in (self.folder, *self.folder.parents) if not folder.exists()]
+        with self.interrupts:
             try:
-                self._prepare_folder()
-                return self._perform()
+                with self.interrupts.raising():
+                    self._look_before()
+            except KeyboardInterrupt:
+                raise InterruptedRunError("interrupted before there was anything to judge") from None
+            made = self._claim_folder()
+            try:
+                self._perform()
             except CannotRunError:
-                self._take_back(made)
+                take_back(self.folder, made)
                 raise
-        finally:
-            signal.signal(signal.SIGTERM, previous)
+            except KeyboardInterrupt:
+                take_back(self.folder, made)
+                raise InterruptedRunError("interrupted before there was anything to judge") from None
+            try:
+                with self.interrupts.raising():
+                    return self._judge()
+            except KeyboardInterrupt:
+                again = f"chatswarm judge {one_line(str(self.folder))}"
+                raise InterruptedRunError(f"interrupted while judging; to judge what there is: {again}") from None
 
-    def _perform(self) -> Verdict:
-        with Stage(self.scenario, self.folder, self.given, self.seed, self.say) as stage:
+    def _look_before(self) -> None:
+        """What can be refused before anything is made. Raises CannotRunError."""
+        try:
+            problems = self.scenario.unfit_for(target_of(self.given.adapter))
+        except ValueError as error:
+            raise CannotRunError([str(error)]) from None
+        needed = needed_files(self.scenario.dashboards, self.scenario.widgets, self.processes)
+        if problem := raise_open_files(needed):
+            problems.append(problem)
+        if problems:
+            raise CannotRunError(problems)
+        self._claim_metrics()
+
+    def _claim_folder(self) -> list[Path]:
+        """Takes the run's folder. Returns those that were made for it. Raises CannotRunError."""
+        try:
+            # Swarms of several processes send it to each other as text.
+            str(self.folder.absolute()).encode()
+            made = not_there(self.folder)
+            self.folder = claim(make_next(self.folder)) if self.numbered else claim_empty(self.folder)
+        except TakenError:
+            got = f"{one_line(str(self.folder))}, which is neither"
+            raise CannotRunError([f"--out: expected a new or an empty folder, got {got}"]) from None
+        except UnicodeEncodeError:
+            got = one_line(str(self.folder.absolute()))
+            raise CannotRunError([f"--out: expected a folder whose whole path is UTF-8, got {got}"]) from None
+        except OSError as error:
+            raise CannotRunError([f"--out: expected a folder to write to, got: {error}"]) from None
+        return [self.folder, *(folder for folder in made if folder in self.folder.parents)] if self.numbered else made
+
+    def _perform(self) -> None:
+        """From set-up to the end of the last child. Raises KeyboardInterrupt if there is nothing to judge after one."""
+        stage = Stage(self.scenario, self.folder, self.given, self.seed, self.say)
+        try:
+            with self.interrupts.raising():
+                if self.interrupts.count:
+                    raise KeyboardInterrupt
+                self._write_scenario()
+                stage.set_up()
             nemesis = Nemesis(self.scenario.faults, self.scenario.duration, stage.world, self.folder, self.say)
-            previous = {number: signal.signal(number, self._interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
             try:
                 self._swarm(stage, nemesis)
             finally:
                 nemesis.end()
-                for number, handler in previous.items():
-                    signal.signal(number, handler)
             if problem := stage.broken():
                 raise RigError(problem)
-            self.say("judging")
-        self._write_command()
-        whole = judged(self.folder, step=self.step)
+        finally:
+            stage.close()
+
+    def _judge(self) -> Verdict:
+        self.say("judging")
         try:
+            self._write_manifest()
+            whole = judged(self.folder, step=self.step)
             write_verdict(self.folder, whole.verdict)
         except OSError as error:
-            again = f"chatswarm judge {self.folder}"
+            again = f"chatswarm judge {one_line(str(self.folder))}"
             raise RigError(
                 f"the verdict could not be written: {error}; once it can be, judge it again: {again}"
             ) from None
@@ -128,11 +181,16 @@ class Run:
             self.say(problem)
         return whole.verdict
 
-    def _write_command(self) -> None:
-        """Into the manifest, which is the swarm's until it has ended."""
+    def _write_manifest(self) -> None:
+        """What was asked for, into the manifest, which is the swarm's until it has ended.
+
+        From memory: the swarm has written its own scenario over that in the folder.
+        """
         manifest = read_manifest(self.folder)
         manifest.command = ["chatswarm", "run", str(self.folder / SCENARIO), *self.given.flags]
         manifest.command += ["--seed", str(self.seed), "--processes", str(self.processes)]
+        scenario = self.scenario
+        manifest.asked = Asked(scenario.dashboards, scenario.widgets, scenario.duration, self.processes)
         manifest.write(self.folder)
 
     def _claim_metrics(self) -> None:
@@ -146,26 +204,8 @@ class Run:
         place = f"[{host}]" if ":" in host else host
         self.say(f"metrics at http://{place}:{self.metrics.port}/metrics")
 
-    def _refuse_taken_folder(self) -> None:
+    def _write_scenario(self) -> None:
         try:
-            taken = self.folder.exists() and any(self.folder.iterdir())
-        except OSError as error:
-            raise CannotRunError([f"--out: expected a folder to write to, got: {error}"]) from None
-        if taken:
-            raise CannotRunError([f"--out: expected a new or an empty folder, got {self.folder}, which is neither"])
-
-    def _take_back(self, made: list[Path]) -> None:
-        """A run that did not begin leaves no folder that was not there, and nothing in one that was."""
-        with contextlib.suppress(OSError):
-            for path in self.folder.iterdir():
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
-        with contextlib.suppress(OSError):
-            for folder in made:
-                folder.rmdir()
-
-    def _prepare_folder(self) -> None:
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
             (self.folder / SCENARIO).write_text(self.scenario.toml(), encoding="utf-8")
         except OSError as error:
             raise CannotRunError([f"--out: expected a folder to write to, got: {error}"]) from None
@@ -188,17 +228,24 @@ class Run:
         finally:
             os.close(reading)
             code = swarm.stop(5.0)
-        if not (self.folder / MANIFEST).exists():
+        if not begun(self.folder):
+            if self.interrupts.count:
+                raise KeyboardInterrupt
+            (self.folder / MANIFEST).unlink(missing_ok=True)
             raise RigError(f"the swarm ended with exit code {code} before the run began:\n{swarm.last_words()}")
 
     def _command(self, stage: Stage) -> list[str]:
-        command = [sys.executable, "-m", "locust", "-f", str(_LOCUSTFILE), "--headless", "--only-summary"]
-        command += ["--host", stage.base_url, "--adapter", self.given.adapter, "--seed", str(self.seed)]
-        command += ["--scenario", str(self.folder / SCENARIO), "--out", str(self.folder)]
+        folder = self.folder.absolute()
+        command = python(_LAUNCH, "-f", str(_LOCUSTFILE), "--headless", "--only-summary")
+        # Each in one word, because a value may begin with a dash.
+        command += [f"--host={stage.base_url}", f"--adapter={self.given.adapter}", f"--seed={self.seed}"]
+        command += [f"--scenario={folder / SCENARIO}", f"--out={folder}"]
+        if self.given.origin is not None:
+            command += [f"--origin={self.given.origin}"]
         if self.metrics is not None:
-            command += ["--metrics-host", self.metrics.host, "--metrics-port", str(self.metrics.port)]
+            command += [f"--metrics-host={self.metrics.host}", f"--metrics-port={self.metrics.port}"]
         if stage.via:
-            command += ["--via", ",".join(f"{place}={address}" for place, address in stage.via.items())]
+            command += ["--via=" + ",".join(f"{place}={address}" for place, address in stage.via.items())]
         if self.processes > 1:
             port = str(free_port())
             command += ["--processes", str(self.processes), "--master-bind-host", "127.0.0.1"]
@@ -212,9 +259,12 @@ class Run:
         with selectors.DefaultSelector() as selector:
             selector.register(reading, selectors.EVENT_READ)
             while swarm.running:
-                if self._interrupts > interrupted:
-                    interrupted = self._interrupts
+                if self.interrupts.count > interrupted:
+                    interrupted = self.interrupts.count
                     nemesis.give_up()
+                    if interrupted > _PATIENCE:
+                        self.say("interrupted again: ending the swarm")
+                        return
                     self.say("interrupted: draining, then judging what there is (Ctrl-C again: at once)")
                     swarm.signal(signal.SIGINT)
                 if selector.select(0.2):
@@ -246,6 +296,3 @@ class Run:
             nemesis.begin(manifest.run, manifest.start)
         elif phase == "draining":
             nemesis.give_up()
-
-    def _interrupt(self, *_: object) -> None:
-        self._interrupts += 1

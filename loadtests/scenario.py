@@ -151,14 +151,18 @@ def load(name: str, overrides: Mapping[str, object] | None = None) -> Scenario:
     path = shipped().get(name) or Path(name)
     place = f"scenarios/{path.name}" if path.parent == SHIPPED else str(path)
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        # Editors of Windows begin a file with a byte order mark.
+        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         near = difflib.get_close_matches(name, shipped(), 1)
         hint = f" (did you mean {near[0]}?)" if near else ""
         raise ScenarioError(
             [f"scenario: expected one of {', '.join(shipped())} or the path of a TOML file, got {name!r}{hint}"]
         ) from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except UnicodeDecodeError:
+        problem = f"{place}: expected TOML in UTF-8, got a file in another encoding (UTF-16?)"
+        raise ScenarioError([problem]) from None
+    except (OSError, tomllib.TOMLDecodeError) as error:
         raise ScenarioError([f"{place}: expected a readable TOML file, got: {error}"]) from None
     return parse(table, encodable(str(table.get("name", path.stem))), place, overrides)
 

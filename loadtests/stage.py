@@ -5,17 +5,15 @@ Set up before any load, and taken down at its end, whatever happens. What the fa
 
 import os
 import secrets
-import sys
 import tempfile
 import uuid
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
-from urllib.parse import urlsplit
 
-from .children import Child, free_port
+from .address import Address, parse_address
+from .children import Child, free_port, python
 from .fault_kinds import NET_PLACES
 from .faults.error import FaultError
 from .faults.fault import World
@@ -49,6 +47,7 @@ class Given:
     pid: int | None = None
     restart_command: str | None = None
     toxiproxy: str | None = None  # the API of one that runs already
+    origin: str | None = None  # the Origin of every request and handshake
 
     @property
     def flags(self) -> list[str]:
@@ -59,13 +58,16 @@ class Given:
             "--pid": self.pid,
             "--restart-command": self.restart_command,
             "--toxiproxy": self.toxiproxy,
+            "--origin": self.origin,
         }
         return [word for flag, value in given.items() if value is not None for word in (flag, str(value))]
 
 
 @dataclass
 class Stage:
-    """`set_up` raises CannotRunError, and has put away what it had set up; `say` tells people what is being done."""
+    """`set_up` raises CannotRunError; `close`, to be called in any case, puts away what there is by then. `say` tells
+    people what is being done.
+    """
 
     scenario: Scenario
     folder: Path
@@ -79,16 +81,10 @@ class Stage:
     _proxy: OwnProcess | None = field(init=False, default=None)
     _cleanup: ExitStack = field(init=False, default_factory=ExitStack)
 
-    def __enter__(self) -> Self:
-        with self._cleanup:
-            self._set_up()
-            self._cleanup = self._cleanup.pop_all()
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
         self._cleanup.close()
 
-    def _set_up(self) -> None:
+    def set_up(self) -> None:
         pledges = Pledges(self.folder / "healer.log")
         self._cleanup.callback(pledges.close)
         self.world = World(self.given.base_url or "", self.given.adapter, self.folder, pledges)
@@ -102,11 +98,12 @@ class Stage:
             else:
                 self.base_url = self.given.base_url
                 self._take_given(processes)
+            address = parse_address(self.base_url)
             self.world.target = self.base_url
             if problem := unanswered(self.base_url):
                 raise CannotRunError([f"--target: {problem}"])
-            self._put_proxies_before(urlsplit(self.base_url))
-        except (FaultError, OSError) as error:
+            self._put_proxies_before(address)
+        except (FaultError, OSError, ValueError) as error:
             raise CannotRunError([str(error)]) from None
         self._refuse_unfit()
 
@@ -119,15 +116,14 @@ class Stage:
     # The target.
 
     def _take_given(self, processes: dict[str, Managed]) -> None:
-        given, url = self.given, urlsplit(self.base_url)
+        given, address = self.given, parse_address(self.base_url)
         if given.pid is not None and (problem := _no_target(given.pid)):
             raise CannotRunError([f"--pid: expected the process of the target, got {given.pid}, {problem}"])
         if given.pid is not None or given.restart_command is not None:
-            port = url.port or (443 if url.scheme == "https" else 80)
             processes["target"] = GivenProcess(
                 given.pid,
                 given.restart_command,
-                port,
+                address.port,
                 lambda: unanswered(self.base_url, 1.0),
                 self.folder / "restart.log",
             )
@@ -135,7 +131,7 @@ class Stage:
     def _start_reference(self, processes: dict[str, Managed]) -> None:
         """The reference backend, with the flags that the scenario has for it."""
         flags = dict(self.scenario.backend)
-        store = Path(self._cleanup.enter_context(tempfile.TemporaryDirectory(prefix="chatswarm-")))
+        store = Path(self._cleanup.enter_context(_scratch()))
         environment = {}
         if flags.pop("broker", False):
             environment["CHATSWARM_BUS"] = self._start_broker(processes)
@@ -178,13 +174,10 @@ class Stage:
         if url is None:
             port = free_port()
             url = f"http://127.0.0.1:{port}"
-            program = [sys.executable, "-m", "chatswarm.loadtests.faults.proxy"]
+            command = python("chatswarm.loadtests.faults.proxy", "--api", f"127.0.0.1:{port}", "--seed", str(self.seed))
             proxy = OwnProcess(
                 "the fault proxy",
-                lambda: Child(
-                    [*program, "--api", f"127.0.0.1:{port}", "--seed", str(self.seed)],
-                    self.folder / "proxy.log",
-                ),
+                lambda: Child(command, self.folder / "proxy.log"),
                 lambda: unanswered(f"{url}/version", 1.0),
                 _GRACE,
             )
@@ -196,14 +189,12 @@ class Stage:
         except FaultError as error:
             raise CannotRunError([f"--toxiproxy: {error}"]) from None
 
-    def _put_proxies_before(self, url: Any) -> None:  # noqa: ANN401 - urllib has no public name for it
+    def _put_proxies_before(self, address: Address) -> None:
         """One at each place where faults will strike, so that the others cost nothing."""
-        port = url.port or (443 if url.scheme == "https" else 80)
-        host = f"[{url.hostname}]" if ":" in str(url.hostname) else url.hostname
         places = sorted(self._places() - {"broker"})
-        self.via = {place: self._put_proxy(place, f"{host}:{port}") for place in places}
-        for place, address in self.via.items():
-            if problem := unanswered(self.base_url, via=address):
+        self.via = {place: self._put_proxy(place, address.endpoint) for place in places}
+        for place, proxy in self.via.items():
+            if problem := unanswered(self.base_url, via=proxy):
                 raise CannotRunError([f"fault proxy for {place}: expected it to reach the target, got: {problem}"])
 
     def _put_proxy(self, place: str, upstream: str) -> str:
@@ -239,6 +230,11 @@ class Stage:
         except FaultError as error:
             return f"the proxy that all connections went through is not there any more: {error}"
         return None
+
+
+def _scratch() -> tempfile.TemporaryDirectory[str]:
+    # That it cannot be removed must not cost the verdict.
+    return tempfile.TemporaryDirectory(prefix="chatswarm-", ignore_cleanup_errors=True)
 
 
 def _no_target(pid: int) -> str | None:

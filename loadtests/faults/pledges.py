@@ -3,9 +3,10 @@
 import contextlib
 import json
 import subprocess
-import sys
 import threading
 from pathlib import Path
+
+from chatswarm.loadtests.children import python
 
 from .healer import Undo, perform
 
@@ -55,7 +56,7 @@ class Pledges:
         if self._healer is None:
             with self._log.open("ab") as log:
                 self._healer = subprocess.Popen(
-                    [sys.executable, "-m", "chatswarm.loadtests.faults.healer"],
+                    python("chatswarm.loadtests.faults.healer"),
                     stdin=subprocess.PIPE,
                     stdout=log,
                     stderr=log,

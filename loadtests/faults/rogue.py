@@ -6,7 +6,6 @@ What each kind does, and its parameters, are in `rogues/`.
 import contextlib
 import os
 import select
-import sys
 import threading
 import time
 from collections.abc import Mapping
@@ -14,7 +13,7 @@ from typing import ClassVar
 
 import msgspec
 
-from chatswarm.loadtests.children import Child
+from chatswarm.loadtests.children import Child, python
 from chatswarm.loadtests.fault_kinds import Plan
 from chatswarm.loadtests.history.faults import Evidence
 from chatswarm.loadtests.targets import TOKEN
@@ -43,7 +42,7 @@ class RogueFault(Fault):
 
     def begin(self) -> None:
         log = self.world.folder / f"rogues-{self.plan.name}-{self.number}.log"
-        child = Child([sys.executable, "-m", rogues.__name__], log, talks=True)
+        child = Child(python(rogues.__name__), log, talks=True)
         conversation = self._conversation = _Conversation(child)
         conversation.say(
             {

@@ -7,12 +7,11 @@ import os
 import re
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from chatswarm.loadtests.children import Child
+from chatswarm.loadtests.children import Child, python
 from chatswarm.loadtests.runs import VERDICT
 from chatswarm.loadtests.text import one_line
 from chatswarm.loadtests.verdict import ExitCode
@@ -80,11 +79,9 @@ class Swarm:
         with _held(self.lock):
             folder = _new_folder(self.folders, f"{self.label()}-{Path(scenario).stem}")
             log = folder.with_name(f"{folder.name}.log")
-            # -P: what lies in the current directory must not be taken for a part of chatswarm.
-            program = [sys.executable, "-P", "-m", "chatswarm.loadtests.cli"]
             code = self._wait_for(
                 Child(
-                    [*program, "run", *given, "--out", str(folder), "--", str(scenario)],
+                    python("chatswarm.loadtests.entry", "run", *given, "--out", str(folder), "--", str(scenario)),
                     log,
                     env={"NO_COLOR": "1", "COLUMNS": "120"},
                 )

@@ -36,7 +36,9 @@ def save(reports: Mapping[Path, bytes]) -> None:
                 if path in ready:
                     ready[path].replace(path)
                 else:
-                    path.write_bytes(content)
+                    # A reader who goes away has read what he wanted.
+                    with suppress(BrokenPipeError):
+                        path.write_bytes(content)
             except OSError as error:
                 raise _not_written(path, error) from None
     finally:

@@ -30,7 +30,7 @@ from chatswarm.loadtests import scenario
 from chatswarm.loadtests.children import PROGRESS
 from chatswarm.loadtests.history.manifest import boot_id, history_file
 from chatswarm.loadtests.identity import new_run
-from chatswarm.loadtests.runs import new_folder, untaken
+from chatswarm.loadtests.runs import claim_folder, claim_next
 from chatswarm.loadtests.targets import DEFAULT, TARGETS, target_of
 from chatswarm.loadtests.verdict import ExitCode
 
@@ -192,8 +192,11 @@ class _Link:
         if unfit := chosen.unfit_for(target_of(options.adapter)):
             raise scenario.ScenarioError(unfit)
         DashboardUser.fixed_count, WidgetUser.fixed_count = chosen.dashboards, chosen.widgets
-        folder = untaken(Path(options.out)) if options.out else new_folder(chosen.name)
-        folder.mkdir(parents=True, exist_ok=True)
+        if PROGRESS in os.environ:
+            # Whoever started this process has made it for this run.
+            folder = Path(options.out)
+        else:
+            folder = claim_next(Path(options.out)) if options.out else claim_folder(chosen.name)
         return Plan(
             new_run(), options.seed, str(folder.resolve()), self.environment.host or "", options.adapter, chosen.name,
             dict(chosen.table), boot_id(), dict(pair.split("=") for pair in filter(None, options.via.split(","))),

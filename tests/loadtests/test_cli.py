@@ -17,8 +17,8 @@ from typer.testing import CliRunner
 from chatswarm.backend.settings import read_settings
 from chatswarm.loadtests import children, cli
 from chatswarm.loadtests.judge import judge
-from chatswarm.loadtests.run import Run
-from chatswarm.loadtests.scenario import shipped
+from chatswarm.loadtests.run import InterruptedRunError, Run
+from chatswarm.loadtests.scenario import load, shipped
 from chatswarm.loadtests.targets import TARGETS
 from chatswarm.loadtests.verdict import Verdict
 from tests.loadtests.play import Play
@@ -219,6 +219,166 @@ class TestBadInput:
             line = one_line(CliRunner().invoke(cli.app, [*args, str(tmp_path / out)]))
             assert line.startswith("--target: expected an HTTP answer from ")
         assert [path.name for path in tmp_path.rglob("*")] == ["empty"]
+
+
+SECRET = "http://user:5ecret@127.0.0.1:9"
+
+
+class TestAddresses:
+    """Whatever takes one refuses the same, before anything is made, and repeats no password."""
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "http://127.0.0.1:99999", "http://127.0.0.1:abc", "http://[::1", "http://a b/", "http://.example", SECRET,
+            "localhost:8000", "ftp://a", "http://a/?b=c", "http://a/#b", " http://a", "http://", "", "http://a\n",
+        ],
+    )  # fmt: skip
+    @pytest.mark.parametrize(
+        "command",
+        [
+            "run smoke --target",
+            "run cut --target http://127.0.0.1:9 --toxiproxy",
+            "run smoke --origin",
+            "check --target",
+        ],
+    )
+    def test_what_is_no_address_is_refused(
+        self, url: str, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        line = one_line(CliRunner().invoke(cli.app, [*command.split(), url]))
+        assert line.startswith(f"{command.rsplit(maxsplit=1)[-1]}: expected a URL such as ")
+        assert "5ecret" not in line
+        assert list(tmp_path.iterdir()) == []
+
+    def test_all_problems_are_said_at_once(self) -> None:
+        args = ["run", "nonsense", "--target", "a", "--toxiproxy", "b", "--origin", "c"]
+        result = CliRunner().invoke(cli.app, args, env={"CHATSWARM_TOKEN": "5 ecret"})
+        assert result.exit_code == 2
+        flags = [line.split(":")[0] for line in result.output.splitlines()]
+        assert flags == ["--target", "--toxiproxy", "--origin", "CHATSWARM_TOKEN", "scenario"]
+        assert "ecret" not in result.output
+
+    def test_the_run_is_against_the_address_as_it_is_always_written(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        runs: list[Run] = []
+
+        def perform(run: Run) -> NoReturn:
+            runs.append(run)
+            raise SystemExit(0)
+
+        monkeypatch.setattr(Run, "perform", perform)
+        args = ["run", "smoke", "--target", "HTTP://Chat.Example:80/a%20b/", "--origin", "https://SHOP.example:443/"]
+        result = CliRunner().invoke(cli.app, args)
+        assert "against http://chat.example/a%20b" in result.output
+        assert runs[0].given.base_url == "http://chat.example/a%20b"
+        assert runs[0].given.origin == "https://shop.example"
+        assert runs[0].given.flags[-2:] == ["--origin", "https://shop.example"]
+
+    @pytest.mark.parametrize("command", [["run", "smoke"], ["check"]])
+    def test_an_origin_has_no_path(self, command: list[str]) -> None:
+        line = one_line(CliRunner().invoke(cli.app, [*command, "--origin", "http://a/b"]))
+        assert line == "--origin: expected no path, as in http://a, got 'http://a/b'"
+
+
+class TestTextAsItIs:
+    """Names and addresses are data: no markup, and nothing that a terminal obeys."""
+
+    @pytest.mark.parametrize(
+        ("name", "shown"),
+        [
+            ("[/]", "[/]"),
+            ("[bold red]x", "[bold red]x"),
+            (r"a\nb", r"a\nb"),
+            (r"\u001b[2J", r"\x1b[2J"),
+            (r"a\u202eb", r"a\u202eb"),
+            ("x" * 300, "x" * 300),
+        ],
+    )
+    def test_a_scenarios_name(self, name: str, shown: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        target = f"http://127.0.0.1:{children.free_port()}"
+        (tmp_path / "m.toml").write_text(f'name = "{name}"\n[swarm]\ndashboards = 2\n', encoding="utf-8")
+        result = CliRunner().invoke(cli.app, ["run", "m.toml", "--target", target])
+        assert result.exit_code == 2, result.output
+        assert result.output.splitlines()[0].startswith(f"{shown}: 2 dashboards, ")
+        assert [path.name for path in tmp_path.iterdir()] == ["m.toml"]
+
+    def test_an_address_in_brackets(self) -> None:
+        result = CliRunner().invoke(cli.app, ["run", "smoke", "--target", "http://[fd00::5]:9", "--dashboards", "2"])
+        assert result.output.splitlines()[0].endswith("against http://[fd00::5]:9")
+
+
+class TestFiles:
+    def test_a_scenario_with_a_byte_order_mark(self, tmp_path: Path) -> None:
+        file = tmp_path / "windows.toml"
+        file.write_bytes(b"\xef\xbb\xbf[swarm]\r\ndashboards = 2\r\n")
+        assert load(str(file)).dashboards == 2
+        file.write_bytes("[swarm]\ndashboards = 2\n".encode("utf-16"))
+        line = one_line(CliRunner().invoke(cli.app, ["run", str(file)]))
+        assert line == f"{file}: expected TOML in UTF-8, got a file in another encoding (UTF-16?)"
+
+    def test_more_sockets_than_files_may_be_open(self, tmp_path: Path) -> None:
+        limited = f"ulimit -n 200; exec {shlex.join([*CLI, 'run', 'smoke', '--dashboards', '500', '--out', 'out'])}"
+        done = subprocess.run(["bash", "-c", limited], capture_output=True, text=True, check=False, cwd=tmp_path)
+        assert done.returncode == 2
+        assert "open files: expected a limit of at least 1050 " in done.stderr
+        assert list(tmp_path.iterdir()) == []
+
+    def test_two_runs_that_want_the_same_folder(self, tmp_path: Path) -> None:
+        """The one that comes second is refused, and leaves the first one's files alone."""
+        (tmp_path / "out").mkdir()
+        (tmp_path / "out" / "scenario.toml").write_text("theirs", encoding="utf-8")
+        line = one_line(CliRunner().invoke(cli.app, ["run", "smoke", "--out", str(tmp_path / "out")]))
+        assert line == f"--out: expected a new or an empty folder, got {tmp_path / 'out'}, which is neither"
+        assert (tmp_path / "out" / "scenario.toml").read_text(encoding="utf-8") == "theirs"
+
+    def test_a_folder_that_is_not_utf8(self, tmp_path: Path) -> None:
+        out = os.fsdecode(os.fsencode(tmp_path) + b"/r\xe9sultats")
+        line = one_line(CliRunner().invoke(cli.app, ["run", "smoke", "--out", out]))
+        assert line == rf"--out: expected a folder whose whole path is UTF-8, got {tmp_path}/r\xe9sultats"
+        assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said_of_it"),
+    [
+        (BrokenPipeError(), 70, "internal error: please report it"),
+        (OSError(28, "No space left on device"), 70, "internal error: please report it"),
+        (KeyboardInterrupt(), 3, "interrupted"),
+        (EOFError(), 70, "internal error"),
+        (InterruptedRunError("interrupted before there was anything to judge"), 3, "interrupted before there was"),
+    ],
+)
+def test_no_other_way_out_has_the_exit_code_of_a_target_that_failed(
+    error: BaseException, code: int, said_of_it: str,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path,
+) -> None:  # fmt: skip
+    def perform(_: Run) -> Verdict:
+        raise error
+
+    monkeypatch.setattr(Run, "perform", perform)
+    monkeypatch.setattr(sys, "argv", ["chatswarm", "run", "smoke", "--out", str(tmp_path / "out")])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == code
+    assert said_of_it in capsys.readouterr().err
+
+
+def test_a_verdict_that_cannot_be_shown_keeps_its_exit_code(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    from chatswarm.loadtests import terminal
+
+    def broken(*_: object) -> NoReturn:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(terminal, "print_verdict", broken)
+    monkeypatch.setattr(sys, "argv", ["chatswarm", "judge", str(played(tmp_path / "run"))])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 0
+    assert "the verdict could not be shown; it is pass" in capsys.readouterr().err
 
 
 def test_what_nobody_thought_of_is_no_failure_of_the_target(
