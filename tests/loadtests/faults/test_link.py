@@ -156,7 +156,8 @@ def perform(bench: Bench, work: list[tuple[str, object]]) -> None:
     for kind, argument in work:
         match kind, argument:
             case "feed", int(count):
-                if not bench.link.fed and not bench.receiver.held:
+                # A reset takes the sender's socket along: nothing can come from it any more.
+                if not bench.link.fed and not bench.receiver.held and bench.receiver.end is not End.RESET:
                     bench.feed(count)
             case "turn", float(seconds):
                 bench.clock.turn(seconds)
