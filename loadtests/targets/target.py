@@ -4,19 +4,37 @@ A target is a protocol without I/O: it makes requests and reads bodies and frame
 swarm (on gevent), `chatswarm check` (on plain sockets) and the tests all drive a chat through the same adapter.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
+
+_T = TypeVar("_T")
 
 
 class Unreadable(ValueError):
     """An answer or frame that is not what the protocol says. The text says what was expected and what came."""
 
 
+class UnreadableHere(Unreadable):
+    """An answer or frame that this adapter cannot read, and that a browser may well read."""
+
+
+def read(reader: Callable[[bytes], _T], data: bytes) -> _T:
+    """What a `read_` method makes of a body or frame. Raises Unreadable, and nothing else: any other failure is the
+    adapter's own.
+    """
+    try:
+        return reader(data)
+    except Unreadable:
+        raise
+    except Exception as error:
+        raise UnreadableHere(f"the adapter failed: {type(error).__name__}: {error}, got {data[:200]!r}") from error
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One HTTP request, relative to the target's base URL."""
+    """One HTTP request, relative to the target's base URL. What comes from outside must be encoded in `path`."""
 
     method: str
     path: str

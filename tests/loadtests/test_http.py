@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
-from geventhttpclient.client import HTTPClient
 
 from chatswarm.loadtests.swarm import http
-from chatswarm.loadtests.swarm.http import ClientPool, exchange
+from chatswarm.loadtests.swarm.http import Client, client_for, exchange
 from chatswarm.loadtests.targets.target import Request
 
 GET = Request("GET", "/list")
@@ -49,12 +48,12 @@ def server(handle: Callable[[socket.socket, int], None]) -> Iterator[tuple[str, 
 
 
 @contextmanager
-def client_of(url: str) -> Iterator[HTTPClient]:
-    pool = ClientPool(1)
+def client_of(url: str) -> Iterator[Client]:
+    client = client_for(url, 1)
     try:
-        yield pool.get_client(url)
+        yield client
     finally:
-        pool.close()
+        client.close()
 
 
 def answer(connection: socket.socket, number: int) -> None:
