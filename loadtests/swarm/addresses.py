@@ -5,8 +5,11 @@ count as the target's. Where a fault proxy stands between, its address takes the
 names in requests and certificates stay the target's.
 """
 
+# Python and gevent import two of these in the middle of a look-up, which hangs for ever if no file is left just then.
+import encodings.idna  # noqa: F401
 import errno
 import os
+import pickle  # noqa: F401
 import time
 from collections.abc import Callable
 from typing import Any
@@ -72,7 +75,7 @@ class _Name:
             found = list(socket.getaddrinfo(self.host, self.port, 0, socket.SOCK_STREAM))
             if not found:
                 raise OSError(f"no address for {self.host}")
-        except (OSError, UnicodeError, OverflowError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, those who wait for it must hear of it
             self._failure = _resolver_failure(error)
             self._due = time.monotonic() + (_AGAIN_AFTER_FAILURE if self.found else _FAILED_KEEP)
         else:
@@ -185,7 +188,7 @@ def _is_loopback(info: Info) -> bool:
     return str(info[4][0]).startswith(("127.", "::1"))
 
 
-def _resolver_failure(error: OSError | UnicodeError | OverflowError) -> OSError:
+def _resolver_failure(error: Exception) -> OSError:
     """What a failed look-up really was: without a free file, a resolver says that the name is not known for now."""
     try:
         check_for_files()

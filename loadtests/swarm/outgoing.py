@@ -19,6 +19,7 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_HALF = re.compile("[\ud800-\udfff]")  # half of a character, which UTF-8 has not
 _IN_A_PATH = "/%:@!$&'()*+,;=~?[]|"  # what goes out as it is, besides letters, digits and "_.-"
 _SECRET = {"authorization", "cookie", "proxy-authorization"}
 _OURS = {"connection", "content-length", "transfer-encoding"}  # said by the client alone
@@ -98,4 +99,4 @@ def redirected(request: Outgoing, status: int, location: str) -> Outgoing | None
 
 def _encoded(path: str) -> str:
     """What stands in a request line: a path has no spaces, no controls, no fragment, and only ASCII."""
-    return quote(path, safe=_IN_A_PATH, errors="replace")
+    return quote(_HALF.sub("\ufffd", path), safe=_IN_A_PATH)

@@ -20,6 +20,7 @@ _LARGEST_ID = 2**63 - 1  # what a history holds
 _SURROGATE = re.compile(
     rb"((?<!\\)(?:\\\\)*)(?:(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
 )
+_HALF = re.compile("[\ud800-\udfff]")  # half of a character, which UTF-8 has not
 _Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 _AnyId = int | float | str | None
 _T = TypeVar("_T")
@@ -161,7 +162,7 @@ def _post(path: str, body: dict[str, str]) -> Request:
 
 def _encoded(chat_id: str) -> str:
     """One segment of a path, whatever the id is made of."""
-    encoded = quote(chat_id, safe="", errors="replace")
+    encoded = quote(_HALF.sub("\ufffd", chat_id), safe="")
     return encoded if encoded.strip(".") else encoded.replace(".", "%2E")
 
 
