@@ -140,6 +140,8 @@ def connect(
             if passed_over is not None:
                 _tell(passed_over, info, failures)
             return connection
+    for info, _ in failures:
+        _dead.pop(info[4], None)  # with nothing to pass over to, and the first to come back would get all the load
     raise _of_all(failures)
 
 

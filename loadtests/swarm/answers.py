@@ -39,6 +39,7 @@ class Head(NamedTuple):
     encoding: str = ""
     location: str = ""
     retry_after: str = ""
+    keep_alive: str = ""
 
 
 class Reading:
@@ -110,9 +111,7 @@ class Reading:
                 found[name] = text
             elif name == b"content-encoding":
                 found[name] += f", {text}"
-        return Head(
-            found.get(b"content-encoding", ""), found.get(b"location", ""), found.get(b"retry-after", "")
-        )  # fmt: skip
+        return Head(*(found.get(name, "") for name in _WANTED))
 
     def close(self) -> None:
         """Lets go of the parser, which holds this object in turn."""
@@ -185,7 +184,7 @@ class Reading:
         self.feed(mended(came[: end.start()]) + b"\r\n\r\n" + came[end.end() :])
 
 
-_WANTED = frozenset({b"content-encoding", b"location", b"retry-after"})
+_WANTED = (b"content-encoding", b"location", b"retry-after", b"keep-alive")  # in the order of Head
 _NO_FIELDS = Head()
 
 

@@ -5,6 +5,7 @@ is told apart from what the target did.
 """
 
 import errno
+import re
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -34,6 +35,7 @@ that meets the closing is lost through nobody's fault."""
 
 _BLOCK = 65536
 _LONGEST_SHOWN = 200  # characters of what a target says, in an error
+_KEPT = re.compile(r"\btimeout\s*=\s*(\d{1,9})", re.IGNORECASE)
 _NEVER = float("nan")
 _POLLIN = 1  # poll's word for readable, and for closed by the other side
 _poll: Any = get_original("select", "poll")  # one look without waiting, which gevent's cannot do
@@ -174,7 +176,7 @@ class Client:
         finally:
             if connection is not None:
                 if keep and not self._closed:
-                    connection.idle_since = time.monotonic()
+                    connection.idle_since, connection.patience = time.monotonic(), trip.patience
                     self._idle.setdefault(going.address, []).append(connection)
                 else:
                     connection.close()
@@ -185,7 +187,8 @@ class Client:
         idle = self._idle.get(address)
         while idle:
             connection = idle.pop()
-            if time.monotonic() - connection.idle_since <= IDLE_LIMIT and not connection.stirs():
+            idled = time.monotonic() - connection.idle_since
+            if idled <= min(IDLE_LIMIT, connection.patience) and not connection.stirs():
                 return connection
             connection.close()
         host, port = self._via if self._via is not None and address is self._address else (address.host, address.port)
@@ -203,13 +206,16 @@ class _Trip:
         self.deadline = deadline
         self.sent = _NEVER
         self.location = ""
+        self.patience = float("inf")  # seconds for which the server is sure to keep an idle connection
 
     def left(self) -> float:
         return max(0.001, self.deadline - time.monotonic())
 
     def answered(self, reading: Reading) -> Answer:
         status, body, error, retry_after, undecoded = reading.status, reading.body, "", None, False
-        encoding, self.location, retry = reading.head
+        encoding, self.location, retry, keep_alive = reading.head
+        if keep_alive and (told := _KEPT.search(keep_alive)):
+            self.patience = float(told[1]) / 2
         if encoding:
             try:
                 body = _memory.decoded(encoding, body)
@@ -245,7 +251,7 @@ class _Connection:
             raise
         self._secure = address.secure
         self.reading = Reading()
-        self.idle_since = 0.0
+        self.idle_since, self.patience = 0.0, 0.0
         self._look = _poll()
         self._look.register(tcp.fileno() if not address.secure else self._socket.fileno(), _POLLIN)
 

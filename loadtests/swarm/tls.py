@@ -15,7 +15,8 @@ _contexts: dict[tuple[str | None, str | None], ssl.SSLContext] = {}
 def wrapped(connection: socket.socket, host: str) -> ssl.SSLSocket:
     """The connection with TLS to `host` on it. Raises OSError, and leaves the connection to the caller."""
     try:
-        return context().wrap_socket(connection, server_hostname=host.partition("%")[0])
+        # No certificate has the zone of an address, or the dot at the end of a name.
+        return context().wrap_socket(connection, server_hostname=host.partition("%")[0].removesuffix("."))
     except ssl.SSLCertVerificationError:
         # Authorities in a folder are looked up one by one: without a free file, none is found.
         check_for_files()

@@ -22,6 +22,7 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import State
 from websockets.uri import parse_uri
 
+from chatswarm.loadtests.address import parse_address
 from chatswarm.loadtests.history.schema import UNREADABLE_HERE
 from chatswarm.loadtests.own_limits import own_errno
 from chatswarm.loadtests.text import one_line
@@ -62,8 +63,8 @@ class Closed(Exception):
 
 
 def socket_url(base_url: str, path: str) -> str:
-    """Where the WebSocket of an HTTP base URL is: `http` becomes `ws`, `https` becomes `wss`."""
-    return "ws" + base_url.rstrip("/").removeprefix("http") + path
+    """Where the WebSocket of an HTTP base URL is. Raises ValueError if it is no such URL."""
+    return parse_address(base_url).socket_url + path
 
 
 class WebSocket:

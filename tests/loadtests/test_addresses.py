@@ -104,6 +104,15 @@ def test_all_refuse_and_that_is_the_targets_refusal(resolver: Resolver, port: in
     assert told == []
 
 
+def test_a_target_that_was_away_as_a_whole_is_used_alike_again(resolver: Resolver, port: int) -> None:
+    resolver.hosts = [TWO, "127.0.0.5"]
+    for _ in range(3):
+        with pytest.raises(ConnectionRefusedError):
+            connect(NAME, port, 5)
+    with socket.create_server((TWO, port)), socket.create_server(("127.0.0.5", port)):
+        assert Counter(reached(port, 4)) == {TWO: 2, "127.0.0.5": 2}
+
+
 def unroutable(failures: dict[str, int]) -> type:
     """Sockets for which there is no way to some addresses, or none at all (`socket`)."""
 

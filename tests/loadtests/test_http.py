@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import gevent
+import gevent.socket
 import pytest
 import trustme
 from hypothesis import given, settings
@@ -142,6 +143,20 @@ def test_connections_are_used_again_unless_they_idled(monkeypatch: pytest.Monkey
 
 
 CLOSE = b"<close>"
+
+
+def test_a_server_that_keeps_connections_for_less_is_believed(monkeypatch: pytest.MonkeyPatch) -> None:
+    ports: list[int] = []
+
+    def note(connection: socket.socket, number: int) -> None:
+        ports.append(connection.getpeername()[1])
+        kept = 0 if number > 2 else 60
+        connection.sendall(OK.replace(b"\r\n\r\n", b"\r\nKeep-Alive: max=9, timeout=%d\r\n\r\n" % kept))
+
+    with server(note) as (url, _), client_of(url) as client:
+        for _ in range(4):
+            exchange(client, GET)
+    assert ports[0] == ports[1] == ports[2] != ports[3]
 
 
 def saying(*answers: bytes) -> Callable[[socket.socket, int], None]:
@@ -359,6 +374,19 @@ def test_out_of_files_is_the_rigs_and_passes(monkeypatch: pytest.MonkeyPatch) ->
         assert (got.status, got.body, got.complete, got.written) == (-errno.EMFILE, b"", False, False)
         assert unresolved.status == -errno.EMFILE, "a resolver without files says something else"
         assert exchange(client, GET).complete
+
+
+def test_without_buffers_in_the_middle_of_a_send_nobody_knows_and_it_is_the_rigs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Short(gevent.socket.socket):  # type: ignore[misc]
+        def sendall(self, data: bytes, flags: int = 0) -> None:
+            raise OSError(errno.ENOBUFS, "no buffer space")
+
+    with server(answer) as (url, _), client_of(url) as client:
+        monkeypatch.setattr(gevent.socket, "socket", Short)
+        got = exchange(client, POST)
+    assert (got.status, got.written, got.complete, got.reading) == (-errno.ENOBUFS, True, False, -errno.ENOBUFS)
 
 
 def test_tls_trusts_what_the_system_trusts(
