@@ -78,12 +78,10 @@ class Reading:
         try:
             self._parser.feed_data(data)
         except (HttpParserError, HttpParserUpgrade) as error:
-            if self.complete:
-                self.reusable = False  # something stands behind the answer
-            elif self.status:
-                raise Malformed(f"the answer is broken: {error}") from error
-            else:
+            if not self.status:
                 self._mend(error)
+            elif not self.complete:
+                raise Malformed(f"the answer is broken: {error}") from error
         if self._head is not None and self._fed > LONGEST_HEAD:
             raise Malformed(f"the head of the answer is longer than {LONGEST_HEAD >> 10} KiB")
 

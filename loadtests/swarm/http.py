@@ -105,6 +105,9 @@ class Client:
         if not self._slots.acquire(timeout=TIMEOUT):
             return trip.failed(0, f"no free connection within {TIMEOUT:g} s")
         try:
+            if time.monotonic() >= trip.deadline:
+                # It was free at the last moment: what went out now could not be answered in time.
+                return trip.failed(0, f"no free connection within {TIMEOUT:g} s")
             return self._follow(*self._ready(request), trip)
         except Unsendable as error:
             return trip.failed(-errno.EINVAL, str(error))

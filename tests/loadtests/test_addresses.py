@@ -184,6 +184,23 @@ def test_an_address_that_drops_packets_leaves_time_for_the_next(resolver: Resolv
     assert told == [f"{TWO}:{port} did not answer, another address took it"]
 
 
+def test_the_time_is_shared_out_among_the_addresses(
+    resolver: Resolver, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    allowed: list[float] = []
+
+    class Noting(unroutable({TWO: errno.ETIMEDOUT, "127.0.0.5": errno.ETIMEDOUT})):  # type: ignore[misc]
+        def connect(self, address: Any) -> None:
+            allowed.append(self.gettimeout())
+            super().connect(address)
+
+    monkeypatch.setattr(gevent.socket, "socket", Noting)
+    resolver.hosts = [TWO, "127.0.0.5"]
+    with pytest.raises(TimeoutError, match="no way"):
+        connect(NAME, port, 100)
+    assert allowed[0] <= 50 < allowed[1] <= 100, "half of it for the first, and what it left for the second"
+
+
 def test_whoever_asks_meanwhile_shares_the_look_up(resolver: Resolver, port: int) -> None:
     resolver.hosts = [ONE]
     for each in [gevent.spawn(reached, port, 1) for _ in range(10)]:

@@ -257,13 +257,19 @@ def test_no_http_is_no_answer() -> None:
 
 
 def test_a_get_follows_redirects_and_went_out_when_the_first_did() -> None:
-    with server(saying(redirect(302, "/other"), redirect(308, "third?a=b"), OK)) as (url, requests):
+    say, times = saying(redirect(302, "/other"), redirect(308, "third?a=b"), OK), []
+
+    def note(connection: socket.socket, number: int) -> None:
+        times.append(time.monotonic())
+        say(connection, number)
+
+    with server(note) as (url, requests):
         with client_of(f"{url}/chat") as client:
             before = time.monotonic()
             got = exchange(client, GET)
         assert [request.split(b" ")[1] for request in requests] == [b"/chat/list", b"/other", b"/third?a=b"]
     assert (got.status, got.body, got.problem) == (200, b"ok", "")
-    assert before <= got.sent <= got.done
+    assert before <= got.sent <= times[0] < times[2] <= got.done
 
 
 def test_a_redirect_to_another_origin_takes_no_token_along_and_does_not_go_through_the_proxy() -> None:
@@ -334,13 +340,16 @@ def test_whatever_goes_wrong_in_the_rig_is_an_outcome_of_its_own(monkeypatch: py
 
 
 def test_at_most_as_many_exchanges_at_a_time_as_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http, "TIMEOUT", 0.2)
-    with server(lambda *_: None) as (url, requests):
-        client = client_for(url, 1)
-        both = [gevent.spawn(exchange, client, GET) for _ in range(2)]
-        problems = [each.get().problem for each in both]
-        assert problems == ["no full answer within 0.2 s", "no free connection within 0.2 s"]
+    came = threading.Event()
+    with server(lambda *_: came.set()) as (url, requests), client_of(url) as client:
+        first = gevent.spawn(exchange, client, GET)
+        while not came.is_set():
+            gevent.sleep(0.01)
+        monkeypatch.setattr(http, "TIMEOUT", 0.2)
+        got = exchange(client, GET)
+        assert (got.problem, got.written) == ("no free connection within 0.2 s", False)
         assert len(requests) == 1
+        first.kill()
 
 
 def test_a_killed_greenlet_leaves_no_connection_and_no_slot_behind() -> None:
