@@ -215,6 +215,7 @@ class _Trip:
         return max(0.001, self.deadline - time.monotonic())
 
     def answered(self, reading: Reading) -> Answer:
+        done = time.monotonic()  # what decoding costs is the rig's
         status, body, error, retry_after, undecoded = reading.status, reading.body, "", None, False
         encoding, self.location, retry, keep_alive = reading.head
         if keep_alive and (told := _KEPT.search(keep_alive)):
@@ -232,7 +233,7 @@ class _Trip:
             self.location = ""
         if status in (429, 503) and retry:
             retry_after = retry
-        return Answer(status, body, True, self.sent, time.monotonic(), error, retry_after, undecoded)
+        return Answer(status, body, True, self.sent, done, error, retry_after, undecoded)
 
     def failed(self, status: int, error: str, connection: "_Connection | None" = None) -> Answer:
         body = b"" if connection is None or status < 0 else connection.reading.body

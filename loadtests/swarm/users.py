@@ -56,7 +56,8 @@ class ChatUser(User):
         return True
 
     def on_stop(self) -> None:
-        """Says so if this user is taken away in the middle of the run."""
+        """Says so if this user is taken away in the middle of the run, and keeps no connection."""
+        self.http.close()
         if self.index >= 0 and self.planned and not self.node.ending.is_set():
             self.node.recorder.user(self.role, self.index, UserEvent.WITHDRAWN, time.monotonic())
 
