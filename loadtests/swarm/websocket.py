@@ -17,14 +17,14 @@ from gevent import get_hub, socket
 from gevent.event import AsyncResult
 from gevent.exceptions import BlockingSwitchOutError
 from websockets.client import ClientProtocol
-from websockets.exceptions import WebSocketException
+from websockets.exceptions import PayloadTooBig, WebSocketException
 from websockets.frames import Frame, Opcode
 from websockets.protocol import State
 from websockets.uri import parse_uri
 
 from chatswarm.loadtests.address import parse_address
 from chatswarm.loadtests.history.schema import UNREADABLE_HERE
-from chatswarm.loadtests.own_limits import own_errno
+from chatswarm.loadtests.own_limits import RESOURCES, own_errno
 from chatswarm.loadtests.text import one_line
 
 from .addresses import Endpoint, connect
@@ -55,11 +55,15 @@ class ConnectError(Exception):
 
 
 class Closed(Exception):
-    """The WebSocket has ended. `code` is the close code, 1006 if it just broke off."""
+    """The WebSocket has ended. `code` is the close code, 1006 if it just broke off.
 
-    def __init__(self, code: int, reason: str) -> None:
+    `own`: what ended it was the rig's: short of memory, or of patience for a message that a browser may take.
+    """
+
+    def __init__(self, code: int, reason: str, cause: Exception | None = None) -> None:
         super().__init__(f"{code} {reason}".strip())
         self.code = code
+        self.own = isinstance(cause, PayloadTooBig) or (cause is not None and own_errno(cause) in RESOURCES)
 
 
 def socket_url(base_url: str, path: str) -> str:
@@ -82,6 +86,7 @@ class WebSocket:
         self._tail = b""  # the start of a frame whose rest has not come yet
         self._fragments: list[bytes] = []
         self._ready: list[bytes] = []
+        self._failure: OSError | None = None  # of the last read
         self.received_at = 0.0  # monotonic seconds at which the bytes of the last messages came in
         self._socket: Any = None
         try:
@@ -125,8 +130,8 @@ class WebSocket:
                 data = self._socket.recv(_READ_SIZE)
             except TimeoutError:
                 return []
-            except OSError:
-                data = b""
+            except OSError as error:
+                data, self._failure = b"", error
             self.received_at = time.monotonic()
             self._ready = self._messages(data)
             if not data:
@@ -152,8 +157,8 @@ class WebSocket:
                     data = os.read(number, _READ_SIZE)
                 except BlockingIOError:
                     return
-                except OSError:
-                    data = b""
+                except OSError as error:
+                    data, self._failure = b"", error
                 self.received_at = time.monotonic()
                 for message in self._messages(data):
                     take(message)
@@ -289,14 +294,15 @@ class WebSocket:
             self._socket.sendall(data)
         except (OSError, BlockingSwitchOutError) as error:
             # From the loop's callback nothing can be waited for: a peer that does not even read a pong is gone.
-            raise Closed(1006, str(error)) from error
+            raise Closed(1006, str(error), error) from error
 
     def _closed(self) -> Closed:
         received = self._protocol.close_rcvd
         if received is not None:
             return Closed(received.code, received.reason)
         broken = self._protocol.parser_exc
-        return Closed(1006, "" if broken is None or isinstance(broken, EOFError) else one_line(str(broken)))
+        cause = self._failure if broken is None or isinstance(broken, EOFError) else broken
+        return Closed(1006, "" if cause is None else one_line(str(cause)), cause)
 
 
 def _is_interim(head: bytes) -> bool:

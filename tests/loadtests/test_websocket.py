@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import os
 import resource
 import socket
 import ssl
@@ -20,6 +21,7 @@ from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
 from websockets.utils import accept_key
 
+from chatswarm.loadtests.swarm import websocket
 from chatswarm.loadtests.swarm.websocket import Closed, ConnectError, WebSocket, socket_url
 
 Handler = Callable[[ServerConnection], Awaitable[None]]
@@ -380,6 +382,36 @@ def test_a_header_that_would_be_two_never_goes_out() -> None:
         assert requests == []
     assert caught.value.status == -errno.EINVAL
     assert "secret" not in str(caught.value)
+
+
+def test_a_message_too_large_for_the_rig_is_the_rigs_and_a_broken_frame_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(websocket, "_MAX_MESSAGE", 1000)
+    for frame, own in ((b"\x81\x7e\x10\x00" + b"x" * 4096, True), (b"\xff\x00", False)):
+        with answering(ACCEPT + b"\r\n" + frame) as (url, _):
+            socket_ = WebSocket(url, 5)
+            with pytest.raises(Closed) as caught:
+                socket_.listen(lambda _: None, 5)
+            socket_.close()
+        assert (caught.value.code, caught.value.own) == (1006, own)
+
+
+@pytest.mark.parametrize(("number", "own"), [(errno.ENOMEM, True), (errno.ECONNRESET, False)])
+def test_a_read_that_fails_for_want_of_memory_is_the_rigs(
+    number: int, own: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> bytes:
+        raise OSError(number, "oh")
+
+    with answering(ACCEPT + b"\r\n\x81\x05hello") as (url, _):
+        socket_ = WebSocket(url, 5)
+        assert socket_.receive(5) == [b"hello"]
+        monkeypatch.setattr(os, "read", fail)
+        socket_._socket.shutdown(socket.SHUT_RD)
+        with pytest.raises(Closed, match="oh") as caught:
+            socket_.listen(lambda _: None, 5)
+        monkeypatch.undo()
+        socket_.close()
+    assert (caught.value.code, caught.value.own) == (1006, own)
 
 
 def test_out_of_files_is_the_rigs() -> None:
