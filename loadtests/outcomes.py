@@ -6,7 +6,8 @@ from .history.schema import SendOutcome
 def outcome_of(*, written: bool, status: int, complete: bool, unavailable_means_not_done: bool) -> SendOutcome:
     """The outcome of one send.
 
-    `written`: TCP (and TLS) stood, so some of the request may have gone out. `status`: of the answer, 0 if none came.
+    `written`: TCP (and TLS) stood, so some of the request may have gone out. `status`: of the answer, 0 if none came,
+    negative if that was the rig's own doing.
     `complete`: the answer was read to its end. `unavailable_means_not_done`: the target promises that of a 503.
     """
     if not written:

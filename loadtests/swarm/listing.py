@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from chatswarm.loadtests.identity import IGNORED, Condition, Sight, recognise
-from chatswarm.loadtests.targets.target import Chat, Target, Text
+from chatswarm.loadtests.targets.target import Chat, Target, Text, read
 
 from .recorder import Recorder
 from .shown import Intended, Shown
@@ -35,7 +35,7 @@ class Listing:
         for seen, version in self._recent:
             if seen == body:
                 return version
-        version = self._read(self._target.read_list(body))
+        version = self._read(read(self._target.read_list, body))
         self._recent.appendleft((body, version))
         return version
 
@@ -66,7 +66,11 @@ class Listing:
 
 def sight(text: Text, run: str) -> Sight:
     """Which message of the run a text is. What agents and greetings say is nobody's message, even if it quotes one."""
-    seen = recognise(text.text, run)
+    try:
+        seen = recognise(text.text, run)
+    except UnicodeEncodeError:
+        # Half of a character, which other JSON readers let through.
+        seen = recognise(text.text.encode("utf-8", "replace").decode(), run)
     return IGNORED if seen.condition is not Condition.INTACT and not text.from_customer else seen
 
 

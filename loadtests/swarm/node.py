@@ -9,12 +9,14 @@ from functools import lru_cache
 import gevent
 from gevent.event import AsyncResult, Event
 from gevent.pool import Pool
-from geventhttpclient.client import HTTPClient
 
+from chatswarm.loadtests.history.schema import UNREADABLE_HERE
+from chatswarm.loadtests.identity import Sight
 from chatswarm.loadtests.schedule import intended_times
-from chatswarm.loadtests.targets.target import Chat, Unreadable
+from chatswarm.loadtests.targets.target import Chat, Request, Unreadable, UnreadableHere, read
+from chatswarm.loadtests.text import one_line
 
-from .http import Answer, client_for, exchange
+from .http import Answer, Client, client_for, exchange
 from .listing import Listing, sight
 from .live import Live
 from .monitor import keep_books, watch_loop
@@ -49,6 +51,7 @@ class Node:
         self.never = Event()  # what users wait for that have nothing left to do
         self.sends = Pool()
         self.chats: list[str] = []
+        self._troubles: set[tuple[str, str]] = set()
         self._ask = ask_for_place
         self._waiting: dict[str, list[AsyncResult[int]]] = {"widget": [], "dashboard": []}
         self._schedule = lru_cache(maxsize=None)(self._times)
@@ -86,6 +89,30 @@ class Node:
             if self.live is not None:
                 self.live.saw(dashboard, done, new)
 
+    def client(self, concurrency: int, place: str | None = None) -> Client:
+        """HTTP connections to the target, through the proxy at that place if there is one."""
+        plan = self.plan
+        via = None if place is None else plan.via_of(place)
+        return client_for(
+            plan.base_url, concurrency, via, origin=plan.origin, lane=place or "final", note=self.note
+        )  # fmt: skip
+
+    def note(self, kind: str, detail: str) -> None:
+        """Something worth knowing that is nobody's fault."""
+        self.recorder.note(time.monotonic(), kind, detail)
+
+    def limited(self, what: str, status: int, retry_after: str | None) -> None:
+        """Notes that something was answered 429, if it was."""
+        if status == 429:
+            wait = "no Retry-After" if retry_after is None else f"Retry-After: {one_line(retry_after[:60])}"
+            self.note("rate_limited", f"a {what} was answered 429: rate limiting ({wait})")
+
+    def trouble(self, kind: str, detail: str) -> None:
+        """Something about the rig that a judge must know; the same only once."""
+        if (kind, detail) not in self._troubles:
+            self._troubles.add((kind, detail))
+            self.recorder.trouble(time.monotonic(), kind, detail)
+
     def schedule(self, widget: int) -> list[float]:
         """When this widget means to send, in seconds after T0."""
         return self._schedule(widget)
@@ -102,7 +129,12 @@ class Node:
         self.sends.join()
         gevent.sleep(max(0.0, end + self.scenario.drain - time.monotonic()))
         if self.start < float("inf"):
-            self._final_read()
+            try:
+                self._final_read()
+            except Exception as error:
+                # The history must be closed, whatever happens: without its end nothing in it counts.
+                logger.exception("final read")
+                self.trouble("final", f"the final read failed: {type(error).__name__}: {error}")
         gevent.killall(self._greenlets)
         self.rows.flush()
         if self.live is not None:
@@ -111,35 +143,42 @@ class Node:
 
     def _final_read(self) -> None:
         pool = Pool(_FINAL_PARALLEL)
-        client = client_for(self.plan.base_url, _FINAL_PARALLEL)
+        client = self.client(_FINAL_PARALLEL)
         for chat_id in self.chats:
             pool.spawn(self._read_whole_chat, client, chat_id)
         pool.join()
-        client.close()
-        started, request = time.monotonic(), self.target.list_chats()
-        answer = self._until_read(lambda: exchange(client_for(self.plan.base_url, 1), request))
+        started = time.monotonic()
+        version, answer = -1, self._until_read(client, self.target.list_chats)
         try:
-            version = -1 if answer.problem else self.listing.version_of(answer.body)
+            if not answer.problem:
+                version = self.listing.version_of(answer.body)
         except Unreadable as error:
             logger.warning("final read: %s", error)
-            version = -1
+            answer = unread(answer, error)
         self.recorder.refetch(-1, -1, started, answer, version)
+        client.close()
 
-    def _read_whole_chat(self, client: HTTPClient, chat_id: str) -> None:
-        started, request = time.monotonic(), self.target.whole_chat(chat_id)
-        answer = self._until_read(lambda: exchange(client, request))
+    def _read_whole_chat(self, client: Client, chat_id: str) -> None:
+        started = time.monotonic()
+        answer = self._until_read(client, lambda: self.target.whole_chat(chat_id))
         chat: Chat | None = None
-        if not answer.problem:
-            try:
-                chat = self.target.read_whole_chat(answer.body)
-            except Unreadable as error:
-                answer = answer._replace(status=0, error=str(error))
-        sights = [] if chat is None else [sight(text, self.plan.run) for text in chat.texts]
+        sights: list[Sight] = []
+        try:
+            if not answer.problem:
+                chat, sights = read(self._whole_chat, answer.body)
+        except Unreadable as error:
+            here = isinstance(error, UnreadableHere)
+            answer = answer._replace(status=UNREADABLE_HERE if here else 0, error=str(error))
         self.recorder.final(chat_id, started, answer, chat, sights)
 
-    def _until_read(self, read: Callable[[], Answer]) -> Answer:
+    def _whole_chat(self, body: bytes) -> tuple[Chat, list[Sight]]:
+        chat = self.target.read_whole_chat(body)
+        return chat, [sight(text, self.plan.run) for text in chat.texts]
+
+    def _until_read(self, client: Client, request: Callable[[], Request]) -> Answer:
         for attempt in range(_FINAL_TRIES):
-            answer = read()
+            answer = asked(client, request)
+            self.limited("final read", answer.status, answer.retry_after)
             if not answer.problem:
                 break
             gevent.sleep(0.5 * (attempt + 1))
@@ -158,6 +197,21 @@ class Node:
     def _count_in_flight(self) -> int:
         self.progress.in_flight = len(self.sends)
         return self.progress.in_flight
+
+
+def asked(client: Client, request: Callable[[], Request]) -> Answer:
+    """Makes a request, if the adapter can word it, and reads the answer. Raises nothing."""
+    try:
+        worded = request()
+    except Exception as error:  # noqa: BLE001 - adapters are others' code, and there must be an outcome
+        problem = f"the adapter failed: {type(error).__name__}: {error}"
+        return Answer(UNREADABLE_HERE, b"", False, float("nan"), time.monotonic(), problem)
+    return exchange(client, worded)
+
+
+def unread(answer: Answer, error: Unreadable) -> Answer:
+    """What a read records of an answer that came and could not be read: nothing else, unless that was the rig's."""
+    return answer._replace(status=UNREADABLE_HERE) if isinstance(error, UnreadableHere) else answer
 
 
 def current() -> Node:

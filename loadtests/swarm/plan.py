@@ -8,7 +8,7 @@ from chatswarm.loadtests import scenario
 from chatswarm.loadtests.scenario import Scenario
 from chatswarm.loadtests.targets import Target, target_of
 
-from .addresses import Address, address_of
+from .addresses import Endpoint, address_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,7 @@ class Plan:
     boot_id: str  # of the conductor's machine: on another one, `folder` is not there
     via: dict[str, str] = field(default_factory=dict)  # place on the net → address of the fault proxy there
     watched: bool = False  # somebody may ask for the live figures: processes report what these are made of
+    origin: str | None = None  # what the swarm sends as Origin; None: nothing
 
     def scenario(self) -> Scenario:
         return scenario.parse(self.table, self.name, self.name)
@@ -32,7 +33,7 @@ class Plan:
     def target(self) -> Target:
         return target_of(self.adapter)
 
-    def via_of(self, place: str) -> Address | None:
+    def via_of(self, place: str) -> Endpoint | None:
         """The address of the fault proxy at a place (`sockets`, `refetches`, `widgets`); None: there is none."""
         return address_of(self.via[place]) if place in self.via else None
 

@@ -13,10 +13,14 @@ from chatswarm.loadtests.targets.target import Chat, Frame
 from .http import Answer
 
 _REMEMBERED = 10_000  # frames; the same bytes reach all dashboards within moments
+_INT16, _INT32, _INT64 = 2**15 - 1, 2**31 - 1, 2**63 - 1
 
 
 class Recorder:
-    """Writes observations of one process. Numbers chats, connections and announcements as they come up."""
+    """Writes observations of one process. Numbers chats, connections and announcements as they come up.
+
+    What a target says is made to fit the columns here: a row that is half written would shift all later ones.
+    """
 
     def __init__(self, folder: Path, run: str, process: str) -> None:
         path = history_file(folder, process)
@@ -36,7 +40,7 @@ class Recorder:
         number = self._chats.get(chat_id)
         if number is None:
             number = self._chats[chat_id] = len(self._chats)
-            self._writer.append("chat", number, widget, chat_id)
+            self._writer.append("chat", number, widget, _text(chat_id))
         return number
 
     def send(
@@ -44,9 +48,9 @@ class Recorder:
         message_id: int | None,
     ) -> None:  # fmt: skip
         """A message, when its outcome is known."""
-        identity = -1 if message_id is None else message_id
+        status, identity = _fit(answer.status, _INT16), _identity(message_id)
         self._writer.append(
-            "send", widget, n, chat, intended, handed, answer.sent, answer.done, outcome, answer.status, identity
+            "send", widget, n, chat, intended, handed, answer.sent, answer.done, outcome, status, identity
         )
 
     def opening(self, dashboard: int, time: float) -> int:
@@ -58,7 +62,7 @@ class Recorder:
     def connection(
         self, connection: int, dashboard: int, event: ConnectionEvent, time: float, code: int = 0, detail: str = ""
     ) -> None:
-        self._writer.append("connection", connection, dashboard, event, code, time, detail)
+        self._writer.append("connection", connection, dashboard, event, _fit(code, _INT16), time, _text(detail))
 
     def known_announcement(self, data: bytes) -> int | None:
         """The announcement that exactly these bytes are, if they were seen before."""
@@ -66,7 +70,7 @@ class Recorder:
 
     def announcement(self, data: bytes, frame: Frame) -> int:
         """The number of what this frame announces."""
-        message_id = -1 if frame.message_id is None else frame.message_id
+        message_id = _identity(frame.message_id)
         key = (frame.chat_id, frame.from_customer, message_id)
         number = self._announcements.get(key)
         if number is None:
@@ -85,25 +89,27 @@ class Recorder:
 
     def refetch(self, connection: int, dashboard: int, started: float, answer: Answer, version: int) -> None:
         """A refetch ended. `version` -1: it failed. `dashboard` -1: the final read."""
-        status = answer.status if answer.complete else 0
+        status = _fit(answer.reading, _INT16)
         self._writer.append("refetch", connection, dashboard, started, answer.done, status, version, len(answer.body))
 
     def change(self, version: int, chat_id: str, total: int, dropped: int, added: Sequence[Sight]) -> None:
         """One chat's difference between a version of the list and the one before."""
-        self._writer.append("version", version, self.chat(chat_id), total, dropped, len(added))
+        self._writer.append("version", version, self.chat(chat_id), _fit(total, _INT32), dropped, len(added))
         for seen in added:
             self._writer.append("text", version, self.chat(chat_id), seen.widget, seen.n, seen.condition)
 
     def final(self, chat_id: str, started: float, answer: Answer, chat: Chat | None, sights: Sequence[Sight]) -> None:
         """The final read of a whole chat; `chat` None if it could not be read."""
         number = self.chat(chat_id)
-        total = -1 if chat is None else chat.total
-        self._writer.append("final", number, answer.status, total, started, answer.done, answer.problem)
+        total = -1 if chat is None else _fit(chat.total, _INT32)
+        # A final read that was cut short keeps its status: its detail says what it lacks.
+        status = _fit(answer.reading if answer.complete else answer.status, _INT16)
+        self._writer.append("final", number, status, total, started, answer.done, _text(answer.problem))
         if chat is None:
             return
         for position, (text, seen) in enumerate(zip(chat.texts, sights, strict=True), 1):
-            message_id = -1 if text.message_id is None else text.message_id
-            self._writer.append("final_text", number, position, seen.widget, seen.n, seen.condition, message_id)
+            identity = _identity(text.message_id)
+            self._writer.append("final_text", number, position, seen.widget, seen.n, seen.condition, identity)
 
     def lag(self, time: float, lag: float) -> None:
         """The loop woke `lag` seconds late at `time`."""
@@ -114,13 +120,13 @@ class Recorder:
 
     def trouble(self, time: float, kind: str, detail: str) -> None:
         """Something about the rig that a judge must know."""
-        self._writer.append("trouble", time, kind, detail)
+        self._writer.append("trouble", time, kind, _text(detail))
 
     def note(self, time: float, kind: str, detail: str) -> None:
         """Something worth knowing that is nobody's fault by itself. Each kind and detail is written down once."""
         if (kind, detail) not in self._noted:
             self._noted.add((kind, detail))
-            self._writer.append("note", time, kind, detail)
+            self._writer.append("note", time, kind, _text(detail))
 
     def user(self, role: Role, number: int, event: UserEvent, time: float) -> None:
         """What an operator did to a user."""
@@ -149,3 +155,17 @@ class Recorder:
         self.closed = True
         self._writer.close()
         return self.failure
+
+
+def _fit(number: int, largest: int) -> int:
+    return max(-largest, min(number, largest))
+
+
+def _identity(message_id: int | None) -> int:
+    """A message's id; -1 where there is none, or none that fits."""
+    return message_id if message_id is not None and 0 <= message_id <= _INT64 else -1
+
+
+def _text(text: str) -> str:
+    """With halves of characters as escapes: no UTF-8 has them."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()

@@ -2,64 +2,86 @@
 
 import random
 import time
+from typing import Any
 
 import gevent
 from gevent.event import Event
-from locust import FastHttpUser, task
+from locust import User, task
 from locust.env import Environment
 
-from chatswarm.loadtests.history.schema import ConnectionEvent, SendOutcome
+from chatswarm.loadtests.address import parse_address
+from chatswarm.loadtests.history.schema import UNREADABLE_HERE, ConnectionEvent, Role, SendOutcome, UserEvent
 from chatswarm.loadtests.identity import text_of
 from chatswarm.loadtests.outcomes import outcome_of
 from chatswarm.loadtests.reconnect import delays
-from chatswarm.loadtests.targets.target import Customer, Kind, Unreadable
+from chatswarm.loadtests.targets.target import Customer, Kind, Unreadable, UnreadableHere, read
 
-from .http import Answer, ClientPool, exchange
-from .node import current
+from .http import Answer, exchange
+from .node import asked, current, unread
 from .shown import Viewer
 from .websocket import Closed, ConnectError, WebSocket, socket_url
 
-_SENDS_AT_ONCE = 1000  # per widget; the client's default of 10 would make a slow target slow the sends
+_SENDS_AT_ONCE = 1000  # per widget; with fewer a slow target would slow the sends
 
 
-class ChatUser(FastHttpUser):
+class ChatUser(User):
     """What widgets and dashboards share: the run they belong to, and HTTP connections of their own."""
 
     abstract = True
     concurrency = 10
+    role: Role
     place: str
     """Where on the net its requests go."""
+    index = -1  # until it has a place
 
     def __init__(self, environment: Environment) -> None:
-        self.node = current()
-        self.client_pool = ClientPool(self.concurrency, self.node.plan.via_of(self.place))
         super().__init__(environment)
-        self.http = self.client_pool.get_client(self.node.plan.base_url)
+        self.node = current()
+        self.http = self.node.client(self.concurrency, self.place)
 
-    def take_place(self, kind: str) -> int:
-        """This user's number. Locust spawns users in bursts a second apart; here they spread again."""
-        index = self.node.place(kind)
-        self.dice = random.Random(f"chatswarm {self.node.plan.seed} {kind} {index}")
-        gevent.sleep(self.dice.uniform(0, min(1.0, self.node.scenario.ramp)))
-        return index
+    def take_place(self) -> bool:
+        """Takes this user's number. Returns whether the scenario has a user of that number: others do nothing.
+
+        Locust spawns users in bursts a second apart; here they spread again.
+        """
+        node, kind = self.node, self.role.name.lower()
+        index = node.place(kind)
+        self.dice = random.Random(f"chatswarm {node.plan.seed} {kind} {index}")
+        self.index = index
+        self.planned = index < (node.scenario.widgets if self.role is Role.WIDGET else node.scenario.dashboards)
+        if not self.planned:
+            node.recorder.user(self.role, index, UserEvent.ADDED, time.monotonic())
+            return False
+        gevent.sleep(self.dice.uniform(0, min(1.0, node.scenario.ramp)))
+        return True
+
+    def on_stop(self) -> None:
+        """Says so if this user is taken away in the middle of the run, and keeps no connection."""
+        self.http.close()
+        if self.index >= 0 and self.planned and not self.node.ending.is_set():
+            self.node.recorder.user(self.role, self.index, UserEvent.WITHDRAWN, time.monotonic())
 
 
 class WidgetUser(ChatUser):
     """A customer: the contact form, a chat, then messages at the times that the schedule wants."""
 
     concurrency = _SENDS_AT_ONCE
+    role = Role.WIDGET
     place = "widgets"
     chat: str | None = None
+    chat_number = -1
     refusal: Answer
 
     def on_start(self) -> None:
         """Gets a chat before the measured part begins."""
-        self.index = self.take_place("widget")
+        if not self.take_place():
+            return
         address = f"widget-{self.index}.{self.node.plan.run}"
         self.customer = Customer(f"Customer {self.index}", f"{address}@example.com")
         started = time.monotonic()
-        form = exchange(self.http, self.node.target.submit_contact(self.customer))
+        form = asked(self.http, lambda: self.node.target.submit_contact(self.customer))
         self.node.rows.answer("CONTACT", "contact form", started, form)
+        self.node.limited("contact form", form.status, form.retry_after)
         self.refusal = form
         if not form.problem:
             self.open_chat()
@@ -69,7 +91,7 @@ class WidgetUser(ChatUser):
     def converse(self) -> None:
         """Sends on schedule, each message in a greenlet of its own, until the measured part ends."""
         self.node.started.wait()
-        for n, offset in enumerate(self.node.schedule(self.index)):
+        for n, offset in enumerate(self.node.schedule(self.index) if self.planned else ()):
             intended = self.node.start + offset
             if self.node.ending.wait(max(0.0, intended - time.monotonic())):
                 break
@@ -79,30 +101,45 @@ class WidgetUser(ChatUser):
     def open_chat(self) -> None:
         """Asks for a chat; without one, `refusal` says what came instead."""
         started = time.monotonic()
-        answer = exchange(self.http, self.node.target.create_chat(self.customer))
+        answer = asked(self.http, lambda: self.node.target.create_chat(self.customer))
+        self.node.limited("new chat", answer.status, answer.retry_after)
         if not answer.problem:
             try:
-                self.chat = self.node.target.read_created(answer.body)
+                self.chat = read(self.node.target.read_created, answer.body)
             except Unreadable as error:
-                answer = answer._replace(complete=False, error=str(error))
+                answer = unread(answer, error)._replace(complete=False, error=str(error))
             else:
                 self.chat_number = self.node.recorder.chat(self.chat, self.index)
                 self.node.chats.append(self.chat)
+        elif answer.undecoded:
+            answer = answer._replace(status=answer.reading, complete=False)
         self.node.rows.answer("CHAT", "create", started, answer)
         self.refusal = answer
 
     def send(self, n: int, intended: float) -> None:
         """One message, from now to its outcome."""
         handed = time.monotonic()
-        progress, target = self.node.progress, self.node.target
-        progress.sent += 1
+        self.node.progress.sent += 1
+        try:
+            answer, outcome, message_id = self.deliver(n)
+        except Exception as error:  # noqa: BLE001 - whatever happens to a message, it has an outcome
+            detail = f"a send failed: {type(error).__name__}: {error}"
+            self.node.trouble("send", detail)
+            answer = Answer(UNREADABLE_HERE, b"", False, handed, time.monotonic(), detail)
+            outcome, message_id = SendOutcome.UNKNOWN, None
+        self.record(n, self.chat_number, intended, handed, answer, outcome, message_id)
+
+    def deliver(self, n: int) -> tuple[Answer, SendOutcome, int | None]:
+        """Sends a message. Returns what came back, what became of it, and the id that it got."""
+        node, target = self.node, self.node.target
         if self.chat is None:
             self.open_chat()
-        if self.chat is None:
-            self.record(n, -1, intended, handed, self.refusal, SendOutcome.REJECTED, None)
-            return
-        text = text_of(self.node.plan.run, self.index, n, self.node.scenario.size, self.node.scenario.text)
-        answer = exchange(self.http, target.send(self.chat, text))
+        chat = self.chat
+        if chat is None:
+            return self.refusal, SendOutcome.REJECTED, None
+        text = text_of(node.plan.run, self.index, n, node.scenario.size, node.scenario.text)
+        answer = asked(self.http, lambda: target.send(chat, text))
+        node.limited("send", answer.status, answer.retry_after)
         outcome = outcome_of(
             written=answer.written,
             status=answer.status,
@@ -111,12 +148,14 @@ class WidgetUser(ChatUser):
         )
         message_id = None
         if outcome is SendOutcome.ACCEPTED:
+            # A 2xx is a promise, whatever the body says.
             try:
-                message_id = target.read_sent(answer.body)
+                message_id = None if answer.undecoded else read(target.read_sent, answer.body)
+            except UnreadableHere as error:
+                node.note("unreadable_here", f"the answer to a send: {error}")
             except Unreadable as error:
-                # A 2xx is a promise, whatever the body says.
-                self.node.recorder.trouble(answer.done, "unreadable", str(error))
-        self.record(n, self.chat_number, intended, handed, answer, outcome, message_id)
+                node.recorder.trouble(answer.done, "unreadable", str(error))
+        return answer, outcome, message_id
 
     def record(
         self, n: int, chat: int, intended: float, handed: float, answer: Answer, outcome: SendOutcome,
@@ -134,37 +173,50 @@ class WidgetUser(ChatUser):
 class DashboardUser(ChatUser):
     """An agent's inbox: a socket that hears of messages, and a refetch of the list for what it heard."""
 
+    role = Role.DASHBOARD
     place = "refetches"
     connection = -1
     arrived = False
+    refetcher: Any = None
+    stay: Any = None  # the greenlet of a connection that is planned for a while only
 
     def on_start(self) -> None:
-        self.index = self.take_place("dashboard")
+        if not self.take_place():
+            return
         self.wanted = Event()
         self.viewer = Viewer()
         self.request = self.node.target.list_chats()
-        self.url = socket_url(self.node.plan.base_url, self.node.target.socket_path)
+        plan = self.node.plan
+        address = parse_address(plan.base_url)
+        self.url = socket_url(plan.base_url, self.node.target.socket_path)
+        self.via = plan.via_of("sockets") or (address.host, address.port)
+        self.socket_headers = dict(self.node.target.socket_headers)
+        if plan.origin is not None:
+            self.socket_headers["Origin"] = plan.origin
         self.refetcher = gevent.spawn(self.refetch_when_wanted)
 
     def on_stop(self) -> None:
         """Leaves no greenlet behind."""
-        self.refetcher.kill(block=False)
+        super().on_stop()
+        for greenlet in (self.refetcher, self.stay):
+            if greenlet is not None:
+                greenlet.kill(block=False)
 
     @task
     def watch(self) -> None:
         """Is there whenever the scenario plans it to be."""
         node = self.node
-        planned = node.scenario.planned(self.index)
+        planned = node.scenario.planned(self.index) if self.planned else []
         for start, stop in planned:
             if start > 0:
                 node.started.wait()
                 gevent.sleep(max(0.0, node.start + start - time.monotonic()))
             if stop >= node.scenario.duration:
                 self.stay_connected()
-            session = gevent.spawn(self.stay_connected)
+            self.stay = gevent.spawn(self.stay_connected)
             node.started.wait()
             gevent.sleep(max(0.0, node.start + stop - time.monotonic()))
-            session.kill()
+            self.stay.kill()
         self.node.never.wait()
 
     def stay_connected(self) -> None:
@@ -186,8 +238,9 @@ class DashboardUser(ChatUser):
         socket: WebSocket | None = None
         subscribed = False
         try:
-            via = node.plan.via_of("sockets")
-            socket = WebSocket(self.url, node.scenario.handshake, node.target.socket_headers, via)
+            socket = WebSocket(
+                self.url, node.scenario.handshake, self.socket_headers, self.via, passed_over=self.passed
+            )
             self.await_frame(socket, Kind.CONNECTED)
             socket.send(node.target.subscribe())
             self.await_frame(socket, Kind.SUBSCRIBED)
@@ -207,15 +260,28 @@ class DashboardUser(ChatUser):
             code = error.code if isinstance(error, Closed) else error.status
             recorder.connection(connection, self.index, event, now, code, str(error))
             node.rows.request("CONNECT", "dashboard", now - opened, 0, f"lost: {error}" if subscribed else str(error))
+            if isinstance(error, ConnectError):
+                node.limited("handshake", error.status, error.retry_after)
+            elif error.own:
+                node.trouble("socket", f"the rig lost a WebSocket: {error}")
         except gevent.GreenletExit:
             recorder.connection(connection, self.index, ConnectionEvent.STOPPED, time.monotonic())
             raise
+        except Exception as error:  # noqa: BLE001 - whatever happens to a connection, it has an end
+            detail = f"the rig failed: {type(error).__name__}: {error}"
+            event, code = (ConnectionEvent.CLOSED, 1006) if subscribed else (ConnectionEvent.FAILED, UNREADABLE_HERE)
+            recorder.connection(connection, self.index, event, time.monotonic(), code, detail)
+            node.trouble("socket", detail)
         finally:
             if subscribed:
                 node.progress.subscribed -= 1
             if socket is not None:
                 socket.close()
         return subscribed
+
+    def passed(self, detail: str) -> None:
+        """An address of the target was passed over."""
+        self.node.note("passed_over", detail)
 
     def await_frame(self, socket: WebSocket, kind: Kind) -> None:
         """Reads up to a frame of that kind. Raises Closed, with what came instead."""
@@ -249,8 +315,10 @@ class DashboardUser(ChatUser):
         announcement = recorder.known_announcement(data)
         if announcement is None:
             try:
-                frame = self.node.target.read_frame(data)
+                frame = read(self.node.target.read_frame, data)
             except Unreadable as error:
+                if isinstance(error, UnreadableHere):
+                    self.node.trouble("frame", str(error))
                 self.node.rows.request("FRAME", "unreadable", None, len(data), str(error))
                 return Kind.OTHER
             if frame.kind is not Kind.MESSAGE:
@@ -284,12 +352,17 @@ class DashboardUser(ChatUser):
         node, connection = self.node, self.connection
         started = time.monotonic()
         answer = exchange(self.http, self.request)
+        node.limited("refetch", answer.status, answer.retry_after)
         version, problem = -1, answer.problem
-        if not problem:
-            try:
+        try:
+            if not problem:
                 version = node.listing.version_of(answer.body)
-            except Unreadable as error:
-                problem = str(error)
+        except Unreadable as error:
+            answer, problem = unread(answer, error), str(error)
+        except Exception as error:  # noqa: BLE001 - whatever happens to a refetch, it has a row
+            problem = f"a refetch failed: {type(error).__name__}: {error}"
+            answer = answer._replace(status=UNREADABLE_HERE)
+            node.trouble("refetch", problem)
         node.recorder.refetch(connection, self.index, started, answer, version)
         node.rows.request("REFETCH", "chat list", answer.done - started, len(answer.body), problem)
         if version >= 0:

@@ -5,90 +5,109 @@ here, in the loop's own callback. Everything else (control frames, fragments, wh
 `websockets`.
 """
 
+import errno
 import os
+import re
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 import gevent
-from gevent import get_hub, socket, ssl
+from gevent import get_hub, socket
 from gevent.event import AsyncResult
 from gevent.exceptions import BlockingSwitchOutError
 from websockets.client import ClientProtocol
-from websockets.exceptions import InvalidHandshake, InvalidStatus
+from websockets.exceptions import PayloadTooBig, WebSocketException
 from websockets.frames import Frame, Opcode
 from websockets.protocol import State
 from websockets.uri import parse_uri
 
-from .addresses import Address, connect
+from chatswarm.loadtests.address import parse_address
+from chatswarm.loadtests.history.schema import UNREADABLE_HERE
+from chatswarm.loadtests.own_limits import RESOURCES, own_errno
+from chatswarm.loadtests.text import one_line
+
+from .addresses import Endpoint, connect
+from .answers import BLANK_LINE, LONGEST_HEAD, mended
+from .outgoing import Unsendable, check_header
+from .tls import wrapped
 
 _READ_SIZE = 65536
 _MAX_MESSAGE = 16 << 20  # bytes; a chat's frames have a few hundred
 _WHOLE_TEXT = 0x81  # first byte of a text frame that is a message by itself
 _MASKED = 0x80  # in the second byte; only a client may mask
-_BLANK_LINE = b"\r\n\r\n"
+_STATUS = re.compile(rb"HTTP/1\.\d (\d{3})(?!\d)")
+_OF_A_HANDSHAKE = (b"upgrade", b"connection", b"sec-websocket-")
+_LONGEST_SHOWN = 200  # characters of what a target says, in an error
 _READ = 1  # libev's word for readable
 
 
 class ConnectError(Exception):
-    """No WebSocket came about. `status` is the HTTP answer's, 0 if there was none; the text says what was seen."""
+    """No WebSocket came about. `status` is the HTTP answer's, 0 if there was none; the text says what was seen.
 
-    def __init__(self, status: int, detail: str) -> None:
+    A negative `status` is the rig's own doing, as an Answer's is. `retry_after`: what a 429 or 503 said.
+    """
+
+    def __init__(self, status: int, detail: str, retry_after: str | None = None) -> None:
         super().__init__(detail)
         self.status = status
+        self.retry_after = retry_after
 
 
 class Closed(Exception):
-    """The WebSocket has ended. `code` is the close code, 1006 if it just broke off."""
+    """The WebSocket has ended. `code` is the close code, 1006 if it just broke off.
 
-    def __init__(self, code: int, reason: str) -> None:
+    `own`: what ended it was the rig's: short of memory, or of patience for a message that a browser may take.
+    """
+
+    def __init__(self, code: int, reason: str, cause: Exception | None = None) -> None:
         super().__init__(f"{code} {reason}".strip())
         self.code = code
+        self.own = isinstance(cause, PayloadTooBig) or (cause is not None and own_errno(cause) in RESOURCES)
 
 
 def socket_url(base_url: str, path: str) -> str:
-    """Where the WebSocket of an HTTP base URL is: `http` becomes `ws`, `https` becomes `wss`."""
-    return "ws" + base_url.rstrip("/").removeprefix("http") + path
+    """Where the WebSocket of an HTTP base URL is. Raises ValueError if it is no such URL."""
+    return parse_address(base_url).socket_url + path
 
 
 class WebSocket:
     """An open WebSocket. Only one greenlet may receive or listen; another may send meanwhile."""
 
     def __init__(
-        self, url: str, timeout: float, headers: Mapping[str, str] | None = None, via: Address | None = None
-    ) -> None:
+        self, url: str, timeout: float, headers: Mapping[str, str] | None = None, via: Endpoint | None = None, *,
+        passed_over: Callable[[str], object] | None = None,
+    ) -> None:  # fmt: skip
         """Connects; TCP, TLS and the handshake may take `timeout` seconds each. Raises ConnectError.
 
-        `headers`: more of them for the handshake; `via`: a proxy's address instead of the URL's.
+        `headers`: more of them for the handshake, which replace its own; `via`: a proxy's address instead of the URL's;
+        `passed_over`: see `addresses.connect`.
         """
-        self._protocol = ClientProtocol(parse_uri(url), max_size=_MAX_MESSAGE)
         self._tail = b""  # the start of a frame whose rest has not come yet
         self._fragments: list[bytes] = []
         self._ready: list[bytes] = []
+        self._failure: OSError | None = None  # of the last read
         self.received_at = 0.0  # monotonic seconds at which the bytes of the last messages came in
-        parts = urlsplit(url)
-        secure = parts.scheme == "wss"
+        self._socket: Any = None
         try:
-            host, port = via or (str(parts.hostname), parts.port or (443 if secure else 80))
-            self._socket: Any = connect(host, port, timeout)
-        except OSError as error:
-            raise ConnectError(0, str(error)) from error
-        try:
+            uri = parse_uri(url)
+            self._protocol = ClientProtocol(uri, max_size=_MAX_MESSAGE)
+            for name, value in (headers or {}).items():
+                check_header(name, value)
+            self._socket = connect(*(via or (uri.host, uri.port)), timeout, "sockets", passed_over)
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if secure:
-                # SSL_CERT_FILE in the environment adds a private authority.
-                self._socket = ssl.create_default_context().wrap_socket(self._socket, server_hostname=parts.hostname)
+            if uri.secure:
+                self._socket.settimeout(timeout)
+                self._socket = wrapped(self._socket, uri.host)
             self._shake_hands(headers or {}, time.monotonic() + timeout)
-        except (OSError, InvalidHandshake, EOFError) as error:
-            self._socket.close()
-            status = error.response.status_code if isinstance(error, InvalidStatus) else 0
-            raise ConnectError(status, str(error) or type(error).__name__) from error
-        except BaseException:
-            self._socket.close()
-            raise
+        except BaseException as error:
+            if self._socket is not None:
+                self._socket.close()
+            if not isinstance(error, Exception):
+                raise
+            raise _connect_error(error) from error
         # TLS may hold back bytes that have come in already: only its own recv knows, so it cannot be watched.
-        self._readable = None if secure else get_hub().loop.io(self._socket.fileno(), _READ)
+        self._readable = None if uri.secure else get_hub().loop.io(self._socket.fileno(), _READ)
 
     def send(self, text: str) -> None:
         """Sends one text message. Raises Closed."""
@@ -111,8 +130,8 @@ class WebSocket:
                 data = self._socket.recv(_READ_SIZE)
             except TimeoutError:
                 return []
-            except OSError:
-                data = b""
+            except OSError as error:
+                data, self._failure = b"", error
             self.received_at = time.monotonic()
             self._ready = self._messages(data)
             if not data:
@@ -138,8 +157,8 @@ class WebSocket:
                     data = os.read(number, _READ_SIZE)
                 except BlockingIOError:
                     return
-                except OSError:
-                    data = b""
+                except OSError as error:
+                    data, self._failure = b"", error
                 self.received_at = time.monotonic()
                 for message in self._messages(data):
                     take(message)
@@ -228,32 +247,44 @@ class WebSocket:
 
     def _shake_hands(self, headers: Mapping[str, str], deadline: float) -> None:
         request = self._protocol.connect()
-        request.headers.update(headers)
+        for name, value in headers.items():
+            if name in request.headers:
+                del request.headers[name]
+            request.headers[name] = value
         self._protocol.send_request(request)
         self._flush()
-        head = b""
+        came = b""
         while True:
             self._socket.settimeout(max(0.001, deadline - time.monotonic()))
             data = self._socket.recv(_READ_SIZE)
             self.received_at = time.monotonic()
-            head, blank_line, rest = (head + data).partition(_BLANK_LINE)
-            if data and not blank_line and len(head) < _READ_SIZE:
-                continue
-            # Only the head is the protocol's: what follows a good answer in the same bytes is ours to cut.
-            self._protocol.receive_data(head + blank_line)
-            if self._protocol.state is State.CONNECTING:
-                self._protocol.receive_data(rest)
+            came += data
+            while (end := BLANK_LINE.search(came)) is not None:
+                head, came = came[: end.start()], came[end.end() :]
+                if not _is_interim(head):
+                    self._take_answer(head, came)
+                    return
             if not data:
-                self._protocol.receive_eof()
-            if self._protocol.handshake_exc is not None:
-                raise self._protocol.handshake_exc
-            if self._protocol.state is State.OPEN:
-                self._protocol.events_received()
-                self._ready = self._messages(rest) if rest else []
-                return
-            if not data:
-                raise EOFError("the connection was closed during the handshake")
-            head = b""
+                what = f"in the middle of {came[:_LONGEST_SHOWN]!r}" if came else "without an answer"
+                raise EOFError(f"the connection was closed during the handshake, {what}")
+            if len(came) > LONGEST_HEAD or not came.startswith(b"HTTP/"[: len(came)]):
+                raise EOFError(f"expected an HTTP answer, got {came[:_LONGEST_SHOWN]!r}")
+
+    def _take_answer(self, head: bytes, rest: bytes) -> None:
+        """The answer to the handshake, and the first bytes after it. Raises ConnectError and WebSocketException."""
+        status_line, *fields = mended(head).split(b"\r\n")
+        status = _STATUS.match(status_line)
+        if status is None:
+            raise EOFError(f"expected an HTTP answer, got {head[:_LONGEST_SHOWN]!r}")
+        if status[1] != b"101":
+            raise _refusal(int(status[1]), fields)
+        # Only what makes a handshake: of the rest `websockets` takes less than browsers do.
+        kept = [line for line in fields if line.lower().startswith(_OF_A_HANDSHAKE)]
+        self._protocol.receive_data(b"\r\n".join([status_line, *kept, b"", b""]))
+        if self._protocol.handshake_exc is not None:
+            raise self._protocol.handshake_exc
+        self._protocol.events_received()
+        self._ready = self._messages(rest) if rest else []
 
     def _flush(self) -> None:
         data = b"".join(self._protocol.data_to_send())
@@ -263,8 +294,41 @@ class WebSocket:
             self._socket.sendall(data)
         except (OSError, BlockingSwitchOutError) as error:
             # From the loop's callback nothing can be waited for: a peer that does not even read a pong is gone.
-            raise Closed(1006, str(error)) from error
+            raise Closed(1006, str(error), error) from error
 
     def _closed(self) -> Closed:
         received = self._protocol.close_rcvd
-        return Closed(received.code, received.reason) if received is not None else Closed(1006, "")
+        if received is not None:
+            return Closed(received.code, received.reason)
+        broken = self._protocol.parser_exc
+        cause = self._failure if broken is None or isinstance(broken, EOFError) else broken
+        return Closed(1006, "" if cause is None else one_line(str(cause)), cause)
+
+
+def _is_interim(head: bytes) -> bool:
+    status = _STATUS.match(head)
+    return status is not None and status[1] != b"101" and status[1].startswith(b"1")
+
+
+def _refusal(status: int, fields: list[bytes]) -> ConnectError:
+    said = {name.strip().lower(): value.strip().decode("utf-8", "replace")
+            for name, _, value in (line.partition(b":") for line in reversed(fields))}  # fmt: skip
+    detail = f"server rejected WebSocket connection: HTTP {status}"
+    if 300 <= status < 400 and (location := said.get(b"location")):
+        # Browsers do not follow it.
+        detail += f", Location: {one_line(location[:_LONGEST_SHOWN])}"
+    return ConnectError(status, detail, said.get(b"retry-after"))
+
+
+def _connect_error(error: Exception) -> ConnectError:
+    """What a failure on the way to an open WebSocket means."""
+    if isinstance(error, ConnectError):
+        return error
+    if isinstance(error, Unsendable):
+        return ConnectError(-errno.EINVAL, str(error))
+    detail = one_line(str(error)[:_LONGEST_SHOWN]) or type(error).__name__
+    if (own := own_errno(error)) is not None:
+        return ConnectError(-own, detail)
+    if isinstance(error, (OSError, WebSocketException, EOFError, Closed)):
+        return ConnectError(0, detail)
+    return ConnectError(UNREADABLE_HERE, f"the rig failed: {type(error).__name__}: {detail}")

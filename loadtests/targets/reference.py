@@ -4,35 +4,45 @@ Relies on nothing beyond the original's protocol. Message ids, which only the re
 they are there.
 """
 
-import json
 import re
-from collections.abc import Mapping, Sequence
-from typing import Literal, TypeVar
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Annotated, Literal, TypeVar
+from urllib.parse import quote
 
 import msgspec
 
-from .target import Chat, Customer, Frame, Kind, Request, Unreadable
+from .target import Chat, Customer, Frame, Kind, Request, Unreadable, UnreadableHere
 
 _JSON = {"Content-Type": "application/json", "Accept": "application/json"}
 _CHANNEL = "chat_updates"
-_OURS = ("chat_updates", "connected", "subscribed", "error")
-_HALF = re.compile("[\ud800-\udfff]")
+_LARGEST_ID = 2**63 - 1  # what a history holds
+_SURROGATE = re.compile(
+    rb"((?<!\\)(?:\\\\)*)(?:(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
+)
+_HALF = re.compile("[\ud800-\udfff]")  # half of a character, which UTF-8 has not
+_Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
+_AnyId = int | float | str | None
 _T = TypeVar("_T")
 
 
 class _Text(msgspec.Struct, frozen=True):
     text: str
     role: str = "user"
-    message_id: int | None = None
+    any_id: _AnyId = msgspec.field(default=None, name="message_id")
 
     @property
     def from_customer(self) -> bool:
         return self.role == "user"
 
+    @property
+    def message_id(self) -> int | None:
+        return _id(self.any_id)
+
 
 class _Chat(msgspec.Struct, frozen=True, rename={"total": "total_messages", "texts": "messages"}):
     chat_id: str
-    total: int
+    total: _Count
     texts: list[_Text] = []
 
 
@@ -51,14 +61,14 @@ class _Created(msgspec.Struct):
 
 class _Sent(msgspec.Struct):
     success: Literal[True] = True
-    message_id: int | None = None
+    message_id: _AnyId = None
 
 
 class _Data(msgspec.Struct):
     type: str = ""
     chat_id: str = ""
     message_role: str = "user"
-    message_id: int | None = None
+    message_id: _AnyId = None
 
 
 class _AnyFrame(msgspec.Struct):
@@ -99,10 +109,10 @@ class Reference:
         return _decode(self._created, body, "the answer to creating a chat").chat_id
 
     def send(self, chat_id: str, text: str) -> Request:
-        return _post(f"/api/users/chats/{chat_id}/send", {"content": text, "role": "user"})
+        return _post(f"/api/users/chats/{_encoded(chat_id)}/send", {"content": text, "role": "user"})
 
     def read_sent(self, body: bytes) -> int | None:
-        return _decode(self._sent, body, "the answer to a send").message_id
+        return _id(_decode(self._sent, body, "the answer to a send").message_id)
 
     def list_chats(self) -> Request:
         return Request("GET", "/api/debug/users-chats", headers=self._reading)
@@ -112,7 +122,7 @@ class Reference:
         return [chat for user in users for chat in user.chats]
 
     def whole_chat(self, chat_id: str) -> Request:
-        return Request("GET", f"/api/chats/{chat_id}", headers=self._reading)
+        return Request("GET", f"/api/chats/{_encoded(chat_id)}", headers=self._reading)
 
     def read_whole_chat(self, body: bytes) -> Chat:
         return _decode(self._chat, body, "a whole chat")
@@ -124,17 +134,18 @@ class Reference:
         return '{"action": "ping"}'
 
     def read_frame(self, data: bytes) -> Frame:
-        try:
-            frame = self._frame.decode(data)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
-            # Other channels' data has shapes of its own, which are nobody's fault.
-            if _decode(self._any_frame, data, "a frame").type not in _OURS:
+        with _reading("a frame", data):
+            try:
+                frame = _tolerant(self._frame, data)
+            except (msgspec.MsgspecError, UnicodeDecodeError):
+                # Other channels' data has shapes of its own, which are nobody's fault.
+                if _tolerant(self._any_frame, data).type in ("chat_updates", "connected", "subscribed", "error"):
+                    raise
                 return Frame(Kind.OTHER)
-            frame = _decode(self._frame, data, "a frame")
         match frame.type:
             case "chat_updates" if frame.data is not None and frame.data.type == "chat_message_notification":
                 data_ = frame.data
-                return Frame(Kind.MESSAGE, data_.chat_id, data_.message_role == "user", data_.message_id)
+                return Frame(Kind.MESSAGE, data_.chat_id, data_.message_role == "user", _id(data_.message_id))
             case "connected":
                 return Frame(Kind.CONNECTED)
             case "subscribed" if frame.subscription_type == _CHANNEL:
@@ -149,21 +160,47 @@ def _post(path: str, body: dict[str, str]) -> Request:
     return Request("POST", path, msgspec.json.encode(body), _JSON)
 
 
+def _encoded(chat_id: str) -> str:
+    """One segment of a path, whatever the id is made of."""
+    encoded = quote(_HALF.sub("\ufffd", chat_id), safe="")
+    return encoded if encoded.strip(".") else encoded.replace(".", "%2E")
+
+
+def _id(value: _AnyId) -> int | None:
+    """A message's id. One that is no number, or fits into no history, is none: nothing depends on it."""
+    return value if isinstance(value, int) and 0 <= value <= _LARGEST_ID else None
+
+
 def _decode(decoder: "msgspec.json.Decoder[_T]", body: bytes, what: str) -> _T:
-    try:
-        return decoder.decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    """A body as a browser reads it: also with a mark at its start, or bytes that are no UTF-8. Raises Unreadable."""
+    with _reading(what, body):
         try:
-            return decoder.decode(_as_browsers_read(body))
-        except (ValueError, RecursionError):
-            raise Unreadable(f"{what}: {error}, got {body[:200]!r}") from error
+            return _tolerant(decoder, body)
+        except msgspec.ValidationError:
+            raise
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return _tolerant(decoder, body.decode("utf-8-sig", "replace").encode())
 
 
-def _as_browsers_read(body: bytes) -> bytes:
-    """The same JSON where only its characters were wrong. Raises ValueError if it is none.
+@contextmanager
+def _reading(what: str, data: bytes) -> Iterator[None]:
+    """Whatever is wrong with JSON, told in one way."""
+    try:
+        yield
+    except RecursionError as error:
+        raise UnreadableHere(f"{what}: nested too deeply, got {data[:200]!r}") from error
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise Unreadable(f"{what}: {error}, got {data[:200]!r}") from error
 
-    Halves of surrogate pairs, which a chat makes by cutting an emoji, and bytes that are no UTF-8 are characters that
-    cannot be shown to a browser; a byte order mark at the beginning is nothing.
-    """
-    value = json.loads(body.decode("utf-8-sig", "replace"))
-    return _HALF.sub("\ufffd", json.dumps(value, ensure_ascii=False)).encode()
+
+def _tolerant(decoder: "msgspec.json.Decoder[_T]", data: bytes) -> _T:
+    """JSON as a browser parses it: halves of characters are characters. Raises MsgspecError, UnicodeDecodeError."""
+    try:
+        return decoder.decode(data)
+    except msgspec.ValidationError:
+        raise
+    except msgspec.DecodeError:
+        whole = _SURROGATE.sub(lambda found: found[0] if found[2] else found[1] + b"\\ufffd", data)
+        if whole == data:
+            raise
+        return decoder.decode(whole)

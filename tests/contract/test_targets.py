@@ -1,5 +1,6 @@
 """One suite over every target: a real chat understands what its adapter says, and the adapter what the chat answers."""
 
+import contextlib
 import http.client
 import time
 from collections.abc import Callable, Iterator
@@ -8,13 +9,15 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from websockets.sync.client import ClientConnection, connect
 
 from chatswarm.loadtests.children import free_port
 from chatswarm.loadtests.identity import text_of
 from chatswarm.loadtests.reference_chat import ReferenceBackend
-from chatswarm.loadtests.targets import TARGETS
-from chatswarm.loadtests.targets.target import Customer, Frame, Kind, Request, Target, Unreadable
+from chatswarm.loadtests.targets import TARGETS, Reference
+from chatswarm.loadtests.targets.target import Customer, Frame, Kind, Request, Target, Unreadable, UnreadableHere, read
 from tests.plants import Chat, serving
 
 Server = Callable[[Path], AbstractContextManager[str]]
@@ -136,7 +139,7 @@ def test_pings_are_answered(wire: Wire) -> None:
 @pytest.mark.parametrize("name", TARGETS)
 def test_what_is_not_the_protocol_is_unreadable_and_says_so(name: str) -> None:
     target = TARGETS[name](None)
-    for read in (
+    for reader in (
         target.read_created,
         target.read_sent,
         target.read_list,
@@ -145,7 +148,80 @@ def test_what_is_not_the_protocol_is_unreadable_and_says_so(name: str) -> None:
     ):
         for body in (b"", b"<html>", b"[1]", b'{"success": false}', b"\xff\xfe"):
             with pytest.raises(Unreadable, match="got"):
-                read(body)
+                reader(body)
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_what_is_nested_too_deeply_is_beyond_the_adapter_and_not_beyond_a_browser(name: str) -> None:
+    target, body = TARGETS[name](None), b'{"x":' + b"[" * 100_000
+    for reader in (target.read_created, target.read_sent, target.read_list, target.read_whole_chat, target.read_frame):
+        with pytest.raises(UnreadableHere, match="nested too deeply"):
+            reader(body)
+
+
+@pytest.mark.parametrize("name", TARGETS)
+@given(
+    body=st.one_of(st.binary(max_size=60), st.text(max_size=60).map(lambda text: f'{{"chat_id":"{text}"}}'.encode()))
+)
+def test_any_bytes_are_read_or_unreadable(name: str, body: bytes) -> None:
+    target = TARGETS[name](None)
+    for reader in (target.read_created, target.read_sent, target.read_list, target.read_whole_chat, target.read_frame):
+        with contextlib.suppress(Unreadable):
+            reader(body)
+
+
+@pytest.mark.parametrize(
+    ("body", "chat"),
+    [
+        (rb'{"chat_id": "\ud83d\ude00"}', "😀"),
+        (rb'{"chat_id": "\ud800"}', "\ufffd"),
+        (rb'{"chat_id": "\\ud800"}', r"\ud800"),
+        (rb'{"chat_id": "\ude00\ud83d\ude00\ud83d"}', "\ufffd😀\ufffd"),
+        (b'\xef\xbb\xbf{"chat_id": "a"}', "a"),
+        (b'{"chat_id": "a\xff"}', "a\ufffd"),
+    ],
+)
+def test_the_reference_reads_a_body_as_a_browser_does(body: bytes, chat: str) -> None:
+    assert Reference().read_created(body) == chat
+
+
+def test_a_frame_that_is_no_text_is_unreadable_as_in_a_browser() -> None:
+    with pytest.raises(Unreadable):
+        Reference().read_frame(b'{"type": "chat_updates", "data": {"chat_id": "\xff"}}')
+
+
+@pytest.mark.parametrize(
+    ("message_id", "known"),
+    [
+        ("7", 7),
+        ("0", 0),
+        ("-1", None),
+        (str(2**63), None),
+        ("9" * 30, None),
+        ('"a7"', None),
+        ("7.5", None),
+        ("null", None),
+    ],
+)
+def test_an_id_that_no_history_holds_is_none(message_id: str, known: int | None) -> None:
+    reference = Reference()
+    assert reference.read_sent(f'{{"message_id": {message_id}}}'.encode()) == known
+    chat = f'{{"chat_id": "a", "total_messages": 1, "messages": [{{"text": "x", "message_id": {message_id}}}]}}'
+    assert [text.message_id for text in reference.read_whole_chat(chat.encode()).texts] == [known]
+
+
+@pytest.mark.parametrize("total", ["-1", str(2**31), "1.5", '"1"'])
+def test_a_count_that_is_none_is_unreadable(total: str) -> None:
+    with pytest.raises(Unreadable, match="total_messages"):
+        Reference().read_whole_chat(f'{{"chat_id": "a", "total_messages": {total}}}'.encode())
+
+
+def test_whatever_an_adapter_raises_is_its_own() -> None:
+    def broken(_: bytes) -> None:
+        raise KeyError("oh")
+
+    with pytest.raises(UnreadableHere, match="KeyError"):
+        read(broken, b"x")
 
 
 @pytest.mark.parametrize(

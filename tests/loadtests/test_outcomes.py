@@ -18,6 +18,9 @@ ACCEPTED, REJECTED, UNKNOWN = SendOutcome
         (True, 200, True, ACCEPTED),
         (True, 201, True, ACCEPTED),
         (False, 0, False, REJECTED),  # no TCP, so certainly not done
+        (False, -24, False, REJECTED),  # the rig had no file left for it
+        (True, -105, False, UNKNOWN),  # the rig had no buffer left in the middle of it
+        (True, -1000, False, UNKNOWN),  # what came back was beyond the rig
         (True, 0, False, UNKNOWN),  # written, and nothing came back
         (True, 200, False, UNKNOWN),  # a 2xx counts only when read to its end
         (True, 400, True, REJECTED),

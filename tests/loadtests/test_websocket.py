@@ -1,6 +1,9 @@
 """The swarm's WebSocket against a real server of another library's making."""
 
 import asyncio
+import errno
+import os
+import resource
 import socket
 import ssl
 import threading
@@ -10,11 +13,15 @@ from http import HTTPStatus
 
 import pytest
 import trustme
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
+from websockets.utils import accept_key
 
+from chatswarm.loadtests.swarm import websocket
 from chatswarm.loadtests.swarm.websocket import Closed, ConnectError, WebSocket, socket_url
 
 Handler = Callable[[ServerConnection], Awaitable[None]]
@@ -259,6 +266,175 @@ def test_a_broken_frame_ends_the_connection() -> None:
 
     with server(nonsense) as url:
         socket_ = WebSocket(url, 5)
+        with pytest.raises(Closed):
+            socket_.listen(lambda _: None, 5)
+        socket_.close()
+
+
+ACCEPT = (
+    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: KEY\r\n"
+)
+
+
+@contextmanager
+def answering(answer: bytes, *, closes: bool = False) -> Iterator[tuple[str, list[bytes]]]:
+    """A raw server: this answer to each handshake, with the right key in place of KEY. Yields its URL, what came in."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    requests: list[bytes] = []
+    connections: list[socket.socket] = []
+
+    def serve_raw() -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            connections.append(connection)
+            requests.append(connection.recv(65536))
+            key = requests[-1].partition(b"Sec-WebSocket-Key: ")[2].partition(b"\r\n")[0].decode()
+            connection.sendall(answer.replace(b"KEY", accept_key(key).encode()))
+            if closes:
+                connection.shutdown(socket.SHUT_RDWR)
+
+    thread = threading.Thread(target=serve_raw, daemon=True)
+    thread.start()
+    try:
+        yield f"ws://127.0.0.1:{listener.getsockname()[1]}/chat/ws", requests
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        thread.join()
+        for connection in connections:
+            connection.close()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        ACCEPT + b"\r\n",
+        ACCEPT + b"Set-Cookie: " + b"x" * 20_000 + b"\r\n\r\n",
+        ACCEPT + b"X-Trace: y\r\n" * 500 + b"\r\n",
+        ACCEPT + b"X: folded\r\n line\r\nX-\xe9: y\r\nno field\r\n\r\n",
+        b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + ACCEPT + b"\r\n",
+        ACCEPT.replace(b"\r\n", b"\n") + b"\n",
+    ],
+    ids=["plain", "a long cookie", "many headers", "odd lines", "hints before it", "bare newlines"],
+)
+def test_a_handshake_that_a_browser_takes_is_taken(answer: bytes) -> None:
+    with answering(answer + b"\x81\x05hello") as (url, _):
+        socket_ = WebSocket(url, 5)
+        assert socket_.receive(5) == [b"hello"]
+        socket_.close()
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "said"),
+    [
+        (b"HTTP/1.1 403 No\r\n\r\n", 403, "HTTP 403"),  # and its connection stays open
+        (b"HTTP/1.1 302 Found\r\nlocation: /login\r\n\r\n", 302, "HTTP 302, Location: /login"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n<", 200, "HTTP 200"),
+        (b"HTTP/1.1 101 Yes\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n", 0, "missing Sec-WebSocket-Accept"),
+        (ACCEPT.replace(b"KEY", b"other") + b"\r\n", 0, "invalid Sec-WebSocket-Accept"),
+        (ACCEPT + b"Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n", 0, "no extensions supported"),
+        (ACCEPT + b"Sec-WebSocket-Protocol: other\r\n\r\n", 0, "no subprotocols supported"),
+        (b"HTTP/1.1 99 Odd\r\n\r\n", 0, "expected an HTTP answer"),
+        (b"HTTP/1.1 1000 Odd\r\n\r\n", 0, "expected an HTTP answer"),
+        (b"SSH-2.0-OpenSSH\r\n", 0, "expected an HTTP answer"),
+        (b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 100_000, 0, "expected an HTTP answer"),
+    ],
+    ids=lambda value: value[:60].decode("ascii", "replace") if isinstance(value, bytes) else None,
+)
+def test_what_else_answers_a_handshake_is_told_at_once(answer: bytes, status: int, said: str) -> None:
+    with answering(answer) as (url, _), pytest.raises(ConnectError, match=said) as caught:
+        WebSocket(url, 5)
+    assert caught.value.status == status
+
+
+@pytest.mark.parametrize(
+    ("cut", "said"), [(b"", "without an answer"), (ACCEPT[:30], "in the middle of b'HTTP/1.1 101")]
+)
+def test_a_handshake_that_is_cut(cut: bytes, said: str) -> None:
+    with answering(cut, closes=True) as (url, _), pytest.raises(ConnectError, match=said) as caught:
+        WebSocket(url, 5)
+    assert caught.value.status == 0
+
+
+def test_a_busy_server_says_how_long_to_wait() -> None:
+    with answering(b"HTTP/1.1 429 Slow\r\nRetry-After: 5\r\n\r\n") as (url, _), pytest.raises(ConnectError) as caught:
+        WebSocket(url, 5)
+    assert (caught.value.status, caught.value.retry_after) == (429, "5")
+
+
+def test_the_handshake_says_who_asks() -> None:
+    with answering(ACCEPT + b"\r\n") as (url, requests):
+        WebSocket(url, 5, {"Origin": "https://page.example", "Authorization": "Bearer t"}).close()
+    head = requests[0].decode()
+    assert head.startswith("GET /chat/ws HTTP/1.1\r\n")
+    assert "Origin: https://page.example\r\n" in head
+    assert "Authorization: Bearer t\r\n" in head
+    assert "Sec-WebSocket-Extensions" not in head
+
+
+def test_a_header_that_would_be_two_never_goes_out() -> None:
+    with answering(ACCEPT + b"\r\n") as (url, requests):
+        with pytest.raises(ConnectError, match="header Authorization") as caught:
+            WebSocket(url, 5, {"Authorization": "secret\r\nX: y"})
+        assert requests == []
+    assert caught.value.status == -errno.EINVAL
+    assert "secret" not in str(caught.value)
+
+
+def test_a_message_too_large_for_the_rig_is_the_rigs_and_a_broken_frame_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(websocket, "_MAX_MESSAGE", 1000)
+    for frame, own in ((b"\x81\x7e\x10\x00" + b"x" * 4096, True), (b"\xff\x00", False)):
+        with answering(ACCEPT + b"\r\n" + frame) as (url, _):
+            socket_ = WebSocket(url, 5)
+            with pytest.raises(Closed) as caught:
+                socket_.listen(lambda _: None, 5)
+            socket_.close()
+        assert (caught.value.code, caught.value.own) == (1006, own)
+
+
+@pytest.mark.parametrize(("number", "own"), [(errno.ENOMEM, True), (errno.ECONNRESET, False)])
+def test_a_read_that_fails_for_want_of_memory_is_the_rigs(
+    number: int, own: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> bytes:
+        raise OSError(number, "oh")
+
+    with answering(ACCEPT + b"\r\n\x81\x05hello") as (url, _):
+        socket_ = WebSocket(url, 5)
+        assert socket_.receive(5) == [b"hello"]
+        monkeypatch.setattr(os, "read", fail)
+        socket_._socket.shutdown(socket.SHUT_RD)
+        with pytest.raises(Closed, match="oh") as caught:
+            socket_.listen(lambda _: None, 5)
+        monkeypatch.undo()
+        socket_.close()
+    assert (caught.value.code, caught.value.own) == (1006, own)
+
+
+def test_out_of_files_is_the_rigs() -> None:
+    with answering(ACCEPT + b"\r\n") as (url, _):
+        WebSocket(url, 5).close()
+        before = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, before[1]))
+        try:
+            with pytest.raises(ConnectError) as caught:
+                WebSocket(url, 5)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert caught.value.status == -errno.EMFILE
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.one_of(st.binary(max_size=80), st.binary(max_size=80).map(lambda rest: ACCEPT + b"\r\n" + rest)))
+def test_nothing_that_a_server_says_is_raised_but_two_words(data: bytes) -> None:
+    with answering(data, closes=True) as (url, _):
+        try:
+            socket_ = WebSocket(url, 5)
+        except ConnectError:
+            return
         with pytest.raises(Closed):
             socket_.listen(lambda _: None, 5)
         socket_.close()
