@@ -255,7 +255,8 @@ class Master:
         plan = Plan(
             new_run(), asked.seed, str(folder.resolve()), asked.base_url, asked.adapter, asked.scenario.name,
             dict(asked.scenario.table), boot_id(), asked.via,
-            self._scrapes is not None or self.environment.web_ui is not None, len(processes), asked.origin,
+            self._scrapes is not None or self.environment.web_ui is not None,
+            processes=len(processes), origin=asked.origin,
         )  # fmt: skip
         return Conductor(plan, self.environment, processes, self._tell, self._stop, spawning)
 
