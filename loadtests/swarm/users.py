@@ -8,7 +8,7 @@ from gevent.event import Event
 from locust import FastHttpUser, task
 from locust.env import Environment
 
-from chatswarm.loadtests.history.schema import ConnectionEvent, Role, SendOutcome, UserEvent
+from chatswarm.loadtests.history.schema import ConnectionEvent, SendOutcome
 from chatswarm.loadtests.identity import text_of
 from chatswarm.loadtests.outcomes import outcome_of
 from chatswarm.loadtests.reconnect import delays
@@ -27,7 +27,6 @@ class ChatUser(FastHttpUser):
 
     abstract = True
     concurrency = 10
-    index: int
     place: str
     """Where on the net its requests go."""
 
@@ -44,9 +43,6 @@ class ChatUser(FastHttpUser):
         gevent.sleep(self.dice.uniform(0, min(1.0, self.node.scenario.ramp)))
         return index
 
-    def operator(self, role: Role, event: UserEvent) -> None:
-        self.node.recorder.user(role, self.index, event, time.monotonic())
-
 
 class WidgetUser(ChatUser):
     """A customer: the contact form, a chat, then messages at the times that the schedule wants."""
@@ -59,9 +55,6 @@ class WidgetUser(ChatUser):
     def on_start(self) -> None:
         """Gets a chat before the measured part begins."""
         self.index = self.take_place("widget")
-        if self.index >= self.node.scenario.widgets:
-            self.operator(Role.WIDGET, UserEvent.ADDED)
-            self.node.never.wait()
         address = f"widget-{self.index}.{self.node.plan.run}"
         self.customer = Customer(f"Customer {self.index}", f"{address}@example.com")
         started = time.monotonic()
@@ -71,10 +64,6 @@ class WidgetUser(ChatUser):
         if not form.problem:
             self.open_chat()
         self.node.progress.widgets += 1
-
-    def on_stop(self) -> None:
-        if hasattr(self, "index") and not self.node.ending.is_set() and self.index < self.node.scenario.widgets:
-            self.operator(Role.WIDGET, UserEvent.WITHDRAWN)
 
     @task
     def converse(self) -> None:
@@ -151,9 +140,6 @@ class DashboardUser(ChatUser):
 
     def on_start(self) -> None:
         self.index = self.take_place("dashboard")
-        if self.index >= self.node.scenario.dashboards:
-            self.operator(Role.DASHBOARD, UserEvent.ADDED)
-            self.node.never.wait()
         self.wanted = Event()
         self.viewer = Viewer()
         self.request = self.node.target.list_chats()
@@ -162,10 +148,7 @@ class DashboardUser(ChatUser):
 
     def on_stop(self) -> None:
         """Leaves no greenlet behind."""
-        if hasattr(self, "refetcher"):
-            self.refetcher.kill(block=False)
-            if not self.node.ending.is_set():
-                self.operator(Role.DASHBOARD, UserEvent.WITHDRAWN)
+        self.refetcher.kill(block=False)
 
     @task
     def watch(self) -> None:
