@@ -141,6 +141,18 @@ class Node:
             self.live.look()
         return self.recorder.close()
 
+    def leave(self, patience: float) -> str | None:
+        """Closes the history before the run's end: this process is to end. Returns as `finish` does.
+
+        Its users are to be stopped before. Waits at most `patience` seconds for sends that have no answer yet.
+        """
+        self.sends.join(timeout=patience)
+        self.ending.set()
+        self.sends.kill()
+        gevent.killall(self._greenlets)
+        self.rows.flush()
+        return self.recorder.close()
+
     def _final_read(self) -> None:
         pool = Pool(_FINAL_PARALLEL)
         client = self.client(_FINAL_PARALLEL)

@@ -22,10 +22,11 @@ class Plan:
     adapter: str
     name: str  # of the scenario
     table: dict[str, Any]  # the resolved scenario
-    boot_id: str  # of the conductor's machine: on another one, `folder` is not there
+    boot_id: str  # of the conductor's machine: on another one, clocks differ
     via: dict[str, str] = field(default_factory=dict)  # place on the net → address of the fault proxy there
     watched: bool = False  # somebody may ask for the live figures: processes report what these are made of
-    origin: str | None = None  # what the swarm sends as Origin; None: nothing
+    processes: int = 1  # with users in them
+    origin: str | None = None  # sent with every handshake and request; None: no Origin at all
 
     def scenario(self) -> Scenario:
         return scenario.parse(self.table, self.name, self.name)

@@ -26,6 +26,16 @@ def target() -> Iterator[str]:
         yield url
 
 
+SHAPED = """
+from locust import LoadTestShape
+from chatswarm.loadtests.locustfile import DashboardUser, WidgetUser
+
+class Ramp(LoadTestShape):
+    def tick(self):
+        return (5, 1)
+"""
+
+
 def verdict_of(folder: Path) -> dict[str, Any]:
     verdict: dict[str, Any] = json.loads((folder / "verdict.json").read_text(encoding="utf-8"))
     return verdict
@@ -37,7 +47,12 @@ def started(command: Command) -> bool:
 
 def test_headless(tmp_path: Path, target: str) -> None:
     args = ["--headless", "--host", target, "--scenario", scenario(tmp_path), "--out", "out", "-u", "10", "-t", "3s"]
-    with running([*LOCUST, *args], tmp_path) as command:
+    # What Kubernetes sets next to a service, and what is left over from other processes.
+    lying_about = {
+        "CHATSWARM_METRICS_PORT": "tcp://10.0.0.1:9646", "CHATSWARM_METRICS_HOST": "",
+        "CHATSWARM_PROGRESS_FD": "77", "CHATSWARM_LIFELINE_FD": "none",
+    }  # fmt: skip
+    with running([*LOCUST, *args], tmp_path, lying_about) as command:
         result = command.result()
     assert result.code == 0, result.err
     verdict = verdict_of(tmp_path / "out")
@@ -135,6 +150,8 @@ def test_web_page(tmp_path: Path, target: str) -> None:
         (["--scenario", "smoke"], "--host: expected the target's base URL"),
         (["--host", "http://127.0.0.1:9", "--scenario", "smoke"], "refused"),
         (["--host", "http://127.0.0.1:9", "--scenario", "smoke", "-u", "1"], "at least 2 users"),
+        (["--host", "http://me:hunter2@127.0.0.1:9", "--scenario", "smoke"], "it has a user or a password"),
+        (["--host", "http://127.0.0.1:9", "--scenario", "smoke", "WidgetUser"], "expected both kinds of users"),
     ],
 )
 def test_what_makes_no_run_is_refused_before_any_load(tmp_path: Path, args: list[str], said: str) -> None:
@@ -142,6 +159,17 @@ def test_what_makes_no_run_is_refused_before_any_load(tmp_path: Path, args: list
         result = command.result()
     assert result.code == 2
     assert said in result.err or said == "did you mean"
+    assert "hunter2" not in result.err + result.out
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_shape_is_refused(tmp_path: Path, target: str) -> None:
+    file = tmp_path / "shaped.py"
+    file.write_text(SHAPED)
+    with running([*LOCUST[:-1], str(file), "--headless", "--host", target], tmp_path) as command:
+        result = command.result()
+    assert result.code == 2
+    assert "expected a locustfile without a LoadTestShape, got Ramp" in result.err
 
 
 def another_clock() -> list[str]:

@@ -1,0 +1,139 @@
+"""Locust's own page: what makes no run is said on it, and whatever an operator does there, a run ends in a verdict."""
+
+import json
+import signal
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chatswarm.loadtests.children import free_port
+from tests.e2e.command import LOCUST, QUICK, Command, running, scenario, until
+from tests.plants import Chat, serving
+
+
+@pytest.fixture
+def target() -> Iterator[str]:
+    with serving(Chat()) as url:
+        yield url
+
+
+class Page:
+    """What a person does on Locust's page."""
+
+    def __init__(self, target: str) -> None:
+        self.port = free_port()
+        self.args = ["--web-host", "127.0.0.1", "--web-port", str(self.port), "--host", target]
+        self._url, self._target = f"http://127.0.0.1:{self.port}", target
+
+    def there(self) -> bool:
+        try:
+            return bool(urllib.request.urlopen(self._url, timeout=5).status == 200)
+        except OSError:
+            return False
+
+    def start(self, **fields: object) -> str | None:
+        """Presses Start, or Edit while a run goes on. Returns the error that is shown."""
+        form = {"user_count": 7, "spawn_rate": 7, "host": self._target, **fields}
+        answer: dict[str, Any] = json.loads(self._post("swarm", urllib.parse.urlencode(form)))
+        return None if answer["success"] else str(answer["message"])
+
+    def stop(self) -> None:
+        self._post("stop", "")
+
+    def stats(self) -> dict[str, Any]:
+        stats: dict[str, Any] = json.loads(urllib.request.urlopen(f"{self._url}/stats/requests", timeout=10).read())
+        return stats
+
+    def _post(self, path: str, data: str) -> bytes:
+        return bytes(urllib.request.urlopen(f"{self._url}/{path}", data.encode(), timeout=60).read())
+
+
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"scenario": "staedy"}, "did you mean steady?"),
+    ({"scenario": "cut"}, "--scenario: expected one without faults"),
+    ({"out": "/dev/null/x"}, "--out: expected a folder that can be made, got '/dev/null/x'"),
+    ({"host": "nonsense"}, "--host: expected a URL"),
+    ({"host": "http://127.0.0.1:9"}, "--host: expected an HTTP answer"),
+    ({"seed": "abc"}, "--seed: expected a whole number"),
+    ({"adapter": "foo"}, "--adapter: expected one of"),
+    ({"origin": "http://a/b"}, "--origin: expected scheme, host and port"),
+    ({"user_count": 1}, "-u: expected at least 2 users"),
+    ({"spawn_rate": 0}, "-r: expected a number of users per second above 0"),
+]
+
+
+def refuses_all(page: Page) -> None:
+    for fields, said in WRONG:
+        error = page.start(**fields)
+        assert error is not None, fields
+        assert said in error
+    assert page.stats()["state"] == "ready", "nothing has started"
+
+
+def verdict_in(folder: Path, command: Command) -> dict[str, Any]:
+    until((folder / "verdict.json").exists, 60, command.said())
+    verdict: dict[str, Any] = json.loads((folder / "verdict.json").read_text(encoding="utf-8"))
+    return verdict
+
+
+def test_what_makes_no_run_is_said_and_the_next_try_is_a_run(tmp_path: Path, target: str) -> None:
+    page, out = Page(target), tmp_path / "out"
+    args = [*page.args, "--scenario", scenario(tmp_path), "--out", str(out)]
+    with running([*LOCUST, *args], tmp_path) as command:
+        until(page.there)
+        refuses_all(page)
+        assert not out.exists(), "no folder is left behind"
+        right = {"scenario": str(tmp_path / "quick.toml"), "out": str(out), "seed": 1, "adapter": "reference"}
+        assert page.start(**right, origin="") is None
+        assert verdict_in(out, command)["verdict"] == "pass"
+
+
+def test_with_workers_too_and_they_stay(tmp_path: Path, target: str) -> None:
+    page, out, port = Page(target), tmp_path / "out", str(free_port())
+    args = [*page.args, "--scenario", scenario(tmp_path), "--out", str(out), "--master", "--master-bind-port", port]
+    with ExitStack() as stack:
+        master = stack.enter_context(running([*LOCUST, *args], tmp_path / "master"))
+        until(page.there)
+        error = page.start()
+        assert error is not None
+        assert "expected at least one worker" in error
+        worker = stack.enter_context(running([*LOCUST, "--worker", "--master-port", port], tmp_path / "worker"))
+        until(lambda: "reported as ready" in master.said())
+        until(lambda: page.stats()["state"] == "ready")
+        refuses_all(page)
+        assert worker.process.poll() is None
+        right = {"scenario": str(tmp_path / "quick.toml"), "out": str(out), "seed": 1, "adapter": "reference"}
+        assert page.start(**right, origin="") is None
+        assert verdict_in(out, master)["verdict"] == "pass"
+        assert worker.process.poll() is None
+
+
+def test_an_operator_edits_and_stops_a_run_and_starts_another_at_once(tmp_path: Path, target: str) -> None:
+    page, out = Page(target), tmp_path / "out"
+    slow = QUICK.replace('"2s"', '"30s"')
+    args = [*page.args, "--scenario", scenario(tmp_path, slow), "--out", str(out)]
+    with running([*LOCUST, *args], tmp_path) as command:
+        until(page.there)
+        assert page.start() is None
+        until(lambda: "chatswarm: measuring" in command.said())
+        assert page.start(user_count=-1) is not None
+        assert page.start(user_count=3) is None, "fewer"
+        until(lambda: page.stats()["user_count"] == 3)
+        assert page.start(user_count=20) is None, "and more than the scenario has"
+        until(lambda: page.stats()["user_count"] == 7)
+        page.stop()
+        verdict = verdict_in(out, command)
+        assert verdict["verdict"] != "pass"
+        assert any("cut short" in reason for reason in verdict["reasons"])
+        assert page.start() is None
+        until(lambda: command.said().count("chatswarm: measuring") == 2)
+        # As a terminal that is closed.
+        command.process.send_signal(signal.SIGHUP)
+        assert command.result().code == 3
+        assert "Traceback" not in command.said()
+    assert verdict_in(tmp_path / "out-2", command)["verdict"] == "undecided"
