@@ -112,6 +112,7 @@ class Dashboard:
         while self._protocol.state is State.CONNECTING and self._protocol.handshake_exc is None:
             await self.read()
         self._take()
+        await self._flush()  # what came together with the answer may be a ping
         return status
 
     async def subscribe(self) -> None:
