@@ -2,10 +2,19 @@
 
 import re
 import zlib
+from collections import deque
 from collections.abc import Callable
 
 import brotli
 
+ACCEPTED = "gzip, deflate, br"
+"""What a request may say that it accepts."""
+
+LARGEST = 64 << 20
+"""Bytes that a body may have, as it came and as it is decoded."""
+
+_REMEMBERED = 16  # bodies; dashboards that answer one broadcast fetch the same few
+_WORTH_KEEPING = 4 << 20  # bytes; larger ones are decoded each time, or they would fill the memory
 _MOST_ENCODINGS = 5  # a browser stops at as few; each one multiplies what a small body can become
 _PIECE = 1 << 16  # bytes that are decoded at a time, so that a bomb is found before it goes off
 
@@ -14,23 +23,41 @@ class UnreadableEncoding(ValueError):
     """A body that cannot be decoded here. The text names its encoding; a browser may know more."""
 
 
+class Memory:
+    """Decodes bodies, each of the last few only once: many dashboards fetch the same bytes."""
+
+    def __init__(self) -> None:
+        self._recent: deque[tuple[str, bytes, bytes]] = deque(maxlen=_REMEMBERED)
+
+    def decoded(self, encodings: str, body: bytes) -> bytes:
+        """As the function, up to LARGEST."""
+        # Compared, not hashed: two bodies differ early, and hashing would read each to its end.
+        for known, seen, plain in self._recent:
+            if known == encodings and seen == body:
+                return plain
+        plain = decoded(encodings, body, LARGEST)
+        if len(plain) <= _WORTH_KEEPING:
+            self._recent.appendleft((encodings, body, plain))
+        return plain
+
+
 def decoded(encodings: str, body: bytes, limit: int) -> bytes:
     """The body without its encodings, which are the value of its Content-Encoding, last applied last.
 
     Knows gzip (x-gzip), deflate (zlib's format or raw), br and identity, in any case. Raises UnreadableEncoding for any
     other, for a body that is not what its encoding says, and for more than `limit` bytes.
     """
+    if not body:
+        return body  # some servers name an encoding on answers without one
     names = [name for name in (part.strip().lower() for part in encodings.split(",")) if name not in ("", "identity")]
     if len(names) > _MOST_ENCODINGS:
         raise UnreadableEncoding(f"expected at most {_MOST_ENCODINGS} content encodings, got {len(names)}")
     unknown = next((name for name in names if name not in _DECODERS), None)
     if unknown is not None:
         shown = re.sub(r"[^!-~]", "?", unknown)[:40]
-        raise UnreadableEncoding(f"expected content in gzip, deflate or br, got {shown}")
+        raise UnreadableEncoding(f"expected content in {ACCEPTED}, got {shown}")
     for name in reversed(names):
-        # Some servers name an encoding on answers without a body.
-        if body:
-            body = _DECODERS[name](name, body, limit)
+        body = _DECODERS[name](name, body, limit) if body else body
     if len(body) > limit:
         raise _too_large(limit)
     return body

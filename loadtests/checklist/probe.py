@@ -26,7 +26,7 @@ from chatswarm.loadtests.answers import (
     stays_open,
 )
 from chatswarm.loadtests.dialing import Dialer, DialError, broken_off, left, request_target
-from chatswarm.loadtests.encodings import UnreadableEncoding, decoded
+from chatswarm.loadtests.encodings import ACCEPTED, UnreadableEncoding, decoded
 from chatswarm.loadtests.own_limits import OwnLimit
 from chatswarm.loadtests.targets.target import Request
 from chatswarm.loadtests.text import one_line
@@ -192,7 +192,7 @@ class Http:
 def _bytes(address: Address, request: Request, origin: str | None) -> bytes:
     """The bytes of a request."""
     body = request.body or b""
-    headers = {"Host": address.authority, "User-Agent": "chatswarm", "Accept-Encoding": "gzip, deflate, br"}
+    headers = {"Host": address.authority, "User-Agent": "chatswarm", "Accept-Encoding": ACCEPTED}
     if origin is not None:
         headers["Origin"] = origin
     headers |= request.headers

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-from .encodings import LARGEST
+from chatswarm.loadtests.encodings import LARGEST
 
 LONGEST_HEAD = 256 << 10
 """Bytes of a head with all interim answers before it; Chromium's limit."""

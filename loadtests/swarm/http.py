@@ -15,6 +15,7 @@ from gevent.lock import Semaphore
 from gevent.monkey import get_original
 
 from chatswarm.loadtests.address import Address, parse_address
+from chatswarm.loadtests.encodings import Memory, UnreadableEncoding
 from chatswarm.loadtests.history.schema import UNREADABLE_HERE
 from chatswarm.loadtests.own_limits import RESOURCES, own_errno
 from chatswarm.loadtests.targets.target import Request
@@ -22,7 +23,6 @@ from chatswarm.loadtests.text import one_line
 
 from .addresses import Endpoint, connect
 from .answers import Malformed, Reading, TooLarge
-from .encodings import Memory, Undecodable
 from .outgoing import MOST_REDIRECTS, REDIRECTS, Outgoing, Unfollowable, Unsendable, outgoing, redirected
 from .tls import wrapped
 
@@ -223,7 +223,7 @@ class _Trip:
         if encoding:
             try:
                 body = _memory.decoded(encoding, body)
-            except Undecodable as failure:
+            except UnreadableEncoding as failure:
                 body, error, undecoded = b"", _one(str(failure)), True
                 if not 200 <= status < 300:
                     error = f"status {status}, {error}"

@@ -10,9 +10,8 @@ from dataclasses import dataclass, field
 from urllib.parse import quote, urljoin, urlsplit
 
 from chatswarm.loadtests.address import Address, parse_address
+from chatswarm.loadtests.encodings import ACCEPTED
 from chatswarm.loadtests.targets.target import Request
-
-from .encodings import ACCEPTED
 
 MOST_REDIRECTS = 5
 REDIRECTS = frozenset({301, 302, 303, 307, 308})

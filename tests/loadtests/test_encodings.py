@@ -4,7 +4,8 @@ import zlib
 import brotli
 import pytest
 
-from chatswarm.loadtests.encodings import UnreadableEncoding, decoded
+from chatswarm.loadtests import encodings
+from chatswarm.loadtests.encodings import Memory, UnreadableEncoding, decoded
 
 BODY = b'{"users": []}' * 50
 MOST = 1 << 20
@@ -87,3 +88,17 @@ def test_a_bomb_does_not_go_off(encodings: str, body: bytes) -> None:
 def test_a_body_of_just_the_limit_is_read(encoding: str) -> None:
     body = {"gzip": zipped, "deflate": zlib.compress, "br": brotli.compress}[encoding](bytes(1000))
     assert decoded(encoding, body, 1000) == bytes(1000)
+
+
+def test_the_same_bytes_are_decoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def count(name: str, body: bytes, limit: int) -> bytes:
+        asked.append(name)
+        return decoded(name, body, limit)
+
+    monkeypatch.setattr(encodings, "decoded", count)
+    memory, one, two = Memory(), gzip.compress(b"one"), gzip.compress(b"two")
+    assert [memory.decoded("gzip", raw) for raw in (one, two, one, two)] == [b"one", b"two", b"one", b"two"]
+    assert memory.decoded("identity", one) == one, "the same bytes in another encoding are others"
+    assert asked == ["gzip", "gzip", "identity"]
