@@ -16,7 +16,7 @@ import hmac
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from chatswarm.backend.bodies import Headers, header
+from chatswarm.backend.headers import Headers, header
 
 SUBPROTOCOL: Final = "chatswarm"
 _OFFERED: Final = "bearer."

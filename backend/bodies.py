@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from email.message import Message as MimePart
 from email.parser import BytesParser
 from email.policy import HTTP
@@ -28,8 +28,6 @@ it the answer."""
 
 S = TypeVar("S", bound=msgspec.Struct)
 
-Headers = Iterable[tuple[bytes, bytes]]
-
 
 class UnreadableError(Exception):
     """The request cannot be read; the message says what was expected and what came."""
@@ -41,14 +39,6 @@ class TooLongError(Exception):
 
 class GoneError(Exception):
     """The client has left before its request was whole."""
-
-
-def header(headers: Headers, name: bytes) -> bytes | None:
-    """The first header of that name, which must be in lower case, as ASGI's are."""
-    for key, value in headers:
-        if key == name:
-            return value
-    return None
 
 
 async def read_body(receive: Receive, limit: int) -> bytes:

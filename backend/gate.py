@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chatswarm.backend.access import Tokens, foreign, needs_token
 from chatswarm.backend.answers import refuse
-from chatswarm.backend.bodies import header
+from chatswarm.backend.headers import header
 from chatswarm.backend.metrics import Metrics
 
 _ALLOW = b"access-control-allow-origin"

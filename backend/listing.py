@@ -8,8 +8,9 @@ from urllib.parse import parse_qs
 from starlette.types import Receive, Scope, Send
 
 from chatswarm.backend.answers import ANY_ORIGIN, refuse
-from chatswarm.backend.bodies import UnreadableError, header, whole_number
+from chatswarm.backend.bodies import UnreadableError, whole_number
 from chatswarm.backend.chat import ChatService
+from chatswarm.backend.headers import header
 from chatswarm.backend.metrics import Refetch
 from chatswarm.backend.records import StoreUnavailableError
 

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from chatswarm.backend.bodies import header
+from chatswarm.backend.headers import header
 
 _TYPES: Final = {"html": "text/html", "js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
 DOCS: Final = ("docs.css", "docs.html", "docs.js", "shapes.js", "trial.js")

@@ -8,17 +8,9 @@ import msgspec
 from starlette.types import Receive, Scope, Send
 
 from chatswarm.backend.answers import answer, refuse
-from chatswarm.backend.bodies import (
-    GoneError,
-    Headers,
-    TooLongError,
-    UnreadableError,
-    fields,
-    header,
-    read_body,
-    storable,
-)
+from chatswarm.backend.bodies import GoneError, TooLongError, UnreadableError, fields, read_body, storable
 from chatswarm.backend.chat import ChatService
+from chatswarm.backend.headers import Headers, header
 from chatswarm.backend.records import Chat, OutcomeUnknownError, Role, StoreUnavailableError
 from chatswarm.backend.shapes import NewMessage, SentMessage, encode
 

@@ -202,6 +202,7 @@ def run(
     Without --target, the reference chat is started for the run, on a free port, and stopped at its end.
     """
     from .interrupts import Interrupts
+    from .report import report_on
     from .run import InterruptedRunError, Metrics, RigError, Run
     from .stage import CannotRunError, Given
     from .terminal import LiveLine
@@ -240,8 +241,8 @@ def run(
         try:
             with LiveLine(console, _animated(as_json)) as line:
                 run = Run(
-                    chosen, folder, given, seed, processes, metrics, line.show, line.say, line.step,
-                    numbered=out is None, interrupts=interrupts,
+                    chosen, folder, given, seed, processes, metrics, show=line.show, say=line.say, step=line.step,
+                    report=report_on, numbered=out is None, interrupts=interrupts,
                 )  # fmt: skip
                 verdict = run.perform()
         except CannotRunError as error:

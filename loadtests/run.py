@@ -19,9 +19,9 @@ from .children import PROGRESS, Child, free_port, python
 from .faults.nemesis import Nemesis
 from .history.manifest import MANIFEST, Asked, read_manifest
 from .interrupts import Interrupts
-from .judge import Step, judged, write_verdict
+from .judge import Judged, Step, judged, write_verdict
 from .limits import needed_files, raise_open_files
-from .report import report_on
+from .progress import Progress
 from .runs import SCENARIO, TakenError, begun, claim, claim_empty, make_next, not_there, take_back
 from .scenario import Scenario
 from .stage import CannotRunError, Given, Stage
@@ -42,24 +42,6 @@ class RigError(Exception):
 
 class InterruptedRunError(Exception):
     """It was ended from outside before there was a verdict. The text says whether there is anything to judge."""
-
-
-class Progress(msgspec.Struct):
-    """A line of the swarm's progress: figures to watch, never to judge."""
-
-    phase: str
-    elapsed: float
-    length: float
-    dashboards: int
-    subscribed: int
-    sent: int
-    accepted: int
-    refused: int
-    frames: int
-    updates: int
-    p99: float | None
-    sent_rate: float  # per second, over the last seconds
-    update_rate: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +65,8 @@ class Run:
     show: Callable[[Progress], None] = lambda _: None
     say: Callable[[str], None] = lambda _: None
     step: Step = lambda *_: None
+    report: Callable[[Judged, Path], str | None] = lambda *_: None
+    """Leaves reports of the judged run beside its verdict; returns what people should know of it."""
     numbered: bool = False
     """Whether `<folder>-2`, … will do where the folder is taken; otherwise the run is refused."""
     interrupts: Interrupts = field(default_factory=Interrupts)
@@ -177,7 +161,7 @@ class Run:
             raise RigError(
                 f"the verdict could not be written: {error}; once it can be, judge it again: {again}"
             ) from None
-        if problem := report_on(whole, self.folder):
+        if problem := self.report(whole, self.folder):
             self.say(problem)
         return whole.verdict
 

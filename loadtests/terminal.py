@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from .metric_names import QUANTILES, Outcome
-from .run import Progress
+from .progress import Progress
 from .text import one_line
 from .units import human
 from .verdict import Quantiles, Verdict
