@@ -14,11 +14,11 @@ from rich.console import Console
 
 from chatswarm.loadtests import wording
 from chatswarm.loadtests.judge import judged
+from chatswarm.loadtests.progress import Progress
 from chatswarm.loadtests.report.figures import Figures, figures_of
 from chatswarm.loadtests.report.html import page
 from chatswarm.loadtests.report.junit import junit
 from chatswarm.loadtests.report.markdown import data, markdown
-from chatswarm.loadtests.run import Progress
 from chatswarm.loadtests.terminal import LiveLine, print_verdict
 from chatswarm.loadtests.text import encodable, one_line
 from chatswarm.loadtests.verdict import Example, Fault, Finding, Recovery, SloResult, Verdict
