@@ -427,10 +427,3 @@ def _internal_error() -> NoReturn:
 def _say(text: str) -> None:
     """On standard error, where nothing in it is a command to the terminal. It may be several lines."""
     print("\n".join(map(one_line, text.split("\n"))), file=sys.stderr)
-
-
-if __name__ == "__main__":
-    from .entry import prepare
-
-    prepare()
-    main()

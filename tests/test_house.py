@@ -141,7 +141,7 @@ def test_every_file_of_the_pages_is_on_the_map() -> None:
 @pytest.mark.parametrize("command", ["run", "check", "judge", "report", "serve"])
 def test_every_command_has_help_with_an_example(command: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "chatswarm.loadtests.cli", command, "--help"],
+        [sys.executable, "-m", "chatswarm.loadtests.entry", command, "--help"],
         capture_output=True,
         text=True,
         check=True,

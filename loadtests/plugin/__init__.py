@@ -4,8 +4,7 @@
 process of its own, which ends with it.
 """
 
-from .errors import NotRunError, NoVerdictError, SwarmError, UndecidedError
-from .measured import Verdict
+from .measured import NotRunError, NoVerdictError, SwarmError, UndecidedError, Verdict
 from .swarm import Swarm
 
 __all__ = ["NoVerdictError", "NotRunError", "Swarm", "SwarmError", "UndecidedError", "Verdict"]

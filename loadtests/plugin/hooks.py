@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .errors import NoVerdictError
+from .measured import NoVerdictError
 
 if TYPE_CHECKING:
     from .measured import Verdict

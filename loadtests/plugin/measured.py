@@ -16,8 +16,6 @@ from chatswarm.loadtests.metric_names import LATENCIES, QUANTILES, Outcome
 from chatswarm.loadtests.text import one_line
 from chatswarm.loadtests.units import human
 
-from .errors import UndecidedError
-
 T = TypeVar("T", int, float)
 
 
@@ -236,3 +234,25 @@ class Verdict:
 def read(folder: Path) -> Verdict:
     """The verdict in a run's folder. Raises OSError and msgspec.MsgspecError."""
     return Verdict(msgspec.json.decode((folder / "verdict.json").read_bytes(), type=raw.Verdict), folder)
+
+
+class NoVerdictError(Exception):
+    """There is no verdict that a test could be decided by."""
+
+    verdict: Verdict | None = None
+
+
+class UndecidedError(NoVerdictError):
+    """The run is undecided, or what was asked for was not measured. `verdict` holds what there is."""
+
+    def __init__(self, text: str, verdict: Verdict | None = None) -> None:
+        super().__init__(text)
+        self.verdict = verdict
+
+
+class NotRunError(NoVerdictError):
+    """Nothing was sent: a wrong scenario, wrong arguments, or a target that does not answer. The text says which."""
+
+
+class SwarmError(NoVerdictError):
+    """chatswarm itself failed, or was ended from outside."""

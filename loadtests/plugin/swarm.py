@@ -16,8 +16,7 @@ from chatswarm.loadtests.runs import VERDICT
 from chatswarm.loadtests.text import one_line
 from chatswarm.loadtests.verdict import ExitCode
 
-from .errors import NotRunError, SwarmError, UndecidedError
-from .measured import Verdict, read
+from .measured import NotRunError, SwarmError, UndecidedError, Verdict, read
 
 _LOOK = 0.1  # seconds between two looks at a run
 _GRACE = (1.0, 15.0)  # seconds after a first SIGTERM, which ends the load, and a second, which ends the drain, too

@@ -63,7 +63,7 @@ def figures() -> Iterator[Figure]:
             page.goto(f"{site.pages}/inbox")
             page.wait_for_function("document.querySelector('#sign-label').textContent.includes('Connected')")
             page.evaluate(_WATCH)
-            command = [sys.executable, "-m", "chatswarm.loadtests.cli", "run", str(folder / "page.toml")]
+            command = [sys.executable, "-m", "chatswarm.loadtests.entry", "run", str(folder / "page.toml")]
             command += ["--target", f"http://127.0.0.1:{site.backend.port}", "--out", str(folder / "run")]
             subprocess.run(command, check=False, capture_output=True)
             shown: dict[str, float] = page.evaluate("window.shown")

@@ -26,7 +26,7 @@ browsing = pytest.mark.skipif(CHROMIUM is None, reason="expected Debian's chromi
 
 def check(*flags: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "chatswarm.loadtests.cli", "check", "--browser", "--json", *flags],
+        [sys.executable, "-m", "chatswarm.loadtests.entry", "check", "--browser", "--json", *flags],
         capture_output=True,
         check=False,
         text=True,
@@ -167,7 +167,7 @@ def test_without_playwright(tmp_path: Path) -> None:
 def test_flags_that_make_no_sense(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="--pages: expected a URL"):
         walk_pages(Reference(), "http://127.0.0.1:8000", "localhost:3000", tmp_path, on_step=list[Step]().append)
-    command = [sys.executable, "-m", "chatswarm.loadtests.cli", "check", "--out", str(tmp_path)]
+    command = [sys.executable, "-m", "chatswarm.loadtests.entry", "check", "--out", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, check=False, text=True)
     assert done.returncode == 2
     assert "expected --browser as well" in done.stderr

@@ -14,7 +14,7 @@ from typing import Any
 
 import psutil
 
-CHATSWARM = [sys.executable, "-m", "chatswarm.loadtests.cli"]
+CHATSWARM = [sys.executable, "-m", "chatswarm.loadtests.entry"]
 LOCUST = [sys.executable, "-m", "locust", "-f", str(Path(__file__).parents[2] / "loadtests" / "locustfile.py")]
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -23,7 +23,7 @@ from chatswarm.loadtests.targets import TARGETS
 from chatswarm.loadtests.verdict import Verdict
 from tests.loadtests.play import Play
 
-CLI = [sys.executable, "-m", "chatswarm.loadtests.cli"]
+CLI = [sys.executable, "-m", "chatswarm.loadtests.entry"]
 COMMANDS = sorted(
     str(command.name or getattr(command.callback, "__name__", "")) for command in cli.app.registered_commands
 )

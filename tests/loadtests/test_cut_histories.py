@@ -249,7 +249,7 @@ def test_no_damage_ends_in_a_pass_or_an_internal_error(damage: list[tuple[str, i
 
 
 def test_the_command_says_what_is_missing(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "chatswarm.loadtests.cli", "judge", str(tmp_path)]
+    command = [sys.executable, "-m", "chatswarm.loadtests.entry", "judge", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr == f"{tmp_path}: expected the folder of a run, got no manifest.json in it\n"

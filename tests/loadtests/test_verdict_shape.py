@@ -95,7 +95,7 @@ def test_the_shape_of_a_run_in_which_nothing_was_measured(tmp_path: Path) -> Non
 def test_the_command_prints_the_verdict_alone(tmp_path: Path) -> None:
     Play(tmp_path).perform().write()
     done = subprocess.run(
-        [sys.executable, "-m", "chatswarm.loadtests.cli", "judge", str(tmp_path), "--json"],
+        [sys.executable, "-m", "chatswarm.loadtests.entry", "judge", str(tmp_path), "--json"],
         capture_output=True, check=False,
     )  # fmt: skip
     assert wrong(SHAPE, json.loads(done.stdout)) == []

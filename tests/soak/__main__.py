@@ -31,7 +31,7 @@ def main() -> int:
     scenario = sys.argv[1] if len(sys.argv) > 1 else "soak"
     with tempfile.TemporaryDirectory(prefix="chatswarm-soak-") as folder:
         out = Path(folder) / "run"
-        command = [sys.executable, "-m", "chatswarm.loadtests.cli", "run", scenario, "--out", str(out)]
+        command = [sys.executable, "-m", "chatswarm.loadtests.entry", "run", scenario, "--out", str(out)]
         samples = Samples()
         with subprocess.Popen(command) as run:
             while run.poll() is None:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import random
 from collections import deque
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple, Protocol
 
-from .timers import Cancellable
+from .active import ActiveToxic
+from .evidence import ProxyEvidence
+from .timers import Cancellable, Timers
 from .toxics.toxic import NEVER, Due, End, Toxic
-
-if TYPE_CHECKING:
-    from .active import ActiveToxic
-    from .link import Link
 
 _OVERHEAD = 200  # bytes of memory that a waiting piece takes besides its own
 
@@ -22,12 +21,28 @@ class _Waiting(NamedTuple):
     item: bytes | End
 
 
+class Pipeline(Protocol):
+    """What a stage needs of the pipeline it stands in."""
+
+    chance: random.Random
+    timers: Timers
+    tally: ProxyEvidence
+
+    def deliver(self, item: bytes | End) -> None: ...
+    def lose(self, item: bytes | End) -> None: ...
+    def count_swallowed(self, toxic: ActiveToxic | None, count: int) -> None: ...
+    def end_here(self, stage: Stage) -> None: ...
+    def without(self, stage: Stage) -> None: ...
+    def reset(self, toxic: ActiveToxic) -> None: ...
+    def pump(self) -> None: ...
+
+
 class Stage:
     """A toxic's place in a pipeline. All happens in the event loop's thread and without awaiting: a change of the
     pipeline is one step, between two pieces.
     """
 
-    def __init__(self, active: ActiveToxic, link: Link) -> None:
+    def __init__(self, active: ActiveToxic, link: Pipeline) -> None:
         self.active = active
         self.next: Stage | None = None
         self._link = link
