@@ -18,6 +18,7 @@ from .streams import problem_of
 from .targets import DEFAULT, TARGETS, Target, target_of
 from .text import one_line
 from .verdict import ExitCode, Verdict
+from .version import installed_version
 
 
 def _examples(*commands: str) -> str:
@@ -64,6 +65,22 @@ OriginOption = Annotated[
     typer.Option("--origin", metavar="URL", help="The Origin of all requests and handshakes; default: none."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result alone, as JSON, on standard output.")]
+
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        print(f"chatswarm {installed_version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def chatswarm(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Load and resilience testing of chat WebSockets: every message accounted for, on every dashboard, in time."""
+    del version
 
 
 def _scenarios(incomplete: str) -> list[str]:
@@ -254,6 +271,14 @@ def run(
             _say(f"internal error: {error}")
             raise typer.Exit(ExitCode.INTERNAL) from None
         _finish(verdict, console, as_json)
+
+
+@app.command("scenarios", epilog=_examples("chatswarm scenarios", "chatswarm run kill"))
+def list_scenarios() -> None:
+    """List the scenarios that come with chatswarm: name, question, length of the measured part."""
+    for name in scenarios.shipped():
+        loaded = scenarios.load(name)
+        print(f"{name:14}  {loaded.question:66}  {loaded.duration:4.0f} s")
 
 
 @app.command(

@@ -16,7 +16,7 @@ import tomli_w
 from . import slo
 from .alphabet import Alphabet
 from .fault_kinds import Plan, read_plans
-from .reading import Table, not_negative, one_of, positive, span, whole
+from .reading import Table, not_negative, one_of, positive, span, text, whole
 from .schedule import Arrivals, Rates
 from .targets import Target
 from .text import encodable, one_line
@@ -56,6 +56,7 @@ class Scenario:
     """A checked scenario. All durations are in seconds, rates in messages per second over all widgets."""
 
     name: str
+    question: str  # that it answers, for people; empty if it does not say
     widgets: int
     stages: tuple[Stage, ...]
     arrivals: Arrivals
@@ -204,6 +205,7 @@ def parse(
     length = sum(stage.seconds for stage in stages)
     scenario = Scenario(
         name=name,
+        question=reader.take("question", "", text),
         widgets=widgets,
         stages=stages,
         arrivals=swarm.take("arrivals", "poisson", one_of(*get_args(Arrivals))),
@@ -224,7 +226,7 @@ def parse(
         table={**table, "name": name, "swarm": swarm.values},
     )
     swarm.finish()
-    reader.unknown({"name", "swarm", "stage", "slo", "fault", "backend"})
+    reader.unknown({"name", "question", "swarm", "stage", "slo", "fault", "backend"})
     if reader.problems:
         raise ScenarioError(reader.problems)
     return scenario

@@ -74,6 +74,7 @@ def test_the_judge_loads_no_user_interface_no_network_and_no_faults_executor() -
 def test_every_shipped_scenario_loads_and_is_documented(name: str) -> None:
     loaded = scenario.load(name)
     assert loaded.slos
+    assert loaded.question.endswith("?")
     assert re.search(rf"^\| (`[\w-]+`, )*`{name}`", MANUALS["scenarios"] + MANUALS["faults"], re.MULTILINE)
 
 

@@ -6,13 +6,13 @@ trees of one version between releases differ in it as soon as they could misread
 
 import dataclasses
 import hashlib
-from importlib import metadata
 from typing import Any, NamedTuple
 
 from chatswarm.loadtests.history.files import Chunk, Footer, Header
 from chatswarm.loadtests.history.schema import FORMAT, TABLES
 from chatswarm.loadtests.limits import too_few_files
 from chatswarm.loadtests.targets import TOKEN
+from chatswarm.loadtests.version import installed_version
 
 from . import buckets
 from .plan import Plan, Progress
@@ -63,14 +63,6 @@ def fingerprint() -> str:
         parts += [(row.__name__, name, repr(hint)) for name, hint in row.__annotations__.items()]
     parts += [(table.name, list(table.columns.items())) for table in TABLES.values()]
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
-
-
-def installed_version() -> str:
-    """The version of the installed chatswarm; "unknown" where there is only a copy of its files."""
-    try:
-        return metadata.version("chatswarm")
-    except metadata.PackageNotFoundError:
-        return "unknown"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from chatswarm.loadtests.run import InterruptedRunError, Run
 from chatswarm.loadtests.scenario import load, shipped
 from chatswarm.loadtests.targets import TARGETS
 from chatswarm.loadtests.verdict import Verdict
+from chatswarm.loadtests.version import installed_version
 from tests.loadtests.play import Play
 
 CLI = [sys.executable, "-m", "chatswarm.loadtests.entry"]
@@ -393,3 +394,12 @@ def test_what_nobody_thought_of_is_no_failure_of_the_target(
         cli.main()
     assert ended.value.code == 70
     assert "internal error: please report it" in capsys.readouterr().err
+
+
+def test_the_version_and_the_scenarios_can_be_asked_for() -> None:
+    version = said("--version")
+    assert (version.returncode, version.stdout.strip()) == (0, f"chatswarm {installed_version()}")
+    listed = said("scenarios")
+    assert listed.returncode == 0
+    assert [line.split()[0] for line in listed.stdout.splitlines()] == list(shipped())
+    assert "Does it work under a little load?" in listed.stdout
