@@ -4,53 +4,59 @@ What was not measured decides nothing: where it could turn the outcome, the outc
 the rig's own delays make an SLO fail.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
 from . import slo
-from .checks import CHECKS, Found
+from .checks import Found
 from .checks.late import late_without
 from .latency import Latencies
 from .ledger import Ledger
 from .metric_names import QUANTILES, Outcome
-from .metrics import Metrics
+from .metrics import Metrics, Totals
 from .recovery import recoveries_of
 from .rig import Delays
 from .units import human
-from .verdict import EXIT_CODES, Finding, SloResult, Verdict
+from .verdict import Finding, Recovery, SloResult
 from .windows import Window, window_of
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Case:
     """Everything that a decision rests on. `delays` None: the rig was sound, and nothing is to be subtracted."""
 
-    verdict: Verdict
     ledger: Ledger
-    metrics: Metrics
+    totals: Totals
     latencies: Latencies
-    answers: dict[str, Found]
+    recoveries: Sequence[Recovery]
+    answers: Mapping[str, Found]
     delays: Delays | None
 
+    @cached_property
+    def metrics(self) -> Metrics:
+        return Metrics(self.totals, self.ledger, self.answers)
 
-def decide_slos(case: Case, slos: Sequence[slo.Slo]) -> None:
-    """Fills in the SLOs' results, and the reasons of those that are undecided."""
-    without: tuple[Metrics, Latencies] | None = None
-    for expectation in slos:
-        window = _window(case, expectation)
-        if isinstance(window, str):
-            _add(case.verdict, expectation, None, "undecided", window)
-            continue
-        outcome, actual, why = _judged(case, expectation, case.metrics, case.latencies, window)
-        if outcome == "fail" and case.delays is not None and any(map(_takes_time, expectation.metrics)):
-            # It may only be the rig's own delays that fail it.
-            without = without or _without(case, case.delays)
-            if _judged(case, expectation, *without, window).outcome != "fail":
-                outcome, why = "undecided", "it fails, but would not without the load generator's own delays"
-        _add(case.verdict, expectation, actual, outcome, why)
+    @cached_property
+    def without_delays(self) -> tuple[Metrics, Latencies]:
+        """What it would be without the rig's own delays."""
+        latencies = Latencies(self.ledger, recoveries_of(self.ledger, self.delays), self.delays)
+        return Metrics(self.totals, self.ledger, self.answers, self.delays), latencies
+
+
+def decide_slo(case: Case, expectation: slo.Slo) -> tuple[SloResult, str]:
+    """An SLO's result, and why it is undecided; empty if it is not."""
+    window = _window(case, expectation)
+    if isinstance(window, str):
+        return SloResult(expectation.expect, None, "undecided"), window
+    outcome, actual, why = _judged(case, expectation, case.metrics, case.latencies, window)
+    delayed = outcome == "fail" and case.delays is not None and any(map(_takes_time, expectation.metrics))
+    if delayed and _judged(case, expectation, *case.without_delays, window).outcome != "fail":
+        outcome, why = "undecided", "it fails, but would not without the load generator's own delays"
+    return SloResult(expectation.expect, actual, outcome), why if outcome == "undecided" else ""
 
 
 def _takes_time(metric: str) -> bool:
@@ -58,30 +64,21 @@ def _takes_time(metric: str) -> bool:
     return slo.is_latency(metric) or metric == "late"
 
 
-def _without(case: Case, delays: Delays) -> tuple[Metrics, Latencies]:
-    """What it would be without the rig's own delays."""
-    latencies = Latencies(case.ledger, recoveries_of(case.ledger, delays), delays)
-    return Metrics(case.verdict, case.ledger, case.answers, delays), latencies
-
-
-def decide_findings(case: Case, slos: Sequence[slo.Slo]) -> None:
-    """Fills in the findings. Each with a count above 0 fails, unless an SLO names it, which then decides."""
-    for name in CHECKS:
-        answer = case.answers[name]
-        if answer.count is not None and not answer.count:
-            continue
-        named = [
-            result.outcome
-            for result, expectation in zip(case.verdict.slos, slos, strict=True)
-            if name in expectation.metrics
-        ]
-        outcome: Outcome = "undecided" if answer.count is None else "fail"
-        if named and answer.count is not None:
-            outcome = worst(named)
-        elif name == "late" and (excuse := _excuse(case)):
-            outcome = "undecided"
-            case.verdict.reasons.append(f"late: {excuse}")
-        case.verdict.findings.append(Finding(name, outcome, answer.count or 0, answer.examples))
+def decide_finding(
+    case: Case, name: str, slos: Sequence[slo.Slo], results: Sequence[SloResult]
+) -> tuple[Finding | None, str]:
+    """A finding, if there is one, and why it is undecided. It fails, unless an SLO names it, which then decides."""
+    answer = case.answers[name]
+    if answer.count is not None and not answer.count:
+        return None, ""
+    named = [result.outcome for result, expectation in zip(results, slos, strict=True) if name in expectation.metrics]
+    outcome: Outcome = "undecided" if answer.count is None else "fail"
+    why = ""
+    if named and answer.count is not None:
+        outcome = worst(named)
+    elif name == "late" and (why := _excuse(case)):
+        outcome = "undecided"
+    return Finding(name, outcome, answer.count or 0, answer.examples), why
 
 
 def _excuse(case: Case) -> str:
@@ -94,15 +91,10 @@ def _excuse(case: Case) -> str:
     return ""
 
 
-def conclude(verdict: Verdict) -> None:
+def conclude(outcomes: Sequence[Outcome], *, doubted: bool) -> Outcome:
     """The outcome of the run: a fail before all, then what is undecided; a pass only if nothing speaks against it."""
-    outcome = worst([*(result.outcome for result in verdict.slos), *(finding.outcome for finding in verdict.findings)])
-    if outcome == "pass" and (verdict.reasons or not verdict.rig.sound):
-        outcome = "undecided"
-    if not verdict.rig.sound and outcome == "undecided":
-        verdict.reasons += [reason for reason in verdict.rig.reasons if reason not in verdict.reasons]
-    verdict.verdict = outcome
-    verdict.exit_code = EXIT_CODES[outcome]
+    outcome = worst(outcomes)
+    return "undecided" if outcome == "pass" and doubted else outcome
 
 
 def worst(outcomes: Sequence[Outcome]) -> Outcome:
@@ -119,7 +111,7 @@ def _window(case: Case, expectation: slo.Slo) -> Window | str | None:
     whole_again = [
         float("nan") if recovery.stop is None or recovery.whole_again is None
         else case.ledger.start + recovery.stop + recovery.whole_again
-        for recovery in case.verdict.recoveries
+        for recovery in case.recoveries
     ]  # fmt: skip
     return window_of(kind, name, case.ledger.evidence.faults, whole_again)
 
@@ -159,9 +151,3 @@ def _shifted(lookup: slo.Lookup, by: float) -> slo.Lookup:
         return found if found is None or alone else found + by
 
     return value
-
-
-def _add(verdict: Verdict, expectation: slo.Slo, actual: float | None, outcome: Outcome, why: str) -> None:
-    verdict.slos.append(SloResult(expectation.expect, actual, outcome))
-    if outcome == "undecided":
-        verdict.reasons.append(f"{expectation.expect}: {why}")

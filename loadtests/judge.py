@@ -7,26 +7,30 @@ import contextlib
 import tomllib
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
-from . import slo, tally
-from .checks import CHECKS, COUNTS, Check, Found
+from . import checks, slo
+from .checks import CHECKS, Found
 from .closings import connections_of
-from .decide import Case, conclude, decide_findings, decide_slos
+from .decide import Case, conclude, decide_finding, decide_slo
 from .history.manifest import MANIFEST, Manifest, read_manifest
 from .latency import Latencies
 from .ledger import Evidence, Ledger, build, gather
 from .ledger.faults import FaultSpan
-from .metrics import Metrics
+from .metric_names import Outcome
+from .metrics import totals_of
 from .recovery import recoveries_of
 from .rig import Delays, soundness, troubles
 from .runs import SCENARIO, VERDICT
 from .scenario import Scenario, ScenarioError
 from .scenario import parse as parse_scenario
+from .tally import counts_in, deliveries_in, frames_in, gaps, messages_in
 from .verdict import (
+    EXIT_CODES,
     Connections,
     Counts,
     Deliveries,
@@ -73,26 +77,19 @@ def judged(folder: Path, slos: Sequence[str] | None = None, step: Step = lambda 
     """
     manifest, scenario = read_run(folder)
     expectations = scenario.slos if slos is None else tuple(slo.parse(text) for text in slos)
-    verdict = _blank(folder, manifest, scenario)
-    whole = Judged(verdict, manifest, scenario, expectations)
-    progress = _Progress(step, len(manifest.processes) + len(CHECKS) + len(COUNTS) + 3)
+    run = _Run(folder, manifest, scenario, expectations)
+    progress = _Progress(step, len(manifest.processes) + len(CHECKS) + len(checks.COUNTS) + 3)
     try:
         evidence = gather(folder, manifest, lambda process: progress.next(f"reading the history of {process}"))
         # Where the nemesis's history is not whole, a fault may have been there that nobody wrote down.
         if slos is not None and evidence.all_faults:
             _know_faults(expectations, {fault.name for fault in evidence.faults} | scenario.fault_names)
-        _fill(whole, evidence, progress)
+        return run.never_began(evidence) if manifest.start is None else run.judged(evidence, manifest.start, progress)
     except slo.SloError:
         raise
     except Exception as error:  # noqa: BLE001 - whatever it is, it must not look like the target's failure, or like a pass
         place = traceback.extract_tb(error.__traceback__)[-1]
-        verdict.reasons.insert(
-            0, f"internal error: {type(error).__name__}: {error} ({Path(place.filename).name}:{place.lineno})"
-        )
-        verdict.verdict = "undecided"
-        verdict.exit_code = ExitCode.INTERNAL
-        whole.ledger = whole.latencies = None
-    return whole
+        return run.failed(f"{type(error).__name__}: {error} ({Path(place.filename).name}:{place.lineno})")
 
 
 class _Progress:
@@ -142,76 +139,122 @@ def read_run(folder: Path) -> tuple[Manifest, Scenario]:
         raise NoRunError(f"{path}: expected the scenario of a run, got problems with it:\n{error}") from None
 
 
-def _blank(folder: Path, manifest: Manifest, scenario: Scenario) -> Verdict:
-    return Verdict(
-        verdict="undecided",
-        exit_code=ExitCode.UNDECIDED,
-        scenario=manifest.scenario,
-        target=manifest.target,
-        seed=manifest.seed,
-        started=manifest.started,
-        seconds=0.0,
-        dashboards=scenario.dashboards,
-        widgets=scenario.widgets,
-        messages=Messages(),
-        deliveries=Deliveries(),
-        frames=Frames(),
-        counts=Counts(),
-        latency=Latency(),
-        connections=Connections(),
-        slos=[],
-        rig=Rig(reasons=[]),
-        faults=[],
-        recoveries=[],
-        findings=[],
-        reasons=[],
-        folder=str(folder),
-    )
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """What is judged, before anything is known of it. Each way to a verdict builds it once, from values."""
+
+    folder: Path
+    manifest: Manifest
+    scenario: Scenario
+    slos: tuple[slo.Slo, ...]
+
+    def failed(self, error: str) -> Judged:
+        """The judge itself failed."""
+        reasons = [f"internal error: {error}"]
+        verdict = self._verdict("undecided", exit_code=ExitCode.INTERNAL, reasons=reasons, rig=Rig())
+        return Judged(verdict, self.manifest, self.scenario, self.slos)
+
+    def never_began(self, evidence: Evidence) -> Judged:
+        """There is no measured part."""
+        doubts = self._doubts(evidence)
+        reasons = [
+            *doubts,
+            *self._unended(),
+            "the measured part never began: not all dashboards subscribed, or the run was stopped",
+        ]
+        wrong = troubles(evidence, self.manifest, doubts)
+        verdict = self._verdict(
+            "undecided",
+            reasons=_once([*reasons, *wrong]),
+            rig=Rig(sound=not wrong, reasons=wrong),
+            slos=[SloResult(expectation.expect, None, "undecided") for expectation in self.slos],
+            notes=evidence.notes,
+        )
+        return Judged(verdict, self.manifest, self.scenario, self.slos)
+
+    def judged(self, evidence: Evidence, start: float, progress: "_Progress") -> Judged:
+        """What was measured from `start` on, in monotonic seconds."""
+        evidence = replace(evidence, reasons=self._doubts(evidence))
+        end = self.manifest.end if self.manifest.end is not None else start + self.scenario.duration
+        progress.next("finding out what became of every message on every dashboard")
+        ledger = build(evidence, self.manifest, self.scenario, start, end)
+        rig = soundness(ledger, self.slos)
+        recoveries = recoveries_of(ledger)
+        progress.next("taking the latencies")
+        latencies = Latencies(ledger, recoveries)
+        answers, crashed = _ask_all(ledger, progress)
+        progress.next("deciding")
+        messages, deliveries, counts = messages_in(ledger), deliveries_in(ledger, answers), counts_in(answers)
+        totals = totals_of(self.scenario, messages, deliveries, counts)
+        case = Case(ledger, totals, latencies, recoveries, answers, None if rig.sound else Delays(ledger))
+        slos = [decide_slo(case, expectation) for expectation in self.slos]
+        results = [result for result, _ in slos]
+        found = [decide_finding(case, name, self.slos, results) for name in CHECKS]
+        findings = [finding for finding, _ in found if finding is not None]
+        reasons = [
+            *ledger.doubts,
+            *self._unended(),
+            *gaps(ledger),
+            *crashed,
+            *(f"{result.expect}: {why}" for result, why in slos if result.outcome == "undecided"),
+            *(f"{finding.check}: {why}" for finding, why in found if finding is not None and why),
+        ]
+        outcomes = [*(result.outcome for result in results), *(finding.outcome for finding in findings)]
+        outcome = conclude(outcomes, doubted=bool(reasons) or not rig.sound)
+        if outcome == "undecided":
+            reasons += rig.reasons
+        verdict = self._verdict(
+            outcome,
+            reasons=_once(reasons),
+            rig=rig,
+            seconds=end - start,
+            messages=messages,
+            deliveries=deliveries,
+            frames=frames_in(ledger),
+            counts=counts,
+            latency=latencies.table(),
+            connections=connections_of(ledger),
+            slos=results,
+            faults=[_fault(fault, ledger) for fault in evidence.faults],
+            recoveries=recoveries,
+            findings=findings,
+            notes=evidence.notes,
+        )
+        return Judged(verdict, self.manifest, self.scenario, self.slos, ledger, latencies)
+
+    def _doubts(self, evidence: Evidence) -> list[str]:
+        """What is wrong with the histories, and faults of the scenario that they do not have."""
+        never = self.scenario.fault_names - {fault.name for fault in evidence.faults}
+        return [*evidence.reasons, *(f"the fault {name} of the scenario never began" for name in sorted(never))]
+
+    def _unended(self) -> list[str]:
+        said = "the run did not end properly: not every process said that its history is complete"
+        return [] if self.manifest.ended else [said]
+
+    def _verdict(self, outcome: Outcome, *, reasons: list[str], rig: Rig, **given: Any) -> Verdict:  # noqa: ANN401
+        """With nothing measured where nothing is given."""
+        nothing = {
+            "seconds": 0.0, "messages": Messages(), "deliveries": Deliveries(), "frames": Frames(), "counts": Counts(),
+            "latency": Latency(), "connections": Connections(), "slos": [], "faults": [], "recoveries": [],
+            "findings": [], "notes": [], "exit_code": EXIT_CODES[outcome],
+        }  # fmt: skip
+        return Verdict(
+            verdict=outcome,
+            scenario=self.manifest.scenario,
+            target=self.manifest.target,
+            seed=self.manifest.seed,
+            started=self.manifest.started,
+            dashboards=self.scenario.dashboards,
+            widgets=self.scenario.widgets,
+            rig=rig,
+            reasons=reasons,
+            folder=str(self.folder),
+            **{**nothing, **given},
+        )
 
 
-def _fill(whole: Judged, evidence: Evidence, progress: _Progress) -> None:
-    verdict, manifest, scenario, slos = whole.verdict, whole.manifest, whole.scenario, whole.slos
-    never = scenario.fault_names - {fault.name for fault in evidence.faults}
-    evidence.reasons.extend(f"the fault {name} of the scenario never began" for name in sorted(never))
-    verdict.reasons += evidence.reasons
-    verdict.notes = evidence.notes
-    if not manifest.ended:
-        verdict.reasons.append("the run did not end properly: not every process said that its history is complete")
-    if manifest.start is None:
-        verdict.reasons.append("the measured part never began: not all dashboards subscribed, or the run was stopped")
-        verdict.rig.reasons = troubles(evidence, manifest)
-        verdict.rig.sound = not verdict.rig.reasons
-        verdict.slos = [SloResult(expectation.expect, None, "undecided") for expectation in slos]
-        return
-    end = manifest.end if manifest.end is not None else manifest.start + scenario.duration
-    progress.next("finding out what became of every message on every dashboard")
-    ledger = build(evidence, manifest, scenario, manifest.start, end)
-    verdict.reasons += [reason for reason in evidence.reasons if reason not in verdict.reasons]
-    verdict.seconds = end - manifest.start
-    tally.count(verdict, ledger)
-    verdict.connections = connections_of(ledger)
-    verdict.reasons += tally.gaps(verdict, ledger)
-    verdict.rig = soundness(ledger, slos)
-    verdict.faults = [_fault(fault, ledger) for fault in evidence.faults]
-    verdict.recoveries = recoveries_of(ledger)
-
-    progress.next("taking the latencies")
-    latencies = Latencies(ledger, verdict.recoveries)
-    verdict.latency = latencies.table()
-    answers = {}
-    for name, check in {**CHECKS, **COUNTS}.items():
-        progress.next(f"looking for {name}")
-        answers[name] = _ask(name, check, ledger, verdict.reasons)
-    tally.record(verdict, answers)
-    tally.balance(verdict, ledger)
-
-    progress.next("deciding")
-    delays = None if verdict.rig.sound else Delays(ledger)
-    case = Case(verdict, ledger, Metrics(verdict, ledger, answers), latencies, answers, delays)
-    decide_slos(case, slos)
-    decide_findings(case, slos)
-    conclude(verdict)
-    whole.ledger, whole.latencies = ledger, latencies
+def _once(reasons: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys(reasons))
 
 
 def _fault(span: FaultSpan, ledger: Ledger) -> Fault:
@@ -219,14 +262,19 @@ def _fault(span: FaultSpan, ledger: Ledger) -> Fault:
     return Fault(span.name, span.kind, start, ledger.after_start(span.stop), span.evidence)
 
 
-def _ask(name: str, check: Check, ledger: Ledger, reasons: list[str]) -> Found:
-    try:
-        return check(ledger)
-    except Exception as error:  # noqa: BLE001 - a check that crashed is undecided, and the others still count
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        where = f"{Path(place.filename).name}:{place.lineno}"
-        reasons.append(f"the check {name} crashed: {type(error).__name__}: {error} ({where})")
-        return Found(None)
+def _ask_all(ledger: Ledger, progress: "_Progress") -> tuple[dict[str, Found], list[str]]:
+    """The checks' answers, and which of them crashed: these are undecided, and the others still count."""
+    answers, crashed = {}, []
+    for name, check in {**CHECKS, **checks.COUNTS}.items():
+        progress.next(f"looking for {name}")
+        try:
+            answers[name] = check(ledger)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is no answer
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            where = f"{Path(place.filename).name}:{place.lineno}"
+            answers[name] = Found(None)
+            crashed.append(f"the check {name} crashed: {type(error).__name__}: {error} ({where})")
+    return answers, crashed
 
 
 __all__ = ["Judged", "NoRunError", "Step", "judge", "judged", "read_run", "write_verdict"]

@@ -3,9 +3,10 @@
 Where something was not measured, a metric lies between two bounds: what it would be at the least, and at the most.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
 
+import msgspec
 import numpy as np
 
 from .checks import Found
@@ -18,8 +19,9 @@ from .ledger import Ledger
 from .ledger.arrays import Bools, Floats
 from .metric_names import CLOSED, EVIDENCE, QUANTILES
 from .rig import Delays
+from .scenario import Scenario
 from .slo import Lookup
-from .verdict import Deliveries, Messages, Verdict, metric
+from .verdict import Deliveries, Messages
 from .windows import Window
 
 _WHOLE_RUN = ("absent", "dashboards", "widgets")
@@ -42,13 +44,23 @@ _OUTCOMES = {
 }
 
 
+Totals = Mapping[str, float | None]
+"""The counts of the whole run by name; None: not measured."""
+
+
+def totals_of(scenario: Scenario, *parts: msgspec.Struct) -> Totals:
+    """Messages, deliveries and counts, as the verdict has them, and how many users there are."""
+    counts = {name: value for part in parts for name, value in msgspec.structs.asdict(part).items()}
+    return {**counts, "dashboards": scenario.dashboards, "widgets": scenario.widgets}
+
+
 class Metrics:
     """The metrics of one run by name. `answers` are the checks'; the rig's own `delays` make nothing late, if given."""
 
     def __init__(
-        self, verdict: Verdict, ledger: Ledger, answers: dict[str, Found], delays: Delays | None = None
+        self, totals: Totals, ledger: Ledger, answers: Mapping[str, Found], delays: Delays | None = None
     ) -> None:
-        self._verdict, self._ledger, self._answers, self._delays = verdict, ledger, answers, delays
+        self._totals, self._ledger, self._answers, self._delays = totals, ledger, answers, delays
         self._windows: dict[Window | None, _Counts] = {}
 
     def lookup(self, latencies: Latencies, side: Side, window: Window | None = None) -> Lookup:
@@ -65,7 +77,8 @@ class Metrics:
                 return sample.quantile(QUANTILES[key], side) if key in QUANTILES else float(len(sample.values))
             recounted = name == _NOTIFIED or (name == _LATE and self._delays is not None)
             if name in _WHOLE_RUN or (window is None and not recounted):
-                return metric(self._verdict, name)
+                total = self._totals[name]
+                return None if total is None else float(total)
             if window not in self._windows:
                 self._windows[window] = _Counts(self._ledger, self._answers, window, self._late)
             return self._windows[window].value(name, side)
@@ -91,7 +104,7 @@ class Metrics:
 class _Counts:
     """What is counted in one window, or in the whole measured part."""
 
-    def __init__(self, ledger: Ledger, answers: dict[str, Found], window: Window | None, late: Bools) -> None:
+    def __init__(self, ledger: Ledger, answers: Mapping[str, Found], window: Window | None, late: Bools) -> None:
         self._ledger, self._answers, self._window, self._late = ledger, answers, window, late
         self._known: dict[tuple[str, Side], float | None] = {}
 

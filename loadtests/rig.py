@@ -58,7 +58,7 @@ def soundness(ledger: Ledger, slos: Sequence[Slo]) -> Rig:
             f"{rig.late_sends} of {len(lateness)} sends left more than {human(limit)} after their time: "
             f"the load generator was the bottleneck: {advice}"
         )
-    rig.reasons += troubles(ledger.evidence, ledger.manifest)
+    rig.reasons += troubles(ledger.evidence, ledger.manifest, ledger.doubts)
     rig.sound = not rig.reasons
     return rig
 
@@ -105,13 +105,13 @@ def _process(samples: Samples, start: float, until: float, limit: float, advice:
             )
 
 
-def troubles(evidence: Evidence, manifest: Manifest) -> list[str]:
+def troubles(evidence: Evidence, manifest: Manifest, doubts: Sequence[str]) -> list[str]:
     """What went wrong with the rig in its own words. An answer that cannot be read is the target's doing.
 
-    A history that is missing or was cut, and a fault that cannot be trusted, are among them.
+    `doubts`: what is wrong with the histories, such as one that was cut, or a fault that cannot be trusted.
     """
     own = [f"{process}: {detail or kind}" for process, kind, detail in evidence.troubles if kind != UNREADABLE]
-    return [*_own_limits(evidence), *own, *manifest.troubles, *evidence.reasons]
+    return [*_own_limits(evidence), *own, *manifest.troubles, *doubts]
 
 
 def _own_limits(evidence: Evidence) -> list[str]:

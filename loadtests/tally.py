@@ -1,5 +1,7 @@
 """What a run comes to in numbers: its counts and balances, and why less was measured than planned."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from .asked import differences, withdrawn
@@ -7,18 +9,19 @@ from .checks import Found
 from .history.schema import Role, SendOutcome
 from .ledger import Ledger
 from .ledger.evidence import NO_FINAL
+from .metric_names import COUNTS
 from .rig import UNREADABLE
-from .verdict import Counts, Deliveries, Frames, Messages, Verdict
+from .verdict import Counts, Deliveries, Frames, Messages
 
 
 class InternalError(AssertionError):
     """The judge contradicts itself: a balance does not add up. Never the target's fault."""
 
 
-def count(verdict: Verdict, ledger: Ledger) -> None:
-    """Fills in the messages, deliveries and frames."""
-    messages, frames = ledger.messages, ledger.announced.balance
-    verdict.messages = Messages(
+def messages_in(ledger: Ledger) -> Messages:
+    """What the widgets meant to send, and what became of it."""
+    messages = ledger.messages
+    return Messages(
         intended=int(ledger.intended.sum()),
         sent=len(messages),
         accepted=int(messages.accepted.sum()),
@@ -26,21 +29,47 @@ def count(verdict: Verdict, ledger: Ledger) -> None:
         unknown=int(((messages.outcome == SendOutcome.UNKNOWN) & ~messages.rig_failed).sum()),
         rig_failed=int(messages.rig_failed.sum()),
     )
+
+
+def deliveries_in(ledger: Ledger, answers: Mapping[str, Found]) -> Deliveries:
+    """Accepted messages × eligible dashboards. `answers` are the checks'. Raises InternalError."""
     delivered = ledger.delivered
     measured = ledger.announced.notified[ledger.expected]
-    verdict.deliveries = Deliveries(
+    found = Deliveries(
         expected=int(ledger.expected.sum()),
         visible=int(delivered.sum()),
         lost=int(ledger.lost.sum()),
         excused=int(ledger.excused.sum()),
         unproven=int(ledger.unproven.sum()),
         notified=None if np.isnan(measured).any() else int(np.isfinite(measured).sum()),
+        unnotified=answers["unnotified"].count,
+        late=answers["late"].count or 0,
         seen_as_text=int((delivered & ledger.sight.as_text).sum()),
     )
-    verdict.frames = Frames(frames.due, frames.received, frames.matched, frames.missed, frames.extra)
+    parts = found.visible + found.lost + found.excused + found.unproven
+    if found.expected != parts:
+        raise InternalError(f"deliveries: {found.expected} expected, but visible + lost + excused + unproven = {parts}")
+    return found
 
 
-def gaps(verdict: Verdict, ledger: Ledger) -> list[str]:
+def frames_in(ledger: Ledger) -> Frames:
+    """Frames that announce a message. Raises InternalError."""
+    frames = ledger.announced.balance
+    if frames.due != frames.matched + frames.missed:
+        raise InternalError(f"frames: {frames.due} due, but matched + missed = {frames.matched + frames.missed}")
+    if frames.received != frames.matched + frames.extra:
+        raise InternalError(
+            f"frames: {frames.received} received, but matched + extra = {frames.matched + frames.extra}"
+        )
+    return Frames(frames.due, frames.received, frames.matched, frames.missed, frames.extra)
+
+
+def counts_in(answers: Mapping[str, Found]) -> Counts:
+    """How often each finding was made."""
+    return Counts(**{name: answer.count for name, answer in answers.items() if name in COUNTS})
+
+
+def gaps(ledger: Ledger) -> list[str]:
     """Why less was measured than planned."""
     reasons = differences(ledger)
     if ledger.manifest.cut_short:
@@ -63,7 +92,7 @@ def gaps(verdict: Verdict, ledger: Ledger) -> list[str]:
     reasons += [
         f"an answer could not be read: {detail}" for _, kind, detail in ledger.evidence.troubles if kind == UNREADABLE
     ]
-    if not verdict.messages.accepted:
+    if not ledger.messages.accepted.any():
         reasons.append("no message was accepted: there is nothing to judge")
     unread = np.flatnonzero((ledger.evidence.chat_widget >= 0) & ~ledger.copies.read)
     if len(unread):
@@ -74,29 +103,6 @@ def gaps(verdict: Verdict, ledger: Ledger) -> list[str]:
             f"the final read of {len(unread)} chats failed, so losses in them cannot be proven "
             f"(chat {ledger.chat(chat)}: {why})"
         )
-    if verdict.deliveries.unproven:
-        reasons.append(f"{verdict.deliveries.unproven} deliveries were neither seen nor provably lost")
+    if unproven := int(ledger.unproven.sum()):
+        reasons.append(f"{unproven} deliveries were neither seen nor provably lost")
     return reasons
-
-
-def record(verdict: Verdict, answers: dict[str, Found]) -> None:
-    """Fills in what the checks counted."""
-    for name, answer in answers.items():
-        if name in Counts.__struct_fields__:
-            setattr(verdict.counts, name, answer.count)
-    verdict.deliveries.unnotified = answers["unnotified"].count
-    verdict.deliveries.late = answers["late"].count or 0
-
-
-def balance(verdict: Verdict, ledger: Ledger) -> None:
-    """Raises InternalError if what was counted apart does not add up."""
-    found, frames = verdict.deliveries, ledger.announced.balance
-    parts = found.visible + found.lost + found.excused + found.unproven
-    if found.expected != parts:
-        raise InternalError(f"deliveries: {found.expected} expected, but visible + lost + excused + unproven = {parts}")
-    if frames.due != frames.matched + frames.missed:
-        raise InternalError(f"frames: {frames.due} due, but matched + missed = {frames.matched + frames.missed}")
-    if frames.received != frames.matched + frames.extra:
-        raise InternalError(
-            f"frames: {frames.received} received, but matched + extra = {frames.matched + frames.extra}"
-        )

@@ -7,7 +7,7 @@ from enum import IntEnum
 
 import msgspec
 
-from .metric_names import COUNTS, DELIVERIES, MESSAGES, USERS, Outcome
+from .metric_names import Outcome
 from .text import to_json
 
 
@@ -221,17 +221,3 @@ FINDINGS = (
     "lost", "store_lost", "unnotified", "late", "duplicated", "reordered", "phantom", "vanished", "corrupted",
     "misplaced", "silent_socket", "refused", "absent",
 )  # fmt: skip
-
-
-def metric(verdict: Verdict, name: str) -> float | None:
-    """The value of one of METRICS; infinite for a quantile that falls among the lost; None if not measured."""
-    latency, dot, key = name.partition(".")
-    if dot:
-        quantiles: Quantiles = getattr(verdict.latency, latency)
-        value: float | None = getattr(quantiles, key)
-        return float("inf") if value is None and quantiles.count else value
-    if name in USERS:
-        return float(getattr(verdict, name))
-    parts = ((MESSAGES, verdict.messages), (DELIVERIES, verdict.deliveries), (COUNTS, verdict.counts))
-    count: int | None = next(getattr(part, name) for names, part in parts if name in names)
-    return None if count is None else float(count)

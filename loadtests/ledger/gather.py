@@ -15,7 +15,7 @@ from chatswarm.loadtests.history.schema import TABLES, TIMES, ConnectionEvent
 
 from .arrays import Bools, Floats, Ints, Numbers, floats, ints, translated
 from .evidence import Connections, Evidence, Finals, Frames, Refetches, Samples, Sends, Users, Versions
-from .faults import Row, faults_of
+from .faults import FaultSpan, Row, faults_of
 
 _NEVER = float("nan")
 
@@ -46,11 +46,8 @@ def gather(folder: Path, manifest: Manifest, begin: Callable[[str], None] = lamb
             f"{', '.join(far)} ran on another host, or across a reboot, and how far its clock is from the others' was "
             "not measured: their times cannot be compared"
         )
-    evidence = gatherer.evidence(manifest.processes, whole, reasons)
     faults, problems = faults_of(gatherer.faults, manifest.start or 0.0)
-    evidence.faults.extend(faults)
-    evidence.reasons.extend(problems)
-    return evidence
+    return gatherer.evidence(manifest.processes, whole, faults, [*reasons, *problems])
 
 
 def _history(folder: Path, process: str, run: str, reasons: list[str]) -> History | None:
@@ -171,7 +168,7 @@ class _Gatherer:
     def _floats(self, table: str, column: str) -> Floats:
         return floats(self._joined(table, column))
 
-    def evidence(self, processes: list[str], whole: Bools, reasons: list[str]) -> Evidence:
+    def evidence(self, processes: list[str], whole: Bools, faults: list[FaultSpan], reasons: list[str]) -> Evidence:
         owner = np.full(len(self.chats), -1, np.int64)
         for chat, widget in self.owners.items():
             owner[chat] = widget
@@ -225,6 +222,7 @@ class _Gatherer:
             samples=self.samples,
             troubles=self.troubles,
             notes=list(self.notes),
+            faults=faults,
             reasons=reasons,
         )
 

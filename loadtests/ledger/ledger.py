@@ -1,6 +1,6 @@
 """The ledger: every message and every delivery of a run, and all that happened to it. Checks only ask it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -44,6 +44,13 @@ class Ledger:
     witnessed: Bools  # per dashboard: all that it saw was recorded, so that what is not there did not happen
     hindrance: Hindrance
     announced: Announced
+
+    @property
+    def doubts(self) -> list[str]:
+        """What is wrong with the histories, in plain words."""
+        repeated = self.messages.repeated
+        twice = [f"{repeated} sends were recorded twice: the load generator is at fault"] if repeated else []
+        return [*self.evidence.reasons, *twice]
 
     @property
     def delivered(self) -> Bools:
@@ -144,12 +151,6 @@ def build(evidence: Evidence, manifest: Manifest, scenario: Scenario, start: flo
     chats[copies.chat[copies.key >= 0]] = True
     scheduled = _scheduled(manifest, scenario, end - start)
     announced = announced_of(evidence, messages, copies, chats, expected, visible)
-    # A frame that a cut history does not have may have come.
-    announced.notified[np.isinf(announced.notified) & ~witnessed] = np.nan
-    if hindrance.any:
-        # Nor can one come on a connection that the rig did not have.
-        held_up = hindrance.covers(messages.intended, announced.notified)
-        announced.notified[np.isinf(announced.notified) & held_up] = np.nan
     return Ledger(
         manifest=manifest,
         scenario=scenario,
@@ -171,8 +172,17 @@ def build(evidence: Evidence, manifest: Manifest, scenario: Scenario, start: flo
         unproven=unproven,
         witnessed=witnessed,
         hindrance=hindrance,
-        announced=announced,
+        announced=replace(announced, notified=_measured(announced.notified, witnessed, hindrance, messages)),
     )
+
+
+def _measured(notified: Floats, witnessed: Bools, hindrance: Hindrance, messages: Messages) -> Floats:
+    """NaN in place of *never* where nobody can know."""
+    if witnessed.all() and not hindrance.any:
+        return notified
+    # A frame that a cut history does not have may have come, and none comes on a connection that the rig did not have.
+    unknown = ~witnessed | hindrance.covers(messages.intended, notified)
+    return np.where(np.isinf(notified) & unknown, np.nan, notified)
 
 
 def planned_of(at: Floats, scenario: Scenario) -> Bools:

@@ -33,6 +33,7 @@ class Messages:
     message_id: Ints
     keys: Ints  # the identities, ascending
     owners: Ints  # the message of each of the keys
+    repeated: int  # sends that were recorded twice
 
     def __len__(self) -> int:
         return len(self.widget)
@@ -90,8 +91,8 @@ def messages_of(evidence: Evidence) -> Messages:
     order = np.lexsort((sends.n, sends.intended, sends.chat))
     key = key_of(sends.widget, sends.n)[order]
     _, first = np.unique(key, return_index=True)
-    if len(first) < len(order):
-        evidence.reasons.append(f"{len(order) - len(first)} sends were recorded twice: the load generator is at fault")
+    repeated = len(order) - len(first)
+    if repeated:
         order = order[np.sort(first)]
         key = key_of(sends.widget, sends.n)[order]
     owners = np.argsort(key)
@@ -109,6 +110,7 @@ def messages_of(evidence: Evidence) -> Messages:
         message_id=sends.message_id[order],
         keys=key[owners],
         owners=owners,
+        repeated=repeated,
     )
 
 
