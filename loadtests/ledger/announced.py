@@ -273,6 +273,35 @@ def _unexplained(
     return left
 
 
+@dataclass(frozen=True, slots=True)
+class _FramesByChat:
+    """The frames that came, by connection and chat."""
+
+    chats: int
+    count: Ints  # connections × chats
+    on_dashboard: Ints  # dashboards × chats
+    edges: Ints  # where those of (connection, chat) begin in `time`
+    time: Floats
+
+    def times(self, connection: int, chat: int) -> Floats:
+        """When those came, ascending."""
+        at = connection * self.chats + chat
+        return self.time[self.edges[at] : self.edges[at + 1]]
+
+
+@dataclass(frozen=True, slots=True)
+class _StoredByChat:
+    """The messages that are stored in each chat, in the order in which they should be announced."""
+
+    chat: Ints  # per message: where it is stored; -1: nowhere
+    rows: Ints  # by chat and position
+    edges: Ints  # where each chat's begin in `rows`
+    strangers: Ints  # per chat: stored texts that no send explains, and that may have been announced as well
+
+    def of(self, chat: int) -> Ints:
+        return self.rows[self.edges[chat] : self.edges[chat + 1]]
+
+
 def _by_count(
     evidence: Evidence,
     messages: Messages,
@@ -283,82 +312,95 @@ def _by_count(
     expected: Bools,
     visible: Floats,
 ) -> Announced:
+    """Without ids: frames and stored messages are compared by their numbers in each chat."""
     chats = max(1, len(evidence.chat_ids))
-    connections = evidence.connections
-    place_chat, position = copies.place()
-    # The messages of each chat that are stored, in the order in which they should be announced.
-    stored = np.flatnonzero(place_chat >= 0)
-    stored = stored[np.lexsort((position[stored], place_chat[stored]))]
-    stored_edges = starts_of(place_chat[stored], chats)
-    strangers = np.bincount(
-        copies.chat[(copies.explanation == Explanation.PHANTOM) & (copies.message < 0)], minlength=chats
-    )
+    came = _frames_by_chat(evidence, received, expected.shape[1], chats)
+    stored = _stored_by_chat(copies, chats)
     notified = np.full(expected.shape, np.nan)
-    chat_of = evidence.frames.chat[received.announcement]
-    connection_of = np.repeat(np.arange(len(connections.dashboard)), np.diff(received.edges))
-    group = connection_of * chats + chat_of
-    order = np.argsort(group, kind="stable")
-    time = received.time[order]
-    frames = np.bincount(group, minlength=len(connections.dashboard) * chats)
-    edges = np.concatenate([[0], np.cumsum(frames)])
-    frames = frames.reshape(len(connections.dashboard), chats)
-    per_dashboard = np.zeros((expected.shape[1], chats), np.int64)
-    known = (connections.dashboard >= 0) & (connections.dashboard < expected.shape[1])
-    np.add.at(per_dashboard, connections.dashboard[known], frames[known])
-
     # Nothing came: certainly not notified.
-    in_chat = messages.chat.clip(0)
-    notified[per_dashboard.T[in_chat] == 0] = np.inf
-    missed_by_count: list[tuple[int, int, int]] = []
-    twice: list[tuple[int, int, int]] = []
-    totals = np.zeros(5, np.int64)  # due, received, matched, missed, extra
+    notified[came.on_dashboard.T[messages.chat.clip(0)] == 0] = np.inf
     settled = np.zeros((expected.shape[1], chats), bool)
+    missed: list[tuple[int, int, int]] = []
+    twice: list[tuple[int, int, int]] = []
+    balances = [_strays(evidence, due, came, expected.shape[1])]
     for at, connection in enumerate(due.connections.tolist()):
         dashboard = int(due.dashboard[at])
-        rows = due.rows(at, messages)
-        calm = rows[~_silent_rows(silences, connection, rows, messages)]
-        came = frames[connection]
-        obliged = np.bincount(place_chat[rows], minlength=chats)
-        possible = _possible(messages, place_chat, float(due.until[at]), chats) + strangers
-        extra = np.maximum(0, came - possible)
-        missing = np.maximum(0, obliged - came)
-        matched = came - extra
-        totals += [
-            int((matched + missing).sum()),
-            int(came.sum()),
-            int(matched.sum()),
-            int(missing.sum()),
-            int(extra.sum()),
-        ]
-        seen = np.bincount(place_chat[calm[visible[calm, dashboard] < np.inf]], minlength=chats)
-        missed_by_count += [
-            (dashboard, chat, int(seen[chat] - came[chat])) for chat in np.flatnonzero(seen > came).tolist()
-        ]
+        rows, here = due.rows(at, messages), came.count[connection]
+        obliged = np.bincount(stored.chat[rows], minlength=chats)
+        possible = _possible(messages, stored.chat, float(due.until[at]), chats) + stored.strangers
+        extra, missing = np.maximum(0, here - possible), np.maximum(0, obliged - here)
+        balances.append(_balance_of(here, extra, missing))
         twice += [(-1, connection, int(extra[chat])) for chat in np.flatnonzero(extra).tolist()]
-        agree = (came == obliged) & (came == np.diff(stored_edges)) & (strangers == 0) & copies.read & (came > 0)
-        alone = per_dashboard[dashboard] == came
-        for chat in np.flatnonzero(agree & alone).tolist():
-            start = edges[connection * chats + chat]
-            mine = stored[stored_edges[chat] : stored_edges[chat + 1]]
-            notified[mine, dashboard] = time[start : start + len(mine)]
+        calm = rows[~_silent_rows(silences, connection, rows, messages)]
+        seen = np.bincount(stored.chat[calm[visible[calm, dashboard] < np.inf]], minlength=chats)
+        missed += [(dashboard, chat, int(seen[chat] - here[chat])) for chat in np.flatnonzero(seen > here).tolist()]
+        agree = _told_apart(here, obliged, came.on_dashboard[dashboard], stored, copies)
+        for chat in np.flatnonzero(agree).tolist():
+            notified[stored.of(chat), dashboard] = came.times(connection, chat)
             settled[dashboard, chat] = True
-    # Frames on connections that never subscribed: nothing was due there.
-    strays = np.ones(len(connections.dashboard), bool)
-    strays[due.connections] = False
-    stray = int(frames[strays & known].sum())
-    totals[1] += stray
-    totals[4] += stray
-    not_notified = _proven_missing(messages, expected, per_dashboard, settled, chats)
     return Announced(
-        False,
-        notified,
-        not_notified,
-        np.zeros(expected.shape, bool),
-        missed_by_count,
-        twice,
-        [],
-        silences,
-        Balance(*(int(total) for total in totals)),
+        exact=False,
+        notified=notified,
+        not_notified=_proven_missing(messages, expected, came.on_dashboard, settled, chats),
+        missed=np.zeros(expected.shape, bool),
+        missed_by_count=missed,
+        twice=twice,
+        unknown=[],
+        silences=silences,
+        balance=_sum_of(balances),
+    )
+
+
+def _frames_by_chat(evidence: Evidence, received: Received, dashboards: int, chats: int) -> _FramesByChat:
+    connections = evidence.connections.dashboard
+    chat = evidence.frames.chat[received.announcement]
+    group = np.repeat(np.arange(len(connections)), np.diff(received.edges)) * chats + chat
+    count = np.bincount(group, minlength=len(connections) * chats)
+    by_connection = ints(count.reshape(len(connections), chats))
+    on_dashboard = np.zeros((dashboards, chats), np.int64)
+    known = (connections >= 0) & (connections < dashboards)
+    np.add.at(on_dashboard, connections[known], by_connection[known])
+    edges = ints(np.concatenate([[0], np.cumsum(count)]))
+    return _FramesByChat(chats, by_connection, on_dashboard, edges, received.time[np.argsort(group, kind="stable")])
+
+
+def _stored_by_chat(copies: Copies, chats: int) -> _StoredByChat:
+    chat, position = copies.place()
+    rows = np.flatnonzero(chat >= 0)
+    rows = rows[np.lexsort((position[rows], chat[rows]))]
+    unexplained = (copies.explanation == Explanation.PHANTOM) & (copies.message < 0)
+    strangers = ints(np.bincount(copies.chat[unexplained], minlength=chats))
+    return _StoredByChat(chat, rows, starts_of(chat[rows], chats), strangers)
+
+
+def _told_apart(came: Ints, obliged: Ints, on_dashboard: Ints, stored: _StoredByChat, copies: Copies) -> Bools:
+    """Per chat: whether the frames on one connection are its stored messages, one for one and in their order."""
+    all_came = (came == obliged) & (came == np.diff(stored.edges)) & (came > 0)
+    alone = on_dashboard == came  # on no other connection of that dashboard
+    return np.asarray(all_came & alone & (stored.strangers == 0) & copies.read)
+
+
+def _balance_of(came: Ints, extra: Ints, missing: Ints) -> Balance:
+    matched = int((came - extra).sum())
+    return Balance(matched + int(missing.sum()), int(came.sum()), matched, int(missing.sum()), int(extra.sum()))
+
+
+def _strays(evidence: Evidence, due: Due, came: _FramesByChat, dashboards: int) -> Balance:
+    """Frames on connections that never subscribed: nothing was due there."""
+    connections = evidence.connections.dashboard
+    strays = (connections >= 0) & (connections < dashboards)
+    strays[due.connections] = False
+    count = int(came.count[strays].sum())
+    return Balance(due=0, received=count, matched=0, missed=0, extra=count)
+
+
+def _sum_of(balances: list[Balance]) -> Balance:
+    return Balance(
+        sum(each.due for each in balances),
+        sum(each.received for each in balances),
+        sum(each.matched for each in balances),
+        sum(each.missed for each in balances),
+        sum(each.extra for each in balances),
     )
 
 
