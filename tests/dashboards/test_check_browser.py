@@ -157,8 +157,9 @@ def test_a_chromium_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_without_playwright(tmp_path: Path) -> None:
-    (tmp_path / "playwright.py").write_text("")  # not a package
-    done = check("--out", str(tmp_path / "left"), PYTHONPATH=str(tmp_path))
+    code = "import sys; sys.modules['playwright'] = None; from chatswarm.loadtests.entry import main; main()"
+    command = [sys.executable, "-c", code, "check", "--browser", "--json", "--out", str(tmp_path / "left")]
+    done = subprocess.run(command, capture_output=True, check=False, text=True)
     assert (done.returncode, done.stdout) == (2, "")
     assert "pip install 'chatswarm[browser]'" in done.stderr
     assert "apt-get install chromium" in done.stderr
