@@ -174,8 +174,8 @@ class Latencies:
         ledger, refetches = self._ledger, self._ledger.evidence.refetches
         chosen = (refetches.dashboard >= 0) & (refetches.started >= ledger.start) & (refetches.started <= ledger.end)
         started, done, process = refetches.started[chosen], refetches.done[chosen], refetches.process[chosen]
-        status = refetches.status[chosen]
-        took = np.where((status == 200) & np.isfinite(done), done - started, np.where(status < 0, np.nan, np.inf))
+        status, showed = refetches.status[chosen], refetches.showed[chosen]
+        took = np.where(showed & np.isfinite(done), done - started, np.where(status < 0, np.nan, np.inf))
         delay = None if self._delays is None else self._delays.of(process, started, done)
         return Series(_less(took, delay), started, done)
 

@@ -46,10 +46,10 @@ class Page:
             raise ProbeError(Failure.UNREADABLE, excerpt(str(error))) from error
 
     def refetch(self, deadline: float) -> tuple[Sequence[Chat], Answer]:
-        """The list of chats, which must come with a 200."""
+        """The list of chats, which must come with a 2xx."""
         answer = self.http.request(self._target.list_chats(), deadline)
         try:
-            return reading(self._target.read_list, accepted(answer, only=200).body), answer
+            return reading(self._target.read_list, accepted(answer).body), answer
         except Unreadable as error:
             raise ProbeError(Failure.UNREADABLE, excerpt(str(error)), answer.status) from error
 
@@ -58,9 +58,9 @@ class Page:
         self.http.close()
 
 
-def accepted(answer: Answer, only: int | None = None) -> Answer:
-    """The answer, if its status is a 2xx (or the `only` one that will do)."""
-    if answer.status == only or (only is None and 200 <= answer.status < 300):
+def accepted(answer: Answer) -> Answer:
+    """The answer, if its status is a 2xx."""
+    if 200 <= answer.status < 300:
         return answer
     said = f"redirect to {excerpt(answer.location)}" if answer.location else excerpt(answer.body)
     raise ProbeError(Failure.STATUS, said, answer.status, excerpt(answer.retry_after, 40))

@@ -34,7 +34,7 @@ def _from_a_later_list(ledger: Ledger) -> dict[int, str]:
     all of them.
     """
     lists, refetches = ledger.lists, ledger.evidence.refetches
-    readable = (refetches.status == 200) & (refetches.version >= 0) & np.isfinite(refetches.done)
+    readable = refetches.showed & np.isfinite(refetches.done)
     good = np.flatnonzero(readable & (refetches.dashboard < ledger.expected.shape[1]))
     good = good[np.lexsort((refetches.done[good], refetches.dashboard[good]))]
     dashboard, version = refetches.dashboard[good] + 1, refetches.version[good]

@@ -14,6 +14,11 @@ NO_FINAL = -1
 """In place of a status: there was no final read of that chat."""
 
 
+def answered(status: Ints) -> Bools:
+    """Which answers were a 2xx: a proxy that changes what it passes on makes a 203 of a 200."""
+    return np.asarray((status >= 200) & (status < 300))
+
+
 @dataclass(frozen=True, slots=True)
 class Sends:
     """The widgets' sends, in the order of the files. `chat` is -1 where the widget never had one."""
@@ -72,6 +77,11 @@ class Refetches:
     done: Floats
     status: Ints
     version: Ints  # common numbers: those of process p begin at `version_start[p]`
+
+    @property
+    def showed(self) -> Bools:
+        """Which of them brought a list."""
+        return np.asarray(answered(self.status) & (self.version >= 0))
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from chatswarm.loadtests.history.manifest import Manifest, history_file
 from chatswarm.loadtests.history.schema import TABLES, TIMES, ConnectionEvent
 
 from .arrays import Bools, Floats, Ints, Numbers, floats, ints, translated
-from .evidence import Connections, Evidence, Finals, Frames, Refetches, Samples, Sends, Users, Versions
+from .evidence import Connections, Evidence, Finals, Frames, Refetches, Samples, Sends, Users, Versions, answered
 from .faults import FaultSpan, Row, faults_of
 
 _NEVER = float("nan")
@@ -268,15 +268,15 @@ class _Gatherer:
         detail: dict[int, str] = {}
         for row, (at, code) in enumerate(zip(chat.tolist(), status.tolist(), strict=True)):
             # Of several tries the one that worked counts.
-            if at >= 0 and best[at] != 200:
+            if at >= 0 and not 200 <= best[at] < 300:
                 best[at], reader[at], total[at] = code, process[row], told[row]
                 detail[at] = self.final_details[row]
         text_chat, text_process, position = (self._ints("final_text", name) for name in ("chat", "process", "position"))
-        kept = np.flatnonzero((text_chat >= 0) & (best[text_chat] == 200) & (reader[text_chat] == text_process))
+        kept = np.flatnonzero((text_chat >= 0) & answered(best)[text_chat] & (reader[text_chat] == text_process))
         kept = kept[np.lexsort((position[kept], text_chat[kept]))]
         return Finals(
             best,
-            (best == 200) & np.append(whole, False)[reader],
+            answered(best) & np.append(whole, False)[reader],
             total,
             detail,
             text_chat[kept],

@@ -44,8 +44,7 @@ class Sight:
 def reads_of(evidence: Evidence, dashboards: int) -> Reads:
     """The refetches of the scenario's dashboards that brought a list."""
     refetches = evidence.refetches
-    good = (refetches.status == 200) & (refetches.version >= 0)
-    good &= (refetches.dashboard >= 0) & (refetches.dashboard < dashboards)
+    good = refetches.showed & (refetches.dashboard >= 0) & (refetches.dashboard < dashboards)
     kept = np.flatnonzero(good)
     kept = kept[np.lexsort((refetches.done[kept], refetches.dashboard[kept]))]
     dashboard = refetches.dashboard[kept]

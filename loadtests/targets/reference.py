@@ -7,7 +7,7 @@ they are there.
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -22,14 +22,14 @@ _SURROGATE = re.compile(
 )
 _HALF = re.compile("[\ud800-\udfff]")  # half of a character, which UTF-8 has not
 _Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
-_AnyId = int | float | str | None
+_Name = int | str  # of a chat; a page puts either into a path, as the same text
 _T = TypeVar("_T")
 
 
 class _Text(msgspec.Struct, frozen=True):
     text: str
-    role: str = "user"
-    any_id: _AnyId = msgspec.field(default=None, name="message_id")
+    role: str | None = "user"
+    any_id: Any = msgspec.field(default=None, name="message_id")
 
     @property
     def from_customer(self) -> bool:
@@ -40,10 +40,14 @@ class _Text(msgspec.Struct, frozen=True):
         return _id(self.any_id)
 
 
-class _Chat(msgspec.Struct, frozen=True, rename={"total": "total_messages", "texts": "messages"}):
-    chat_id: str
+class _Chat(msgspec.Struct, frozen=True, rename={"total": "total_messages", "texts": "messages", "name": "chat_id"}):
+    name: _Name
     total: _Count
     texts: list[_Text] = []
+
+    @property
+    def chat_id(self) -> str:
+        return str(self.name)
 
 
 class _User(msgspec.Struct):
@@ -55,20 +59,20 @@ class _List(msgspec.Struct):
 
 
 class _Created(msgspec.Struct):
-    chat_id: str
+    chat_id: _Name
     success: Literal[True] = True
 
 
 class _Sent(msgspec.Struct):
     success: Literal[True] = True
-    message_id: _AnyId = None
+    message_id: Any = None
 
 
 class _Data(msgspec.Struct):
     type: str = ""
-    chat_id: str = ""
-    message_role: str = "user"
-    message_id: _AnyId = None
+    chat_id: _Name | None = ""
+    message_role: str | None = "user"
+    message_id: Any = None
 
 
 class _AnyFrame(msgspec.Struct):
@@ -77,8 +81,8 @@ class _AnyFrame(msgspec.Struct):
 
 class _Frame(_AnyFrame):
     data: _Data | None = None
-    subscription_type: str = ""
-    message: str = ""
+    subscription_type: Any = ""
+    message: Any = ""
 
 
 class Reference:
@@ -106,7 +110,7 @@ class Reference:
         return _post("/api/users/chats/create", {"email": customer.email, "name": customer.name})
 
     def read_created(self, body: bytes) -> str:
-        return _decode(self._created, body, "the answer to creating a chat").chat_id
+        return str(_decode(self._created, body, "the answer to creating a chat").chat_id)
 
     def send(self, chat_id: str, text: str) -> Request:
         return _post(f"/api/users/chats/{_encoded(chat_id)}/send", {"content": text, "role": "user"})
@@ -144,14 +148,15 @@ class Reference:
                 return Frame(Kind.OTHER)
         match frame.type:
             case "chat_updates" if frame.data is not None and frame.data.type == "chat_message_notification":
-                data_ = frame.data
-                return Frame(Kind.MESSAGE, data_.chat_id, data_.message_role == "user", _id(data_.message_id))
+                told = frame.data
+                chat = "" if told.chat_id is None else str(told.chat_id)
+                return Frame(Kind.MESSAGE, chat, told.message_role == "user", _id(told.message_id))
             case "connected":
                 return Frame(Kind.CONNECTED)
             case "subscribed" if frame.subscription_type == _CHANNEL:
                 return Frame(Kind.SUBSCRIBED)
             case "error":
-                return Frame(Kind.ERROR, detail=frame.message)
+                return Frame(Kind.ERROR, detail=str(frame.message))
             case _:
                 return Frame(Kind.OTHER)
 
@@ -166,9 +171,9 @@ def _encoded(chat_id: str) -> str:
     return encoded if encoded.strip(".") else encoded.replace(".", "%2E")
 
 
-def _id(value: _AnyId) -> int | None:
+def _id(value: object) -> int | None:
     """A message's id. One that is no number, or fits into no history, is none: nothing depends on it."""
-    return value if isinstance(value, int) and 0 <= value <= _LARGEST_ID else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _LARGEST_ID else None
 
 
 def _decode(decoder: "msgspec.json.Decoder[_T]", body: bytes, what: str) -> _T:

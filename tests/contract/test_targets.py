@@ -201,6 +201,9 @@ def test_a_frame_that_is_no_text_is_unreadable_as_in_a_browser() -> None:
         ('"a7"', None),
         ("7.5", None),
         ("null", None),
+        ("true", None),
+        ('{"$oid": "a7"}', None),
+        ("[7]", None),
     ],
 )
 def test_an_id_that_no_history_holds_is_none(message_id: str, known: int | None) -> None:
@@ -208,6 +211,25 @@ def test_an_id_that_no_history_holds_is_none(message_id: str, known: int | None)
     assert reference.read_sent(f'{{"message_id": {message_id}}}'.encode()) == known
     chat = f'{{"chat_id": "a", "total_messages": 1, "messages": [{{"text": "x", "message_id": {message_id}}}]}}'
     assert [text.message_id for text in reference.read_whole_chat(chat.encode()).texts] == [known]
+    data = f'{{"type": "chat_message_notification", "chat_id": "a", "message_id": {message_id}}}'
+    frame = reference.read_frame(f'{{"type": "chat_updates", "data": {data}}}'.encode())
+    assert (frame.kind, frame.message_id) == (Kind.MESSAGE, known)
+
+
+def test_the_reference_takes_a_chats_number_as_its_id() -> None:
+    reference = Reference()
+    assert reference.read_created(b'{"chat_id": 7}') == "7"
+    (chat,) = reference.read_list(b'{"users": [{"chats": [{"chat_id": 7, "total_messages": 0}]}]}')
+    assert (chat.chat_id, reference.read_whole_chat(b'{"chat_id": 7, "total_messages": 0}').chat_id) == ("7", "7")
+    data = b'{"type": "chat_message_notification", "chat_id": 7, "message_role": null}'
+    frame = reference.read_frame(b'{"type": "chat_updates", "data": ' + data + b"}")
+    assert (frame.kind, frame.chat_id, frame.from_customer) == (Kind.MESSAGE, "7", False)
+
+
+@pytest.mark.parametrize("text", ["null", "7", '{"code": 7}'])
+def test_the_reference_needs_no_text_for_people_in_a_frame(text: str) -> None:
+    frames = [f'{{"type": "{kind}", "message": {text}}}'.encode() for kind in ("connected", "error")]
+    assert [Reference().read_frame(frame).kind for frame in frames] == [Kind.CONNECTED, Kind.ERROR]
 
 
 @pytest.mark.parametrize("total", ["-1", str(2**31), "1.5", '"1"'])

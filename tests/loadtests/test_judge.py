@@ -68,6 +68,31 @@ def test_a_list_that_answers_500_shrinks_nothing(tmp_path: Path) -> None:
     assert verdict.latency.refetch.count == 24
 
 
+def _answered(play: Play, table: str, at: int, *put: int) -> Play:
+    """All rows of that table with these values from that column on."""
+    for process, rows in play.rows.items():
+        play.rows[process] = [
+            (name, (*values[:at], *put, *values[at + len(put) :])) if name == table else (name, values)
+            for name, values in rows
+        ]
+    return play
+
+
+@pytest.mark.parametrize(("table", "at"), [("refetch", 4), ("final", 1)])
+def test_a_203_of_a_proxy_that_changes_what_it_passes_on_is_read_like_a_200(
+    tmp_path: Path, table: str, at: int
+) -> None:
+    verdict = _answered(Play(tmp_path).perform(), table, at, 203).judge(["visible.p99 <= 2s", "refetch.p99 <= 1s"])
+    assert (verdict.verdict, found(verdict), verdict.reasons) == ("pass", {}, [])
+
+
+def test_a_login_page_in_place_of_the_list_is_a_refetch_that_failed(tmp_path: Path) -> None:
+    verdict = _answered(Play(tmp_path).perform(), "refetch", 4, 200, -1).judge(["refetch.p50 <= 1s"])
+    assert [result.outcome for result in verdict.slos] == ["fail"]
+    assert verdict.latency.refetch.p50 is None
+    assert verdict.latency.refetch.count == 24
+
+
 def test_a_quantile_counts_the_lost_ones(tmp_path: Path) -> None:
     play = Play(tmp_path, dashboards=1, widgets=1, rate=2, seconds=10, plants={(0, 19): Plant(unseen_by={0})})
     verdict = play.perform().judge(["visible.p95 <= 2s", "visible.p99 <= 2s", "lost <= 1"])
