@@ -363,6 +363,8 @@ class DashboardUser(ChatUser):
             problem = f"a refetch failed: {type(error).__name__}: {error}"
             answer = answer._replace(status=UNREADABLE_HERE)
             node.trouble("refetch", problem)
+        if version < 0:
+            node.unshown(answer.status, problem)
         node.recorder.refetch(connection, self.index, started, answer, version)
         node.rows.request("REFETCH", "chat list", answer.done - started, len(answer.body), problem)
         if version >= 0:
