@@ -113,6 +113,15 @@ class Node:
             wait = "no Retry-After" if retry_after is None else f"Retry-After: {one_line(retry_after[:60])}"
             self.note("rate_limited", f"a {what} was answered 429: rate limiting ({wait})")
 
+    def turned_away(self, status: int) -> None:
+        """Notes what a handshake answered 401 or 403 may be short of."""
+        if status in (401, 403):
+            self.note(
+                "turned_away",
+                f"a handshake was answered {status}: the token in CHATSWARM_TOKEN or the --origin may be missing or "
+                "wrong (chatswarm check tells which)",
+            )
+
     def unshown(self, status: int, problem: str) -> None:
         """Notes why a refetch showed no list, for the first few reasons; `status` as it is recorded.
 

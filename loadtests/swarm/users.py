@@ -262,6 +262,7 @@ class DashboardUser(ChatUser):
             node.rows.request("CONNECT", "dashboard", now - opened, 0, f"lost: {error}" if subscribed else str(error))
             if isinstance(error, ConnectError):
                 node.limited("handshake", error.status, error.retry_after)
+                node.turned_away(error.status)
             elif error.own:
                 node.trouble("socket", f"the rig lost a WebSocket: {error}")
         except gevent.GreenletExit:

@@ -74,6 +74,7 @@ CASES: dict[str, tuple[dict[str, str], tuple[SendOutcome, int], int, int]] = {
 # What the server says in place of a handshake or of frames, the code of the connection's end and a part of its detail.
 LOST: dict[str, tuple[dict[str, str], int, str]] = {
     "rate limiting": ({SOCKET: answer("", "429 Slow", "Retry-After: 7")}, 429, "HTTP 429"),
+    "no token": ({SOCKET: answer("", "401 Who")}, 401, "HTTP 401"),
     "a redirect": ({SOCKET: answer("", "302 Found", "Location: /login")}, 302, "Location: /login"),
     "no HTTP": ({SOCKET: "garbage"}, 0, "expected an HTTP answer"),
     "a close code that is none": ({"frames": SUBSCRIBED + "raw:\x88\x02\x00\x01"}, 1006, "invalid status code"),
@@ -136,6 +137,11 @@ def test_rate_limiting_is_noted_with_the_time_to_wait(histories: dict[str, Histo
         "rate_limited",
         "a handshake was answered 429: rate limiting (Retry-After: 7)",
     )
+
+
+def test_a_handshake_that_wants_a_token_is_noted_with_what_to_look_at(histories: dict[str, History]) -> None:
+    (note,) = histories["no token"]["note"]
+    assert note["detail"].startswith("a handshake was answered 401: the token in CHATSWARM_TOKEN or the --origin")
 
 
 @pytest.mark.parametrize(
