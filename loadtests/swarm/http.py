@@ -119,6 +119,10 @@ class Client:
     def close(self) -> None:
         """Closes what is idle now, and what is in use when it is given back."""
         self._closed = True
+        self.rest()
+
+    def rest(self) -> None:
+        """Closes what is idle now: each is an open file."""
         for connections in self._idle.values():
             for connection in connections:
                 connection.close()
@@ -134,8 +138,10 @@ class Client:
         return going, data
 
     def _follow(self, going: Outgoing, data: bytes, trip: "_Trip") -> Answer:
-        for _ in range(MOST_REDIRECTS):
+        for hop in range(MOST_REDIRECTS):
             answer = self._once(going, data, trip)
+            if hop and answer.error:
+                answer = answer._replace(error=f"redirected to {going.address.origin}: {answer.error}")
             if not trip.location:
                 return answer
             try:
@@ -180,7 +186,7 @@ class Client:
             if connection is not None:
                 if keep and not self._closed:
                     connection.idle_since, connection.patience = time.monotonic(), trip.patience
-                    self._idle.setdefault(going.address, []).append(connection)
+                    self._keep(connection, self._idle.setdefault(going.address, []))
                 else:
                     connection.close()
         return answer
@@ -196,6 +202,13 @@ class Client:
             connection.close()
         host, port = self._via if self._via is not None and address is self._address else (address.host, address.port)
         return _Connection(connect(host, port, trip.left(), self._lane, self._passed_over), address, trip.left())
+
+    @staticmethod
+    def _keep(connection: "_Connection", idle: list["_Connection"]) -> None:
+        """The newest is used first, so those of a burst that nobody uses again gather at the front."""
+        while idle and connection.idle_since - idle[0].idle_since > IDLE_LIMIT:
+            idle.pop(0).close()
+        idle.append(connection)
 
     def _passed_over(self, detail: str) -> None:
         if self._note is not None:

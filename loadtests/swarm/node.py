@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Callable
 from functools import lru_cache
+from weakref import WeakSet
 
 import gevent
 from gevent.event import AsyncResult, Event
@@ -29,6 +30,7 @@ logger = logging.getLogger(__name__)
 
 _FINAL_TRIES = 3
 _FINAL_PARALLEL = 8
+_UNSHOWN = 3  # reasons: of each fault there may be many that differ in a number
 
 
 class Node:
@@ -52,6 +54,8 @@ class Node:
         self.sends = Pool()
         self.chats: list[str] = []
         self._troubles: set[tuple[str, str]] = set()
+        self._unshown: set[str] = set()
+        self._clients: WeakSet[Client] = WeakSet()
         self._ask = ask_for_place
         self._waiting: dict[str, list[AsyncResult[int]]] = {"widget": [], "dashboard": []}
         self._schedule = lru_cache(maxsize=None)(self._times)
@@ -93,9 +97,11 @@ class Node:
         """HTTP connections to the target, through the proxy at that place if there is one."""
         plan = self.plan
         via = None if place is None else plan.via_of(place)
-        return client_for(
+        client = client_for(
             plan.base_url, concurrency, via, origin=plan.origin, lane=place or "final", note=self.note
         )  # fmt: skip
+        self._clients.add(client)
+        return client
 
     def note(self, kind: str, detail: str) -> None:
         """Something worth knowing that is nobody's fault."""
@@ -106,6 +112,25 @@ class Node:
         if status == 429:
             wait = "no Retry-After" if retry_after is None else f"Retry-After: {one_line(retry_after[:60])}"
             self.note("rate_limited", f"a {what} was answered 429: rate limiting ({wait})")
+
+    def turned_away(self, status: int) -> None:
+        """Notes what a handshake answered 401 or 403 may be short of."""
+        if status in (401, 403):
+            self.note(
+                "turned_away",
+                f"a handshake was answered {status}: the token in CHATSWARM_TOKEN or the --origin may be missing or "
+                "wrong (chatswarm check tells which)",
+            )
+
+    def unshown(self, status: int, problem: str) -> None:
+        """Notes why a refetch showed no list, for the first few reasons; `status` as it is recorded.
+
+        What the rig's own limits and 429 prevented is told elsewhere.
+        """
+        told = (status < 0 and status != UNREADABLE_HERE) or status == 429 or problem in self._unshown
+        if not told and len(self._unshown) < _UNSHOWN:
+            self._unshown.add(problem)
+            self.note("unshown", f"a refetch showed no list: {problem}")
 
     def trouble(self, kind: str, detail: str) -> None:
         """Something about the rig that a judge must know; the same only once."""
@@ -154,6 +179,8 @@ class Node:
         return self.recorder.close()
 
     def _final_read(self) -> None:
+        for other in list(self._clients):
+            other.rest()  # where files ran out, this read needs some
         pool = Pool(_FINAL_PARALLEL)
         client = self.client(_FINAL_PARALLEL)
         for chat_id in self.chats:

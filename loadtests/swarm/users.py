@@ -262,6 +262,7 @@ class DashboardUser(ChatUser):
             node.rows.request("CONNECT", "dashboard", now - opened, 0, f"lost: {error}" if subscribed else str(error))
             if isinstance(error, ConnectError):
                 node.limited("handshake", error.status, error.retry_after)
+                node.turned_away(error.status)
             elif error.own:
                 node.trouble("socket", f"the rig lost a WebSocket: {error}")
         except gevent.GreenletExit:
@@ -363,6 +364,8 @@ class DashboardUser(ChatUser):
             problem = f"a refetch failed: {type(error).__name__}: {error}"
             answer = answer._replace(status=UNREADABLE_HERE)
             node.trouble("refetch", problem)
+        if version < 0:
+            node.unshown(answer.status, problem)
         node.recorder.refetch(connection, self.index, started, answer, version)
         node.rows.request("REFETCH", "chat list", answer.done - started, len(answer.body), problem)
         if version >= 0:

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import gevent
 import gevent.socket
@@ -143,6 +144,55 @@ def test_connections_are_used_again_unless_they_idled(monkeypatch: pytest.Monkey
         monkeypatch.setattr(http, "IDLE_LIMIT", 0.0)
         exchange(client, GET)
     assert ports[0] == ports[1] != ports[2]
+
+
+def test_connections_of_a_burst_are_given_up_once_nobody_uses_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    served: list[socket.socket] = []
+    later = 0.0
+    monkeypatch.setattr(http, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + later))
+    together = threading.Barrier(3)
+
+    def at_once(connection: socket.socket, number: int) -> None:
+        served.append(connection)
+        if number <= 3:
+            together.wait(10)
+        connection.sendall(OK)
+
+    with server(at_once) as (url, _):
+        client = client_for(url, 3)
+        gevent.joinall([gevent.spawn(exchange, client, GET) for _ in range(3)], raise_error=True)
+        for later in (0.6 * http.IDLE_LIMIT, 1.2 * http.IDLE_LIMIT):  # noqa: B007
+            exchange(client, GET)
+        used = served[3]
+        assert used is served[4]
+        wait_until(lambda: all(connection.fileno() < 0 for connection in served if connection is not used))
+        assert used.fileno() >= 0
+        client.rest()
+        wait_until(lambda: used.fileno() < 0)
+
+
+def wait_until(done: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not done():
+        assert time.monotonic() < deadline
+        gevent.sleep(0.01)
+
+
+def test_a_redirect_that_leads_nowhere_is_named() -> None:
+    with free_address() as nowhere:
+        head = f"HTTP/1.1 307 X\r\nLocation: {nowhere}/list\r\nContent-Length: 0\r\n\r\n".encode()
+        with server(lambda connection, _: connection.sendall(head)) as (url, _), client_of(url) as client:
+            got = exchange(client, GET)
+    assert (got.status, got.complete) == (0, False)
+    assert got.problem.startswith(f"redirected to {nowhere}: ConnectionRefusedError")
+
+
+@contextmanager
+def free_address() -> Iterator[str]:
+    """Where nobody listens, nor will."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{bound.getsockname()[1]}"
 
 
 CLOSE = b"<close>"

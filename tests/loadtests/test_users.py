@@ -55,6 +55,8 @@ CASES: dict[str, tuple[dict[str, str], tuple[SendOutcome, int], int, int]] = {
     "a list that redirects for ever": (
         {LIST: answer("", "302 Found", f"Location: {LIST}")}, (ACCEPTED, 200), 302, 200,
     ),
+    "a login page in place of the list": ({LIST: answer("<!doctype html>")}, (ACCEPTED, 200), 200, 200),
+    "a list that is rate limited": ({LIST: answer("", "429 Slow")}, (ACCEPTED, 200), 429, 200),
     "ids that are no numbers": ({SEND: answer('{"message_id": "a1"}')}, (ACCEPTED, 200), 200, 200),
     "ids beyond all measure": ({SEND: answer('{"message_id": 99999999999999999999}')}, (ACCEPTED, 200), 200, 200),
     "an answer to a send nested too deeply": ({SEND: answer('{"x":' + DEEP)}, (ACCEPTED, 200), 200, 200),
@@ -72,6 +74,7 @@ CASES: dict[str, tuple[dict[str, str], tuple[SendOutcome, int], int, int]] = {
 # What the server says in place of a handshake or of frames, the code of the connection's end and a part of its detail.
 LOST: dict[str, tuple[dict[str, str], int, str]] = {
     "rate limiting": ({SOCKET: answer("", "429 Slow", "Retry-After: 7")}, 429, "HTTP 429"),
+    "no token": ({SOCKET: answer("", "401 Who")}, 401, "HTTP 401"),
     "a redirect": ({SOCKET: answer("", "302 Found", "Location: /login")}, 302, "Location: /login"),
     "no HTTP": ({SOCKET: "garbage"}, 0, "expected an HTTP answer"),
     "a close code that is none": ({"frames": SUBSCRIBED + "raw:\x88\x02\x00\x01"}, 1006, "invalid status code"),
@@ -134,6 +137,29 @@ def test_rate_limiting_is_noted_with_the_time_to_wait(histories: dict[str, Histo
         "rate_limited",
         "a handshake was answered 429: rate limiting (Retry-After: 7)",
     )
+
+
+def test_a_handshake_that_wants_a_token_is_noted_with_what_to_look_at(histories: dict[str, History]) -> None:
+    (note,) = histories["no token"]["note"]
+    assert note["detail"].startswith("a handshake was answered 401: the token in CHATSWARM_TOKEN or the --origin")
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("a list in an encoding of tomorrow", ["expected content in gzip, deflate, br, got zstd"]),
+        ("a list that redirects for ever", ["more than 5 redirects"]),
+        ("a login page in place of the list", ["<!doctype html>"]),
+        ("a list that is rate limited", []),
+        ("as usual", []),
+    ],
+)
+def test_why_a_refetch_showed_no_list_is_noted(name: str, told: list[str], histories: dict[str, History]) -> None:
+    notes = [note["detail"] for note in histories[name].get("note", []) if note["kind"] == "unshown"]
+    assert len(notes) == len(told)
+    for note, part in zip(notes, told, strict=True):
+        assert note.startswith("a refetch showed no list: ")
+        assert part in note
 
 
 def test_a_user_beyond_the_scenario_says_so_and_does_nothing(histories: dict[str, History]) -> None:
