@@ -14,6 +14,7 @@ class Progress(msgspec.Struct):
     sent: int
     accepted: int
     refused: int
+    rig_failed: int
     frames: int
     updates: int
     p99: float | None

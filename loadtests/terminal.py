@@ -109,6 +109,8 @@ def _figures(progress: Progress) -> list[str]:
         ]
         if progress.refused:
             figures.append(f"{progress.refused:,} refused")
+        if progress.rig_failed:
+            figures.append(f"{progress.rig_failed:,} failed here")
     return figures
 
 

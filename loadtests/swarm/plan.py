@@ -56,6 +56,7 @@ class Progress:
     sent: int = 0
     accepted: int = 0
     refused: int = 0
+    rig_failed: int = 0
     in_flight: int = 0
     frames: int = 0
     updates: int = 0
@@ -70,6 +71,7 @@ class Progress:
             "sent",
             "accepted",
             "refused",
+            "rig_failed",
             "in_flight",
             "frames",
             "updates",

@@ -165,6 +165,8 @@ class WidgetUser(ChatUser):
         self.node.recorder.send(self.index, n, chat, intended, handed, answer, outcome, message_id)
         if outcome is SendOutcome.ACCEPTED:
             self.node.progress.accepted += 1
+        elif answer.status < 0:
+            self.node.progress.rig_failed += 1
         else:
             self.node.progress.refused += 1
         self.node.rows.answer("SEND", "message", intended, answer)

@@ -79,7 +79,7 @@ def test_the_live_line(text: str, live: bool) -> None:
     console = Console(file=file, width=200, no_color=True, force_terminal=live, legacy_windows=False)
     with LiveLine(console, live) as line:
         line.say(text)
-        line.show(Progress(text, 1, 2, 3, 3, 1, 1, 0, 1, 1, None, 0, 0))
+        line.show(Progress(text, 1, 2, 3, 3, 1, 1, 0, 0, 1, 1, None, 0, 0))
         line.step(text, 1, 2)
     shown = file.getvalue()
     # What remains are Rich's own: colours, the cursor, the line that it draws again.
