@@ -95,9 +95,11 @@ def test_what_is_visible_counts_where_the_dashboard_was_planned_to_show_it(proce
 
 
 def test_refetches_and_lags_of_the_measured_part(process: Process) -> None:
-    for started, status in ((-0.1, 200), (0.0, 200), (9.9, 200), (9.9, 500), (10.1, 200)):
+    for started, status, version in (
+        (-0.1, 200, 0), (0.0, 200, 0), (9.9, 203, 0), (9.9, 500, -1), (9.9, 200, -1), (10.1, 200, 0),
+    ):  # fmt: skip
         answer = Answer(status, b"", True, T0 + started, T0 + started + 0.5)
-        process.recorder.refetch(1, 0, T0 + started, answer, 0 if status == 200 else -1)
+        process.recorder.refetch(1, 0, T0 + started, answer, version)
     process.recorder.refetch(-1, -1, T0 + 1, Answer(200, b"", True, T0 + 1, T0 + 2), 0)
     for time in (-0.1, 0.1, 11.9, 12.1):
         process.recorder.lag(T0 + time, 0.004)
