@@ -13,6 +13,8 @@ from .metric_names import COUNTS
 from .rig import UNREADABLE
 from .verdict import Counts, Deliveries, Frames, Messages
 
+_UNREADABLE = 5  # reasons; of thousands of answers each may differ in a number
+
 
 class InternalError(AssertionError):
     """The judge contradicts itself: a balance does not add up. Never the target's fault."""
@@ -89,9 +91,12 @@ def gaps(ledger: Ledger) -> list[str]:
         )
     if extra and not ledger.manifest.cut_short:
         reasons.append(f"{extra} messages were sent that the schedule does not have: the load generator is at fault")
-    reasons += [
-        f"an answer could not be read: {detail}" for _, kind, detail in ledger.evidence.troubles if kind == UNREADABLE
-    ]
+    unreadable = [detail for _, kind, detail in ledger.evidence.troubles if kind == UNREADABLE]
+    reasons += [f"an answer could not be read: {detail}" for detail in unreadable[:_UNREADABLE]]
+    if len(unreadable) > _UNREADABLE:
+        reasons.append(
+            f"{len(unreadable) - _UNREADABLE} more answers could not be read, each for a reason that differs"
+        )
     if not ledger.messages.accepted.any():
         reasons.append("no message was accepted: there is nothing to judge")
     unread = np.flatnonzero((ledger.evidence.chat_widget >= 0) & ~ledger.copies.read)

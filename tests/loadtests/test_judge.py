@@ -13,6 +13,7 @@ from chatswarm.loadtests.history.manifest import Clock
 from chatswarm.loadtests.history.schema import TABLES, TIMES, ConnectionEvent
 from chatswarm.loadtests.judge import NoRunError, judge, write_verdict
 from chatswarm.loadtests.ledger import Ledger
+from chatswarm.loadtests.rig import UNREADABLE
 from chatswarm.loadtests.verdict import Verdict
 
 from .play import REJECTED, T0, UNKNOWN, Plant, Play, finding, found
@@ -580,3 +581,13 @@ def test_bounds_that_leave_an_equality_open_are_undecided(tmp_path: Path) -> Non
     verdict = play.judge(["notified == 20", "notified == 16", "notified >= 17", "notified >= 18", "refused <= 1"])
     # 5 frames of the chat cannot be told apart on one dashboard: 17 were notified, and up to 5 more.
     assert [result.outcome for result in verdict.slos][:4] == ["undecided", "fail", "pass", "undecided"]
+
+
+def test_thousands_of_unreadable_answers_are_a_few_reasons(tmp_path: Path) -> None:
+    play = Play(tmp_path).perform()
+    for number in range(1000):
+        play.row("worker0", "trouble", T0, UNREADABLE, f"id {number}")
+    verdict = play.judge()
+    told = [reason for reason in verdict.reasons if "could not be read" in reason]
+    assert told[0] == "an answer could not be read: id 0"
+    assert told[5:] == ["995 more answers could not be read, each for a reason that differs"]
