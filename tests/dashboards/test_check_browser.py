@@ -24,12 +24,13 @@ from tests.loadtests.checklist.broken_chat import BrokenChat, Defects, broken_ch
 browsing = pytest.mark.skipif(CHROMIUM is None, reason="expected Debian's chromium, got none")
 
 
-def check(*flags: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def check(*flags: str, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "chatswarm.loadtests.cli", "check", "--browser", "--json", *flags],
         capture_output=True,
         check=False,
         text=True,
+        cwd=cwd,
         env={**os.environ, "COLUMNS": "200", **environment},
     )
 
@@ -150,6 +151,13 @@ def test_without_a_chromium(tmp_path: Path) -> None:
     assert "apt-get install chromium" in done.stderr
 
 
+@pytest.mark.parametrize("flags", [(), ("--out", "left")])
+def test_without_a_chromium_nothing_is_left(flags: tuple[str, ...], tmp_path: Path) -> None:
+    done = check(*flags, cwd=tmp_path, PATH="", CHATSWARM_CHROMIUM="")
+    assert done.returncode == 2
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_chromium_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CHATSWARM_CHROMIUM", "no-such-browser")
     with pytest.raises(CannotBrowseError, match="expected the command of a Chromium, got 'no-such-browser'"):
@@ -157,7 +165,8 @@ def test_a_chromium_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_without_playwright(tmp_path: Path) -> None:
-    (tmp_path / "playwright.py").write_text("")  # not a package
+    # A module of that name on PYTHONPATH would come last.
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['playwright'] = None\n")
     done = check("--out", str(tmp_path / "left"), PYTHONPATH=str(tmp_path))
     assert (done.returncode, done.stdout) == (2, "")
     assert "pip install 'chatswarm[browser]'" in done.stderr
