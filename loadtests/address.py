@@ -6,10 +6,12 @@ Used by `chatswarm check` and `run`, `--toxiproxy`, `--pages`, the pytest plugin
 import ipaddress
 import re
 from dataclasses import dataclass
-from urllib.parse import quote, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
 _EXPECTED = "expected a URL such as http://127.0.0.1:8000 or https://chat.example.com/path"
 _PORTS = {"http": 80, "https": 443}
+_BRACKETS = re.compile(r"([^@]*@)?\[[^\[\]]*\](:[^\[\]]*)?")
+_ZONE = re.compile(r"[A-Za-z0-9._~-]+")
 _NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)(\.(?!-)[a-z0-9_-]{1,63}(?<!-))*\.?")
 
 
@@ -18,7 +20,7 @@ class Address:
     """Where a chat is. `prefix` is the path before all others, percent-encoded and without a slash at its end."""
 
     secure: bool
-    host: str  # as a resolver takes it: an IPv6 address has no brackets
+    host: str  # as a resolver takes it: an IPv6 address has no brackets, and its zone follows a bare %
     port: int
     prefix: str = ""
 
@@ -31,12 +33,14 @@ class Address:
     @property
     def origin(self) -> str:
         """Scheme and authority: what a browser sends as the Origin of the chat's own pages."""
-        return f"{'https' if self.secure else 'http'}://{self.authority}"
+        return f"{self._scheme}://{self.authority}"
 
     @property
     def url(self) -> str:
-        """The base URL, always written the same way."""
-        return self.origin + self.prefix
+        """The base URL, always written the same way. It parses to this address again."""
+        _, zoned, zone = self.host.partition("%")
+        authority = self.authority.replace("]", f"%25{zone}]") if zoned else self.authority
+        return f"{self._scheme}://{authority}{self.prefix}"
 
     @property
     def socket_url(self) -> str:
@@ -48,6 +52,10 @@ class Address:
         """`host:port`, with brackets around IPv6."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
+    @property
+    def _scheme(self) -> str:
+        return "https" if self.secure else "http"
+
 
 def parse_address(url: str) -> Address:
     """The address in a base URL. Raises ValueError, which says in one line what was expected and what came.
@@ -56,7 +64,7 @@ def parse_address(url: str) -> Address:
     """
     try:
         parts = urlsplit(url)
-        host, port = _host(parts.hostname or "", bracketed="[" in parts.netloc), parts.port
+        host, port = _host(parts), parts.port
     except ValueError as error:
         # What urllib says may repeat the netloc, and with it a password.
         detail = "" if "@" in url else f" ({error})"
@@ -80,11 +88,20 @@ def parse_address(url: str) -> Address:
     return Address(parts.scheme == "https", host, port or _PORTS[parts.scheme], prefix)
 
 
-def _host(name: str, *, bracketed: bool) -> str:
+def _host(parts: SplitResult) -> str:
     """The host as resolvers take it. Raises ValueError."""
-    if bracketed:
-        ipaddress.IPv6Address(name)
-        return name
+    name = parts.hostname or ""
+    if "[" in parts.netloc:
+        if not _BRACKETS.fullmatch(parts.netloc):
+            raise ValueError("something beside the brackets")
+        number, zoned, zone = name.partition("%")
+        if zoned:
+            # In a URL the % is written %25; people also paste what `ip addr` and `ping` take.
+            zone = zone.removeprefix("25") or zone
+            if not _ZONE.fullmatch(zone):
+                raise ValueError("not the name of an interface")
+        ipaddress.IPv6Address(number)
+        return number + zoned + zone
     host = name if name.isascii() else name.encode("idna").decode()
     if host and not _NAME.fullmatch(host):
         raise ValueError("not the name of a host")

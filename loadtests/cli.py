@@ -1,6 +1,5 @@
 """The command `chatswarm`. Its names, flags, files and exit codes are relied on by others."""
 
-import contextlib
 import os
 import sys
 import traceback
@@ -13,7 +12,8 @@ from rich.text import Text
 
 from . import scenario as scenarios
 from .address import Address, parse_address
-from .runs import REPORT, VERDICT, make_next, new_folder
+from .origin import parse_origin
+from .runs import REPORT, VERDICT, give_back, make_next, new_folder, not_there
 from .streams import problem_of
 from .targets import DEFAULT, TARGETS, Target, target_of
 from .text import one_line
@@ -130,6 +130,8 @@ def check(
     chat = _target(adapter, problems)
     if not browser and (pages is not None or out is not None):
         problems.append("--pages, --out: expected --browser as well: without it no page is opened")
+    if browser and pages is not None:
+        _address("--pages", pages, problems)
     if browser and origin is not None:
         problems.append("--origin: expected no --browser: a page's origin is where it was loaded from")
     if problems or address is None or chat is None:
@@ -147,16 +149,16 @@ def check(
     else:
         from .checklist.browser import PAGES, CannotBrowseError, walk_pages
 
+        folder = out or new_folder("check")
+        made = not_there(folder)
         try:
-            folder = out or make_next(new_folder("check"))
+            folder = out or make_next(folder)
         except OSError as error:
             _refuse(f"--out: expected a folder to write to, got: {error}")
         try:
-            report = walk_pages(chat, address.url, pages or PAGES, folder, on_step=show)
+            report = walk_pages(chat, address.url, PAGES if pages is None else pages, folder, on_step=show)
         except (ValueError, CannotBrowseError) as error:
-            if out is None:
-                with contextlib.suppress(OSError):
-                    folder.rmdir()
+            give_back([folder, *made] if out is None else made)
             _refuse(str(error))
     _print(console, closing(report))
     if browser:
@@ -417,10 +419,11 @@ def _address(flag: str, url: str, problems: list[str]) -> Address | None:
 
 def _origin(url: str, problems: list[str]) -> str | None:
     """The origin in --origin, as a browser writes it; None if it is none, which goes to the problems."""
-    address = _address("--origin", url, problems)
-    if address is not None and address.prefix:
-        problems.append(f"--origin: expected no path, as in {address.origin}, got {url!r}")
-    return None if address is None else address.origin
+    try:
+        return parse_origin(url)
+    except ValueError as error:
+        problems.append(f"--origin: {error}")
+        return None
 
 
 def _target(adapter: str, problems: list[str]) -> Target | None:

@@ -5,15 +5,17 @@ import re
 from .address import parse_address
 
 _EXPECTED = "expected an origin such as https://shop.example.com"
-_OTHER = re.compile(r"null|[a-z][a-z0-9+.-]*://[^\s/?#@\\]+")
+_OTHER = re.compile(r"null|file://|[a-z][a-z0-9+.-]*://[^\s/?#@\\]+")
+_NO_PAGES = ("http:", "https:", "ws:", "wss:", "ftp:")  # read as addresses, which says what is wrong with them
 
 
 def parse_origin(text: str) -> str:
     """The origin as browsers write it: lower case, without the scheme's own port, and without a slash at its end.
 
-    Takes `null` and other schemes (chrome-extension://…) as well. Raises ValueError, in one line.
+    Takes `null` and what pages of extensions and apps have (chrome-extension://…, capacitor://localhost, file://).
+    Raises ValueError, in one line.
     """
-    if text.lower().startswith(("http:", "https:")):
+    if text.lower().startswith(_NO_PAGES):
         try:
             address = parse_address(text)
         except ValueError as error:

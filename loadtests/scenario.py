@@ -163,7 +163,10 @@ def load(name: str, overrides: Mapping[str, object] | None = None) -> Scenario:
     except UnicodeDecodeError:
         problem = f"{place}: expected TOML in UTF-8, got a file in another encoding (UTF-16?)"
         raise ScenarioError([problem]) from None
-    except (OSError, tomllib.TOMLDecodeError) as error:
+    except RecursionError:
+        raise ScenarioError([f"{place}: expected a readable TOML file, got: brackets nested too deeply"]) from None
+    except (OSError, ValueError) as error:
+        # ValueError: no TOML, or a number with thousands of digits.
         raise ScenarioError([f"{place}: expected a readable TOML file, got: {error}"]) from None
     return parse(table, encodable(str(table.get("name", path.stem))), place, overrides)
 

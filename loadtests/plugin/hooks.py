@@ -67,8 +67,13 @@ def _no_address(url: str) -> str | None:
 
 
 def _option(config: pytest.Config, name: str) -> str | None:
-    """From the command line, or else from the ini file; None if it is in neither."""
+    """From the command line, or else from the ini file; None if it is in neither.
+
+    An empty target is none, and wrong: `--chatswarm-target "$URL"` must not test the reference chat where URL is unset.
+    """
     value: str | None = config.getoption(f"chatswarm_{name}")
+    if name == "target" and value is not None:
+        return value
     return value or config.getini(f"chatswarm_{name}") or None
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from chatswarm.loadtests import scenario
 from chatswarm.loadtests.address import parse_address
 from chatswarm.loadtests.history.manifest import MANIFEST
+from chatswarm.loadtests.origin import parse_origin
 from chatswarm.loadtests.reach import unanswered
 from chatswarm.loadtests.runs import claim_folder, claim_next, not_there
 from chatswarm.loadtests.scenario import Scenario, ScenarioError
@@ -59,8 +60,6 @@ def read(
                 chosen = scenario.load(options.scenario, shared)
     except ScenarioError as error:
         problems += error.problems
-    except ValueError as error:
-        problems.append(f"--scenario: expected a name or a file, got {options.scenario!r} ({error})")
     if chosen is not None:
         problems += _unfit(chosen, options.adapter, with_faults=with_faults)
     if users is not None and users < 2:
@@ -151,13 +150,10 @@ def _origin(given: str, problems: list[str]) -> str | None:
     if not given:
         return None
     try:
-        address = parse_address(given)
+        return parse_origin(given)
     except ValueError as error:
         problems.append(f"--origin: {error}")
         return None
-    if address.prefix:
-        problems.append(f"--origin: expected scheme, host and port without a path, got {address.url!r}")
-    return address.origin
 
 
 def _seed(given: Any, problems: list[str]) -> int:  # noqa: ANN401

@@ -20,6 +20,18 @@ def forget_foreign(environment: MutableMapping[str, str]) -> None:
         upper = name.upper()
         if upper.startswith(_FOREIGN) or upper.endswith(_PROXY):
             del environment[name]
+    # Importing Locust opens this file, and fails where that cannot be. What speaks TLS here says so by itself, before.
+    keys = environment.get("SSLKEYLOGFILE")
+    if keys is not None and not _can_append(keys):
+        del environment["SSLKEYLOGFILE"]
+
+
+def _can_append(path: str) -> bool:
+    try:
+        with open(path, "ab"):  # noqa: PTH123 - nothing is imported yet that might be patched
+            return True
+    except OSError:
+        return False
 
 
 def main() -> None:

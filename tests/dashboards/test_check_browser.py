@@ -24,12 +24,13 @@ from tests.loadtests.checklist.broken_chat import BrokenChat, Defects, broken_ch
 browsing = pytest.mark.skipif(CHROMIUM is None, reason="expected Debian's chromium, got none")
 
 
-def check(*flags: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def check(*flags: str, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "chatswarm.loadtests.entry", "check", "--browser", "--json", *flags],
         capture_output=True,
         check=False,
         text=True,
+        cwd=cwd,
         env={**os.environ, "COLUMNS": "200", **environment},
     )
 
@@ -148,6 +149,13 @@ def test_without_a_chromium(tmp_path: Path) -> None:
     done = check("--out", str(tmp_path), PATH=str(tmp_path), CHATSWARM_CHROMIUM="")
     assert (done.returncode, done.stdout) == (2, "")
     assert "apt-get install chromium" in done.stderr
+
+
+@pytest.mark.parametrize("flags", [(), ("--out", "left")])
+def test_without_a_chromium_nothing_is_left(flags: tuple[str, ...], tmp_path: Path) -> None:
+    done = check(*flags, cwd=tmp_path, PATH="", CHATSWARM_CHROMIUM="")
+    assert done.returncode == 2
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_chromium_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:

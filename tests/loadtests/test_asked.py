@@ -34,16 +34,23 @@ def test_a_run_that_can_be(target: str) -> None:
     assert run.scenario.dashboards + run.scenario.widgets == 10
 
 
+def test_an_origin_may_be_that_of_an_app(target: str) -> None:
+    assert asked(target, 10, origin="capacitor://localhost").origin == "capacitor://localhost"
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [
         ({"scenario": "staedy"}, "did you mean steady?"),
-        ({"scenario": "a\0b"}, "--scenario: expected a name or a file"),
+        ({"scenario": "a\0b"}, ": expected a readable TOML file, got: embedded null byte"),
         ({"scenario": "cut"}, "--scenario: expected one without faults"),
         ({"adapter": "foo"}, "--adapter: expected one of reference, got 'foo'"),
         ({"seed": "many"}, "--seed: expected a whole number, got 'many'"),
-        ({"origin": "https://a.example/path"}, "--origin: expected scheme, host and port without a path"),
-        ({"origin": "chat"}, "--origin: expected a URL"),
+        (
+            {"origin": "https://a.example/path"},
+            "got 'https://a.example/path' (it has a path)",
+        ),
+        ({"origin": "chat"}, "--origin: expected an origin such as "),
         ({"via": "sockets"}, "--via: expected PLACE=HOST:PORT"),
         ({"users": 1}, "-u: expected at least 2 users"),
         ({"spawn_rate": 0.0}, "-r: expected a number of users per second above 0, got 0"),

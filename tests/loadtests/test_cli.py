@@ -242,6 +242,8 @@ class TestAddresses:
             "run cut --target http://127.0.0.1:9 --toxiproxy",
             "run smoke --origin",
             "check --target",
+            "check --origin",
+            "check --browser --pages",
         ],
     )
     def test_what_is_no_address_is_refused(
@@ -249,7 +251,8 @@ class TestAddresses:
     ) -> None:
         monkeypatch.chdir(tmp_path)
         line = one_line(CliRunner().invoke(cli.app, [*command.split(), url]))
-        assert line.startswith(f"{command.rsplit(maxsplit=1)[-1]}: expected a URL such as ")
+        flag = command.rsplit(maxsplit=1)[-1]
+        assert line.startswith(f"{flag}: expected {'an origin' if flag == '--origin' else 'a URL'} such as ")
         assert "5ecret" not in line
         assert list(tmp_path.iterdir()) == []
 
@@ -279,7 +282,23 @@ class TestAddresses:
     @pytest.mark.parametrize("command", [["run", "smoke"], ["check"]])
     def test_an_origin_has_no_path(self, command: list[str]) -> None:
         line = one_line(CliRunner().invoke(cli.app, [*command, "--origin", "http://a/b"]))
-        assert line == "--origin: expected no path, as in http://a, got 'http://a/b'"
+        assert line == (
+            "--origin: expected an origin such as https://shop.example.com, got 'http://a/b' (it has a path)"
+        )
+
+    @pytest.mark.parametrize("origin", ["null", "file://", "capacitor://localhost", "chrome-extension://abcdef"])
+    def test_an_origin_may_be_that_of_an_app_or_an_extension(
+        self, origin: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        runs: list[Run] = []
+
+        def perform(run: Run) -> NoReturn:
+            runs.append(run)
+            raise SystemExit(0)
+
+        monkeypatch.setattr(Run, "perform", perform)
+        CliRunner().invoke(cli.app, ["run", "smoke", "--origin", origin])
+        assert [run.given.origin for run in runs] == [origin]
 
 
 class TestTextAsItIs:

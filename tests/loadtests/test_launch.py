@@ -1,5 +1,7 @@
 """What Locust is not to hear when `chatswarm run` starts it."""
 
+from pathlib import Path
+
 from chatswarm.loadtests.swarm.launch import forget_foreign
 
 
@@ -21,3 +23,11 @@ def test_what_is_meant_for_other_programs_is_forgotten() -> None:
     environment = dict.fromkeys(theirs + ours, "value")
     forget_foreign(environment)
     assert sorted(environment) == sorted(ours)
+
+
+def test_a_file_for_keys_is_forgotten_only_where_it_cannot_be_written(tmp_path: Path) -> None:
+    """Importing Locust would fail: the run would end with an internal error."""
+    for path, kept in {tmp_path / "keys": True, tmp_path / "none" / "keys": False, tmp_path: False}.items():
+        environment = {"SSLKEYLOGFILE": str(path)}
+        forget_foreign(environment)
+        assert ("SSLKEYLOGFILE" in environment) == kept

@@ -141,9 +141,11 @@ def test_an_unknown_name_and_an_unreadable_file(tmp_path: Path) -> None:
     with pytest.raises(ScenarioError, match=r"did you mean steady\?"):
         load("stady")
     path = tmp_path / "x.toml"
-    path.write_text("[swarm")
-    with pytest.raises(ScenarioError, match="expected a readable TOML file"):
-        load(str(path))
+    for text in ("[swarm", "x = " + "[" * 100_000, "x = " + "1" * 100_000):
+        path.write_text(text)
+        with pytest.raises(ScenarioError, match="expected a readable TOML file") as error:
+            load(str(path))
+        assert len(error.value.problems) == 1
 
 
 def test_texts_are_ascii_unless_the_scenario_says_otherwise() -> None:

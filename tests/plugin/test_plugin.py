@@ -290,6 +290,14 @@ def test_a_wrong_target_is_refused_before_any_test(session: pytest.Pytester) -> 
     assert "secret" not in result.stderr.str()
 
 
+def test_an_empty_target_does_not_mean_the_reference_chat(session: pytest.Pytester) -> None:
+    """As `--chatswarm-target "$URL"` is, where nobody set URL."""
+    session.makepyfile(test_team=HOLDS)
+    result = session.runpytest_subprocess(*ARGS, "--chatswarm-target", "")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*--chatswarm-target: expected a URL such as *, got ''*"])
+
+
 def test_wrong_options_are_refused_all_at_once(session: pytest.Pytester) -> None:
     result = session.runpytest_subprocess(*ARGS, "--chatswarm-pid", "many", "--chatswarm-adapter", "carrier-pigeon")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
