@@ -61,7 +61,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"host": "http://127.0.0.1:9"}, "--host: expected an HTTP answer"),
     ({"seed": "abc"}, "--seed: expected a whole number"),
     ({"adapter": "foo"}, "--adapter: expected one of"),
-    ({"origin": "http://a/b"}, "--origin: expected scheme, host and port"),
+    ({"origin": "http://a/b"}, "--origin: expected an origin"),
     ({"user_count": 1}, "-u: expected at least 2 users"),
     ({"spawn_rate": 0}, "-r: expected a number of users per second above 0"),
 ]

@@ -33,7 +33,7 @@ _SHORT = "5s"  # the window with which panels are drawn over time
 # A ramp of some scrapes: what a counter had counted before its first one, no rate ever shows.
 _FAULTY: Final[dict[str, Any]] = {
     "swarm": {
-        "dashboards": 6, "widgets": 10, "rate": 100, "duration": "15s", "ramp": "3s", "drain": "4s",
+        "dashboards": 6, "widgets": 10, "rate": 100, "duration": "15s", "ramp": "6s", "drain": "4s",
         "update_target": "1s",
     },
     "fault": [
@@ -46,7 +46,7 @@ _FAULTY: Final[dict[str, Any]] = {
 }  # fmt: skip
 _LOSSY: Final[dict[str, Any]] = {
     "swarm": {
-        "dashboards": 10, "widgets": 6, "rate": 25, "duration": "10s", "ramp": "3s", "drain": "5s",
+        "dashboards": 10, "widgets": 6, "rate": 25, "duration": "10s", "ramp": "6s", "drain": "5s",
         "update_target": "2s",
     },
     "slo": [{"expect": "lost == 0"}],
