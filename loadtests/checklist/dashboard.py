@@ -19,11 +19,11 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import State
 from websockets.uri import parse_uri
 
-from chatswarm.loadtests.answers import EndedEarlyError, Head, NotHttpError, Reader, read_body, read_head
+from chatswarm.loadtests.answers import Head, Reader, read_body, read_head
 from chatswarm.loadtests.dialing import Dialer, DialError, left, request_target, start_thread
 from chatswarm.loadtests.encodings import decoded
 
-from .probe import MOST, ProbeError, broken, dial, excerpt, peer_of, probe_error
+from .probe import MOST, ProbeError, as_probe_errors, broken, dial, excerpt, peer_of, probe_error
 from .symptoms import Failure
 
 _MOST_REFUSAL = 1 << 16  # bytes of an answer to a handshake that are looked at
@@ -72,14 +72,8 @@ class DashboardSocket:
         self._protocol.send_request(request)
         self._flush(deadline)
         reader = Reader(self._sock, deadline)
-        try:
+        with as_probe_errors():
             head = read_head(reader)
-        except EndedEarlyError as error:
-            raise ProbeError(Failure.CLOSED, "in the middle of the answer") from error
-        except OSError as error:
-            raise broken(error) from error
-        except NotHttpError as error:
-            raise ProbeError(Failure.NOT_HTTP, excerpt(str(error))) from error
         if head.status != 101:
             raise _refused(reader, head)
         self._upgrade(head, bytes(reader.buffer))

@@ -4,11 +4,12 @@ Every `deadline` is a reading of `time.monotonic()`. Whatever goes wrong is a `P
 No proxy from the environment; certificates are verified. HTTP is taken as a browser takes it: compressed, redirected.
 """
 
+import contextlib
 import re
 import select
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import NamedTuple, TypeVar
 from urllib.parse import urljoin, urlsplit
@@ -170,23 +171,31 @@ class Http:
         began = time.monotonic()
         alive = False
         try:
-            sock.settimeout(left(deadline))
-            sock.sendall(_bytes(self._server, request, self._origin))
-            reader = Reader(sock, deadline)
-            head = read_head(reader)
-            found = read(reader, head)
-            alive = stays_open(head) and not reader.buffer
-        except EndedEarlyError as error:
-            raise ProbeError(Failure.CLOSED, "in the middle of the answer") from error
-        except OSError as error:
-            raise broken(error) from error
-        except NotHttpError as error:
-            raise ProbeError(Failure.NOT_HTTP, excerpt(str(error))) from error
+            with as_probe_errors():
+                sock.settimeout(left(deadline))
+                sock.sendall(_bytes(self._server, request, self._origin))
+                reader = Reader(sock, deadline)
+                head = read_head(reader)
+                found = read(reader, head)
+                alive = stays_open(head) and not reader.buffer
         finally:
             self._used = time.monotonic()
             if not alive:
                 self.close()
         return began, head, found
+
+
+@contextlib.contextmanager
+def as_probe_errors() -> Iterator[None]:
+    """What may go wrong with an answer to a request or a handshake, as ProbeError."""
+    try:
+        yield
+    except EndedEarlyError as error:
+        raise ProbeError(Failure.CLOSED, "in the middle of the answer") from error
+    except OSError as error:
+        raise broken(error) from error
+    except NotHttpError as error:
+        raise ProbeError(Failure.NOT_HTTP, excerpt(str(error))) from error
 
 
 def _bytes(address: Address, request: Request, origin: str | None) -> bytes:

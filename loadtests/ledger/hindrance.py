@@ -23,7 +23,7 @@ class Hindrance:
 
     @property
     def any(self) -> bool:
-        return bool(np.isfinite(self.since).any() or (self.since == -np.inf).any())
+        return bool((self.since < np.inf).any())
 
     @property
     def for_good(self) -> Bools:
