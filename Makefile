@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 WORKERS ?= 4
 
-.PHONY: help demo test chromium prometheus mutants resilience soak bench panels grafana docs lint lock clean
+.PHONY: help demo test chromium prometheus mutants resilience soak bench panels grafana docs inventory lint lock clean
 
 help:  ## this list
 	@awk -F ':.*##  *' '/^[a-z.]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ grafana: .venv/ready  ## writes grafana/dashboards/*.json, after a change in gra
 docs: .venv/ready  ## the manuals as a site in build/docs; a link to a page or heading that does not exist is an error
 	$(BIN)/sphinx-build --quiet --fresh-env --nitpicky --fail-on-warning --keep-going \
 		--conf-dir docs --doctree-dir build/doctrees . build/docs
+
+inventory: .venv/ready  ## every module, with what it is for
+	$(BIN)/python -m tests.inventory
 
 lint: .venv/ready build/typed/chatswarm  ## ruff and mypy --strict over everything, tests included
 	$(BIN)/ruff format --check .

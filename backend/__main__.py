@@ -10,21 +10,22 @@ import sqlite3
 import sys
 from typing import TYPE_CHECKING
 
-from chatswarm.backend.environment import flush_streams, forget_others_variables, open_closed_streams, tell
-from chatswarm.backend.settings import Settings, SettingsError, read_settings
+from .environment import flush_streams, forget_others_variables, open_closed_streams, tell
+from .settings import Settings, SettingsError, read_settings
 
 if TYPE_CHECKING:
-    from chatswarm.backend.supervisor import WorkerPlace
+    from chatswarm.backend.workers.supervisor import WorkerPlace
 
 
 def _serve(settings: Settings, place: WorkerPlace | None = None) -> int:
-    from chatswarm.backend import server
+    from . import server
 
     return server.serve(settings, place)
 
 
 def _supervise(settings: Settings) -> int:
-    from chatswarm.backend import listeners, supervisor
+    from . import listeners
+    from .workers import supervisor
 
     bound = listeners.bind(settings)
     if bound.note is not None:
@@ -46,7 +47,7 @@ def _run() -> int:
     try:
         settings = read_settings(sys.argv[1:], os.environ)
         # Only now the heavy imports: a wrong flag is told at once.
-        from chatswarm.backend import schema
+        from .store import schema
 
         try:
             schema.prepare(settings.database)

@@ -13,10 +13,13 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from chatswarm.backend.access import LIST
-from chatswarm.backend.answers import refuse
-from chatswarm.backend.api_docs import docs_routes
-from chatswarm.backend.bodies import (
+from chatswarm.backend.chat.service import ChatService
+from chatswarm.backend.endpoints.api_docs import docs_routes
+from chatswarm.backend.endpoints.dashboard_socket import DashboardEndpoint
+from chatswarm.backend.endpoints.openapi import document
+from chatswarm.backend.endpoints.operations import SOCKET
+from chatswarm.backend.endpoints.reading_list import ListEndpoint
+from chatswarm.backend.endpoints.request_bodies import (
     MAX_FIELD,
     MAX_FORM,
     GoneError,
@@ -28,17 +31,14 @@ from chatswarm.backend.bodies import (
     whole_form,
     whole_number,
 )
-from chatswarm.backend.chat import ChatService
-from chatswarm.backend.customers import open_chat, save_form
-from chatswarm.backend.dashboard_socket import DashboardEndpoint
-from chatswarm.backend.listing import ListEndpoint
-from chatswarm.backend.metrics import CONTENT_TYPE, Metrics
-from chatswarm.backend.openapi import document
-from chatswarm.backend.operations import SOCKET
-from chatswarm.backend.records import OutcomeUnknownError, StoreUnavailableError
-from chatswarm.backend.sending import SendEndpoint
-from chatswarm.backend.settings import Settings
-from chatswarm.backend.shapes import (
+from chatswarm.backend.endpoints.sending import SendEndpoint
+from chatswarm.backend.fanout.sockets import Sockets
+from chatswarm.backend.http.auth import LIST
+from chatswarm.backend.http.responses import refuse
+from chatswarm.backend.metrics.metrics import CONTENT_TYPE, BackendMetrics
+from chatswarm.backend.store.customers import open_chat, save_form
+from chatswarm.backend.store.records import OutcomeUnknownError, StoreUnavailableError
+from chatswarm.backend.wire.shapes import (
     ContactForm,
     CustomersChats,
     Health,
@@ -51,8 +51,9 @@ from chatswarm.backend.shapes import (
     numbered,
     shown_chat,
 )
-from chatswarm.backend.sockets import Sockets
-from chatswarm.backend.supervisor import WorkerPlace
+from chatswarm.backend.workers.supervisor import WorkerPlace
+
+from .settings import Settings
 
 _READ = ["GET", "HEAD"]
 
@@ -104,7 +105,7 @@ class NoHandshake:
 
 def create_app(settings: Settings, sockets: Sockets, place: WorkerPlace | None = None) -> FastAPI:
     """The app of one worker. It must be run by a server that makes its WebSockets with `sockets.protocol`."""
-    metrics = Metrics()
+    metrics = BackendMetrics()
     service = ChatService(settings, sockets, metrics, place)
 
     @asynccontextmanager

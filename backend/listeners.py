@@ -8,7 +8,7 @@ import socket
 from dataclasses import dataclass, field
 from typing import Final
 
-from chatswarm.backend.settings import Problem, Settings, SettingsError
+from .settings import SettingProblem, Settings, SettingsError
 
 PAGES_PORT: Final = 3000
 """Where the guide looks for the pages."""
@@ -45,7 +45,7 @@ def bind(settings: Settings) -> Listeners:
     Raises SettingsError if an address cannot be listened on. Only the pages' usual port may be taken: then there are
     no pages, and a note.
     """
-    problems: list[Problem] = []
+    problems: list[SettingProblem] = []
     api: list[socket.socket] = []
     pages: list[socket.socket] = []
     note = None
@@ -96,5 +96,5 @@ def _bound(host: str, port: int) -> list[socket.socket]:
     return listeners
 
 
-def _taken(place: str, what: str, host: str, port: int, error: OSError) -> Problem:
-    return Problem(place, f"{what} that is free to listen on", f"{host}:{port}: {error.strerror or error}")
+def _taken(place: str, what: str, host: str, port: int, error: OSError) -> SettingProblem:
+    return SettingProblem(place, f"{what} that is free to listen on", f"{host}:{port}: {error.strerror or error}")

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from chatswarm.backend.headers import header
+from chatswarm.backend.wire.headers import header
 
 _TYPES: Final = {"html": "text/html", "js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
 DOCS: Final = ("docs.css", "docs.html", "docs.js", "shapes.js", "trial.js")
@@ -24,7 +24,7 @@ _ADDRESS: Final = b"http://localhost:8000"
 _HOST: Final = re.compile(r"([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?")
 
 
-class _File(NamedTuple):
+class _PageFile(NamedTuple):
     kind: str
     content: bytes
 
@@ -35,13 +35,13 @@ class Pages:
     def __init__(self, port: int, backend_url: str | None) -> None:
         self._port = port
         self._backend_url = backend_url
-        self._files: dict[str, _File] = {}
+        self._files: dict[str, _PageFile] = {}
         for each in files("chatswarm.dashboards").iterdir():
             name, _, kind = each.name.rpartition(".")
             # The page that describes the API is where the API is: see api_docs.py.
             if kind in _TYPES and each.name not in DOCS:
                 path = each.name if kind != "html" else name.removeprefix("index")
-                self._files[f"/{path}"] = _File(kind, each.read_bytes())
+                self._files[f"/{path}"] = _PageFile(kind, each.read_bytes())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""

@@ -22,16 +22,17 @@ from typing import Any, cast
 from uvicorn.config import LOGGING_CONFIG, Config
 from uvicorn.server import Server
 
-from chatswarm.backend.app import create_app
-from chatswarm.backend.chat import ChatService
-from chatswarm.backend.gate import gated
-from chatswarm.backend.http_connections import KEEP_ALIVE, HttpConnections
-from chatswarm.backend.listeners import bind
-from chatswarm.backend.pages import Pages, paged
-from chatswarm.backend.room import share
-from chatswarm.backend.settings import Settings
-from chatswarm.backend.sockets import DashboardProtocol, Sockets
-from chatswarm.backend.supervisor import WorkerPlace
+from chatswarm.backend.chat.service import ChatService
+from chatswarm.backend.fanout.sockets import DashboardProtocol, Sockets
+from chatswarm.backend.http.auth_middleware import gated
+from chatswarm.backend.http.capacity import share
+from chatswarm.backend.http.connections import KEEP_ALIVE, HttpConnections
+from chatswarm.backend.workers.supervisor import WorkerPlace
+
+from .app import create_app
+from .listeners import bind
+from .pages import Pages, paged
+from .settings import Settings
 
 _log = logging.getLogger("uvicorn.error")
 

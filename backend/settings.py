@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final, Literal, NoReturn
 from urllib.parse import unquote, urlsplit
 
-from chatswarm.backend.access import Tokens
+from chatswarm.backend.http.auth import Tokens
 
 _LONGEST_TOKEN_FILE: Final = 64 << 10
 
@@ -68,7 +68,7 @@ class Settings:
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class SettingProblem:
     """One thing wrong with the settings: where, what was expected, what was there."""
 
     place: str
@@ -82,7 +82,7 @@ class Problem:
 class SettingsError(Exception):
     """The settings are wrong; `problems` holds every one of them."""
 
-    def __init__(self, problems: Sequence[Problem]) -> None:
+    def __init__(self, problems: Sequence[SettingProblem]) -> None:
         super().__init__("\n".join(map(str, problems)))
         self.problems = tuple(problems)
 
@@ -330,7 +330,7 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> S
 
     Raises SettingsError with every problem at once. `--help` prints the flags and exits with 0.
     """
-    parser = _Parser(
+    parser = _ArgumentParser(
         prog="chatswarm serve",
         description="Run the reference chat.",
         epilog=_EXAMPLES,
@@ -344,8 +344,8 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> S
     try:
         given, unknown = parser.parse_known_args(list(arguments))
     except argparse.ArgumentError as error:
-        raise SettingsError([Problem("command line", "known flags with one value each", str(error))]) from None
-    problems = [Problem("command line", "only known flags (see --help)", repr(word)) for word in unknown]
+        raise SettingsError([SettingProblem("command line", "known flags with one value each", str(error))]) from None
+    problems = [SettingProblem("command line", "only known flags (see --help)", repr(word)) for word in unknown]
     values: dict[str, object] = {}
     for field in FIELDS:
         text: str | None = getattr(given, field.name)
@@ -359,12 +359,12 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> S
         try:
             values[field.name] = field.parse(text)
         except _WrongError as wrong:
-            problems.append(Problem(place, wrong.expected, wrong.got or (repr(text) if text else "nothing")))
+            problems.append(SettingProblem(place, wrong.expected, wrong.got or (repr(text) if text else "nothing")))
     if problems:
         raise SettingsError(problems)
     return Settings(**values)  # type: ignore[arg-type]  # each field's parse returns what the field of that name holds
 
 
-class _Parser(argparse.ArgumentParser):
+class _ArgumentParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise argparse.ArgumentError(None, message)

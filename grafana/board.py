@@ -31,7 +31,7 @@ FAULTS: Final = f"max by (name, kind) ({of_swarm('chatswarm_fault_active')}) > 0
 
 
 @dataclass(frozen=True)
-class Row:
+class BoardRow:
     """Panels side by side, of one height, each with its width; 24 make a full row. Without a title: no heading."""
 
     title: str
@@ -46,7 +46,7 @@ class Board:
     uid: str
     title: str
     description: str
-    rows: tuple[Row, ...]
+    rows: tuple[BoardRow, ...]
 
     def json(self) -> str:
         """As Grafana reads it from a file."""

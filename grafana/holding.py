@@ -3,7 +3,7 @@
 from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models.dashboard import Panel
 
-from .board import Board, Row
+from .board import Board, BoardRow
 from .panels import (
     ANY_IS_BAD,
     BLUE,
@@ -16,7 +16,7 @@ from .panels import (
     SHARE,
     TARGET,
     YELLOW,
-    Series,
+    PanelSeries,
     figure,
     lines,
     states,
@@ -36,7 +36,7 @@ def phase() -> Builder[Panel]:
         "What the swarm is doing. Only what is sent while it measures is judged; the drain waits for what is on its "
         "way.",
         COUNT,
-        Series("{{phase}}", f"max by (phase) ({of_swarm('chatswarm_phase')} == 1)"),
+        PanelSeries("{{phase}}", f"max by (phase) ({of_swarm('chatswarm_phase')} == 1)"),
         colours=((0.0, BLUE),),
         names=True,
     )
@@ -49,7 +49,7 @@ def update_so_far() -> Builder[Panel]:
         "The p99 of the update latency since the run began, as a share of its target. Missing deliveries count as "
         "infinite. Above 100 % the run is failing. Rounded to the histogram's buckets; the verdict is exact.",
         SHARE,
-        Series("p99 ÷ target", f"{update_quantile(0.99, so_far=True)} / {_UPDATE_TARGET}"),
+        PanelSeries("p99 ÷ target", f"{update_quantile(0.99, so_far=True)} / {_UPDATE_TARGET}"),
         colours=((0.0, GREEN), (0.8, YELLOW), (1.0, RED)),
     )
 
@@ -61,7 +61,7 @@ def missing_now() -> Builder[Panel]:
         "Deliveries whose message was accepted longer ago than the update target and that are still not visible. What "
         "still misses at the end of the drain is lost. Look at Losses, and which fault is there.",
         COUNT,
-        Series("missing", total(of_swarm("chatswarm_deliveries_missing"))),
+        PanelSeries("missing", total(of_swarm("chatswarm_deliveries_missing"))),
         colours=ANY_IS_BAD,
     )
 
@@ -72,7 +72,7 @@ def late_so_far() -> Builder[Panel]:
         "Late so far",
         "Deliveries that became visible later than the update target, since the run began.",
         COUNT,
-        Series("late", total(of_swarm("chatswarm_deliveries_late_total"))),
+        PanelSeries("late", total(of_swarm("chatswarm_deliveries_late_total"))),
         colours=ANY_IS_BAD,
     )
 
@@ -84,7 +84,7 @@ def dashboards_away() -> Builder[Panel]:
         "Dashboards away",
         "Planned dashboards that are not subscribed. Normal while they connect; later each of them misses everything.",
         COUNT,
-        Series("away", f"{planned} - {total(of_swarm('chatswarm_dashboards_subscribed'))}"),
+        PanelSeries("away", f"{planned} - {total(of_swarm('chatswarm_dashboards_subscribed'))}"),
         colours=ANY_IS_BAD,
     )
 
@@ -99,7 +99,7 @@ def rig() -> Builder[Panel]:
         "Starved: the loop lag's p99 is above a tenth of the update target, or more than 1 % of the sends were late. "
         "Then the latencies are our own, and the verdict is undecided: use --processes, or a machine of its own.",
         COUNT,
-        Series("starved", f"clamp_max({lagging} + {late}, 1)"),
+        PanelSeries("starved", f"clamp_max({lagging} + {late}, 1)"),
         words={0: ("sound", GREEN), 1: ("starved", RED)},
     )
 
@@ -112,11 +112,11 @@ def update_latency() -> Builder[Panel]:
         "deliveries count as infinite (drawn at the histogram's last edge, 10 s). max: the edge of the highest "
         "bucket, so at most that. Above the target line the promise is broken: see *Where does the time go?*",
         SECONDS,
-        Series("p50", update_quantile(0.5)),
-        Series("p95", update_quantile(0.95)),
-        Series("p99", update_quantile(0.99)),
-        Series("max", update_quantile(1)),
-        Series(TARGET, _UPDATE_TARGET),
+        PanelSeries("p50", update_quantile(0.5)),
+        PanelSeries("p95", update_quantile(0.95)),
+        PanelSeries("p99", update_quantile(0.99)),
+        PanelSeries("max", update_quantile(1)),
+        PanelSeries(TARGET, _UPDATE_TARGET),
     )
 
 
@@ -127,8 +127,8 @@ def accepted_against_delivered() -> Builder[Panel]:
         "Deliveries per second that are due (accepted messages × dashboards), and that became visible. If visible "
         "stays below due, a backlog grows.",
         PER_SECOND,
-        Series("due", total(rate("chatswarm_deliveries_expected_total"))),
-        Series("visible", total(rate("chatswarm_deliveries_visible_total"))),
+        PanelSeries("due", total(rate("chatswarm_deliveries_expected_total"))),
+        PanelSeries("visible", total(rate("chatswarm_deliveries_visible_total"))),
     )
 
 
@@ -141,9 +141,9 @@ def losses() -> Builder[Panel]:
         "Deliveries that are not visible yet. On the way: all of them. Missing: those accepted longer ago than the "
         "update target. Late: those that became visible after it, within the last $window.",
         COUNT,
-        Series("on the way", f"{due} - {visible}"),
-        Series("missing", total(of_swarm("chatswarm_deliveries_missing"))),
-        Series("late", total(increase("chatswarm_deliveries_late_total"))),
+        PanelSeries("on the way", f"{due} - {visible}"),
+        PanelSeries("missing", total(of_swarm("chatswarm_deliveries_missing"))),
+        PanelSeries("late", total(increase("chatswarm_deliveries_late_total"))),
         limits=((0.0, GREEN), (1.0, RED)),
     )
 
@@ -155,8 +155,8 @@ def sends() -> Builder[Panel]:
         "Messages per second that the schedule wanted, and their outcomes. Rejected: certainly not stored. Unknown: no "
         "clear answer. Both are findings, outside of faults. Rig_failed: a limit of the load generator's own.",
         PER_SECOND,
-        Series("intended", total(rate("chatswarm_messages_intended_total"))),
-        Series("{{outcome}}", total(rate("chatswarm_messages_total"), "outcome")),
+        PanelSeries("intended", total(rate("chatswarm_messages_intended_total"))),
+        PanelSeries("{{outcome}}", total(rate("chatswarm_messages_total"), "outcome")),
     )
 
 
@@ -166,9 +166,9 @@ def dashboards_connected() -> Builder[Panel]:
         "Dashboards connected",
         "Dashboards that are subscribed, those that are planned, and connections lost within the last $window.",
         COUNT,
-        Series("planned", total(of_swarm("chatswarm_users", 'kind="dashboard"'))),
-        Series("subscribed", total(of_swarm("chatswarm_dashboards_subscribed"))),
-        Series("lost", total(increase("chatswarm_connections_lost_total"))),
+        PanelSeries("planned", total(of_swarm("chatswarm_users", 'kind="dashboard"'))),
+        PanelSeries("subscribed", total(of_swarm("chatswarm_dashboards_subscribed"))),
+        PanelSeries("lost", total(increase("chatswarm_connections_lost_total"))),
     )
 
 
@@ -179,9 +179,9 @@ def rig_lag() -> Builder[Panel]:
         "How late the swarm's own loops wake, over all of its processes. Above the target line (a tenth of the update "
         "target) a measured latency is partly our own, and the verdict becomes undecided.",
         SECONDS,
-        Series("p50", quantile(0.5, "chatswarm_rig_lag_seconds")),
-        Series("p99", quantile(0.99, "chatswarm_rig_lag_seconds")),
-        Series(TARGET, _LAG_LIMIT),
+        PanelSeries("p50", quantile(0.5, "chatswarm_rig_lag_seconds")),
+        PanelSeries("p99", quantile(0.99, "chatswarm_rig_lag_seconds")),
+        PanelSeries(TARGET, _LAG_LIMIT),
     )
 
 
@@ -192,7 +192,7 @@ def rig_cpu() -> Builder[Panel]:
         "Cores that each process of the swarm uses. One process cannot use more than one: near 1 it is starved, and "
         "--processes with a higher number helps.",
         CORES,
-        Series("{{process}}", f"max by (process) ({of_swarm('chatswarm_rig_cpu_cores')})"),
+        PanelSeries("{{process}}", f"max by (process) ({of_swarm('chatswarm_rig_cpu_cores')})"),
         limits=((0.0, GREEN), (0.9, RED)),
     )
 
@@ -203,7 +203,9 @@ def alerts() -> Builder[Panel]:
         "Alerts",
         "Alert rules that are pending or firing. What to do about each stands in grafana/prometheus/alerts.yml, and in "
         "Prometheus under Alerts.",
-        Series("{{alertname}}", 'max by (alertname) (ALERTS{alertstate="firing"} + 1 or ALERTS{alertstate="pending"})'),
+        PanelSeries(
+            "{{alertname}}", 'max by (alertname) (ALERTS{alertstate="firing"} + 1 or ALERTS{alertstate="pending"})'
+        ),
         words={1: ("pending", YELLOW), 2: ("firing", RED)},
         none="no alert",
     )
@@ -214,11 +216,11 @@ BOARD = Board(
     title="chatswarm: is it holding?",
     description="Does the chat keep its promise under this load, right now?",
     rows=(
-        Row(
+        BoardRow(
             "", 3, ((phase, 4), (update_so_far, 4), (missing_now, 4), (late_so_far, 4), (dashboards_away, 4), (rig, 4))
         ),
-        Row("", 9, ((update_latency, 16), (accepted_against_delivered, 8))),
-        Row("", 7, ((losses, 6), (sends, 6), (dashboards_connected, 6), (rig_lag, 3), (rig_cpu, 3))),
-        Row("", 4, ((alerts, 24),)),
+        BoardRow("", 9, ((update_latency, 16), (accepted_against_delivered, 8))),
+        BoardRow("", 7, ((losses, 6), (sends, 6), (dashboards_connected, 6), (rig_lag, 3), (rig_cpu, 3))),
+        BoardRow("", 4, ((alerts, 24),)),
     ),
 )

@@ -50,14 +50,14 @@ Steps = Sequence[tuple[float, str]]
 """From which value on which colour; the first holds below, too."""
 
 
-class Series(NamedTuple):
+class PanelSeries(NamedTuple):
     """A line, or a figure. The legend may hold labels, as `{{code}}`."""
 
     legend: str
     query: str
 
 
-def lines(title: str, description: str, unit: str, *series: Series, limits: Steps = ()) -> Builder[Panel]:
+def lines(title: str, description: str, unit: str, *series: PanelSeries, limits: Steps = ()) -> Builder[Panel]:
     """Lines over time. `limits` are drawn as dashed lines and must be constants; others are a series named `target`."""
     panel = (
         timeseries.Panel()
@@ -99,7 +99,7 @@ def figure(
     title: str,
     description: str,
     unit: str,
-    *series: Series,
+    *series: PanelSeries,
     colours: Steps = ((0.0, GREEN),),
     words: Mapping[int, tuple[str, str]] | None = None,
     names: bool = False,
@@ -130,7 +130,7 @@ def figure(
 
 
 def states(
-    title: str, description: str, *series: Series, words: Mapping[int, tuple[str, str]], none: str
+    title: str, description: str, *series: PanelSeries, words: Mapping[int, tuple[str, str]], none: str
 ) -> Builder[Panel]:
     """What was the case from when to when, a bar each. `none` says what it means that there is not one."""
     panel = (
@@ -151,7 +151,7 @@ def states(
     return panel
 
 
-def cloud(title: str, description: str, unit: str, series: Series) -> Builder[Panel]:
+def cloud(title: str, description: str, unit: str, series: PanelSeries) -> Builder[Panel]:
     """A histogram over time: each bucket a row, the more the brighter. The query is one by `le`."""
     return (
         heatmap.Panel()
@@ -168,7 +168,7 @@ def cloud(title: str, description: str, unit: str, series: Series) -> Builder[Pa
     )
 
 
-def _target(series: Series, place: int) -> prometheus.Dataquery:
+def _target(series: PanelSeries, place: int) -> prometheus.Dataquery:
     return (
         prometheus.Dataquery()
         .ref_id(ascii_uppercase[place])

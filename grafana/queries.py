@@ -1,4 +1,4 @@
-"""The words in which panels ask Prometheus. The dashboards' variables stand in them as `$swarm`, `$run`, …
+"""The words in which panels ask Prometheus; the dashboards' variables stand in them as `$swarm` or `$run`.
 
 Quantiles and rates are over the last `$window`; what is counted `so far` is since the run began.
 """

@@ -3,8 +3,8 @@
 from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models.dashboard import Panel
 
-from .board import Board, Row
-from .panels import BYTES, CORES, COUNT, GREEN, PER_SECOND, RED, SECONDS, TARGET, Series, cloud, lines
+from .board import Board, BoardRow
+from .panels import BYTES, CORES, COUNT, GREEN, PER_SECOND, RED, SECONDS, TARGET, PanelSeries, cloud, lines
 from .queries import average, increase, of_backend, of_swarm, quantile, rate, total, update_quantile
 
 _UPDATE_TARGET = f"max({of_swarm('chatswarm_update_target_seconds')})"
@@ -18,12 +18,12 @@ def all_stages() -> Builder[Panel]:
         "shows it), visible on the last dashboard. Where two lines part, there the time goes. Refetch: one alone, "
         "from its start.",
         SECONDS,
-        Series("accepted", quantile(0.99, "chatswarm_accepted_seconds")),
-        Series("notified", quantile(0.99, "chatswarm_notified_seconds")),
-        Series("refetch", quantile(0.99, "chatswarm_refetch_seconds")),
-        Series("visible", update_quantile(0.99)),
-        Series("last dashboard", quantile(0.99, "chatswarm_last_dashboard_seconds")),
-        Series(TARGET, _UPDATE_TARGET),
+        PanelSeries("accepted", quantile(0.99, "chatswarm_accepted_seconds")),
+        PanelSeries("notified", quantile(0.99, "chatswarm_notified_seconds")),
+        PanelSeries("refetch", quantile(0.99, "chatswarm_refetch_seconds")),
+        PanelSeries("visible", update_quantile(0.99)),
+        PanelSeries("last dashboard", quantile(0.99, "chatswarm_last_dashboard_seconds")),
+        PanelSeries(TARGET, _UPDATE_TARGET),
     )
 
 
@@ -34,7 +34,7 @@ def every_delivery() -> Builder[Panel]:
         "The update latencies of all deliveries: each row a bucket, the brighter the more. Two bands are two kinds of "
         "dashboards, or of messages.",
         SECONDS,
-        Series("{{le}}", total(increase("chatswarm_visible_seconds_bucket"), "le")),
+        PanelSeries("{{le}}", total(increase("chatswarm_visible_seconds_bucket"), "le")),
     )
 
 
@@ -89,7 +89,7 @@ def connections_lost() -> Builder[Panel]:
         "Dashboards' connections that ended against their will, by close code, within the last $window. 1006: without "
         "a close, so cut off or the net; 1012, 1001: a restart; 1008, 1009: limits.",
         COUNT,
-        Series("{{code}}", total(increase("chatswarm_connections_lost_total"), "code")),
+        PanelSeries("{{code}}", total(increase("chatswarm_connections_lost_total"), "code")),
     )
 
 
@@ -104,7 +104,7 @@ def writes_per_commit() -> Builder[Panel]:
         "Writes per commit",
         "Writes that shared one commit, on average. It grows when they come faster than the disk commits.",
         COUNT,
-        Series("writes", average("chat_commit_writes")),
+        PanelSeries("writes", average("chat_commit_writes")),
     )
 
 
@@ -136,7 +136,7 @@ def unsent_bytes() -> Builder[Panel]:
         "Bytes that dashboards have not taken yet, over all of them. It grows when they read too slowly; who does not "
         "read for 5 s is cut off.",
         BYTES,
-        Series("unsent", total(of_backend("chat_unsent_bytes"))),
+        PanelSeries("unsent", total(of_backend("chat_unsent_bytes"))),
     )
 
 
@@ -165,7 +165,7 @@ def refetches() -> Builder[Panel]:
         "Reads of the chat list per second, by outcome. 304: nothing had changed. They grow with dashboards × messages "
         "until each dashboard reads as often as it may.",
         PER_SECOND,
-        Series("{{outcome}}", total(rate("chat_refetches_total"), "outcome")),
+        PanelSeries("{{outcome}}", total(rate("chat_refetches_total"), "outcome")),
     )
 
 
@@ -175,7 +175,7 @@ def fan_out() -> Builder[Panel]:
         "Dashboards per broadcast",
         "Subscribers that each message was written to, on average. Broadcast and Delivery grow with it.",
         COUNT,
-        Series("dashboards", average("chat_fanout_dashboards")),
+        PanelSeries("dashboards", average("chat_fanout_dashboards")),
     )
 
 
@@ -185,7 +185,7 @@ def close_codes() -> Builder[Panel]:
         "Close codes",
         "Dashboards' connections that ended, by the backend's close code, within the last $window.",
         COUNT,
-        Series("{{code}}", total(increase("chat_closes_total"), "code")),
+        PanelSeries("{{code}}", total(increase("chat_closes_total"), "code")),
     )
 
 
@@ -195,7 +195,7 @@ def cut_off() -> Builder[Panel]:
         "Cut off",
         "Dashboards that the backend cut off since it started. buffer: too much unsent; age: a byte unsent for 5 s.",
         COUNT,
-        Series("{{reason}}", total(of_backend("chat_dashboards_cut_total"), "reason")),
+        PanelSeries("{{reason}}", total(of_backend("chat_dashboards_cut_total"), "reason")),
         limits=((0.0, GREEN), (1.0, RED)),
     )
 
@@ -207,7 +207,7 @@ def refused() -> Builder[Panel]:
         "Sends that the backend did not take, by reason, within the last $window. unavailable: the store was locked "
         "or full.",
         COUNT,
-        Series("{{reason}}", total(increase("chat_messages_refused_total"), "reason")),
+        PanelSeries("{{reason}}", total(increase("chat_messages_refused_total"), "reason")),
     )
 
 
@@ -217,8 +217,8 @@ def backend_dashboards() -> Builder[Panel]:
         "Backend: dashboards",
         "Dashboards connected and subscribed, as the backend counts them: those of the swarm, rogues, and real ones.",
         COUNT,
-        Series("connected", total(of_backend("chat_dashboards_connected"))),
-        Series("subscribed", total(of_backend("chat_dashboards_subscribed"))),
+        PanelSeries("connected", total(of_backend("chat_dashboards_connected"))),
+        PanelSeries("subscribed", total(of_backend("chat_dashboards_subscribed"))),
     )
 
 
@@ -229,7 +229,7 @@ def backend_cpu() -> Builder[Panel]:
         "Cores that the backend uses, over all its workers; one worker cannot use more than about one. Near that, use "
         "`chatswarm serve --workers`.",
         CORES,
-        Series("cores", total(rate("process_cpu_seconds_total"))),
+        PanelSeries("cores", total(rate("process_cpu_seconds_total"))),
     )
 
 
@@ -239,8 +239,8 @@ def backend_memory() -> Builder[Panel]:
         "Backend: memory",
         "Resident memory of the backend, over all its workers. It must be flat under a steady load.",
         BYTES,
-        Series("resident", total(of_backend("process_resident_memory_bytes"))),
-        Series("write-ahead log", f"max({of_backend('chat_wal_bytes')})"),
+        PanelSeries("resident", total(of_backend("process_resident_memory_bytes"))),
+        PanelSeries("write-ahead log", f"max({of_backend('chat_wal_bytes')})"),
     )
 
 
@@ -251,7 +251,7 @@ def _stage(title: str, description: str, name: str) -> Builder[Panel]:
 def _inside(title: str, description: str, histogram: str) -> Builder[Panel]:
     quantiles = (("p50", 0.5), ("p95", 0.95), ("p99", 0.99), ("max", 1.0))
     description += " Over the last $window; max is the edge of the highest bucket."
-    return lines(title, description, SECONDS, *(Series(legend, quantile(q, histogram)) for legend, q in quantiles))
+    return lines(title, description, SECONDS, *(PanelSeries(legend, quantile(q, histogram)) for legend, q in quantiles))
 
 
 BOARD = Board(
@@ -259,13 +259,13 @@ BOARD = Board(
     title="chatswarm: where does the time go?",
     description="Each stage from intended to visible, as the swarm sees it; and what the backend does meanwhile.",
     rows=(
-        Row("From intended to visible, as the swarm sees it", 8, ((all_stages, 14), (every_delivery, 10))),
-        Row(
+        BoardRow("From intended to visible, as the swarm sees it", 8, ((all_stages, 14), (every_delivery, 10))),
+        BoardRow(
             "",
             6,
             ((accepted, 4), (notified, 4), (refetch, 4), (last_dashboard, 4), (connect, 4), (connections_lost, 4)),
         ),
-        Row(
+        BoardRow(
             "Inside the backend",
             6,
             (
@@ -277,9 +277,9 @@ BOARD = Board(
                 (backend_refetch, 4),
             ),
         ),
-        Row(
+        BoardRow(
             "", 6, ((writes_per_commit, 4), (fan_out, 4), (refetches, 4), (close_codes, 4), (cut_off, 4), (refused, 4))
         ),
-        Row("", 6, ((backend_dashboards, 8), (backend_cpu, 8), (backend_memory, 8))),
+        BoardRow("", 6, ((backend_dashboards, 8), (backend_cpu, 8), (backend_memory, 8))),
     ),
 )

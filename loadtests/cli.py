@@ -10,15 +10,16 @@ import typer
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from . import scenario as scenarios
-from .address import Address, parse_address
-from .origin import parse_origin
-from .runs import REPORT, VERDICT, give_back, make_next, new_folder, not_there
-from .streams import problem_of
-from .targets import DEFAULT, TARGETS, Target, target_of
-from .text import one_line
-from .verdict import ExitCode, Verdict
-from .version import installed_version
+from .history.folders import REPORT, VERDICT, give_back, make_next, new_folder, not_there
+from .judge.verdict import Verdict
+from .net.address import Address, parse_address
+from .net.origin import parse_origin
+from .protocols import DEFAULT, PROTOCOLS, ChatProtocol, protocol_of
+from .scenario import scenario as scenarios
+from .system.exit_code import ExitCode
+from .system.streams import problem_of
+from .system.text import one_line
+from .system.version import installed_version
 
 
 def _examples(*commands: str) -> str:
@@ -51,13 +52,13 @@ app = typer.Typer(
 )
 
 TargetOption = Annotated[str | None, typer.Option("--target", metavar="URL", help="The chat under test.")]
-AdapterOption = Annotated[
+ProtocolOption = Annotated[
     str,
     typer.Option(
-        "--adapter",
+        "--protocol",
         metavar="NAME",
-        help=f"Its kind: {', '.join(TARGETS)}.",
-        autocompletion=lambda incomplete: [name for name in TARGETS if name.startswith(incomplete)],
+        help=f"Its kind: {', '.join(PROTOCOLS)}.",
+        autocompletion=lambda incomplete: [name for name in PROTOCOLS if name.startswith(incomplete)],
     ),
 ]
 OriginOption = Annotated[
@@ -91,7 +92,7 @@ def _scenarios(incomplete: str) -> list[str]:
 @app.command(add_help_option=False, context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
 def serve(context: typer.Context) -> None:
     """Run the reference chat."""
-    from .children import python
+    from .system.children import python
 
     # The backend is a package of its own, which this one never imports: it takes over the process.
     command = python("chatswarm.backend", *context.args)
@@ -107,7 +108,7 @@ def serve(context: typer.Context) -> None:
 )
 def check(
     target: Annotated[str, typer.Option(metavar="URL", help="The chat under test.")] = "http://127.0.0.1:8000",
-    adapter: AdapterOption = DEFAULT,
+    protocol: ProtocolOption = DEFAULT,
     origin: OriginOption = None,
     browser: Annotated[
         bool, typer.Option("--browser", help="Walk the guide's two pages, in a headless Chromium.")
@@ -121,13 +122,13 @@ def check(
     as_json: JsonOption = False,
 ) -> None:
     """Walk the guide's checklist in under 5 s: does the chat work at all?"""
-    from .checklist import Step, closing, step_line, walk
+    from .checklist import Step, closing, run_checklist, step_line
 
-    _known(adapter)
+    _known(protocol)
     problems: list[str] = []
     address = _address("--target", target, problems)
     from_where = None if origin is None else _origin(origin, problems)
-    chat = _target(adapter, problems)
+    chat = _target(protocol, problems)
     if not browser and (pages is not None or out is not None):
         problems.append("--pages, --out: expected --browser as well: without it no page is opened")
     if browser and pages is not None:
@@ -143,11 +144,11 @@ def check(
 
     if not browser:
         try:
-            report = walk(chat, address.url, on_step=show, origin=from_where)
+            report = run_checklist(chat, address.url, on_step=show, origin=from_where)
         except ValueError as error:
             _refuse(f"--target: {error}")
     else:
-        from .checklist.browser import PAGES, CannotBrowseError, walk_pages
+        from .checklist.browser import PAGES, CannotBrowseError, check_pages
 
         folder = out or new_folder("check")
         made = not_there(folder)
@@ -156,7 +157,7 @@ def check(
         except OSError as error:
             _refuse(f"--out: expected a folder to write to, got: {error}")
         try:
-            report = walk_pages(chat, address.url, PAGES if pages is None else pages, folder, on_step=show)
+            report = check_pages(chat, address.url, PAGES if pages is None else pages, folder, on_step=show)
         except (ValueError, CannotBrowseError) as error:
             give_back([folder, *made] if out is None else made)
             _refuse(str(error))
@@ -183,7 +184,7 @@ def run(
         ),
     ],
     target: TargetOption = None,
-    adapter: AdapterOption = DEFAULT,
+    protocol: ProtocolOption = DEFAULT,
     origin: OriginOption = None,
     dashboards: Annotated[int | None, typer.Option(help="How many dashboards.")] = None,
     widgets: Annotated[int | None, typer.Option(help="How many widgets.")] = None,
@@ -220,19 +221,19 @@ def run(
 
     Without --target, the reference chat is started for the run, on a free port, and stopped at its end.
     """
-    from .interrupts import Interrupts
     from .report import report_on
-    from .run import InterruptedRunError, Metrics, RigError, Run
-    from .stage import CannotRunError, Given
-    from .terminal import LiveLine
+    from .report.terminal import LiveLine
+    from .run.run import InterruptedRunError, MetricsEndpoint, RigError, Run
+    from .run.testbed import CannotRunError, TestbedOptions
+    from .system.interrupts import Interrupts
 
-    _known(adapter)
+    _known(protocol)
     problems: list[str] = []
     address = None if target is None else _address("--target", target, problems)
     if toxiproxy is not None:
         _address("--toxiproxy", toxiproxy, problems)
     from_where = None if origin is None else _origin(origin, problems)
-    _target(adapter, problems)
+    _target(protocol, problems)
     if target is None and (pid is not None or restart_command is not None):
         problems.append("--pid, --restart-command: expected --target as well: what chatswarm starts it knows by itself")
     flags = {"dashboards": dashboards, "widgets": widgets, "rate": rate, "duration": duration}
@@ -252,8 +253,8 @@ def run(
     for plan in chosen.faults:
         _print(console, Text(f"  {one_line(plan.shown)}", "dim"), soft_wrap=True)
     url = None if address is None else address.url
-    given = Given(url, adapter, pid, restart_command, toxiproxy, from_where)
-    metrics = None if metrics_port is None else Metrics(metrics_port, metrics_host)
+    given = TestbedOptions(url, protocol, pid, restart_command, toxiproxy, from_where)
+    metrics = None if metrics_port is None else MetricsEndpoint(metrics_port, metrics_host)
     folder = out or new_folder(chosen.name)
     # Until the verdict is said, so that none of them can end the run without one.
     with Interrupts() as interrupts:
@@ -294,10 +295,10 @@ def judge(
     as_json: JsonOption = False,
 ) -> None:
     """Judge a recorded run anew, from its history alone."""
-    from .judge import NoRunError, write_verdict
-    from .judge import judge as decide
-    from .slo import SloError
-    from .terminal import LiveLine
+    from .judge.judge import NoRunError, write_verdict
+    from .judge.judge import judge as decide
+    from .report.terminal import LiveLine
+    from .scenario.slo import SloError
 
     console = _console()
     try:
@@ -328,9 +329,9 @@ def report(
 
     Without any of the options: report.html in the run's folder. Ends with the exit code of the verdict.
     """
-    from .judge import NoRunError
+    from .judge.judge import NoRunError
     from .report import NotWrittenError, append_step_summary, figures_again, write_reports
-    from .wording import MARKS, headline
+    from .report.wording import MARKS, headline
 
     if not (html or junit or markdown):
         html = folder / REPORT
@@ -357,7 +358,7 @@ def report(
 
 def main() -> None:
     """The command, in a process that `entry` has made fit for it. Ends with SystemExit."""
-    from .children import end_with_parent
+    from .system.children import end_with_parent
 
     end_with_parent()
     try:
@@ -370,7 +371,7 @@ def main() -> None:
 
 def _finish(verdict: Verdict, console: Console, as_json: bool) -> NoReturn:
     """Says the verdict, which is in its folder by now: whatever becomes of saying it, its exit code stands."""
-    from .terminal import print_verdict
+    from .report.terminal import print_verdict
 
     try:
         print_verdict(console, verdict)
@@ -426,18 +427,18 @@ def _origin(url: str, problems: list[str]) -> str | None:
         return None
 
 
-def _target(adapter: str, problems: list[str]) -> Target | None:
+def _target(protocol: str, problems: list[str]) -> ChatProtocol | None:
     """The target of that name; None if its token is wrong, which goes to the problems."""
     try:
-        return target_of(adapter)
+        return protocol_of(protocol)
     except ValueError as error:
         problems.append(str(error))
         return None
 
 
-def _known(adapter: str) -> None:
-    if adapter not in TARGETS:
-        _refuse(f"--adapter: expected one of {', '.join(TARGETS)}, got {adapter!r}")
+def _known(protocol: str) -> None:
+    if protocol not in PROTOCOLS:
+        _refuse(f"--protocol: expected one of {', '.join(PROTOCOLS)}, got {protocol!r}")
 
 
 def _refuse(*problems: str) -> NoReturn:

@@ -51,7 +51,7 @@ def prepare() -> None:
     put_pythonpath_last(sys.path, os.environ)
     import warnings
 
-    from .streams import forgiving, open_standard_files
+    from .system.streams import forgiving, open_standard_files
 
     open_standard_files()
     sys.stdout, sys.stderr = forgiving(1, sys.stdout), forgiving(2, sys.stderr)

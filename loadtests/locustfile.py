@@ -2,8 +2,8 @@
 
 from locust import events
 
+from chatswarm.loadtests.swarm.locust.worker import wire
 from chatswarm.loadtests.swarm.users import DashboardUser, WidgetUser
-from chatswarm.loadtests.swarm.wiring import wire
 
 __all__ = ["DashboardUser", "WidgetUser"]
 

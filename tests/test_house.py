@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from chatswarm.loadtests import scenario
-from chatswarm.loadtests.checks import CHECKS
-from chatswarm.loadtests.fault_kinds import FAULT_KINDS
 from chatswarm.loadtests.faults.kinds import KINDS
+from chatswarm.loadtests.judge.checks import CHECKS
+from chatswarm.loadtests.judge.verdict import FINDINGS
+from chatswarm.loadtests.protocols import PROTOCOLS
 from chatswarm.loadtests.report.charts import CHARTS
-from chatswarm.loadtests.swarm.prometheus import METRICS
-from chatswarm.loadtests.targets import TARGETS
-from chatswarm.loadtests.verdict import FINDINGS
+from chatswarm.loadtests.scenario import scenario
+from chatswarm.loadtests.scenario.fault_kinds import FAULT_KINDS
+from chatswarm.loadtests.swarm.live.prometheus import METRICS
 
 ROOT = Path(__file__).parents[1]
 MANUALS = {path.stem: path.read_text(encoding="utf-8") for path in (ROOT / "docs").glob("*.md")}
@@ -24,8 +24,54 @@ EXTENDING = (ROOT / "EXTENDING.md").read_text(encoding="utf-8")
 SOURCES = sorted(path for part in ("backend", "loadtests", "grafana") for path in (ROOT / part).rglob("*.py"))
 
 
+# Each room, and the rooms that it may import. A room is a folder, or a file beside the folders.
+MAY_IMPORT = {
+    "backend": {
+        "__main__": {"environment", "listeners", "server", "settings", "store", "workers"},
+        "server": {"app", "chat", "fanout", "http", "listeners", "pages", "settings", "workers"},
+        "app": {"chat", "endpoints", "fanout", "http", "metrics", "settings", "store", "wire", "workers"},
+        "endpoints": {"chat", "fanout", "http", "metrics", "settings", "store", "wire"},
+        "chat": {"fanout", "metrics", "settings", "store", "wire", "workers"},
+        "workers": {"listeners", "metrics", "settings", "store"},
+        "http": {"fanout", "metrics", "wire"},
+        "fanout": {"metrics", "store", "wire"},
+        "pages": {"wire"},
+        "wire": {"store"},
+        "listeners": {"settings"},
+        "settings": {"http"},
+        "store": {"metrics"},
+        "environment": set(),
+        "metrics": set(),
+    },
+    "loadtests": {
+        "entry": {"cli", "system"},
+        "cli": {"checklist", "history", "judge", "net", "protocols", "report", "run", "scenario", "system"},
+        "locustfile": {"swarm"},
+        "plugin": {"history", "judge", "net", "protocols", "report", "scenario", "system"},
+        "report": {"history", "judge", "run", "scenario", "system"},
+        "run": {"faults", "history", "judge", "net", "protocols", "scenario", "system"},
+        "swarm": {"history", "judge", "messages", "net", "protocols", "scenario", "system"},
+        "faults": {"history", "net", "protocols", "scenario", "system"},
+        "checklist": {"messages", "net", "protocols", "system"},
+        "judge": {"history", "messages", "scenario", "system"},
+        "history": {"system"},
+        "scenario": {"messages", "protocols", "system"},
+        "net": {"system"},
+        "protocols": set(),
+        "messages": set(),
+        "system": set(),
+    },
+}
+
+
+def module_of(path: Path) -> str:
+    """The module in a file, by its absolute name."""
+    parts = ("chatswarm", *path.relative_to(ROOT).with_suffix("").parts)
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
 def imports(path: Path) -> set[str]:
-    """The absolute names of all modules that a file imports."""
+    """The absolute names of all modules that a file imports, and of what it takes from them; for types only, too."""
     package = ("chatswarm", *path.relative_to(ROOT).parent.parts)
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -38,6 +84,28 @@ def imports(path: Path) -> set[str]:
     return names
 
 
+def circle(graph: dict[str, set[str]]) -> list[str]:
+    """A way through `graph` that ends where it began; empty if there is none."""
+    done: set[str] = set()
+
+    def beyond(way: list[str]) -> list[str]:
+        if way[-1] in way[:-1]:
+            return way[way.index(way[-1]) :]
+        found: list[str] = []
+        if way[-1] not in done:
+            for step in sorted(graph.get(way[-1], set())):
+                found = found or beyond([*way, step])
+            done.add(way[-1])
+        return found
+
+    return next(filter(None, (beyond([start]) for start in sorted(graph))), [])
+
+
+def test_a_circle_is_found() -> None:
+    assert circle({"a": {"b"}, "b": {"c", "d"}, "c": set(), "d": {"b"}}) == ["b", "d", "b"]
+    assert circle({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_import_directions(path: Path) -> None:
     part = path.relative_to(ROOT).parts
@@ -47,12 +115,46 @@ def test_import_directions(path: Path) -> None:
     if part[0] != "backend":
         assert not [name for name in found if name.startswith("chatswarm.backend")]
     if part[:2] != ("loadtests", "swarm") and part != ("loadtests", "locustfile.py"):
-        outside = {name.split(".")[0] for name in found}
-        assert not outside & {"locust", "gevent"}
-        assert not [name for name in found if name.startswith("chatswarm.loadtests.swarm")]
+        assert not {name.split(".")[0] for name in found} & {"locust", "gevent"}
 
 
-@pytest.mark.parametrize("module", ["judge", "cli", "run", "terminal", "checklist", "report"])
+@pytest.mark.parametrize("half", MAY_IMPORT)
+def test_rooms_import_only_what_they_may(half: str) -> None:
+    """As ARCHITECTURE.md draws it. What is allowed and not used goes, so that the picture stays true."""
+    used: dict[str, set[str]] = {room: set() for room in MAY_IMPORT[half]}
+    for path in (ROOT / half).rglob("*.py"):
+        room = path.relative_to(ROOT / half).parts[0].removesuffix(".py")
+        inside = {name.split(".")[2] for name in imports(path) if name.startswith(f"chatswarm.{half}.")}
+        if inside:
+            used[room] |= inside - {room}
+    assert used == MAY_IMPORT[half]
+
+
+@pytest.mark.parametrize("half", MAY_IMPORT)
+def test_rooms_import_each_other_in_no_circle(half: str) -> None:
+    assert circle(MAY_IMPORT[half]) == []
+
+
+def test_modules_import_each_other_in_no_circle() -> None:
+    modules = {module_of(path): path for path in SOURCES if "grafana" not in path.parts}
+    graph = {name: imports(path) & modules.keys() for name, path in modules.items()}
+    # A package's name in an import means the module in it that the name comes from, unless it is its own.
+    for name, path in modules.items():
+        if path.name != "__init__.py":
+            graph[name] -= {above for above in graph[name] if name.startswith(f"{above}.")}
+    assert circle(graph) == []
+
+
+def test_no_two_classes_have_one_name() -> None:
+    places: dict[str, list[str]] = {}
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name, []).append(str(path.relative_to(ROOT)))
+    assert {name: where for name, where in places.items() if len(where) > 1} == {}
+
+
+@pytest.mark.parametrize("module", ["judge.judge", "cli", "run.run", "report.terminal", "checklist", "report"])
 def test_only_the_swarm_imports_locust(module: str) -> None:
     code = f"import sys, chatswarm.loadtests.{module}; print({{'locust', 'gevent'}} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -61,12 +163,12 @@ def test_only_the_swarm_imports_locust(module: str) -> None:
 
 def test_the_judge_loads_no_user_interface_no_network_and_no_faults_executor() -> None:
     """So that judging needs nothing but the history, and whoever changes the terminal changes no verdict."""
-    code = "import sys, chatswarm.loadtests.judge; print(*sys.modules)"
+    code = "import sys, chatswarm.loadtests.judge.judge; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())
     assert not {name.split(".")[0] for name in loaded} & {"rich", "typer", "psutil", "websockets", "http", "ssl"}
     assert not [
-        name for name in loaded if re.match(r"chatswarm\.loadtests\.(faults|checklist|report|plugin|run)\b", name)
+        name for name in loaded if re.match(r"chatswarm\.loadtests\.(faults|checklist|report|plugin|run|net)\b", name)
     ]
 
 
@@ -119,24 +221,29 @@ def test_every_chart_is_documented_by_what_it_shows() -> None:
     assert "`loadtests/report/charts.py`" in EXTENDING
 
 
-@pytest.mark.parametrize("name", TARGETS)
+@pytest.mark.parametrize("name", PROTOCOLS)
 def test_every_target_is_documented(name: str) -> None:
     assert f"`{name}`" in EXTENDING
 
 
-def test_every_room_is_on_the_map() -> None:
-    for path in SOURCES:
-        relative = path.relative_to(ROOT)
-        if path.name != "__init__.py":
-            assert f"`{relative.name}`" in ARCHITECTURE, f"ARCHITECTURE.md says nothing of {relative}"
-        else:
-            assert f"`{relative.parent}/`" in ARCHITECTURE, f"ARCHITECTURE.md says nothing of {relative.parent}"
+@pytest.mark.parametrize("half", MAY_IMPORT)
+def test_every_room_is_on_the_map(half: str) -> None:
+    rooms = [path.parent for path in (ROOT / half).rglob("__init__.py") if path.parent.name != "scenarios"]
+    for room in rooms:
+        assert f"`{room.relative_to(ROOT)}/`" in ARCHITECTURE, f"ARCHITECTURE.md says nothing of {room}"
 
 
-def test_every_file_of_the_pages_is_on_the_map() -> None:
-    for path in (ROOT / "dashboards").iterdir():
-        if path.suffix in (".html", ".js", ".css", ".svg"):
-            assert f"`{path.name}`" in ARCHITECTURE, f"ARCHITECTURE.md says nothing of {path.name}"
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_module_says_what_it_is_for(path: Path) -> None:
+    """`make inventory` prints the first line of each."""
+    about = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+    assert about
+    assert about.split("\n")[0].endswith((".", "?"))
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "dashboards").glob("*.js")), ids=lambda path: path.name)
+def test_every_module_of_the_pages_says_what_it_is_for(path: Path) -> None:
+    assert re.match(r"// .+[.?:]\n", path.read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("command", ["run", "check", "judge", "report", "serve"])
@@ -161,7 +268,7 @@ def test_the_lock_names_no_index() -> None:
 @pytest.mark.parametrize("number", re.findall(r"^(\d)\. ", ARCHITECTURE, re.MULTILINE))
 def test_every_promise_of_the_reference_chat_is_held_to_by_a_test(number: str) -> None:
     named: set[str] = set()
-    for path in (ROOT / "tests" / "backend").glob("test_*.py"):
+    for path in (ROOT / "tests" / "backend").rglob("test_*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Module):
                 named |= set(re.findall(r"\bpromise (\d)\b", ast.get_docstring(node) or "", re.IGNORECASE))

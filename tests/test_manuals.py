@@ -12,10 +12,12 @@ import msgspec
 import pytest
 import typer
 
-from chatswarm.loadtests import cli, scenario
-from chatswarm.loadtests.history.schema import SendOutcome
+from chatswarm.loadtests import cli
+from chatswarm.loadtests.history.tables import SendOutcome
+from chatswarm.loadtests.judge.verdict import Counts, Deliveries, Latency, Messages, Quantiles, Verdict
 from chatswarm.loadtests.plugin.hooks import _OPTIONS as PLUGIN_OPTIONS
-from chatswarm.loadtests.verdict import Counts, Deliveries, ExitCode, Latency, Messages, Quantiles, Verdict
+from chatswarm.loadtests.scenario import scenario
+from chatswarm.loadtests.system.exit_code import ExitCode
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -115,7 +117,7 @@ def test_every_option_of_the_plugin_is_documented() -> None:
 
 
 def test_every_option_of_locust_is_documented() -> None:
-    source = (ROOT / "loadtests" / "swarm" / "wiring.py").read_text(encoding="utf-8")
+    source = (ROOT / "loadtests" / "swarm" / "locust" / "worker.py").read_text(encoding="utf-8")
     ours = re.findall(r"\"(--[a-z-]+)\", ", source)
     assert "--scenario" in ours
     for option in ours:

@@ -1,5 +1,5 @@
-"""`chatswarm check`: the guide's checklist, walked step by step over real sockets, and what is wrong at the first ✗."""
+"""`chatswarm check`: the guide's checklist, done step by step over real sockets, and what is wrong at the first ✗."""
 
-from .walk import LABELS, Report, Step, closing, report_text, step_line, walk
+from .steps import LABELS, CheckReport, Step, closing, report_text, run_checklist, step_line
 
-__all__ = ["LABELS", "Report", "Step", "closing", "report_text", "step_line", "walk"]
+__all__ = ["LABELS", "CheckReport", "Step", "closing", "report_text", "run_checklist", "step_line"]

@@ -1,4 +1,4 @@
-"""`chatswarm check --browser`: the guide walked on its two pages, in a real headless Chromium, with both consoles read.
+"""`chatswarm check --browser`: the guide on its two pages, in a real headless Chromium, both consoles read.
 
 inbox opened → connected → subscribed → widget opened → contact form → sent → notified → shown → in time
 """
@@ -14,16 +14,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
-from chatswarm.loadtests.address import Address, parse_address
-from chatswarm.loadtests.identity import new_run
-from chatswarm.loadtests.targets.target import Customer, Target, Unreadable, read
-from chatswarm.loadtests.units import human
+from chatswarm.loadtests.messages.identity import new_run
+from chatswarm.loadtests.net.address import Address, parse_address
+from chatswarm.loadtests.protocols.protocol import ChatProtocol, Customer, Unreadable, read
+from chatswarm.loadtests.system.units import human
 
-from .console import MESSAGE, SENDING, SUBSCRIBING, Awaited, connecting, notified
-from .page_causes import Sight, explain
-from .probe import excerpt
+from .console import MESSAGE, SENDING, SUBSCRIBING, ExpectedLine, connecting, notified
+from .http import excerpt
+from .page_causes import PageSymptoms, explain
+from .steps import CheckReport, Step
 from .symptoms import PageStep
-from .walk import Report, Step
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, Response, ViewportSize
@@ -60,7 +60,7 @@ class CannotBrowseError(Exception):
     """No browser can be had, or its folder not written. Nothing was asked of the chat; the text says what to do."""
 
 
-class BrowserReport(Report, frozen=True):
+class BrowserReport(CheckReport, frozen=True):
     """What `chatswarm check --browser --json` prints. `update_latency`: seconds from the click to the inbox's DOM."""
 
     pages: str
@@ -87,8 +87,8 @@ def find_chromium() -> str:
     )
 
 
-def walk_pages(
-    target: Target,
+def check_pages(
+    target: ChatProtocol,
     base_url: str,
     pages: str,
     folder: Path,
@@ -117,14 +117,16 @@ def walk_pages(
         except Error as error:
             raise CannotBrowseError(f"{command}: expected a Chromium that starts, got: {excerpt(str(error))}") from None
         try:
-            return walk_in(browser, target, base_url, pages, folder, update_target=update_target, on_step=on_step)
+            return check_pages_in(
+                browser, target, base_url, pages, folder, update_target=update_target, on_step=on_step
+            )
         finally:
             browser.close()
 
 
-def walk_in(
+def check_pages_in(
     browser: "Browser",
-    target: Target,
+    target: ChatProtocol,
     base_url: str,
     pages: str,
     folder: Path,
@@ -138,7 +140,7 @@ def walk_in(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise CannotBrowseError(f"--out: {folder}: expected a folder to write to, got: {error}") from None
-    return _PagesWalk(target, base_url, backend, place, folder, browser, update_target, on_step).run()
+    return _PagesChecklist(target, base_url, backend, place, folder, browser, update_target, on_step).run()
 
 
 def _address(flag: str, url: str) -> Address:
@@ -180,7 +182,7 @@ class _Tab:
             self.page.wait_for_timeout(_POLL)
         return True
 
-    def hear(self, awaited: Awaited, patience: float, give_up: str, since: int = 0) -> bool:
+    def hear(self, awaited: ExpectedLine, patience: float, give_up: str, since: int = 0) -> bool:
         """Waits for these lines, from the `since`-th on, but not beyond a line that begins with `give_up`."""
 
         def over() -> bool:
@@ -199,7 +201,7 @@ class _Seen:
     seconds: float | None = None
 
 
-class _Broken(Exception):
+class _PageStepFailed(Exception):
     """A step failed. `brief` is for its line."""
 
     def __init__(self, brief: str, **sight: object) -> None:
@@ -207,10 +209,10 @@ class _Broken(Exception):
         self.sight = sight
 
 
-class _PagesWalk:
+class _PagesChecklist:
     def __init__(
         self,
-        target: Target,
+        target: ChatProtocol,
         base_url: str,
         backend: Address,
         pages: Address,
@@ -230,13 +232,13 @@ class _PagesWalk:
         self._on_step = on_step
         self._steps: list[Step] = []
         self._tabs: list[_Tab] = []
-        self._broken: Sight | None = None
+        self._broken: PageSymptoms | None = None
         self._latency: float | None = None
 
     def run(self) -> BrowserReport:
         began = time.monotonic()
-        with contextlib.suppress(_Broken):
-            self._walk()
+        with contextlib.suppress(_PageStepFailed):
+            self._follow_guide()
         seconds = time.monotonic() - began
         for name in list(PageStep)[len(self._steps) :]:
             self._note(Step(name, None, None, "not reached"))
@@ -250,14 +252,14 @@ class _PagesWalk:
             self._base_url, problem is None, seconds, self._latency, self._steps, problem, [], self._pages, shots
         )
 
-    def _walk(self) -> None:
+    def _follow_guide(self) -> None:
         with self._step(PageStep.INBOX) as seen:
             inbox = self._open("inbox", "#list", seen)
         with self._step(PageStep.CONNECTED, inbox) as seen:
             socket_url = re.sub("^http", "ws", self._told) + self._target.socket_path
-            self._hear(inbox, Awaited(connecting(socket_url)), "🔌 WebSocket closed", seen)
+            self._hear(inbox, ExpectedLine(connecting(socket_url)), "🔌 WebSocket closed", seen)
         with self._step(PageStep.SUBSCRIBED, inbox) as seen:
-            self._hear(inbox, Awaited(SUBSCRIBING), "🔌 WebSocket closed", seen)
+            self._hear(inbox, ExpectedLine(SUBSCRIBING), "🔌 WebSocket closed", seen)
         with self._step(PageStep.WIDGET) as seen:
             widget = self._open("widget", "#contact", seen)
         with self._step(PageStep.CHAT, widget) as seen:
@@ -273,19 +275,19 @@ class _PagesWalk:
             widget.page.fill("#text", MESSAGE)
             widget.page.click("#compose button")
             clicked = time.monotonic()
-            sent_at = self._hear(widget, Awaited(SENDING), "❌ Message not sent", seen)
+            sent_at = self._hear(widget, ExpectedLine(SENDING), "❌ Message not sent", seen)
             clicked_at = widget.page.evaluate("chatswarmClicked") / 1000
             seen.seconds = sent_at - clicked_at
         end = clicked + self._update_target + _BEYOND
         with self._step(PageStep.NOTIFIED, inbox, clicked) as seen:
             left = max(0.0, end - time.monotonic())
-            notified_at = self._hear(inbox, Awaited(notified(chat_id)), "🔌 WebSocket closed", seen, left, before)
+            notified_at = self._hear(inbox, ExpectedLine(notified(chat_id)), "🔌 WebSocket closed", seen, left, before)
             seen.seconds = notified_at - clicked_at
         with self._step(PageStep.SHOWN, inbox, clicked) as seen:
             inbox.wait(lambda: bool(inbox.page.evaluate("chatswarmSeen.at !== null")), max(0.0, end - time.monotonic()))
             sight = inbox.page.evaluate("chatswarmSeen")
             if sight["at"] is None:
-                raise _Broken("not in the inbox", counted=sight["count"])
+                raise _PageStepFailed("not in the inbox", counted=sight["count"])
             self._latency = seen.seconds = sight["at"] / 1000 - clicked_at
             seen.text = f'"{MESSAGE}", count {sight["before"]} → {sight["count"]}'
         told = f"{human(self._latency)} after the click; the target is {self._update_target:g} s"
@@ -306,15 +308,19 @@ class _PagesWalk:
         except Error as error:
             reason = re.search(r"net::(\w+)", str(error))
             said = reason[1] if reason else excerpt(str(error))
-            raise _Broken(f"{url}: {said}", detail=f"{url}: {said}") from error
+            raise _PageStepFailed(f"{url}: {said}", detail=f"{url}: {said}") from error
         if answer is not None and answer.status != 200:
-            raise _Broken(f"{url}: HTTP {answer.status}", detail=f"{url}: expected HTTP 200, got {answer.status}")
+            raise _PageStepFailed(
+                f"{url}: HTTP {answer.status}", detail=f"{url}: expected HTTP 200, got {answer.status}"
+            )
         if tab.page.locator(landmark).count() != 1:
-            raise _Broken(f"{url}: another page", detail=f"{url}: expected the guide's {name}, got another page")
+            raise _PageStepFailed(
+                f"{url}: another page", detail=f"{url}: expected the guide's {name}, got another page"
+            )
         told = tab.page.evaluate("document.querySelector('meta[name=backend]')?.content ?? null")
         if told is not None:
             if not _same(self._backend, told):
-                raise _Broken(f"talks to {excerpt(told, 60)}", elsewhere=excerpt(told))
+                raise _PageStepFailed(f"talks to {excerpt(told, 60)}", elsewhere=excerpt(told))
             self._told = told.rstrip("/")
         seen.text = url
         return tab
@@ -333,13 +339,13 @@ class _PagesWalk:
         widget.wait(lambda: text.is_visible() or bool(problem.text_content()), _PATIENCE)
         if not text.is_visible():
             said = excerpt(problem.text_content() or "")
-            raise _Broken(said or "no chat", detail=said)
+            raise _PageStepFailed(said or "no chat", detail=said)
         return read(self._target.read_created, answers[-1].body() if answers else b"")
 
     def _hear(
         self,
         tab: _Tab,
-        awaited: Awaited,
+        awaited: ExpectedLine,
         give_up: str,
         seen: _Seen,
         patience: float = _PATIENCE,
@@ -351,7 +357,7 @@ class _PagesWalk:
             detail = excerpt(said or "; ".join(tab.errors))
             missing = awaited.missing
             brief = f"the console did not say: {excerpt(missing or '', 60)}"
-            raise _Broken(brief, detail=detail, missing=missing)
+            raise _PageStepFailed(brief, detail=detail, missing=missing)
         seen.text = f"{len(awaited)} lines of the guide"
         began, ended = (tab.written[since + at].at for at in (awaited.places[0], awaited.places[-1]))
         seen.seconds = ended - began
@@ -370,8 +376,8 @@ class _PagesWalk:
             except (Error, Unreadable) as error:
                 if not self._browser.is_connected():
                     raise
-                raise _Broken(excerpt(str(error), 60), detail=excerpt(str(error))) from error
-        except _Broken as broken:
+                raise _PageStepFailed(excerpt(str(error), 60), detail=excerpt(str(error))) from error
+        except _PageStepFailed as broken:
             seconds = time.monotonic() - began
             self._broken = self._sight(name, tab, waited=seconds, **broken.sight)
             self._note(Step(name, False, seconds, broken.brief))
@@ -379,12 +385,12 @@ class _PagesWalk:
         waited = time.monotonic() - began
         self._note(Step(name, True, waited if seen.seconds is None else max(0.0, seen.seconds), seen.text))
 
-    def _sight(self, name: PageStep, tab: _Tab | None, **sight: object) -> Sight:
+    def _sight(self, name: PageStep, tab: _Tab | None, **sight: object) -> PageSymptoms:
         console = [] if tab is None else tab.console
         wants_token = tab is not None and tab.page.locator("#token-dialog[open]").count() > 0
         known = {"backend": self._told, "console": console, "wants_token": wants_token}
         known["update_target"] = self._update_target
-        return Sight(broken=name, **{**known, **sight})  # type: ignore[arg-type]
+        return PageSymptoms(broken=name, **{**known, **sight})  # type: ignore[arg-type]
 
     def _leave(self) -> list[str]:
         """Writes what the pages look like and what they said; the paths of the screenshots."""

@@ -4,10 +4,10 @@ Each function returns what was seen in one sentence or two, the causes (likelies
 knows nothing of this failure.
 """
 
-from chatswarm.loadtests.targets import TOKEN
-from chatswarm.loadtests.units import human
+from chatswarm.loadtests.protocols import TOKEN
+from chatswarm.loadtests.system.units import human
 
-from .symptoms import Evidence, Failure, StepName
+from .symptoms import Failure, StepName, Symptoms
 
 Found = tuple[str, list[str], list[str]]  # seen, causes, remedies
 
@@ -21,7 +21,7 @@ HANGS = [
 GIVE_TOKEN = f"put a dashboard's token into the variable {TOKEN}"
 
 
-def here(evidence: Evidence) -> Found | None:
+def here(evidence: Symptoms) -> Found | None:
     """What is no fault of the chat: limits of this machine, and what only this check cannot read."""
     what, detail = evidence.what, _said(evidence.detail)
     match evidence.failure:
@@ -48,13 +48,13 @@ def here(evidence: Evidence) -> Found | None:
     return None
 
 
-def network(evidence: Evidence) -> Found:
+def network(evidence: Symptoms) -> Found:
     """Connections that fail, or carry something other than HTTP. Always knows something."""
     seen, causes, remedies = _network(evidence)
     return (f"{seen.removesuffix('.')}{evidence.proxy_note}.", causes, remedies)
 
 
-def _network(evidence: Evidence) -> Found:
+def _network(evidence: Symptoms) -> Found:
     what, waited, detail = evidence.what, human(evidence.waited), _said(evidence.detail)
     match evidence.failure:
         case Failure.NO_SUCH_NAME:
@@ -137,7 +137,7 @@ def _certificate_causes(detail: str) -> list[str]:
     return [causes[word] for word in sorted(causes, key=lambda word: word not in detail)]
 
 
-def dashboard_socket(evidence: Evidence) -> Found | None:
+def dashboard_socket(evidence: Symptoms) -> Found | None:
     """The dashboard's handshake, and its first frames."""
     what, waited, detail = evidence.what, human(evidence.waited), _said(evidence.detail)
     awaited = "connected" if evidence.broken is StepName.CONNECTED else "subscribed"
@@ -211,12 +211,12 @@ def dashboard_socket(evidence: Evidence) -> Found | None:
             return (
                 f"A frame came that cannot be read{detail}.",
                 ["the backend speaks another version of the protocol", "it is another kind of chat"],
-                ["choose the adapter for this chat with --adapter, or write one"],
+                ["choose the protocol for this chat with --protocol, or write one"],
             )
     return None
 
 
-def _refused_handshake(evidence: Evidence, status: int) -> tuple[list[str], list[str]]:
+def _refused_handshake(evidence: Symptoms, status: int) -> tuple[list[str], list[str]]:
     match status:
         case 404 | 405 | 410:
             return (
@@ -279,7 +279,7 @@ def _refused_handshake(evidence: Evidence, status: int) -> tuple[list[str], list
             )
 
 
-def http(evidence: Evidence) -> Found | None:
+def http(evidence: Symptoms) -> Found | None:
     """Requests over a connection that stands: no answer, or one that says no, or one that cannot be read."""
     what, status, detail = evidence.what, evidence.status or 0, _said(evidence.detail)
     match evidence.failure:
@@ -296,7 +296,7 @@ def http(evidence: Evidence) -> Found | None:
                     "the backend's answer has another shape than the protocol's (a data transformation error)",
                     "a proxy or login page answers in the backend's place",
                 ],
-                ["look at the answer in a browser's network tab", "choose the adapter for this chat with --adapter"],
+                ["look at the answer in a browser's network tab", "choose the protocol for this chat with --protocol"],
             )
         case Failure.STATUS:
             causes, remedies = _refused_request(evidence, status)
@@ -304,7 +304,7 @@ def http(evidence: Evidence) -> Found | None:
     return None
 
 
-def _refused_request(evidence: Evidence, status: int) -> tuple[list[str], list[str]]:
+def _refused_request(evidence: Symptoms, status: int) -> tuple[list[str], list[str]]:
     step = evidence.broken
     match status:
         case 404 if step is StepName.SENT:
@@ -318,7 +318,7 @@ def _refused_request(evidence: Evidence, status: int) -> tuple[list[str], list[s
         case 404 | 405:
             return (
                 ["this route does not exist, or a path in --target is missing or superfluous", "it is another chat"],
-                ["compare the path with the backend's routes", "choose the adapter for this chat with --adapter"],
+                ["compare the path with the backend's routes", "choose the protocol for this chat with --protocol"],
             )
         case 401 | 403 if step in (StepName.LIST, StepName.SHOWN):
             return (
@@ -356,23 +356,23 @@ def _refused_request(evidence: Evidence, status: int) -> tuple[list[str], list[s
             )
 
 
-def _token_cause(evidence: Evidence) -> str:
+def _token_cause(evidence: Symptoms) -> str:
     if evidence.with_token:
         return f"the token in {TOKEN} is not one that this chat lets in"
     return f"a token is missing: {TOKEN} holds none"
 
 
-def _origin_cause(evidence: Evidence) -> str:
+def _origin_cause(evidence: Symptoms) -> str:
     if evidence.origin is None:
         return "the origin is not allowed (none was sent)"
     return f"the origin is not allowed ({evidence.origin})"
 
 
-def _retry_after(evidence: Evidence) -> str:
+def _retry_after(evidence: Symptoms) -> str:
     return f" (Retry-After: {evidence.retry_after})" if evidence.retry_after else ""
 
 
-def _wait(evidence: Evidence) -> str:
+def _wait(evidence: Symptoms) -> str:
     after = evidence.retry_after
     if not after:
         return "wait"

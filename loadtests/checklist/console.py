@@ -53,7 +53,7 @@ def notified(chat_id: str) -> list[str]:
     ]
 
 
-class Awaited:
+class ExpectedLine:
     """Lines that must come in this order; other lines may stand between them, for others use the chat as well."""
 
     def __init__(self, lines: Sequence[str]) -> None:

@@ -1,17 +1,17 @@
 """Why a chat does not work, decided from what was seen: the guide's Problems 1–4, with causes in order of likelihood.
 
-Values in, values out: no sockets and no clock. `watch.py` and `checklist.py` gather the evidence.
+Values in, values out: no sockets and no clock. `delivery.py` and `steps.py` gather the evidence.
 """
 
 import msgspec
 
-from chatswarm.loadtests.units import human
+from chatswarm.loadtests.system.units import human
 
 from .causes import HANGS, PROCESS_LOG, Found, dashboard_socket, here, http, network
-from .symptoms import Delivery, Evidence, Failure, StepName
+from .symptoms import Delivery, Failure, StepName, Symptoms
 
 
-class Problem(msgspec.Struct, frozen=True):
+class GuideProblem(msgspec.Struct, frozen=True):
     """What is broken, for people: the guide's title, what was seen, likely causes (likeliest first), what to do.
 
     `here`: it is this machine's or this check's own trouble, and says nothing of the chat.
@@ -68,26 +68,26 @@ def after_send(delivery: Delivery, update_target: float) -> list[StepName]:
     return names[: next((at for at, name in enumerate(names) if not passed[name]), len(names))]
 
 
-def brief(evidence: Evidence) -> str:
+def brief(evidence: Symptoms) -> str:
     """What was seen, in a few words for one line."""
     delivery = evidence.delivery or Delivery()
     match evidence:
-        case Evidence(failure=Failure.STATUS, status=int(status)):
+        case Symptoms(failure=Failure.STATUS, status=int(status)):
             return f"HTTP {status}"
-        case Evidence(failure=Failure() as failure):
+        case Symptoms(failure=Failure() as failure):
             return failure
-        case Evidence(broken=StepName.NOTIFIED):
+        case Symptoms(broken=StepName.NOTIFIED):
             return "no frame for this chat" if delivery.lost is None else "the socket was lost"
-        case Evidence(broken=StepName.SHOWN):
+        case Symptoms(broken=StepName.SHOWN):
             return "the message is not in the list" if delivery.shown is None else "not in the page's refetch"
         case _:
             return f"{human(delivery.shown)} after it was sent; the target is {evidence.update_target:g} s"
 
 
-def diagnose(evidence: Evidence) -> Problem:
+def diagnose(evidence: Symptoms) -> GuideProblem:
     """The guide's matching problem, its causes ordered by what was seen."""
     if evidence.failure is not None and (ours := here(evidence)) is not None:
-        return Problem(HERE[evidence.failure], *ours, here=True)
+        return GuideProblem(HERE[evidence.failure], *ours, here=True)
     number = _PROBLEM_OF[evidence.broken]
     delivery = evidence.delivery or Delivery()
     match evidence.broken:
@@ -110,10 +110,10 @@ def diagnose(evidence: Evidence) -> Problem:
     seen, causes, remedies = found
     if evidence.failure in _WAITED and evidence.delivery is None and evidence.waited < _SHORT:
         causes = [_SLOW, *causes]
-    return Problem(TITLES[number], seen, causes, remedies)
+    return GuideProblem(TITLES[number], seen, causes, remedies)
 
 
-def _send_hangs(evidence: Evidence, delivery: Delivery) -> Found:
+def _send_hangs(evidence: Symptoms, delivery: Delivery) -> Found:
     seen = f"{evidence.what} got no answer within {human(evidence.waited)}"
     shown, notified = delivery.shown is not None or bool(delivery.stored), delivery.notified is not None
     if shown or notified:
@@ -149,7 +149,7 @@ def _not_notified(delivery: Delivery) -> Found:
         return (
             f"No readable frame came within {watched}, but one that cannot be read: {delivery.unreadable}.",
             ["the backend's frames have another shape than the protocol's"],
-            ["compare the frame with the protocol", "choose the adapter for this chat with --adapter"],
+            ["compare the frame with the protocol", "choose the protocol for this chat with --protocol"],
         )
     if not stored:
         # Only what was looked for and found missing may be called missing.

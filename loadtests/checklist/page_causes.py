@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from chatswarm.loadtests.units import human
+from chatswarm.loadtests.system.units import human
 
 from .causes import HANGS, PROCESS_LOG
-from .diagnosis import TITLES, Problem
+from .diagnosis import TITLES, GuideProblem
 from .symptoms import PageStep
 
 NOT_THERE = "The guide's pages cannot be opened"
@@ -27,7 +27,7 @@ _NETWORK_TAB = "open the page in a browser of your own, with the network tab ope
 
 
 @dataclass(slots=True)
-class Sight:
+class PageSymptoms:
     """What was seen of the step that broke."""
 
     broken: PageStep
@@ -43,15 +43,15 @@ class Sight:
     update_target: float = 2.0  # seconds
 
 
-def explain(sight: Sight) -> Problem:
+def explain(sight: PageSymptoms) -> GuideProblem:
     """The guide's matching problem, in sentences, the likeliest cause first."""
     seen, causes, remedies = _found(sight)
     if sight.missing is not None:
         seen += f" The console did not say: {sight.missing}"
-    return Problem(_TITLES[sight.broken], seen, causes, remedies)
+    return GuideProblem(_TITLES[sight.broken], seen, causes, remedies)
 
 
-def _found(sight: Sight) -> tuple[str, list[str], list[str]]:
+def _found(sight: PageSymptoms) -> tuple[str, list[str], list[str]]:
     waited, said = human(sight.waited), f": {sight.detail}" if sight.detail else ""
     match sight.broken:
         case PageStep.INBOX | PageStep.WIDGET if sight.elsewhere:
@@ -135,7 +135,7 @@ def _found(sight: Sight) -> tuple[str, list[str], list[str]]:
             )
 
 
-def _not_notified(sight: Sight) -> tuple[str, list[str], list[str]]:
+def _not_notified(sight: PageSymptoms) -> tuple[str, list[str], list[str]]:
     waited = human(sight.waited)
     look = "look for `Broadcasting chat_updates to 1 subscriber(s)` in the backend's terminal"
     if any("notifications received in the last second" in line for line in sight.console):

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from chatswarm.loadtests.own_limits import OwnLimit
+from chatswarm.loadtests.system.rig_limits import OwnLimit
 
 
 class StepName(StrEnum):
@@ -73,7 +73,7 @@ class Delivery:
 
 
 @dataclass(slots=True)
-class Evidence:
+class Symptoms:
     """The step that broke, and what was seen of it."""
 
     broken: StepName

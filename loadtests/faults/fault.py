@@ -11,22 +11,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from chatswarm.loadtests.fault_kinds import Plan
 from chatswarm.loadtests.history.faults import Evidence
+from chatswarm.loadtests.scenario.fault_kinds import FaultPlan
 
-from .pledges import Pledges
-from .processes import Managed
+from .target_processes import Managed
 from .toxiproxy import Toxiproxy
+from .undo_log import UndoLog
 
 
 @dataclass
-class World:
+class FaultContext:
     """What the faults of one run can act on."""
 
     target: str  # its base URL
-    adapter: str
+    protocol: str
     folder: Path  # of the run, for logs
-    pledges: Pledges  # what must be undone however this process ends
+    pledges: UndoLog  # what must be undone however this process ends
     token: str | None = None  # with which dashboards are let in
     processes: Mapping[str, Managed] = field(default_factory=dict)  # by what `on` says: target, broker
     toxiproxy: Toxiproxy | None = None
@@ -38,14 +38,14 @@ class World:
 class Fault(ABC):
     """One occurrence of a fault. Neither method is called twice."""
 
-    def __init__(self, plan: Plan, number: int, world: World) -> None:
+    def __init__(self, plan: FaultPlan, number: int, world: FaultContext) -> None:
         """`number`: which of the plan's occurrences this is, from 0."""
         self.plan = plan
         self.number = number
         self.world = world
 
     @classmethod
-    def unfit(cls, plan: Plan, world: World) -> str | None:
+    def unfit(cls, plan: FaultPlan, world: FaultContext) -> str | None:
         """Why it cannot be done to this target: what was expected, and what to do. Asked before any load."""
         del plan, world
         return None

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 
-from .command import COMMAND
+from .command_fault import COMMAND
 from .fault import Fault
-from .network import NETWORK_FAULTS
-from .process import PROCESS_FAULTS
-from .rogue import ROGUES
-from .store import STORE_FAULTS
+from .network_faults import NETWORK_FAULTS
+from .process_faults import PROCESS_FAULTS
+from .rogue_faults import ROGUES
+from .store_faults import STORE_FAULTS
 
 KINDS: Mapping[str, type[Fault]] = {**NETWORK_FAULTS, **PROCESS_FAULTS, **STORE_FAULTS, **ROGUES, **COMMAND}

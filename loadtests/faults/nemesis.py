@@ -11,11 +11,11 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from chatswarm.loadtests.fault_kinds import Plan
 from chatswarm.loadtests.history.faults import Evidence, FaultWriter, ProxyWriter
+from chatswarm.loadtests.scenario.fault_kinds import FaultPlan
 
 from .error import FaultError
-from .fault import World
+from .fault import FaultContext
 from .kinds import KINDS
 
 _PROXY_LOOK = 0.5  # seconds between two looks at how the proxy keeps up
@@ -27,7 +27,7 @@ class Nemesis:
     """The faults of one run. `say` tells people what happens; it is called from several threads."""
 
     def __init__(
-        self, plans: Sequence[Plan], duration: float, world: World, folder: Path, say: Callable[[str], None]
+        self, plans: Sequence[FaultPlan], duration: float, world: FaultContext, folder: Path, say: Callable[[str], None]
     ) -> None:
         self._plans = plans
         self._duration = duration
@@ -72,7 +72,7 @@ class Nemesis:
         self._threads.append(thread)
         thread.start()
 
-    def _occur(self, plan: Plan, number: int, at: float) -> None:
+    def _occur(self, plan: FaultPlan, number: int, at: float) -> None:
         writer, wait = self._writer, self._world.giving_up.wait
         assert writer is not None
         if wait(max(0.0, at - time.monotonic())):
@@ -95,7 +95,7 @@ class Nemesis:
             writer.stop(plan.name, plan.kind, time.monotonic(), evidence)
             self._say(f"fault {plan.name} is over")
 
-    def _trouble(self, writer: FaultWriter, plan: Plan, what: str, error: Exception) -> None:
+    def _trouble(self, writer: FaultWriter, plan: FaultPlan, what: str, error: Exception) -> None:
         told = str(error) if isinstance(error, FaultError) else f"{type(error).__name__}: {error}"
         writer.trouble(time.monotonic(), f"the fault {plan.name} {what}: {told}")
         self._say(f"fault {plan.name} {what}: {told}")

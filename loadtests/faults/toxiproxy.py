@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from chatswarm.loadtests.address import Address, parse_address
-from chatswarm.loadtests.answers import Reader, read_body, read_head
-from chatswarm.loadtests.dialing import Dialer, DialError, Place, left, proxy_note, request_target
-from chatswarm.loadtests.text import one_line
+from chatswarm.loadtests.net.address import Address, parse_address
+from chatswarm.loadtests.net.dialing import Dialer, DialError, Place, left, proxy_note, request_target
+from chatswarm.loadtests.net.responses import Reader, read_body, read_head
+from chatswarm.loadtests.system.text import one_line
 
 from .error import FaultError
 
@@ -23,7 +23,7 @@ _PORT = 8474
 
 
 @dataclass(frozen=True, slots=True)
-class Lag:
+class ProxyLag:
     """How well the proxy's process kept up: when its loop woke and how late, its CPU over the span before `time`."""
 
     samples: list[tuple[float, float]]
@@ -90,10 +90,10 @@ class Toxiproxy:
         """What it and its toxics have done, counted. Only our own proxy tells."""
         return dict(self._call("GET", f"{self._path(proxy)}/evidence"))
 
-    def lag(self) -> Lag:
+    def lag(self) -> ProxyLag:
         """Since the last call. Only our own proxy tells."""
         found = self._call("GET", "/lag")
-        return Lag([(time, lag) for time, lag in found["samples"]], found["time"], found["cpu"])
+        return ProxyLag([(time, lag) for time, lag in found["samples"]], found["time"], found["cpu"])
 
     def proxy_url(self, proxy: str) -> str:
         """Where a proxy is to be deleted. Where the name has several addresses, at the one that it was made at."""

@@ -1,23 +1,21 @@
-"""The nemesis's part of the history: which faults it began and healed, the evidence that they did something, and how
-well the proxy kept up that it put between the swarm and its target.
-"""
+"""The nemesis's part of the history: which faults it began and healed, with evidence, and the proxy's lag."""
 
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from chatswarm.loadtests.text import to_json
+from chatswarm.loadtests.system.text import to_json
 
 from .files import Header, Writer
 from .manifest import NEMESIS, PROXY, boot_id, history_file
-from .schema import FORMAT, FaultEvent
+from .tables import FORMAT, FaultEvent
 
 Evidence = Mapping[str, float | str]
 """What a fault did, such as `{"bytes_delayed": 51200}`. One in which every number is 0 and every text empty proves
 nothing, and leaves the run undecided."""
 
 
-class _File:
+class _FaultsFile:
     """The history of a process without users. Every row is on disk when the call returns: a nemesis may be killed by
     what it does. Times are monotonic seconds. Threads may share it. The manifest must name it, or it is not read.
     """
@@ -45,7 +43,7 @@ class _File:
             self._writer.flush()
 
 
-class FaultWriter(_File):
+class FaultWriter(_FaultsFile):
     """Writes `history/nemesis.cs1`."""
 
     def __init__(self, folder: Path, run: str) -> None:
@@ -64,7 +62,7 @@ class FaultWriter(_File):
         self._put("trouble", [(time, NEMESIS, detail)])
 
 
-class ProxyWriter(_File):
+class ProxyWriter(_FaultsFile):
     """Writes `history/proxy.cs1`: the proxy is a part of the rig, and its slowness must not count as the target's."""
 
     def __init__(self, folder: Path, run: str) -> None:

@@ -14,9 +14,9 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from chatswarm.loadtests.text import encodable
+from chatswarm.loadtests.system.text import encodable
 
-from .schema import FORMAT, TABLES, Code
+from .tables import FORMAT, TABLES, Code
 
 _FRAME = struct.Struct("<2sII")
 _MAGIC = b"CS"
@@ -181,7 +181,7 @@ def _pack(column: "array[float] | list[str]") -> bytes:
     try:
         return _encode(column)
     except UnicodeEncodeError:
-        # An adapter may hand on half of a character that its target sent.
+        # A protocol may hand on half of a character that its target sent.
         return _encode([encodable(text) for text in column])
 
 

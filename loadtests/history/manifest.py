@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from chatswarm.loadtests.text import to_json
+from chatswarm.loadtests.system.text import to_json
 
 MANIFEST = "manifest.json"
 NEMESIS = "nemesis"
@@ -38,7 +38,7 @@ class Manifest(msgspec.Struct):
     run: str
     scenario: str
     target: str
-    adapter: str
+    protocol: str
     list_window: int | None
     seed: int
     started: str  # ISO 8601, UTC, for people
@@ -62,7 +62,10 @@ class Manifest(msgspec.Struct):
 
 def read_manifest(folder: Path) -> Manifest:
     """The manifest of the run in `folder`. Raises FileNotFoundError, or msgspec.MsgspecError if it is damaged."""
-    return msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
+    read = msgspec.json.decode((folder / MANIFEST).read_bytes())
+    if isinstance(read, dict) and "adapter" in read:  # 0.1's word for the protocol
+        read.setdefault("protocol", read.pop("adapter"))
+    return msgspec.convert(read, Manifest)
 
 
 def history_file(folder: Path, process: str) -> Path:

@@ -4,7 +4,7 @@
 process of its own, which ends with it.
 """
 
-from .measured import NotRunError, NoVerdictError, SwarmError, UndecidedError, Verdict
-from .swarm import Swarm
+from .fixture import Swarm
+from .result import MeasuredVerdict, NotRunError, NoVerdictError, SwarmError, UndecidedError
 
-__all__ = ["NoVerdictError", "NotRunError", "Swarm", "SwarmError", "UndecidedError", "Verdict"]
+__all__ = ["MeasuredVerdict", "NoVerdictError", "NotRunError", "Swarm", "SwarmError", "UndecidedError"]

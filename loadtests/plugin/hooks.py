@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .measured import NoVerdictError
+from .result import NoVerdictError
 
 if TYPE_CHECKING:
-    from .measured import Verdict
-    from .swarm import Swarm
+    from .fixture import Swarm
+    from .result import MeasuredVerdict
 
 _PROPERTY = "chatswarm"
 _ITEM = pytest.StashKey["pytest.Item"]()
 _USED = pytest.StashKey[bool]()
-_RAN = pytest.StashKey["list[Verdict]"]()
+_RAN = pytest.StashKey["list[MeasuredVerdict]"]()
 _OPTIONS = {
     "target": ("URL", "the chat under test (default: a reference chat, started for each run)"),
-    "adapter": ("NAME", "its kind"),
+    "protocol": ("NAME", "its kind"),
     "pid": ("PID", "its process, for faults that strike it"),
     "restart_command": ("CMD", "the shell command that starts it again"),
     "out": ("DIR", "where to leave the runs (default: in pytest's temporary folder)"),
@@ -46,18 +46,18 @@ def pytest_configure(config: pytest.Config) -> None:
         problems.append(f"--chatswarm-target: {problem}")
     if (pid := given.get("pid")) is not None and not (pid.isascii() and pid.isdecimal() and int(pid) > 0):
         problems.append(f"--chatswarm-pid: expected the number of a process, got {pid!r}")
-    if (adapter := given.get("adapter")) is not None:
-        from chatswarm.loadtests.targets import TARGETS
+    if (protocol := given.get("protocol")) is not None:
+        from chatswarm.loadtests.protocols import PROTOCOLS
 
-        if adapter not in TARGETS:
-            problems.append(f"--chatswarm-adapter: expected one of {', '.join(TARGETS)}, got {adapter!r}")
+        if protocol not in PROTOCOLS:
+            problems.append(f"--chatswarm-protocol: expected one of {', '.join(PROTOCOLS)}, got {protocol!r}")
     if problems:
         raise pytest.UsageError("\n".join(problems))
 
 
 def _no_address(url: str) -> str | None:
     """Why this is no address of a chat; None if it is one."""
-    from chatswarm.loadtests.address import parse_address
+    from chatswarm.loadtests.net.address import parse_address
 
     try:
         parse_address(url)
@@ -91,7 +91,7 @@ def chatswarm(
     pytestconfig: pytest.Config, chatswarm_target: str | None, tmp_path_factory: pytest.TempPathFactory
 ) -> Swarm:
     """Runs a scenario and returns its verdict: `chatswarm.run("smoke", dashboards=20).latency.visible.p99 < 2.0`."""
-    from .swarm import Swarm
+    from .fixture import Swarm
 
     if chatswarm_target is not None and (problem := _no_address(str(chatswarm_target))):
         # A fixture's URL. Where it came from is clear without a traceback.
@@ -104,7 +104,7 @@ def chatswarm(
     return Swarm(
         chatswarm_target,
         pytestconfig.invocation_params.dir / out if out else temporary / "chatswarm",
-        _option(pytestconfig, "adapter"),
+        _option(pytestconfig, "protocol"),
         int(pid) if pid else None,
         _option(pytestconfig, "restart_command"),
         shared,
@@ -119,8 +119,8 @@ def _say(text: str) -> None:
     sys.stderr.flush()
 
 
-def _ran(item: pytest.Item, verdict: Verdict) -> None:
-    from chatswarm.loadtests.text import one_line
+def _ran(item: pytest.Item, verdict: MeasuredVerdict) -> None:
+    from chatswarm.loadtests.system.text import one_line
 
     item.stash.setdefault(_RAN, []).append(verdict)
     # Goes with the reports, from xdist's workers as well, and into JUnit XML.
@@ -155,15 +155,15 @@ def pytest_runtest_makereport(
     return report
 
 
-def _show(item: pytest.Item, report: pytest.TestReport, other: Verdict | None) -> None:
+def _show(item: pytest.Item, report: pytest.TestReport, other: MeasuredVerdict | None) -> None:
     """Adds the verdicts of a test: those that it ran, those that its fixtures hold, and the error's own."""
     from _pytest._code.code import ExceptionRepr
 
-    from chatswarm.loadtests.text import one_line
+    from chatswarm.loadtests.system.text import one_line
 
-    from .measured import Verdict
+    from .result import MeasuredVerdict
 
-    held = [value for value in getattr(item, "funcargs", {}).values() if isinstance(value, Verdict)]
+    held = [value for value in getattr(item, "funcargs", {}).values() if isinstance(value, MeasuredVerdict)]
     verdicts = [*item.stash.get(_RAN, []), *held, *([other] if other is not None else [])]
     width = max(80, min(item.config.get_terminal_writer().fullwidth, 120))
     for verdict in {id(verdict): verdict for verdict in verdicts}.values():

@@ -3,7 +3,7 @@
 `figures.py` works out what is shown; the others only show it.
 """
 
-from .making import append_step_summary, figures_again, report_on, write_reports
-from .saving import NotWrittenError
+from .build import append_step_summary, figures_again, report_on, write_reports
+from .files import NotWrittenError
 
 __all__ = ["NotWrittenError", "append_step_summary", "figures_again", "report_on", "write_reports"]

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from chatswarm.loadtests.units import human
+from chatswarm.loadtests.system.units import human
 
-from .figures import Curve, Figures
+from .figures import Curve, ReportFigures
+from .latency_parts import STAGES
 from .markup import Markup, Prose, element
 from .plot import Axis, Band, Bar, Line, Plot, Rule, Slot, linear, logarithmic
-from .stages import STAGES
 from .timeline import Span
 
 WIDE, NARROW = 960.0, 400.0
@@ -72,12 +72,12 @@ def _cell(content: str) -> Markup:
     return element("td", content, class_="text" if isinstance(content, Prose) else None)
 
 
-def charts_of(figures: Figures) -> list[Chart]:
+def charts_of(figures: ReportFigures) -> list[Chart]:
     """All that there is something to show for, in the order of the page."""
     return [chart for make in CHARTS if (chart := make(figures)) is not None]
 
 
-def over_time(figures: Figures) -> Chart | None:
+def over_time(figures: ReportFigures) -> Chart | None:
     """Update latency over time, with the faults and the target."""
     spans = [span for span in figures.spans if span.deliveries]
     if not spans:
@@ -127,7 +127,7 @@ def over_time(figures: Figures) -> Chart | None:
     )
 
 
-def by_percentile(figures: Figures) -> Chart | None:
+def by_percentile(figures: ReportFigures) -> Chart | None:
     """Each latency by percentile, on an axis of nines."""
     if not figures.curves:
         return None
@@ -142,7 +142,7 @@ def by_percentile(figures: Figures) -> Chart | None:
     )
 
 
-def fan_out(figures: Figures) -> Chart | None:
+def fan_out(figures: ReportFigures) -> Chart | None:
     """The first, the median and the last dashboard of each message."""
     if not figures.fan_out:
         return None
@@ -157,7 +157,9 @@ def fan_out(figures: Figures) -> Chart | None:
     )
 
 
-def _nines(figures: Figures, key: str, title: str, reading: str, curves: tuple[Curve, ...], styles: list[str]) -> Chart:
+def _nines(
+    figures: ReportFigures, key: str, title: str, reading: str, curves: tuple[Curve, ...], styles: list[str]
+) -> Chart:
     far = max(math.log10(curve.count) + _STEP for curve in curves)
     lines = []
     for curve, style in zip(curves, styles, strict=True):
@@ -191,7 +193,7 @@ def _nines(figures: Figures, key: str, title: str, reading: str, curves: tuple[C
     )  # fmt: skip
 
 
-def stages(figures: Figures) -> Chart | None:
+def stages(figures: ReportFigures) -> Chart | None:
     """Where the time went."""
     if not figures.shares:
         return None
@@ -209,7 +211,7 @@ def stages(figures: Figures) -> Chart | None:
     )
 
 
-def _stacks(figures: Figures, used: list[str], width: float) -> Markup:
+def _stacks(figures: ReportFigures, used: list[str], width: float) -> Markup:
     narrow = width < WIDE
     drawn, at = [], 8.0
     left, whole = (0.0, width) if narrow else (150.0, width - 150.0)
@@ -242,7 +244,7 @@ def _stacks(figures: Figures, used: list[str], width: float) -> Markup:
     )  # fmt: skip
 
 
-def traffic(figures: Figures) -> Chart | None:
+def traffic(figures: ReportFigures) -> Chart | None:
     """Messages per second, and how the chat answered."""
     if not any(span.accepted + span.rejected + span.unknown for span in figures.spans):
         return None
@@ -295,7 +297,7 @@ def traffic(figures: Figures) -> Chart | None:
     )
 
 
-def connected(figures: Figures) -> Chart | None:
+def connected(figures: ReportFigures) -> Chart | None:
     """How many dashboards were subscribed, where that changed."""
     planned = figures.verdict.dashboards
     if not figures.spans or all(span.subscribed == planned for span in figures.spans):
@@ -328,7 +330,7 @@ def connected(figures: Figures) -> Chart | None:
     )
 
 
-def rig_lag(figures: Figures) -> Chart | None:
+def rig_lag(figures: ReportFigures) -> Chart | None:
     """How late the loops of the load-generating side woke."""
     lags = [lag for lag in figures.lags if lag.largest is not None]
     if not lags or not figures.spans:
@@ -372,7 +374,7 @@ def rig_lag(figures: Figures) -> Chart | None:
     )
 
 
-CHARTS: tuple[Callable[[Figures], Chart | None], ...] = (
+CHARTS: tuple[Callable[[ReportFigures], Chart | None], ...] = (
     over_time,
     traffic,
     connected,
@@ -399,7 +401,7 @@ def _said(span: Span) -> str:
     )
 
 
-def _bands(figures: Figures) -> list[Band]:
+def _bands(figures: ReportFigures) -> list[Band]:
     end = _end(figures)
     bands = []
     for recovery in figures.verdict.recoveries:
@@ -411,17 +413,17 @@ def _bands(figures: Figures) -> list[Band]:
     return bands
 
 
-def _shades(figures: Figures) -> str:
+def _shades(figures: ReportFigures) -> str:
     if not figures.verdict.faults:
         return ""
     return " Shaded: a fault, and in the lighter shade the time until all was whole again."
 
 
-def _end(figures: Figures) -> float:
+def _end(figures: ReportFigures) -> float:
     return max(figures.verdict.seconds, figures.spans[-1].end if figures.spans else 0.0)
 
 
-def _seconds(figures: Figures) -> Axis:
+def _seconds(figures: ReportFigures) -> Axis:
     return linear(0.0, _end(figures), lambda value: f"{value:g}", 10)
 
 

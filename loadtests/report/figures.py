@@ -9,19 +9,19 @@ from typing import Literal
 
 import numpy as np
 
-from chatswarm.loadtests import wording
-from chatswarm.loadtests.checks import CHECKS
+from chatswarm.loadtests.history.folders import SCENARIO
 from chatswarm.loadtests.history.manifest import NEMESIS, PROXY
-from chatswarm.loadtests.judge import Judged
-from chatswarm.loadtests.latency import Latencies
-from chatswarm.loadtests.metric_names import Outcome
-from chatswarm.loadtests.rig import LAG_SHARE, tightest
-from chatswarm.loadtests.runs import SCENARIO
-from chatswarm.loadtests.text import command_line
-from chatswarm.loadtests.verdict import Example, Verdict
+from chatswarm.loadtests.judge.checks import CHECKS
+from chatswarm.loadtests.judge.judge import Judged
+from chatswarm.loadtests.judge.latency import Latencies
+from chatswarm.loadtests.judge.rig import LAG_SHARE, tightest
+from chatswarm.loadtests.judge.verdict import Example, Verdict
+from chatswarm.loadtests.scenario.metric_names import Outcome
+from chatswarm.loadtests.system.text import command_line
 
-from .stages import Shares, shares_of
-from .timeline import Lag, Span, lags_of, spans_of
+from . import wording
+from .latency_parts import Shares, shares_of
+from .timeline import ProcessLag, Span, lags_of, spans_of
 
 CURVES = ("visible", "notified", "accepted", "refetch")
 FAN_OUT = ("first_dashboard", "median_dashboard", "last_dashboard")
@@ -29,7 +29,7 @@ _STEP = 0.1  # of a nine
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class ReportCase:
     """One question that the run was asked: an SLO, a finding, or whether it can be trusted."""
 
     kind: Literal["slo", "finding", "run"]
@@ -52,27 +52,29 @@ class Curve:
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class ReportFigures:
     """All of it. Without a ledger there is nothing over time."""
 
     verdict: Verdict
-    cases: tuple[Case, ...]
+    cases: tuple[ReportCase, ...]
     repeat: str  # the command
     target: float  # seconds: the update target
     lag_limit: float  # seconds that the rig's loops may lag, at the 99th percentile
     notes: tuple[str, ...] = ()
     spans: tuple[Span, ...] = ()
-    lags: tuple[Lag, ...] = ()
+    lags: tuple[ProcessLag, ...] = ()
     curves: tuple[Curve, ...] = ()
     fan_out: tuple[Curve, ...] = ()
     shares: tuple[Shares, ...] = ()
 
 
-def figures_of(run: Judged, notes: tuple[str, ...] = ()) -> Figures:
+def figures_of(run: Judged, notes: tuple[str, ...] = ()) -> ReportFigures:
     """What is to be shown of a run. `notes` are for its reader, beside the verdict."""
     ledger, latencies = run.ledger, run.latencies
     target = run.scenario.update_target
-    figures = Figures(run.verdict, cases_of(run), repeat_of(run), target, tightest(run.slos, target) * LAG_SHARE, notes)
+    figures = ReportFigures(
+        run.verdict, cases_of(run), repeat_of(run), target, tightest(run.slos, target) * LAG_SHARE, notes
+    )
     if ledger is None or latencies is None:
         return figures
     return replace(
@@ -85,14 +87,16 @@ def figures_of(run: Judged, notes: tuple[str, ...] = ()) -> Figures:
     )
 
 
-def cases_of(run: Judged) -> tuple[Case, ...]:
+def cases_of(run: Judged) -> tuple[ReportCase, ...]:
     """Every SLO, every finding that there can be, and whether the run can be trusted.
 
     Some case fails exactly if the verdict is fail; none fails, and some is undecided, exactly if it is undecided.
     """
     verdict = run.verdict
     cases = [
-        Case("slo", result.expect, result.outcome, wording.actual(result), why=_reasons_of(verdict, result.expect))
+        ReportCase(
+            "slo", result.expect, result.outcome, wording.actual(result), why=_reasons_of(verdict, result.expect)
+        )
         for result in verdict.slos
     ]
     found = {finding.check: finding for finding in verdict.findings}
@@ -103,14 +107,16 @@ def cases_of(run: Judged) -> tuple[Case, ...]:
             unasked = finding.outcome == "undecided" and not finding.count
             actual = "not measured" if unasked else f"{finding.count:,}"
             why = _reasons_of(verdict, name)
-            cases.append(Case("finding", name, finding.outcome, actual, meaning, why, tuple(finding.examples)))
+            cases.append(ReportCase("finding", name, finding.outcome, actual, meaning, why, tuple(finding.examples)))
         elif run.ledger is None:
-            cases.append(Case("finding", name, "undecided", "not measured", meaning, ("nothing could be judged",)))
+            cases.append(
+                ReportCase("finding", name, "undecided", "not measured", meaning, ("nothing could be judged",))
+            )
         else:
-            cases.append(Case("finding", name, "pass", "0", meaning))
+            cases.append(ReportCase("finding", name, "pass", "0", meaning))
     doubts = tuple(dict.fromkeys([*verdict.reasons, *verdict.rig.reasons]))
     trusted: Outcome = "undecided" if doubts or not verdict.rig.sound else "pass"
-    cases.append(Case("run", "the run can be trusted", trusted, "no" if doubts else "yes", why=doubts))
+    cases.append(ReportCase("run", "the run can be trusted", trusted, "no" if doubts else "yes", why=doubts))
     return tuple(cases)
 
 
@@ -124,7 +130,7 @@ def repeat_of(run: Judged) -> str:
     if manifest.command:
         return command_line(manifest.command)
     command = ["chatswarm", "run", f"{run.verdict.folder or '.'}/{SCENARIO}", "--target", manifest.target]
-    command += ["--adapter", manifest.adapter, "--seed", str(manifest.seed)]
+    command += ["--protocol", manifest.protocol, "--seed", str(manifest.seed)]
     swarm = [name for name in manifest.processes if name not in (NEMESIS, PROXY)]
     return command_line([*command, "--processes", str(max(1, len(swarm)))])
 

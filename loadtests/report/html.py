@@ -7,14 +7,14 @@ import base64
 import hashlib
 from collections.abc import Mapping, Sequence
 
-from chatswarm.loadtests import wording
-from chatswarm.loadtests.metric_names import LATENCIES, QUANTILES, Outcome
-from chatswarm.loadtests.text import command_line
-from chatswarm.loadtests.units import human
-from chatswarm.loadtests.verdict import Example, Quantiles, Recovery, Verdict
+from chatswarm.loadtests.judge.verdict import Example, Quantiles, Recovery, Verdict
+from chatswarm.loadtests.scenario.metric_names import LATENCIES, QUANTILES, Outcome
+from chatswarm.loadtests.system.text import command_line
+from chatswarm.loadtests.system.units import human
 
+from . import wording
 from .charts import NARROW, WIDE, charts_of, table
-from .figures import Case, Figures
+from .figures import ReportCase, ReportFigures
 from .markup import Content, Markup, Prose, element, joined
 from .style import STYLE
 
@@ -39,7 +39,7 @@ _SECTIONS = (
 )
 
 
-def page(figures: Figures) -> str:
+def page(figures: ReportFigures) -> str:
     """The whole document."""
     verdict = figures.verdict
     digest = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
@@ -84,7 +84,7 @@ def page(figures: Figures) -> str:
     return f"<!DOCTYPE html>\n{element('html', head, body, lang='en')}\n"
 
 
-def _verdict(figures: Figures) -> Markup:
+def _verdict(figures: ReportFigures) -> Markup:
     verdict = figures.verdict
     reasons = (element("li", f"because {reason}") for reason in verdict.reasons)
     return joined(
@@ -103,7 +103,7 @@ def _verdict(figures: Figures) -> Markup:
     )
 
 
-def _tiles(figures: Figures) -> Markup:
+def _tiles(figures: ReportFigures) -> Markup:
     verdict = figures.verdict
     messages, deliveries = verdict.messages, verdict.deliveries
     visible, last = verdict.latency.visible, verdict.latency.last_dashboard
@@ -124,7 +124,7 @@ def _tiles(figures: Figures) -> Markup:
     )
 
 
-def _slos(figures: Figures) -> Markup:
+def _slos(figures: ReportFigures) -> Markup:
     if not figures.verdict.slos:
         return element("p", "The scenario states none, so every finding with a count above 0 fails the run.")
     rows = [
@@ -135,7 +135,7 @@ def _slos(figures: Figures) -> Markup:
     return element("div", found, class_="slos")
 
 
-def _margin_of(index: int, figures: Figures) -> Markup:
+def _margin_of(index: int, figures: ReportFigures) -> Markup:
     result = figures.verdict.slos[index]
     share = wording.share_of_limit(result)
     if share is None:
@@ -221,7 +221,7 @@ def _quantile(quantiles: Quantiles, key: str) -> str:
     return "lost" if value is None and quantiles.count else human(value)
 
 
-def _findings(figures: Figures) -> Markup:
+def _findings(figures: ReportFigures) -> Markup:
     asked = sorted((case for case in figures.cases if case.kind == "finding"), key=lambda case: _URGENCY[case.outcome])
     rows = [(case.name, _mark(case.outcome), case.actual, _text(case.meaning)) for case in asked]
     found = [case for case in asked if case.examples or case.why]
@@ -233,7 +233,7 @@ def _findings(figures: Figures) -> Markup:
     )
 
 
-def _examples(case: Case) -> Markup:
+def _examples(case: ReportCase) -> Markup:
     heading = element(
         "h3", element("span", f"{wording.MARKS[case.outcome]} {case.name}", class_=f"mark {case.outcome}")
     )
@@ -333,7 +333,7 @@ def _connections(verdict: Verdict) -> Markup:
     return joined(element("p", sentence), table("Lost connections by close code", columns, rows))
 
 
-def _rig(figures: Figures) -> Markup:
+def _rig(figures: ReportFigures) -> Markup:
     rig = figures.verdict.rig
     mark = element(
         "span", "✓ sound" if rig.sound else "? not sound", class_=f"mark {'pass' if rig.sound else 'undecided'}"
@@ -357,7 +357,7 @@ def _rig(figures: Figures) -> Markup:
     )  # fmt: skip
 
 
-def _repeat(figures: Figures) -> Markup:
+def _repeat(figures: ReportFigures) -> Markup:
     verdict = figures.verdict
     again = ["chatswarm", "judge", verdict.folder or "DIR", "--slo", "visible.p99 <= 1s"]
     return joined(

@@ -7,16 +7,16 @@ exactly if the verdict is not pass. The file fits `junit-10.xsd`, by which Jenki
 from collections.abc import Sequence
 from xml.etree import ElementTree
 
-from chatswarm.loadtests import wording
-from chatswarm.loadtests.text import one_line
+from chatswarm.loadtests.system.text import one_line
 
-from .figures import Case, Figures
+from . import wording
+from .figures import ReportCase, ReportFigures
 
 _SUITES = {"slo": "SLOs", "finding": "findings", "run": "run"}
 _EXAMPLES = 10  # of a finding
 
 
-def junit(figures: Figures) -> bytes:
+def junit(figures: ReportFigures) -> bytes:
     """The document, in UTF-8."""
     verdict = figures.verdict
     root = ElementTree.Element("testsuites", {"name": one_line(f"chatswarm {verdict.scenario}")})
@@ -39,7 +39,7 @@ def junit(figures: Figures) -> bytes:
     return document + b"\n"
 
 
-def _properties(figures: Figures) -> list[tuple[str, str]]:
+def _properties(figures: ReportFigures) -> list[tuple[str, str]]:
     verdict = figures.verdict
     return [
         ("verdict", verdict.verdict),
@@ -52,7 +52,7 @@ def _properties(figures: Figures) -> list[tuple[str, str]]:
     ]
 
 
-def _counts(cases: Sequence[Case]) -> dict[str, str]:
+def _counts(cases: Sequence[ReportCase]) -> dict[str, str]:
     return {
         "tests": str(len(cases)),
         "failures": str(sum(case.outcome == "fail" for case in cases)),
@@ -60,7 +60,7 @@ def _counts(cases: Sequence[Case]) -> dict[str, str]:
     }
 
 
-def _case(suite: ElementTree.Element, case: Case, place: str) -> None:
+def _case(suite: ElementTree.Element, case: ReportCase, place: str) -> None:
     element = ElementTree.SubElement(suite, "testcase", name=one_line(case.name), classname=one_line(place), time="0")
     lines = [*case.why, *(wording.example(example) for example in case.examples[:_EXAMPLES])]
     if len(case.examples) > _EXAMPLES:

@@ -3,13 +3,13 @@
 import re
 from collections.abc import Iterable, Sequence
 
-from chatswarm.loadtests import wording
-from chatswarm.loadtests.metric_names import LATENCIES, QUANTILES
-from chatswarm.loadtests.text import one_line
-from chatswarm.loadtests.units import human
-from chatswarm.loadtests.verdict import Quantiles
+from chatswarm.loadtests.judge.verdict import Quantiles
+from chatswarm.loadtests.scenario.metric_names import LATENCIES, QUANTILES
+from chatswarm.loadtests.system.text import one_line
+from chatswarm.loadtests.system.units import human
 
-from .figures import Case, Figures
+from . import wording
+from .figures import ReportCase, ReportFigures
 
 _EXAMPLES = 5  # of a finding
 _REASONS = 10
@@ -20,7 +20,7 @@ _BLOCK = re.compile(r"^(\d*)([-=.])")
 _ICONS = {"pass": "✅", "fail": "❌", "undecided": "❔"}
 
 
-def markdown(figures: Figures) -> str:
+def markdown(figures: ReportFigures) -> str:
     """The summary, the most important first."""
     verdict = figures.verdict
     parts = [
@@ -77,7 +77,7 @@ def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _latencies(figures: Figures) -> list[tuple[str, ...]]:
+def _latencies(figures: ReportFigures) -> list[tuple[str, ...]]:
     rows = []
     for name in LATENCIES:
         quantiles: Quantiles = getattr(figures.verdict.latency, name)
@@ -88,16 +88,16 @@ def _latencies(figures: Figures) -> list[tuple[str, ...]]:
     return rows
 
 
-def _finding(case: Case) -> tuple[str, ...]:
+def _finding(case: ReportCase) -> tuple[str, ...]:
     return _ICONS[case.outcome], data(case.name), data(case.actual), data(case.meaning)
 
 
-def _examples(case: Case) -> str:
+def _examples(case: ReportCase) -> str:
     lines = "\n".join(f"- {data(wording.example(example))}" for example in case.examples[:_EXAMPLES])
     return f"<details><summary>{data(case.name)}: the worst of {data(case.actual)}</summary>\n\n{lines}\n\n</details>"
 
 
-def _recoveries(figures: Figures) -> list[tuple[str, ...]]:
+def _recoveries(figures: ReportFigures) -> list[tuple[str, ...]]:
     return [
         (
             data(recovery.name),

@@ -3,7 +3,7 @@
 import html
 from collections.abc import Iterable
 
-from chatswarm.loadtests.text import one_line
+from chatswarm.loadtests.system.text import one_line
 
 
 class Markup(str):

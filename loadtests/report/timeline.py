@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from chatswarm.loadtests.history.schema import ConnectionEvent, SendOutcome
-from chatswarm.loadtests.latency import sample_of
-from chatswarm.loadtests.ledger import Ledger
-from chatswarm.loadtests.ledger.arrays import Bools, Floats, Ints, ints
+from chatswarm.loadtests.history.tables import ConnectionEvent, SendOutcome
+from chatswarm.loadtests.judge.latency import sample_of
+from chatswarm.loadtests.judge.ledger import Ledger
+from chatswarm.loadtests.judge.ledger.arrays import Bools, Floats, Ints, ints
 
 SPANS = 80
 """At most so many spans, so that each is some pixels wide."""
@@ -40,7 +40,7 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
-class Lag:
+class ProcessLag:
     """How one process of the rig fared. The worst lag of its loop in each span, in seconds; None: not measured."""
 
     process: str
@@ -108,10 +108,10 @@ def _fewest_subscribed(ledger: Ledger, edges: Floats) -> list[int]:
     return [int(level[begin : max(begin, end) + 1].min()) for begin, end in zip(first, last, strict=True)]
 
 
-def lags_of(ledger: Ledger) -> list[Lag]:
+def lags_of(ledger: Ledger) -> list[ProcessLag]:
     """Each process of the rig that was sampled."""
     edges = edges_of(ledger.end - ledger.start) + ledger.start
-    lags: list[Lag] = []
+    lags: list[ProcessLag] = []
     for samples in ledger.evidence.samples:
         inside = (samples.lag_time >= edges[0]) & (samples.lag_time <= edges[-1])
         time, lag = samples.lag_time[inside], samples.lag[inside]
@@ -125,7 +125,7 @@ def lags_of(ledger: Ledger) -> list[Lag]:
             worst[begin:end] = np.maximum(worst[begin:end], lag[number])
         cpu = samples.cpu[(samples.cpu_time >= edges[0]) & (samples.cpu_time <= edges[-1])]
         lags.append(
-            Lag(
+            ProcessLag(
                 samples.name,
                 tuple(max(0.0, value) if math.isfinite(value) else None for value in worst.tolist()),
                 float(cpu.max()) if len(cpu) else None,

@@ -19,19 +19,19 @@ from gevent.event import Event
 from locust.env import Environment
 from locust.runners import STATE_MISSING, MasterRunner
 
-from chatswarm.loadtests.clock import Offset, both
 from chatswarm.loadtests.history.manifest import NEMESIS, PROXY, Clock, Manifest, boot_id, history_file
-from chatswarm.loadtests.schedule import intended_times
+from chatswarm.loadtests.scenario.schedule import intended_times
 
-from .clocks import Clocks
-from .figures import Figures
-from .http import TIMEOUT
-from .live import Identified
-from .pipes import ProgressPipe
-from .plan import Plan, Progress
-from .prometheus import Scene
-from .report import Report
-from .strikes import Strikes
+from .clock_offset import ClockOffset, both
+from .clock_sync import ClockSync
+from .live.active_faults import ActiveFaults
+from .live.combined_figures import LiveFigures
+from .live.increment import Increment
+from .live.process_figures import Identified
+from .live.prometheus import Scene
+from .locust.parent_pipes import ProgressPipe
+from .net.http import TIMEOUT
+from .plan import ProcessProgress, RunPlan
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class Conductor:
     """
 
     def __init__(
-        self, plan: Plan, environment: Environment, processes: dict[str, str], tell: Callable[[str, Any, str], None],
+        self, plan: RunPlan, environment: Environment, processes: dict[str, str], tell: Callable[[str, Any, str], None],
         stop: Callable[[], None], spawning: float = 0.0,
     ) -> None:  # fmt: skip
         """`processes`: the names of the processes with users in them, by Locust's client id. `spawning`: how many
@@ -65,14 +65,14 @@ class Conductor:
         self._stop = stop
         self._ramp = max(self.scenario.ramp, spawning)
         self._places = {"widget": 0, "dashboard": 0}
-        self._progress: dict[str, Progress] = {}
+        self._progress: dict[str, ProcessProgress] = {}
         self._closed: dict[str, str | None] = {}
         self._entered: set[str] = set()
         self._unfit: dict[str, str] = {}
         self._left: set[str] = set()
         self._heard: dict[str, float] = {}  # when each process last said something
-        self._clocks = Clocks(self._ask_clock)
-        self._offsets: dict[str, Offset] = {}
+        self._clocks = ClockSync(self._ask_clock)
+        self._offsets: dict[str, ClockOffset] = {}
         self._all_closed = Event()
         self._finished = Event()
         self._warned = False
@@ -81,14 +81,14 @@ class Conductor:
         self._pipe = ProgressPipe()
         self.over = False
         self._figures = self._no_figures() if plan.watched else None
-        self._strikes = Strikes(self.scenario.faults, history_file(plan.path, NEMESIS))
+        self._strikes = ActiveFaults(self.scenario.faults, history_file(plan.path, NEMESIS))
         target = plan.target()
         window = self.scenario.list_window or target.list_window
         self.manifest = Manifest(
             run=plan.run,
             scenario=plan.name,
             target=plan.base_url,
-            adapter=plan.adapter,
+            protocol=plan.protocol,
             list_window=window,
             seed=plan.seed,
             started=datetime.now(UTC).isoformat(timespec="milliseconds"),
@@ -144,14 +144,14 @@ class Conductor:
         self._places[kind] += 1
         return number
 
-    def progressed(self, process: str, progress: Progress) -> None:
+    def progressed(self, process: str, progress: ProcessProgress) -> None:
         """A process says how far it is."""
         self._heard[process] = time.monotonic()
         self._progress[process] = progress
         if self._figures is not None:
             self._figures.progressed(self.total())
 
-    def reported(self, process: str, report: Report) -> None:
+    def reported(self, process: str, report: Increment) -> None:
         """A process says what it saw since its last report. What the others need to know of it is passed on."""
         if self._figures is None:
             return
@@ -170,13 +170,13 @@ class Conductor:
         until = manifest.end - manifest.start if cut and manifest.end is not None else math.inf
         return Scene(phase, time.monotonic() - manifest.start, until, self._figures, self._strikes.active())
 
-    def _no_figures(self) -> Figures:
+    def _no_figures(self) -> LiveFigures:
         plan, scenario = self.plan, self.scenario
         schedule = [
             intended_times(plan.seed, widget, scenario.widgets, scenario.rates, scenario.arrivals)
             for widget in range(scenario.widgets)
         ]
-        return Figures(scenario, schedule, plan.run, plan.base_url)
+        return LiveFigures(scenario, schedule, plan.run, plan.base_url)
 
     def closed(self, process: str, failure: str | None) -> None:
         """A process says that its history is closed; `failure` is why it is not whole."""
@@ -232,7 +232,7 @@ class Conductor:
     def _ask_clock(self, client: str, sent: float) -> None:
         self._tell("clock", {"run": self.plan.run, "sent": sent}, client)
 
-    def _measure_clocks(self) -> dict[str, Offset]:
+    def _measure_clocks(self) -> dict[str, ClockOffset]:
         """How far the clocks of processes on other machines are from ours, now."""
         offsets = self._clocks.measure(gone=self._left)
         for process, offset in offsets.items():
@@ -243,7 +243,7 @@ class Conductor:
     def _tell_time(self, kind: str, key: str, moment: float) -> None:
         """Tells every process a moment, each by its own clock."""
         for client, process in self._processes.items():
-            offset = self._offsets.get(process, Offset(0.0, 0.0))
+            offset = self._offsets.get(process, ClockOffset(0.0, 0.0))
             self._tell(kind, {"run": self.plan.run, key: moment + offset.seconds}, client)
 
     def received(self, process: str, data: bytes) -> None:
@@ -385,9 +385,9 @@ class Conductor:
                     f"Locust had started {self._places[kind]} of {wanted} {kind}s when the measured part began"
                 )
 
-    def total(self) -> Progress:
+    def total(self) -> ProcessProgress:
         """The figures of all processes together, as last heard."""
-        total = Progress()
+        total = ProcessProgress()
         for progress in self._progress.values():
             total.add(progress)
         return total

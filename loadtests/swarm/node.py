@@ -11,20 +11,20 @@ import gevent
 from gevent.event import AsyncResult, Event
 from gevent.pool import Pool
 
-from chatswarm.loadtests.history.schema import UNREADABLE_HERE
-from chatswarm.loadtests.identity import Sight
-from chatswarm.loadtests.schedule import intended_times
-from chatswarm.loadtests.targets.target import Chat, Request, Unreadable, UnreadableHere, read
-from chatswarm.loadtests.text import one_line
+from chatswarm.loadtests.history.tables import UNREADABLE_HERE
+from chatswarm.loadtests.messages.identity import ParsedText
+from chatswarm.loadtests.protocols.protocol import Chat, Request, Unreadable, UnreadableHere, read
+from chatswarm.loadtests.scenario.schedule import intended_times
+from chatswarm.loadtests.system.text import one_line
 
-from .http import Answer, Client, client_for, exchange
-from .listing import Listing, sight
-from .live import Live
-from .monitor import keep_books, watch_loop
-from .plan import Plan
+from .list_versions import ListVersions, sight
+from .live.newly_shown import Viewer
+from .live.process_figures import Live
+from .locust.stats_rows import StatsRows
+from .loop_lag import keep_books, watch_loop
+from .net.http import Client, Response, client_for, exchange
+from .plan import RunPlan
 from .recorder import Recorder
-from .rows import Rows
-from .shown import Viewer
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ _UNSHOWN = 3  # reasons: of each fault there may be many that differ in a number
 class Node:
     """The part of a run that happens in this process."""
 
-    def __init__(self, plan: Plan, process: str, rows: Rows, ask_for_place: Callable[[str], None]) -> None:
+    def __init__(self, plan: RunPlan, process: str, rows: StatsRows, ask_for_place: Callable[[str], None]) -> None:
         """`ask_for_place` asks the conductor for the number of one more `widget` or `dashboard`; see `grant`."""
         self.plan = plan
         self.process = process
@@ -44,7 +44,7 @@ class Node:
         self.scenario = plan.scenario()
         self.target = plan.target()
         self.recorder = Recorder(plan.path, plan.run, process)
-        self.listing = Listing(self.target, plan.run, self.recorder, self._intended)
+        self.listing = ListVersions(self.target, plan.run, self.recorder, self._intended)
         self.progress = rows.progress
         self.live = Live(self.recorder, self.listing.messages, self.scenario, self._intended) if plan.watched else None
         self.start = float("inf")  # T0 in monotonic seconds; infinite until it is known
@@ -201,7 +201,7 @@ class Node:
         started = time.monotonic()
         answer = self._until_read(client, lambda: self.target.whole_chat(chat_id))
         chat: Chat | None = None
-        sights: list[Sight] = []
+        sights: list[ParsedText] = []
         try:
             if not answer.problem:
                 chat, sights = read(self._whole_chat, answer.body)
@@ -210,11 +210,11 @@ class Node:
             answer = answer._replace(status=UNREADABLE_HERE if here else 0, error=str(error))
         self.recorder.final(chat_id, started, answer, chat, sights)
 
-    def _whole_chat(self, body: bytes) -> tuple[Chat, list[Sight]]:
+    def _whole_chat(self, body: bytes) -> tuple[Chat, list[ParsedText]]:
         chat = self.target.read_whole_chat(body)
         return chat, [sight(text, self.plan.run) for text in chat.texts]
 
-    def _until_read(self, client: Client, request: Callable[[], Request]) -> Answer:
+    def _until_read(self, client: Client, request: Callable[[], Request]) -> Response:
         for attempt in range(_FINAL_TRIES):
             answer = asked(client, request)
             self.limited("final read", answer.status, answer.retry_after)
@@ -238,17 +238,17 @@ class Node:
         return self.progress.in_flight
 
 
-def asked(client: Client, request: Callable[[], Request]) -> Answer:
-    """Makes a request, if the adapter can word it, and reads the answer. Raises nothing."""
+def asked(client: Client, request: Callable[[], Request]) -> Response:
+    """Makes a request, if the protocol can word it, and reads the answer. Raises nothing."""
     try:
         worded = request()
-    except Exception as error:  # noqa: BLE001 - adapters are others' code, and there must be an outcome
-        problem = f"the adapter failed: {type(error).__name__}: {error}"
-        return Answer(UNREADABLE_HERE, b"", False, float("nan"), time.monotonic(), problem)
+    except Exception as error:  # noqa: BLE001 - protocols are others' code, and there must be an outcome
+        problem = f"the protocol failed: {type(error).__name__}: {error}"
+        return Response(UNREADABLE_HERE, b"", False, float("nan"), time.monotonic(), problem)
     return exchange(client, worded)
 
 
-def unread(answer: Answer, error: Unreadable) -> Answer:
+def unread(answer: Response, error: Unreadable) -> Response:
     """What a read records of an answer that came and could not be read: nothing else, unless that was the rig's."""
     return answer._replace(status=UNREADABLE_HERE) if isinstance(error, UnreadableHere) else answer
 

@@ -4,22 +4,22 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from chatswarm.loadtests import scenario
-from chatswarm.loadtests.scenario import Scenario
-from chatswarm.loadtests.targets import Target, target_of
+from chatswarm.loadtests.protocols import ChatProtocol, protocol_of
+from chatswarm.loadtests.scenario import scenario
+from chatswarm.loadtests.scenario.scenario import Scenario
 
-from .addresses import Endpoint, address_of
+from .net.addresses import Endpoint, address_of
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class RunPlan:
     """One run, as every process must know it."""
 
     run: str
     seed: int
     folder: str
     base_url: str
-    adapter: str
+    protocol: str
     name: str  # of the scenario
     table: dict[str, Any]  # the resolved scenario
     boot_id: str  # of the conductor's machine: on another one, clocks differ
@@ -31,8 +31,8 @@ class Plan:
     def scenario(self) -> Scenario:
         return scenario.parse(self.table, self.name, self.name)
 
-    def target(self) -> Target:
-        return target_of(self.adapter)
+    def target(self) -> ChatProtocol:
+        return protocol_of(self.protocol)
 
     def via_of(self, place: str) -> Endpoint | None:
         """The address of the fault proxy at a place (`sockets`, `refetches`, `widgets`); None: there is none."""
@@ -47,7 +47,7 @@ class Plan:
 
 
 @dataclass(slots=True)
-class Progress:
+class ProcessProgress:
     """How far one process is, or several together: figures to watch, never to judge."""
 
     subscribed: int = 0  # dashboards that hear of new messages now
@@ -62,7 +62,7 @@ class Progress:
     updates: int = 0
     latencies: dict[int, int] = field(default_factory=dict)  # update latency in ms, bucketed → updates
 
-    def add(self, other: "Progress") -> None:
+    def add(self, other: "ProcessProgress") -> None:
         """Adds the figures of another process."""
         for name in (
             "subscribed",

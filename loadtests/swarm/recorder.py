@@ -6,11 +6,11 @@ from typing import Any
 
 from chatswarm.loadtests.history.files import Header, Writer
 from chatswarm.loadtests.history.manifest import boot_id, history_file
-from chatswarm.loadtests.history.schema import FORMAT, TABLES, ConnectionEvent, Role, SendOutcome, UserEvent
-from chatswarm.loadtests.identity import Sight
-from chatswarm.loadtests.targets.target import Chat, Frame
+from chatswarm.loadtests.history.tables import FORMAT, TABLES, ConnectionEvent, Role, SendOutcome, UserEvent
+from chatswarm.loadtests.messages.identity import ParsedText
+from chatswarm.loadtests.protocols.protocol import Chat, Frame
 
-from .http import Answer
+from .net.http import Response
 
 _REMEMBERED = 10_000  # frames; the same bytes reach all dashboards within moments
 _INT16, _INT32, _INT64 = 2**15 - 1, 2**31 - 1, 2**63 - 1
@@ -44,7 +44,7 @@ class Recorder:
         return number
 
     def send(
-        self, widget: int, n: int, chat: int, intended: float, handed: float, answer: Answer, outcome: SendOutcome,
+        self, widget: int, n: int, chat: int, intended: float, handed: float, answer: Response, outcome: SendOutcome,
         message_id: int | None,
     ) -> None:  # fmt: skip
         """A message, when its outcome is known."""
@@ -87,18 +87,20 @@ class Recorder:
         self._frame_announcement.append(announcement)  # type: ignore[arg-type]
         self._frame_time.append(time)  # type: ignore[arg-type]
 
-    def refetch(self, connection: int, dashboard: int, started: float, answer: Answer, version: int) -> None:
+    def refetch(self, connection: int, dashboard: int, started: float, answer: Response, version: int) -> None:
         """A refetch ended. `version` -1: it failed. `dashboard` -1: the final read."""
         status = _fit(answer.reading, _INT16)
         self._writer.append("refetch", connection, dashboard, started, answer.done, status, version, len(answer.body))
 
-    def change(self, version: int, chat_id: str, total: int, dropped: int, added: Sequence[Sight]) -> None:
+    def change(self, version: int, chat_id: str, total: int, dropped: int, added: Sequence[ParsedText]) -> None:
         """One chat's difference between a version of the list and the one before."""
         self._writer.append("version", version, self.chat(chat_id), _fit(total, _INT32), dropped, len(added))
         for seen in added:
             self._writer.append("text", version, self.chat(chat_id), seen.widget, seen.n, seen.condition)
 
-    def final(self, chat_id: str, started: float, answer: Answer, chat: Chat | None, sights: Sequence[Sight]) -> None:
+    def final(
+        self, chat_id: str, started: float, answer: Response, chat: Chat | None, sights: Sequence[ParsedText]
+    ) -> None:
         """The final read of a whole chat; `chat` None if it could not be read."""
         number = self.chat(chat_id)
         total = -1 if chat is None else _fit(chat.total, _INT32)

@@ -9,17 +9,17 @@ from gevent.event import Event
 from locust import User, task
 from locust.env import Environment
 
-from chatswarm.loadtests.address import parse_address
-from chatswarm.loadtests.history.schema import UNREADABLE_HERE, ConnectionEvent, Role, SendOutcome, UserEvent
-from chatswarm.loadtests.identity import text_of
-from chatswarm.loadtests.outcomes import outcome_of
-from chatswarm.loadtests.reconnect import delays
-from chatswarm.loadtests.targets.target import Customer, Kind, Unreadable, UnreadableHere, read
+from chatswarm.loadtests.history.tables import UNREADABLE_HERE, ConnectionEvent, Role, SendOutcome, UserEvent
+from chatswarm.loadtests.messages.identity import text_of
+from chatswarm.loadtests.net.address import parse_address
+from chatswarm.loadtests.protocols.protocol import Customer, Kind, Unreadable, UnreadableHere, read
 
-from .http import Answer, exchange
+from .backoff import delays
+from .live.newly_shown import Viewer
+from .net.http import Response, exchange
+from .net.websocket import Closed, ConnectError, WebSocket, socket_url
 from .node import asked, current, unread
-from .shown import Viewer
-from .websocket import Closed, ConnectError, WebSocket, socket_url
+from .send_outcome import outcome_of
 
 _SENDS_AT_ONCE = 1000  # per widget; with fewer a slow target would slow the sends
 
@@ -70,7 +70,7 @@ class WidgetUser(ChatUser):
     place = "widgets"
     chat: str | None = None
     chat_number = -1
-    refusal: Answer
+    refusal: Response
 
     def on_start(self) -> None:
         """Gets a chat before the measured part begins."""
@@ -125,11 +125,11 @@ class WidgetUser(ChatUser):
         except Exception as error:  # noqa: BLE001 - whatever happens to a message, it has an outcome
             detail = f"a send failed: {type(error).__name__}: {error}"
             self.node.trouble("send", detail)
-            answer = Answer(UNREADABLE_HERE, b"", False, handed, time.monotonic(), detail)
+            answer = Response(UNREADABLE_HERE, b"", False, handed, time.monotonic(), detail)
             outcome, message_id = SendOutcome.UNKNOWN, None
         self.record(n, self.chat_number, intended, handed, answer, outcome, message_id)
 
-    def deliver(self, n: int) -> tuple[Answer, SendOutcome, int | None]:
+    def deliver(self, n: int) -> tuple[Response, SendOutcome, int | None]:
         """Sends a message. Returns what came back, what became of it, and the id that it got."""
         node, target = self.node, self.node.target
         if self.chat is None:
@@ -158,7 +158,7 @@ class WidgetUser(ChatUser):
         return answer, outcome, message_id
 
     def record(
-        self, n: int, chat: int, intended: float, handed: float, answer: Answer, outcome: SendOutcome,
+        self, n: int, chat: int, intended: float, handed: float, answer: Response, outcome: SendOutcome,
         message_id: int | None,
     ) -> None:  # fmt: skip
         """Puts a send's outcome into the history, the progress and Locust's rows."""

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.backend.servers import PATIENCE, free_port, until
+from .servers import PATIENCE, free_port, until
 
 
 @dataclass

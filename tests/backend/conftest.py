@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.backend.servers import Backend, running
+from .servers import Backend, running
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,8 @@ from typing import Final
 import httpx
 import msgspec
 
-from chatswarm.backend.access import Tokens
-from chatswarm.backend.operations import Answer, Operation, operations
+from chatswarm.backend.endpoints.operations import Operation, ResponseSpec, operations
+from chatswarm.backend.http.auth import Tokens
 from chatswarm.backend.settings import Settings
 
 EVERYTHING: Final = Settings(
@@ -39,7 +39,7 @@ def hold_against_the_description(answer: httpx.Response) -> None:
         _hold(operation.answers[status], answer)
 
 
-def _hold(described: Answer, answer: httpx.Response) -> None:
+def _hold(described: ResponseSpec, answer: httpx.Response) -> None:
     for name in described.headers:
         assert name in answer.headers, f"{answer.url}: {answer.status_code} is described with {name}"
     kind = answer.headers.get("Content-Type", "")

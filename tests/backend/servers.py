@@ -22,7 +22,7 @@ import httpx
 import psutil
 from websockets.sync.client import ClientConnection, connect
 
-from tests.backend.described import hold_against_the_description
+from .described import hold_against_the_description
 
 PATIENCE = 20.0
 """Seconds that anything may take on a busy machine before a test gives up on it."""

@@ -19,7 +19,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
 
-from tests.backend.servers import (
+from .servers import (
     COMMAND,
     PATIENCE,
     Backend,

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.backend.servers import (
+from .servers import (
     COMMAND,
     PATIENCE,
     clean_environment,

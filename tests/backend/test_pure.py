@@ -9,30 +9,37 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chatswarm.backend.backlog import Backlog
-from chatswarm.backend.bodies import NOT_BLANK, UnreadableError, fields, text_field, whole_form, whole_number
-from chatswarm.backend.exposition import merged
-from chatswarm.backend.guide_log import Pace, message_lines
-from chatswarm.backend.rates import RateLimit
-from chatswarm.backend.records import Message
-from chatswarm.backend.window import JoinWindow
+from chatswarm.backend.chat.guide_log import Pace, message_lines
+from chatswarm.backend.chat.rate_limit import RateLimit
+from chatswarm.backend.endpoints.request_bodies import (
+    NOT_BLANK,
+    UnreadableError,
+    fields,
+    text_field,
+    whole_form,
+    whole_number,
+)
+from chatswarm.backend.fanout.backlog import Backlog
+from chatswarm.backend.fanout.batching import BatchingDelay
+from chatswarm.backend.metrics.exposition import merged
+from chatswarm.backend.store.records import Message
 
 
 class TestJoinWindow:
     def test_a_lone_frame_goes_out_at_once(self) -> None:
-        window = JoinWindow(0.05)
+        window = BatchingDelay(0.05)
         assert window.delay(now=100.0) == 0
         window.wrote(100.0, 100.001)
         assert window.delay(now=101.0) == 0
 
     def test_after_a_broadcast_of_1_ms_it_collects_for_9_ms(self) -> None:
-        window = JoinWindow(0.05)
+        window = BatchingDelay(0.05)
         window.wrote(100.0, 100.001)
         assert window.delay(now=100.001) == pytest.approx(0.009)
         assert window.delay(now=100.006) == pytest.approx(0.004)
 
     def test_it_never_collects_for_longer_than_the_maximum(self) -> None:
-        window = JoinWindow(0.05)
+        window = BatchingDelay(0.05)
         window.wrote(100.0, 101.0)
         assert window.delay(now=101.0) == pytest.approx(0.05)
 

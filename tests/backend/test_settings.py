@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from chatswarm.backend.settings import FIELDS, BusAddress, Settings, SettingsError, read_settings
-from tests.backend.servers import COMMAND, PATIENCE, clean_environment
+
+from .servers import COMMAND, PATIENCE, clean_environment
 
 URLS = "sqlite:////absolute/file.db or sqlite:///relative.db"
 

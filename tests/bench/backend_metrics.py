@@ -20,11 +20,11 @@ from statistics import median
 
 import uvloop
 
-from chatswarm.backend import lag
-from chatswarm.backend.frames import Frame
-from chatswarm.backend.histogram import Histogram
-from chatswarm.backend.hub import Hub
-from chatswarm.backend.metrics import Metrics
+from chatswarm.backend.fanout.hub import Hub
+from chatswarm.backend.metrics import loop_lag
+from chatswarm.backend.metrics.histogram import FastHistogram
+from chatswarm.backend.metrics.metrics import BackendMetrics
+from chatswarm.backend.wire.frames import OutgoingFrame
 
 from .figure import ROOT, Figure, fresh
 
@@ -165,7 +165,7 @@ class Nobody:
 
 async def counting(dashboards: int) -> float:
     """CPU seconds that counting takes for each message, each in a commit and a broadcast of its own."""
-    metrics = Metrics()
+    metrics = BackendMetrics()
 
     async def block(*, count: bool) -> float:
         hub = Hub(metrics, join_window=0.0, held_limit=0)
@@ -177,22 +177,22 @@ async def counting(dashboards: int) -> float:
                 metrics.accepted["user"].inc()
                 metrics.commit_seconds.observe(0.001)
                 metrics.commit_writes.observe(1)
-            hub.publish([Frame(number, b"x", time.monotonic())])
+            hub.publish([OutgoingFrame(number, b"x", time.monotonic())])
             for _ in range(dashboards // 200 + 1):
                 await asyncio.sleep(0)
         return (time.process_time() - begun) / BLOCK
 
-    observe, after_each_slice = Histogram.observe, Hub._count
+    observe, after_each_slice = FastHistogram.observe, Hub._count
     differences: list[float] = []
     for _ in range(BLOCKS):
-        Histogram.observe, Hub._count = observe, after_each_slice  # type: ignore[method-assign]
+        FastHistogram.observe, Hub._count = observe, after_each_slice  # type: ignore[method-assign]
         used = await block(count=True)
-        Histogram.observe = Hub._count = lambda *_: None  # type: ignore[method-assign, assignment]
+        FastHistogram.observe = Hub._count = lambda *_: None  # type: ignore[method-assign, assignment]
         differences.append(used - await block(count=False))
-    Histogram.observe, Hub._count = observe, after_each_slice  # type: ignore[method-assign]
+    FastHistogram.observe, Hub._count = observe, after_each_slice  # type: ignore[method-assign]
     expected = BLOCKS * BLOCK * dashboards
     assert metrics.registry.get_sample_value("chat_delivery_seconds_count") == expected
-    return median(differences) + await _lag() / lag.EVERY / RATE
+    return median(differences) + await _lag() / loop_lag.EVERY / RATE
 
 
 async def _lag() -> float:

@@ -13,9 +13,9 @@ import tomli_w
 from chatswarm.loadtests.history.faults import FaultWriter
 from chatswarm.loadtests.history.files import Header, Writer
 from chatswarm.loadtests.history.manifest import NEMESIS, Manifest, boot_id, history_file
-from chatswarm.loadtests.history.schema import FORMAT, ConnectionEvent
-from chatswarm.loadtests.scenario import parse
-from chatswarm.loadtests.schedule import intended_times
+from chatswarm.loadtests.history.tables import FORMAT, ConnectionEvent
+from chatswarm.loadtests.scenario.scenario import parse
+from chatswarm.loadtests.scenario.schedule import intended_times
 
 TAIL = 3
 DASHBOARDS, MESSAGES = 500, 10_000

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from chatswarm.loadtests.judge import judge
+from chatswarm.loadtests.judge.judge import judge
 
 from .figure import Figure, fresh
 from .generated import DELIVERIES, write

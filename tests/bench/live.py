@@ -23,18 +23,18 @@ def figures() -> Iterator[Figure]:
 
 def main() -> None:
     """In a process of its own, because the recorder comes with Locust, which patches it."""
-    from chatswarm.loadtests import scenario
-    from chatswarm.loadtests.history.schema import ConnectionEvent, SendOutcome
-    from chatswarm.loadtests.identity import Condition, Sight
-    from chatswarm.loadtests.swarm.figures import Figures
-    from chatswarm.loadtests.swarm.http import Answer
-    from chatswarm.loadtests.swarm.live import Live
-    from chatswarm.loadtests.swarm.plan import Progress
-    from chatswarm.loadtests.swarm.prometheus import Scene, exposition
+    from chatswarm.loadtests.history.tables import ConnectionEvent, SendOutcome
+    from chatswarm.loadtests.messages.identity import Condition, ParsedText
+    from chatswarm.loadtests.protocols.protocol import Frame, Kind
+    from chatswarm.loadtests.scenario import scenario
+    from chatswarm.loadtests.swarm.live.combined_figures import LiveFigures
+    from chatswarm.loadtests.swarm.live.increment import Increment
+    from chatswarm.loadtests.swarm.live.newly_shown import Shown, Viewer
+    from chatswarm.loadtests.swarm.live.process_figures import Live
+    from chatswarm.loadtests.swarm.live.prometheus import Scene, exposition
+    from chatswarm.loadtests.swarm.net.http import Response
+    from chatswarm.loadtests.swarm.plan import ProcessProgress
     from chatswarm.loadtests.swarm.recorder import Recorder
-    from chatswarm.loadtests.swarm.report import Report
-    from chatswarm.loadtests.swarm.shown import Shown, Viewer
-    from chatswarm.loadtests.targets.target import Frame, Kind
 
     swarm = {"dashboards": DASHBOARDS, "widgets": WIDGETS, "rate": RATE, "duration": f"{SECONDS}s"}
     of = scenario.parse({"swarm": swarm}, "bench", "bench")
@@ -45,7 +45,7 @@ def main() -> None:
         shown = Shown(lambda widget, n: schedule[widget][n])
         live, viewers = Live(recorder, shown, of, lambda widget, n: schedule[widget][n]), [Viewer() for _ in range(300)]
         live.begin(0.0)
-        total = Figures(of, schedule, "bench", "http://chat")
+        total = LiveFigures(of, schedule, "bench", "http://chat")
         for dashboard in range(DASHBOARDS):
             connection = recorder.opening(dashboard, -1.0)
             recorder.connection(connection, dashboard, ConnectionEvent.SUBSCRIBED, -0.9)
@@ -60,18 +60,18 @@ def main() -> None:
                     if not begun <= at < begun + 1 / REPORTS:
                         continue
                     number = widget * 1000 + n
-                    answer = Answer(200, b"", True, at, at + 0.01)
+                    answer = Response(200, b"", True, at, at + 0.01)
                     recorder.send(widget, n, widget, at, at, answer, SendOutcome.ACCEPTED, number)
                     announcement = recorder.announcement(b"%d" % number, Frame(Kind.MESSAGE, str(widget), True, number))
                     for connection in range(1, DASHBOARDS + 1):
                         recorder.frame(connection, announcement, at + 0.02)
-                    shown.change(str(widget), n + 1, 0 if n < 3 else 1, [Sight(widget, n, Condition.INTACT)])
+                    shown.change(str(widget), n + 1, 0 if n < 3 else 1, [ParsedText(widget, n, Condition.INTACT)])
                     shown.end_version()
                     version = len(shown._until) - 1
                 seen: list[tuple[int, range]] = []
                 for dashboard, viewer in enumerate(viewers):
                     recorder.refetch(
-                        dashboard + 1, dashboard, begun, Answer(200, b"", True, begun, begun + 0.2), version
+                        dashboard + 1, dashboard, begun, Response(200, b"", True, begun, begun + 0.2), version
                     )
                     seen += [(dashboard, new) for new in shown.newly(viewer, version)]
                 clock = time.process_time()
@@ -82,8 +82,8 @@ def main() -> None:
                 for _ in range(100 // REPORTS):
                     recorder.lag(begun, 0.001)
                 clock = time.process_time()
-                found = total.take("swarm-0", Report.read(live.report().wire()))
-                total.progressed(Progress())
+                found = total.take("swarm-0", Increment.read(live.report().wire()))
+                total.progressed(ProcessProgress())
                 live.name(found)
                 spent += time.process_time() - clock
             clock = time.process_time()

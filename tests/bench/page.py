@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from playwright.sync_api import sync_playwright
 
-from chatswarm.loadtests.judge import judged
+from chatswarm.loadtests.judge.judge import judged
 from tests.dashboards.browser import CHROMIUM, FLAGS
 from tests.dashboards.sites import site_at
 

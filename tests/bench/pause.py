@@ -18,15 +18,15 @@ def figures() -> Iterator[Figure]:
 
 def main() -> None:
     """In a process of its own: a second's observations at a time, and how long it takes to write them out."""
-    from chatswarm.loadtests.history.schema import SendOutcome
-    from chatswarm.loadtests.identity import Condition, Sight
-    from chatswarm.loadtests.swarm.http import Answer
+    from chatswarm.loadtests.history.tables import SendOutcome
+    from chatswarm.loadtests.messages.identity import Condition, ParsedText
+    from chatswarm.loadtests.swarm.net.http import Response
     from chatswarm.loadtests.swarm.recorder import Recorder
 
     longest = 0.0
     with tempfile.TemporaryDirectory() as folder:
         recorder = Recorder(Path(folder), "bench", "worker0")
-        answer = Answer(200, b"", True, 1.0, 1.1)
+        answer = Response(200, b"", True, 1.0, 1.1)
         for second in range(SECONDS):
             for number in range(RATE):
                 recorder.frame(number % 500, second * 100 + number // 500, 1000.0 + second)
@@ -36,7 +36,7 @@ def main() -> None:
             for number in range(100):
                 recorder.send(number, second, 0, 1000.0, 1000.0, answer, SendOutcome.ACCEPTED, None)
                 recorder.change(
-                    second * 100 + number, f"chat-{number}", second, 1, [Sight(number, second, Condition.INTACT)]
+                    second * 100 + number, f"chat-{number}", second, 1, [ParsedText(number, second, Condition.INTACT)]
                 )
                 recorder.lag(1000.0 + second + number / 100, 0.0)
             begun = time.perf_counter()

@@ -62,7 +62,7 @@ def test_prometheus_scrapes_services_on_ports_that_they_have() -> None:
 def test_the_swarm_serves_its_metrics_to_other_containers() -> None:
     command = service("locust")["command"]
     assert command[command.index("--metrics-host") + 1] == "0.0.0.0"
-    wiring = (ROOT / "loadtests/swarm/wiring.py").read_text(encoding="utf-8")
+    wiring = (ROOT / "loadtests/swarm/locust/worker.py").read_text(encoding="utf-8")
     assert all(f'"{flag}"' in wiring for flag in ("--metrics-host", "--metrics-port"))
 
 

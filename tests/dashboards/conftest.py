@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.dashboards.browser import CHROMIUM, Chromium, Open, Tab
-from tests.dashboards.sites import Site, site_at
+from .browser import CHROMIUM, Chromium, Open, Tab
+from .sites import Site, site_at
 
 
 @pytest.hookimpl(tryfirst=True)

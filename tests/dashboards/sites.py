@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from chatswarm.backend import schema
+from chatswarm.backend.store import schema
 from tests.backend.servers import PATIENCE, Backend, free_port, running
 
 

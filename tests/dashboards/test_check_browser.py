@@ -12,14 +12,21 @@ from pathlib import Path
 import pytest
 
 from chatswarm.loadtests.checklist import Step, console
-from chatswarm.loadtests.checklist.browser import BrowserReport, CannotBrowseError, find_chromium, walk_in, walk_pages
-from chatswarm.loadtests.checklist.diagnosis import TITLES, Problem
+from chatswarm.loadtests.checklist.browser import (
+    BrowserReport,
+    CannotBrowseError,
+    check_pages,
+    check_pages_in,
+    find_chromium,
+)
+from chatswarm.loadtests.checklist.diagnosis import TITLES, GuideProblem
 from chatswarm.loadtests.checklist.symptoms import PageStep
-from chatswarm.loadtests.targets.reference import Reference
+from chatswarm.loadtests.protocols.reference import Reference
 from tests.backend.servers import free_port
-from tests.dashboards.browser import CHROMIUM, Chromium
-from tests.dashboards.sites import Site, site_at
 from tests.loadtests.checklist.broken_chat import BrokenChat, Defects, broken_chat
+
+from .browser import CHROMIUM, Chromium
+from .sites import Site, site_at
 
 browsing = pytest.mark.skipif(CHROMIUM is None, reason="expected Debian's chromium, got none")
 
@@ -39,22 +46,24 @@ def target(site: Site) -> str:
     return f"http://127.0.0.1:{site.backend.port}"
 
 
-Walk = Callable[[str, str], BrowserReport]
+Browsed = Callable[[str, str], BrowserReport]
 
 
 @pytest.fixture
-def walk(chromium: Chromium, tmp_path: Path) -> Walk:
+def browsed(chromium: Chromium, tmp_path: Path) -> Browsed:
     """Walks the pages for a target, in the browser of all tests, with less patience than the command has."""
 
-    def walk(pages: str, target: str) -> BrowserReport:
+    def browsed(pages: str, target: str) -> BrowserReport:
         browser = chromium.browser()
         folder = tmp_path / "left"
-        return walk_in(browser, Reference(), target, pages, folder, update_target=0.1, on_step=list[Step]().append)
+        return check_pages_in(
+            browser, Reference(), target, pages, folder, update_target=0.1, on_step=list[Step]().append
+        )
 
-    return walk
+    return browsed
 
 
-def failed_at(report: BrowserReport, step: PageStep) -> Problem:
+def failed_at(report: BrowserReport, step: PageStep) -> GuideProblem:
     """The problem of a check that failed at this step and at no other."""
     at = list(PageStep).index(step)
     marks = [True] * at + [False] + [None] * (len(PageStep) - at - 1)
@@ -97,22 +106,22 @@ def test_pages_that_are_not_there(tmp_path: Path) -> None:
     assert "`chatswarm serve` is not running" in done.stderr
 
 
-def test_another_application_at_the_address_of_the_pages(quiet: Site, walk: Walk) -> None:
-    problem = failed_at(walk(target(quiet), target(quiet)), PageStep.INBOX)
+def test_another_application_at_the_address_of_the_pages(quiet: Site, browsed: Browsed) -> None:
+    problem = failed_at(browsed(target(quiet), target(quiet)), PageStep.INBOX)
     assert "expected HTTP 200, got 404" in problem.seen
 
 
-def test_pages_of_another_backend(quiet: Site, walk: Walk) -> None:
+def test_pages_of_another_backend(quiet: Site, browsed: Browsed) -> None:
     other = f"http://127.0.0.1:{free_port()}"
-    problem = failed_at(walk(quiet.pages, other), PageStep.INBOX)
+    problem = failed_at(browsed(quiet.pages, other), PageStep.INBOX)
     assert f"--target {other}" in problem.seen
     assert f"localhost:{quiet.backend.port}" in problem.seen
 
 
-def test_pages_of_a_dead_backend(tmp_path: Path, walk: Walk) -> None:
+def test_pages_of_a_dead_backend(tmp_path: Path, browsed: Browsed) -> None:
     dead = f"http://127.0.0.1:{free_port()}"
     with site_at(tmp_path, "--backend-url", dead) as site:
-        problem = failed_at(walk(site.pages, dead), PageStep.CONNECTED)
+        problem = failed_at(browsed(site.pages, dead), PageStep.CONNECTED)
     assert problem.title.startswith("Problem 1")
     assert "✅ WebSocket connected" in problem.seen
 
@@ -136,11 +145,11 @@ def broken(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[BrokenCha
     ids=lambda value: value if isinstance(value, PageStep) else "",
 )
 def test_backend_with_a_defect(
-    defects: Defects, step: PageStep, problem: int, seen: str, broken: tuple[BrokenChat, str], walk: Walk
+    defects: Defects, step: PageStep, problem: int, seen: str, broken: tuple[BrokenChat, str], browsed: Browsed
 ) -> None:
     chat, pages = broken
     chat.defects = defects
-    found = failed_at(walk(pages, chat.url), step)
+    found = failed_at(browsed(pages, chat.url), step)
     assert found.title == TITLES[problem]
     assert seen in found.seen
 
@@ -175,7 +184,7 @@ def test_without_playwright(tmp_path: Path) -> None:
 
 def test_flags_that_make_no_sense(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="--pages: expected a URL"):
-        walk_pages(Reference(), "http://127.0.0.1:8000", "localhost:3000", tmp_path, on_step=list[Step]().append)
+        check_pages(Reference(), "http://127.0.0.1:8000", "localhost:3000", tmp_path, on_step=list[Step]().append)
     command = [sys.executable, "-m", "chatswarm.loadtests.entry", "check", "--out", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, check=False, text=True)
     assert done.returncode == 2
@@ -183,7 +192,7 @@ def test_flags_that_make_no_sense(tmp_path: Path) -> None:
 
 
 def test_lines_must_come_in_order_and_others_may_stand_between() -> None:
-    awaited = console.Awaited(console.connecting("ws://localhost:8000/ws/dashboard"))
+    awaited = console.ExpectedLine(console.connecting("ws://localhost:8000/ws/dashboard"))
     first, second = "🔌 Attempting to connect to WebSocket: ws://localhost:8000/ws/dashboard", "✅ WebSocket connected"
     last = "✅ WebSocket connection confirmed: 8942b9df"
     assert not awaited.read([last, second, first, "another"])
@@ -194,6 +203,6 @@ def test_lines_must_come_in_order_and_others_may_stand_between() -> None:
 
 
 def test_lines_are_word_for_word() -> None:
-    awaited = console.Awaited(console.SUBSCRIBING)
+    awaited = console.ExpectedLine(console.SUBSCRIBING)
     assert not awaited.read(["📝 Subscribing to chat_updates", "📝 Subscribing to chat_updates...!"])
     assert awaited.places == []

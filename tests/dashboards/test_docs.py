@@ -8,11 +8,12 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Locator, expect
 
-from chatswarm.backend.operations import operations
+from chatswarm.backend.endpoints.operations import operations
 from tests.backend.described import EVERYTHING
 from tests.backend.servers import Backend, running
-from tests.dashboards.browser import Open, Tab
-from tests.dashboards.test_looks import low_contrast
+
+from .browser import Open, Tab
+from .test_looks import low_contrast
 
 TOKEN = "s3cret"
 

@@ -11,8 +11,9 @@ from pathlib import Path
 from playwright.sync_api import expect
 
 from tests.backend.servers import until
-from tests.dashboards.browser import Open, Tab
-from tests.dashboards.sites import Site, site_at, stock
+
+from .browser import Open, Tab
+from .sites import Site, site_at, stock
 
 ID = r"[0-9a-f]{8}-[0-9a-f-]{27}"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
-from tests.dashboards.browser import Open, Tab
-from tests.dashboards.sites import Site
+from .browser import Open, Tab
+from .sites import Site
 
 LOW_CONTRAST = """() => {
   const numbers = (color) => color.match(/[\\d.]+/g).map(Number);

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.dashboards.browser import Open, Tab
-from tests.dashboards.sites import Site
+from .browser import Open, Tab
+from .sites import Site
 
 
 @pytest.fixture

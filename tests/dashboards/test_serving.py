@@ -14,7 +14,8 @@ from chatswarm.backend import listeners
 from chatswarm.backend.pages import DOCS
 from chatswarm.backend.settings import Settings, SettingsError, read_settings
 from tests.backend.servers import COMMAND, PATIENCE, clean_environment, free_port
-from tests.dashboards.sites import Site, site_at
+
+from .sites import Site, site_at
 
 PAGES = Path(__file__).parents[2] / "dashboards"
 

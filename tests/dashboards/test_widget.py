@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from playwright.sync_api import Route, expect
 
-from tests.dashboards.browser import Open, Tab
-from tests.dashboards.sites import Site
+from .browser import Open, Tab
+from .sites import Site
 
 
 def widget(site: Site, open_tab: Open, **options: object) -> Tab:

@@ -13,10 +13,11 @@ from pathlib import Path
 
 import psutil
 
-from chatswarm.loadtests.children import free_port
-from chatswarm.loadtests.faults.processes import listener_on
-from chatswarm.loadtests.reach import unanswered
-from tests.e2e.command import QUICK, Command, until
+from chatswarm.loadtests.faults.target_processes import listener_on
+from chatswarm.loadtests.net.reachability import unanswered
+from chatswarm.loadtests.system.children import free_port
+
+from .command import QUICK, Command, until
 
 LONG = QUICK.replace('"2s"', '"60s"').replace('"5s"', '"2s"').replace('"7s"', '"4s"')
 

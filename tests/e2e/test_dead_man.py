@@ -7,9 +7,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from chatswarm.loadtests.faults import processes
-from tests.e2e.command import CHATSWARM, running, scenario, until
-from tests.e2e.given import LONG, begun, fault, given_chat, given_toxiproxy, proxies_at
+from chatswarm.loadtests.faults import target_processes
+
+from .command import CHATSWARM, running, scenario, until
+from .given import LONG, begun, fault, given_chat, given_toxiproxy, proxies_at
 
 
 @pytest.mark.parametrize(
@@ -31,7 +32,7 @@ def test_all_is_healed_and_nothing_is_left(tmp_path: Path, kind: str, number: si
         with running(command, tmp_path) as it:
             until(lambda: begun(it, "command", "latency", "fill_store", kind), 40, it.said())
             until(lambda: done.exists() and proxies_at(toxiproxy))
-            until(lambda: processes.stopped(before) or not processes.alive(before))
+            until(lambda: target_processes.stopped(before) or not target_processes.alive(before))
             if kind == "pause":
                 assert resource.prlimit(before, resource.RLIMIT_FSIZE) != unlimited
             # The target that was started anew is its owner's.

@@ -15,10 +15,11 @@ from typing import Any
 import pytest
 import trustme
 
-from chatswarm.loadtests.children import free_port
-from tests.e2e.command import CHATSWARM, LOCUST, QUICK, chatswarm, measuring, running, scenario, until
-from tests.e2e.given import LONG, fault, given_toxiproxy, proxies_at
+from chatswarm.loadtests.system.children import free_port
 from tests.plants import Chat, serving
+
+from .command import CHATSWARM, LOCUST, QUICK, chatswarm, measuring, running, scenario, until
+from .given import LONG, fault, given_toxiproxy, proxies_at
 
 
 def test_a_killed_reference_backend_passes_and_its_recovery_is_printed(tmp_path: Path) -> None:

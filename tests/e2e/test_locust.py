@@ -15,9 +15,10 @@ from typing import Any
 
 import pytest
 
-from chatswarm.loadtests.children import free_port
-from tests.e2e.command import LOCUST, Command, Result, running, scenario, until
+from chatswarm.loadtests.system.children import free_port
 from tests.plants import Chat, LosesEveryTenth, serving
+
+from .command import LOCUST, Command, Result, running, scenario, until
 
 
 @pytest.fixture

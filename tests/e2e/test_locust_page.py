@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from chatswarm.loadtests.children import free_port
-from tests.e2e.command import LOCUST, QUICK, Command, running, scenario, until
+from chatswarm.loadtests.system.children import free_port
 from tests.plants import Chat, serving
+
+from .command import LOCUST, QUICK, Command, running, scenario, until
 
 
 @pytest.fixture
@@ -60,7 +61,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"host": "nonsense"}, "--host: expected a URL"),
     ({"host": "http://127.0.0.1:9"}, "--host: expected an HTTP answer"),
     ({"seed": "abc"}, "--seed: expected a whole number"),
-    ({"adapter": "foo"}, "--adapter: expected one of"),
+    ({"protocol": "foo"}, "--protocol: expected one of"),
     ({"origin": "http://a/b"}, "--origin: expected an origin"),
     ({"user_count": 1}, "-u: expected at least 2 users"),
     ({"spawn_rate": 0}, "-r: expected a number of users per second above 0"),
@@ -88,7 +89,7 @@ def test_what_makes_no_run_is_said_and_the_next_try_is_a_run(tmp_path: Path, tar
         until(page.there)
         refuses_all(page)
         assert not out.exists(), "no folder is left behind"
-        right = {"scenario": str(tmp_path / "quick.toml"), "out": str(out), "seed": 1, "adapter": "reference"}
+        right = {"scenario": str(tmp_path / "quick.toml"), "out": str(out), "seed": 1, "protocol": "reference"}
         assert page.start(**right, origin="") is None
         assert verdict_in(out, command)["verdict"] == "pass"
 
@@ -107,7 +108,7 @@ def test_with_workers_too_and_they_stay(tmp_path: Path, target: str) -> None:
         until(lambda: page.stats()["state"] == "ready")
         refuses_all(page)
         assert worker.process.poll() is None
-        right = {"scenario": str(tmp_path / "quick.toml"), "out": str(out), "seed": 1, "adapter": "reference"}
+        right = {"scenario": str(tmp_path / "quick.toml"), "out": str(out), "seed": 1, "protocol": "reference"}
         assert page.start(**right, origin="") is None
         assert verdict_in(out, master)["verdict"] == "pass"
         assert worker.process.poll() is None

@@ -14,11 +14,12 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from chatswarm.loadtests.children import free_port
-from chatswarm.loadtests.metric_names import QUANTILES
-from tests.e2e.command import CHATSWARM, LOCUST, QUICK, Command, running, scenario, until
-from tests.e2e.given import fault
+from chatswarm.loadtests.scenario.metric_names import QUANTILES
+from chatswarm.loadtests.system.children import free_port
 from tests.plants import LosesEveryTenth, serving
+
+from .command import CHATSWARM, LOCUST, QUICK, Command, running, scenario, until
+from .given import fault
 
 SHORT = QUICK.replace('"5s"', '"2s"').replace('"7s"', '"4s"').replace('"2s"\nramp', '"4s"\nramp')
 Values = dict[tuple[str, frozenset[tuple[str, str]]], float]

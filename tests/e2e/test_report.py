@@ -9,13 +9,14 @@ from xml.etree import ElementTree
 import msgspec
 
 from chatswarm.loadtests.history.manifest import history_file
-from chatswarm.loadtests.verdict import Verdict
-from tests.e2e.command import QUICK, Result, chatswarm, scenario
-from tests.e2e.given import fault
+from chatswarm.loadtests.judge.verdict import Verdict
 from tests.loadtests.report.reader import Reader
 from tests.loadtests.report.test_html import check_figures
 from tests.loadtests.report.xsd import JUNIT, Schema
 from tests.plants import Chat, LosesEveryTenth, serving
+
+from .command import QUICK, Result, chatswarm, scenario
+from .given import fault
 
 # A tenth of the limit is what the rig may lag: enough for two swarms at once, beside other tests.
 SLOS = ("visible.p99 <= 20s", "notified == expected")

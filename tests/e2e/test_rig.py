@@ -9,8 +9,9 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.e2e.command import CHATSWARM, Command, Result, measuring, running, scenario, until
 from tests.plants import Chat, LosesEveryTenth, serving
+
+from .command import CHATSWARM, Command, Result, measuring, running, scenario, until
 
 SLOS = ("visible.p99 <= 2s",)
 
@@ -19,7 +20,7 @@ import gevent
 from gevent import monkey
 from locust import events
 from chatswarm.loadtests.swarm.users import DashboardUser, WidgetUser
-from chatswarm.loadtests.swarm.wiring import wire
+from chatswarm.loadtests.swarm.locust.worker import wire
 
 wire(events)
 sleep = monkey.get_original("time", "sleep")
@@ -122,7 +123,7 @@ def test_a_loss_that_was_proven_stays_a_failure(tmp_path: Path) -> None:
 
 
 def test_a_blocked_loop(tmp_path: Path) -> None:
-    from tests.e2e.command import LOCUST
+    from .command import LOCUST
 
     (tmp_path / "blocked.py").write_text(BLOCKED_LOOP, encoding="utf-8")
     with serving(Chat()) as url:

@@ -11,10 +11,11 @@ import psutil
 import pytest
 import trustme
 
-from chatswarm.loadtests.children import free_port
-from chatswarm.loadtests.reference_chat import ReferenceBackend
-from tests.e2e.command import CHATSWARM, QUICK, chatswarm, measuring, running, scenario, until
+from chatswarm.loadtests.run.reference_chat import ReferenceBackend
+from chatswarm.loadtests.system.children import free_port
 from tests.plants import AdmitsOneDashboardInTwo, Chat, ListFails, LosesEveryTenth, RefusesEveryThirdSend, serving
+
+from .command import CHATSWARM, QUICK, chatswarm, measuring, running, scenario, until
 
 SLOS = ("visible.p99 <= 5s", "last_dashboard.p95 <= 5s", "notified == expected")
 

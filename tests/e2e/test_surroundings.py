@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.e2e.command import Command, measuring, running, until
+from .command import Command, measuring, running, until
 
 CHATSWARM = [str(Path(sys.executable).with_name("chatswarm"))]
 SMALL = ["run", "smoke", "--dashboards", "2", "--widgets", "1", "--rate", "2", "--duration", "1s"]

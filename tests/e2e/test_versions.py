@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from chatswarm.loadtests.children import free_port
-from tests.e2e.command import Command, running, scenario, until
+from chatswarm.loadtests.system.children import free_port
 from tests.plants import Chat, serving
+
+from .command import Command, running, scenario, until
 
 ROOT = Path(__file__).parents[2]
 PARTS = ("backend", "dashboards", "loadtests", "pyproject.toml", "README.md", "LICENSE")
@@ -24,7 +25,7 @@ TREES = {
     # Between two releases: nobody has raised the version, and the processes would misread each other.
     "another wire": {"loadtests/swarm/plan.py": ("    sent: int = 0\n", "    sent: int = 0\n    gone: int = 0\n")},
     # As before 0.2: nothing is said of versions.
-    "silent": {"loadtests/swarm/wiring.py": ('self._tell("hello"', 'print("hello"')},
+    "silent": {"loadtests/swarm/locust/worker.py": ('self._tell("hello"', 'print("hello"')},
 }  # fmt: skip
 
 
@@ -76,7 +77,7 @@ def swarm(installed: dict[str, Path], tmp_path: Path) -> Iterator[Swarm]:
 
 
 def build_of(home: Path) -> str:
-    code = "from chatswarm.loadtests.swarm.wire import MINE; print(MINE)"
+    code = "from chatswarm.loadtests.swarm.locust.compatibility import MINE; print(MINE)"
     done = subprocess.run(
         [sys.executable, "-c", code], env={"PYTHONPATH": str(home)}, capture_output=True, text=True, check=True
     )

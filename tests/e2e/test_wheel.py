@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from chatswarm.loadtests.children import free_port
+from chatswarm.loadtests.system.children import free_port
 
 from .command import running, until
 

@@ -14,10 +14,11 @@ from typing import Any
 
 import pytest
 
-from chatswarm.loadtests.children import free_port
 from chatswarm.loadtests.history.files import read
-from tests.e2e.command import LOCUST, QUICK, Command, running, scenario, until
+from chatswarm.loadtests.system.children import free_port
 from tests.plants import Chat, serving
+
+from .command import LOCUST, QUICK, Command, running, scenario, until
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Final
 
-from chatswarm.backend.metrics import LATENCY
+from chatswarm.backend.metrics.metrics import LATENCY
 
 from .asked import asked
 from .prometheus import Sample

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from chatswarm.loadtests.children import Child, free_port
+from chatswarm.loadtests.system.children import Child, free_port
 from tests.e2e.command import until
 
 ROOT = Path(__file__).parents[2]

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from chatswarm.backend.metrics import Metrics
-from chatswarm.loadtests.swarm.prometheus import METRICS
+from chatswarm.backend.metrics.metrics import BackendMetrics
+from chatswarm.loadtests.swarm.live.prometheus import METRICS
 from grafana.files import FILES, FOLDER
-from tests.grafana.agreement import EXPECTED, RULES
-from tests.grafana.asked import asked, panels_of
+
+from .agreement import EXPECTED, RULES
+from .asked import asked, panels_of
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -64,7 +65,7 @@ def test_all_files_ask_the_data_source_that_is_provisioned() -> None:
 
 
 def test_every_metric_that_is_asked_for_is_exported() -> None:
-    exported = {sample.name for metric in Metrics().registry.collect() for sample in metric.samples}
+    exported = {sample.name for metric in BackendMetrics().registry.collect() for sample in metric.samples}
     for name, spec in METRICS.items():
         exported |= {f"{name}_{part}" for part in ("bucket", "sum", "count")} if spec.kind == "histogram" else {name}
     rules = [(FOLDER / "prometheus" / name).read_text(encoding="utf-8") for name in ("recording.yml", "alerts.yml")]

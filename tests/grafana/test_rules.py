@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.grafana.prometheus import CONFIGURATION, MISSING, program
+from .prometheus import CONFIGURATION, MISSING, program
 
 TESTS = CONFIGURATION / "tests" / "alerts_test.yml"
 

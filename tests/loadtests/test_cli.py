@@ -15,14 +15,15 @@ import pytest
 from typer.testing import CliRunner
 
 from chatswarm.backend.settings import read_settings
-from chatswarm.loadtests import children, cli
-from chatswarm.loadtests.judge import judge
-from chatswarm.loadtests.run import InterruptedRunError, Run
-from chatswarm.loadtests.scenario import load, shipped
-from chatswarm.loadtests.targets import TARGETS
-from chatswarm.loadtests.verdict import Verdict
-from chatswarm.loadtests.version import installed_version
-from tests.loadtests.play import Play
+from chatswarm.loadtests import cli
+from chatswarm.loadtests.judge.judge import judge
+from chatswarm.loadtests.judge.verdict import Verdict
+from chatswarm.loadtests.protocols import PROTOCOLS
+from chatswarm.loadtests.run.run import InterruptedRunError, Run
+from chatswarm.loadtests.scenario.scenario import load, shipped
+from chatswarm.loadtests.system import children
+from chatswarm.loadtests.system.version import installed_version
+from tests.loadtests.judge.play import Play
 
 CLI = [sys.executable, "-m", "chatswarm.loadtests.entry"]
 COMMANDS = sorted(
@@ -81,7 +82,7 @@ printf '%s\\n' "${{COMPREPLY[@]}}"
     ("words", "expected"),
     [
         ("chatswarm run sm", {"smoke"}),
-        ("chatswarm run smoke --adapter ref", {"reference"}),
+        ("chatswarm run smoke --protocol ref", {"reference"}),
         ("chatswarm ju", {"judge"}),
     ],
 )
@@ -109,8 +110,8 @@ def test_other_shells_complete(shell: str, variables: dict[str, str]) -> None:
     assert "kill" not in offered
 
 
-def test_all_adapters_are_named() -> None:
-    assert all(name in said("run", "--help").stdout for name in TARGETS)
+def test_all_protocols_are_named() -> None:
+    assert all(name in said("run", "--help").stdout for name in PROTOCOLS)
 
 
 class TestProgressOfJudging:
@@ -388,7 +389,7 @@ def test_no_other_way_out_has_the_exit_code_of_a_target_that_failed(
 def test_a_verdict_that_cannot_be_shown_keeps_its_exit_code(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    from chatswarm.loadtests import terminal
+    from chatswarm.loadtests.report import terminal
 
     def broken(*_: object) -> NoReturn:
         raise ZeroDivisionError

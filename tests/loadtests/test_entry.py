@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from chatswarm.loadtests.entry import put_pythonpath_last, unset_foreign
-from tests.loadtests.play import Play
+from tests.loadtests.judge.play import Play
 
 CHATSWARM = str(Path(sys.executable).with_name("chatswarm"))
 POISON = "raise SystemExit(9)"

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
 
-from chatswarm.loadtests.verdict import FINDINGS
+from chatswarm.loadtests.judge.verdict import FINDINGS
 
 from .catalogue import COMPANIONS, MEDIANS, TOLERANCE, Variant
 

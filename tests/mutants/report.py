@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from rich.table import Table
 from rich.text import Text
 
-from chatswarm.loadtests.verdict import FINDINGS
+from chatswarm.loadtests.judge.verdict import FINDINGS
 
 from .catalogue import COMPANIONS, MEDIANS, Delay
 from .judged import Outcome, found_in, is_off

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from chatswarm.loadtests.verdict import FINDINGS, Counts, Deliveries
+from chatswarm.loadtests.judge.verdict import FINDINGS, Counts, Deliveries
 from tests.plants import losing, mangling, refusing, showing
 from tests.plants.plant import Places, Plant
 

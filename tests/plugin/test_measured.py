@@ -5,14 +5,22 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from chatswarm.loadtests import verdict as raw
-from chatswarm.loadtests.plugin import UndecidedError, Verdict
-from chatswarm.loadtests.plugin.measured import Counts, Deliveries, Frames, Latency, Quantiles, Rig, Slo
-from tests.loadtests.play import Plant, Play
+from chatswarm.loadtests.judge import verdict as raw
+from chatswarm.loadtests.plugin import MeasuredVerdict, UndecidedError
+from chatswarm.loadtests.plugin.result import (
+    MeasuredCounts,
+    MeasuredDeliveries,
+    MeasuredFrames,
+    MeasuredLatency,
+    MeasuredQuantiles,
+    MeasuredRig,
+    MeasuredSlo,
+)
+from tests.loadtests.judge.play import Plant, Play
 
 
-def verdict_of(play: Play, *slos: str) -> Verdict:
-    return Verdict(play.perform().judge(list(slos)), play.folder)
+def verdict_of(play: Play, *slos: str) -> MeasuredVerdict:
+    return MeasuredVerdict(play.perform().judge(list(slos)), play.folder)
 
 
 def test_what_was_measured_is_a_number(tmp_path: Path) -> None:
@@ -50,7 +58,7 @@ def test_what_was_not_measured_is_neither_pass_nor_failure(tmp_path: Path) -> No
 def test_with_nothing_measured_every_figure_is_undecided_for_a_reason(tmp_path: Path) -> None:
     play = Play(tmp_path)
     play.manifest.start = play.manifest.end = None
-    verdict = Verdict(play.judge(["visible.p99 <= 2s"]), tmp_path)
+    verdict = MeasuredVerdict(play.judge(["visible.p99 <= 2s"]), tmp_path)
     assert verdict.verdict == "undecided"
     for ask in (
         lambda: verdict.latency.visible.max,
@@ -66,10 +74,15 @@ def test_with_nothing_measured_every_figure_is_undecided_for_a_reason(tmp_path: 
 @pytest.mark.parametrize(
     ("view", "struct"),
     [
-        (Quantiles, raw.Quantiles), (Deliveries, raw.Deliveries), (Frames, raw.Frames), (Counts, raw.Counts),
-        (Rig, raw.Rig), (Slo, raw.SloResult), (Latency, raw.Latency),
+        (MeasuredQuantiles, raw.Quantiles),
+        (MeasuredDeliveries, raw.Deliveries),
+        (MeasuredFrames, raw.Frames),
+        (MeasuredCounts, raw.Counts),
+        (MeasuredRig, raw.Rig),
+        (MeasuredSlo, raw.SloResult),
+        (MeasuredLatency, raw.Latency),
     ],
-)  # fmt: skip
+)
 def test_all_figures_of_a_verdict_can_be_asked_for(view: type, struct: type[msgspec.Struct]) -> None:
     assert set(struct.__struct_fields__) <= set(view.__annotations__) | set(vars(view))
     maybe = {name for name, kind in struct.__annotations__.items() if "None" in str(kind)}

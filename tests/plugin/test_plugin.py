@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from chatswarm.loadtests.children import free_port
+from chatswarm.loadtests.system.children import free_port
 from tests.e2e.command import scenario, until
 from tests.plants import Chat, serving
 
@@ -299,9 +299,9 @@ def test_an_empty_target_does_not_mean_the_reference_chat(session: pytest.Pytest
 
 
 def test_wrong_options_are_refused_all_at_once(session: pytest.Pytester) -> None:
-    result = session.runpytest_subprocess(*ARGS, "--chatswarm-pid", "many", "--chatswarm-adapter", "carrier-pigeon")
+    result = session.runpytest_subprocess(*ARGS, "--chatswarm-pid", "many", "--chatswarm-protocol", "carrier-pigeon")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([
         "*--chatswarm-pid: expected the number of a process, got 'many'",
-        "*--chatswarm-adapter: expected one of reference, got 'carrier-pigeon'",
+        "*--chatswarm-protocol: expected one of reference, got 'carrier-pigeon'",
     ])  # fmt: skip

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from chatswarm.loadtests.verdict import FINDINGS
+from chatswarm.loadtests.judge.verdict import FINDINGS
 
 Kind = Literal["reference", "without", "clean", "unharmed"]
 """The reference backend; what lacks the promise; the clean chat; what lacks the promise, without the fault."""

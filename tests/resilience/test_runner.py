@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from chatswarm.loadtests.scenario import shipped
-from chatswarm.loadtests.verdict import Counts, Deliveries, Recovery
+from chatswarm.loadtests.judge.verdict import Counts, Deliveries, Recovery
+from chatswarm.loadtests.scenario.scenario import shipped
 
 from .__main__ import plan
 from .catalogue import ROWS, Row

@@ -10,9 +10,9 @@ import os
 import resource
 import sys
 
-from chatswarm.loadtests.children import LIFELINE
+from chatswarm.loadtests.system.children import LIFELINE
 
-from .address import Address
+from .address import ListenAddress
 
 _USAGE = 2
 
@@ -22,7 +22,7 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     flags = _flags()
     try:
-        api = Address.parse(flags.api)
+        api = ListenAddress.parse(flags.api)
     except ValueError as error:
         print(f"--api: {error}", file=sys.stderr)
         return _USAGE

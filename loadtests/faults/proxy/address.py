@@ -12,7 +12,7 @@ _BACKLOG = 4096  # a storm of reconnecting dashboards waits in the kernel's queu
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
+class ListenAddress:
     """A host (a name, a number, or empty for all interfaces) and a port."""
 
     host: str
@@ -22,32 +22,32 @@ class Address:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     @classmethod
-    def parse(cls, text: str) -> "Address":
+    def parse(cls, text: str) -> "ListenAddress":
         """Raises ValueError, with what was expected and got."""
         match = _FORM.fullmatch(text)
         if match is None or int(match[3]) > 65535:
             raise ValueError(f"expected host:port, such as 127.0.0.1:8000, got {text!r}")
         return cls(match[1] or match[2] or "", int(match[3]))
 
-    async def resolve(self) -> list["Address"]:
+    async def resolve(self) -> list["ListenAddress"]:
         """The same as numbers, IPv4 first. Raises OSError if the name is unknown."""
         if not self.host:
-            return [Address("::" if socket.has_dualstack_ipv6() else "0.0.0.0", self.port)]
+            return [ListenAddress("::" if socket.has_dualstack_ipv6() else "0.0.0.0", self.port)]
         try:
-            return [Address(str(ipaddress.ip_address(self.host)), self.port)]
+            return [ListenAddress(str(ipaddress.ip_address(self.host)), self.port)]
         except ValueError:
             pass
         loop = asyncio.get_running_loop()
         found = await loop.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
         found.sort(key=lambda entry: entry[0] != socket.AF_INET)
-        return list(dict.fromkeys(Address(str(entry[4][0]), self.port) for entry in found))
+        return list(dict.fromkeys(ListenAddress(str(entry[4][0]), self.port) for entry in found))
 
     @property
     def family(self) -> socket.AddressFamily:
         return socket.AF_INET6 if ":" in self.host else socket.AF_INET
 
 
-async def listen(address: Address) -> socket.socket:
+async def listen(address: ListenAddress) -> socket.socket:
     """A listening socket that does not block. Raises OSError."""
     resolved = (await address.resolve())[0]
     both = resolved.host == "::"
@@ -58,10 +58,10 @@ async def listen(address: Address) -> socket.socket:
     return listener
 
 
-def bound(listener: socket.socket) -> Address:
+def bound(listener: socket.socket) -> ListenAddress:
     """Where a socket really listens, which tells the port where 0 was asked for."""
     name = listener.getsockname()
-    return Address(str(name[0]), int(name[1]))
+    return ListenAddress(str(name[0]), int(name[1]))
 
 
 def reason(error: OSError) -> str:

@@ -8,11 +8,11 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from .active import ActiveToxic
-from .body import read_list, read_object
+from .active_toxic import ActiveToxic
 from .collection import Collection
-from .errors import Refused
+from .errors import ApiError
 from .lag import LoopLag
+from .request_body import read_list, read_object
 
 VERSION = "2.12.0+chatswarm"
 """The Toxiproxy whose API this is; the part behind the + tells that there is evidence."""
@@ -62,7 +62,7 @@ class Api:
                 body = await _read(request)
                 async with self._collection.changing:
                     return await handler(request.path_params, body)
-            except Refused as error:
+            except ApiError as error:
                 return _json({"error": error.message, "status": error.status}, error.status)
 
         return answer
@@ -80,7 +80,7 @@ class Api:
     async def _populate(self, _names: Names, body: bytes) -> Response:
         try:
             done, problem = await self._collection.populate(read_list(body))
-        except Refused as error:
+        except ApiError as error:
             return _json({"error": error.message, "status": error.status, "proxies": None}, error.status)
         answer: dict[str, object] = {"proxies": [proxy.shown() for proxy in done]}
         if problem is None:
@@ -156,7 +156,7 @@ async def _read(request: Request) -> bytes:
     async for part in request.stream():
         body += part
         if len(body) > _LARGEST:
-            raise Refused(413, f"bad request body: expected at most {_LARGEST} bytes, got more")
+            raise ApiError(413, f"bad request body: expected at most {_LARGEST} bytes, got more")
     return bytes(body)
 
 

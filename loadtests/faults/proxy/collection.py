@@ -3,12 +3,12 @@
 import asyncio
 import random
 
-from .address import Address
-from .body import Body
-from .errors import Refused, bad_body, missing_field, proxy_exists, proxy_not_found
+from .address import ListenAddress
+from .errors import ApiError, bad_body, missing_field, proxy_exists, proxy_not_found
 from .proxy import Proxy
+from .request_body import Body
 
-_ANYWHERE = Address("127.0.0.1", 0)  # where a proxy listens that was not told where
+_ANYWHERE = ListenAddress("127.0.0.1", 0)  # where a proxy listens that was not told where
 
 
 class Collection:
@@ -48,7 +48,7 @@ class Collection:
             raise bad_body(body.problems)
         await proxy.update(address, upstream, enabled=enabled)
 
-    async def populate(self, bodies: list[Body]) -> tuple[list[Proxy], Refused | None]:
+    async def populate(self, bodies: list[Body]) -> tuple[list[Proxy], ApiError | None]:
         """Create the proxies, and replace those that listen or lead elsewhere.
 
         Returns those that are now as wished, and what stopped it, if anything. Raises Refused, and has done nothing,
@@ -59,7 +59,7 @@ class Collection:
         for proxy, enabled in wished:
             try:
                 done.append(await self._put(proxy, enabled=enabled))
-            except Refused as error:
+            except ApiError as error:
                 return done, error
         return done, None
 
@@ -73,12 +73,12 @@ class Collection:
 
         Raises the first such Refused at the end.
         """
-        failure: Refused | None = None
+        failure: ApiError | None = None
         for proxy in self._proxies.values():
             proxy.reset()
             try:
                 await proxy.start()
-            except Refused as error:
+            except ApiError as error:
                 failure = failure or error
         if failure is not None:
             raise failure

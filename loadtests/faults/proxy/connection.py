@@ -9,7 +9,7 @@ import struct
 from collections.abc import Callable, Iterable, Mapping
 from typing import cast
 
-from .active import ActiveToxic
+from .active_toxic import ActiveToxic
 from .evidence import ProxyEvidence
 from .link import Link
 from .timers import Timers
@@ -18,7 +18,7 @@ from .toxics.toxic import End
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER, on, 0 s: closing discards what is unsent and sends RST
 
 
-class Side(asyncio.Protocol):
+class SocketProtocol(asyncio.Protocol):
     """One of the two sockets. What it says before the connection has started waits: at most one read, and an end."""
 
     transport: asyncio.Transport
@@ -104,7 +104,7 @@ class Side(asyncio.Protocol):
 class _Ends:
     """The two sides, as the pipeline from `sender` to `receiver` sees them."""
 
-    def __init__(self, connection: Connection, sender: Side, receiver: Side) -> None:
+    def __init__(self, connection: Connection, sender: SocketProtocol, receiver: SocketProtocol) -> None:
         self._connection = connection
         self._sender = sender
         self._receiver = receiver
@@ -137,8 +137,8 @@ class Connection:
     """Joins a client to the upstream. `closed` is called once, when both sockets are gone."""
 
     def __init__(self, tally: ProxyEvidence, timers: Timers, closed: Callable[[Connection], None]) -> None:
-        self.client = Side(self)
-        self.upstream = Side(self)
+        self.client = SocketProtocol(self)
+        self.upstream = SocketProtocol(self)
         self.links: Mapping[str, Link] = {}
         self._tally = tally
         self._timers = timers
@@ -149,7 +149,7 @@ class Connection:
         """Both sockets are there: let the bytes flow."""
         client, upstream = self.client, self.upstream
 
-        def link(stream: str, sender: Side, receiver: Side) -> Link:
+        def link(stream: str, sender: SocketProtocol, receiver: SocketProtocol) -> Link:
             sender.incoming = receiver.outgoing = Link(
                 _Ends(self, sender, receiver), toxics[stream], self._tally, self._timers, chance
             )
@@ -184,7 +184,7 @@ class Connection:
             self.client.close()
             self.upstream.close()
 
-    def side_lost(self, side: Side, *, broken: bool) -> None:
+    def side_lost(self, side: SocketProtocol, *, broken: bool) -> None:
         """A socket is gone. What it said before is still delivered; what was meant for it cannot be."""
         if side.incoming is not None and side.outgoing is not None:
             told = side.incoming.fed

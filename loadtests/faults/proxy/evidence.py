@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(slots=True)
-class Evidence:
+class ToxicEffects:
     """Counters that only grow, except `connections_open`."""
 
     bytes_through: int = 0  # let through (a toxic), handed to the receiver's socket (a proxy); both directions
@@ -15,7 +15,7 @@ class Evidence:
 
 
 @dataclass(slots=True)
-class ToxicEvidence(Evidence):
+class ToxicEvidence(ToxicEffects):
     """What one toxic did, over all connections."""
 
     ends_delayed: int = 0  # ends of connections, one for each direction, that were held for a time
@@ -25,7 +25,7 @@ class ToxicEvidence(Evidence):
 
 
 @dataclass(slots=True)
-class ProxyEvidence(Evidence):
+class ProxyEvidence(ToxicEffects):
     """What one proxy did, since it was created."""
 
     connections_accepted: int = 0

@@ -13,10 +13,10 @@ from collections.abc import Iterable
 from itertools import pairwise
 from typing import Protocol
 
-from .active import ActiveToxic
+from .active_toxic import ActiveToxic
 from .evidence import ProxyEvidence
-from .stage import Stage
 from .timers import Timers
+from .toxic_stub import ToxicStub
 from .toxics.toxic import End
 
 _PIECE = 16 << 10  # bytes that toxics get at a time, so that one read does not fill a stage far beyond its room
@@ -54,7 +54,7 @@ class Link:
         self._full = False  # the receiver's socket takes no more for now
         self._pumping = False
         self._closed_by: ActiveToxic | None = None  # from here on, what the sender says is lost
-        self._stages = [Stage(toxic, self) for toxic in toxics]
+        self._stages = [ToxicStub(toxic, self) for toxic in toxics]
         self._rewire()
         for stage in self._stages:
             stage.begin(fresh=True)
@@ -122,7 +122,7 @@ class Link:
     def add(self, toxic: ActiveToxic) -> None:
         """A toxic was added to the proxy, behind all others."""
         if not self.ended and self._closed_by is None:
-            stage = Stage(toxic, self)
+            stage = ToxicStub(toxic, self)
             self._stages.append(stage)
             self._rewire()
             stage.begin(fresh=False)
@@ -147,12 +147,12 @@ class Link:
                 break
         self.pump()
 
-    def without(self, stage: Stage) -> None:
+    def without(self, stage: ToxicStub) -> None:
         """Take a stage that holds nothing out of the pipeline."""
         self._stages = [other for other in self._stages if other is not stage]
         self._rewire()
 
-    def end_here(self, stage: Stage) -> None:
+    def end_here(self, stage: ToxicStub) -> None:
         """A toxic closes the connection: what has not come so far is lost, and so is all that is fed from now on."""
         if self._closed_by is stage.active:
             return

@@ -10,8 +10,8 @@ import random
 import socket
 from dataclasses import asdict
 
-from .active import STREAMS, ActiveToxic
-from .address import Address, bound, listen, reason
+from .active_toxic import STREAMS, ActiveToxic
+from .address import ListenAddress, bound, listen, reason
 from .connection import Connection
 from .errors import cannot_listen, toxic_exists, toxic_not_found
 from .evidence import ProxyEvidence
@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 class Proxy:
     """One listening address in front of one upstream. Its calls are not to be mixed: the API makes them one by one."""
 
-    def __init__(self, name: str, address: Address, upstream: Address, chance: random.Random) -> None:
+    def __init__(self, name: str, address: ListenAddress, upstream: ListenAddress, chance: random.Random) -> None:
         self.name = name
         self.address = address  # where it really listens, once it has been enabled
         self.upstream = upstream
@@ -81,7 +81,7 @@ class Proxy:
             connection.abort(reset=False, swallowed=True)
         _log.info("proxy %s: down", self.name)
 
-    async def differs(self, address: Address, upstream: Address) -> bool:
+    async def differs(self, address: ListenAddress, upstream: ListenAddress) -> bool:
         """Whether it would have to start anew to listen and lead there. Raises Refused if the name is unknown."""
         try:
             resolved = (await address.resolve())[0]
@@ -89,7 +89,7 @@ class Proxy:
             raise cannot_listen(self.name, str(address), reason(error)) from None
         return upstream != self.upstream or self.address not in (address, resolved)
 
-    async def update(self, address: Address, upstream: Address, *, enabled: bool) -> None:
+    async def update(self, address: ListenAddress, upstream: ListenAddress, *, enabled: bool) -> None:
         """Other addresses cut all connections, as Toxiproxy has it. Raises Refused."""
         if await self.differs(address, upstream):
             self.stop()

@@ -10,7 +10,7 @@ from collections.abc import Generator
 import uvicorn
 import uvloop
 
-from .address import Address, bound, listen, reason
+from .address import ListenAddress, bound, listen, reason
 from .api import Api
 from .collection import Collection
 from .lag import LoopLag
@@ -22,7 +22,7 @@ class CannotServeError(Exception):
     """The API's address is taken, unknown, or not of this machine."""
 
 
-def run(api: Address, lifeline: int | None, seed: int | None) -> None:
+def run(api: ListenAddress, lifeline: int | None, seed: int | None) -> None:
     """Serve until SIGTERM, SIGINT, or the end of the pipe `lifeline`. Raises CannotServeError."""
     uvloop.run(_serve(api, lifeline, random.Random(seed)))
 
@@ -35,7 +35,7 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def _serve(api: Address, lifeline: int | None, chance: random.Random) -> None:
+async def _serve(api: ListenAddress, lifeline: int | None, chance: random.Random) -> None:
     try:
         listener = await listen(api)
     except OSError as error:

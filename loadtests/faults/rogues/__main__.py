@@ -1,6 +1,6 @@
 """`python -m chatswarm.loadtests.faults.rogues`: clients that behave badly until they are told to stop.
 
-    stdin:  one line of JSON, the order (`order.py`); its end is one way of saying stop
+    stdin:  one line of JSON, the instructions (`instructions.py`); its end is one way of saying stop
     stdout: {"begun": true}, and in the end the evidence, each one line of JSON
             or {"problem": "..."}, and exit code 2
 
@@ -16,9 +16,9 @@ import sys
 
 import msgspec
 
-from chatswarm.loadtests.children import LIFELINE
+from chatswarm.loadtests.system.children import LIFELINE
 
-from .order import Order
+from .instructions import Instructions
 from .rogue import CannotBeginError, Rogue
 
 _BEGINNING = 25.0  # seconds; whoever started this process waits for 30
@@ -34,7 +34,7 @@ def main() -> int:
             resource.RLIMIT_NOFILE, (hard if hard != resource.RLIM_INFINITY else max(soft, 1 << 20), hard)
         )
     try:
-        asyncio.run(_live(Order.parse(sys.stdin.buffer.readline())))
+        asyncio.run(_live(Instructions.parse(sys.stdin.buffer.readline())))
     except CannotBeginError as error:
         _say({"problem": str(error)})
         return _USAGE
@@ -47,7 +47,7 @@ def main() -> int:
     return 0
 
 
-async def _live(order: Order) -> None:
+async def _live(order: Instructions) -> None:
     told_to_stop = asyncio.Event()
     _listen(told_to_stop)
     async with asyncio.TaskGroup() as tasks:

@@ -4,14 +4,14 @@ import asyncio
 import sys
 from collections.abc import Iterable, Mapping
 
-from chatswarm.loadtests.fault_kinds import Value
 from chatswarm.loadtests.history.faults import Evidence
-from chatswarm.loadtests.targets.target import Kind
+from chatswarm.loadtests.protocols.protocol import Kind
+from chatswarm.loadtests.scenario.fault_kinds import Value
 
-from .dashboard import Dashboard, EndedError, NotLetInError
-from .frames import BAD_FRAMES, BadFrame
+from .attacked_chat import AttackedChat
+from .malformed_frames import BAD_FRAMES, BadFrame
 from .rogue import CannotBeginError, Rogue
-from .site import Site
+from .websocket import Dashboard, EndedError, NotLetInError
 
 _SENDING = 30.0  # seconds that writing one case may take
 _BREATH = 0.02  # seconds after each piece in which an answer is read
@@ -20,7 +20,7 @@ _BREATH = 0.02  # seconds after each piece in which an answer is read
 class BadFrames(Rogue):
     """Sends each kind of bad frame on a fresh subscribed connection, one after the other, round after round."""
 
-    def __init__(self, site: Site, values: Mapping[str, Value], tasks: asyncio.TaskGroup) -> None:
+    def __init__(self, site: AttackedChat, values: Mapping[str, Value], tasks: asyncio.TaskGroup) -> None:
         super().__init__(site, values, tasks)
         self.sent = 0
         self.answered_right = 0

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from functools import partial
 from urllib.parse import quote
 
-from chatswarm.loadtests.targets import Target
+from chatswarm.loadtests.protocols import ChatProtocol
 
-from .intruder import Attempt, Intruder
+from .intrusion import Attempt, Intrusion
 from .rogue import CannotBeginError
 
 
-class BadToken(Intruder):
+class BadToken(Intrusion):
     """Attempts handshakes and reads of the list without the token, with a wrong one, and with the right one in the
     URL, where a token must not be taken from because URLs are logged. HTTP 401 and 403 refuse them.
     """
@@ -29,7 +29,7 @@ class BadToken(Intruder):
 
     def attempts(self) -> Mapping[str, Attempt]:
         wrong_token = secrets.token_urlsafe(24)
-        wrong, without = self.site.adapter(wrong_token), self.site.adapter(None)
+        wrong, without = self.site.protocol(wrong_token), self.site.protocol(None)
         encoded = base64.urlsafe_b64encode(wrong_token.encode()).decode().rstrip("=")
         right_token = quote(self.site.token or "")
         return {
@@ -48,7 +48,7 @@ class BadToken(Intruder):
     def is_refusal(self, status: int) -> bool:
         return status in (401, 403)
 
-    async def _list(self, target: Target) -> int:
+    async def _list(self, target: ChatProtocol) -> int:
         try:
             return await self.site.status(target.list_chats())
         except OSError:

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from functools import partial
 
-from .intruder import Attempt, Intruder
+from .intrusion import Attempt, Intrusion
 
 
-class ForeignOrigin(Intruder):
+class ForeignOrigin(Intrusion):
     """Attempts handshakes from another site, with the right token if there is one. HTTP 4xx refuses them."""
 
     def attempts(self) -> Mapping[str, Attempt]:

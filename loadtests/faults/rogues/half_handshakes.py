@@ -4,18 +4,18 @@ import asyncio
 import base64
 import secrets
 
-from chatswarm.loadtests.targets.target import Request
+from chatswarm.loadtests.protocols.protocol import Request
 
-from .crowd import Crowd
-from .pipe import Pipe
+from .held_connections import HeldConnections
+from .tcp import TcpConnection
 
 _UPGRADE = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
 
 
-class HalfHandshakes(Crowd):
+class HalfHandshakes(HeldConnections):
     """Sends half of a WebSocket handshake, or of a request for the list, and then a byte now and then, without end."""
 
-    async def connect(self, number: int) -> Pipe:
+    async def connect(self, number: int) -> TcpConnection:
         pipe = await self.site.connect()
         try:
             await pipe.write(self._half(number))
@@ -24,7 +24,7 @@ class HalfHandshakes(Crowd):
             raise
         return pipe
 
-    async def hold(self, number: int, pipe: Pipe) -> None:
+    async def hold(self, number: int, pipe: TcpConnection) -> None:
         del number
         dripping = asyncio.create_task(self._drip(pipe))
         try:
@@ -43,7 +43,7 @@ class HalfHandshakes(Crowd):
         # Whatever comes after this belongs to a header that never ends.
         return head.removesuffix(b"\r\n") + b"X-More: "
 
-    async def _drip(self, pipe: Pipe) -> None:
+    async def _drip(self, pipe: TcpConnection) -> None:
         try:
             while True:
                 await asyncio.sleep(self.number("drip"))

@@ -9,10 +9,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Coroutine, Mapping
 from typing import ClassVar
 
-from chatswarm.loadtests.fault_kinds import Value
 from chatswarm.loadtests.history.faults import Evidence
+from chatswarm.loadtests.scenario.fault_kinds import Value
 
-from .site import Site
+from .attacked_chat import AttackedChat
 
 
 class CannotBeginError(Exception):
@@ -25,7 +25,7 @@ class Rogue(ABC):
     needs_token: ClassVar[bool] = False
     """Whether it proves nothing unless dashboards are let in with a token only."""
 
-    def __init__(self, site: Site, values: Mapping[str, Value], tasks: asyncio.TaskGroup) -> None:
+    def __init__(self, site: AttackedChat, values: Mapping[str, Value], tasks: asyncio.TaskGroup) -> None:
         """`values` has all of `parameters`. An error in one of `tasks` ends the process, and no evidence is given."""
         self.site = site
         self.values = values

@@ -10,12 +10,12 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 
-from chatswarm.loadtests.fault_kinds import Value
 from chatswarm.loadtests.history.faults import Evidence
+from chatswarm.loadtests.scenario.fault_kinds import Value
 
-from .dashboard import Dashboard, EndedError, NotLetInError
+from .attacked_chat import AttackedChat
 from .rogue import CannotBeginError, Rogue
-from .site import Site
+from .websocket import Dashboard, EndedError, NotLetInError
 
 _LOOK = 0.1  # seconds between two looks at all of them
 _DRAIN = 2.0  # seconds in which, at the end, the ones that were cut off show that they were
@@ -63,7 +63,7 @@ class SlowReader(Rogue):
     end, when what is left is read, shows that it was cut off, and not when.
     """
 
-    def __init__(self, site: Site, values: Mapping[str, Value], tasks: asyncio.TaskGroup) -> None:
+    def __init__(self, site: AttackedChat, values: Mapping[str, Value], tasks: asyncio.TaskGroup) -> None:
         super().__init__(site, values, tasks)
         self._opened = 0
         self._readers: list[_Reader] = []

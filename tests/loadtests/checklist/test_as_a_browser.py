@@ -10,19 +10,19 @@ from collections.abc import Callable
 
 import pytest
 
-from chatswarm.loadtests.checklist import Report, walk
+from chatswarm.loadtests.checklist import CheckReport, run_checklist
 from chatswarm.loadtests.checklist.diagnosis import HERE
-from chatswarm.loadtests.checklist.probe import excerpt
+from chatswarm.loadtests.checklist.http import excerpt
 from chatswarm.loadtests.checklist.symptoms import Failure, StepName
-from chatswarm.loadtests.targets.reference import Reference
-from chatswarm.loadtests.verdict import ExitCode
+from chatswarm.loadtests.protocols.reference import Reference
+from chatswarm.loadtests.system.exit_code import ExitCode
 from tests.loadtests.faults.misbehaving import Connection, server
 from tests.loadtests.names import names
 
 from .broken_chat import Defects, broken_chat
 
 
-def seen_of(report: Report, step: StepName) -> str:
+def seen_of(report: CheckReport, step: StepName) -> str:
     return next(one.seen for one in report.steps if one.name is step)
 
 
@@ -30,26 +30,26 @@ def seen_of(report: Report, step: StepName) -> str:
 @pytest.mark.parametrize("encoding", ["", "gzip", "deflate", "br", "gzip, br"])
 def test_encoded_and_framed_as_it_may_be(framing: str, encoding: str) -> None:
     with broken_chat(Defects(framing=framing, encoding=encoding)) as chat:
-        report = walk(Reference(), chat.url)
+        report = run_checklist(Reference(), chat.url)
     assert report.ok, report.problem
 
 
 def test_early_hints_are_no_answer() -> None:
     with broken_chat(Defects(early_hints=True)) as chat:
-        report = walk(Reference(), chat.url)
+        report = run_checklist(Reference(), chat.url)
     assert report.ok, report.problem
 
 
 def test_page_at_the_root_does_not_matter() -> None:
     """It may be endless, or in an encoding that only browsers know."""
     with broken_chat(Defects(root="zstd without an end")) as chat:
-        report = walk(Reference(), chat.url)
+        report = run_checklist(Reference(), chat.url)
     assert report.ok, report.problem
 
 
 def test_path_before_all_others() -> None:
     with broken_chat(Defects(prefix="/team%2Fa")) as chat:
-        report = walk(Reference(), chat.url)
+        report = run_checklist(Reference(), chat.url)
     assert report.ok, report.problem
     assert all(path.startswith("/team%2Fa/") for _, path, _ in chat.asked)
 
@@ -57,7 +57,7 @@ def test_path_before_all_others() -> None:
 @pytest.mark.parametrize("status", [307, 308])
 def test_redirects_are_followed_and_told(status: int) -> None:
     with broken_chat(Defects(moved=status)) as chat:
-        report = walk(Reference(), chat.url)
+        report = run_checklist(Reference(), chat.url)
     assert report.ok, report.problem
     told = f", redirected by {status} to /moved/api/"
     for step in (StepName.LIST, StepName.CHAT, StepName.SENT):
@@ -67,7 +67,7 @@ def test_redirects_are_followed_and_told(status: int) -> None:
 @pytest.mark.parametrize("status", [301, 302, 303])
 def test_redirects_of_reads_are_followed_and_those_of_writes_are_not(status: int) -> None:
     with broken_chat(Defects(moved=status)) as chat:
-        report = walk(Reference(), chat.url)
+        report = run_checklist(Reference(), chat.url)
     assert f"redirected by {status} to /moved/api/" in seen_of(report, StepName.LIST)
     assert report.problem is not None
     assert f"POST /api/users/data was answered with HTTP {status}: redirect to /moved" in report.problem.seen
@@ -77,17 +77,17 @@ def test_redirects_of_reads_are_followed_and_those_of_writes_are_not(status: int
 def test_token_goes_to_no_other_origin() -> None:
     with broken_chat() as other:
         with broken_chat(Defects(moved=307, token="right", moved_to=other.url)) as chat:
-            walk(Reference("right"), chat.url)
+            run_checklist(Reference("right"), chat.url)
         assert other.asked
         assert not [headers for _, _, headers in other.asked if "Authorization" in headers]
     with broken_chat(Defects(moved=307, token="right")) as chat:
-        assert walk(Reference("right"), chat.url).ok
+        assert run_checklist(Reference("right"), chat.url).ok
 
 
 @pytest.mark.parametrize("location", ["", "//", "mailto:a@b.example", "http://me:secret@127.0.0.1:1/", "http://[::1"])
 def test_redirect_to_nowhere_crashes_nothing(location: str) -> None:
     with broken_chat(Defects(moved=307, moved_to=location)) as chat:
-        report = walk(Reference(), chat.url)
+        report = run_checklist(Reference(), chat.url)
     assert report.problem is not None
     assert "secret" not in str(report)
 
@@ -134,7 +134,7 @@ def body(data: bytes, more: bytes = b"") -> bytes:
 )  # fmt: skip
 def test_what_only_check_cannot_read_is_no_failure_of_the_chat(answer: bytes, told: str) -> None:
     with server(listing(answer)) as chat:
-        report = walk(Reference(), chat.url)
+        report = run_checklist(Reference(), chat.url)
     assert report.problem is not None
     assert report.problem.title == HERE[Failure.NOT_READ_HERE]
     assert told in report.problem.seen
@@ -164,7 +164,7 @@ def test_what_only_check_cannot_read_is_no_failure_of_the_chat(answer: bytes, to
 )
 def test_no_answer_crashes_it(answer: bytes) -> None:
     with server(raw(answer)) as chat:
-        report = walk(Reference(), chat.url, update_target=0.2)
+        report = run_checklist(Reference(), chat.url, update_target=0.2)
     assert report.problem is not None
     said = "".join([report.problem.seen, *report.problem.causes, *report.problem.remedies])
     assert said.isprintable()
@@ -181,7 +181,7 @@ def test_refusal_whose_body_never_ends_is_told_by_its_status() -> None:
         connection.read_on()
 
     with server(serve) as chat:
-        report = walk(Reference(), chat.url)
+        report = run_checklist(Reference(), chat.url)
     assert seen_of(report, StepName.CONNECTED) == "HTTP 403"
 
 
@@ -197,7 +197,7 @@ def test_frames_beyond_a_mebibyte_are_read() -> None:
         connection.read_on()
 
     with server(serve) as chat:
-        report = walk(Reference(), chat.url, update_target=0.2)
+        report = run_checklist(Reference(), chat.url, update_target=0.2)
     assert [step.ok for step in report.steps][:2] == [True, True]
 
 
@@ -206,14 +206,14 @@ def test_frames_beyond_a_mebibyte_are_read() -> None:
 )
 def test_ids_as_they_come(chat_id: str) -> None:
     with broken_chat(Defects(chat_id=chat_id)) as chat:
-        report = walk(Reference(), chat.url)
+        report = run_checklist(Reference(), chat.url)
     assert seen_of(report, StepName.CHAT).isprintable()
     assert not [headers for _, _, headers in chat.asked if "X-Evil" in headers]
 
 
 def test_line_break_in_an_id_is_shown() -> None:
     with broken_chat(Defects(chat_id="a\nb")) as chat:
-        report = walk(Reference(), chat.url)
+        report = run_checklist(Reference(), chat.url)
     assert seen_of(report, StepName.CHAT) == "chat a\\nb"
 
 
@@ -226,13 +226,13 @@ class TestTokens:
 
     def test_right_one_is_sent_with_the_handshake(self) -> None:
         with broken_chat(Defects(token="right")) as chat:
-            report = walk(Reference("right"), chat.url)
+            report = run_checklist(Reference("right"), chat.url)
         assert report.ok, report.problem
 
     @pytest.mark.parametrize(("token", "told"), [("wrong", "is not one that"), (None, "holds none")])
     def test_wrong_or_missing_one_is_named(self, token: str | None, told: str) -> None:
         with broken_chat(Defects(token="right")) as chat:
-            report = walk(Reference(token), chat.url)
+            report = run_checklist(Reference(token), chat.url)
         assert report.problem is not None
         assert seen_of(report, StepName.CONNECTED) == "HTTP 401"
         assert "CHATSWARM_TOKEN" in report.problem.causes[0]
@@ -245,13 +245,13 @@ class TestOrigins:
 
     def test_given_one_is_sent_with_everything(self) -> None:
         with broken_chat(Defects(origins=("https://shop.example",))) as chat:
-            report = walk(Reference(), chat.url, origin="https://SHOP.example:443/")
+            report = run_checklist(Reference(), chat.url, origin="https://SHOP.example:443/")
         assert report.ok, report.problem
         assert {headers.get("Origin") for _, _, headers in chat.asked} == {"https://shop.example"}
 
     def test_none_is_sent_unless_it_is_given(self) -> None:
         with broken_chat() as chat:
-            walk(Reference(), chat.url)
+            run_checklist(Reference(), chat.url)
         assert {headers.get("Origin") for _, _, headers in chat.asked} == {None}
 
     @pytest.mark.parametrize("origin", [None, "https://evil.example"])
@@ -260,7 +260,7 @@ class TestOrigins:
         with broken_chat(defects) as chat:
             own = f"http://127.0.0.1:{chat.port}"
             defects.origins = (own,)
-            report = walk(Reference(), chat.url, origin=origin)
+            report = run_checklist(Reference(), chat.url, origin=origin)
         assert report.problem is not None
         assert seen_of(report, StepName.CONNECTED) == "HTTP 403"
         assert report.problem.causes == [f"the chat lets only known origins in: pass --origin {own}"]
@@ -268,7 +268,7 @@ class TestOrigins:
 
     def test_nothing_is_promised_where_none_gets_in(self) -> None:
         with broken_chat(Defects(origins=("https://shop.example",))) as chat:
-            report = walk(Reference(), chat.url)
+            report = run_checklist(Reference(), chat.url)
             assert len([path for _, path, _ in chat.asked if path == "/ws/dashboard"]) == 2
         assert report.problem is not None
         assert "origin is not allowed (none was sent)" in report.problem.causes[0]
@@ -279,14 +279,14 @@ class TestOrigins:
     )
     def test_what_is_no_origin_is_refused(self, origin: str) -> None:
         with pytest.raises(ValueError, match=r"expected an origin such as https://shop\.example\.com, got "):
-            walk(Reference(), "http://127.0.0.1:1", origin=origin)
+            run_checklist(Reference(), "http://127.0.0.1:1", origin=origin)
 
 
 @pytest.mark.parametrize("defects", [Defects(handshake=429), Defects(list_status=429), Defects(send_status=429)])
 def test_rate_limit_is_named_with_its_wait(defects: Defects) -> None:
     defects.retry_after = "17"
     with broken_chat(defects) as chat:
-        report = walk(Reference(), chat.url)
+        report = run_checklist(Reference(), chat.url)
     assert report.problem is not None
     assert "HTTP 429 (Retry-After: 17)" in report.problem.seen
     assert report.problem.causes[0].startswith("rate limiting")
@@ -299,7 +299,7 @@ class TestSeveralAddresses:
     def test_they_take_turns(self, monkeypatch: pytest.MonkeyPatch) -> None:
         names(monkeypatch, {"chat.test": ["127.0.0.1", "127.0.0.2"]})
         with broken_chat(Defects(framing="until close"), None, "127.0.0.2") as chat:
-            report = walk(Reference(), f"http://chat.test:{chat.port}")
+            report = run_checklist(Reference(), f"http://chat.test:{chat.port}")
         assert report.ok, report.problem
         assert {address for address, _, _ in chat.asked} == {"127.0.0.1", "127.0.0.2"}
         assert report.notes[0].startswith(
@@ -312,7 +312,7 @@ class TestSeveralAddresses:
     ) -> None:
         names(monkeypatch, {"chat.test": ["127.0.0.1", "127.0.0.2"]})
         with broken_chat(Defects(framing=framing), None, "127.0.0.2") as chat:
-            walk(Reference(), f"http://chat.test:{chat.port}")
+            run_checklist(Reference(), f"http://chat.test:{chat.port}")
         sockets = {address for address, path, _ in chat.asked if path == "/ws/dashboard"}
         sends = {address for address, path, _ in chat.asked if path.endswith("/send")}
         assert (sockets, sends) == ({"127.0.0.2"}, {"127.0.0.1"})
@@ -320,14 +320,14 @@ class TestSeveralAddresses:
     def test_one_that_refuses_is_passed_over_and_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
         names(monkeypatch, {"chat.test": ["127.0.0.3", "127.0.0.1"]})
         with broken_chat() as chat:
-            report = walk(Reference(), f"http://chat.test:{chat.port}")
+            report = run_checklist(Reference(), f"http://chat.test:{chat.port}")
         assert report.ok, report.problem
         assert report.notes == ["127.0.0.3 of chat.test was passed over: connection refused"]
 
     def test_one_that_differs_shows(self, monkeypatch: pytest.MonkeyPatch) -> None:
         names(monkeypatch, {"chat.test": ["127.0.0.1", "127.0.0.2"]})
         with broken_chat() as chat, socket.create_server(("127.0.0.2", chat.port)):
-            report = walk(Reference(), f"http://chat.test:{chat.port}")
+            report = run_checklist(Reference(), f"http://chat.test:{chat.port}")
         assert not report.ok
         assert seen_of(report, StepName.CONNECTED) == "no answer"
         assert "the dashboard's socket to 127.0.0.2" in report.notes[0]
@@ -339,7 +339,7 @@ def test_own_limits_are_not_the_chats(monkeypatch: pytest.MonkeyPatch, number: i
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(socket.socket, "connect", fails)
-    report = walk(Reference(), "http://127.0.0.1:1")
+    report = run_checklist(Reference(), "http://127.0.0.1:1")
     assert report.problem is not None
     assert report.problem.here
     assert errno.errorcode[number] in report.problem.seen
@@ -356,7 +356,7 @@ def test_threads_that_run_out_are_not_the_chats(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(threading.Thread, "start", start)
     with broken_chat() as chat:
-        report = walk(Reference(), chat.url)
+        report = run_checklist(Reference(), chat.url)
     assert report.problem is not None
     assert report.problem.title == HERE[Failure.HERE]
     assert [step.ok for step in report.steps] == [True] * 5 + [False] + [None] * 3
@@ -364,7 +364,7 @@ def test_threads_that_run_out_are_not_the_chats(monkeypatch: pytest.MonkeyPatch)
 
 def test_proxy_that_is_ignored_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://me:secret@proxy:3128")
-    report = walk(Reference(), "http://127.0.0.1:1")
+    report = run_checklist(Reference(), "http://127.0.0.1:1")
     assert report.problem is not None
     assert "(HTTP_PROXY is set, and ignored: chatswarm connects directly)." in report.problem.seen
     assert "secret" not in str(report)

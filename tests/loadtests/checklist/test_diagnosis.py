@@ -4,9 +4,9 @@ import itertools
 import pytest
 
 from chatswarm.loadtests.checklist.diagnosis import HERE, TITLES, after_send, brief, diagnose
-from chatswarm.loadtests.checklist.symptoms import Delivery, Evidence, Failure, StepName
-from chatswarm.loadtests.dialing import Trouble
-from chatswarm.loadtests.own_limits import OWN
+from chatswarm.loadtests.checklist.symptoms import Delivery, Failure, StepName, Symptoms
+from chatswarm.loadtests.net.dialing import Trouble
+from chatswarm.loadtests.system.rig_limits import OWN
 
 SENT, NOTIFIED, SHOWN, IN_TIME = StepName.SENT, StepName.NOTIFIED, StepName.SHOWN, StepName.IN_TIME
 
@@ -32,7 +32,7 @@ def test_which_steps_passed_after_the_send(delivery: Delivery, passed: list[Step
 
 def test_every_failure_of_every_step_is_explained() -> None:
     for step, failure in itertools.product(StepName, [*Failure, None]):
-        evidence = Evidence(step, failure, "GET /", 418 if failure is Failure.STATUS else None, "said", 1.5)
+        evidence = Symptoms(step, failure, "GET /", 418 if failure is Failure.STATUS else None, "said", 1.5)
         problem = diagnose(evidence)
         assert problem.title in (HERE if problem.here else TITLES).values()
         assert problem.here == (failure in (Failure.HERE, Failure.NOT_READ_HERE))
@@ -73,7 +73,7 @@ def test_every_failure_of_every_step_is_explained() -> None:
     ],
 )
 def test_likeliest_cause(step: StepName, failure: Failure, status: int | None, problem: int, cause: str) -> None:
-    found = diagnose(Evidence(step, failure, "POST /", status, "", 1.5))
+    found = diagnose(Symptoms(step, failure, "POST /", status, "", 1.5))
     assert found.title == TITLES[problem]
     assert cause in found.causes[0]
 
@@ -88,13 +88,13 @@ def test_likeliest_cause(step: StepName, failure: Failure, status: int | None, p
     ],
 )
 def test_verifiers_words_order_the_causes(said: str, cause: str) -> None:
-    problem = diagnose(Evidence(StepName.REACHABLE, Failure.UNTRUSTED, "a", None, said, 0.1))
+    problem = diagnose(Symptoms(StepName.REACHABLE, Failure.UNTRUSTED, "a", None, said, 0.1))
     assert cause in problem.causes[0]
     assert len(problem.causes) == 3
 
 
 def test_step_that_got_little_time_blames_the_steps_before() -> None:
-    short, long = (diagnose(Evidence(StepName.CHAT, Failure.NO_ANSWER, "POST /", waited=t)).causes for t in (0.2, 1.5))
+    short, long = (diagnose(Symptoms(StepName.CHAT, Failure.NO_ANSWER, "POST /", waited=t)).causes for t in (0.2, 1.5))
     assert "slow or far away" in short[0]
     assert short[1:] == long
 
@@ -109,7 +109,7 @@ def test_step_that_got_little_time_blames_the_steps_before() -> None:
     ],
 )
 def test_send_without_an_answer_says_how_far_the_message_got(delivery: Delivery, reached: str) -> None:
-    evidence = Evidence(SENT, Failure.NO_ANSWER, "POST /send", waited=3.9, delivery=delivery)
+    evidence = Symptoms(SENT, Failure.NO_ANSWER, "POST /send", waited=3.9, delivery=delivery)
     assert reached in diagnose(evidence).seen
 
 
@@ -127,7 +127,7 @@ def test_send_without_an_answer_says_how_far_the_message_got(delivery: Delivery,
     ],
 )
 def test_no_frame(delivery: Delivery, problem: int, seen: str, cause: str) -> None:
-    found = diagnose(Evidence(NOTIFIED, delivery=delivery))
+    found = diagnose(Symptoms(NOTIFIED, delivery=delivery))
     assert found.title == TITLES[problem]
     assert seen in found.seen
     assert cause in found.causes[0]
@@ -147,7 +147,7 @@ def test_no_frame(delivery: Delivery, problem: int, seen: str, cause: str) -> No
 )
 def test_message_not_in_the_list(delivery: Delivery, window: int, cause: str) -> None:
     delivery.accepted, delivery.notified = 0.1, 0.1
-    problem = diagnose(Evidence(SHOWN, delivery=delivery, list_window=window))
+    problem = diagnose(Symptoms(SHOWN, delivery=delivery, list_window=window))
     assert problem.title == TITLES[3]
     assert cause in problem.causes[0]
 
@@ -162,7 +162,7 @@ def test_message_not_in_the_list(delivery: Delivery, window: int, cause: str) ->
     ],
 )
 def test_late_is_blamed_on_the_longest_part(delivery: Delivery, cause: str) -> None:
-    problem = diagnose(Evidence(IN_TIME, delivery=delivery, update_target=2.0))
+    problem = diagnose(Symptoms(IN_TIME, delivery=delivery, update_target=2.0))
     assert "3.00 s after it was sent; the target is 2 s" in problem.seen
     assert cause in problem.causes[0]
 
@@ -171,7 +171,7 @@ def test_late_is_blamed_on_the_longest_part(delivery: Delivery, cause: str) -> N
 @pytest.mark.parametrize("status", [401, 403])
 @pytest.mark.parametrize(("with_token", "told"), [(True, "is not one that this chat lets in"), (False, "holds none")])
 def test_what_may_be_wrong_with_the_token_is_told(step: StepName, status: int, with_token: bool, told: str) -> None:
-    problem = diagnose(Evidence(step, Failure.STATUS, "a", status, with_token=with_token))
+    problem = diagnose(Symptoms(step, Failure.STATUS, "a", status, with_token=with_token))
     assert "CHATSWARM_TOKEN" in problem.causes[0]
     assert told in problem.causes[0]
     assert "CHATSWARM_TOKEN" in problem.remedies[0]
@@ -183,7 +183,7 @@ def test_what_may_be_wrong_with_the_token_is_told(step: StepName, status: int, w
     [("30", "wait 30 s, or"), ("Fri, 27 Nov 2026 08:00:00 GMT", "wait until Fri"), ("", "wait, or")],
 )
 def test_rate_limit_tells_how_long_to_wait(step: StepName, after: str, remedy: str) -> None:
-    problem = diagnose(Evidence(step, Failure.STATUS, "a", 429, retry_after=after))
+    problem = diagnose(Symptoms(step, Failure.STATUS, "a", 429, retry_after=after))
     assert (f"HTTP 429 (Retry-After: {after})" in problem.seen) == bool(after)
     assert problem.causes[0].startswith("rate limiting: ")
     assert problem.remedies[0].startswith(remedy)
@@ -191,7 +191,7 @@ def test_rate_limit_tells_how_long_to_wait(step: StepName, after: str, remedy: s
 
 def test_limit_of_this_machine_comes_with_what_to_do() -> None:
     own = OWN[errno.EMFILE]
-    problem = diagnose(Evidence(SENT, Failure.HERE, "POST /send", detail=own.name, own=own))
+    problem = diagnose(Symptoms(SENT, Failure.HERE, "POST /send", detail=own.name, own=own))
     assert problem.title == HERE[Failure.HERE]
     assert own.name in problem.seen
     assert problem.remedies[0] == own.remedy
@@ -199,7 +199,7 @@ def test_limit_of_this_machine_comes_with_what_to_do() -> None:
 
 @pytest.mark.parametrize("failure", [Failure.REFUSED, Failure.UNREACHABLE, Failure.NO_SUCH_NAME, Failure.NO_ANSWER])
 def test_proxy_that_is_ignored_is_told_where_the_network_fails(failure: Failure) -> None:
-    seen = diagnose(Evidence(StepName.REACHABLE, failure, "a", waited=1.0, proxy_note=" (X is set)")).seen
+    seen = diagnose(Symptoms(StepName.REACHABLE, failure, "a", waited=1.0, proxy_note=" (X is set)")).seen
     assert seen.endswith(" (X is set).")
 
 

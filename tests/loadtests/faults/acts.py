@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import tomllib
 
-from chatswarm.loadtests.fault_kinds import Plan
-from chatswarm.loadtests.faults.fault import Fault, World
+from chatswarm.loadtests.faults.fault import Fault, FaultContext
 from chatswarm.loadtests.faults.kinds import KINDS
 from chatswarm.loadtests.history.faults import Evidence
-from chatswarm.loadtests.ledger.faults import FaultSpan
-from chatswarm.loadtests.scenario import parse
+from chatswarm.loadtests.judge.ledger.faults import FaultSpan
+from chatswarm.loadtests.scenario.fault_kinds import FaultPlan
+from chatswarm.loadtests.scenario.scenario import parse
 
 
-def plan(kind: str, text: str = "") -> Plan:
+def plan(kind: str, text: str = "") -> FaultPlan:
     """The plan of a `[[fault]]` of that kind."""
     table = tomllib.loads(f'[[fault]]\nkind = "{kind}"\nat = 0\n{text}')
     (only,) = parse(table, "quick", "quick.toml").faults
     return only
 
 
-def fault(world: World, kind: str, text: str = "", number: int = 0) -> Fault:
+def fault(world: FaultContext, kind: str, text: str = "", number: int = 0) -> Fault:
     """One occurrence of it."""
     made = plan(kind, text)
     return KINDS[kind](made, number, world)

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from chatswarm.loadtests.faults.fault import World
-from chatswarm.loadtests.faults.pledges import Pledges
+from chatswarm.loadtests.faults.fault import FaultContext
 from chatswarm.loadtests.faults.toxiproxy import Toxiproxy
-from tests.loadtests.faults.harness import PATIENCE, FaultProxy, Proxied, fault_proxy
+from chatswarm.loadtests.faults.undo_log import UndoLog
+
+from .harness import PATIENCE, FaultProxy, Proxied, fault_proxy
 
 
 @pytest.fixture(scope="session", name="fault_proxy")
@@ -25,15 +26,15 @@ def proxied(fault_proxy: FaultProxy) -> Iterator[Proxied]:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
+def world(tmp_path: Path) -> Iterator[FaultContext]:
     """Nothing to act on yet. In the end, what is still pledged is undone."""
-    pledges = Pledges(tmp_path / "healer.log")
-    yield World("http://127.0.0.1:9", "reference", tmp_path, pledges)
+    pledges = UndoLog(tmp_path / "healer.log")
+    yield FaultContext("http://127.0.0.1:9", "reference", tmp_path, pledges)
     pledges.close()
 
 
 @pytest.fixture
-def sockets(fault_proxy: FaultProxy, world: World) -> Iterator[Proxied]:
+def sockets(fault_proxy: FaultProxy, world: FaultContext) -> Iterator[Proxied]:
     """A proxy in front of the dashboards' sockets, made by the client that the faults use."""
     api = Toxiproxy(f"http://{fault_proxy.api}")
     with socket.create_server(("127.0.0.1", 0)) as listener:

@@ -17,13 +17,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from chatswarm.loadtests.fault_kinds import FAULT_KINDS, Plan
-from chatswarm.loadtests.faults.fault import Fault, World
-from chatswarm.loadtests.faults.rogue import ROGUES
-from chatswarm.loadtests.faults.rogues.order import Order
+from chatswarm.loadtests.faults.fault import Fault, FaultContext
+from chatswarm.loadtests.faults.rogue_faults import ROGUES
+from chatswarm.loadtests.faults.rogues.instructions import Instructions
 from chatswarm.loadtests.faults.rogues.rogue import CannotBeginError
 from chatswarm.loadtests.history.faults import Evidence
-from tests.loadtests.faults.harness import PATIENCE
+from chatswarm.loadtests.scenario.fault_kinds import FAULT_KINDS, FaultPlan
+
+from .harness import PATIENCE
 
 CONNECTED = b'{"type": "connected", "connection_id": "1", "message": ""}'
 SUBSCRIBED = b'{"type": "subscribed", "subscription_type": "chat_updates"}'
@@ -170,7 +171,7 @@ def strike(
 
     async def run() -> dict[str, Any]:
         async with asyncio.TaskGroup() as tasks:
-            rogue = Order(kind, url, "reference", token, values).rogue(tasks)
+            rogue = Instructions(kind, url, "reference", token, values).rogue(tasks)
             try:
                 await rogue.begin()
                 deadline = time.monotonic() + PATIENCE
@@ -192,8 +193,8 @@ def strike(
 def fault(kind: str, url: str, folder: Path, *, token: str | None = None, **values: float | str) -> Fault:
     """One occurrence of such a fault, not begun yet, as the nemesis makes it."""
     defaults = {key: parameter.default for key, parameter in FAULT_KINDS[kind].parameters.items()}
-    plan = Plan("f", kind, 0.0, 1.0, None, "target", cast("Any", {**defaults, **values}))
-    return ROGUES[kind](plan, 0, World(url, "reference", folder, cast("Any", None), token=token))
+    plan = FaultPlan("f", kind, 0.0, 1.0, None, "target", cast("Any", {**defaults, **values}))
+    return ROGUES[kind](plan, 0, FaultContext(url, "reference", folder, cast("Any", None), token=token))
 
 
 def did_nothing(evidence: Evidence) -> bool:

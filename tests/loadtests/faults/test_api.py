@@ -10,7 +10,8 @@ import httpx
 import pytest
 
 from chatswarm.loadtests.faults.proxy.toxics import TOXICS
-from tests.loadtests.faults.harness import FaultProxy, fault_proxy, port_of
+
+from .harness import FaultProxy, fault_proxy, port_of
 
 UPSTREAM = "127.0.0.1:9"
 LATENCY: dict[str, Any] = {

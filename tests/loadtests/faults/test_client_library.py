@@ -9,7 +9,7 @@ import pytest
 from toxiproxy import Toxiproxy
 from toxiproxy.exceptions import InvalidToxic, NotFound, ProxyExists
 
-from tests.loadtests.faults.harness import Proxied, fault_proxy, port_of, read, read_all
+from .harness import Proxied, fault_proxy, port_of, read, read_all
 
 
 @pytest.fixture(scope="module")

@@ -10,15 +10,16 @@ import psutil
 import pytest
 
 from chatswarm.loadtests.faults.error import FaultError
-from chatswarm.loadtests.faults.fault import Fault, World
-from tests.loadtests.faults.acts import fault, proven
+from chatswarm.loadtests.faults.fault import Fault, FaultContext
+
+from .acts import fault, proven
 
 
-def command(world: World, start: str, stop: str = "true", timeout: float = 20) -> Fault:
+def command(world: FaultContext, start: str, stop: str = "true", timeout: float = 20) -> Fault:
     return fault(world, "command", f"start = '''{start}'''\nstop = '''{stop}'''\ntimeout = {timeout}")
 
 
-def test_it_begins_and_is_healed(world: World, tmp_path: Path) -> None:
+def test_it_begins_and_is_healed(world: FaultContext, tmp_path: Path) -> None:
     made = command(world, f"echo first; echo broker is down; touch {tmp_path}/on", f"rm {tmp_path}/on")
     made.begin()
     assert (tmp_path / "on").exists()
@@ -31,20 +32,20 @@ def test_it_begins_and_is_healed(world: World, tmp_path: Path) -> None:
     assert (tmp_path / "fault-command.log").read_text() == "first\nbroker is down\n"
 
 
-def test_a_silent_one_that_succeeds_has_done_it(world: World) -> None:
+def test_a_silent_one_that_succeeds_has_done_it(world: FaultContext) -> None:
     made = command(world, "true")
     made.begin()
     assert proven(made.heal())
 
 
-def test_what_it_says_is_its_own_also_the_second_time(world: World) -> None:
+def test_what_it_says_is_its_own_also_the_second_time(world: FaultContext) -> None:
     for number, (command, said) in enumerate((("echo one", "one"), ("echo two", "two"), ("true", ""))):
         made = fault(world, "command", f'start = "{command}"\nstop = "echo healed"', number)
         made.begin()
         assert made.heal()["said"] == said
 
 
-def test_a_start_that_fails_is_healed_and_proves_nothing(world: World, tmp_path: Path) -> None:
+def test_a_start_that_fails_is_healed_and_proves_nothing(world: FaultContext, tmp_path: Path) -> None:
     made = command(world, "echo no such container; exit 7", f"touch {tmp_path}/healed")
     with pytest.raises(FaultError, match=r"start: expected exit code 0, got 7: echo no .*: no such container$"):
         made.begin()
@@ -52,7 +53,7 @@ def test_a_start_that_fails_is_healed_and_proves_nothing(world: World, tmp_path:
     assert (tmp_path / "healed").exists()
 
 
-def test_a_start_that_does_not_end_is_ended_with_all_that_it_started(world: World, tmp_path: Path) -> None:
+def test_a_start_that_does_not_end_is_ended_with_all_that_it_started(world: FaultContext, tmp_path: Path) -> None:
     made = command(world, f"sleep 600 & echo $! > {tmp_path}/pid; wait", timeout=0.5)
     began = time.monotonic()
     with pytest.raises(FaultError, match=re.escape("start: expected an end within 0.5 s, got none: sleep 600")):
@@ -63,7 +64,7 @@ def test_a_start_that_does_not_end_is_ended_with_all_that_it_started(world: Worl
     assert made.heal() == {}
 
 
-def test_what_it_leaves_in_the_background_is_not_waited_for(world: World, tmp_path: Path) -> None:
+def test_what_it_leaves_in_the_background_is_not_waited_for(world: FaultContext, tmp_path: Path) -> None:
     made = command(world, f"sleep 600 & echo $! > {tmp_path}/pid", f"kill $(cat {tmp_path}/pid)")
     made.begin()
     (pid,) = running(tmp_path / "pid")
@@ -75,7 +76,9 @@ def test_what_it_leaves_in_the_background_is_not_waited_for(world: World, tmp_pa
 @pytest.mark.parametrize(
     ("stop", "timeout", "problem"), [("exit 4", 20, "exit code 0, got 4"), ("sleep 600", 0.3, "an end within")]
 )
-def test_a_stop_that_fails_stays_pledged(world: World, stop: str, timeout: float, problem: str, tmp_path: Path) -> None:
+def test_a_stop_that_fails_stays_pledged(
+    world: FaultContext, stop: str, timeout: float, problem: str, tmp_path: Path
+) -> None:
     made = command(world, "true", stop, timeout)
     made.begin()
     with pytest.raises(FaultError, match=f"stop: expected {problem}"):
@@ -85,7 +88,7 @@ def test_a_stop_that_fails_stays_pledged(world: World, stop: str, timeout: float
     world.pledges.drop(1)
 
 
-def test_bytes_that_are_no_text(world: World) -> None:
+def test_bytes_that_are_no_text(world: FaultContext) -> None:
     made = command(world, r"printf 'caf\351\n'")
     made.begin()
     assert made.heal()["said"] == "caf�"

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chatswarm.loadtests.faults.proxy.active import ActiveToxic
+from chatswarm.loadtests.faults.proxy.active_toxic import ActiveToxic
 from chatswarm.loadtests.faults.proxy.evidence import ProxyEvidence
 from chatswarm.loadtests.faults.proxy.link import Link
 from chatswarm.loadtests.faults.proxy.toxics.toxic import End

@@ -9,18 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from chatswarm.loadtests.fault_kinds import Plan
 from chatswarm.loadtests.faults import nemesis
 from chatswarm.loadtests.faults.error import FaultError
-from chatswarm.loadtests.faults.fault import Fault, World
+from chatswarm.loadtests.faults.fault import Fault, FaultContext
 from chatswarm.loadtests.faults.nemesis import Nemesis
 from chatswarm.loadtests.faults.toxiproxy import Toxiproxy
 from chatswarm.loadtests.history.faults import Evidence
 from chatswarm.loadtests.history.files import read
 from chatswarm.loadtests.history.manifest import NEMESIS, PROXY, history_file
-from chatswarm.loadtests.ledger.faults import FaultSpan, faults_of
-from tests.loadtests.faults.harness import Proxied
-from tests.loadtests.faults.victims import until
+from chatswarm.loadtests.judge.ledger.faults import FaultSpan, faults_of
+from chatswarm.loadtests.scenario.fault_kinds import FaultPlan
+
+from .harness import Proxied
+from .victims import until
 
 
 class Noted(Fault):
@@ -78,14 +79,14 @@ def noted(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     Noted.left.set()
 
 
-def planned(kind: str, at: float = 0, length: float = 0, every: float | None = None, name: str = "") -> Plan:
-    return Plan(name or kind, kind, at, length, every, "here")
+def planned(kind: str, at: float = 0, length: float = 0, every: float | None = None, name: str = "") -> FaultPlan:
+    return FaultPlan(name or kind, kind, at, length, every, "here")
 
 
 class Acted:
     """A nemesis at work, and what it wrote."""
 
-    def __init__(self, world: World, *plans: Plan, duration: float = 60) -> None:
+    def __init__(self, world: FaultContext, *plans: FaultPlan, duration: float = 60) -> None:
         self.world = world
         self.said: list[str] = []
         self.nemesis = Nemesis(plans, duration, world, world.folder, self.said.append)
@@ -112,7 +113,7 @@ class Acted:
         return read(history_file(self.world.folder, NEMESIS)).cut is None
 
 
-def test_one_begins_waits_and_is_healed(world: World, noted: list[str]) -> None:
+def test_one_begins_waits_and_is_healed(world: FaultContext, noted: list[str]) -> None:
     acted = Acted(world, planned("noted", at=0.1, length=0.2))
     until(lambda: len(noted) == 2)
     ((span,), problems) = acted.end().judged
@@ -122,7 +123,7 @@ def test_one_begins_waits_and_is_healed(world: World, noted: list[str]) -> None:
     assert acted.said == ["fault noted begins", "fault noted is over"]
 
 
-def test_they_overlap(world: World, noted: list[str]) -> None:
+def test_they_overlap(world: FaultContext, noted: list[str]) -> None:
     acted = Acted(world, planned("noted", 0, 0.6, name="long"), planned("noted", 0.2, 0.1, name="short"))
     until(lambda: len(noted) == 4)
     assert noted == ["begin long 0", "begin short 0", "heal short 0", "heal long 0"]
@@ -132,14 +133,14 @@ def test_they_overlap(world: World, noted: list[str]) -> None:
     assert problems == []
 
 
-def test_one_occurs_again_and_again(world: World, noted: list[str]) -> None:
+def test_one_occurs_again_and_again(world: FaultContext, noted: list[str]) -> None:
     acted = Acted(world, planned("noted", 0, 0.05, every=0.2), duration=0.5)
     until(lambda: len(noted) == 6)
     assert noted == [f"{what} noted {number}" for number in range(3) for what in ("begin", "heal")]
     assert len(acted.end().judged[0]) == 3
 
 
-def test_one_that_cannot_begin_is_healed_and_said(world: World, noted: list[str]) -> None:
+def test_one_that_cannot_begin_is_healed_and_said(world: FaultContext, noted: list[str]) -> None:
     acted = Acted(world, planned("cannot begin", length=30), planned("noted", 0.1, 0.1))
     until(lambda: len(noted) == 4)
     assert noted[:2] == ["begin cannot begin 0", "heal cannot begin 0"]
@@ -151,7 +152,7 @@ def test_one_that_cannot_begin_is_healed_and_said(world: World, noted: list[str]
     assert "left no evidence" in problem
 
 
-def test_one_that_cannot_be_healed_is_said_and_was_never_healed(world: World, noted: list[str]) -> None:
+def test_one_that_cannot_be_healed_is_said_and_was_never_healed(world: FaultContext, noted: list[str]) -> None:
     acted = Acted(world, planned("cannot heal"), planned("noted", 0.1, 0.1))
     until(lambda: len(noted) == 4)
     spans, problems = acted.end().judged
@@ -162,13 +163,13 @@ def test_one_that_cannot_be_healed_is_said_and_was_never_healed(world: World, no
     assert "fault cannot heal is over" not in acted.said
 
 
-def test_one_that_did_nothing_proves_nothing(world: World, noted: list[str]) -> None:
+def test_one_that_did_nothing_proves_nothing(world: FaultContext, noted: list[str]) -> None:
     acted = Acted(world, planned("idle"))
     until(lambda: len(noted) == 2)
     assert "left no evidence that it did anything" in "\n".join(acted.end().judged[1])
 
 
-def test_giving_up_heals_at_once_and_begins_nothing_more(world: World, noted: list[str]) -> None:
+def test_giving_up_heals_at_once_and_begins_nothing_more(world: FaultContext, noted: list[str]) -> None:
     acted = Acted(world, planned("noted", 0, 50), planned("noted", 50, 5, name="later"))
     until(lambda: noted)
     began = time.monotonic()
@@ -181,7 +182,7 @@ def test_giving_up_heals_at_once_and_begins_nothing_more(world: World, noted: li
     assert problems == []
 
 
-def test_the_end_waits_until_all_are_healed_and_may_come_twice(world: World, noted: list[str]) -> None:
+def test_the_end_waits_until_all_are_healed_and_may_come_twice(world: FaultContext, noted: list[str]) -> None:
     acted = Acted(world, planned("stuck"))
     until(lambda: noted)
     threading.Timer(0.5, Noted.left.set).start()
@@ -191,7 +192,9 @@ def test_the_end_waits_until_all_are_healed_and_may_come_twice(world: World, not
     acted.end()
 
 
-def test_what_comes_after_the_end_is_dropped(world: World, noted: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_comes_after_the_end_is_dropped(
+    world: FaultContext, noted: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(nemesis, "_HEALING", 0.3)
     acted = Acted(world, planned("stuck"))
     until(lambda: noted)
@@ -206,12 +209,12 @@ def test_what_comes_after_the_end_is_dropped(world: World, noted: list[str], mon
     assert (history_file(world.folder, NEMESIS).stat().st_size, acted.whole) == (size, True)
 
 
-def test_one_that_never_began_ends_without_a_history(world: World) -> None:
+def test_one_that_never_began_ends_without_a_history(world: FaultContext) -> None:
     Nemesis([planned("noted")], 60, world, world.folder, print).end()
     assert not history_file(world.folder, NEMESIS).exists()
 
 
-def test_how_the_proxy_keeps_up_is_written_down(world: World, sockets: Proxied) -> None:
+def test_how_the_proxy_keeps_up_is_written_down(world: FaultContext, sockets: Proxied) -> None:
     acted = Acted(world, planned("noted", 0, 1))
     until(lambda: len(Noted.done) == 2)
     acted.end()
@@ -221,7 +224,7 @@ def test_how_the_proxy_keeps_up_is_written_down(world: World, sockets: Proxied) 
     assert len(history.tables["cpu"]["cpu"]) >= 2
 
 
-def test_one_that_counts_nothing_is_not_asked(world: World, sockets: Proxied) -> None:
+def test_one_that_counts_nothing_is_not_asked(world: FaultContext, sockets: Proxied) -> None:
     assert isinstance(world.toxiproxy, Toxiproxy)
     world.toxiproxy.has_evidence = False
     acted = Acted(world, planned("noted"))
@@ -230,7 +233,7 @@ def test_one_that_counts_nothing_is_not_asked(world: World, sockets: Proxied) ->
     assert len(read(history_file(world.folder, PROXY)).tables["lag"]["lag"]) == 0
 
 
-def test_a_proxy_in_front_of_the_broker_is_on_nobodys_way(world: World, sockets: Proxied) -> None:
+def test_a_proxy_in_front_of_the_broker_is_on_nobodys_way(world: FaultContext, sockets: Proxied) -> None:
     world.proxies = {"broker": sockets.name}
     acted = Acted(world, planned("noted"))
     until(lambda: len(Noted.done) == 2)

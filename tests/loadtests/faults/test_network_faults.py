@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 
-from chatswarm.loadtests.children import free_port
 from chatswarm.loadtests.faults.error import FaultError
-from chatswarm.loadtests.faults.fault import World
-from chatswarm.loadtests.faults.network import NETWORK_FAULTS
+from chatswarm.loadtests.faults.fault import FaultContext
+from chatswarm.loadtests.faults.network_faults import NETWORK_FAULTS
 from chatswarm.loadtests.faults.toxiproxy import Toxiproxy
-from tests.loadtests.faults.acts import fault, plan, proven
-from tests.loadtests.faults.harness import PATIENCE, FaultProxy, Proxied, read, read_all, silent, until, was_reset
+from chatswarm.loadtests.system.children import free_port
+
+from .acts import fault, plan, proven
+from .harness import PATIENCE, FaultProxy, Proxied, read, read_all, silent, until, was_reset
 
 Ends = tuple[socket.socket, socket.socket]
 """The client's and the server's."""
@@ -68,7 +69,7 @@ def test_every_toxic_is_tried() -> None:
 
 
 @pytest.mark.parametrize("kind", TOXICS)
-def test_a_toxic_begins_shows_is_healed_and_proven(kind: str, world: World, sockets: Proxied) -> None:
+def test_a_toxic_begins_shows_is_healed_and_proven(kind: str, world: FaultContext, sockets: Proxied) -> None:
     values, act, proof = TOXICS[kind]
     ends = sockets.connect()
     toxic = fault(world, kind, f'on = "sockets"\n{values}')
@@ -83,7 +84,7 @@ def test_a_toxic_begins_shows_is_healed_and_proven(kind: str, world: World, sock
 
 
 @pytest.mark.parametrize("kind", TOXICS)
-def test_a_toxic_that_struck_nothing_proves_nothing(kind: str, world: World, sockets: Proxied) -> None:
+def test_a_toxic_that_struck_nothing_proves_nothing(kind: str, world: FaultContext, sockets: Proxied) -> None:
     toxic = fault(world, kind, f'on = "sockets"\n{TOXICS[kind][0]}')
     toxic.begin()
     evidence = toxic.heal()
@@ -92,7 +93,7 @@ def test_a_toxic_that_struck_nothing_proves_nothing(kind: str, world: World, soc
     assert set(evidence.values()) == {0}
 
 
-def test_a_toxic_that_bytes_only_went_through_proves_nothing(world: World, sockets: Proxied) -> None:
+def test_a_toxic_that_bytes_only_went_through_proves_nothing(world: FaultContext, sockets: Proxied) -> None:
     ends = sockets.connect()
     toxic = fault(world, "limit_data", 'on = "sockets"\nbytes = 1000000')
     toxic.begin()
@@ -100,7 +101,7 @@ def test_a_toxic_that_bytes_only_went_through_proves_nothing(world: World, socke
     assert not proven(toxic.heal())
 
 
-def test_both_streams_count_together(world: World, sockets: Proxied) -> None:
+def test_both_streams_count_together(world: FaultContext, sockets: Proxied) -> None:
     client, server = sockets.connect()
     toxic = fault(world, "latency", 'on = "sockets"\nlatency = 0.01\nstream = "both"')
     toxic.begin()
@@ -111,7 +112,7 @@ def test_both_streams_count_together(world: World, sockets: Proxied) -> None:
     assert toxic.heal()["bytes_delayed"] == 8
 
 
-def test_several_places_are_struck_and_healed_together(world: World, sockets: Proxied, proxied: Proxied) -> None:
+def test_several_places_are_struck_and_healed_together(world: FaultContext, sockets: Proxied, proxied: Proxied) -> None:
     world.proxies = {**world.proxies, "refetches": proxied.name}
     toxic = fault(world, "latency", 'on = "dashboards"\nlatency = 0.01')
     toxic.begin()
@@ -122,7 +123,7 @@ def test_several_places_are_struck_and_healed_together(world: World, sockets: Pr
     assert sockets.ask("GET", "/toxics") == proxied.ask("GET", "/toxics") == []
 
 
-def test_toxics_of_faults_that_overlap_do_not_meet(world: World, sockets: Proxied) -> None:
+def test_toxics_of_faults_that_overlap_do_not_meet(world: FaultContext, sockets: Proxied) -> None:
     text = 'on = "sockets"\nlatency = 0.01'
     overlapping = [
         fault(world, "latency", text),
@@ -138,7 +139,7 @@ def test_toxics_of_faults_that_overlap_do_not_meet(world: World, sockets: Proxie
         assert len(sockets.ask("GET", "/toxics")) == left
 
 
-def test_down_cuts_refuses_and_comes_back(world: World, sockets: Proxied) -> None:
+def test_down_cuts_refuses_and_comes_back(world: FaultContext, sockets: Proxied) -> None:
     client, _ = sockets.connect()
     down = fault(world, "down", 'on = "sockets"')
     down.begin()
@@ -149,7 +150,7 @@ def test_down_cuts_refuses_and_comes_back(world: World, sockets: Proxied) -> Non
     sent(10)(sockets.connect())
 
 
-def test_down_that_somebody_ended_early_proves_nothing(world: World, sockets: Proxied) -> None:
+def test_down_that_somebody_ended_early_proves_nothing(world: FaultContext, sockets: Proxied) -> None:
     down = fault(world, "down", 'on = "sockets"')
     down.begin()
     sockets.enable(True)
@@ -158,7 +159,7 @@ def test_down_that_somebody_ended_early_proves_nothing(world: World, sockets: Pr
 
 @pytest.mark.parametrize("kind", ["latency", "down"])
 def test_a_proxy_that_is_gone_leaves_no_other_one_unhealed(
-    kind: str, world: World, sockets: Proxied, proxied: Proxied
+    kind: str, world: FaultContext, sockets: Proxied, proxied: Proxied
 ) -> None:
     world.proxies = {"sockets": sockets.name, "refetches": proxied.name}
     assert world.toxiproxy is not None
@@ -172,7 +173,7 @@ def test_a_proxy_that_is_gone_leaves_no_other_one_unhealed(
     assert proxied.ask("GET", "")["enabled"]
 
 
-def test_a_toxic_that_could_not_begin_is_healed_without_a_word(world: World, sockets: Proxied) -> None:
+def test_a_toxic_that_could_not_begin_is_healed_without_a_word(world: FaultContext, sockets: Proxied) -> None:
     world.proxies = {"sockets": sockets.name, "refetches": "nowhere"}
     toxic = fault(world, "latency", 'on = "dashboards"\nlatency = 1')
     with pytest.raises(FaultError, match=r"/proxies/nowhere/toxics: expected a 2xx for POST, got 404"):
@@ -183,7 +184,7 @@ def test_a_toxic_that_could_not_begin_is_healed_without_a_word(world: World, soc
 
 
 @pytest.mark.parametrize("kind", ["latency", "down"])
-def test_an_api_that_is_gone_is_said_at_both_ends(kind: str, world: World, sockets: Proxied) -> None:
+def test_an_api_that_is_gone_is_said_at_both_ends(kind: str, world: FaultContext, sockets: Proxied) -> None:
     assert world.toxiproxy is not None
     gone = free_port()
     assert world.toxiproxy._place is not None
@@ -198,14 +199,14 @@ def test_an_api_that_is_gone_is_said_at_both_ends(kind: str, world: World, socke
         assert not proven(struck.heal())
 
 
-def test_a_broker_that_is_not_there(world: World) -> None:
+def test_a_broker_that_is_not_there(world: FaultContext) -> None:
     expected = "expected a reference backend with a broker (`[backend] broker = true`), got none"
     for kind in ("down", "kill"):
         planned = plan(kind, 'on = "broker"')
         assert fault(world, kind).unfit(planned, world) == expected
 
 
-def test_durations_below_a_millisecond_are_not_none(world: World, sockets: Proxied) -> None:
+def test_durations_below_a_millisecond_are_not_none(world: FaultContext, sockets: Proxied) -> None:
     # A timeout of 0 is one that never comes.
     toxic = fault(world, "timeout", 'on = "sockets"\ntimeout = "0.4ms"')
     toxic.begin()
@@ -217,22 +218,22 @@ class TestOneThatCountsNothing:
     """A real Toxiproxy: that the toxic stands there is all that it can say."""
 
     @pytest.fixture(autouse=True)
-    def silent_api(self, world: World, sockets: Proxied) -> None:
+    def silent_api(self, world: FaultContext, sockets: Proxied) -> None:
         assert world.toxiproxy is not None
         world.toxiproxy.has_evidence = False
 
-    def test_the_toxic_is_what_proves_it(self, world: World, sockets: Proxied) -> None:
+    def test_the_toxic_is_what_proves_it(self, world: FaultContext, sockets: Proxied) -> None:
         toxic = fault(world, "latency", 'on = "sockets"\nlatency = 0.01')
         toxic.begin()
         assert toxic.heal() == {f"toxic_at_{sockets.name}": "latency-latency-0-0-downstream"}
 
-    def test_one_that_somebody_removed_proves_nothing(self, world: World, sockets: Proxied) -> None:
+    def test_one_that_somebody_removed_proves_nothing(self, world: FaultContext, sockets: Proxied) -> None:
         toxic = fault(world, "latency", 'on = "sockets"\nlatency = 0.01')
         toxic.begin()
         sockets.fault_proxy.ask("POST", "/reset")
         assert toxic.heal() == {}
 
-    def test_down_is_seen(self, world: World, sockets: Proxied) -> None:
+    def test_down_is_seen(self, world: FaultContext, sockets: Proxied) -> None:
         down = fault(world, "down", 'on = "sockets"')
         down.begin()
         assert down.heal() == {"refusing": sockets.name}

@@ -12,12 +12,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from chatswarm.loadtests.faults import process, processes
+from chatswarm.loadtests.faults import process_faults, target_processes
 from chatswarm.loadtests.faults.error import FaultError
-from chatswarm.loadtests.faults.fault import World
+from chatswarm.loadtests.faults.fault import FaultContext
 from chatswarm.loadtests.faults.kinds import KINDS
-from tests.loadtests.faults.acts import fault, plan, proven
-from tests.loadtests.faults.victims import Victim, given_victim, own_victim, until
+
+from .acts import fault, plan, proven
+from .victims import Victim, given_victim, own_victim, until
 
 
 @pytest.fixture
@@ -26,19 +27,19 @@ def victim(tmp_path: Path) -> Iterator[Victim]:
         yield victim
 
 
-def pledged(world: World) -> list[list[object]]:
+def pledged(world: FaultContext) -> list[list[object]]:
     """What the healer would undo."""
     return list(world.pledges._pledged.values())
 
 
 class TestKill:
-    def test_a_given_one_is_killed_and_started_by_its_owners_command(self, world: World, victim: Victim) -> None:
+    def test_a_given_one_is_killed_and_started_by_its_owners_command(self, world: FaultContext, victim: Victim) -> None:
         command = f"{victim.command} &"
         world.processes = {"target": victim.given(command)}
         before = victim.pid
         kill = fault(world, "kill")
         kill.begin()
-        assert not processes.alive(before)
+        assert not target_processes.alive(before)
         assert victim.unanswered()
         assert pledged(world) == [["shell", command]]
         evidence = kill.heal()
@@ -48,7 +49,7 @@ class TestKill:
         assert victim.unanswered() is None
         assert world.processes["target"].pid == victim.pid != before
 
-    def test_it_can_be_killed_again(self, world: World, victim: Victim) -> None:
+    def test_it_can_be_killed_again(self, world: FaultContext, victim: Victim) -> None:
         world.processes = {"target": victim.given(f"{victim.command} &")}
         pids = set()
         for number in range(2):
@@ -57,7 +58,7 @@ class TestKill:
             pids.add(kill.heal()["pid"])
         assert len(pids) == 2
 
-    def test_an_own_one_is_started_anew(self, world: World, tmp_path: Path) -> None:
+    def test_an_own_one_is_started_anew(self, world: FaultContext, tmp_path: Path) -> None:
         with own_victim(tmp_path) as (victim, own):
             world.processes = {"target": own}
             before = own.pid
@@ -69,7 +70,7 @@ class TestKill:
             assert victim.unanswered() is None
             assert victim.pid == own.pid != before
 
-    def test_descendants_die_as_well(self, world: World, tmp_path: Path) -> None:
+    def test_descendants_die_as_well(self, world: FaultContext, tmp_path: Path) -> None:
         with given_victim(tmp_path, "children") as victim:
             until(lambda: len(psutil.Process(victim.pid).children(recursive=True)) == 2)
             family = psutil.Process(victim.pid).children(recursive=True)
@@ -78,7 +79,7 @@ class TestKill:
             _, alive = psutil.wait_procs(family, 10)
             assert not alive
 
-    def test_a_paused_one_dies(self, world: World, victim: Victim) -> None:
+    def test_a_paused_one_dies(self, world: FaultContext, victim: Victim) -> None:
         world.processes = {"target": victim.given(f"{victim.command} &")}
         pause, kill = fault(world, "pause"), fault(world, "kill")
         pause.begin()
@@ -89,44 +90,44 @@ class TestKill:
 
 
 class TestRestartCommand:
-    def killed(self, world: World, victim: Victim, command: str) -> process.Kill:
+    def killed(self, world: FaultContext, victim: Victim, command: str) -> process_faults.KillFault:
         world.processes = {"target": victim.given(command)}
         kill = fault(world, "kill")
-        assert isinstance(kill, process.Kill)
+        assert isinstance(kill, process_faults.KillFault)
         kill.begin()
         return kill
 
-    def test_one_that_is_the_target_itself(self, world: World, victim: Victim) -> None:
+    def test_one_that_is_the_target_itself(self, world: FaultContext, victim: Victim) -> None:
         kill = self.killed(world, victim, f"exec {victim.command}")
         assert proven(kill.heal())
         assert victim.unanswered() is None
         assert os.getsid(victim.pid) != os.getsid(0), "Ctrl-C must not reach it"
 
-    def test_one_that_fails(self, world: World, victim: Victim) -> None:
+    def test_one_that_fails(self, world: FaultContext, victim: Victim) -> None:
         kill = self.killed(world, victim, "echo oops; exit 3")
         with pytest.raises(FaultError, match=r"--restart-command: expected exit code 0, got 3 \(see .*restart.log\)"):
             kill.heal()
         assert (world.folder / "restart.log").read_text() == "oops\n"
 
     def test_one_that_returns_and_nothing_answers(
-        self, world: World, victim: Victim, monkeypatch: pytest.MonkeyPatch
+        self, world: FaultContext, victim: Victim, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(processes, "STARTING", 0.5)
+        monkeypatch.setattr(target_processes, "STARTING", 0.5)
         kill = self.killed(world, victim, "true")
         with pytest.raises(FaultError, match=r"expected the target to answer within 0\.5 s, got: .*refused"):
             kill.heal()
 
     def test_one_that_goes_on_and_nothing_answers(
-        self, world: World, victim: Victim, monkeypatch: pytest.MonkeyPatch
+        self, world: FaultContext, victim: Victim, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(processes, "STARTING", 0.5)
+        monkeypatch.setattr(target_processes, "STARTING", 0.5)
         kill = self.killed(world, victim, "exec sleep 5")
         with pytest.raises(FaultError, match=r"expected the target to answer within 0\.5 s, got: .*refused"):
             kill.heal()
 
 
 class TestTerminate:
-    def test_one_that_ends_by_itself(self, world: World, victim: Victim) -> None:
+    def test_one_that_ends_by_itself(self, world: FaultContext, victim: Victim) -> None:
         world.processes = {"target": victim.given(f"{victim.command} &")}
         before = victim.pid
         deploy = fault(world, "terminate", 'grace = "20s"')
@@ -137,7 +138,7 @@ class TestTerminate:
         assert victim.unanswered() is None
 
     def test_one_that_does_not_listen_is_killed_after_its_grace_and_it_is_said(
-        self, world: World, tmp_path: Path
+        self, world: FaultContext, tmp_path: Path
     ) -> None:
         with given_victim(tmp_path, "deaf", "children") as victim:
             family = psutil.Process(victim.pid).children(recursive=True)
@@ -151,7 +152,7 @@ class TestTerminate:
             assert float(evidence["exit_seconds"]) >= 0.3
             assert victim.unanswered() is None
 
-    def test_an_own_one(self, world: World, tmp_path: Path) -> None:
+    def test_an_own_one(self, world: FaultContext, tmp_path: Path) -> None:
         with own_victim(tmp_path) as (victim, own):
             world.processes = {"target": own}
             deploy = fault(world, "terminate")
@@ -161,42 +162,44 @@ class TestTerminate:
 
 
 class TestPause:
-    def test_all_its_processes_stand_still_and_go_on(self, world: World, tmp_path: Path) -> None:
+    def test_all_its_processes_stand_still_and_go_on(self, world: FaultContext, tmp_path: Path) -> None:
         with given_victim(tmp_path, "children") as victim:
             world.processes = {"target": victim.given()}
-            family = processes.tree(victim.pid)
+            family = target_processes.tree(victim.pid)
             pause = fault(world, "pause")
             pause.begin()
-            assert all(map(processes.stopped, family))
+            assert all(map(target_processes.stopped, family))
             assert pledged(world) == [["signal", signal.SIGCONT, *family]]
             assert "timed out" in str(victim.unanswered())
             assert pause.heal() == {"pid": str(family[0]), "processes": 3, "state": "stopped"}
             assert pledged(world) == []
             until(lambda: victim.unanswered() is None)
-            assert not any(map(processes.stopped, family))
+            assert not any(map(target_processes.stopped, family))
 
-    def test_a_child_that_has_ended_and_was_not_fetched_is_not_waited_for(self, world: World, tmp_path: Path) -> None:
+    def test_a_child_that_has_ended_and_was_not_fetched_is_not_waited_for(
+        self, world: FaultContext, tmp_path: Path
+    ) -> None:
         with given_victim(tmp_path, "zombie") as victim:
             (dead,) = psutil.Process(victim.pid).children()
             until(lambda: dead.status() == psutil.STATUS_ZOMBIE)
-            assert processes.workers(victim.pid) == []
+            assert target_processes.workers(victim.pid) == []
             world.processes = {"target": victim.given()}
             pause = fault(world, "pause")
             pause.begin()
             assert proven(pause.heal())
 
-    def test_an_own_one(self, world: World, tmp_path: Path) -> None:
+    def test_an_own_one(self, world: FaultContext, tmp_path: Path) -> None:
         with own_victim(tmp_path) as (victim, own):
             world.processes = {"target": own}
             pause = fault(world, "pause")
             pause.begin()
-            assert processes.stopped(own.pid)
+            assert target_processes.stopped(own.pid)
             assert proven(pause.heal())
             assert victim.unanswered() is None
 
 
 class TestRestart:
-    def test_an_own_one(self, world: World, tmp_path: Path) -> None:
+    def test_an_own_one(self, world: FaultContext, tmp_path: Path) -> None:
         with own_victim(tmp_path) as (victim, own):
             world.processes = {"target": own}
             before = own.pid
@@ -207,7 +210,7 @@ class TestRestart:
             assert own.pid == victim.pid != before
 
     @pytest.mark.parametrize("known", [True, False])
-    def test_a_given_one(self, world: World, victim: Victim, known: bool) -> None:
+    def test_a_given_one(self, world: FaultContext, victim: Victim, known: bool) -> None:
         before = victim.pid
         world.processes = {"target": victim.given(f"kill {before}; sleep 0.2; exec {victim.command}", known=known)}
         assert KINDS["restart"].unfit(plan("restart"), world) is None
@@ -220,9 +223,9 @@ class TestRestart:
 
     @pytest.mark.parametrize("known", [True, False])
     def test_a_command_that_restarts_nothing_proves_nothing(
-        self, world: World, victim: Victim, known: bool, monkeypatch: pytest.MonkeyPatch
+        self, world: FaultContext, victim: Victim, known: bool, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(processes, "_UNCHANGED", 0.3)
+        monkeypatch.setattr(target_processes, "_UNCHANGED", 0.3)
         world.processes = {"target": victim.given("true", known=known)}
         restart = fault(world, "restart")
         with pytest.raises(FaultError, match="expected it to end the target, which answered all the while"):
@@ -230,9 +233,9 @@ class TestRestart:
         assert not set(restart.heal()) & {"after", "seconds"}
 
     def test_a_command_that_goes_on_and_restarts_nothing(
-        self, world: World, victim: Victim, monkeypatch: pytest.MonkeyPatch
+        self, world: FaultContext, victim: Victim, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(processes, "STARTING", 0.5)
+        monkeypatch.setattr(target_processes, "STARTING", 0.5)
         world.processes = {"target": victim.given("exec sleep 5")}
         with pytest.raises(FaultError, match=r"within 0\.5 s, got: the same process all the while"):
             fault(world, "restart").begin()
@@ -247,31 +250,35 @@ class TestWorkers:
             yield victim
 
     @pytest.mark.parametrize("kind", ["kill", "terminate"])
-    def test_the_oldest_one_is_struck_and_another_awaited(self, kind: str, world: World, supervisor: Victim) -> None:
+    def test_the_oldest_one_is_struck_and_another_awaited(
+        self, kind: str, world: FaultContext, supervisor: Victim
+    ) -> None:
         world.processes = {"target": supervisor.given()}
         assert KINDS[kind].unfit(plan(kind, 'on = "worker"'), world) is None
-        before = processes.workers(supervisor.pid)
+        before = target_processes.workers(supervisor.pid)
         assert len(before) == 2
         struck = fault(world, kind, 'on = "worker"')
         struck.begin()
         assert pledged(world) == []
-        assert before[0] not in processes.workers(supervisor.pid)
+        assert before[0] not in target_processes.workers(supervisor.pid)
         evidence = struck.heal()
         assert evidence["pid"] == str(before[0])
-        after = processes.workers(supervisor.pid)
+        after = target_processes.workers(supervisor.pid)
         assert len(after) == 2
         assert after[0] == before[1]
         assert supervisor.unanswered() is None
 
-    def test_only_one_is_paused(self, world: World, supervisor: Victim) -> None:
+    def test_only_one_is_paused(self, world: FaultContext, supervisor: Victim) -> None:
         world.processes = {"target": supervisor.given()}
         pause = fault(world, "pause", 'on = "worker"')
         pause.begin()
-        assert list(map(processes.stopped, processes.workers(supervisor.pid))) == [True, False]
+        assert list(map(target_processes.stopped, target_processes.workers(supervisor.pid))) == [True, False]
         assert pause.heal()["processes"] == 1
 
-    def test_one_that_nobody_replaces(self, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(processes, "STARTING", 0.5)
+    def test_one_that_nobody_replaces(
+        self, world: FaultContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(target_processes, "STARTING", 0.5)
         with given_victim(tmp_path, "children") as victim:
             world.processes = {"target": victim.given()}
             kill = fault(world, "kill", 'on = "worker"')
@@ -279,7 +286,7 @@ class TestWorkers:
             with pytest.raises(FaultError, match=r"expected another worker within 0\.5 s, got none"):
                 kill.heal()
 
-    def test_workers_that_are_gone_by_then(self, world: World, victim: Victim) -> None:
+    def test_workers_that_are_gone_by_then(self, world: FaultContext, victim: Victim) -> None:
         world.processes = {"target": victim.given()}
         kill = fault(world, "kill", 'on = "worker"')
         with pytest.raises(FaultError, match="expected workers that it started, got none"):
@@ -288,12 +295,12 @@ class TestWorkers:
 
 
 @pytest.mark.parametrize("kind", ["kill", "terminate", "pause"])
-def test_one_that_is_gone_by_then_is_not_struck_and_not_started(kind: str, world: World, victim: Victim) -> None:
+def test_one_that_is_gone_by_then_is_not_struck_and_not_started(kind: str, world: FaultContext, victim: Victim) -> None:
     mark = world.folder / "started"
     managed = victim.given(f"touch {mark}")
     world.processes = {"target": managed}
     os.kill(managed.pid, signal.SIGKILL)
-    until(lambda: not processes.alive(managed.pid))
+    until(lambda: not target_processes.alive(managed.pid))
     struck = fault(world, kind)
     with pytest.raises(FaultError, match=f"pid {managed.pid}: expected a process that runs, got none"):
         struck.begin()
@@ -325,7 +332,7 @@ RESTART = "expected --restart-command, because nothing else would start the targ
     ],
 )  # fmt: skip
 def test_what_each_needs_is_said_before_any_load(
-    kind: str, on: str, given: str, problem: str | None, world: World, victim: Victim
+    kind: str, on: str, given: str, problem: str | None, world: FaultContext, victim: Victim
 ) -> None:
     if given != "nothing":
         command = "true" if given in ("command", "both") else None
@@ -336,20 +343,20 @@ def test_what_each_needs_is_said_before_any_load(
 
 def test_who_listens(tmp_path: Path) -> None:
     with given_victim(tmp_path) as victim:
-        assert processes.listens(victim.pid)
+        assert target_processes.listens(victim.pid)
         around = subprocess.Popen(["sh", "-c", f"{Victim(tmp_path).command}; true"], start_new_session=True)
-        until(lambda: processes.listens(around.pid))
+        until(lambda: target_processes.listens(around.pid))
         os.killpg(around.pid, signal.SIGKILL)
         around.wait()
     with subprocess.Popen(["sleep", "60"]) as sleeper:
-        assert not processes.listens(sleeper.pid)
+        assert not target_processes.listens(sleeper.pid)
         sleeper.kill()
-    assert not processes.listens(sleeper.pid)
+    assert not target_processes.listens(sleeper.pid)
     at_a_path = (
         f"import socket, time; it = socket.socket(socket.AF_UNIX); it.bind({str(tmp_path / 's')!r}); it.listen()"
     )
     with subprocess.Popen([sys.executable, "-S", "-c", f"{at_a_path}; time.sleep(60)"]) as local:
-        until(lambda: processes.listens(local.pid))
+        until(lambda: target_processes.listens(local.pid))
         local.kill()
 
 
@@ -359,4 +366,4 @@ def test_leave_to_signal_that_one_does_not_have(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(os, "kill", refuse)
     with pytest.raises(FaultError, match="pid 7: expected leave to send it SIGSTOP, got none"):
-        processes.send(signal.SIGSTOP, 7)
+        target_processes.send(signal.SIGSTOP, 7)

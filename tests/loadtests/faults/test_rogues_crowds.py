@@ -10,15 +10,16 @@ import pytest
 
 from chatswarm.loadtests.faults.rogues.rogue import CannotBeginError
 from tests.backend.servers import running
-from tests.loadtests.faults.harness import until
-from tests.loadtests.faults.misbehaving import CLIENT_PONG, CONNECTED, PING, TEXT, Connection, server, strike
+
+from .harness import until
+from .misbehaving import CLIENT_PONG, CONNECTED, PING, TEXT, Connection, server, strike
 
 CROWDS = ["half_handshakes", "idle_sockets", "connection_flood"]
 
 
 @pytest.fixture(autouse=True)
 def _in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chatswarm.loadtests.faults.rogues.crowd._AGAIN", 0.05)
+    monkeypatch.setattr("chatswarm.loadtests.faults.rogues.held_connections._AGAIN", 0.05)
 
 
 def patient(connection: Connection) -> None:

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from chatswarm.loadtests.faults.rogues.frames import BAD_FRAMES, BadFrame
+from chatswarm.loadtests.faults.rogues.malformed_frames import BAD_FRAMES, BadFrame
 from chatswarm.loadtests.faults.rogues.rogue import CannotBeginError
 from tests.backend.servers import running
-from tests.loadtests.faults.misbehaving import ERROR, PONG, TEXT, Connection, server, strike
+
+from .misbehaving import ERROR, PONG, TEXT, Connection, server, strike
 
 CASES = list(BAD_FRAMES.items())
 HEARTBEAT = b'{"type": "chat_updates", "data": {"type": "something else"}}'
@@ -54,8 +55,8 @@ def error_frame(connection: Connection, *then: bytes) -> None:
 
 @pytest.fixture(autouse=True)
 def _in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chatswarm.loadtests.faults.rogues.frames._FRAGMENTS", 5000)
-    monkeypatch.setattr("chatswarm.loadtests.faults.rogues.dashboard._GOODBYE", 0.1)
+    monkeypatch.setattr("chatswarm.loadtests.faults.rogues.malformed_frames._FRAGMENTS", 5000)
+    monkeypatch.setattr("chatswarm.loadtests.faults.rogues.websocket._GOODBYE", 0.1)
 
 
 def test_the_reference_backend_answers_all_right(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from chatswarm.loadtests.faults.rogues.rogue import CannotBeginError
-from tests.loadtests.faults.misbehaving import Connection, server, strike
+
+from .misbehaving import Connection, server, strike
 
 TOKEN = "right-token"
 
@@ -42,7 +43,7 @@ def strict(path: str, head: dict[str, str]) -> int:
 
 @pytest.fixture(autouse=True)
 def _in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chatswarm.loadtests.faults.rogues.dashboard._GOODBYE", 0.1)
+    monkeypatch.setattr("chatswarm.loadtests.faults.rogues.websocket._GOODBYE", 0.1)
 
 
 def twelve(rogue: Any) -> bool:

@@ -19,13 +19,14 @@ import psutil
 import pytest
 import trustme
 
-from chatswarm.loadtests.children import LIFELINE, free_port
-from chatswarm.loadtests.fault_kinds import FAULT_KINDS
 from chatswarm.loadtests.faults.error import FaultError
-from chatswarm.loadtests.faults.rogue import ROGUES, RogueFault
+from chatswarm.loadtests.faults.rogue_faults import ROGUES, RogueFault
 from chatswarm.loadtests.faults.rogues import KINDS
-from tests.loadtests.faults.harness import PATIENCE, until
-from tests.loadtests.faults.misbehaving import CONNECTED, TEXT, Connection, did_nothing, fault, server, strike
+from chatswarm.loadtests.scenario.fault_kinds import FAULT_KINDS
+from chatswarm.loadtests.system.children import LIFELINE, free_port
+
+from .harness import PATIENCE, until
+from .misbehaving import CONNECTED, TEXT, Connection, did_nothing, fault, server, strike
 
 COMMAND = [sys.executable, "-m", "chatswarm.loadtests.faults.rogues"]
 TOKEN = "a-token-that-nobody-may-see"
@@ -38,7 +39,7 @@ def let_in(connection: Connection) -> None:
 
 
 def order(url: str, kind: str = "idle_sockets", **parameters: object) -> dict[str, object]:
-    return {"kind": kind, "target": url, "adapter": "reference", "token": TOKEN, "parameters": parameters}
+    return {"kind": kind, "target": url, "protocol": "reference", "token": TOKEN, "parameters": parameters}
 
 
 @contextmanager
@@ -106,11 +107,11 @@ def test_told_to_end_before_it_has_begun_it_did_nothing() -> None:
 
 WRONG_ORDERS: dict[str, tuple[dict[str, object], str]] = {
     "kind": ({"kind": "saint"}, "kind: expected one of bad_frames, bad_token, "),
-    "adapter": ({"adapter": "irc"}, "adapter: expected one of reference, got 'irc'"),
+    "protocol": ({"protocol": "irc"}, "protocol: expected one of reference, got 'irc'"),
     "target": ({"target": "ftp://x"}, "target: expected a URL such as "),
     "value": ({"parameters": {"connections": -1}}, "parameters: connections: expected a whole number above 0, got -1"),
     "parameter": ({"parameters": {"reader": 1}}, "parameters: reader: expected one of connections, got this key"),
-    "shape": ({"more": 1}, "order: expected one line of JSON with kind, target and adapter, got: "),
+    "shape": ({"more": 1}, "order: expected one line of JSON with kind, target and protocol, got: "),
     "nobody there": ({}, "expected connections to be taken, got none of them: connection refused"),
 }
 
@@ -214,7 +215,7 @@ def test_over_tls(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     authority.issue_cert("localhost").configure_cert(tls)
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
     monkeypatch.setattr("chatswarm.loadtests.faults.rogues.slow_reader._DRAIN", 0.5)
-    monkeypatch.setattr("chatswarm.loadtests.faults.rogues.dashboard._GOODBYE", 0.1)
+    monkeypatch.setattr("chatswarm.loadtests.faults.rogues.websocket._GOODBYE", 0.1)
     heard: list[str] = []
 
     def serve(connection: Connection) -> None:

@@ -11,8 +11,9 @@ import pytest
 
 from chatswarm.loadtests.faults.rogues.rogue import CannotBeginError
 from tests.backend.servers import frame, running
-from tests.loadtests.faults.harness import fill, until
-from tests.loadtests.faults.misbehaving import TEXT, Connection, fault, server, strike
+
+from .harness import fill, until
+from .misbehaving import TEXT, Connection, fault, server, strike
 
 PLENTY = 32 << 20
 SMALL = 4608
@@ -21,7 +22,7 @@ SMALL = 4608
 @pytest.fixture(autouse=True)
 def _in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("chatswarm.loadtests.faults.rogues.slow_reader._DRAIN", 0.5)
-    monkeypatch.setattr("chatswarm.loadtests.faults.rogues.dashboard._GOODBYE", 0.1)
+    monkeypatch.setattr("chatswarm.loadtests.faults.rogues.websocket._GOODBYE", 0.1)
 
 
 def test_the_reference_backend_cuts_off_those_and_nobody_else(tmp_path: Path) -> None:
@@ -138,7 +139,7 @@ def test_the_rate_is_kept() -> None:
 
 
 def test_one_that_is_never_subscribed_cannot_begin(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chatswarm.loadtests.faults.rogues.dashboard.PATIENCE", 0.3)
+    monkeypatch.setattr("chatswarm.loadtests.faults.rogues.websocket.PATIENCE", 0.3)
 
     def serve(connection: Connection) -> None:
         connection.upgrade()

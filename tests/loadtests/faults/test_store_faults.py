@@ -14,16 +14,17 @@ from pathlib import Path
 import httpx
 import pytest
 
-from chatswarm.loadtests.children import free_port
-from chatswarm.loadtests.faults import processes, store
+from chatswarm.loadtests.faults import store_faults, target_processes
 from chatswarm.loadtests.faults.error import FaultError
-from chatswarm.loadtests.faults.fault import World
+from chatswarm.loadtests.faults.fault import FaultContext
 from chatswarm.loadtests.faults.kinds import KINDS
-from chatswarm.loadtests.reference_chat import ReferenceBackend
-from chatswarm.loadtests.targets import TARGETS
-from chatswarm.loadtests.targets.target import Customer, Request
-from tests.loadtests.faults.acts import fault, plan, proven
-from tests.loadtests.faults.victims import given_victim, until
+from chatswarm.loadtests.protocols import PROTOCOLS
+from chatswarm.loadtests.protocols.protocol import Customer, Request
+from chatswarm.loadtests.run.reference_chat import ReferenceBackend
+from chatswarm.loadtests.system.children import free_port
+
+from .acts import fault, plan, proven
+from .victims import given_victim, until
 
 
 class Sender:
@@ -31,7 +32,7 @@ class Sender:
 
     def __init__(self, base_url: str) -> None:
         self.http = httpx.Client(base_url=base_url, timeout=30, trust_env=False)
-        self.target = TARGETS["reference"](None)
+        self.target = PROTOCOLS["reference"](None)
         customer = Customer("Ada", "ada@example.com")
         self.ask(self.target.submit_contact(customer)).raise_for_status()
         self.chat = self.target.read_created(self.ask(self.target.create_chat(customer)).raise_for_status().content)
@@ -51,7 +52,7 @@ class Sender:
 
 
 @pytest.fixture
-def sender(world: World, tmp_path: Path) -> Iterator[Sender]:
+def sender(world: FaultContext, tmp_path: Path) -> Iterator[Sender]:
     """At a backend that is all that faults may act on."""
     world.database = tmp_path / "chat.db"
     backend = ReferenceBackend(tmp_path / "backend.log", world.database, free_port())
@@ -69,7 +70,7 @@ def is_unavailable(answer: httpx.Response) -> bool:
     return answer.status_code == 503 and int(answer.headers["Retry-After"]) > 0
 
 
-def test_a_locked_store_refuses_and_comes_back(world: World, sender: Sender) -> None:
+def test_a_locked_store_refuses_and_comes_back(world: FaultContext, sender: Sender) -> None:
     assert sender.send().is_success
     lock = fault(world, "lock_store")
     lock.begin()
@@ -81,7 +82,7 @@ def test_a_locked_store_refuses_and_comes_back(world: World, sender: Sender) -> 
     assert sender.stored() == sender.sent == 2
 
 
-def test_a_full_store_refuses_and_comes_back(world: World, sender: Sender) -> None:
+def test_a_full_store_refuses_and_comes_back(world: FaultContext, sender: Sender) -> None:
     managed = world.processes["target"]
     unlimited = resource.prlimit(managed.pid, resource.RLIMIT_FSIZE)
     assert KINDS["fill_store"].unfit(plan("fill_store"), world) is None
@@ -99,14 +100,14 @@ def test_a_full_store_refuses_and_comes_back(world: World, sender: Sender) -> No
     assert sender.stored() == sender.sent
 
 
-def test_a_store_that_had_room_enough_proves_nothing(world: World, sender: Sender) -> None:
+def test_a_store_that_had_room_enough_proves_nothing(world: FaultContext, sender: Sender) -> None:
     full = fault(world, "fill_store")
     full.begin()
     assert sender.send().is_success
     assert not proven(full.heal())
 
 
-def test_a_log_that_starts_over_was_not_full(world: World, sender: Sender) -> None:
+def test_a_log_that_starts_over_was_not_full(world: FaultContext, sender: Sender) -> None:
     """Where the log has been moved into the database, what is written next takes the place of what was there."""
     for _ in range(40):
         sender.send()
@@ -120,7 +121,7 @@ def test_a_log_that_starts_over_was_not_full(world: World, sender: Sender) -> No
     assert not proven(full.heal())
 
 
-def test_one_of_several_processes_is_gone_when_it_is_healed(world: World, sender: Sender) -> None:
+def test_one_of_several_processes_is_gone_when_it_is_healed(world: FaultContext, sender: Sender) -> None:
     full = fault(world, "fill_store")
     full.begin()
     managed = world.processes["target"]
@@ -130,9 +131,9 @@ def test_one_of_several_processes_is_gone_when_it_is_healed(world: World, sender
 
 
 def test_a_lock_that_is_not_to_be_had(
-    world: World, sender: Sender, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    world: FaultContext, sender: Sender, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "_LOCKING", 0.2)
+    monkeypatch.setattr(store_faults, "_LOCKING", 0.2)
     first, second = fault(world, "lock_store"), fault(world, "lock_store", number=1)
     first.begin()
     with pytest.raises(FaultError, match=r"chat\.db: expected its lock within 0\.2 s, got: database is locked"):
@@ -142,7 +143,7 @@ def test_a_lock_that_is_not_to_be_had(
     assert sender.send().is_success
 
 
-def test_a_store_that_is_gone_by_then(world: World, tmp_path: Path) -> None:
+def test_a_store_that_is_gone_by_then(world: FaultContext, tmp_path: Path) -> None:
     world.database = tmp_path / "gone.db"
     lock = fault(world, "lock_store")
     with pytest.raises(FaultError, match=r"gone\.db: expected its lock within 10 s, got: unable to open database file"):
@@ -151,7 +152,7 @@ def test_a_store_that_is_gone_by_then(world: World, tmp_path: Path) -> None:
     assert not world.database.exists()
 
 
-def test_a_path_with_signs_of_a_url(world: World, tmp_path: Path) -> None:
+def test_a_path_with_signs_of_a_url(world: FaultContext, tmp_path: Path) -> None:
     folder = tmp_path / "50% ?mode=ro#"
     folder.mkdir()
     world.database = folder / "chat.db"
@@ -168,7 +169,7 @@ def test_a_path_with_signs_of_a_url(world: World, tmp_path: Path) -> None:
     connection.close()
 
 
-def test_what_they_need_is_said_before_any_load(world: World, tmp_path: Path) -> None:
+def test_what_they_need_is_said_before_any_load(world: FaultContext, tmp_path: Path) -> None:
     unknown = "expected database, the path of the target's SQLite file, because chatswarm did not start it"
     assert KINDS["lock_store"].unfit(plan("lock_store"), world) == unknown
     for content in (None, b"no database"):
@@ -181,7 +182,7 @@ def test_what_they_need_is_said_before_any_load(world: World, tmp_path: Path) ->
     assert KINDS["lock_store"].unfit(plan("lock_store", f'database = "{path}"'), world) is None
 
 
-def test_a_target_that_would_die_of_a_full_file_is_not_given_one(world: World, tmp_path: Path) -> None:
+def test_a_target_that_would_die_of_a_full_file_is_not_given_one(world: FaultContext, tmp_path: Path) -> None:
     with given_victim(tmp_path, "children") as victim:  # a shell and its `sleep`
         world.processes = {"target": victim.given()}
         (tmp_path / "some.db").write_bytes(b"")
@@ -189,6 +190,6 @@ def test_a_target_that_would_die_of_a_full_file_is_not_given_one(world: World, t
         problem = KINDS["fill_store"].unfit(plan("fill_store", text), world)
         assert problem == f"expected a target that ignores SIGXFSZ: pid {victim.pid} would die of it"
     with subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(60)"]) as asleep:
-        until(lambda: store._ignores(asleep.pid, signal.SIGXFSZ))
+        until(lambda: store_faults._ignores(asleep.pid, signal.SIGXFSZ))
         asleep.kill()
-    assert not processes.alive(asleep.pid)
+    assert not target_processes.alive(asleep.pid)

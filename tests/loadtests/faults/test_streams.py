@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from tests.loadtests.faults.harness import FaultProxy, Proxied, fill, read, read_all, reset, silent, until, was_reset
+from .harness import FaultProxy, Proxied, fill, read, read_all, reset, silent, until, was_reset
 
 SIZE = 3_000_000
 

@@ -8,17 +8,7 @@ import time
 
 import pytest
 
-from tests.loadtests.faults.harness import (
-    AWHILE,
-    FaultProxy,
-    Proxied,
-    fill,
-    read,
-    read_all,
-    silent,
-    until,
-    was_reset,
-)
+from .harness import AWHILE, FaultProxy, Proxied, fill, read, read_all, silent, until, was_reset
 
 AGES = 3_600_000  # milliseconds; longer than any test
 

@@ -12,8 +12,9 @@ import trustme
 
 from chatswarm.loadtests.faults.error import FaultError
 from chatswarm.loadtests.faults.toxiproxy import Toxiproxy
-from tests.loadtests.faults.misbehaving import Connection, server
 from tests.loadtests.names import names
+
+from .misbehaving import Connection, server
 
 
 def api(asked: list[str], listen: str = "127.0.0.1:5000") -> Callable[[Connection], None]:

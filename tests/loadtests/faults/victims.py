@@ -13,10 +13,10 @@ from pathlib import Path
 
 import psutil
 
-from chatswarm.loadtests.children import Child, free_port
-from chatswarm.loadtests.faults import processes
-from chatswarm.loadtests.faults.processes import GivenProcess, OwnProcess
-from chatswarm.loadtests.reach import unanswered
+from chatswarm.loadtests.faults import target_processes
+from chatswarm.loadtests.faults.target_processes import GivenProcess, OwnProcess
+from chatswarm.loadtests.net.reachability import unanswered
+from chatswarm.loadtests.system.children import Child, free_port
 
 VICTIM = Path(__file__).with_name("victim.py")
 PATIENCE = 20.0
@@ -40,7 +40,7 @@ class Victim:
     @property
     def pid(self) -> int:
         """Of whoever listens there now."""
-        pid = processes.listener_on(self.port)
+        pid = target_processes.listener_on(self.port)
         assert pid is not None
         return pid
 

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from chatswarm.loadtests.history.manifest import history_file
-from chatswarm.loadtests.history.schema import ConnectionEvent
-from chatswarm.loadtests.judge import write_verdict
-from tests.loadtests.play import REJECTED, T0, UNKNOWN, Plant, Play
+from chatswarm.loadtests.history.tables import ConnectionEvent
+from chatswarm.loadtests.judge.judge import write_verdict
+from tests.loadtests.judge.play import REJECTED, T0, UNKNOWN, Plant, Play
 
 SLOS = ("visible.p99 <= 2s", "last_dashboard.p95 <= 2s", "notified == expected", "late <= 1% * expected")
 HOSTILE = '<script>alert("1")</script> & `*|* \x07\ud800'

@@ -3,11 +3,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from chatswarm.loadtests.judge import judged
-from chatswarm.loadtests.metric_names import QUANTILES
+from chatswarm.loadtests.judge.judge import judged
 from chatswarm.loadtests.report.figures import figures_of
 from chatswarm.loadtests.report.timeline import SPANS, edges_of
-from tests.loadtests.play import T0, Plant, Play
+from chatswarm.loadtests.scenario.metric_names import QUANTILES
+from tests.loadtests.judge.play import T0, Plant, Play
 
 from .runs import failing, passing, undecided, write
 

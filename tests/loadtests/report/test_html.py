@@ -6,15 +6,15 @@ from typing import Any
 import msgspec
 import pytest
 
-from chatswarm.loadtests import wording
-from chatswarm.loadtests.metric_names import LATENCIES, QUANTILES
+from chatswarm.loadtests.judge.verdict import Quantiles, Verdict
+from chatswarm.loadtests.report import wording
+from chatswarm.loadtests.report.build import figures_again
 from chatswarm.loadtests.report.figures import figures_of
 from chatswarm.loadtests.report.html import page
-from chatswarm.loadtests.report.making import figures_again
-from chatswarm.loadtests.units import human
-from chatswarm.loadtests.verdict import Quantiles, Verdict
+from chatswarm.loadtests.scenario.metric_names import LATENCIES, QUANTILES
+from chatswarm.loadtests.system.units import human
 from tests.bench import generated
-from tests.loadtests.play import Play
+from tests.loadtests.judge.play import Play
 
 from .reader import Reader
 from .runs import HOSTILE, failing, passing, undecided, write
@@ -155,7 +155,7 @@ def test_data_never_becomes_markup(tmp_path: Path) -> None:
 
 
 def test_a_message_that_is_markup_is_shown_as_text(tmp_path: Path) -> None:
-    from chatswarm.loadtests.judge import judged
+    from chatswarm.loadtests.judge.judge import judged
 
     run = judged(write(failing(tmp_path)))
     for finding in run.verdict.findings:
@@ -214,4 +214,4 @@ def test_how_to_repeat_the_run(tmp_path: Path) -> None:
     assert "chatswarm run 'a b/scenario.toml' --seed 7" in reader.text
     play.manifest.command = []
     reader, _, _ = read(write(play))
-    assert f"chatswarm run {tmp_path}/scenario.toml --target http://chat --adapter reference --seed 7" in reader.text
+    assert f"chatswarm run {tmp_path}/scenario.toml --target http://chat --protocol reference --seed 7" in reader.text

@@ -3,10 +3,10 @@ from xml.etree import ElementTree
 
 import pytest
 
-from chatswarm.loadtests import wording
-from chatswarm.loadtests.checks import CHECKS
-from chatswarm.loadtests.judge import judged
-from chatswarm.loadtests.report.figures import Figures, figures_of
+from chatswarm.loadtests.judge.checks import CHECKS
+from chatswarm.loadtests.judge.judge import judged
+from chatswarm.loadtests.report import wording
+from chatswarm.loadtests.report.figures import ReportFigures, figures_of
 from chatswarm.loadtests.report.junit import junit
 
 from .runs import HOSTILE, failing, passing, undecided, write
@@ -20,7 +20,7 @@ def cases(document: bytes) -> dict[str, ElementTree.Element]:
     return {case.attrib["name"]: case for case in ElementTree.fromstring(document).iter("testcase")}
 
 
-def made(folder: Path) -> tuple[Figures, bytes]:
+def made(folder: Path) -> tuple[ReportFigures, bytes]:
     figures = figures_of(judged(folder))
     return figures, junit(figures)
 

@@ -1,10 +1,10 @@
 import re
 from pathlib import Path
 
-from chatswarm.loadtests.judge import judged
+from chatswarm.loadtests.judge.judge import judged
 from chatswarm.loadtests.report.figures import figures_of
 from chatswarm.loadtests.report.markdown import data, markdown
-from chatswarm.loadtests.units import human
+from chatswarm.loadtests.system.units import human
 
 from .runs import failing, passing, undecided, write
 from .test_html import hostile

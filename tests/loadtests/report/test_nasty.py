@@ -12,27 +12,27 @@ import pytest
 from markdown_it import MarkdownIt
 from rich.console import Console
 
-from chatswarm.loadtests import wording
-from chatswarm.loadtests.judge import judged
-from chatswarm.loadtests.progress import Progress
-from chatswarm.loadtests.report.figures import Figures, figures_of
+from chatswarm.loadtests.judge.judge import judged
+from chatswarm.loadtests.judge.verdict import Example, FaultSummary, Finding, Recovery, SloResult, Verdict
+from chatswarm.loadtests.report import wording
+from chatswarm.loadtests.report.figures import ReportFigures, figures_of
 from chatswarm.loadtests.report.html import page
 from chatswarm.loadtests.report.junit import junit
 from chatswarm.loadtests.report.markdown import data, markdown
-from chatswarm.loadtests.terminal import LiveLine, print_verdict
-from chatswarm.loadtests.text import encodable, one_line
-from chatswarm.loadtests.verdict import Example, Fault, Finding, Recovery, SloResult, Verdict
+from chatswarm.loadtests.report.terminal import LiveLine, print_verdict
+from chatswarm.loadtests.run.progress import RunProgress
+from chatswarm.loadtests.system.text import encodable, one_line
 from tests.loadtests.nasty import NASTY, wrong_in
 
 from .runs import failing, write
 
 
 @pytest.fixture(scope="module")
-def plain(tmp_path_factory: pytest.TempPathFactory) -> Figures:
+def plain(tmp_path_factory: pytest.TempPathFactory) -> ReportFigures:
     return figures_of(judged(write(failing(tmp_path_factory.mktemp("failing")))))
 
 
-def filled(plain: Figures, text: str) -> Figures:
+def filled(plain: ReportFigures, text: str) -> ReportFigures:
     """The run with this text in all places that a user, a file or a target fills."""
     verdict = msgspec.convert(msgspec.to_builtins(plain.verdict), Verdict)
     verdict.scenario = verdict.target = verdict.folder = text
@@ -44,11 +44,11 @@ def filled(plain: Figures, text: str) -> Figures:
         for example in finding.examples:
             example.uid, example.chat, example.fault, example.detail = text, text, text, text
     verdict.findings.append(Finding(text, "fail", 1))
-    verdict.faults = [Fault(text, text, 1.0, 2.0, {text: text, "n": 3.0})]
+    verdict.faults = [FaultSummary(text, text, 1.0, 2.0, {text: text, "n": 3.0})]
     verdict.recoveries = [Recovery(text, 1.0, 2.0, reason=text)]
     worst = (Example(text, text, 1, fault=text, detail=text), Example(detail=text))
     cases = tuple(replace(case, name=text, why=(text,), examples=worst) for case in plain.cases)
-    return Figures(verdict, cases, text, plain.target, plain.lag_limit, (text,), plain.spans, plain.lags)
+    return ReportFigures(verdict, cases, text, plain.target, plain.lag_limit, (text,), plain.spans, plain.lags)
 
 
 def terminal_of(verdict: Verdict) -> str:
@@ -61,10 +61,10 @@ texts = pytest.mark.parametrize("text", NASTY.values(), ids=NASTY)
 
 
 @texts
-def test_the_terminal(plain: Figures, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_terminal(plain: ReportFigures, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wording, "actual", lambda _: "1")
-    monkeypatch.setattr("chatswarm.loadtests.terminal.actual", lambda _: "1")
-    monkeypatch.setattr("chatswarm.loadtests.terminal.margin", lambda _: "")
+    monkeypatch.setattr("chatswarm.loadtests.report.terminal.actual", lambda _: "1")
+    monkeypatch.setattr("chatswarm.loadtests.report.terminal.margin", lambda _: "")
     shown = terminal_of(filled(plain, text).verdict)
     assert wrong_in(shown) == []
     head = next(line for line in shown.splitlines() if "FAIL" in line)
@@ -79,7 +79,7 @@ def test_the_live_line(text: str, live: bool) -> None:
     console = Console(file=file, width=200, no_color=True, force_terminal=live, legacy_windows=False)
     with LiveLine(console, live) as line:
         line.say(text)
-        line.show(Progress(text, 1, 2, 3, 3, 1, 1, 0, 0, 1, 1, None, 0, 0))
+        line.show(RunProgress(text, 1, 2, 3, 3, 1, 1, 0, 0, 1, 1, None, 0, 0))
         line.step(text, 1, 2)
     shown = file.getvalue()
     # What remains are Rich's own: colours, the cursor, the line that it draws again.
@@ -91,7 +91,7 @@ def test_the_live_line(text: str, live: bool) -> None:
 
 
 @texts
-def test_markdown(plain: Figures, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_markdown(plain: ReportFigures, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wording, "actual", lambda _: "1")
     monkeypatch.setattr(wording, "margin", lambda _: "")
     before, made = markdown(filled(plain, "plain")), markdown(filled(plain, text))
@@ -125,7 +125,7 @@ def test_data_in_markdown_is_read_back(text: str) -> None:
 
 
 @texts
-def test_html(plain: Figures, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_html(plain: ReportFigures, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wording, "actual", lambda _: "1")
     monkeypatch.setattr(wording, "share_of_limit", lambda _: None)
     before, made = page(filled(plain, "plain")), page(filled(plain, text))
@@ -151,7 +151,7 @@ def tags_of(made: str) -> tuple[list[str], str]:
 
 
 @texts
-def test_junit(plain: Figures, text: str) -> None:
+def test_junit(plain: ReportFigures, text: str) -> None:
     figures = filled(plain, text)
     made = junit(figures)
     root = ElementTree.fromstring(made)
@@ -163,7 +163,7 @@ def test_junit(plain: Figures, text: str) -> None:
 
 
 @texts
-def test_verdict_json_is_raw_and_never_fails(plain: Figures, text: str) -> None:
+def test_verdict_json_is_raw_and_never_fails(plain: ReportFigures, text: str) -> None:
     verdict = filled(plain, text).verdict
     found = json.loads(verdict.json())
     assert found["scenario"] == found["faults"][0]["evidence"][encodable(text)] == encodable(text)
@@ -172,7 +172,7 @@ def test_verdict_json_is_raw_and_never_fails(plain: Figures, text: str) -> None:
 
 
 @texts
-def test_words_are_one_line(plain: Figures, text: str) -> None:
+def test_words_are_one_line(plain: ReportFigures, text: str) -> None:
     verdict = filled(plain, text).verdict
     example = verdict.findings[0].examples[0]
     verdict.verdict, verdict.exit_code = "undecided", 3

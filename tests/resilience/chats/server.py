@@ -15,7 +15,7 @@ from websockets.http11 import Request
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
-from chatswarm.loadtests.children import LIFELINE
+from chatswarm.loadtests.system.children import LIFELINE
 
 from .chat import Answer, Chat
 from .dashboard import Dashboard

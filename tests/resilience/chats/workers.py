@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import ClassVar
 
-from chatswarm.loadtests.children import LIFELINE
+from chatswarm.loadtests.system.children import LIFELINE
 
 from .bus import Bus
 from .chat import Answer, Chat

@@ -2,21 +2,21 @@
 
 from collections.abc import Mapping
 
-from .bandwidth import Bandwidth
-from .latency import Latency
-from .limit_data import LimitData
-from .reset_peer import ResetPeer
-from .slicer import Slicer
-from .slow_close import SlowClose
-from .timeout import Timeout
+from .bandwidth import BandwidthToxic
+from .latency import LatencyToxic
+from .limit_data import LimitDataToxic
+from .reset_peer import ResetPeerToxic
+from .slicer import SlicerToxic
+from .slow_close import SlowCloseToxic
+from .timeout import TimeoutToxic
 from .toxic import Toxic
 
 TOXICS: Mapping[str, type[Toxic]] = {
-    "bandwidth": Bandwidth,
-    "latency": Latency,
-    "limit_data": LimitData,
-    "reset_peer": ResetPeer,
-    "slicer": Slicer,
-    "slow_close": SlowClose,
-    "timeout": Timeout,
+    "bandwidth": BandwidthToxic,
+    "latency": LatencyToxic,
+    "limit_data": LimitDataToxic,
+    "reset_peer": ResetPeerToxic,
+    "slicer": SlicerToxic,
+    "slow_close": SlowCloseToxic,
+    "timeout": TimeoutToxic,
 }

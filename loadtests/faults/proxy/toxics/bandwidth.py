@@ -8,7 +8,7 @@ from .toxic import NEVER, Attribute, Due, Toxic, Values
 _STEP = 100  # milliseconds: a slow line gives out what it has carried in that time, as Toxiproxy does
 
 
-class Bandwidth(Toxic):
+class BandwidthToxic(Toxic):
     """A line of `rate` × 1000 bytes per second. With rate 0 nothing moves, and nothing is lost."""
 
     attributes: ClassVar = {"rate": Attribute("KB/s (1 KB: 1000 bytes)")}

@@ -6,7 +6,7 @@ from typing import ClassVar
 from .toxic import Attribute, Due, Toxic
 
 
-class Latency(Toxic):
+class LatencyToxic(Toxic):
     """Delays each piece from its own arrival, so that the rate stays what it was. Jitter never changes the order."""
 
     attributes: ClassVar = {"latency": Attribute("milliseconds"), "jitter": Attribute("milliseconds")}

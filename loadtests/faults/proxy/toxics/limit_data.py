@@ -6,7 +6,7 @@ from typing import ClassVar
 from .toxic import Attribute, Due, End, Toxic
 
 
-class LimitData(Toxic):
+class LimitDataToxic(Toxic):
     """Lets `bytes` bytes pass, counted from when the toxic met the connection, then closes; what is beyond is lost."""
 
     attributes: ClassVar = {"bytes": Attribute("bytes")}

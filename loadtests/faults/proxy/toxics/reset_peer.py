@@ -6,7 +6,7 @@ from typing import ClassVar
 from .toxic import NEVER, Attribute, Due, End, Toxic, Values
 
 
-class ResetPeer(Toxic):
+class ResetPeerToxic(Toxic):
     """Resets after `timeout`; until then it holds what arrives. Removed in time, it lets that go on.
 
     On a connection that is opened under it, the time counts from the first bytes of its stream, as in Toxiproxy: a

@@ -6,7 +6,7 @@ from typing import ClassVar
 from .toxic import Attribute, Due, Toxic, Values
 
 
-class Slicer(Toxic):
+class SlicerToxic(Toxic):
     """Cuts into pieces of `average_size` ± `size_variation` bytes, `delay` microseconds apart, each written by itself.
 
     Timers tick in milliseconds: with a shorter delay, several pieces follow each other at once in each tick.

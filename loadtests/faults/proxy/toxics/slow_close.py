@@ -5,7 +5,7 @@ from typing import ClassVar
 from .toxic import Attribute, Due, End, Toxic
 
 
-class SlowClose(Toxic):
+class SlowCloseToxic(Toxic):
     """Holds back the end for `delay`; bytes pass untouched."""
 
     attributes: ClassVar = {"delay": Attribute("milliseconds")}

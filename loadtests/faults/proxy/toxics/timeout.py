@@ -6,7 +6,7 @@ from typing import ClassVar
 from .toxic import Attribute, Due, End, Toxic
 
 
-class Timeout(Toxic):
+class TimeoutToxic(Toxic):
     """Swallows everything, and closes after `timeout`; with 0, when it is removed.
 
     The time counts from when the toxic met the connection, as Toxiproxy's manual has it (its code starts again with

@@ -1,9 +1,9 @@
 """What a toxic is: decisions about the bytes of one direction of one connection. No sockets, and no clock.
 
-    intake ─► stage(toxic) ─► stage(toxic) ─► socket
+    intake ─► stub(toxic) ─► stub(toxic) ─► socket
 
-A toxic says when each piece may go on; its stage (`stage.py`) holds the pieces meanwhile, keeps them in order, and lets
-them go at once when the toxic is removed.
+A toxic says when each piece may go on. Its stub (`toxic_stub.py`) holds the pieces meanwhile, keeps them in order, and
+releases them at once when the toxic is removed.
 """
 
 import enum

@@ -1,0 +1,1 @@
+"""The chat itself: what a commit sets off, the list, and its limits."""

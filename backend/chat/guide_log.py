@@ -1,0 +1,163 @@
+"""The lines that the testing guide shows in the backend's terminal.
+
+People follow the guide with them, message by message; under load they would cost more than the messages, so then there
+is one line a second. Lines are written by a thread: a terminal that is held up must not hold up the chat.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import queue
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable, Sequence
+from typing import Final, TextIO
+
+from chatswarm.backend.store.records import Message
+from chatswarm.backend.wire.frames import notification
+
+MESSAGES_PER_SECOND: Final = 5
+SUBSCRIBERS: Final = 10
+_RULE: Final = "=" * 60
+
+
+class Pace:
+    """Decides whether a message gets its lines, and when a summary is due. Times are seconds on a steady clock."""
+
+    def __init__(self) -> None:
+        self._recent: deque[float] = deque(maxlen=MESSAGES_PER_SECOND)
+        self._since: float | None = None
+        self._messages = 0
+        self._deliveries = 0
+
+    def every_line(self, now: float, subscribers: int) -> bool:
+        """Whether this message gets all of its lines; if not, it is counted for the summary."""
+        busy = len(self._recent) == MESSAGES_PER_SECOND and now - self._recent[0] < 1
+        self._recent.append(now)
+        if not busy and subscribers <= SUBSCRIBERS and self._since is None:
+            return True
+        if self._since is None:
+            self._since = now
+        self._messages += 1
+        self._deliveries += subscribers
+        return False
+
+    def summary(self, now: float) -> tuple[int, int] | None:
+        """Messages and deliveries of the second that is over, once; None if none is."""
+        if self._since is None or now - self._since < 1:
+            return None
+        counts = (self._messages, self._deliveries)
+        self._messages = self._deliveries = 0
+        self._since = None
+        return counts
+
+
+def connected(connection_id: str) -> list[str]:
+    """A dashboard has connected."""
+    return [f"WebSocket connected: {connection_id}"]
+
+
+def subscribed(connection_id: str, channel: str, total: int) -> list[str]:
+    """A dashboard has subscribed."""
+    return [f"✅ Connection {connection_id} subscribed to {channel}", f"Total subscribers for {channel}: {total}"]
+
+
+def announcement_lines(message: Message, connection_ids: Sequence[str]) -> list[str]:
+    """The middle of a message's lines: who is told of it."""
+    kind = "widget" if message.role == "user" else "dashboard"
+    frame = json.dumps(json.loads(notification(message)), indent=2, ensure_ascii=False).replace("\n", "\n   ")
+    return [
+        f"📡 Broadcasting chat_updates to {len(connection_ids)} subscriber(s)",
+        f"   Message: {frame}",
+        "",
+        *[f"✅ Successfully sent message to connection {each}" for each in connection_ids],
+        f"✅ Quick notification broadcast completed ({kind} message)",
+    ]
+
+
+def message_lines(message: Message, connection_ids: Sequence[str], *, alone: bool = True) -> list[str]:
+    """A message, from its arrival to its answer, as the guide shows it. Not `alone`, others may have subscribers."""
+    widget = message.role == "user"
+    kind = "widget" if widget else "dashboard"
+    path = f"/api/{'users' if widget else 'dashboard'}/chats/{message.chat_id}/send"
+    lines = [
+        _RULE,
+        f"📥 {kind.upper()} MESSAGE RECEIVED",
+        _RULE,
+        f"Chat ID: {message.chat_id}",
+        _RULE,
+        "",
+        f"📥 Parsed JSON body: { {'content': message.text, 'role': message.role} }",
+        f"💬 Message content: {message.text!r}",
+        f"👤 Message role: {message.role!r}",
+        "",
+    ]
+    if connection_ids:
+        lines += announcement_lines(message, connection_ids)
+    elif alone:
+        lines += ["⚠️ No subscribers for chat_updates, message will not be delivered"]
+    lines += [
+        f"✅ Message saved to chat {message.chat_id[:8]}... (role: {message.role})",
+        "",
+        f'INFO: "POST {path} HTTP/1.1" 200 OK',
+    ]
+    return lines
+
+
+class GuideLog:
+    """Prints the lines to `out`. Its methods never wait; lines that nobody takes are dropped."""
+
+    def __init__(self, out: TextIO | None = None, *, alone: bool = True) -> None:
+        self._out = out or sys.stdout
+        self._alone = alone
+        self._pace = Pace()
+        self._lines: queue.Queue[list[str] | None] = queue.Queue(1000)
+        self._thread = threading.Thread(target=self._print, name="guide-log", daemon=True)
+        self._thread.start()
+
+    def messages(self, messages: Iterable[Message], connection_ids: Sequence[str], subscribers: int) -> None:
+        """Messages were stored and are announced to `subscribers`; `connection_ids` names them if they are few."""
+        now = time.monotonic()
+        for message in messages:
+            if self._pace.every_line(now, subscribers):
+                self.put(message_lines(message, connection_ids, alone=self._alone))
+
+    def others(self, messages: Iterable[Message], connection_ids: Sequence[str], subscribers: int) -> None:
+        """The same for messages that another worker stored and prints the rest of."""
+        now = time.monotonic()
+        for message in messages:
+            if subscribers and self._pace.every_line(now, subscribers):
+                self.put(announcement_lines(message, connection_ids))
+
+    def tick(self) -> None:
+        """Print the summary if one is due; to be called at least twice a second."""
+        if counts := self._pace.summary(time.monotonic()):
+            self.put([f"📊 {counts[0]} messages, {counts[1]} notifications due in the last second"])
+
+    def put(self, lines: list[str]) -> None:
+        """Print these lines, some time soon."""
+        with contextlib.suppress(queue.Full):
+            self._lines.put_nowait(lines)
+
+    def close(self) -> None:
+        """Print what is left, if that is possible within a moment."""
+        self.put([])
+        try:
+            self._lines.put_nowait(None)
+        except queue.Full:
+            return
+        self._thread.join(0.5)
+
+    def _print(self) -> None:
+        while (lines := self._lines.get()) is not None:
+            try:
+                # A terminal that cannot show emojis gets question marks, not an error.
+                encoding = self._out.encoding or "utf-8"
+                text = "".join(f"{line}\n" for line in lines)
+                self._out.write(text.encode(encoding, "replace").decode(encoding))
+                self._out.flush()
+            except (OSError, ValueError):
+                return

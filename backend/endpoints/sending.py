@@ -1,0 +1,116 @@
+"""`POST …/chats/{chat_id}/send`, from a widget or from an agent: the busiest write, as a bare ASGI endpoint."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+from starlette.types import Receive, Scope, Send
+
+from chatswarm.backend.chat.service import ChatService
+from chatswarm.backend.http.responses import answer, refuse
+from chatswarm.backend.store.records import OutcomeUnknownError, Role, StoredChat, StoreUnavailableError
+from chatswarm.backend.wire.headers import Headers, header
+from chatswarm.backend.wire.shapes import NewMessage, SentMessage, encode
+
+from .request_bodies import GoneError, TooLongError, UnreadableError, fields, read_body, storable
+
+MAX_KEY = 255
+
+
+class _RefusedError(Exception):
+    def __init__(self, status: int, reason: str, message: str, retry_after: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.reason = reason
+        self.message = message
+        self.retry_after = retry_after
+
+
+# The body as nearly everybody sends it, decoded without the fields that nobody reads.
+_decode = msgspec.json.Decoder(NewMessage).decode
+
+
+def longest_body(longest: int) -> int:
+    """The most bytes of a body whose message has at most `longest` characters."""
+    # JSON may write one character as twelve bytes (\ud83d\udd34); the rest is for names and other fields.
+    return 12 * longest + 4096
+
+
+class SendEndpoint:
+    """Stores a message of the given role and answers when it is on disk."""
+
+    def __init__(self, service: ChatService, role: Role) -> None:
+        self._service = service
+        self._role: Role = role
+        self._longest = service.settings.max_message_length
+        self._longest_body = longest_body(self._longest)
+        self._accepted = service.metrics.accepted[role]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        service = self._service
+        try:
+            try:
+                body = await read_body(receive, self._longest_body)
+            except TooLongError:
+                service.metrics.refused["too_long"].inc()
+                message = f"body: expected at most {self._longest_body} bytes"
+                await refuse(send, 413, message, hang_up=True)
+                return
+            headers: Headers = scope["headers"]
+            content, key, chat = self._understand(scope["path"].rsplit("/", 2)[1], headers, body)
+            stored = await service.store.send(chat, self._role, content, key)
+        except GoneError:
+            return
+        except _RefusedError as refused:
+            service.metrics.refused[refused.reason].inc()
+            await refuse(send, refused.status, refused.message, retry_after=refused.retry_after)
+        except StoreUnavailableError as error:
+            service.metrics.refused["unavailable"].inc()
+            await refuse(send, 503, f"The store is not available, nothing was stored: {error}", retry_after=1)
+        except OutcomeUnknownError as error:
+            service.metrics.refused["unknown"].inc()
+            await refuse(send, 500, f"The store failed, the message may or may not be stored: {error}")
+        else:
+            (self._accepted if stored.fresh else service.metrics.repeated).inc()
+            await answer(send, 200, encode(SentMessage(True, "Message sent", stored.id, stored.seq)))
+
+    def _understand(self, chat_id: str, headers: Headers, body: bytes) -> tuple[str, str | None, StoredChat]:
+        """The text to store, its idempotency key and its chat. Raises _RefusedError."""
+        try:
+            content = _content(body, header(headers, b"content-type"))
+            key = header(headers, b"idempotency-key")
+            if key is not None and not 0 < len(key) <= MAX_KEY:
+                raise UnreadableError(f"Idempotency-Key: expected 1 to {MAX_KEY} characters, got {len(key)}")
+        except UnreadableError as error:
+            raise _RefusedError(400, "unreadable", str(error)) from None
+        if not content or content.isspace():
+            raise _RefusedError(400, "empty", "content: expected text, got nothing")
+        if len(content) > self._longest:
+            expected = f"content: expected at most {self._longest} characters, got {len(content)}"
+            raise _RefusedError(413, "too_long", expected)
+        chat = self._service.find_chat(chat_id)
+        if chat is None:
+            raise _RefusedError(404, "no_chat", f"chat_id: expected the id of a chat, got {chat_id[:80]!r}")
+        rate = self._service.rate
+        if rate is not None and (wait := rate.wait(chat.id, asyncio.get_running_loop().time())):
+            raise _RefusedError(429, "rate", "Too many messages in this chat", wait)
+        return content, key.decode("latin-1") if key is not None else None, chat
+
+
+def _content(body: bytes, content_type: bytes | None) -> str:
+    """The text of a send. Raises UnreadableError."""
+    if content_type is None or content_type.startswith(b"application/json"):
+        try:
+            content = _decode(body).content
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+            raise UnreadableError(f"body: expected a JSON object with content, got: {error}") from None
+        storable("content", content)
+        return content
+    values = fields(body, content_type)
+    given = values.get("content")
+    if not isinstance(given, str) or not isinstance(values.get("role"), str | None):
+        raise UnreadableError(f"content: expected text, got {type(given).__name__}")
+    storable("content", given)
+    return given

@@ -1,0 +1,1 @@
+"""HTTP connections: how many, for how long, and who is let in."""

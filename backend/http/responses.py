@@ -1,0 +1,49 @@
+"""Sending answers: bytes in two ASGI messages, without a framework's response object on the hot paths."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from starlette.types import Send
+
+from chatswarm.backend.wire.shapes import Refusal, encode
+
+# The pages live on another port; there are no cookies or credentials that a foreign page could misuse. Where a list of
+# origins is set, auth_middleware.py puts the listed one in its place.
+ANY_ORIGIN = (b"access-control-allow-origin", b"*")
+CHALLENGE = (b"www-authenticate", b"Bearer")
+_JSON = (b"content-type", b"application/json")
+
+
+async def answer(
+    send: Send, status: int, body: bytes, headers: Sequence[tuple[bytes, bytes]] = (_JSON, ANY_ORIGIN)
+) -> None:
+    """Send a whole answer; JSON for pages of any origin, unless `headers` say otherwise."""
+    length = (b"content-length", b"%d" % len(body))
+    await send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def refuse(
+    send: Send,
+    status: int,
+    message: str,
+    *,
+    retry_after: int | None = None,
+    hang_up: bool = False,
+    challenge: bool = False,
+    upgrade: bool = False,
+) -> None:
+    """Send an error: `{"success": false, "message": …}`. `hang_up` closes the connection: its rest was not read;
+    `challenge` asks for a token, `upgrade` for a WebSocket.
+    """
+    headers = [_JSON, ANY_ORIGIN]
+    if retry_after is not None:
+        headers.append((b"retry-after", b"%d" % retry_after))
+    if hang_up:
+        headers.append((b"connection", b"close"))
+    if challenge:
+        headers.append(CHALLENGE)
+    if upgrade:
+        headers += [(b"upgrade", b"websocket"), (b"connection", b"upgrade")]
+    await answer(send, status, encode(Refusal(message)), headers)

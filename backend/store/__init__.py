@@ -1,0 +1,1 @@
+"""SQLite: writes, reads, and the file."""

@@ -1,0 +1,1 @@
+"""Several processes on one database: started, and told of each other's messages."""

@@ -1,0 +1,53 @@
+"""What the process is told: one line of JSON, with a token in it, which is why it is no flag."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from chatswarm.loadtests.protocols import PROTOCOLS
+from chatswarm.loadtests.scenario.fault_kinds import FAULT_KINDS
+from chatswarm.loadtests.scenario.toml_reader import TomlTable
+
+from . import KINDS
+from .attacked_chat import AttackedChat
+from .rogue import CannotBeginError, Rogue
+
+
+class Instructions(msgspec.Struct, forbid_unknown_fields=True):
+    """Which rogue, against what. `target` is a base URL; parameters that are left out have their defaults."""
+
+    kind: str
+    target: str
+    protocol: str
+    token: str | None = None
+    parameters: Mapping[str, Any] = {}
+
+    @classmethod
+    def parse(cls, line: bytes) -> "Instructions":
+        """Raises CannotBeginError."""
+        try:
+            return msgspec.json.decode(line, type=cls)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise CannotBeginError(
+                f"order: expected one line of JSON with kind, target and protocol, got: {error}"
+            ) from None
+
+    def rogue(self, tasks: asyncio.TaskGroup) -> Rogue:
+        """The rogue that was ordered. Raises CannotBeginError."""
+        if self.kind not in KINDS:
+            raise CannotBeginError(f"kind: expected one of {', '.join(KINDS)}, got {self.kind!r}")
+        if self.protocol not in PROTOCOLS:
+            raise CannotBeginError(f"protocol: expected one of {', '.join(PROTOCOLS)}, got {self.protocol!r}")
+        try:
+            site = AttackedChat(self.target, PROTOCOLS[self.protocol], self.token)
+        except ValueError as error:
+            raise CannotBeginError(f"target: {error}") from None
+        known = FAULT_KINDS[self.kind].parameters
+        table = TomlTable("parameters", self.parameters)
+        values = {key: table.take(key, parameter.default, parameter.read) for key, parameter in known.items()}
+        table.finish()
+        if table.problems:
+            raise CannotBeginError("; ".join(table.problems))
+        return KINDS[self.kind](site, {key: value for key, value in values.items() if value is not None}, tasks)

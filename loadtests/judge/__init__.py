@@ -1,0 +1,1 @@
+"""From a run's history to its verdict."""

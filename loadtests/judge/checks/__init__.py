@@ -1,0 +1,34 @@
+"""The questions asked of every run. A new check is one file and one row here."""
+
+from .absent import absent
+from .check import WORST, Check, Found
+from .frames import silent_socket, unnotified
+from .late import late
+from .lost import lost
+from .order import reordered
+from .refused import refused
+from .stored import recovered, store_lost
+from .vanished import vanished
+from .wrongly_shown import corrupted, duplicated, misplaced, phantom
+
+CHECKS: dict[str, Check] = {
+    "lost": lost,
+    "store_lost": store_lost,
+    "unnotified": unnotified,
+    "late": late,
+    "duplicated": duplicated,
+    "reordered": reordered,
+    "phantom": phantom,
+    "vanished": vanished,
+    "corrupted": corrupted,
+    "misplaced": misplaced,
+    "silent_socket": silent_socket,
+    "refused": refused,
+    "absent": absent,
+}
+"""Each finding by its name in `verdict.json`. One with a count above 0 fails, unless an SLO names it."""
+
+COUNTS: dict[str, Check] = {"recovered": recovered}
+"""Counted and shown, and never a failure by themselves."""
+
+__all__ = ["CHECKS", "COUNTS", "WORST", "Check", "Found"]

@@ -1,0 +1,35 @@
+"""`refused`: a send that was rejected, or whose outcome is unknown, outside a fault's window."""
+
+import numpy as np
+
+from chatswarm.loadtests.history.tables import SendOutcome
+from chatswarm.loadtests.judge.ledger.ledger import Ledger
+
+from .check import WORST, Found, about
+
+_TOO_MANY = 429
+
+
+def refused(ledger: Ledger) -> Found:
+    """Each send once, unless a fault was there at some moment between intended and answered, or the rig itself failed.
+
+    Where the nemesis's history is not whole, nobody knows whether there was a fault.
+    """
+    messages = ledger.messages
+    outside = (messages.outcome != SendOutcome.ACCEPTED) & ~messages.rig_failed
+    for fault in ledger.evidence.faults:
+        outside &= (messages.intended > fault.stop) | (ledger.answered < fault.start)
+    rows = np.flatnonzero(outside)
+    if len(rows) and not ledger.evidence.all_faults:
+        return Found(None)
+    return about(ledger, rows, [ledger.example(row, detail=_why(ledger, row)) for row in rows[:WORST].tolist()])
+
+
+def _why(ledger: Ledger, row: int) -> str:
+    messages = ledger.messages
+    outcome = SendOutcome(int(messages.outcome[row])).name.lower()
+    status = int(messages.status[row])
+    answer = f"status {status}" if status > 0 else "no answer"
+    if status == _TOO_MANY:
+        answer += ", rate limiting"
+    return f"{outcome}: {answer}" + (" (its widget never got a chat)" if messages.chat[row] < 0 else "")

@@ -1,0 +1,224 @@
+"""Exact latencies of a run, over what was expected: what never came counts as infinite, so p99 is not the survivors'.
+
+Latencies nobody could measure (a history that was cut, frames that cannot be told apart) are kept as a number of open
+ones. They give every quantile a lower and an upper bound, and an SLO is only decided where both bounds agree.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+
+from chatswarm.loadtests.history.tables import ConnectionEvent
+from chatswarm.loadtests.scenario.metric_names import LATENCIES, QUANTILES
+
+from .ledger.arrays import Bools, Floats
+from .ledger.ledger import Ledger
+from .rig import Delays
+from .verdict import Latency, Quantiles, Recovery
+from .windows import Window
+
+Side = Literal["low", "high"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """The latencies of one kind in ascending seconds, infinite for what never came, and how many are open."""
+
+    values: Floats
+    open: int = 0
+    at_least: tuple[float, ...] = ()  # what is known of the open ones, for each of them; else 0
+
+    @property
+    def count(self) -> int:
+        return len(self.values) + self.open
+
+    def quantile(self, share: float, side: Side) -> float | None:
+        """The nearest rank, if the open ones had been as good (low) or as bad (high) as can be."""
+        if not self.count:
+            return None
+        rank = max(1, math.ceil(share * self.count - 1e-9)) - 1
+        if side == "low" and self.at_least:
+            return float(np.sort(np.append(self.values, self.at_least))[rank])
+        if side == "low":
+            rank -= self.open
+            return float(self.values[rank]) if rank >= 0 else 0.0
+        return float(self.values[rank]) if rank < len(self.values) else math.inf
+
+    def quantiles(self) -> Quantiles:
+        """For people: over what was measured."""
+        known = Sample(self.values)
+        found = {key: known.quantile(share, "high") for key, share in QUANTILES.items()}
+        finite = {key: value if value is not None and math.isfinite(value) else None for key, value in found.items()}
+        return Quantiles(**finite, count=len(self.values))
+
+
+@dataclass(frozen=True, slots=True)
+class LatencySeries:
+    """The latencies of one kind, one by one, and when each began and came: infinite for never, NaN for not measured."""
+
+    values: Floats
+    begun: Floats
+    over: Floats
+    counted: Bools | None = None  # None: all of them
+
+    def sample(self, window: Window | None, target: float) -> Sample:
+        """All of them, or those in the window. What never came is over at its deadline, `target` seconds on."""
+        chosen = self.counted
+        if window is not None:
+            held = window.holds(self.begun, np.where(np.isfinite(self.over), self.over, self.begun + target))
+            chosen = held if chosen is None else chosen & held
+        return sample_of(self.values if chosen is None else self.values[chosen])
+
+
+def sample_of(values: Floats) -> Sample:
+    """The sample of some latencies in any order. NaN means open."""
+    known = np.sort(values, axis=None)  # NaN last
+    measured = int(np.searchsorted(known, np.nan))
+    return Sample(known[:measured], len(known) - measured)
+
+
+def fan_out(latency: Floats, counted: Bools) -> tuple[Floats, Floats, Floats]:
+    """Per message: its latency on the first of its dashboards, on the one in the middle, and on the last.
+
+    The middle one is the nearest rank: of four the second. NaN where a dashboard was not measured, and for a message
+    that counts on no dashboard.
+    """
+    if not latency.shape[1]:
+        return (np.full(len(latency), np.nan),) * 3
+    # What does not count sorts behind all that came, together with what was lost.
+    ordered = np.sort(latency if counted.all() else np.where(counted, latency, np.inf), axis=1)
+    dashboards, rows = counted.sum(axis=1), np.arange(len(ordered))
+    ordered[np.isnan(ordered[:, -1]) | (dashboards == 0)] = np.nan
+    middle = np.maximum(0, (dashboards + 1) // 2 - 1)
+    return ordered[:, 0], ordered[rows, middle], ordered[rows, np.maximum(0, dashboards - 1)]
+
+
+class Latencies:
+    """All latencies of a run by name, with the rig's own `delays` subtracted if given; worked out when asked for."""
+
+    def __init__(self, ledger: Ledger, recoveries: list[Recovery], delays: Delays | None = None) -> None:
+        self._ledger, self._recoveries, self._delays = ledger, recoveries, delays
+        self._samples: dict[tuple[str, Window | None], Sample] = {}
+
+    def sample(self, name: str, window: Window | None = None) -> Sample:
+        """The latencies of that name, in a window if given."""
+        key = (name, window)
+        if key not in self._samples:
+            self._samples[key] = self._sample(name, window)
+        return self._samples[key]
+
+    def table(self) -> Latency:
+        """The latencies of a verdict."""
+        return Latency(**{name: self.sample(name).quantiles() for name in LATENCIES})
+
+    def _sample(self, name: str, window: Window | None) -> Sample:
+        if name == "recovery":
+            return self._recovered(window)
+        return self._series(name).sample(window, self._ledger.scenario.update_target)
+
+    def _series(self, name: str) -> LatencySeries:
+        ledger = self._ledger
+        messages, intended = ledger.messages, ledger.messages.intended
+        match name:
+            case "visible":
+                return LatencySeries(self._visible(), intended[:, None], self._seen, self._counted)
+            case "notified":
+                notified = ledger.announced.notified
+                delay = None if self._delays is None else self._delays.notified()
+                return LatencySeries(
+                    _less(notified - intended[:, None], delay), intended[:, None], notified, ledger.expected
+                )
+            case "accepted":
+                done = np.where(messages.accepted, messages.done, np.where(messages.rig_failed, np.nan, np.inf))
+                delay = None if self._delays is None else self._delays.sends(messages.done)
+                return LatencySeries(_less(done - intended, delay), intended, done)
+            case "first_dashboard" | "median_dashboard" | "last_dashboard":
+                which = ("first_dashboard", "median_dashboard", "last_dashboard").index(name)
+                rows = self._spread
+                return LatencySeries(self._fan[which][rows], intended[rows], (intended + self._plain_fan[which])[rows])
+            case "refetch":
+                return self._refetches()
+            case _:
+                return self._connects()
+
+    @cached_property
+    def _seen(self) -> Floats:
+        """When each delivery was visible; NaN where that is not known."""
+        ledger = self._ledger
+        return np.where(ledger.unproven, np.nan, ledger.visible) if ledger.unproven.any() else ledger.visible
+
+    @cached_property
+    def _counted(self) -> Bools:
+        return self._ledger.expected & ~self._ledger.excused
+
+    def _visible(self) -> Floats:
+        delay = None if self._delays is None else self._delays.seen
+        return _less(self._seen - self._ledger.messages.intended[:, None], delay)
+
+    @cached_property
+    def _spread(self) -> Bools:
+        """The messages that count on some dashboard."""
+        return np.asarray(self._counted.any(axis=1))
+
+    @cached_property
+    def _fan(self) -> tuple[Floats, Floats, Floats]:
+        return fan_out(self._visible(), self._counted)
+
+    @cached_property
+    def _plain_fan(self) -> tuple[Floats, Floats, Floats]:
+        if self._delays is None:
+            return self._fan
+        return fan_out(self._seen - self._ledger.messages.intended[:, None], self._counted)
+
+    def _refetches(self) -> LatencySeries:
+        ledger, refetches = self._ledger, self._ledger.evidence.refetches
+        chosen = (refetches.dashboard >= 0) & (refetches.started >= ledger.start) & (refetches.started <= ledger.end)
+        started, done, process = refetches.started[chosen], refetches.done[chosen], refetches.process[chosen]
+        status, showed = refetches.status[chosen], refetches.showed[chosen]
+        took = np.where(showed & np.isfinite(done), done - started, np.where(status < 0, np.nan, np.inf))
+        delay = None if self._delays is None else self._delays.of(process, started, done)
+        return LatencySeries(_less(took, delay), started, done)
+
+    def _connects(self) -> LatencySeries:
+        connections = self._ledger.evidence.connections
+        tried = np.isfinite(connections.opening)
+        # Stopped by the swarm before it was subscribed says nothing about the target.
+        tried &= np.isfinite(connections.subscribed) | (connections.event != ConnectionEvent.STOPPED)
+        opening, subscribed = connections.opening[tried], connections.subscribed[tried]
+        delay = None if self._delays is None else self._delays.of(connections.process[tried], opening, subscribed)
+        own = connections.rig_failed[tried]
+        over = np.where(np.isfinite(subscribed), subscribed, np.where(own, np.nan, np.inf))
+        return LatencySeries(_less(over - opening, delay), opening, over)
+
+    def _recovered(self, window: Window | None) -> Sample:
+        """What was not measured is open, but took at least as long as it was watched."""
+        measured: list[float] = []
+        least: list[float] = []
+        for recovery in self._recoveries:
+            if window is not None and not _recovers_in(recovery, window, self._ledger.start):
+                continue
+            if recovery.whole_again is not None:
+                measured.append(recovery.whole_again)
+            else:
+                least.append(recovery.at_least or 0.0)
+        return Sample(np.sort(np.array(measured)), len(least), tuple(least))
+
+
+def _recovers_in(recovery: Recovery, window: Window, start: float) -> bool:
+    if recovery.name == window.name:
+        return window.kind == "after"
+    if recovery.stop is None:
+        return False
+    stop, took = start + recovery.stop, recovery.whole_again if recovery.whole_again is not None else math.inf
+    return bool(window.holds(np.array([stop]), np.array([stop + took]))[0])
+
+
+def _less(latency: Floats, delay: Floats | None) -> Floats:
+    """The latency without the rig's own share of it."""
+    if delay is not None:
+        np.subtract(latency, delay, out=latency)
+        np.maximum(latency, 0, out=latency)
+    return latency

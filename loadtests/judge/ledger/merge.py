@@ -1,0 +1,363 @@
+"""Joins the histories of all processes of a run into one.
+
+Processes keep numbers of their own for chats, connections, announcements and versions; here they get common ones.
+Whatever cannot be read becomes a reason in plain words, and the rest is still read.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from chatswarm.loadtests.history.files import Column, History, HistoryError, read
+from chatswarm.loadtests.history.manifest import Manifest, history_file
+from chatswarm.loadtests.history.tables import TABLES, TIMES, ConnectionEvent
+
+from .arrays import Bools, Floats, Ints, Numbers, floats, ints, translated
+from .faults import FaultSpan, Row, faults_of
+from .observations import (
+    ConnectionTable,
+    Finals,
+    FrameTable,
+    Observations,
+    RefetchTable,
+    Samples,
+    SendTable,
+    Users,
+    Versions,
+    answered,
+)
+
+_NEVER = float("nan")
+
+
+def merge_histories(folder: Path, manifest: Manifest, begin: Callable[[str], None] = lambda _: None) -> Observations:
+    """The histories of the processes that the manifest names, as one; `begin` hears whose is read next."""
+    reasons: list[str] = []
+    gatherer = _Gatherer(len(manifest.processes))
+    whole = np.zeros(len(manifest.processes), bool)
+    far: list[str] = []
+    for number, process in enumerate(manifest.processes):
+        begin(process)
+        history = _history(folder, process, manifest.run, reasons)
+        if history is not None:
+            whole[number] = history.cut is None
+            if history.header.boot_id != manifest.boot_id and process not in manifest.clocks:
+                far.append(process)
+        clock = manifest.clocks.get(process)
+        gatherer.add(number, process, history, 0.0 if clock is None else clock.offset)
+    expected = {history_file(folder, process).name for process in manifest.processes}
+    reasons.extend(
+        f"history/{path.name} belongs to no process of the manifest: it was not read"
+        for path in sorted((folder / "history").glob("*.cs1"))
+        if path.name not in expected
+    )
+    if far:
+        reasons.append(
+            f"{', '.join(far)} ran on another host, or across a reboot, and how far its clock is from the others' was "
+            "not measured: their times cannot be compared"
+        )
+    faults, problems = faults_of(gatherer.faults, manifest.start or 0.0)
+    return gatherer.evidence(manifest.processes, whole, faults, [*reasons, *problems])
+
+
+def _history(folder: Path, process: str, run: str, reasons: list[str]) -> History | None:
+    """One process's history, or None; what is wrong with it goes to `reasons`."""
+    path = history_file(folder, process)
+    name = f"history/{path.name}"
+    try:
+        history = read(path)
+    except FileNotFoundError:
+        reasons.append(f"{name} is missing: the process {process} left no history (did it die?)")
+        return None
+    except (HistoryError, OSError) as error:
+        reasons.append(f"{name} cannot be read: {str(error).removeprefix(f'{path}: ')}")
+        return None
+    if history.header.run != run:
+        reasons.append(f"{name} is of another run: expected {run}, got {history.header.run}")
+        return None
+    if history.header.process != process:
+        reasons.append(f"{name} is of another process: expected {process}, got {history.header.process}")
+        return None
+    if history.cut is not None:
+        reasons.append(
+            f"{name} is not whole: {history.cut}; it was judged up to there (was the process killed, or the disk full?)"
+        )
+    return history
+
+
+class _Gatherer:
+    """Joins the tables of one process after another."""
+
+    def __init__(self, processes: int) -> None:
+        self.columns: dict[tuple[str, str], list[Numbers]] = {}
+        self.chats: dict[str, int] = {}
+        self.owners: dict[int, int] = {}
+        self.connections = 0
+        self.announcements = 0
+        self.versions = [0]
+        self.details: list[str] = []
+        self.final_details: list[str] = []
+        self.samples: list[Samples] = []
+        self.troubles: list[tuple[str, str, str]] = []
+        self.notes: dict[str, None] = {}
+        self.faults: list[Row] = []
+        self.last: Floats = np.full(processes, _NEVER)
+
+    def add(self, process: int, name: str, history: History | None, offset: float) -> None:
+        """`offset`: seconds by which this process's clock is ahead."""
+        if history is None:
+            self.versions.append(self.versions[-1])
+            return
+        rows = _Rows(history)
+        for table, column in TIMES if offset else ():
+            rows.put(table, column, rows.floats(table, column) - offset)
+        chats = self._chats(rows.ints("chat", "chat"), rows.ints("chat", "widget"), rows.texts("chat", "chat_id"))
+        known = rows.known_versions()
+        for table in ("send", "announcement", "version", "final", "final_text"):
+            rows.put(table, "chat", translated(rows.ints(table, "chat"), chats))
+        for table in ("connection", "frame", "refetch"):
+            rows.shift(table, "connection", self.connections)
+        for table in ("announcement", "frame"):
+            rows.shift(table, "announcement", self.announcements)
+        versions = rows.ints("refetch", "version")
+        readable = (versions >= 0) & (versions < known)
+        rows.put("refetch", "version", np.where(readable, versions + self.versions[-1], -1))
+        rows.shift("version", "version", self.versions[-1])
+        for table in ("send", "connection", "refetch", "version", "final", "final_text"):
+            rows.put(table, "process", np.full(rows.count(table), process))
+        for at, values in rows.numbers.items():
+            self.columns.setdefault(at, []).append(values)
+
+        self.connections = max(
+            self.connections, *(rows.above(t, "connection") for t in ("connection", "frame", "refetch"))
+        )
+        self.announcements = max(
+            self.announcements, *(rows.above(t, "announcement") for t in ("announcement", "frame"))
+        )
+        self.versions.append(self.versions[-1] + known)
+        self.details += rows.texts("connection", "detail")
+        self.final_details += rows.texts("final", "detail")
+        troubles = zip(rows.texts("trouble", "kind"), rows.texts("trouble", "detail"), strict=True)
+        self.troubles += [(name, kind, detail) for kind, detail in dict.fromkeys(troubles)]
+        self.notes |= dict.fromkeys(rows.texts("note", "detail"))
+        self.faults += zip(
+            rows.texts("fault", "name"),
+            rows.texts("fault", "kind"),
+            rows.ints("fault", "event").tolist(),
+            rows.floats("fault", "time").tolist(),
+            rows.texts("fault", "evidence"),
+            strict=True,
+        )
+        self.last[process] = rows.last()
+        self.samples.append(
+            Samples(
+                name,
+                bool(rows.count("send") or rows.count("connection")),
+                *(rows.floats("lag", column) for column in ("time", "lag")),
+                *(rows.floats("cpu", column) for column in ("time", "cpu")),
+            )
+        )
+
+    def _chats(self, local: Ints, widgets: Ints, chat_ids: list[str]) -> Ints:
+        table = np.full(int(local.max(initial=-1)) + 1, -1, np.int64)
+        for chat, widget, chat_id in zip(local.tolist(), widgets.tolist(), chat_ids, strict=True):
+            common = self.chats.setdefault(chat_id, len(self.chats))
+            table[chat] = common
+            if widget >= 0:
+                self.owners.setdefault(common, widget)
+        return table
+
+    def _joined(self, table: str, column: str) -> Numbers:
+        # Popped, so that the joined copy is the only one left of millions of rows.
+        parts = self.columns.pop((table, column), [])
+        return np.concatenate(parts) if parts else np.zeros(0, np.dtype(TABLES[table].columns.get(column, "q")))
+
+    def _ints(self, table: str, column: str) -> Ints:
+        return ints(self._joined(table, column))
+
+    def _floats(self, table: str, column: str) -> Floats:
+        return floats(self._joined(table, column))
+
+    def evidence(self, processes: list[str], whole: Bools, faults: list[FaultSpan], reasons: list[str]) -> Observations:
+        owner = np.full(len(self.chats), -1, np.int64)
+        for chat, widget in self.owners.items():
+            owner[chat] = widget
+        return Observations(
+            processes=processes,
+            whole=whole,
+            chat_ids=list(self.chats),
+            chat_widget=owner,
+            sends=SendTable(
+                process=self._ints("send", "process"),
+                widget=self._ints("send", "widget"),
+                n=self._ints("send", "n"),
+                chat=self._ints("send", "chat"),
+                intended=self._floats("send", "intended"),
+                handed=self._floats("send", "handed"),
+                sent=self._floats("send", "sent"),
+                done=self._floats("send", "done"),
+                outcome=self._ints("send", "outcome"),
+                status=self._ints("send", "status"),
+                message_id=self._ints("send", "message_id"),
+            ),
+            connections=self._connections(),
+            frames=self._frames(),
+            refetches=RefetchTable(
+                dashboard=self._ints("refetch", "dashboard"),
+                process=self._ints("refetch", "process"),
+                started=self._floats("refetch", "started"),
+                done=self._floats("refetch", "done"),
+                status=self._ints("refetch", "status"),
+                version=self._ints("refetch", "version"),
+            ),
+            versions=Versions(
+                start=ints(self.versions),
+                process=self._ints("version", "process"),
+                version=self._ints("version", "version"),
+                chat=self._ints("version", "chat"),
+                total=self._ints("version", "total"),
+                dropped=self._ints("version", "dropped"),
+                added=self._ints("version", "added"),
+                text_widget=self._ints("text", "widget"),
+                text_n=self._ints("text", "n"),
+                text_condition=self._ints("text", "condition"),
+            ),
+            finals=self._finals(whole),
+            users=Users(
+                role=self._ints("user", "role"),
+                number=self._ints("user", "number"),
+                event=self._ints("user", "event"),
+                time=self._floats("user", "time"),
+            ),
+            samples=self.samples,
+            troubles=self.troubles,
+            notes=list(self.notes),
+            faults=faults,
+            reasons=reasons,
+        )
+
+    def _connections(self) -> ConnectionTable:
+        number, event, code = (self._ints("connection", name) for name in ("connection", "event", "code"))
+        time = self._floats("connection", "time")
+        dashboard, process, last, last_code = (np.full(self.connections, -1, np.int64) for _ in range(4))
+        dashboard[number], process[number] = (self._ints("connection", name) for name in ("dashboard", "process"))
+        # In order of time, so the last event stays.
+        last[number], last_code[number] = event, code
+        detail = [""] * self.connections
+        for connection, text in zip(number.tolist(), self.details, strict=True):
+            detail[connection] = text or detail[connection]
+        opening, subscribed, ended = (np.full(self.connections, _NEVER) for _ in range(3))
+        opening[number[event == ConnectionEvent.OPENING]] = time[event == ConnectionEvent.OPENING]
+        subscribed[number[event == ConnectionEvent.SUBSCRIBED]] = time[event == ConnectionEvent.SUBSCRIBED]
+        over = event > ConnectionEvent.SUBSCRIBED
+        # Backwards: the first end of a connection is its end.
+        ended[number[over][::-1]] = time[over][::-1]
+        still = np.isnan(ended) & (process >= 0)
+        ended[still] = self.last[process[still]]
+        return ConnectionTable(dashboard, process, opening, subscribed, ended, last, last_code, detail)
+
+    def _frames(self) -> FrameTable:
+        number, of_chat, from_customer, of_message = (
+            self._ints("announcement", name) for name in ("announcement", "chat", "from_customer", "message_id")
+        )
+        chat, message_id = (np.full(self.announcements, -1, np.int64) for _ in range(2))
+        customer = np.zeros(self.announcements, bool)
+        chat[number], message_id[number], customer[number] = of_chat, of_message, from_customer > 0
+        return FrameTable(
+            np.asarray(self._joined("frame", "connection"), np.int32),
+            np.asarray(self._joined("frame", "announcement"), np.int32),
+            self._floats("frame", "time"),
+            chat,
+            customer,
+            message_id,
+        )
+
+    def _finals(self, whole: Bools) -> Finals:
+        chat, process, status, told = (self._ints("final", name) for name in ("chat", "process", "status", "total"))
+        best, reader, total = (np.full(len(self.chats), -1, np.int64) for _ in range(3))
+        detail: dict[int, str] = {}
+        for row, (at, code) in enumerate(zip(chat.tolist(), status.tolist(), strict=True)):
+            # Of several tries the one that worked counts.
+            if at >= 0 and not 200 <= best[at] < 300:
+                best[at], reader[at], total[at] = code, process[row], told[row]
+                detail[at] = self.final_details[row]
+        text_chat, text_process, position = (self._ints("final_text", name) for name in ("chat", "process", "position"))
+        kept = np.flatnonzero((text_chat >= 0) & answered(best)[text_chat] & (reader[text_chat] == text_process))
+        kept = kept[np.lexsort((position[kept], text_chat[kept]))]
+        return Finals(
+            best,
+            answered(best) & np.append(whole, False)[reader],
+            total,
+            detail,
+            text_chat[kept],
+            position[kept],
+            *(self._ints("final_text", name)[kept] for name in ("widget", "n", "condition", "message_id")),
+        )
+
+
+class _Rows:
+    """The tables of one process, with numbers that are being replaced by common ones."""
+
+    def __init__(self, history: History) -> None:
+        self.cut = history.cut is not None
+        self.numbers: dict[tuple[str, str], Numbers] = {}
+        self._texts: dict[tuple[str, str], list[str]] = {}
+        for table, columns in history.tables.items():
+            for column, values in columns.items():
+                self._keep((table, column), values)
+
+    def _keep(self, at: tuple[str, str], values: Column) -> None:
+        if isinstance(values, list):
+            self._texts[at] = values
+        else:
+            self.numbers[at] = values
+
+    def ints(self, table: str, column: str) -> Ints:
+        return ints(self.numbers[table, column])
+
+    def floats(self, table: str, column: str) -> Floats:
+        return floats(self.numbers[table, column])
+
+    def texts(self, table: str, column: str) -> list[str]:
+        return self._texts[table, column]
+
+    def put(self, table: str, column: str, values: Numbers) -> None:
+        self.numbers[table, column] = values
+
+    def shift(self, table: str, column: str, by: int) -> None:
+        """Adds to all numbers. int32, as they are in the file: there are millions of frames."""
+        if by:
+            self.numbers[table, column] = np.asarray(self.numbers[table, column], np.int32) + np.int32(by)
+
+    def count(self, table: str) -> int:
+        return len(self.numbers[table, next(column for column, code in TABLES[table].columns.items() if code != "s")])
+
+    def above(self, table: str, column: str) -> int:
+        values = np.asarray(self.numbers[table, column], np.int32)
+        return int(values.max(initial=-1)) + 1
+
+    def last(self) -> float:
+        """The last moment that the process wrote anything down for."""
+        columns = [("frame", "time"), ("refetch", "done"), ("connection", "time"), ("lag", "time"), ("send", "done")]
+        times = [self.floats(*column) for column in columns]
+        return max((float(np.nanmax(time)) for time in times if not np.isnan(time).all()), default=_NEVER)
+
+    def known_versions(self) -> int:
+        """How many versions have a known content. Cuts off the rows whose texts are no longer in a cut file."""
+        versions, added = self.ints("version", "version"), np.cumsum(self.ints("version", "added"))
+        texts = self.count("text")
+        highest = int(versions.max(initial=-1))
+        if not self.cut:
+            if int(added[-1] if len(added) else 0) != texts:
+                raise ValueError(f"the lists: expected {added[-1:].sum()} texts, got {texts}")
+            return 1 + max(highest, int(self.ints("refetch", "version").max(initial=-1)))
+        complete = int(np.searchsorted(added, texts, side="right"))
+        known = int(versions[complete]) if complete < len(versions) else highest + 1
+        # A version whose rows are not all complete is not known at all.
+        rows = int(np.searchsorted(versions, known))
+        kept = {"version": rows, "text": int(added[rows - 1]) if rows else 0}
+        for (table, column), values in self.numbers.items():
+            if table in kept:
+                self.numbers[table, column] = values[: kept[table]]
+        return known

@@ -1,0 +1,182 @@
+"""The messages of a run: every send once, with what the final read says about where it was stored.
+
+One explanation for each stored copy, first match: corrupted, misplaced, duplicated, phantom. A copy so explained counts
+as visible and as stored.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+
+from chatswarm.loadtests.history.tables import SendOutcome
+from chatswarm.loadtests.messages.identity import Condition
+
+from .arrays import Bools, Floats, Ints, found, ints, key_of
+from .observations import Finals, Observations
+
+
+@dataclass(frozen=True, slots=True)
+class SentMessages:
+    """One row for each send, by chat and then by when it was intended; -1 and NaN for what is not known."""
+
+    process: Ints
+    widget: Ints
+    n: Ints
+    chat: Ints
+    intended: Floats
+    handed: Floats
+    sent: Floats
+    done: Floats
+    outcome: Ints
+    status: Ints
+    message_id: Ints
+    keys: Ints  # the identities, ascending
+    owners: Ints  # the message of each of the keys
+    repeated: int  # sends that were recorded twice
+
+    def __len__(self) -> int:
+        return len(self.widget)
+
+    def find(self, keys: Ints) -> Ints:
+        """The message of each identity, or -1."""
+        return found(keys, self.keys, self.owners)
+
+    @property
+    def accepted(self) -> Bools:
+        return np.asarray(self.outcome == SendOutcome.ACCEPTED)
+
+    @property
+    def rig_failed(self) -> Bools:
+        """Which of them met a limit of the rig's own, and say nothing of the target."""
+        return np.asarray(self.status < 0)
+
+
+class Explanation(IntEnum):
+    """What a stored copy is."""
+
+    RIGHT = 0
+    CORRUPTED = 1
+    MISPLACED = 2
+    DUPLICATED = 3
+    PHANTOM = 4
+    OTHER = 5  # an agent's text, or nothing of this run
+
+
+@dataclass(frozen=True, slots=True)
+class Copies:
+    """Every stored text in the final read, by chat and position, and where that puts each message."""
+
+    chat: Ints
+    position: Ints
+    key: Ints  # the identity, -1 if it carries none of this run
+    message: Ints
+    condition: Ints
+    message_id: Ints
+    explanation: Ints
+    of_message: Ints  # per message: the copy that is its place; -1: none
+    read: Bools  # per chat: the final read of it is whole
+
+    def place(self) -> tuple[Ints, Ints]:
+        """Per message: the chat and the position at which it was stored; -1 where it was not."""
+        if not len(self.chat):
+            return self.of_message.copy(), self.of_message.copy()
+        known = self.of_message >= 0
+        return np.where(known, self.chat[self.of_message], -1), np.where(known, self.position[self.of_message], -1)
+
+
+def messages_of(evidence: Observations) -> SentMessages:
+    """The sends, each identity once. One recorded twice is a fault of the rig, and the first counts."""
+    sends = evidence.sends
+    order = np.lexsort((sends.n, sends.intended, sends.chat))
+    key = key_of(sends.widget, sends.n)[order]
+    _, first = np.unique(key, return_index=True)
+    repeated = len(order) - len(first)
+    if repeated:
+        order = order[np.sort(first)]
+        key = key_of(sends.widget, sends.n)[order]
+    owners = np.argsort(key)
+    return SentMessages(
+        process=sends.process[order],
+        widget=sends.widget[order],
+        n=sends.n[order],
+        chat=sends.chat[order],
+        intended=sends.intended[order],
+        handed=sends.handed[order],
+        sent=sends.sent[order],
+        done=sends.done[order],
+        outcome=sends.outcome[order],
+        status=sends.status[order],
+        message_id=sends.message_id[order],
+        keys=key[owners],
+        owners=owners,
+        repeated=repeated,
+    )
+
+
+def is_damage(condition: Ints) -> Bools:
+    """Which texts are a message of this run, and not as it was sent, in whatever way."""
+    others = (Condition.INTACT, Condition.FOREIGN, Condition.IGNORED)
+    return np.asarray(~np.isin(condition, others))
+
+
+def home_chats(evidence: Observations, messages: SentMessages, key: Ints, message: Ints) -> Ints:
+    """The chat in which a text of that identity belongs; -1 if its widget has none."""
+    widgets = np.full(int(evidence.chat_widget.max(initial=-1)) + 1, -1, np.int64)
+    owned = np.flatnonzero(evidence.chat_widget >= 0)
+    widgets[evidence.chat_widget[owned]] = owned
+    widget = key >> 32
+    home = np.full(len(key), -1, np.int64)
+    known = (widget >= 0) & (widget < len(widgets))
+    home[known] = widgets[widget[known]]
+    if len(messages):
+        home = np.where((message >= 0) & (messages.chat[message] >= 0), messages.chat[message], home)
+    return home
+
+
+def copies_of(evidence: Observations, messages: SentMessages) -> Copies:
+    """The final read, explained copy by copy."""
+    finals = evidence.finals
+    key = key_of(finals.widget, finals.n)
+    message = messages.find(key)
+    explanation = _explained(evidence, messages, finals, key, message)
+    of_message = np.full(len(messages), -1, np.int64)
+    rank = np.where(explanation == Explanation.MISPLACED, 1, np.where(explanation == Explanation.CORRUPTED, 2, 0))
+    candidates = np.flatnonzero(message >= 0)
+    # The best copy first: an intact one in its own chat, at the lowest position.
+    candidates = candidates[np.lexsort((candidates, rank[candidates], message[candidates]))]
+    owners, first = np.unique(message[candidates], return_index=True)
+    of_message[owners] = candidates[first]
+    return Copies(
+        finals.chat,
+        finals.position,
+        key,
+        message,
+        finals.condition,
+        finals.message_id,
+        explanation,
+        of_message,
+        finals.read,
+    )
+
+
+def _explained(evidence: Observations, messages: SentMessages, finals: Finals, key: Ints, message: Ints) -> Ints:
+    condition = finals.condition
+    explanation = np.full(len(key), int(Explanation.OTHER), np.int64)
+    ours = evidence.chat_widget[finals.chat] >= 0 if len(key) else np.zeros(0, bool)
+    explanation[(condition == Condition.FOREIGN) & ours] = Explanation.PHANTOM
+    intact = condition == Condition.INTACT
+    explanation[intact] = Explanation.RIGHT
+    sent = np.zeros(len(key), bool)
+    if len(messages):
+        sent = (message >= 0) & (messages.outcome[message] != SendOutcome.REJECTED)
+    explanation[intact & ~sent] = Explanation.PHANTOM
+    home = home_chats(evidence, messages, key, message)
+    at_home = intact & (home == finals.chat)
+    _, first = np.unique(np.stack([finals.chat, key])[:, at_home], axis=1, return_index=True)
+    again = np.ones(int(at_home.sum()), bool)
+    again[ints(first)] = False
+    explanation[np.flatnonzero(at_home)[again]] = Explanation.DUPLICATED
+    explanation[intact & (home >= 0) & (home != finals.chat)] = Explanation.MISPLACED
+    explanation[is_damage(condition)] = Explanation.CORRUPTED
+    return explanation

@@ -1,0 +1,211 @@
+"""The verdict: what `verdict.json` holds, and what everything that reports a run reads.
+
+Seconds are floats, counts are integers, and None (JSON `null`) stands where nothing was measured, never a made-up 0.
+"""
+
+import msgspec
+
+from chatswarm.loadtests.scenario.metric_names import Outcome
+from chatswarm.loadtests.system.exit_code import ExitCode
+from chatswarm.loadtests.system.text import to_json
+
+EXIT_CODES: dict[Outcome, ExitCode] = {
+    "pass": ExitCode.PASS,
+    "fail": ExitCode.FAIL,
+    "undecided": ExitCode.UNDECIDED,
+}
+
+
+class Messages(msgspec.Struct):
+    """What the widgets meant to send, and what became of it."""
+
+    intended: int = 0
+    sent: int = 0
+    accepted: int = 0
+    rejected: int = 0
+    unknown: int = 0
+    rig_failed: int = 0  # a limit of the rig's own: sent = accepted + rejected + unknown + rig_failed
+
+
+class Deliveries(msgspec.Struct):
+    """Accepted messages × eligible dashboards: expected = visible + lost + excused + unproven."""
+
+    expected: int = 0
+    visible: int = 0
+    lost: int = 0
+    excused: int = 0
+    unproven: int = 0  # neither seen nor provably lost, because the final read could not tell
+    notified: int | None = None
+    unnotified: int | None = None
+    late: int = 0
+    seen_as_text: int = 0  # of the visible ones: the text itself was shown; the others were seen as a count
+
+
+class Frames(msgspec.Struct):
+    """Frames that announce a message: due = matched + missed; received = matched + extra."""
+
+    due: int = 0
+    received: int = 0
+    matched: int | None = None
+    missed: int | None = None
+    extra: int | None = None
+
+
+class Counts(msgspec.Struct):
+    """How often each finding was made. None: not looked for in this run."""
+
+    store_lost: int | None = None
+    duplicated: int | None = None
+    reordered: int | None = None
+    phantom: int | None = None
+    vanished: int | None = None
+    corrupted: int | None = None
+    misplaced: int | None = None
+    silent_socket: int | None = None
+    refused: int | None = None
+    absent: int | None = None
+    recovered: int | None = None
+
+
+class Quantiles(msgspec.Struct):
+    """Exact quantiles in seconds over what was expected. None: no samples, or the quantile falls among the lost."""
+
+    p50: float | None = None
+    p95: float | None = None
+    p99: float | None = None
+    p999: float | None = None
+    max: float | None = None
+    count: int = 0
+
+
+class Latency(msgspec.Struct):
+    """All latencies of a run. All but refetch, connect and recovery count from when the message was intended."""
+
+    visible: Quantiles = msgspec.field(default_factory=Quantiles)
+    notified: Quantiles = msgspec.field(default_factory=Quantiles)
+    accepted: Quantiles = msgspec.field(default_factory=Quantiles)
+    refetch: Quantiles = msgspec.field(default_factory=Quantiles)
+    # Per message: on the first of its dashboards, on the one in the middle (the lower of two), on the last.
+    first_dashboard: Quantiles = msgspec.field(default_factory=Quantiles)
+    median_dashboard: Quantiles = msgspec.field(default_factory=Quantiles)
+    last_dashboard: Quantiles = msgspec.field(default_factory=Quantiles)
+    connect: Quantiles = msgspec.field(default_factory=Quantiles)
+    recovery: Quantiles = msgspec.field(default_factory=Quantiles)
+
+
+class Connections(msgspec.Struct):
+    """The dashboards' connections: how many got as far as subscribed, failed before, and were lost after that."""
+
+    subscribed: int = 0
+    failed: int = 0
+    closed: int = 0
+    codes: dict[str, int] = {}  # of those that were closed: by close code; 1006 just broke off
+
+
+class SloResult(msgspec.Struct):
+    """One SLO: what was expected, what the left side came to, and how it ended."""
+
+    expect: str
+    actual: float | None
+    outcome: Outcome
+
+
+class Rig(msgspec.Struct):
+    """Whether the load-generating side can be trusted. `reasons` say what to do about it, in plain words."""
+
+    lag_p99: float | None = None
+    cpu: float | None = None  # cores' worth of the busiest process, at its busiest second
+    late_sends: int = 0
+    clock_bound: float = 0.0  # seconds by which a latency may be wrong, because it was taken between hosts
+    sound: bool = True
+    reasons: list[str] = []
+
+
+class Example(msgspec.Struct, omit_defaults=True):
+    """One case of a finding: which message, where, and when each stage was reached, in seconds after the start."""
+
+    uid: str = ""
+    chat: str = ""
+    dashboard: int | None = None
+    intended: float | None = None
+    sent: float | None = None
+    accepted: float | None = None
+    notified: float | None = None
+    visible: float | None = None
+    fault: str = ""  # the names of the faults that were active
+    detail: str = ""
+
+
+class Finding(msgspec.Struct):
+    """A check's answer, with its worst examples."""
+
+    check: str
+    outcome: Outcome
+    count: int
+    examples: list[Example] = []
+
+
+class FaultSummary(msgspec.Struct):
+    """One fault that was injected. Seconds after the start."""
+
+    name: str
+    kind: str
+    start: float
+    stop: float | None  # None: it was never healed
+    evidence: dict[str, float | str] = {}
+
+
+class Recovery(msgspec.Struct):
+    """How the chat came back after one fault. `start` and `stop` are seconds after the start of the run."""
+
+    name: str
+    start: float
+    stop: float | None
+    # All but `detected` count from the fault's stop; 0 where it was so before. None: never, or not measured.
+    whole_again: float | None = None  # all messages on target on all dashboards, for 3 s with 10 messages in them
+    at_least: float | None = None  # where that was not measured: it took at least so long
+    detected: float | None = None  # from the fault's start: the first dashboard's connection was closed, or failed
+    reconnected: float | None = None  # the last of the dashboards that it cut off was subscribed again
+    first_delivery: float | None = None  # the first message intended after the stop was visible anywhere
+    backlog_gone: float | None = None  # the last message that the fault caught was visible on its last dashboard
+    dashboards_lost: int = 0
+    dashboards_back: int = 0
+    reason: str = ""  # why `whole_again` was not measured
+
+
+class Verdict(msgspec.Struct):
+    """The whole of `verdict.json`."""
+
+    verdict: Outcome
+    exit_code: int
+    scenario: str
+    target: str
+    seed: int
+    started: str
+    seconds: float  # measured
+    dashboards: int
+    widgets: int
+    messages: Messages
+    deliveries: Deliveries
+    frames: Frames
+    counts: Counts
+    latency: Latency
+    connections: Connections
+    slos: list[SloResult]
+    rig: Rig
+    faults: list[FaultSummary]
+    recoveries: list[Recovery]  # one for each of the faults
+    findings: list[Finding]
+    reasons: list[str]  # why the verdict is not what the findings and SLOs alone would say
+    folder: str = ""
+    notes: list[str] = []  # worth knowing, and without a part in the outcome
+
+    def json(self) -> bytes:
+        """The bytes of `verdict.json`."""
+        return msgspec.json.format(to_json(self), indent=2) + b"\n"
+
+
+FINDINGS = (
+    "lost", "store_lost", "unnotified", "late", "duplicated", "reordered", "phantom", "vanished", "corrupted",
+    "misplaced", "silent_socket", "refused", "absent",
+)  # fmt: skip

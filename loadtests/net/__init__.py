@@ -1,0 +1,1 @@
+"""The address of a chat, and plain blocking connections to it."""

@@ -1,0 +1,211 @@
+"""The guide's chat: the reference backend, the original it is modelled on, and anything that speaks the same protocol.
+
+Relies on nothing beyond the original's protocol. Message ids, which only the reference backend gives, are read where
+they are there.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Annotated, Any, Literal, TypeVar
+from urllib.parse import quote
+
+import msgspec
+
+from .protocol import Chat, Customer, Frame, Kind, Request, Unreadable, UnreadableHere
+
+_JSON = {"Content-Type": "application/json", "Accept": "application/json"}
+_CHANNEL = "chat_updates"
+_LARGEST_ID = 2**63 - 1  # what a history holds
+_SURROGATE = re.compile(
+    rb"((?<!\\)(?:\\\\)*)(?:(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
+)
+_HALF = re.compile("[\ud800-\udfff]")  # half of a character, which UTF-8 has not
+_Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
+_Name = int | str  # of a chat; a page puts either into a path, as the same text
+_T = TypeVar("_T")
+
+
+class _Text(msgspec.Struct, frozen=True):
+    text: str
+    role: str | None = "user"
+    any_id: Any = msgspec.field(default=None, name="message_id")
+
+    @property
+    def from_customer(self) -> bool:
+        return self.role == "user"
+
+    @property
+    def message_id(self) -> int | None:
+        return _id(self.any_id)
+
+
+class _Chat(msgspec.Struct, frozen=True, rename={"total": "total_messages", "texts": "messages", "name": "chat_id"}):
+    name: _Name
+    total: _Count
+    texts: list[_Text] = []
+
+    @property
+    def chat_id(self) -> str:
+        return str(self.name)
+
+
+class _User(msgspec.Struct):
+    chats: list[_Chat] = []
+
+
+class _List(msgspec.Struct):
+    users: list[_User]
+
+
+class _Created(msgspec.Struct):
+    chat_id: _Name
+    success: Literal[True] = True
+
+
+class _Sent(msgspec.Struct):
+    success: Literal[True] = True
+    message_id: Any = None
+
+
+class _Data(msgspec.Struct):
+    type: str = ""
+    chat_id: _Name | None = ""
+    message_role: str | None = "user"
+    message_id: Any = None
+
+
+class _AnyFrame(msgspec.Struct):
+    type: str
+
+
+class _Frame(_AnyFrame):
+    data: _Data | None = None
+    subscription_type: Any = ""
+    message: Any = ""
+
+
+class Reference:
+    """The original's wire protocol."""
+
+    name = "reference"
+    list_window: int | None = 100
+    unavailable_means_not_done = True
+    socket_path = "/ws/dashboard"
+
+    def __init__(self, token: str | None = None) -> None:
+        self.socket_headers: Mapping[str, str] = {} if token is None else {"Authorization": f"Bearer {token}"}
+        self._reading = {"Accept": "application/json", **self.socket_headers}
+        self._created = msgspec.json.Decoder(_Created)
+        self._sent = msgspec.json.Decoder(_Sent)
+        self._list = msgspec.json.Decoder(_List)
+        self._chat = msgspec.json.Decoder(_Chat)
+        self._frame = msgspec.json.Decoder(_Frame)
+        self._any_frame = msgspec.json.Decoder(_AnyFrame)
+
+    def submit_contact(self, customer: Customer) -> Request:
+        return _post("/api/users/data", {"name": customer.name, "email": customer.email})
+
+    def create_chat(self, customer: Customer) -> Request:
+        return _post("/api/users/chats/create", {"email": customer.email, "name": customer.name})
+
+    def read_created(self, body: bytes) -> str:
+        return str(_decode(self._created, body, "the answer to creating a chat").chat_id)
+
+    def send(self, chat_id: str, text: str) -> Request:
+        return _post(f"/api/users/chats/{_encoded(chat_id)}/send", {"content": text, "role": "user"})
+
+    def read_sent(self, body: bytes) -> int | None:
+        return _id(_decode(self._sent, body, "the answer to a send").message_id)
+
+    def list_chats(self) -> Request:
+        return Request("GET", "/api/debug/users-chats", headers=self._reading)
+
+    def read_list(self, body: bytes) -> Sequence[Chat]:
+        users = _decode(self._list, body, "the list of chats").users
+        return [chat for user in users for chat in user.chats]
+
+    def whole_chat(self, chat_id: str) -> Request:
+        return Request("GET", f"/api/chats/{_encoded(chat_id)}", headers=self._reading)
+
+    def read_whole_chat(self, body: bytes) -> Chat:
+        return _decode(self._chat, body, "a whole chat")
+
+    def subscribe(self) -> str:
+        return '{"action": "subscribe", "subscription_type": "chat_updates"}'
+
+    def ping(self) -> str:
+        return '{"action": "ping"}'
+
+    def read_frame(self, data: bytes) -> Frame:
+        with _reading("a frame", data):
+            try:
+                frame = _tolerant(self._frame, data)
+            except (msgspec.MsgspecError, UnicodeDecodeError):
+                # Other channels' data has shapes of its own, which are nobody's fault.
+                if _tolerant(self._any_frame, data).type in ("chat_updates", "connected", "subscribed", "error"):
+                    raise
+                return Frame(Kind.OTHER)
+        match frame.type:
+            case "chat_updates" if frame.data is not None and frame.data.type == "chat_message_notification":
+                told = frame.data
+                chat = "" if told.chat_id is None else str(told.chat_id)
+                return Frame(Kind.MESSAGE, chat, told.message_role == "user", _id(told.message_id))
+            case "connected":
+                return Frame(Kind.CONNECTED)
+            case "subscribed" if frame.subscription_type == _CHANNEL:
+                return Frame(Kind.SUBSCRIBED)
+            case "error":
+                return Frame(Kind.ERROR, detail=str(frame.message))
+            case _:
+                return Frame(Kind.OTHER)
+
+
+def _post(path: str, body: dict[str, str]) -> Request:
+    return Request("POST", path, msgspec.json.encode(body), _JSON)
+
+
+def _encoded(chat_id: str) -> str:
+    """One segment of a path, whatever the id is made of."""
+    encoded = quote(_HALF.sub("\ufffd", chat_id), safe="")
+    return encoded if encoded.strip(".") else encoded.replace(".", "%2E")
+
+
+def _id(value: object) -> int | None:
+    """A message's id. One that is no number, or fits into no history, is none: nothing depends on it."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _LARGEST_ID else None
+
+
+def _decode(decoder: "msgspec.json.Decoder[_T]", body: bytes, what: str) -> _T:
+    """A body as a browser reads it: also with a mark at its start, or bytes that are no UTF-8. Raises Unreadable."""
+    with _reading(what, body):
+        try:
+            return _tolerant(decoder, body)
+        except msgspec.ValidationError:
+            raise
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return _tolerant(decoder, body.decode("utf-8-sig", "replace").encode())
+
+
+@contextmanager
+def _reading(what: str, data: bytes) -> Iterator[None]:
+    """Whatever is wrong with JSON, told in one way."""
+    try:
+        yield
+    except RecursionError as error:
+        raise UnreadableHere(f"{what}: nested too deeply, got {data[:200]!r}") from error
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise Unreadable(f"{what}: {error}, got {data[:200]!r}") from error
+
+
+def _tolerant(decoder: "msgspec.json.Decoder[_T]", data: bytes) -> _T:
+    """JSON as a browser parses it: halves of characters are characters. Raises MsgspecError, UnicodeDecodeError."""
+    try:
+        return decoder.decode(data)
+    except msgspec.ValidationError:
+        raise
+    except msgspec.DecodeError:
+        whole = _SURROGATE.sub(lambda found: found[0] if found[2] else found[1] + b"\\ufffd", data)
+        if whole == data:
+            raise
+        return decoder.decode(whole)

@@ -1,0 +1,1 @@
+"""A whole run: the swarm as a child, what stands around it, and its progress."""

@@ -1,0 +1,23 @@
+"""How long a dashboard waits before it connects again."""
+
+import random
+from collections.abc import Iterator
+
+from chatswarm.loadtests.scenario.scenario import Reconnect
+
+FIRST, CAP = 0.25, 2.0  # seconds
+
+
+def delays(policy: Reconnect, draw: random.Random) -> Iterator[float]:
+    """The waits in seconds after each failure in a row. Ends where the policy gives up.
+
+    jitter: full jitter below a bound that doubles from 250 ms to 2 s, for ever. origin: what the original's page does:
+    1, 2, 4, 8 and 16 s, then never again.
+    """
+    if policy == "origin":
+        yield from (1.0, 2.0, 4.0, 8.0, 16.0)
+        return
+    bound = FIRST
+    while True:
+        yield draw.uniform(0, bound)
+        bound = min(CAP, 2 * bound)

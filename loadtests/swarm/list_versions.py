@@ -1,0 +1,83 @@
+"""The chat list as this process has seen it: each different content is a version, told by its difference to the last.
+
+Many dashboards refetch the same bytes. They are decoded once, and a refetch in the history then is one row that names
+the version it showed, whatever the number of messages in it.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+
+from chatswarm.loadtests.messages.identity import IGNORED, Condition, ParsedText, recognise
+from chatswarm.loadtests.protocols.protocol import Chat, ChatProtocol, Text, read
+
+from .live.newly_shown import Intended, Shown
+from .recorder import Recorder
+
+_REMEMBERED = 16  # bodies; dashboards that answer one broadcast fetch the same few
+
+
+class ListVersions:
+    """Turns bodies of the list into version numbers, and writes what each version changed."""
+
+    def __init__(self, target: ChatProtocol, run: str, recorder: Recorder, intended: Intended) -> None:
+        """`intended` is for the live figures alone."""
+        self._target = target
+        self._run = run
+        self._recorder = recorder
+        self.messages = Shown(intended)
+        self._recent: deque[tuple[bytes, int]] = deque(maxlen=_REMEMBERED)
+        self._shown: dict[str, Chat] = {}
+        self._version = -1
+
+    def version_of(self, body: bytes) -> int:
+        """The number of the version that these bytes show. Raises Unreadable."""
+        # Compared, not hashed: two lists differ near their start, and hashing would read them all to the end.
+        for seen, version in self._recent:
+            if seen == body:
+                return version
+        version = self._read(read(self._target.read_list, body))
+        self._recent.appendleft((body, version))
+        return version
+
+    def _read(self, chats: Sequence[Chat]) -> int:
+        changes: list[tuple[str, int, int, Sequence[Text]]] = []
+        now = {chat.chat_id: chat for chat in chats}
+        for chat_id, chat in now.items():
+            before = self._shown.get(chat_id)
+            if before is None:
+                changes.append((chat_id, chat.total, 0, chat.texts))
+            elif before.total != chat.total or before.texts != chat.texts:
+                dropped = _dropped(before.texts, chat.texts)
+                changes.append((chat_id, chat.total, dropped, chat.texts[len(before.texts) - dropped :]))
+        for chat_id, gone in self._shown.items():
+            if chat_id not in now:
+                changes.append((chat_id, -1, len(gone.texts), []))
+        if not changes and self._version >= 0:
+            return self._version
+        self._version += 1
+        self._shown = now
+        for chat_id, total, dropped, added in changes:
+            sights = [sight(text, self._run) for text in added]
+            self._recorder.change(self._version, chat_id, total, dropped, sights)
+            self.messages.change(chat_id, total, dropped, sights)
+        self.messages.end_version()
+        return self._version
+
+
+def sight(text: Text, run: str) -> ParsedText:
+    """Which message of the run a text is. What agents and greetings say is nobody's message, even if it quotes one."""
+    try:
+        seen = recognise(text.text, run)
+    except UnicodeEncodeError:
+        # Half of a character, which other JSON readers let through.
+        seen = recognise(text.text.encode("utf-8", "replace").decode(), run)
+    return IGNORED if seen.condition is not Condition.INTACT and not text.from_customer else seen
+
+
+def _dropped(before: Sequence[Text], after: Sequence[Text]) -> int:
+    """How many texts went at the front, if all that came, came at the end; else all of them."""
+    for dropped in range(len(before)):
+        kept = before[dropped:]
+        if after[: len(kept)] == kept:
+            return dropped
+    return len(before)

@@ -1,0 +1,1 @@
+"""Live figures of the swarm: for watching, never for the verdict."""

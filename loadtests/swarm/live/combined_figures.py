@@ -1,0 +1,136 @@
+"""The live figures of a run: what all processes of the swarm report, put together. To watch, never to judge.
+
+    outcome of a send ──┐
+                        ├─► accepted: its deliveries count ─► on all its dashboards: its last one counts, forgotten
+    a process's Row ────┘   not accepted: they never count
+
+A row may come before the outcome, from another process: it waits for it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from chatswarm.loadtests.history.tables import SendOutcome
+from chatswarm.loadtests.scenario.scenario import Scenario
+from chatswarm.loadtests.swarm.plan import ProcessProgress
+
+from .buckets import LAG, LATENCY, DeliveryCounts, LatencyHistogram
+from .increment import RIG_FAILED, Increment
+from .process_figures import CODES, Identified
+
+
+@dataclass(slots=True)
+class _Open:
+    """An accepted message that is not visible on all its dashboards yet."""
+
+    expected: int
+    accepted: float  # seconds after T0
+    seen: int = 0
+    most: float = 0.0
+
+
+class LiveFigures:
+    """Times are seconds after T0. `schedule`: per widget, when it means to send."""
+
+    def __init__(self, scenario: Scenario, schedule: Sequence[Sequence[float]], run: str, target: str) -> None:
+        self.scenario, self.run, self.target = scenario, run, target
+        self.sent = self.subscribed = 0
+        self.outcomes = dict.fromkeys((*SendOutcome, RIG_FAILED), 0)
+        self.expected = self.delivered = self.late = self.late_sends = 0
+        self.accepted, self.visible, self.notified = (LatencyHistogram.empty(LATENCY) for _ in range(3))
+        self.last_dashboard, self.refetch, self.connect = (LatencyHistogram.empty(LATENCY) for _ in range(3))
+        self.lag = LatencyHistogram.empty(LAG)
+        self.lost = dict.fromkeys(CODES, 0)
+        self.cpu: dict[str, float] = {}  # cores, by process
+        self._schedule = schedule
+        self._times = np.sort(np.concatenate([np.zeros(0), *(np.asarray(times) for times in schedule)]))
+        self._outcome: dict[tuple[int, int], int] = {}
+        self._open: dict[tuple[int, int], _Open] = {}
+        self._waiting: dict[tuple[int, int], list[tuple[bool, DeliveryCounts]]] = {}
+
+    def progressed(self, total: ProcessProgress) -> None:
+        """How far all processes are together."""
+        self.sent, self.subscribed = total.sent, total.subscribed
+
+    def take(self, process: str, report: Increment) -> list[Identified]:
+        """Adds a report. Returns the ids that the target gave to messages: for the other processes, whose frames name
+        them.
+        """
+        for send in report.sends:
+            self._answered((send.widget, send.n), send.outcome, send.done)
+        for visible, rows in ((True, report.visible), (False, report.notified)):
+            for row in rows:
+                self._row(visible, row)
+        for mine, more in (
+            (self.refetch, report.refetch),
+            (self.connect, report.connect),
+            (self.lag, report.lag),
+        ):
+            mine.add(more.counts, more.seconds)
+        for code, count in report.lost.items():
+            self.lost[code] += count
+        self.late_sends += report.late_sends
+        if report.cpu is not None:
+            self.cpu[process] = report.cpu
+        return [
+            (send.message_id, send.widget, send.n)
+            for send in report.sends
+            if send.message_id >= 0 and send.outcome == SendOutcome.ACCEPTED
+        ]
+
+    def intended(self, now: float) -> int:
+        """How many messages the schedule wanted to be sent by then."""
+        return int(np.searchsorted(self._times, now, side="right"))
+
+    def missing(self, now: float) -> int:
+        """Deliveries that are not there, of messages that were accepted longer ago than the update target."""
+        since = now - self.scenario.update_target
+        return sum(message.expected - message.seen for message in self._open.values() if message.accepted < since)
+
+    def users(self, now: float) -> Mapping[str, int]:
+        """How many the scenario plans to be there then."""
+        begun, dashboards = 0.0, self.scenario.stages[0].dashboards
+        for stage in self.scenario.stages:
+            if begun <= now:
+                dashboards = stage.dashboards
+            begun += stage.seconds
+        return {"dashboard": dashboards, "widget": self.scenario.widgets}
+
+    def _answered(self, key: tuple[int, int], outcome: int, done: float) -> None:
+        self._outcome[key] = outcome
+        self.outcomes[outcome] += 1
+        if outcome == SendOutcome.ACCEPTED:
+            widget, n = key
+            at = self._schedule[widget][n]
+            self.accepted.observe(done - at)
+            expected = self.scenario.eligible(at)
+            self.expected += expected
+            self._open[key] = _Open(expected, done)
+        for visible, row in self._waiting.pop(key, ()):
+            self._row(visible, row)
+
+    def _row(self, visible: bool, row: DeliveryCounts) -> None:
+        key = (row.widget, row.n)
+        outcome = self._outcome.get(key)
+        if outcome is None:
+            self._waiting.setdefault(key, []).append((visible, row))
+        elif outcome != SendOutcome.ACCEPTED:
+            pass
+        elif not visible:
+            self.notified.add(row.counts, row.seconds)
+        else:
+            self._seen(key, row)
+
+    def _seen(self, key: tuple[int, int], row: DeliveryCounts) -> None:
+        count = sum(row.counts)
+        self.visible.add(row.counts, row.seconds)
+        self.delivered += count
+        self.late += row.late
+        message = self._open[key]
+        message.seen += count
+        message.most = max(message.most, row.most)
+        if message.seen >= message.expected:
+            self.last_dashboard.observe(message.most)
+            del self._open[key]

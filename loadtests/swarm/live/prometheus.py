@@ -1,0 +1,204 @@
+"""The live figures in Prometheus' words: every metric that the swarm has, with its help and labels."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+
+from chatswarm.loadtests.history.tables import SendOutcome
+
+from .buckets import LatencyHistogram
+from .combined_figures import LiveFigures
+from .increment import RIG_FAILED
+from .process_figures import CODES
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+PHASES = ("connecting", "measuring", "draining", "idle")
+OUTCOMES = {**{int(outcome): outcome.name.lower() for outcome in SendOutcome}, RIG_FAILED: "rig_failed"}
+
+Kind = Literal["counter", "gauge", "histogram"]
+Labels = dict[str, Sequence[str] | str]
+"""By name: all values that it has, or in words what bounds them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """What a metric is."""
+
+    kind: Kind
+    help: str
+    labels: Labels
+
+
+_RUN = "one at a time"
+_FAULT = "those of the scenario"
+_LIVE = "For watching: the verdict comes from the history."
+_SEEN = "What only a chat's count showed, and not its last texts, is told from the order of sending."
+
+METRICS: dict[str, Spec] = {
+    "chatswarm_run_info": Spec(
+        "gauge", "The run whose figures these are.", {"run": _RUN, "scenario": _RUN, "target": _RUN}
+    ),
+    "chatswarm_phase": Spec("gauge", "1 for what the run is at. Idle: before it, or over.", {"phase": PHASES}),
+    "chatswarm_update_target_seconds": Spec("gauge", "A delivery that takes longer is late.", {}),
+    "chatswarm_users": Spec(
+        "gauge", "Users that the scenario plans to be there now.", {"kind": ("dashboard", "widget")}
+    ),
+    "chatswarm_dashboards_subscribed": Spec("gauge", "Dashboards that hear of new messages now.", {}),
+    "chatswarm_messages_intended_total": Spec("counter", "Messages that the schedule wanted to be sent by now.", {}),
+    "chatswarm_messages_sent_total": Spec("counter", "Messages whose sending began.", {}),
+    "chatswarm_messages_total": Spec(
+        "counter",
+        "Messages by what became of them: accepted, certainly not stored, nobody knows, or the rig itself failed.",
+        {"outcome": tuple(OUTCOMES.values())},
+    ),
+    "chatswarm_deliveries_expected_total": Spec(
+        "counter", "Accepted messages, each times the dashboards planned to be there.", {}
+    ),
+    "chatswarm_deliveries_visible_total": Spec("counter", f"Expected deliveries that came. {_SEEN} {_LIVE}", {}),
+    "chatswarm_deliveries_late_total": Spec("counter", f"Those of them that took longer than the target. {_LIVE}", {}),
+    "chatswarm_deliveries_missing": Spec(
+        "gauge",
+        "Expected deliveries that have not come, of messages accepted longer ago than the update target. What fell out "
+        f"of a list that shows only the newest chats is among them. {_SEEN} {_LIVE}",
+        {},
+    ),
+    "chatswarm_accepted_seconds": Spec("histogram", f"Per accepted message: intended to answered. {_LIVE}", {}),
+    "chatswarm_notified_seconds": Spec(
+        "histogram",
+        "Per delivery: intended to the first frame that names the message. Absent where frames carry no message ids. "
+        f"{_LIVE}",
+        {},
+    ),
+    "chatswarm_visible_seconds": Spec(
+        "histogram",
+        f"Per delivery: intended to shown by a refetch; one that is missing is not in it. {_SEEN} {_LIVE}",
+        {},
+    ),
+    "chatswarm_last_dashboard_seconds": Spec(
+        "histogram",
+        f"Per message that is visible on all its dashboards: intended to shown on the last one. {_SEEN} {_LIVE}",
+        {},
+    ),
+    "chatswarm_refetch_seconds": Spec(
+        "histogram", f"Per refetch of the measured part that was answered: from its own start to its end. {_LIVE}", {}
+    ),
+    "chatswarm_connect_seconds": Spec(
+        "histogram", f"Per connection of a dashboard that got so far: from its opening to subscribed. {_LIVE}", {}
+    ),
+    "chatswarm_connections_lost_total": Spec(
+        "counter", "Subscribed connections of dashboards that ended not by plan, by close code.", {"code": CODES}
+    ),
+    "chatswarm_rig_lag_seconds": Spec(
+        "histogram",
+        "How late a task that should wake every 10 ms did, in all processes with users. A loop that stood still counts "
+        f"as often as it should have woken. {_LIVE}",
+        {},
+    ),
+    "chatswarm_rig_cpu_cores": Spec(
+        "gauge", "CPU that a process with users took over its last second.", {"process": "those of the swarm"}
+    ),
+    "chatswarm_rig_late_sends_total": Spec(
+        "counter", "Sends handed over later than a tenth of the tightest limit, by the rig's own fault.", {}
+    ),
+    "chatswarm_fault_active": Spec(
+        "gauge", "1 while the nemesis has the fault in force.", {"name": _FAULT, "kind": _FAULT}
+    ),
+}  # fmt: skip
+"""All of them. Edges are in `buckets.py`; seconds where a name ends in `_seconds`."""
+
+
+@dataclass(slots=True)
+class Scene:
+    """What a scrape sees. Without figures: no run has begun."""
+
+    phase: str = "idle"
+    now: float = float("-inf")  # seconds after T0
+    until: float = float("inf")  # the schedule is over: the end of the measured part, in seconds after T0
+    figures: LiveFigures | None = None
+    faults: Mapping[tuple[str, str], bool] | None = None  # whether it is in force, by name and kind; None: nobody knows
+
+
+Values = Mapping[tuple[str, ...], float]
+
+
+def exposition(scene: Scene) -> bytes:
+    """Everything in Prometheus' text format. What was not measured is not there."""
+    registry = CollectorRegistry()
+    registry.register(_Collector(scene))
+    return generate_latest(registry)
+
+
+class _Collector(Collector):
+    def __init__(self, scene: Scene) -> None:
+        self._scene = scene
+
+    def describe(self) -> list[Metric]:
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        scene = self._scene
+        yield _family("chatswarm_phase", {(phase,): float(phase == scene.phase) for phase in PHASES})
+        if scene.figures is not None:
+            values = _values(scene, scene.figures)
+            for name, value in values.items():
+                if isinstance(value, LatencyHistogram):
+                    yield _histogram(name, value)
+                elif isinstance(value, Mapping):
+                    yield _family(name, value)
+                else:
+                    yield _family(name, {(): float(value)})
+
+
+def _values(scene: Scene, figures: LiveFigures) -> dict[str, float | Values | LatencyHistogram]:
+    now = scene.now
+    values: dict[str, float | Values | LatencyHistogram] = {
+        "chatswarm_run_info": {(figures.run, figures.scenario.name, figures.target): 1.0},
+        "chatswarm_update_target_seconds": figures.scenario.update_target,
+        "chatswarm_users": {(kind,): float(count) for kind, count in figures.users(now).items()},
+        "chatswarm_dashboards_subscribed": figures.subscribed,
+        "chatswarm_messages_intended_total": figures.intended(min(now, scene.until)),
+        "chatswarm_messages_sent_total": figures.sent,
+        "chatswarm_messages_total": {(OUTCOMES[outcome],): float(n) for outcome, n in figures.outcomes.items()},
+        "chatswarm_deliveries_expected_total": figures.expected,
+        "chatswarm_deliveries_visible_total": figures.delivered,
+        "chatswarm_deliveries_late_total": figures.late,
+        "chatswarm_deliveries_missing": figures.missing(now),
+        "chatswarm_accepted_seconds": figures.accepted,
+        "chatswarm_visible_seconds": figures.visible,
+        "chatswarm_last_dashboard_seconds": figures.last_dashboard,
+        "chatswarm_refetch_seconds": figures.refetch,
+        "chatswarm_connect_seconds": figures.connect,
+        "chatswarm_connections_lost_total": {(code,): float(count) for code, count in figures.lost.items()},
+        "chatswarm_rig_late_sends_total": figures.late_sends,
+    }
+    if figures.notified.count:
+        values["chatswarm_notified_seconds"] = figures.notified
+    if figures.lag.count:
+        values["chatswarm_rig_lag_seconds"] = figures.lag
+    if figures.cpu:
+        values["chatswarm_rig_cpu_cores"] = {(process,): cores for process, cores in figures.cpu.items()}
+    if scene.faults:
+        values["chatswarm_fault_active"] = {key: float(active) for key, active in scene.faults.items()}
+    return values
+
+
+def _family(name: str, values: Values) -> Metric:
+    spec = METRICS[name]
+    make = CounterMetricFamily if spec.kind == "counter" else GaugeMetricFamily
+    family = make(name, spec.help, labels=list(spec.labels))
+    for labels, value in values.items():
+        family.add_metric(list(labels), value)
+    return family
+
+
+def _histogram(name: str, histogram: LatencyHistogram) -> Metric:
+    return HistogramMetricFamily(name, METRICS[name].help, histogram.cumulative(), histogram.seconds)

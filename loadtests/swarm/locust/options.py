@@ -1,0 +1,177 @@
+"""What Locust's options, or the fields of its page, ask for: a run that can be, or all reasons why there is none."""
+
+import math
+from argparse import Namespace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from chatswarm.loadtests.history.folders import claim_folder, claim_next, not_there
+from chatswarm.loadtests.history.manifest import MANIFEST
+from chatswarm.loadtests.net.address import parse_address
+from chatswarm.loadtests.net.origin import parse_origin
+from chatswarm.loadtests.net.reachability import unanswered
+from chatswarm.loadtests.protocols import PROTOCOLS, protocol_of
+from chatswarm.loadtests.scenario import scenario
+from chatswarm.loadtests.scenario.scenario import Scenario, ScenarioError
+
+PAGE_FIELDS = ("scenario", "protocol", "seed", "out", "origin", "via")
+"""Our options that a person may change in the form of Locust's page."""
+
+
+class RefusedOptionsError(Exception):
+    """No run can be made of what was asked. `problems`: a line each."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """A run that can be made."""
+
+    scenario: Scenario
+    base_url: str
+    protocol: str
+    seed: int
+    origin: str | None
+    via: dict[str, str]
+    out: str
+
+
+def read(
+    options: Namespace, host: str | None, users: int | None, spawn_rate: float, overrides: Mapping[str, object],
+    *, with_faults: bool,
+) -> RunOptions:  # fmt: skip
+    """What these options ask for; `users` None: the scenario's own number. Raises Refused with all problems.
+
+    `with_faults`: somebody makes the scenario's faults happen.
+    """
+    problems: list[str] = []
+    chosen: Scenario | None = None
+    try:
+        chosen = scenario.load(options.scenario, overrides)
+        if users is not None and users >= 2:
+            dashboards, widgets = shares(users, chosen.dashboards, chosen.widgets)
+            if (dashboards, widgets) != (chosen.dashboards, chosen.widgets):
+                shared = {**overrides, "dashboards": dashboards, "widgets": widgets}
+                chosen = scenario.load(options.scenario, shared)
+    except ScenarioError as error:
+        problems += error.problems
+    if chosen is not None:
+        problems += _unfit(chosen, options.protocol, with_faults=with_faults)
+    if users is not None and users < 2:
+        problems.append(f"-u: expected at least 2 users, a dashboard and a widget, got {users}")
+    if not (math.isfinite(spawn_rate) and spawn_rate > 0):
+        problems.append(f"-r: expected a number of users per second above 0, got {spawn_rate:g}")
+    base_url = _base_url(host, problems)
+    origin = _origin(options.origin, problems)
+    seed, via = _seed(options.seed, problems), _via(options.via, problems)
+    if base_url and not problems and (why := unanswered(base_url)):
+        problems.append(f"--host: {why}")
+    if problems or chosen is None:
+        raise RefusedOptionsError(problems)
+    return RunOptions(chosen, base_url, options.protocol, seed, origin, via, options.out)
+
+
+def claim(asked: RunOptions, *, given: bool = False) -> tuple[Path, list[Path]]:
+    """Makes the run's folder. Returns it, and what of it `give_back` may remove. Raises Refused.
+
+    `given`: whoever started this process has made it for this run.
+    """
+    folder = Path(asked.out or "runs")
+    try:
+        made = not_there(folder)
+        if given:
+            folder.mkdir(parents=True, exist_ok=True)
+            return folder, made
+        claimed = claim_next(folder) if asked.out else claim_folder(asked.scenario.name)
+    except (OSError, ValueError) as error:
+        raise RefusedOptionsError(
+            [f"--out: expected a folder that can be made, got {asked.out or 'runs'!r}: {error}"]
+        ) from None
+    above = [path for path in made if path in (folder, *folder.parents)]
+    return claimed, [claimed / MANIFEST, *not_there(claimed), *([] if claimed == folder else [claimed]), *above]
+
+
+def wrong_with(shape: object, kinds: Sequence[str]) -> list[str]:
+    """What in Locust's shape and kinds of users leaves no room for a scenario; empty if nothing does."""
+    problems = []
+    if shape is not None:
+        problems.append(
+            f"expected a locustfile without a LoadTestShape, got {type(shape).__name__}: a shape and a scenario "
+            "cannot both say who is there (use the scenario's stages)"
+        )
+    if missing := {"DashboardUser", "WidgetUser"} - set(kinds):
+        problems.append(f"expected both kinds of users, got no {', '.join(sorted(missing))}")
+    return problems
+
+
+def with_form(options: Namespace, form: Mapping[str, str]) -> Namespace:
+    """The options as they will be once Locust has taken over its page's form. They themselves stay as they are."""
+    return Namespace(**{**vars(options), **{name: form[name] for name in PAGE_FIELDS if name in form}})
+
+
+def shares(users: int, dashboards: int, widgets: int) -> tuple[int, int]:
+    """How many of `users` are dashboards and how many widgets, in the scenario's proportion, at least one of each."""
+    if users == dashboards + widgets:
+        return dashboards, widgets
+    share = math.floor(users * dashboards / (dashboards + widgets) + 0.5)
+    share = min(max(1, share), users - 1)
+    return share, users - share
+
+
+def _unfit(chosen: Scenario, protocol: str, *, with_faults: bool) -> list[str]:
+    problems = []
+    if chosen.faults and not with_faults:
+        names = ", ".join(fault.name for fault in chosen.faults)
+        problems.append(f"--scenario: expected one without faults (chatswarm run makes them happen), got {names}")
+    try:
+        problems += chosen.unfit_for(protocol_of(protocol))
+    except KeyError:
+        problems.append(f"--protocol: expected one of {', '.join(sorted(PROTOCOLS))}, got {protocol!r}")
+    except ValueError as error:
+        problems.append(str(error))
+    return problems
+
+
+def _base_url(host: str | None, problems: list[str]) -> str:
+    if not host:
+        problems.append("--host: expected the target's base URL, such as http://127.0.0.1:8000, got none")
+        return ""
+    try:
+        return parse_address(host).url
+    except ValueError as error:
+        problems.append(f"--host: {error}")
+        return ""
+
+
+def _origin(given: str, problems: list[str]) -> str | None:
+    if not given:
+        return None
+    try:
+        return parse_origin(given)
+    except ValueError as error:
+        problems.append(f"--origin: {error}")
+        return None
+
+
+def _seed(given: Any, problems: list[str]) -> int:  # noqa: ANN401
+    try:
+        return int(given)
+    except ValueError:
+        problems.append(f"--seed: expected a whole number, got {given!r}")
+        return 0
+
+
+def _via(given: str, problems: list[str]) -> dict[str, str]:
+    via: dict[str, str] = {}
+    for pair in filter(None, given.split(",")):
+        place, equals, address = pair.partition("=")
+        if not equals or not address.rpartition(":")[2].isdecimal():
+            problems.append(f"--via: expected PLACE=HOST:PORT,…, got {given!r}")
+            break
+        via[place] = address
+    return via

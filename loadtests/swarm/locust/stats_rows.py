@@ -1,0 +1,88 @@
+"""What people watch while the swarm runs: rows in Locust's own statistics, and the figures of the progress line.
+
+Requests are few and go through Locust's event, so that its listeners and its total see them. Frames and updates are
+many (firing an event for each would take half a core at 200,000 a second) and are no requests: their rows are filled in
+bulk and stay out of the aggregated row.
+"""
+
+import time
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from locust.env import Environment
+from locust.stats import StatsEntry
+
+from chatswarm.loadtests.swarm.net.http import Response
+from chatswarm.loadtests.swarm.plan import ProcessProgress
+from chatswarm.loadtests.system.text import one_line
+
+
+class StatsRows:
+    """Counts what this process does."""
+
+    def __init__(self, environment: Environment) -> None:
+        self._environment = environment
+        self.progress = ProcessProgress()
+        self._updates: list[float] = []
+        self._frames_shown = 0
+
+    def request(self, kind: str, name: str, seconds: float | None, size: int, problem: str) -> None:
+        """One exchange with the target; `seconds` None if not measured, `problem` empty if it went well."""
+        self._environment.events.request.fire(
+            request_type=kind,
+            name=name,
+            response_time=None if seconds is None else seconds * 1000,
+            response_length=size,
+            exception=ShownFailure(one_line(problem)) if problem else None,
+            context={},
+        )
+
+    def answer(self, kind: str, name: str, since: float, answer: Response) -> None:
+        """One HTTP exchange that counts from `since`."""
+        self.request(kind, name, answer.done - since, len(answer.body), answer.problem)
+
+    def updates(self, visible: float, intended: Sequence[float]) -> None:
+        """Messages that were intended then became visible on one dashboard at `visible`."""
+        self._updates.extend([visible - then for then in intended])
+
+    def flush(self) -> None:
+        """Brings the rows of frames and updates up to date. To be called about once a second."""
+        latencies, self._updates = self._updates, []
+        frames = self.progress.frames - self._frames_shown
+        self._frames_shown = self.progress.frames
+        if frames:
+            # A time that was not measured is not 0: Locust keeps such rows out of its percentiles.
+            self._count("FRAME", "announcement", frames).num_none_requests += frames
+        if latencies:
+            self._time(self._count("UPDATE", "visible", len(latencies)), np.asarray(latencies) * 1000)
+            self.progress.updates += len(latencies)
+
+    def _count(self, kind: str, name: str, count: int) -> StatsEntry:
+        now = time.time()
+        entry = self._environment.stats.get(name, kind)
+        entry.num_requests += count
+        entry.num_reqs_per_sec[int(now)] += count
+        entry.last_request_timestamp = now
+        return entry
+
+    def _time(self, entry: StatsEntry, latencies: npt.NDArray[np.float64]) -> None:
+        """Adds latencies in milliseconds, in numpy: a loop over a second's worth of them would stop all users."""
+        entry.total_response_time += round(latencies.sum())
+        shortest, before = round(latencies.min()), entry.min_response_time
+        entry.min_response_time = shortest if before is None else min(shortest, before)
+        entry.max_response_time = max(round(latencies.max()), entry.max_response_time)
+        for bucket, count in zip(*(each.tolist() for each in buckets(latencies)), strict=True):
+            entry.response_times[bucket] += count
+            self.progress.latencies[bucket] = self.progress.latencies.get(bucket, 0) + count
+
+
+def buckets(latencies: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Locust's buckets (two digits, in milliseconds) and how many latencies fall into each."""
+    step = np.select([latencies < 100, latencies < 1000, latencies < 10000], [1, 10, 100], 1000)
+    found, counts = np.unique((np.rint(latencies / step) * step).astype(np.int64), return_counts=True)
+    return found, counts
+
+
+class ShownFailure(Exception):
+    """What Locust's table of failures shows."""

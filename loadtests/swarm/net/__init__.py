@@ -1,0 +1,1 @@
+"""The swarm's own HTTP and WebSockets, on gevent's sockets."""

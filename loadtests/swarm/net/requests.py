@@ -1,0 +1,101 @@
+"""Requests as bytes, and where a redirect leads, as a browser has both. No I/O.
+
+Nothing that a target or a protocol says can become another request: paths are encoded, and a header with a character
+that no header may have is refused.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import quote, urljoin, urlsplit
+
+from chatswarm.loadtests.net.address import Address, parse_address
+from chatswarm.loadtests.net.encodings import ACCEPTED
+from chatswarm.loadtests.protocols.protocol import Request
+
+MOST_REDIRECTS = 5
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_HALF = re.compile("[\ud800-\udfff]")  # half of a character, which UTF-8 has not
+_IN_A_PATH = "/%:@!$&'()*+,;=~?[]|"  # what goes out as it is, besides letters, digits and "_.-"
+_SECRET = {"authorization", "cookie", "proxy-authorization"}
+_OURS = {"connection", "content-length", "transfer-encoding"}  # said by the client alone
+
+
+class Unsendable(ValueError):
+    """A request that must not go out as it is. The text never repeats a header's value, which may be a token."""
+
+
+class Unfollowable(ValueError):
+    """A redirect that leads nowhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """One request on its way to one server: `path` with the prefix and fit for the wire."""
+
+    address: Address
+    method: str
+    path: str
+    body: bytes | None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def wire(self) -> bytes:
+        """The bytes. Raises Unsendable."""
+        if not _TOKEN.fullmatch(self.method):
+            raise Unsendable(f"expected a method such as GET, got {self.method!r}")
+        fields = {"host": f"Host: {self.address.authority}", "user-agent": "User-Agent: chatswarm"}
+        if self.method == "GET":
+            fields["accept-encoding"] = f"Accept-Encoding: {ACCEPTED}"
+        for name, value in self.headers.items():
+            check_header(name, value)
+            if name.lower() not in _OURS:
+                fields[name.lower()] = f"{name}: {value.strip()}"
+        if self.body is not None or self.method not in ("GET", "HEAD"):
+            fields["content-length"] = f"Content-Length: {len(self.body or b'')}"
+        head = f"{self.method} {self.path} HTTP/1.1\r\n" + "\r\n".join(fields.values()) + "\r\n\r\n"
+        return head.encode("utf-8", "replace") + (self.body or b"")
+
+
+def check_header(name: str, value: str) -> None:
+    """Raises Unsendable if this header would be more than one, or none."""
+    if not _TOKEN.fullmatch(name):
+        raise Unsendable(f"expected the name of a header, got {name!r}")
+    if wrong := _CONTROL.search(value):
+        raise Unsendable(f"header {name}: expected a value in one line, got the character U+{ord(wrong[0]):04X}")
+
+
+def outgoing(address: Address, request: Request, origin: str | None) -> Outgoing:
+    """A request to a target. `origin`: for the Origin header, where one is to be sent."""
+    path = request.path if request.path.startswith("/") else f"/{request.path}"
+    headers = request.headers if origin is None else {**request.headers, "Origin": origin}
+    return Outgoing(address, request.method, address.prefix + _encoded(path), request.body, headers)
+
+
+def redirected(request: Outgoing, status: int, location: str) -> Outgoing | None:
+    """Where an answer sends this request; None if a browser would not go there by itself, or the answer does not
+    redirect. A GET goes wherever it is sent, anything else only with a 307 or 308, which repeat it as it is. Another
+    origin gets no credentials. Raises Unfollowable.
+    """
+    if status not in REDIRECTS or not (request.method in ("GET", "HEAD") or status in (307, 308)):
+        return None
+    try:
+        url = urljoin(request.address.origin + request.path, location.strip())
+        parts = urlsplit(url)
+        there = parse_address(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}")
+    except ValueError as error:
+        raise Unfollowable("no address to go to") from error
+    headers = request.headers
+    if there.origin == request.address.origin:
+        there = request.address
+    else:
+        headers = {name: value for name, value in headers.items() if name.lower() not in {"host", *_SECRET}}
+    path = _encoded(parts.path or "/") + (f"?{_encoded(parts.query)}" if parts.query else "")
+    return Outgoing(there, request.method, path, request.body, headers)
+
+
+def _encoded(path: str) -> str:
+    """What stands in a request line: a path has no spaces, no controls, no fragment, and only ASCII."""
+    return quote(_HALF.sub("\ufffd", path), safe=_IN_A_PATH)

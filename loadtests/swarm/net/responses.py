@@ -1,0 +1,215 @@
+"""HTTP/1 answers out of bytes, as a browser reads them. No I/O: bytes are fed in, and the state says what is known.
+
+On llhttp, which is strict. A head that it refuses and a browser would take is mended, and fed again.
+"""
+
+import re
+from typing import NamedTuple
+
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+
+from chatswarm.loadtests.net.encodings import LARGEST
+
+LONGEST_HEAD = 256 << 10
+"""Bytes of a head with all interim answers before it; Chromium's limit."""
+
+BLANK_LINE = re.compile(rb"\r?\n\r?\n")
+_FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+)[ \t]*:[ \t]*(.*?)[ \t]*", re.DOTALL)
+_LENIENT = {
+    "lenient_headers": True,  # folded lines, control characters in values
+    "lenient_optional_cr_before_lf": True,
+    "lenient_optional_lf_after_cr": True,
+    "lenient_optional_crlf_after_chunk": True,
+    "lenient_spaces_after_chunk_size": True,
+    "lenient_version": True,
+}
+
+
+class Malformed(ValueError):
+    """What came is no HTTP answer."""
+
+
+class TooLarge(ValueError):
+    """An answer that goes on beyond what this rig keeps."""
+
+
+class HeaderFields(NamedTuple):
+    """The header fields that matter here; of a field that came several times, all values."""
+
+    encoding: str = ""
+    location: str = ""
+    retry_after: str = ""
+    keep_alive: str = ""
+
+
+class Reading:
+    """Reads the answers on one connection, one after the other.
+
+    `begin`, then `feed` until `complete` or until the connection ends, which `end` is told.
+    """
+
+    def __init__(self) -> None:
+        self._parser = self._new_parser()
+        self.begin()
+
+    def begin(self, *, bodiless: bool = False) -> None:
+        """The next answer is awaited. `bodiless`: it answers a HEAD."""
+        self.status = 0  # 0 until a final head was read
+        self.complete = False
+        self.reusable = False  # whether the connection may be used for the next request
+        self.began = False  # whether any byte came
+        self._bodiless = bodiless
+        self._fed = 0
+        self._head: list[bytes] | None = []  # what was fed before the end of the head, None after it
+        self._mended = False
+        self._parts: list[bytes] = []
+        self._fields: list[tuple[bytes, bytes]] = []
+        self._measured = False  # whether the answer itself says where it ends
+
+    def feed(self, data: bytes) -> None:
+        """Takes what came. Raises Malformed or TooLarge; the connection is then good for nothing."""
+        self._fed += len(data)
+        self.began = True
+        head = self._head
+        if head is not None:
+            head.append(data)
+        elif self._fed > LARGEST + LONGEST_HEAD:
+            raise TooLarge(f"more than {LARGEST >> 20} MiB")
+        try:
+            self._parser.feed_data(data)
+        except (HttpParserError, HttpParserUpgrade) as error:
+            if not self.status:
+                self._mend(error)
+            elif not self.complete:
+                raise Malformed(f"the answer is broken: {error}") from error
+        if self._head is not None and self._fed > LONGEST_HEAD:
+            raise Malformed(f"the head of the answer is longer than {LONGEST_HEAD >> 10} KiB")
+
+    def end(self) -> None:
+        """The connection was closed by the other side, which ends an answer that does not say where it ends."""
+        self.reusable = False
+        if self.status and not self._measured:
+            self.complete = True
+
+    @property
+    def body(self) -> bytes:
+        """The body so far, still encoded."""
+        return self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+
+    @property
+    def head(self) -> HeaderFields:
+        """The fields of the final head."""
+        if not self._fields:
+            return _NO_FIELDS
+        found: dict[bytes, str] = {}
+        for name, value in self._fields:
+            text = value.decode("utf-8", "replace").strip()
+            # Only encodings are a list. Of the others a browser takes the first.
+            if name not in found:
+                found[name] = text
+            elif name == b"content-encoding":
+                found[name] += f", {text}"
+        return HeaderFields(*(found.get(name, "") for name in _WANTED))
+
+    def close(self) -> None:
+        """Lets go of the parser, which holds this object in turn."""
+        del self._parser
+
+    # What llhttp calls.
+
+    def on_message_begin(self) -> None:
+        if self.complete:
+            self.reusable = False  # more came than was asked for
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._head is None:
+            return  # a trailer
+        name = name.lower()
+        if name == b"content-length":
+            self._measured = True
+        elif name == b"transfer-encoding":
+            self._measured = value.strip().lower().endswith(b"chunked")
+        elif name in _WANTED:
+            self._fields.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        if self.complete:
+            return
+        status = self._parser.get_status_code()
+        if 100 <= status < 200 and status != 101:
+            self._fields.clear()  # an interim answer; the real one is still to come
+            self._measured = False
+            return
+        self._head = None
+        self.status = status
+        if self._bodiless:
+            # llhttp does not know what was asked for, and would wait for the body that the head describes.
+            self.complete = True
+        elif status in (101, 204, 304):
+            self._measured = True
+
+    def on_body(self, data: bytes) -> None:
+        if not self.complete:
+            self._parts.append(data)
+
+    def on_message_complete(self) -> None:
+        if self.status and not self.complete:
+            self.complete = True
+            self.reusable = self.status != 101 and self._parser.should_keep_alive()
+
+    def _new_parser(self) -> HttpResponseParser:
+        parser = HttpResponseParser(self)
+        parser.set_dangerous_leniencies(**_LENIENT)
+        return parser
+
+    def _mend(self, error: Exception) -> None:
+        """Feeds the head again without what browsers overlook, once it is whole."""
+        came = b"".join(self._head or [])
+        end = BLANK_LINE.search(came)
+        if self._mended:
+            raise Malformed(f"no HTTP answer: {error}, got {came[:100]!r}") from error
+        if not came.lstrip(b"\r\n")[:5].upper().startswith(b"HTTP/"[: len(came)]):
+            raise Malformed(f"no HTTP answer: {error}, got {came[:100]!r}") from error
+        if end is None:
+            # Every feed meets the same error again until the head is whole.
+            return
+        self._mended = True
+        self._parser = self._new_parser()
+        self._fields.clear()
+        self._measured = False
+        self._head = []
+        self._fed -= len(came)
+        self.feed(mended(came[: end.start()]) + b"\r\n\r\n" + came[end.end() :])
+
+
+_WANTED = (b"content-encoding", b"location", b"retry-after", b"keep-alive")  # in the order of Head
+_NO_FIELDS = HeaderFields()
+
+
+def mended(head: bytes) -> bytes:
+    """A head, without its blank line, as a browser understands it.
+
+    Lines that are no field are dropped; of equal lengths one is left, and none beside chunks; a transfer encoding that
+    says nothing is dropped.
+    """
+    status, *lines = re.sub(rb"\r?\n[ \t]+", b" ", head.lstrip(b"\r\n")).splitlines()
+    fields = [match.groups() for match in map(_FIELD.fullmatch, lines) if match]
+    chunked = any(name.lower() == b"transfer-encoding" and value.lower().endswith(b"chunked") for name, value in fields)
+    kept: list[bytes] = [re.sub(rb"[^ -~]", b"", status)]
+    length = b""
+    for name, value in fields:
+        match name.lower():
+            case b"content-length":
+                lengths = {part.strip() for part in value.split(b",")}
+                if chunked or lengths == {length}:
+                    continue
+                if len(lengths) == 1:
+                    (length,) = lengths
+                    kept.append(name + b": " + length)
+                    continue
+            case b"transfer-encoding" if not chunked:
+                continue
+            case _:
+                pass
+        kept.append(name + b": " + value)
+    return b"\r\n".join(kept)

@@ -1,0 +1,13 @@
+"""The exit codes of every command."""
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """How a command ends. Where several fit, the first of 70, 1, 3, 0 wins; 2 comes before any load."""
+
+    PASS = 0
+    FAIL = 1
+    USAGE = 2
+    UNDECIDED = 3
+    INTERNAL = 70

@@ -1,0 +1,63 @@
+"""Limits of the load-generating machine itself: what fails here says nothing about the target.
+
+The swarm records such a failure as its errno, negative; the judge reads it back through the same table.
+"""
+
+import errno
+import socket
+from typing import NamedTuple
+
+
+class OwnLimit(NamedTuple):
+    """A limit in plain words, and what to do about it."""
+
+    name: str
+    remedy: str
+
+
+_FILES = "raise `ulimit -n`, or spread the users over more processes with --processes"
+_MEMORY = "use fewer users on this machine, or give it more memory"
+_PORTS = "widen net.ipv4.ip_local_port_range, wait for closed connections to time out, or use more machines"
+_ROUTE = "check this machine's network, VPN and routes to the target"
+_RULES = "check this machine's firewall and what its sandbox or container allows"
+
+OWN: dict[int, OwnLimit] = {
+    errno.EMFILE: OwnLimit("open files", _FILES),
+    errno.ENFILE: OwnLimit("open files of the whole machine", "raise the sysctl fs.file-max, or use more machines"),
+    errno.EADDRNOTAVAIL: OwnLimit("local ports", _PORTS),
+    errno.EAGAIN: OwnLimit("local ports", _PORTS),
+    errno.ENOBUFS: OwnLimit("network buffers", _MEMORY),
+    errno.ENOMEM: OwnLimit("memory", _MEMORY),
+    errno.ENETUNREACH: OwnLimit("no route to the network", _ROUTE),
+    errno.EHOSTUNREACH: OwnLimit("no route to the host", _ROUTE),
+    errno.ENETDOWN: OwnLimit("the network is down", _ROUTE),
+    errno.EAFNOSUPPORT: OwnLimit("no such address family", "enable IPv6 here, or name the target by an IPv4 address"),
+    errno.EACCES: OwnLimit("a connection that is not permitted", _RULES),
+    errno.EPERM: OwnLimit("a connection that is not permitted", _RULES),
+    errno.EINVAL: OwnLimit("a request or an address that cannot be sent", "check --target, the protocol and the token"),
+}
+"""Errnos that are the rig's own when a connection is being made. A refusal, a reset, a time-out is not among them."""
+
+RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+"""Those that are the rig's own at any time, and that no other address of the target helps against."""
+
+
+def own_errno(error: BaseException) -> int | None:
+    """The errno by which this failure, or what caused it, is the rig's own; None if it is not."""
+    import ssl  # not for the judge, who reads only the table
+
+    seen: set[int] = set()
+    cause: BaseException | None = error
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        if isinstance(cause, socket.gaierror):
+            # Its numbers are the resolver's. The only one that says what was short is this.
+            if cause.errno == socket.EAI_MEMORY:
+                return errno.ENOMEM
+        elif isinstance(cause, MemoryError):
+            return errno.ENOMEM
+        # OpenSSL's numbers are no errnos: its "1" would be "not permitted".
+        elif isinstance(cause, OSError) and not isinstance(cause, ssl.SSLError) and cause.errno in OWN:
+            return cause.errno
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
+    return None

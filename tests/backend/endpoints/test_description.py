@@ -1,0 +1,222 @@
+"""The API's description: it is of all that is there, and true. See described.py for what every other test adds."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.routing import Route, WebSocketRoute
+
+from chatswarm.backend import settings as settings_module
+from chatswarm.backend.app import create_app
+from chatswarm.backend.endpoints.openapi import document
+from chatswarm.backend.endpoints.operations import SOCKET, operations
+from chatswarm.backend.fanout.sockets import Sockets
+from chatswarm.backend.settings import Settings
+from tests.backend.described import EVERYTHING
+from tests.backend.servers import Backend, clean_environment, running
+
+CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
+OWN = ("/openapi.json", "/docs", "/docs/{name}")
+"""What describes, and is not described."""
+
+
+def routes(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Method and path of all that the app has a route for."""
+    for route in create_app(settings, Sockets(1, 1)).routes:
+        assert isinstance(route, Route | WebSocketRoute)
+        path = re.sub(r":\w+\}", "}", route.path)
+        methods = route.methods or () if isinstance(route, Route) else ("GET",)
+        yield from ((method, path) for method in methods if path not in OWN)
+
+
+def test_every_route_is_described_and_nothing_else(tmp_path: Path) -> None:
+    settings = Settings(database=tmp_path / "a.db")
+    found = {(method, path) for method, path in routes(settings) if method != "HEAD"}
+    assert found == {(each.method, each.path) for each in operations(settings)}
+    assert {path for method, path in routes(settings) if method == "HEAD"} == {
+        each.path for each in operations(settings) if each.method == "GET"
+    }
+
+
+def statuses(settings: Settings) -> dict[str, set[str]]:
+    """By operation: which statuses are described."""
+    return {
+        operation["operationId"]: set(operation["responses"])
+        for path in document(settings)["paths"].values()
+        for operation in path.values()
+    }
+
+
+def test_what_depends_on_the_settings_is_described_where_it_is_set() -> None:
+    plain = statuses(Settings())
+    assert plain["sendFromDashboard"] == {"200", "400", "404", "408", "413", "500", "503"}
+    assert plain["connectDashboard"] == {"101", "400", "408", "426", "503"}
+    limited = statuses(replace(Settings(), sends_per_second=2.0))
+    assert {name for name in plain if limited[name] != plain[name]} == {"sendFromWidget", "sendFromDashboard"}
+    assert limited["sendFromWidget"] - plain["sendFromWidget"] == {"429"}
+    secured = replace(Settings(), dashboard_tokens=EVERYTHING.dashboard_tokens)
+    guarded = {name for name, found in statuses(secured).items() if "401" in found}
+    assert guarded == {"listChats", "getChat", "sendFromDashboard", "connectDashboard"}
+    said = document(secured)
+    assert said["components"]["securitySchemes"] == {"token": {"type": "http", "scheme": "bearer"}}
+    operations_ = [operation for path in said["paths"].values() for operation in path.values()]
+    assert {each["operationId"] for each in operations_ if "security" in each} == guarded
+    assert statuses(replace(Settings(), origins=EVERYTHING.origins))["connectDashboard"] >= {"403"}
+
+
+def test_limits_are_those_of_the_settings() -> None:
+    said = document(Settings(max_message_length=77, list_size=5, max_frame_size=1234))
+    send = said["paths"]["/api/users/chats/{chat_id}/send"]["post"]
+    for content in send["requestBody"]["content"].values():
+        assert content["schema"]["allOf"][1]["properties"]["content"]["maxLength"] == 77
+    (limit,) = (
+        each for each in said["paths"]["/api/debug/users-chats"]["get"]["parameters"] if each["name"] == "limit"
+    )
+    assert "without it 5" in limit["description"]
+    assert "1234 bytes" in said["paths"][SOCKET]["get"]["description"]
+
+
+def test_every_reference_leads_somewhere() -> None:
+    said = document(EVERYTHING)
+    found = re.findall(r'"\$ref": "#/components/schemas/(\w+)"', json.dumps(said))
+    assert set(found) | {"Refusal"} == set(said["components"]["schemas"])
+
+
+def test_it_is_served_and_is_what_fastapi_says(shared: Backend) -> None:
+    answer = shared.http.get("/openapi.json")
+    assert answer.headers["Content-Type"] == "application/json"
+    assert answer.json() == document(Settings(port=shared.port))
+    assert create_app(Settings(), Sockets(1, 1)).openapi() == document(Settings())
+
+
+def test_off_there_is_neither_the_description_nor_the_page(tmp_path: Path) -> None:
+    with running(tmp_path, "--api-docs", "off") as backend:
+        for path in ("/openapi.json", "/docs", "/docs/docs.js", "/redoc"):
+            assert backend.http.get(path).status_code == 404
+        assert backend.send(backend.new_chat(), "x").status_code == 200
+    assert settings_module.read_settings([], {"CHATSWARM_API_DOCS": "off"}).api_docs is False
+    with pytest.raises(settings_module.SettingsError, match="--api-docs: expected 'on' or 'off', got 'no'"):
+        settings_module.read_settings(["--api-docs", "no"], {})
+
+
+class TestThePage:
+    def test_it_may_load_nothing_from_elsewhere(self, shared: Backend) -> None:
+        answer = shared.http.get("/docs")
+        policy = dict(part.strip().split(" ", 1) for part in answer.headers["Content-Security-Policy"].split(";"))
+        assert policy["default-src"] == "'none'"
+        assert {policy[f"{kind}-src"] for kind in ("script", "style", "img", "connect")} == {"'self'"}
+        assert policy["require-trusted-types-for"] == "'script'"
+
+    def test_all_its_parts_are_there_and_name_no_other_place(self, shared: Backend) -> None:
+        waiting, seen = ["/docs"], set()
+        while waiting:
+            path = waiting.pop()
+            if path in seen:
+                continue
+            seen.add(path)
+            answer = shared.http.get(path)
+            assert answer.status_code == 200, path
+            assert "://" not in answer.text.replace("http://www.w3.org/2000/svg", ""), path
+            found = re.findall(r'(?:href|src)="(docs/[^"]+)"|from "\./([^"]+)"', answer.text)
+            waiting += [f"/{page}" if page else f"/docs/{module}" for page, module in found]
+        assert {"/docs/docs.js", "/docs/docs.css", "/docs/base.css", "/docs/dom.js"} <= seen
+
+    @pytest.mark.parametrize("name", ["nothing", "docs.html", "inbox.html", "__init__.py", "..%2FREADME.md", "%00"])
+    def test_nothing_else_is_there(self, shared: Backend, name: str) -> None:
+        assert shared.http.get(f"/docs/{name}").status_code == 404
+
+
+def test_a_customer_with_a_slash_in_the_email_can_be_read(shared: Backend) -> None:
+    shared.new_chat("sales/eu@example.org")
+    answer = shared.http.get("/api/users/sales%2Feu@example.org/chats")
+    assert answer.json()["user_email"] == "sales/eu@example.org"
+
+
+def test_the_dashboards_path_without_a_handshake_is_426(shared: Backend) -> None:
+    answer = shared.http.get(SOCKET)
+    assert (answer.status_code, answer.headers["Upgrade"]) == (426, "websocket")
+    assert "expected the handshake of a WebSocket" in answer.json()["message"]
+
+
+@pytest.mark.parametrize("path", ["/health", "/metrics", "/api/debug/users-chats", SOCKET, "/openapi.json", "/docs"])
+def test_what_can_be_read_can_be_asked_for_its_head(shared: Backend, path: str) -> None:
+    head, whole = shared.http.head(path), shared.http.get(path)
+    assert (head.status_code, head.content) == (whole.status_code, b"")
+    assert head.headers["Content-Type"] == whole.headers["Content-Type"]
+
+
+def strict(said: dict[str, Any]) -> dict[str, Any]:
+    """The description, read so that an answer may have no field that is not described."""
+    for operation in [operation for path in said["paths"].values() for operation in path.values()]:
+        for response in operation["responses"].values():
+            for content in response.get("content", {}).values():
+                _forbid_more(content["schema"], said["components"]["schemas"])
+    return said
+
+
+def _forbid_more(schema: Any, schemas: Mapping[str, Any]) -> None:
+    if isinstance(schema, list):
+        for each in schema:
+            _forbid_more(each, schemas)
+    elif isinstance(schema, dict):
+        if "$ref" in schema:
+            _forbid_more(schemas[schema["$ref"].rpartition("/")[2]], schemas)
+        if schema.get("type") == "object":
+            schema["additionalProperties"] = False
+        for each in schema.values():
+            _forbid_more(each, schemas)
+
+
+GUARDED = (
+    "--sends-per-second",
+    "20",
+    "--max-message-length",
+    "300",
+    "--workers",
+    "2",
+    "--origins",
+    "https://a.example",
+)
+
+
+@pytest.mark.parametrize(("flags", "token"), [((), None), (GUARDED, "s3cret")], ids=["open", "guarded"])
+def test_a_fuzzer_finds_nothing_that_is_not_described(
+    tmp_path: Path, flags: tuple[str, ...], token: str | None
+) -> None:
+    """Schemathesis: no answer of 5xx, every status, header, content type and body as described; what is valid by the
+    description is taken, what is not is refused, and other methods are 405. Links reach the chats that exist.
+    """
+    if token is not None:
+        (tmp_path / "tokens").write_text(token)
+        flags = (*flags, "--dashboard-token-file", str(tmp_path / "tokens"))
+    with running(tmp_path, *flags) as backend:
+        said = tmp_path / "openapi.json"
+        said.write_text(json.dumps(strict(backend.http.get("/openapi.json").json())))
+        done = subprocess.run(
+            [
+                *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(CONFIGURATION), "run", str(said)),
+                *("--url", f"http://127.0.0.1:{backend.port}", "--max-examples", "10", "--no-color"),
+                *(("--header", f"Authorization: Bearer {token}") if token else ()),
+            ],
+            cwd=tmp_path,
+            env={**clean_environment(), "PYTHONIOENCODING": "utf-8"},
+            capture_output=True,
+            encoding="utf-8",
+            check=False,
+        )
+        assert done.returncode == 0, re.sub(r"(.)\1{99,}", r"\1…", done.stdout + done.stderr)
+        assert "Selected: 10/10" in done.stdout
+        assert re.search(r"API Links: +4 covered", done.stdout), done.stdout
+        assert "Traceback" not in backend.errors
+        accepted = re.findall(
+            r"^chat_messages_accepted_total\{.*\} (\S+)$", backend.http.get("/metrics").text, re.MULTILINE
+        )
+        assert sum(map(float, accepted)) > 0, "no chat was reached"

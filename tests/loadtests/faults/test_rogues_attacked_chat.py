@@ -1,0 +1,199 @@
+"""How rogues find the chat that they strike: all its addresses, below its path, over TLS."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import socket
+import ssl
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import pytest
+import trustme
+
+from chatswarm.loadtests.faults.rogues.attacked_chat import AttackedChat, final_answer
+from chatswarm.loadtests.faults.rogues.websocket import Dashboard, NotLetInError
+from chatswarm.loadtests.protocols import Reference
+from chatswarm.loadtests.protocols.protocol import Request
+from tests.loadtests.names import names
+
+from .misbehaving import CONNECTED, TEXT, Connection, server
+
+T = TypeVar("T")
+LIST = Request("GET", "/list")
+
+
+def at(url: str, do: Callable[[AttackedChat], Awaitable[T]]) -> T:
+    async def run() -> T:
+        return await do(AttackedChat(url, Reference, None))
+
+    return asyncio.run(run())
+
+
+def saying(answer: bytes) -> Callable[[Connection], None]:
+    def serve(connection: Connection) -> None:
+        connection.head()
+        connection.sock.sendall(answer)
+        connection.read_on()
+
+    return serve
+
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+
+
+async def peers(site: AttackedChat) -> list[str]:
+    found = []
+    for _ in range(4):
+        pipe = await site.connect()
+        found.append(pipe.sock.getpeername()[0])
+        pipe.close()
+    return found
+
+
+@pytest.mark.parametrize(
+    ("heard", "status"),
+    [
+        (b"", None),
+        (b"HTTP/1.1 20", None),
+        (b"HTTP/1.1 200 OK", None),
+        (b"HTTP/1.1 200 OK\r\n", 200),
+        (b"\r\nHTTP/1.0 403\n", 403),
+        (b"HTTP/1.1 101 Up\r\n", 101),
+        (b"HTTP/1.1 103 Hints\r\n", None),
+        (b"HTTP/1.1 103 Hints\r\nLink: </a>\r\n\r\n", None),
+        (b"HTTP/1.1 103 Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 100 Go on\r\n\r\nHTTP/1.1 401 No\r\n", 401),
+        (b"SSH-2.0\r\n", None),
+    ],
+)
+def test_the_final_answers_status(heard: bytes, status: int | None) -> None:
+    assert final_answer(heard)[0] == status
+
+
+def test_connections_are_spread_over_all_addresses_of_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    names(monkeypatch, {"chat.test": ["127.0.0.1", "127.0.0.2"]})
+    with server(saying(OK)) as one:
+        port = one.listener.getsockname()[1]
+        with server(saying(OK), listener=socket.create_server(("127.0.0.2", port))):
+            assert at(f"http://chat.test:{port}", peers) == ["127.0.0.1", "127.0.0.2"] * 2
+
+
+def test_an_address_that_refuses_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    names(monkeypatch, {"chat.test": ["127.0.0.3", "127.0.0.1"]})
+    with server(saying(OK)) as one:
+        assert at(f"http://chat.test:{one.listener.getsockname()[1]}", peers) == ["127.0.0.1"] * 4
+
+
+def test_an_address_that_failed_is_not_tried_first_for_some_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    names(monkeypatch, {"chat.test": ["127.0.0.3", "127.0.0.1"]})
+    real, tried = asyncio.selector_events.BaseSelectorEventLoop.sock_connect, []
+
+    async def connect(self: Any, sock: socket.socket, address: Any) -> None:
+        tried.append(address[0])
+        await real(self, sock, address)
+
+    monkeypatch.setattr(asyncio.selector_events.BaseSelectorEventLoop, "sock_connect", connect)
+    with server(saying(OK)) as one:
+        at(f"http://chat.test:{one.listener.getsockname()[1]}", peers)
+    assert tried == ["127.0.0.3", *["127.0.0.1"] * 4]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_what_is_told_is_the_chats_refusal_and_not_a_missing_route(monkeypatch: pytest.MonkeyPatch, order: int) -> None:
+    names(monkeypatch, {"chat.test": ["127.0.0.1", "127.0.0.2"][::order]})
+
+    async def connect(_: Any, __: socket.socket, address: Any) -> None:
+        number = errno.ECONNREFUSED if address[0] == "127.0.0.1" else errno.ENETUNREACH
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(asyncio.selector_events.BaseSelectorEventLoop, "sock_connect", connect)
+    with pytest.raises(ConnectionRefusedError):
+        at("http://chat.test:1", peers)
+
+
+def test_a_limit_of_this_machine_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    names(monkeypatch, {"chat.test": ["127.0.0.1", "127.0.0.2"]})
+    tried: list[str] = []
+
+    async def connect(_: Any, __: socket.socket, address: Any) -> None:
+        tried.append(address[0])
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(asyncio.selector_events.BaseSelectorEventLoop, "sock_connect", connect)
+    with pytest.raises(OSError, match="open files"):
+        at("http://chat.test:1", peers)
+    assert tried == ["127.0.0.1"]
+
+
+def test_requests_and_handshakes_are_below_the_path() -> None:
+    lines: list[str] = []
+
+    def serve(connection: Connection) -> None:
+        head = connection.head()
+        lines.append(head.split("\r\n")[0])
+        if "websocket" in head.lower():
+            connection.upgrade(head)
+        else:
+            connection.sock.sendall(OK)
+
+    async def both(site: AttackedChat) -> None:
+        assert await site.status(Request("GET", "/a%2Fb/ä\r\n")) == 200
+        await (await Dashboard.open(site, query="?a=b")).close()
+
+    with server(serve) as chat:
+        at(f"{chat.url}/team%2Fa/", both)
+    assert lines == ["GET /team%2Fa/a%2Fb/%C3%A4%0D%0A HTTP/1.1", "GET /team%2Fa/ws/dashboard?a=b HTTP/1.1"]
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        b"HTTP/1.0 403 Forbidden\r\n\r\nwithout an end",
+        b"HTTP/1.1 403\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 103 Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 403 No\r\nTransfer-Encoding: gzip\r\n\r\n",
+    ],
+)
+def test_a_refusal_is_one_however_it_is_written(refusal: bytes) -> None:
+    async def refused(site: AttackedChat) -> tuple[int, int]:
+        with pytest.raises(NotLetInError) as caught:
+            await Dashboard.open(site)
+        return caught.value.status, await site.status(LIST)
+
+    with server(saying(refusal)) as chat:
+        assert at(chat.url, refused) == (403, 403)
+
+
+def test_frames_that_come_with_the_answer_are_heard() -> None:
+    def serve(connection: Connection) -> None:
+        head, sock = connection.head(), connection.sock
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            connection.sock = ours
+            connection.upgrade(head)
+            connection.send(TEXT, CONNECTED)
+            connection.sock = sock
+            sock.sendall(b"HTTP/1.1 103 Hints\r\n\r\n" + theirs.recv(1 << 16))
+        connection.read_on()
+
+    async def heard(site: AttackedChat) -> str:
+        dashboard = await Dashboard.open(site)
+        try:
+            return (await dashboard.hear()).kind.name
+        finally:
+            await dashboard.close()
+
+    with server(serve) as chat:
+        assert at(chat.url, heard) == "CONNECTED"
+
+
+def test_what_the_system_trusts_is_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+    with server(saying(OK), context) as chat, authority.cert_pem.tempfile() as pem:
+        with pytest.raises(ssl.SSLCertVerificationError):
+            at(chat.url, peers)
+        monkeypatch.setenv("SSL_CERT_FILE", pem)
+        assert at(chat.url, lambda site: site.status(LIST)) == 200

@@ -1,0 +1,37 @@
+"""The one parser of addresses."""
+
+import pytest
+
+from chatswarm.loadtests.net.address import parse_address
+
+
+@pytest.mark.parametrize("host", ["h[::1]", "[::1]x", "[::1]x:80", "[::1][::2]", "h[::1]:80"])
+def test_nothing_stands_beside_the_brackets_of_ipv6(host: str) -> None:
+    with pytest.raises(ValueError, match=r"expected a URL such as .* \((something beside the brackets|.*IPv6.*)\)$"):
+        parse_address(f"http://{host}")
+
+
+@pytest.mark.parametrize("written", ["fe80::1%eth0", "fe80::1%25eth0", "FE80::1%25eth0"])
+def test_the_zone_of_a_link_local_address_is_kept_where_connections_are_made_and_told_to_no_server(
+    written: str,
+) -> None:
+    address = parse_address(f"http://[{written}]:8000/chat")
+    assert (address.host, address.endpoint) == ("fe80::1%eth0", "[fe80::1%eth0]:8000")
+    assert address.url == "http://[fe80::1%25eth0]:8000/chat"
+    assert (address.authority, address.origin) == ("[fe80::1]:8000", "http://[fe80::1]:8000")
+    assert address.socket_url == "ws://[fe80::1]:8000/chat"
+
+
+@pytest.mark.parametrize("zone", ["", "%", "a b", "a%62", "a[b"])
+def test_what_is_no_zone_is_refused(zone: str) -> None:
+    with pytest.raises(ValueError, match="expected a URL such as "):
+        parse_address(f"http://[fe80::1%{zone}]")
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["HTTP://[::1]:80/", "https://[::1]:443", "http://[fe80::1%25]", "https://[fe80::1%eth0]:443/a%20b/", "http://h:"],
+)
+def test_an_address_is_the_same_when_its_url_is_read_again(url: str) -> None:
+    address = parse_address(url)
+    assert parse_address(address.url) == address

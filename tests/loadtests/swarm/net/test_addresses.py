@@ -1,0 +1,246 @@
+"""All addresses of a name over real sockets: used alike, passed over when they fail, looked up now and then."""
+
+import errno
+import socket
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import gevent
+import gevent.socket
+import pytest
+
+from chatswarm.loadtests.swarm.net import addresses
+from chatswarm.loadtests.swarm.net.addresses import address_of, connect
+
+NAME = "chat.test"
+ONE, TWO, THREE = "127.0.0.2", "127.0.0.3", "127.0.0.4"
+
+
+class Resolver:
+    """Stands for `getaddrinfo`: says what it is told to, and counts."""
+
+    def __init__(self, *hosts: str) -> None:
+        self.hosts = list(hosts)
+        self.failure: Exception | None = None
+        self.asked = 0
+
+    def __call__(self, host: str, port: int, *_: object) -> list[Any]:
+        self.asked += 1
+        gevent.sleep(0)
+        if self.failure is not None:
+            raise self.failure
+        return [
+            (socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM, 6, "",
+             (host, port, 0, 0) if ":" in host else (host, port))
+            for host in self.hosts
+        ]  # fmt: skip
+
+
+@pytest.fixture
+def resolver(monkeypatch: pytest.MonkeyPatch) -> Resolver:
+    resolver = Resolver(ONE, TWO)
+    monkeypatch.setattr(gevent.socket, "getaddrinfo", resolver)
+    monkeypatch.setattr(addresses, "_names", {})
+    monkeypatch.setattr(addresses, "_dead", {})
+    return resolver
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    """Where the first and the third address listen, and the second does not."""
+    with socket.create_server((ONE, 0)) as one:
+        port = one.getsockname()[1]
+        with socket.create_server((THREE, port)):
+            yield port
+
+
+def reached(port: int, times: int, lane: str = "", passed_over: Any = None, timeout: float = 5) -> list[str]:
+    hosts = []
+    for _ in range(times):
+        connection = connect(NAME, port, timeout, lane, passed_over)
+        hosts.append(connection.getpeername()[0])
+        connection.close()
+    return hosts
+
+
+def test_connections_go_round_the_addresses_in_every_lane(resolver: Resolver, port: int) -> None:
+    resolver.hosts = [ONE, THREE]
+    for lane in ("sockets", "refetches"):
+        hosts = reached(port, 10, lane)
+        assert Counter(hosts) == {ONE: 5, THREE: 5}
+        assert hosts[0] != hosts[1]
+    assert resolver.asked == 1
+
+
+def test_lanes_that_take_turns_do_not_share_out_the_addresses(resolver: Resolver, port: int) -> None:
+    resolver.hosts = [ONE, THREE]
+    pairs = [(reached(port, 1, "sockets")[0], reached(port, 1, "refetches")[0]) for _ in range(10)]
+    assert Counter(socket_ for socket_, _ in pairs) == Counter(refetch for _, refetch in pairs) == {ONE: 5, THREE: 5}
+
+
+def test_an_address_that_refuses_is_passed_over_told_and_then_left_alone(resolver: Resolver, port: int) -> None:
+    resolver.hosts = [ONE, TWO, THREE]
+    told: list[str] = []
+    assert Counter(reached(port, 20, passed_over=told.append)).keys() == {ONE, THREE}
+    assert told == [f"{TWO}:{port} refused a connection, another address took it"]
+
+
+def test_an_address_that_failed_is_tried_again_later(resolver: Resolver, port: int) -> None:
+    told: list[str] = []
+    reached(port, 2, passed_over=told.append)
+    assert len(told) == 1
+    addresses._dead.update(dict.fromkeys(addresses._dead, 0.0))  # its time is over
+    with socket.create_server((TWO, port)):
+        assert Counter(reached(port, 4)) == {ONE: 2, TWO: 2}
+
+
+def test_all_refuse_and_that_is_the_targets_refusal(resolver: Resolver, port: int) -> None:
+    resolver.hosts = [TWO, "127.0.0.5"]
+    told: list[str] = []
+    with pytest.raises(ConnectionRefusedError, match=f"{TWO}:{port}: Connection refused; |; {TWO}") as caught:
+        connect(NAME, port, 5, passed_over=told.append)
+    assert caught.value.errno == errno.ECONNREFUSED
+    assert told == []
+
+
+def test_a_target_that_was_away_as_a_whole_is_used_alike_again(resolver: Resolver, port: int) -> None:
+    resolver.hosts = [TWO, "127.0.0.5"]
+    for _ in range(3):
+        with pytest.raises(ConnectionRefusedError):
+            connect(NAME, port, 5)
+    with socket.create_server((TWO, port)), socket.create_server(("127.0.0.5", port)):
+        assert Counter(reached(port, 4)) == {TWO: 2, "127.0.0.5": 2}
+
+
+def unroutable(failures: dict[str, int]) -> type:
+    """Sockets for which there is no way to some addresses, or none at all (`socket`)."""
+
+    class Unroutable(gevent.socket.socket):  # type: ignore[misc]
+        def __init__(self, *args: Any) -> None:
+            if "socket" in failures:
+                raise OSError(failures["socket"], "no socket")
+            super().__init__(*args)
+
+        def connect(self, address: Any) -> None:
+            if address[0] in failures:
+                raise OSError(failures[address[0]], "no way")
+            super().connect(address)
+
+    return Unroutable
+
+
+@pytest.mark.parametrize("number", [errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT])
+def test_an_address_without_a_route_is_skipped_and_no_news(
+    number: int, resolver: Resolver, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolver.hosts = ["2001:db8::1", ONE]
+    monkeypatch.setattr(gevent.socket, "socket", unroutable({"2001:db8::1": number}))
+    told: list[str] = []
+    assert reached(port, 4, passed_over=told.append) == [ONE] * 4
+    assert told == []
+
+
+def test_no_route_anywhere_is_the_rigs_and_a_refusal_among_it_the_targets(
+    resolver: Resolver, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gevent.socket, "socket", unroutable(dict.fromkeys((ONE, THREE), errno.ENETUNREACH)))
+    resolver.hosts = [ONE, THREE]
+    with pytest.raises(OSError, match="no way") as caught:
+        connect(NAME, port, 5)
+    assert caught.value.errno == errno.ENETUNREACH
+    resolver.hosts = [ONE, TWO, THREE]
+    addresses._names.clear()
+    with pytest.raises(ConnectionRefusedError):
+        connect(NAME, port, 5)
+
+
+def test_without_files_no_other_address_is_tried(
+    resolver: Resolver, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gevent.socket, "socket", unroutable({"socket": errno.EMFILE}))
+    with pytest.raises(OSError, match="no socket") as caught:
+        connect(NAME, port, 5)
+    assert caught.value.errno == errno.EMFILE
+    assert addresses._dead == {}
+
+
+def test_an_address_that_drops_packets_leaves_time_for_the_next(resolver: Resolver, port: int) -> None:
+    full = socket.socket()
+    full.bind((TWO, port))
+    full.listen(0)
+    waiting = []
+    with full:
+        # A queue that is full has the kernel drop what comes.
+        for _ in range(3):
+            filler = socket.socket()
+            filler.setblocking(False)
+            filler.connect_ex((TWO, port))
+            waiting.append(filler)
+        told: list[str] = []
+        assert reached(port, 3, passed_over=told.append, timeout=1) == [ONE] * 3
+        for filler in waiting:
+            filler.close()
+    assert told == [f"{TWO}:{port} did not answer, another address took it"]
+
+
+def test_the_time_is_shared_out_among_the_addresses(
+    resolver: Resolver, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    allowed: list[float] = []
+
+    class Noting(unroutable({TWO: errno.ETIMEDOUT, "127.0.0.5": errno.ETIMEDOUT})):  # type: ignore[misc]
+        def connect(self, address: Any) -> None:
+            allowed.append(self.gettimeout())
+            super().connect(address)
+
+    monkeypatch.setattr(gevent.socket, "socket", Noting)
+    resolver.hosts = [TWO, "127.0.0.5"]
+    with pytest.raises(TimeoutError, match="no way"):
+        connect(NAME, port, 100)
+    assert allowed[0] <= 50 < allowed[1] <= 100, "half of it for the first, and what it left for the second"
+
+
+def test_whoever_asks_meanwhile_shares_the_look_up(resolver: Resolver, port: int) -> None:
+    resolver.hosts = [ONE]
+    for each in [gevent.spawn(reached, port, 1) for _ in range(10)]:
+        each.get()
+    assert resolver.asked == 1
+
+
+def test_a_name_is_looked_up_again_after_a_while_and_its_last_answer_outlives_a_failure(
+    resolver: Resolver, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolver.hosts = [ONE]
+    assert reached(port, 2) == [ONE, ONE]
+    monkeypatch.setattr(addresses, "_KEEP", 0.0)
+    monkeypatch.setattr(addresses, "_AGAIN_AFTER_FAILURE", 0.0)
+    addresses._names[NAME, port]._due = 0.0
+    resolver.failure = socket.gaierror(socket.EAI_AGAIN, "for now not")
+    assert reached(port, 2) == [ONE, ONE]
+    resolver.failure, resolver.hosts = None, [THREE]
+    assert reached(port, 2) == [THREE, THREE], "a target that moved"
+
+
+@pytest.mark.parametrize(
+    ("failure", "said"),
+    [
+        (socket.gaierror(socket.EAI_NONAME, "no such name"), "no such name"),
+        (UnicodeError("label too long"), "label too long"),
+        (LookupError("unknown encoding: idna"), "unknown encoding"),
+    ],
+)
+def test_a_name_that_is_not_found_is_an_oserror(failure: Exception, said: str, resolver: Resolver, port: int) -> None:
+    resolver.failure = failure
+    for _ in range(3):
+        with pytest.raises(OSError, match=said):
+            connect(NAME, port, 5)
+    assert resolver.asked == 1, "and not looked up for every connection"
+
+
+@pytest.mark.parametrize(
+    ("text", "endpoint"),
+    [("127.0.0.1:80", ("127.0.0.1", 80)), ("[::1]:80", ("::1", 80)), ("chat.test:80", ("chat.test", 80))],
+)
+def test_address_of(text: str, endpoint: tuple[str, int]) -> None:
+    assert address_of(text) == endpoint

@@ -1,0 +1,504 @@
+"""The swarm's HTTP over real sockets: the moment of sending, nothing resent, nothing raised, as a browser reads it."""
+
+import errno
+import gzip
+import resource
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+
+import gevent
+import gevent.socket
+import pytest
+import trustme
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chatswarm.loadtests.history.tables import UNREADABLE_HERE
+from chatswarm.loadtests.protocols.protocol import Request
+from chatswarm.loadtests.swarm.net import addresses, http
+from chatswarm.loadtests.swarm.net.http import Client, client_for, exchange
+
+GET = Request("GET", "/list")
+POST = Request("POST", "/send", b"hello")
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+@contextmanager
+def server(handle: Callable[[socket.socket, int], None]) -> Iterator[tuple[str, list[bytes]]]:
+    """A server on plain threads; `handle(connection, number)` is called for each request; yields what came in."""
+    requests: list[bytes] = []
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve(connection: socket.socket) -> None:
+        with connection:
+            while data := connection.recv(65536):
+                requests.append(data)
+                handle(connection, len(requests))
+
+    def accept() -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError as error:
+                if error.errno == errno.EMFILE:  # a test has taken the files of this process away
+                    time.sleep(0.01)
+                    continue
+                return
+            threading.Thread(target=serve, args=(connection,), daemon=True).start()
+
+    thread = threading.Thread(target=accept, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}", requests
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        thread.join()
+
+
+@contextmanager
+def client_of(url: str) -> Iterator[Client]:
+    client = client_for(url, 1)
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+def answer(connection: socket.socket, number: int) -> None:
+    connection.sendall(OK)
+
+
+def test_a_full_answer() -> None:
+    with server(answer) as (url, requests), client_of(url) as client:
+        before = time.monotonic()
+        got = exchange(client, POST)
+        assert (got.status, got.body, got.complete, got.written, got.problem) == (200, b"ok", True, True, "")
+        assert before <= got.sent <= got.done <= time.monotonic()
+        assert b"hello" in requests[0]
+
+
+def test_nobody_listens_so_nothing_was_written() -> None:
+    with server(answer) as (url, _):
+        pass
+    with client_of(url) as client:
+        got = exchange(client, POST)
+    assert (got.status, got.complete, got.written) == (0, False, False)
+    assert "refused" in got.problem
+
+
+@pytest.mark.parametrize("request_", [GET, POST], ids=["GET", "POST"])
+@pytest.mark.parametrize("part", [b"", OK[:20], OK[:-1]], ids=["no answer", "half a head", "half a body"])
+def test_a_cut_connection_is_seen_and_nothing_is_resent(request_: Request, part: bytes) -> None:
+    def cut(connection: socket.socket, number: int) -> None:
+        if number == 1:
+            answer(connection, number)
+        else:
+            connection.sendall(part)
+            connection.shutdown(socket.SHUT_RDWR)
+
+    with server(cut) as (url, requests), client_of(url) as client:
+        assert exchange(client, request_).complete
+        got = exchange(client, request_)
+        assert got.written
+        assert not got.complete
+        assert got.problem
+        assert len(requests) == 2, "the request was sent again behind our back"
+        assert exchange(client, request_).problem, "and the client is usable afterwards"
+
+
+def test_a_hanging_target_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "TIMEOUT", 0.2)
+    with server(lambda connection, _: connection.sendall(OK[:-1])) as (url, _), client_of(url) as client:
+        got = exchange(client, POST)
+    assert (got.status, got.complete, got.written) == (200, False, True)
+    assert "no full answer within 0.2 s" in got.problem
+
+
+def test_an_answer_cut_short_by_the_time_out_does_not_spoil_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "TIMEOUT", 0.2)
+
+    def half_then_whole(connection: socket.socket, number: int) -> None:
+        connection.sendall(OK[:-1] if number == 1 else OK)
+
+    with server(half_then_whole) as (url, _), client_of(url) as client:
+        assert not exchange(client, GET).complete
+        assert exchange(client, GET).body == b"ok"
+
+
+def test_connections_are_used_again_unless_they_idled(monkeypatch: pytest.MonkeyPatch) -> None:
+    ports: list[int] = []
+
+    def note(connection: socket.socket, number: int) -> None:
+        ports.append(connection.getpeername()[1])
+        connection.sendall(OK)
+
+    with server(note) as (url, _), client_of(url) as client:
+        exchange(client, GET)
+        exchange(client, GET)
+        monkeypatch.setattr(http, "IDLE_LIMIT", 0.0)
+        exchange(client, GET)
+    assert ports[0] == ports[1] != ports[2]
+
+
+def test_connections_of_a_burst_are_given_up_once_nobody_uses_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    served: list[socket.socket] = []
+    later = 0.0
+    monkeypatch.setattr(http, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + later))
+    together = threading.Barrier(3)
+
+    def at_once(connection: socket.socket, number: int) -> None:
+        served.append(connection)
+        if number <= 3:
+            together.wait(10)
+        connection.sendall(OK)
+
+    with server(at_once) as (url, _):
+        client = client_for(url, 3)
+        gevent.joinall([gevent.spawn(exchange, client, GET) for _ in range(3)], raise_error=True)
+        for later in (0.6 * http.IDLE_LIMIT, 1.2 * http.IDLE_LIMIT):  # noqa: B007
+            exchange(client, GET)
+        used = served[3]
+        assert used is served[4]
+        wait_until(lambda: all(connection.fileno() < 0 for connection in served if connection is not used))
+        assert used.fileno() >= 0
+        client.rest()
+        wait_until(lambda: used.fileno() < 0)
+
+
+def wait_until(done: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not done():
+        assert time.monotonic() < deadline
+        gevent.sleep(0.01)
+
+
+def test_a_redirect_that_leads_nowhere_is_named() -> None:
+    with free_address() as nowhere:
+        head = f"HTTP/1.1 307 X\r\nLocation: {nowhere}/list\r\nContent-Length: 0\r\n\r\n".encode()
+        with server(lambda connection, _: connection.sendall(head)) as (url, _), client_of(url) as client:
+            got = exchange(client, GET)
+    assert (got.status, got.complete) == (0, False)
+    assert got.problem.startswith(f"redirected to {nowhere}: ConnectionRefusedError")
+
+
+@contextmanager
+def free_address() -> Iterator[str]:
+    """Where nobody listens, nor will."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{bound.getsockname()[1]}"
+
+
+CLOSE = b"<close>"
+
+
+def test_a_server_that_keeps_connections_for_less_is_believed(monkeypatch: pytest.MonkeyPatch) -> None:
+    ports: list[int] = []
+
+    def note(connection: socket.socket, number: int) -> None:
+        ports.append(connection.getpeername()[1])
+        kept = 0 if number > 2 else 60
+        connection.sendall(OK.replace(b"\r\n\r\n", b"\r\nKeep-Alive: max=9, timeout=%d\r\n\r\n" % kept))
+
+    with server(note) as (url, _), client_of(url) as client:
+        for _ in range(4):
+            exchange(client, GET)
+    assert ports[0] == ports[1] == ports[2] != ports[3]
+
+
+def saying(*answers: bytes) -> Callable[[socket.socket, int], None]:
+    """Gives these answers in turn; the last one for ever. An answer that ends in CLOSE closes the connection."""
+
+    def say(connection: socket.socket, number: int) -> None:
+        answer_ = answers[min(number, len(answers)) - 1]
+        connection.sendall(answer_.removesuffix(CLOSE))
+        if answer_.endswith(CLOSE):
+            connection.shutdown(socket.SHUT_RDWR)
+
+    return say
+
+
+def redirect(status: int, location: str) -> bytes:
+    return f"HTTP/1.1 {status} Elsewhere\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n".encode()
+
+
+def test_the_prefix_of_the_target_stands_before_every_path() -> None:
+    with server(answer) as (url, requests), client_of(f"{url}/chat/") as client:
+        exchange(client, GET)
+        exchange(client, Request("GET", "//x"))
+    assert [request.split(b"\r\n")[0] for request in requests] == [
+        b"GET /chat/list HTTP/1.1",
+        b"GET /chat//x HTTP/1.1",
+    ]
+
+
+def test_a_body_is_decoded() -> None:
+    packed = gzip.compress(b"hello")
+    head = b"HTTP/1.1 200 OK\r\nContent-Encoding: GZIP\r\nContent-Length: %d\r\n\r\n" % len(packed)
+    with server(saying(head + packed)) as (url, requests), client_of(url) as client:
+        assert exchange(client, GET).body == b"hello"
+        assert b"Accept-Encoding: gzip, deflate, br\r\n" in requests[0]
+
+
+@pytest.mark.parametrize("encoding", ["zstd", "gzip"])
+def test_a_body_that_the_rig_cannot_decode_is_the_rigs_trouble_and_still_an_answer(encoding: str) -> None:
+    head = f"HTTP/1.1 200 OK\r\nContent-Encoding: {encoding}\r\nContent-Length: 2\r\n\r\nxx".encode()
+    with server(saying(head)) as (url, _), client_of(url) as client:
+        got = exchange(client, GET)
+        assert (got.status, got.complete, got.body, got.reading) == (200, True, b"", UNREADABLE_HERE)
+        assert encoding in got.problem
+        assert exchange(client, GET).complete, "and the connection goes on"
+
+
+def test_an_error_whose_page_cannot_be_decoded_is_that_error() -> None:
+    head = b"HTTP/1.1 404 No\r\nContent-Encoding: zstd\r\nContent-Length: 2\r\n\r\nxx"
+    with server(saying(head)) as (url, _), client_of(url) as client:
+        got = exchange(client, GET)
+    assert (got.status, got.reading) == (404, 404)
+    assert got.problem.startswith("status 404, ")
+
+
+def test_a_server_that_closes_after_a_full_answer_without_saying_so_loses_nothing() -> None:
+    closed = threading.Semaphore(0)
+
+    def close(connection: socket.socket, _: int) -> None:
+        connection.sendall(OK)
+        connection.shutdown(socket.SHUT_RDWR)
+        closed.release()
+
+    with server(close) as (url, requests), client_of(url) as client:
+        for _ in range(3):
+            assert exchange(client, POST).body == b"ok"
+            # A request that crosses the closing on its way is lost through nobody's fault.
+            assert closed.acquire(timeout=10)
+        assert len(requests) == 3
+
+
+def test_an_answer_until_the_connection_closes() -> None:
+    with server(saying(b"HTTP/1.1 200 OK\r\n\r\nall of it" + CLOSE)) as (url, _), client_of(url) as client:
+        for _ in range(2):
+            got = exchange(client, GET)
+            assert (got.body, got.complete, got.problem) == (b"all of it", True, "")
+
+
+@pytest.mark.parametrize("size", [100, 20_000_000])
+def test_an_answer_before_the_request_is_read(size: int) -> None:
+    """The server answers and then reads nothing more, whatever is still to come."""
+    refusal = b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    listener = socket.create_server(("127.0.0.1", 0))
+    done = threading.Event()
+
+    def serve() -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(100)
+            connection.sendall(refusal)
+            done.wait(10)
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    with listener, client_of(f"http://127.0.0.1:{listener.getsockname()[1]}") as client:
+        got = exchange(client, Request("POST", "/send", b"x" * size))
+        done.set()
+        thread.join()
+    assert (got.status, got.complete) == (413, True)
+
+
+def test_no_http_is_no_answer() -> None:
+    with server(saying(b"SSH-2.0-OpenSSH_9.2\r\n" + CLOSE)) as (url, _), client_of(url) as client:
+        got = exchange(client, GET)
+    assert (got.status, got.complete, got.written) == (0, False, True)
+    assert "no HTTP answer" in got.problem
+    assert "SSH-2.0" in got.problem
+
+
+def test_a_get_follows_redirects_and_went_out_when_the_first_did() -> None:
+    say, times = saying(redirect(302, "/other"), redirect(308, "third?a=b"), OK), []
+
+    def note(connection: socket.socket, number: int) -> None:
+        times.append(time.monotonic())
+        say(connection, number)
+
+    with server(note) as (url, requests):
+        with client_of(f"{url}/chat") as client:
+            before = time.monotonic()
+            got = exchange(client, GET)
+        assert [request.split(b" ")[1] for request in requests] == [b"/chat/list", b"/other", b"/third?a=b"]
+    assert (got.status, got.body, got.problem) == (200, b"ok", "")
+    assert before <= got.sent <= times[0] < times[2] <= got.done
+
+
+def test_a_redirect_to_another_origin_takes_no_token_along_and_does_not_go_through_the_proxy() -> None:
+    request = Request("GET", "/list", headers={"Authorization": "Bearer secret"})
+    with server(answer) as (other, reached), server(saying(redirect(307, f"{other}/there"))) as (proxy, asked):
+        via = ("127.0.0.1", int(proxy.rpartition(":")[2]))
+        client = client_for("http://chat.test:1", 1, via)
+        got = exchange(client, request)
+        client.close()
+    assert got.body == b"ok"
+    assert b"Bearer secret" in asked[0]
+    assert b"Host: chat.test:1\r\n" in asked[0]
+    assert b"Authorization" not in reached[0]
+    assert reached[0].startswith(b"GET /there ")
+
+
+def test_a_post_is_repeated_by_a_307_and_by_nothing_else() -> None:
+    with server(saying(redirect(307, "/there"), OK)) as (url, requests), client_of(url) as client:
+        assert exchange(client, POST).body == b"ok"
+        assert requests[1].startswith(b"POST /there ")
+        assert requests[1].endswith(b"hello")
+    with server(saying(redirect(302, "/there"))) as (url, requests), client_of(url) as client:
+        got = exchange(client, POST)
+        assert (got.status, got.complete, len(requests)) == (302, True, 1)
+        assert got.problem == "status 302, Location: /there"
+
+
+@pytest.mark.parametrize(
+    ("location", "requests_", "said"),
+    [("/list", 6, "more than 5 redirects"), ("ftp://x/", 1, "no address"), ("", 1, "no Location")],
+)
+def test_redirects_that_lead_nowhere_are_answers(location: str, requests_: int, said: str) -> None:
+    with server(saying(redirect(301, location))) as (url, requests), client_of(url) as client:
+        got = exchange(client, GET)
+        assert (got.status, got.complete, len(requests)) == (301, True, requests_)
+    assert got.problem.startswith("status 301, ")
+    assert said in got.problem
+
+
+def test_what_a_target_says_of_itself_is_shown_in_one_line() -> None:
+    with server(saying(redirect(302, "/a\x1b[2J\x01"))) as (url, _), client_of(url) as client:
+        assert exchange(client, POST).problem == r"status 302, Location: /a\x1b[2J\x01"
+
+
+def test_how_long_to_wait_is_kept() -> None:
+    busy = b"HTTP/1.1 429 Slow\r\nRetry-After: 5\r\nContent-Length: 0\r\n\r\n"
+    with server(saying(busy, OK)) as (url, _), client_of(url) as client:
+        assert exchange(client, GET).retry_after == "5"
+        assert exchange(client, GET).retry_after is None
+
+
+def test_a_header_that_would_be_two_never_goes_out() -> None:
+    bad = Request("GET", "/", headers={"Authorization": "secret\r\nX: y"})
+    with server(answer) as (url, requests), client_of(url) as client:
+        got = exchange(client, bad)
+        assert (got.status, got.written, requests) == (-errno.EINVAL, False, [])
+    assert "secret" not in got.problem
+
+
+def test_whatever_goes_wrong_in_the_rig_is_an_outcome_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http._memory, "decoded", lambda *_: 1 / 0)
+    head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\nxx"
+    with server(saying(head)) as (url, _), client_of(url) as client:
+        got = exchange(client, GET)
+        assert (got.status, got.complete, got.written) == (UNREADABLE_HERE, False, True)
+        assert "ZeroDivisionError" in got.problem
+        assert exchange(client, GET).status == UNREADABLE_HERE, "and its slot is free again"
+
+
+def test_at_most_as_many_exchanges_at_a_time_as_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    came = threading.Event()
+    with server(lambda *_: came.set()) as (url, requests), client_of(url) as client:
+        first = gevent.spawn(exchange, client, GET)
+        while not came.is_set():
+            gevent.sleep(0.01)
+        monkeypatch.setattr(http, "TIMEOUT", 0.2)
+        got = exchange(client, GET)
+        assert (got.problem, got.written) == ("no free connection within 0.2 s", False)
+        assert len(requests) == 1
+        first.kill()
+
+
+def test_a_killed_greenlet_leaves_no_connection_and_no_slot_behind() -> None:
+    first = threading.Event()
+
+    def hang_first(connection: socket.socket, number: int) -> None:
+        first.set()
+        if number > 1:
+            connection.sendall(OK)
+
+    with server(hang_first) as (url, _), client_of(url) as client:
+        hanging = gevent.spawn(exchange, client, GET)
+        while not first.is_set():
+            gevent.sleep(0.01)
+        hanging.kill()
+        assert exchange(client, GET).body == b"ok"
+
+
+def test_out_of_files_is_the_rigs_and_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    with server(answer) as (url, _), client_of(url) as client:
+        assert exchange(client, GET).complete
+        client.close()
+        before = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, before[1]))
+        try:
+            got = exchange(client, POST)
+            addresses._names.clear()
+            unresolved = exchange(client_for("http://no-such-name.invalid:80", 1), GET)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        assert (got.status, got.body, got.complete, got.written) == (-errno.EMFILE, b"", False, False)
+        assert unresolved.status == -errno.EMFILE, "a resolver without files says something else"
+        again = exchange(client, GET)
+        assert again.complete, again
+
+
+def test_without_buffers_in_the_middle_of_a_send_nobody_knows_and_it_is_the_rigs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Short(gevent.socket.socket):  # type: ignore[misc]
+        def sendall(self, data: bytes, flags: int = 0) -> None:
+            raise OSError(errno.ENOBUFS, "no buffer space")
+
+    with server(answer) as (url, _), client_of(url) as client:
+        monkeypatch.setattr(gevent.socket, "socket", Short)
+        got = exchange(client, POST)
+    assert (got.status, got.written, got.complete, got.reading) == (-errno.ENOBUFS, True, False, -errno.ENOBUFS)
+
+
+def test_tls_trusts_what_the_system_trusts(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    authority = trustme.CA()
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("localhost").configure_cert(context)
+    listener = socket.create_server(("127.0.0.1", 0))
+    url = f"https://localhost:{listener.getsockname()[1]}"
+
+    def serve() -> None:
+        for _ in range(2):
+            connection, _ = listener.accept()
+            try:
+                with context.wrap_socket(connection, server_side=True) as secure:
+                    while secure.recv(65536):
+                        secure.sendall(OK)
+            except OSError:
+                continue
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    with listener:
+        with client_of(url) as client:
+            got = exchange(client, GET)
+        assert (got.status, got.written) == (0, False)
+        assert "certificate verify failed" in got.problem
+        file = tmp_path_factory.mktemp("tls") / "authority.pem"
+        authority.cert_pem.write_to_path(str(file))
+        monkeypatch.setenv("SSL_CERT_FILE", str(file))
+        with client_of(url) as client:
+            assert [exchange(client, GET).body for _ in range(2)] == [b"ok", b"ok"]
+        thread.join()
+
+
+@settings(max_examples=30, deadline=None)
+@given(data=st.one_of(st.binary(min_size=1, max_size=100), st.binary(max_size=60).map(lambda rest: OK[:17] + rest)))
+def test_nothing_that_a_server_says_is_raised(data: bytes) -> None:
+    with server(saying(data + CLOSE)) as (url, _), client_of(url) as client:
+        got = exchange(client, GET)
+    assert got.written
+    assert got.complete or got.problem

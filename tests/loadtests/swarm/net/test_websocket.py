@@ -1,0 +1,440 @@
+"""The swarm's WebSocket against a real server of another library's making."""
+
+import asyncio
+import errno
+import os
+import resource
+import socket
+import ssl
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+
+import pytest
+import trustme
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Request, Response
+from websockets.server import ServerProtocol
+from websockets.utils import accept_key
+
+from chatswarm.loadtests.swarm.net import websocket
+from chatswarm.loadtests.swarm.net.websocket import Closed, ConnectError, WebSocket, socket_url
+
+Handler = Callable[[ServerConnection], Awaitable[None]]
+Refusal = Callable[[ServerConnection, Request], Response]
+
+
+@contextmanager
+def server(handler: Handler, tls: ssl.SSLContext | None = None, refuse: Refusal | None = None) -> Iterator[str]:
+    """A WebSocket server in a thread of its own; yields its URL."""
+    loop = asyncio.new_event_loop()
+    ready: list[int] = []
+    started, stop = threading.Event(), asyncio.Event()
+
+    async def main() -> None:
+        async with serve(handler, "127.0.0.1", 0, ssl=tls, process_request=refuse) as running:
+            ready.append(running.sockets[0].getsockname()[1])
+            started.set()
+            await stop.wait()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(main(),))
+    thread.start()
+    assert started.wait(5)
+    try:
+        yield f"{'wss' if tls else 'ws'}://localhost:{ready[0]}/ws"
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join()
+        loop.close()
+
+
+async def echo(connection: ServerConnection) -> None:
+    async for message in connection:
+        await connection.send(message)
+
+
+def test_messages_go_and_come() -> None:
+    with server(echo) as url:
+        socket_ = WebSocket(url, 5)
+        socket_.send("hällo")
+        assert socket_.receive(5) == ["hällo".encode()]
+        assert socket_.received_at > 0
+        socket_.close()
+
+
+def test_fragments_make_one_message() -> None:
+    async def in_parts(connection: ServerConnection) -> None:
+        await connection.send(iter(["one ", "two ", "three"]))
+        await connection.send("whole")
+        await connection.wait_closed()
+
+    with server(in_parts) as url:
+        socket_ = WebSocket(url, 5)
+        received: list[bytes] = []
+        while len(received) < 2:
+            received += socket_.receive(5)
+        assert received == [b"one two three", b"whole"]
+        socket_.close()
+
+
+def test_pings_are_answered_without_being_asked() -> None:
+    async def ping(connection: ServerConnection) -> None:
+        await (await connection.ping())
+        await connection.send("ponged")
+        await connection.wait_closed()
+
+    with server(ping) as url:
+        socket_ = WebSocket(url, 5)
+        assert socket_.receive(5) == [b"ponged"]
+        socket_.close()
+
+
+def test_silence_is_not_an_end() -> None:
+    with server(echo) as url:
+        socket_ = WebSocket(url, 5)
+        assert socket_.receive(0.05) == []
+        socket_.send("still there")
+        assert socket_.receive(5) == [b"still there"]
+        socket_.close()
+
+
+def test_the_servers_close_code() -> None:
+    async def restart(connection: ServerConnection) -> None:
+        await connection.send("last words")
+        await connection.close(1012, "restart")
+
+    with server(restart) as url:
+        socket_ = WebSocket(url, 5)
+        assert socket_.receive(5) == [b"last words"]
+        with pytest.raises(Closed, match="restart") as caught:
+            socket_.receive(5)
+        assert caught.value.code == 1012
+        with pytest.raises(Closed):
+            socket_.send("too late")
+        socket_.close()
+
+
+def test_a_broken_off_connection() -> None:
+    async def abort(connection: ServerConnection) -> None:
+        connection.transport.abort()
+
+    with server(abort) as url:
+        socket_ = WebSocket(url, 5)
+        with pytest.raises(Closed) as caught:
+            socket_.receive(5)
+        socket_.close()
+        assert caught.value.code == 1006
+
+
+def test_nobody_listens() -> None:
+    with server(echo) as url:
+        pass
+    with pytest.raises(ConnectError, match="refused") as caught:
+        WebSocket(url, 5)
+    assert caught.value.status == 0
+
+
+def test_a_refused_handshake_tells_its_status() -> None:
+    def refuse(connection: ServerConnection, request: Request) -> Response:
+        return connection.respond(HTTPStatus.FORBIDDEN, "not from here")
+
+    with server(echo, refuse=refuse) as url, pytest.raises(ConnectError, match="403") as caught:
+        WebSocket(url, 5)
+    assert caught.value.status == 403
+
+
+def test_a_server_that_never_answers_the_handshake() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(ConnectError, match="timed out"):
+        WebSocket(f"ws://127.0.0.1:{silent.getsockname()[1]}/ws", 0.2)
+
+
+def test_tls_is_verified(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    authority = trustme.CA()
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("localhost").configure_cert(context)
+    with server(echo, context) as url:
+        with pytest.raises(ConnectError, match="certificate verify failed"):
+            WebSocket(url, 5)
+        file = tmp_path_factory.mktemp("tls") / "authority.pem"
+        authority.cert_pem.write_to_path(str(file))
+        monkeypatch.setenv("SSL_CERT_FILE", str(file))
+        socket_ = WebSocket(url, 5)
+        socket_.send("secret")
+        assert socket_.receive(5) == [b"secret"]
+        socket_.close()
+
+
+def test_socket_url() -> None:
+    assert socket_url("http://localhost:8000/", "/ws/dashboard") == "ws://localhost:8000/ws/dashboard"
+    assert socket_url("https://chat.example.com", "/ws") == "wss://chat.example.com/ws"
+
+
+def test_listening_hands_over_what_comes_until_the_end() -> None:
+    async def talk(connection: ServerConnection) -> None:
+        await connection.send("one")
+        await connection.send(iter(["tw", "o"]))
+        await (await connection.ping())
+        await connection.send("x" * 70_000)
+        await connection.send("three")
+        await connection.close(1012, "restart")
+
+    taken: list[bytes] = []
+    with server(talk) as url:
+        socket_ = WebSocket(url, 5)
+        with pytest.raises(Closed) as caught:
+            socket_.listen(taken.append, 5)
+        socket_.close()
+    assert taken == [b"one", b"two", b"x" * 70_000, b"three"]
+    assert caught.value.code == 1012
+
+
+def test_listening_ends_after_its_time_and_loses_nothing() -> None:
+    taken: list[bytes] = []
+    with server(echo) as url:
+        socket_ = WebSocket(url, 5)
+        socket_.listen(taken.append, 0.05)
+        socket_.send("hello")
+        socket_.listen(taken.append, 0.5)
+        socket_.close()
+    assert taken == [b"hello"]
+
+
+def test_what_the_listener_raises_reaches_the_greenlet() -> None:
+    def fail(_: bytes) -> None:
+        raise KeyError("oh")
+
+    with server(echo) as url:
+        socket_ = WebSocket(url, 5)
+        socket_.send("hello")
+        with pytest.raises(KeyError):
+            socket_.listen(fail, 5)
+        socket_.close()
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 7, 64, 10_000])
+def test_however_the_bytes_are_cut_the_messages_are_the_same(size: int) -> None:
+    """A raw server that sends its answer and all frames in pieces of so many bytes."""
+    frames = b"".join(
+        [
+            Frame(Opcode.TEXT, b"short").serialize(mask=False),
+            Frame(Opcode.TEXT, b"", fin=True).serialize(mask=False),
+            Frame(Opcode.TEXT, b"frag", fin=False).serialize(mask=False),
+            Frame(Opcode.PING, b"now").serialize(mask=False),
+            Frame(Opcode.CONT, b"ment", fin=True).serialize(mask=False),
+            Frame(Opcode.TEXT, b"m" * 300).serialize(mask=False),
+            Frame(Opcode.BINARY, b"bin").serialize(mask=False),
+            Frame(Opcode.CLOSE, b"\x03\xe8bye").serialize(mask=False),
+        ]
+    )
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve_raw() -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            protocol = ServerProtocol()
+            protocol.receive_data(connection.recv(65536))
+            (request,) = protocol.events_received()
+            assert isinstance(request, Request)
+            protocol.send_response(protocol.accept(request))
+            data = b"".join(protocol.data_to_send()) + frames
+            for at in range(0, len(data), size):
+                connection.sendall(data[at : at + size])
+            while connection.recv(65536):
+                pass
+
+    thread = threading.Thread(target=serve_raw)
+    thread.start()
+    taken: list[bytes] = []
+    with listener:
+        socket_ = WebSocket(f"ws://127.0.0.1:{listener.getsockname()[1]}/ws", 5)
+        with pytest.raises(Closed, match="1000 bye"):
+            socket_.listen(taken.append, 5)
+        socket_.close()
+        thread.join()
+    assert taken == [b"short", b"", b"fragment", b"m" * 300, b"bin"]
+
+
+def test_a_broken_frame_ends_the_connection() -> None:
+    async def nonsense(connection: ServerConnection) -> None:
+        connection.transport.write(b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff")
+        await connection.wait_closed()
+
+    with server(nonsense) as url:
+        socket_ = WebSocket(url, 5)
+        with pytest.raises(Closed):
+            socket_.listen(lambda _: None, 5)
+        socket_.close()
+
+
+ACCEPT = (
+    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: KEY\r\n"
+)
+
+
+@contextmanager
+def answering(answer: bytes, *, closes: bool = False) -> Iterator[tuple[str, list[bytes]]]:
+    """A raw server: this answer to each handshake, with the right key in place of KEY. Yields its URL, what came in."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    requests: list[bytes] = []
+    connections: list[socket.socket] = []
+
+    def serve_raw() -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            connections.append(connection)
+            requests.append(connection.recv(65536))
+            key = requests[-1].partition(b"Sec-WebSocket-Key: ")[2].partition(b"\r\n")[0].decode()
+            connection.sendall(answer.replace(b"KEY", accept_key(key).encode()))
+            if closes:
+                connection.shutdown(socket.SHUT_RDWR)
+
+    thread = threading.Thread(target=serve_raw, daemon=True)
+    thread.start()
+    try:
+        yield f"ws://127.0.0.1:{listener.getsockname()[1]}/chat/ws", requests
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        thread.join()
+        for connection in connections:
+            connection.close()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        ACCEPT + b"\r\n",
+        ACCEPT + b"Set-Cookie: " + b"x" * 20_000 + b"\r\n\r\n",
+        ACCEPT + b"X-Trace: y\r\n" * 500 + b"\r\n",
+        ACCEPT + b"X: folded\r\n line\r\nX-\xe9: y\r\nno field\r\n\r\n",
+        b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + ACCEPT + b"\r\n",
+        ACCEPT.replace(b"\r\n", b"\n") + b"\n",
+    ],
+    ids=["plain", "a long cookie", "many headers", "odd lines", "hints before it", "bare newlines"],
+)
+def test_a_handshake_that_a_browser_takes_is_taken(answer: bytes) -> None:
+    with answering(answer + b"\x81\x05hello") as (url, _):
+        socket_ = WebSocket(url, 5)
+        assert socket_.receive(5) == [b"hello"]
+        socket_.close()
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "said"),
+    [
+        (b"HTTP/1.1 403 No\r\n\r\n", 403, "HTTP 403"),  # and its connection stays open
+        (b"HTTP/1.1 302 Found\r\nlocation: /login\r\n\r\n", 302, "HTTP 302, Location: /login"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n<", 200, "HTTP 200"),
+        (b"HTTP/1.1 101 Yes\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n", 0, "missing Sec-WebSocket-Accept"),
+        (ACCEPT.replace(b"KEY", b"other") + b"\r\n", 0, "invalid Sec-WebSocket-Accept"),
+        (ACCEPT + b"Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n", 0, "no extensions supported"),
+        (ACCEPT + b"Sec-WebSocket-Protocol: other\r\n\r\n", 0, "no subprotocols supported"),
+        (b"HTTP/1.1 99 Odd\r\n\r\n", 0, "expected an HTTP answer"),
+        (b"HTTP/1.1 1000 Odd\r\n\r\n", 0, "expected an HTTP answer"),
+        (b"SSH-2.0-OpenSSH\r\n", 0, "expected an HTTP answer"),
+        (b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 100_000, 0, "expected an HTTP answer"),
+    ],
+    ids=lambda value: value[:60].decode("ascii", "replace") if isinstance(value, bytes) else None,
+)
+def test_what_else_answers_a_handshake_is_told_at_once(answer: bytes, status: int, said: str) -> None:
+    with answering(answer) as (url, _), pytest.raises(ConnectError, match=said) as caught:
+        WebSocket(url, 5)
+    assert caught.value.status == status
+
+
+@pytest.mark.parametrize(
+    ("cut", "said"), [(b"", "without an answer"), (ACCEPT[:30], "in the middle of b'HTTP/1.1 101")]
+)
+def test_a_handshake_that_is_cut(cut: bytes, said: str) -> None:
+    with answering(cut, closes=True) as (url, _), pytest.raises(ConnectError, match=said) as caught:
+        WebSocket(url, 5)
+    assert caught.value.status == 0
+
+
+def test_a_busy_server_says_how_long_to_wait() -> None:
+    with answering(b"HTTP/1.1 429 Slow\r\nRetry-After: 5\r\n\r\n") as (url, _), pytest.raises(ConnectError) as caught:
+        WebSocket(url, 5)
+    assert (caught.value.status, caught.value.retry_after) == (429, "5")
+
+
+def test_the_handshake_says_who_asks() -> None:
+    with answering(ACCEPT + b"\r\n") as (url, requests):
+        WebSocket(url, 5, {"Origin": "https://page.example", "Authorization": "Bearer t"}).close()
+    head = requests[0].decode()
+    assert head.startswith("GET /chat/ws HTTP/1.1\r\n")
+    assert "Origin: https://page.example\r\n" in head
+    assert "Authorization: Bearer t\r\n" in head
+    assert "Sec-WebSocket-Extensions" not in head
+
+
+def test_a_header_that_would_be_two_never_goes_out() -> None:
+    with answering(ACCEPT + b"\r\n") as (url, requests):
+        with pytest.raises(ConnectError, match="header Authorization") as caught:
+            WebSocket(url, 5, {"Authorization": "secret\r\nX: y"})
+        assert requests == []
+    assert caught.value.status == -errno.EINVAL
+    assert "secret" not in str(caught.value)
+
+
+def test_a_message_too_large_for_the_rig_is_the_rigs_and_a_broken_frame_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(websocket, "_MAX_MESSAGE", 1000)
+    for frame, own in ((b"\x81\x7e\x10\x00" + b"x" * 4096, True), (b"\xff\x00", False)):
+        with answering(ACCEPT + b"\r\n" + frame) as (url, _):
+            socket_ = WebSocket(url, 5)
+            with pytest.raises(Closed) as caught:
+                socket_.listen(lambda _: None, 5)
+            socket_.close()
+        assert (caught.value.code, caught.value.own) == (1006, own)
+
+
+@pytest.mark.parametrize(("number", "own"), [(errno.ENOMEM, True), (errno.ECONNRESET, False)])
+def test_a_read_that_fails_for_want_of_memory_is_the_rigs(
+    number: int, own: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> bytes:
+        raise OSError(number, "oh")
+
+    with answering(ACCEPT + b"\r\n\x81\x05hello") as (url, _):
+        socket_ = WebSocket(url, 5)
+        assert socket_.receive(5) == [b"hello"]
+        monkeypatch.setattr(os, "read", fail)
+        socket_._socket.shutdown(socket.SHUT_RD)
+        with pytest.raises(Closed, match="oh") as caught:
+            socket_.listen(lambda _: None, 5)
+        monkeypatch.undo()
+        socket_.close()
+    assert (caught.value.code, caught.value.own) == (1006, own)
+
+
+def test_out_of_files_is_the_rigs() -> None:
+    with answering(ACCEPT + b"\r\n") as (url, _):
+        WebSocket(url, 5).close()
+        before = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, before[1]))
+        try:
+            with pytest.raises(ConnectError) as caught:
+                WebSocket(url, 5)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert caught.value.status == -errno.EMFILE
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.one_of(st.binary(max_size=80), st.binary(max_size=80).map(lambda rest: ACCEPT + b"\r\n" + rest)))
+def test_nothing_that_a_server_says_is_raised_but_two_words(data: bytes) -> None:
+    with answering(data, closes=True) as (url, _):
+        try:
+            socket_ = WebSocket(url, 5)
+        except ConnectError:
+            return
+        with pytest.raises(Closed):
+            socket_.listen(lambda _: None, 5)
+        socket_.close()

@@ -1,0 +1,59 @@
+"""What became of a send, as a table of sentences."""
+
+import random
+from itertools import islice
+
+import pytest
+
+from chatswarm.loadtests.history.tables import SendOutcome
+from chatswarm.loadtests.swarm.backoff import delays
+from chatswarm.loadtests.swarm.send_outcome import outcome_of
+
+ACCEPTED, REJECTED, UNKNOWN = SendOutcome
+
+
+@pytest.mark.parametrize(
+    ("written", "status", "complete", "expected"),
+    [
+        (True, 200, True, ACCEPTED),
+        (True, 201, True, ACCEPTED),
+        (False, 0, False, REJECTED),  # no TCP, so certainly not done
+        (False, -24, False, REJECTED),  # the rig had no file left for it
+        (True, -105, False, UNKNOWN),  # the rig had no buffer left in the middle of it
+        (True, -1000, False, UNKNOWN),  # what came back was beyond the rig
+        (True, 0, False, UNKNOWN),  # written, and nothing came back
+        (True, 200, False, UNKNOWN),  # a 2xx counts only when read to its end
+        (True, 400, True, REJECTED),
+        (True, 404, True, REJECTED),
+        (True, 408, True, UNKNOWN),
+        (True, 413, True, REJECTED),
+        (True, 429, True, REJECTED),
+        (True, 404, False, UNKNOWN),
+        (True, 302, True, UNKNOWN),
+        (True, 500, True, UNKNOWN),
+        (True, 502, True, UNKNOWN),
+        (True, 504, True, UNKNOWN),
+    ],
+)
+def test_outcome_of(written: bool, status: int, complete: bool, expected: SendOutcome) -> None:
+    for promise in (True, False):
+        outcome = outcome_of(written=written, status=status, complete=complete, unavailable_means_not_done=promise)
+        assert outcome is expected
+
+
+def test_a_503_means_not_done_only_where_the_target_promises_it() -> None:
+    assert outcome_of(written=True, status=503, complete=True, unavailable_means_not_done=True) is REJECTED
+    assert outcome_of(written=True, status=503, complete=True, unavailable_means_not_done=False) is UNKNOWN
+    assert outcome_of(written=True, status=503, complete=False, unavailable_means_not_done=True) is UNKNOWN
+
+
+def test_jitter_is_spread_below_a_bound_that_doubles_to_two_seconds_and_never_gives_up() -> None:
+    columns = list(zip(*(islice(delays("jitter", random.Random(seed)), 50) for seed in range(200)), strict=True))
+    for attempt, column in enumerate(columns):
+        bound = min(2.0, 0.25 * 2**attempt)
+        assert 0 <= min(column) < 0.1 * bound
+        assert 0.9 * bound < max(column) <= bound
+
+
+def test_origin_gives_up_after_five_tries() -> None:
+    assert list(delays("origin", random.Random(1))) == [1, 2, 4, 8, 16]

@@ -1,0 +1,30 @@
+"""Durations as people write and read them."""
+
+import pytest
+
+from chatswarm.loadtests.system.units import human, seconds
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("30s", 30), ("300ms", 0.3), ("5m", 300), ("1h", 3600), (" 1.5 s ", 1.5), ("7", 7), (7, 7), (0.25, 0.25), (0, 0)],
+)
+def test_seconds(text: object, expected: float) -> None:
+    assert seconds(text) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("text", ["", "s", "30 sec", "-1s", "1s 2s", "1,5s", None, True, [], "nan", "١s"])
+def test_no_durations(text: object) -> None:
+    with pytest.raises(ValueError, match="expected a duration such as 30s or 300ms, got"):
+        seconds(text)
+
+
+@pytest.mark.parametrize(
+    ("duration", "text"),
+    [
+        (0.0, "0 ms"), (0.0123, "12.3 ms"), (0.191, "191 ms"), (0.9994, "999 ms"), (1.0, "1.00 s"), (1.834, "1.83 s"),
+        (120.0, "120 s"), (None, "–"), (float("inf"), "never"), (-0.05, "-50 ms"),
+    ],
+)  # fmt: skip
+def test_human(duration: float | None, text: str) -> None:
+    assert human(duration) == text
