@@ -1,11 +1,11 @@
-# One image for the reference chat and for both kinds of Locust process: docker-compose.yml says which one it is to be.
+# One image for the reference chat, Locust's master and its workers: docker-compose.yml sets the command of each.
 ARG PYTHON=python:3.11.16-slim-bookworm@sha256:528257d48c1da0dcecc2e725d1ae34498d60c965f1241e39cd6a85a8859bdf84
 
 FROM ${PYTHON} AS build
 WORKDIR /build
 COPY requirements.lock ./
-# The lock holds the development tools as well. Everything in it is fetched with its hash checked; below, nothing but
-# these files can be installed, and of them only what chatswarm itself asks for.
+# The lock also has the development tools. Every wheel is downloaded with its hash checked; the install below can use
+# only these files, and installs only what chatswarm itself depends on.
 RUN pip wheel --no-cache-dir --disable-pip-version-check --require-hashes --wheel-dir /wheels -r requirements.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY backend ./backend
@@ -16,16 +16,16 @@ RUN python -m venv --without-pip /opt/chatswarm \
         --no-index --find-links /wheels .
 
 FROM ${PYTHON}
-# The file system is read-only: no byte code can be kept, and a log must not wait in a buffer.
+# The file system is read-only, so no byte code can be written. Logs must not wait in a buffer.
 ENV PATH=/opt/chatswarm/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1
-# Named volumes take over the owner of the folder that they are mounted on.
+# A named volume inherits the owner of the folder that it is mounted on.
 RUN useradd --system --uid 10001 --user-group --no-create-home --home-dir /nonexistent chatswarm \
     && install -d -o chatswarm -g chatswarm /var/lib/chatswarm /srv/chatswarm/runs
 COPY --from=build /opt/chatswarm /opt/chatswarm
 WORKDIR /srv/chatswarm
 COPY loadtests/locustfile.py ./loadtests/locustfile.py
-# By its number, so that it can be told from outside that it is not root.
+# As a number, so that an orchestrator can verify that it is not root.
 USER 10001
 CMD ["chatswarm", "--help"]

@@ -1,57 +1,57 @@
-# Few verbs, the same on a desk and in CI. Each does its own set-up: a fresh Debian with Python 3.11 is enough.
+# The same verbs for developers and CI. Each does its own set-up: a fresh Debian with Python 3.11 is enough.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 WORKERS ?= 4
 
 .PHONY: help demo test chromium prometheus mutants resilience soak bench panels grafana docs inventory lint lock clean
 
-help:  ## this list
+help:  ## prints this list
 	@awk -F ':.*##  *' '/^[a-z.]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: .venv/ready  ## 100 dashboards, 50 widgets, 20 messages/s for 30 s against the reference chat, then the verdict
 	$(BIN)/chatswarm run steady
 
-test: .venv/ready chromium prometheus  ## all tests, in parallel; last those that run whole swarms, which must not be short of CPU
+test: .venv/ready chromium prometheus  ## all tests, in parallel; those that run whole swarms come last, as they need CPU
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal --ignore tests/e2e --ignore tests/plugin --ignore tests/dashboards
 	$(BIN)/pytest -n 2 --dist worksteal tests/dashboards
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal tests/e2e tests/plugin
 
-# For the tests of the pages. Where we may, we install it; without it they are skipped.
+# For the tests of the pages. Installed if we have the rights; without it they are skipped.
 chromium:
 	@command -v chromium >/dev/null \
 		|| { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq \
 			&& apt-get install -y -qq --no-install-recommends chromium >/dev/null; } \
 		|| echo "No chromium, and it cannot be installed here: the browser tests are skipped (apt-get install chromium)"
 
-# For the tests of what Grafana shows. Needs no root and starts no service; without it they are skipped.
+# For the tests of Grafana's panels. Needs no root and starts no service; without it they are skipped.
 prometheus:
 	@$(MAKE) --no-print-directory --silent build/prometheus >/dev/null || { rm -rf build/prometheus.part; \
-		echo "NO PROMETHEUS, and it cannot be had here: no panel, rule or alert is tried (put prometheus and promtool on the path)"; }
+		echo "NO PROMETHEUS, and it cannot be downloaded here: no panel, rule or alert is tested (put prometheus and promtool on the path)"; }
 
-mutants: .venv/ready  ## tests the judge: chats broken on purpose, slow ones and clean ones; 7 minutes
+mutants: .venv/ready  ## tests the judge against broken, slow and clean chats; 7 minutes
 	$(BIN)/python -m tests.mutants
 
-resilience: .venv/ready  ## tests the fault scenarios, with chats that lack one promise each; 20 minutes
+resilience: .venv/ready  ## tests the fault scenarios against chats that each lack one promise; 20 minutes
 	$(BIN)/python -m tests.resilience
 
 soak: .venv/ready  ## ten minutes of mixed faults: nothing lost, memory flat, open files back; 11 minutes
 	$(BIN)/python -m tests.soak
 
-bench: .venv/ready  ## what judging, recording and the fault proxy cost, and what they may cost; 2 minutes
+bench: .venv/ready  ## what judging, recording and the fault proxy cost, compared with their limits; 2 minutes
 	$(BIN)/python -m tests.bench
 
-panels: .venv/ready build/prometheus  ## every panel and rule: its query, what a real Prometheus returns, what the verdict says
+panels: .venv/ready build/prometheus  ## compares panels and rules in a real Prometheus with the verdict; half a minute
 	$(BIN)/python -m tests.grafana
 
-grafana: .venv/ready  ## writes grafana/dashboards/*.json, after a change in grafana/
+grafana: .venv/ready  ## rewrites grafana/dashboards/*.json, after a change in grafana/
 	$(BIN)/python -m grafana
 
-# Everything is read again, because Sphinx warns about a page only when it reads it.
-docs: .venv/ready  ## the manuals as a site in build/docs; a link to a page or heading that does not exist is an error
+# --fresh-env reads every page again, because Sphinx warns about a page only when it reads it.
+docs: .venv/ready  ## builds the manuals into a site in build/docs; a broken link to a page or heading is an error
 	$(BIN)/sphinx-build --quiet --fresh-env --nitpicky --fail-on-warning --keep-going \
 		--conf-dir docs --doctree-dir build/doctrees . build/docs
 
-inventory: .venv/ready  ## every module, with what it is for
+inventory: .venv/ready  ## lists every module with its first line
 	$(BIN)/python -m tests.inventory
 
 lint: .venv/ready build/typed/chatswarm  ## ruff and mypy --strict over everything, tests included
@@ -61,9 +61,9 @@ lint: .venv/ready build/typed/chatswarm  ## ruff and mypy --strict over everythi
 	$(BIN)/mypy -p grafana
 	$(BIN)/mypy tests docs
 
-.venv: .venv/ready  ## the environment, with all dependencies pinned by hash
+.venv: .venv/ready  ## creates the environment, with all dependencies pinned by hash
 
-# Debian splits venv off its Python; where we may, we install it.
+# Debian packages venv separately from Python; it is installed if we have the rights.
 .venv/ready: requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "chatswarm needs Python 3.11 or newer, got " + sys.version)'
 	$(PYTHON) -m venv .venv || { rm -rf .venv; apt-get update && apt-get install -y python3-venv && $(PYTHON) -m venv .venv; }
@@ -71,15 +71,15 @@ lint: .venv/ready build/typed/chatswarm  ## ruff and mypy --strict over everythi
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
-# The type checker does not follow an editable install's import hook, so it is shown the installed names as links.
+# mypy does not follow an editable install's import hook, so symbolic links give it the installed names.
 build/typed/chatswarm:
 	mkdir -p $@
 	ln -s ../../../backend ../../../loadtests $@
 
-# As root, apt would first try to be somebody else who cannot write here, and complain.
+# As root, apt would first switch to a user who cannot write here, and print a warning.
 DOWNLOAD := apt-get -o APT::Sandbox::User=root download prometheus
 
-# Debian's package, unpacked and not installed: so it starts no service. Not needed where it is on the path.
+# Debian's package, unpacked instead of installed, so that it starts no service. Skipped if prometheus is on the path.
 build/prometheus:
 	rm -rf $@.part && mkdir -p $@.part
 	command -v prometheus && command -v promtool || { cd $@.part && \
@@ -87,10 +87,10 @@ build/prometheus:
 		dpkg-deb --extract prometheus_*.deb . && rm prometheus_*.deb; }
 	mv $@.part $@
 
-# Hashes, but no index addresses: the lock must serve whatever mirror its reader uses.
-lock:  ## requirements.lock, after a change in pyproject.toml; needs uv
+# Hashes, but no index addresses: the lock has to work with any mirror.
+lock:  ## rewrites requirements.lock, after a change in pyproject.toml; needs uv
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 		--group dev pyproject.toml --output-file requirements.lock
 
-clean:  ## removes what the verbs made, runs included
+clean:  ## removes everything that these verbs created, including runs
 	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache runs

@@ -1,1 +1,1 @@
-"""The reference chat: widgets post messages over HTTP, dashboards hear of them over WebSockets and refetch the list."""
+"""The reference chat: widgets post over HTTP, dashboards are notified over WebSockets and refetch the list."""

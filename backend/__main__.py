@@ -1,6 +1,6 @@
 """`python -m chatswarm.backend`: run the reference chat.
 
-Exit codes: 0 after a clean stop, 2 for wrong settings, 1 if it could not start.
+Exit codes: 0 after a clean stop, 1 if it could not start, 2 for invalid settings.
 """
 
 from __future__ import annotations
@@ -10,17 +10,17 @@ import sqlite3
 import sys
 from typing import TYPE_CHECKING
 
-from .environment import flush_streams, forget_others_variables, open_closed_streams, tell
+from .environment import drop_foreign_variables, flush_streams, open_closed_streams, print_stderr
 from .settings import Settings, SettingsError, read_settings
 
 if TYPE_CHECKING:
-    from chatswarm.backend.workers.supervisor import WorkerPlace
+    from chatswarm.backend.workers.supervisor import WorkerContext
 
 
-def _serve(settings: Settings, place: WorkerPlace | None = None) -> int:
+def _serve(settings: Settings, worker: WorkerContext | None = None) -> int:
     from . import server
 
-    return server.serve(settings, place)
+    return server.serve(settings, worker)
 
 
 def _supervise(settings: Settings) -> int:
@@ -29,14 +29,14 @@ def _supervise(settings: Settings) -> int:
 
     bound = listeners.bind(settings)
     if bound.note is not None:
-        tell(f"WARNING:  {bound.note}")
+        print_stderr(f"WARNING:  {bound.note}")
     return supervisor.Supervisor(settings, bound, _serve).run()
 
 
 def main() -> int:
-    """Read the settings, look at the database, serve."""
+    """Read the settings, prepare the database, serve. Returns the exit code."""
     open_closed_streams()
-    forget_others_variables(os.environ)
+    drop_foreign_variables(os.environ)
     try:
         return _run()
     finally:
@@ -46,17 +46,17 @@ def main() -> int:
 def _run() -> int:
     try:
         settings = read_settings(sys.argv[1:], os.environ)
-        # Only now the heavy imports: a wrong flag is told at once.
+        # The heavy imports come only now, so that an invalid flag is reported at once.
         from .store import schema
 
         try:
             schema.prepare(settings.database)
         except (schema.ForeignDatabaseError, sqlite3.Error) as error:
-            tell(f"--database: {error}")
+            print_stderr(f"--database: {error}")
             return 2
         return _supervise(settings) if settings.workers > 1 else _serve(settings)
     except SettingsError as error:
-        tell(str(error))
+        print_stderr(str(error))
         return 2
 
 

@@ -1,4 +1,4 @@
-"""The FastAPI app: which path is answered by what. The hot paths and the WebSocket are bare ASGI endpoints."""
+"""The FastAPI app: routes, error responses and lifespan. Hot paths and the WebSocket are bare ASGI endpoints."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from chatswarm.backend.endpoints.request_bodies import (
     TooLongError,
     UnreadableError,
     fields,
+    form_as_json,
     read_body,
     text_fields,
-    whole_form,
     whole_number,
 )
 from chatswarm.backend.endpoints.sending import SendEndpoint
@@ -51,7 +51,7 @@ from chatswarm.backend.wire.shapes import (
     numbered,
     shown_chat,
 )
-from chatswarm.backend.workers.supervisor import WorkerPlace
+from chatswarm.backend.workers.supervisor import WorkerContext
 
 from .settings import Settings
 
@@ -63,23 +63,23 @@ def _json(value: msgspec.Struct, status: int = 200, headers: Mapping[str, str] |
 
 
 class ChatApp(FastAPI):
-    """FastAPI, with a short way to the two hot endpoints: its middleware and routing cost more than they do.
+    """FastAPI with a shortcut to the hot endpoints: its middleware and routing cost more than the endpoints do.
 
-    The same endpoints are routes as well, which is where other methods and preflights of their paths end up.
+    The same endpoints are also registered as routes, which handle the other methods and the CORS preflights.
     """
 
     settings: Settings
 
     def openapi(self) -> dict[str, Any]:
-        """The description of all routes, the bare ones included."""
+        """The OpenAPI document of all routes, bare endpoints included."""
         return document(self.settings)
 
-    def take_short_way(self, list_chats: ASGIApp, send_user: ASGIApp, send_agent: ASGIApp) -> None:
-        """Name the hot endpoints."""
+    def set_hot_endpoints(self, list_chats: ASGIApp, send_user: ASGIApp, send_agent: ASGIApp) -> None:
+        """Set the endpoints that bypass middleware and routing."""
         self._list_chats, self._send_user, self._send_agent = list_chats, send_user, send_agent
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request or connection."""
+        """Serve one request or connection."""
         endpoint: ASGIApp = super().__call__
         if scope["type"] == "http":
             path, method = scope["path"], scope["method"]
@@ -93,20 +93,20 @@ class ChatApp(FastAPI):
         await endpoint(scope, receive, send)
 
 
-class NoHandshake:
-    """Answers what asks for the WebSocket's path and is no handshake: a browser's address bar, or a proxy that has
-    taken `Upgrade` away.
+class UpgradeRequired:
+    """Refuses a plain HTTP request for the WebSocket's path, as sent by a browser's address bar or by a proxy that
+    strips `Upgrade`.
     """
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
-        """Answer one request."""
+        """Respond to one request."""
         await refuse(send, 426, f"{SOCKET}: expected the handshake of a WebSocket, got a plain request", upgrade=True)
 
 
-def create_app(settings: Settings, sockets: Sockets, place: WorkerPlace | None = None) -> FastAPI:
-    """The app of one worker. It must be run by a server that makes its WebSockets with `sockets.protocol`."""
+def create_app(settings: Settings, sockets: Sockets, worker: WorkerContext | None = None) -> FastAPI:
+    """The app of one worker. The server that runs it must use `sockets.protocol` for its WebSockets."""
     metrics = BackendMetrics()
-    service = ChatService(settings, sockets, metrics, place)
+    service = ChatService(settings, sockets, metrics, worker)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -116,11 +116,11 @@ def create_app(settings: Settings, sockets: Sockets, place: WorkerPlace | None =
         finally:
             await service.close()
 
-    # FastAPI's own description and pages are off: they know nothing of the bare endpoints, and load from elsewhere.
+    # FastAPI's own document and pages are off: they do not know the bare endpoints, and load scripts from a CDN.
     app = ChatApp(lifespan=lifespan, openapi_url=None)
     app.settings = settings
     app.state.service = service
-    # See answers.ANY_ORIGIN.
+    # See responses.ANY_ORIGIN.
     app.add_middleware(
         CORSMiddleware,
         allow_origins=["*"],
@@ -133,27 +133,27 @@ def create_app(settings: Settings, sockets: Sockets, place: WorkerPlace | None =
         SendEndpoint(service, "user"),
         SendEndpoint(service, "agent"),
     )
-    app.take_short_way(list_chats, send_user, send_agent)
+    app.set_hot_endpoints(list_chats, send_user, send_agent)
     app.router.routes += [
         Route(LIST, list_chats, methods=["GET"]),
         Route("/api/users/chats/{chat_id}/send", send_user, methods=["POST"]),
         Route("/api/dashboard/chats/{chat_id}/send", send_agent, methods=["POST"]),
         WebSocketRoute(SOCKET, DashboardEndpoint(service)),
-        Route(SOCKET, NoHandshake(), methods=["GET"]),
+        Route(SOCKET, UpgradeRequired(), methods=["GET"]),
     ]
     if settings.api_docs:
         app.router.routes += docs_routes(settings)
     _add_errors(app)
     _add_customers(app, service)
     _add_reads(app, service)
-    _add_watching(app, service)
+    _add_monitoring(app, service)
     return app
 
 
 def _add_errors(app: FastAPI) -> None:
-    """Every error looks the same, and none is a stack trace."""
+    """Give every error the same shape, and never a stack trace."""
 
-    async def told(_request: Request, error: Exception) -> Response:
+    async def error_response(_request: Request, error: Exception) -> Response:
         headers: Mapping[str, str] | None = None
         match error:
             case UnreadableError():
@@ -180,7 +180,7 @@ def _add_errors(app: FastAPI) -> None:
         OutcomeUnknownError,
         HTTPException,
     ):
-        app.add_exception_handler(kind, told)
+        app.add_exception_handler(kind, error_response)
 
 
 def _add_customers(app: FastAPI, service: ChatService) -> None:
@@ -193,7 +193,7 @@ def _add_customers(app: FastAPI, service: ChatService) -> None:
     async def contact(request: Request) -> Response:
         values = await form(request)
         contact = text_fields(values, ContactForm, MAX_FIELD)
-        kept = whole_form(values)
+        kept = form_as_json(values)
         await service.store.write(save_form(_email(contact.email), contact.name, contact.category, kept))
         return _json(Saved(True, "Contact data saved"))
 
@@ -208,10 +208,10 @@ def _add_customers(app: FastAPI, service: ChatService) -> None:
 
 
 def _add_reads(app: FastAPI, service: ChatService) -> None:
-    # An id or the part of an email before the @ may have a slash in it, which is one in the path, too, however encoded.
+    # An id, or an email's local part, may contain a slash, which remains one in the path however it is encoded.
     @app.api_route("/api/users/{user_id_or_email:path}/chats", methods=_READ)
     async def customers_chats(user_id_or_email: str) -> Response:
-        service.look()
+        service.catch_up()
         customer = service.list.customer(user_id_or_email)
         if customer is None:
             raise HTTPException(404, f"expected the id or email of a customer, got {user_id_or_email[:80]!r}")
@@ -224,23 +224,31 @@ def _add_reads(app: FastAPI, service: ChatService) -> None:
 
     @app.api_route("/api/chats/{chat_id}", methods=_READ)
     async def whole_chat(chat_id: str, request: Request) -> Response:
-        service.look()
+        service.catch_up()
         chat = service.list.chat(chat_id)
         if chat is None:
             raise HTTPException(404, f"expected the id of a chat, got {chat_id[:80]!r}")
         after = whole_number(request.query_params.get("after"), "after", 0, 1 << 53, 0)
         limit = whole_number(request.query_params.get("limit"), "limit", 0, 1 << 31, -1)
-        # The total is taken first: what is read afterwards is at least as new, so no message is counted and missing.
+        # Take the total first: the messages read afterwards are at least as new, so none is counted but missing.
         last_activity, total = service.list.activity(chat)
         messages = await service.log.messages(chat, after, None if limit < 0 else limit)
         if messages:
             total, last_activity = max((total, last_activity), (messages[-1].seq, messages[-1].at))
         return _json(
-            WholeChat(chat.id, chat.customer_id, chat.status, chat.created_at, last_activity, total, numbered(messages))
+            WholeChat(
+                chat_id=chat.id,
+                user_id=chat.customer_id,
+                status=chat.status,
+                created_at=chat.created_at,
+                last_activity=last_activity,
+                total_messages=total,
+                messages=numbered(messages),
+            )
         )
 
 
-def _add_watching(app: FastAPI, service: ChatService) -> None:
+def _add_monitoring(app: FastAPI, service: ChatService) -> None:
     @app.api_route("/health", methods=_READ)
     async def health() -> Response:
         try:

@@ -1,4 +1,4 @@
-"""What a process inherits and did not ask for: standard streams that are closed or gone, other programs' variables."""
+"""Cleans up the inherited environment: closed standard streams, and variables meant for other programs."""
 
 from __future__ import annotations
 
@@ -8,46 +8,46 @@ from collections.abc import MutableMapping
 from contextlib import suppress
 from typing import Final, TextIO
 
-_OTHERS: Final = ("PROMETHEUS_MULTIPROC_DIR", "prometheus_multiproc_dir")
-"""Meant for somebody's gunicorn. prometheus_client would keep our metrics in files there, which nobody reads or
-removes, or fail where the folder does not exist."""
+_FOREIGN_VARIABLES: Final = ("PROMETHEUS_MULTIPROC_DIR", "prometheus_multiproc_dir")
+"""Meant for gunicorn. prometheus_client would write our metrics to files there, which nobody reads or removes, or fail
+if the folder does not exist."""
 
 
-def forget_others_variables(environment: MutableMapping[str, str]) -> None:
-    """Drop what would change how our libraries work. To be called before prometheus_client is imported."""
-    for name in _OTHERS:
+def drop_foreign_variables(environment: MutableMapping[str, str]) -> None:
+    """Drop variables that would change how our libraries work. Call this before importing prometheus_client."""
+    for name in _FOREIGN_VARIABLES:
         environment.pop(name, None)
 
 
 def open_closed_streams() -> None:
-    """Put /dev/null in the place of standard streams that are closed (`<&- >&- 2>&-`).
+    """Open /dev/null for every standard stream that is closed (`<&- >&- 2>&-`).
 
-    To be called before anything is opened: the database or a listening socket would become descriptor 0, 1 or 2, and
-    whatever writes to standard error would write into it.
+    Call this before opening anything else: the database or a listening socket would become descriptor 0, 1 or 2, and
+    output to standard error would be written into it.
     """
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
-            # The lowest free number is taken, and all below this one are open.
+            # open() takes the lowest free number, and all lower ones are open.
             os.open(os.devnull, os.O_RDWR)
-    # Python had None for them, which loggers and the colours of uvicorn's do not expect.
+    # Python set closed streams to None, which loggers and uvicorn's colours do not expect.
     if sys.stdout is None:
         sys.stdout = _null()
     if sys.stderr is None:
         sys.stderr = _null()
 
 
-def tell(text: str) -> None:
-    """Say something on standard error, if anybody still reads it."""
+def print_stderr(text: str) -> None:
+    """Print to standard error; ignore a reader that has gone."""
     with suppress(OSError, ValueError):
         print(text, file=sys.stderr, flush=True)
 
 
 def flush_streams() -> None:
-    """Write out what is left for standard output and error. If nobody reads them any more, that is no failure.
+    """Flush standard output and error; a reader that has gone is not a failure.
 
-    Python flushes at its end as well, and would make its exit code 120 of a pipe whose reader has gone.
+    Python also flushes when it exits, and for a pipe whose reader has gone it would exit with 120.
     """
     for stream in (sys.stdout, sys.stderr):
         try:

@@ -1,4 +1,4 @@
-"""The sockets that the backend listens on, bound before anything else starts."""
+"""Binds the listening sockets before anything else starts."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from typing import Final
 from .settings import SettingProblem, Settings, SettingsError
 
 PAGES_PORT: Final = 3000
-"""Where the guide looks for the pages."""
+"""The port on which the guide expects the pages."""
 
 
 @dataclass(frozen=True)
 class Listeners:
-    """Bound sockets. What arrives at `pages` asks for the two pages, all else is the chat's."""
+    """Bound sockets: requests to `pages` are for the two pages, requests to `api` for the chat."""
 
     api: list[socket.socket]
     pages: list[socket.socket] = field(default_factory=list)
     note: str | None = None
-    """What somebody should be told who expects the pages where they usually are."""
+    """Why the pages are not on their usual port, for a warning; None if they are."""
 
     @property
     def all(self) -> list[socket.socket]:
-        """All of them, the chat's first."""
+        """All sockets, the chat's first."""
         return [*self.api, *self.pages]
 
     @property
@@ -34,16 +34,16 @@ class Listeners:
         return frozenset(each.getsockname()[1] for each in self.pages)
 
     def close(self) -> None:
-        """Close all of them."""
+        """Close all sockets."""
         for each in self.all:
             each.close()
 
 
 def bind(settings: Settings) -> Listeners:
-    """Sockets bound to the host's addresses; to the first one only where the port is a free one.
+    """Sockets bound to the host's addresses; for port 0, to the first address only.
 
-    Raises SettingsError if an address cannot be listened on. Only the pages' usual port may be taken: then there are
-    no pages, and a note.
+    Raises SettingsError if an address cannot be listened on. Only the pages' default port may be taken: then the pages
+    are left out, with a note.
     """
     problems: list[SettingProblem] = []
     api: list[socket.socket] = []
@@ -52,21 +52,21 @@ def bind(settings: Settings) -> Listeners:
     try:
         api = _bound(settings.host, settings.port)
     except OSError as error:
-        problems.append(_taken("--host, --port", "an address", settings.host, settings.port, error))
+        problems.append(_unavailable("--host, --port", "an address", settings.host, settings.port, error))
     if settings.pages_port is not None:
         port = PAGES_PORT if settings.pages_port == "auto" else settings.pages_port
         try:
             if port and port == settings.port:
                 raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
             pages = _bound(settings.host, port)
-            # At once: of two sockets that are only bound, none would notice the other.
+            # Immediately: two sockets that are only bound would not notice each other.
             for each in pages:
                 each.listen(128)
         except OSError as error:
             for each in pages:
                 each.close()
             pages = []
-            problem = _taken("--pages-port", "a port", settings.host, port, error)
+            problem = _unavailable("--pages-port", "a port", settings.host, port, error)
             if settings.pages_port == "auto":
                 note = f"{problem}; the pages are left out (choose another port with --pages-port, or off)"
             else:
@@ -96,5 +96,5 @@ def _bound(host: str, port: int) -> list[socket.socket]:
     return listeners
 
 
-def _taken(place: str, what: str, host: str, port: int, error: OSError) -> SettingProblem:
-    return SettingProblem(place, f"{what} that is free to listen on", f"{host}:{port}: {error.strerror or error}")
+def _unavailable(where: str, what: str, host: str, port: int, error: OSError) -> SettingProblem:
+    return SettingProblem(where, f"{what} that is free to listen on", f"{host}:{port}: {error.strerror or error}")

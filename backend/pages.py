@@ -1,7 +1,7 @@
-"""The guide's two pages, on a port of their own: fixed files from memory, and where in them the backend's address is.
+"""Serves the guide's two pages on their own port, from memory, with the backend's address filled in.
 
-They are plain files of `dashboards/`, read once. Into the pages goes the backend's address as this browser can reach
-it: the host name under which it asked for the page, with the backend's port, unless the settings say otherwise.
+They are plain files from `dashboards/`, read once. The backend's address in them must be reachable for the browser: it
+is the host name of the page's own request with the backend's port, unless the settings say otherwise.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _TYPES: Final = {"html": "text/html", "js": "text/javascript", "css": "text/css"
 DOCS: Final = ("docs.css", "docs.html", "docs.js", "shapes.js", "trial.js")
 
 _ADDRESS: Final = b"http://localhost:8000"
-"""The backend's address as it stands in the files."""
+"""The placeholder for the backend's address in the files."""
 
 _HOST: Final = re.compile(r"([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?")
 
@@ -30,7 +30,7 @@ class _PageFile(NamedTuple):
 
 
 class Pages:
-    """Serves them, for a backend on `port`, or else at `backend_url`."""
+    """Serves the pages, for a backend at `backend_url`, or on `port` of the page's host."""
 
     def __init__(self, port: int, backend_url: str | None) -> None:
         self._port = port
@@ -38,13 +38,13 @@ class Pages:
         self._files: dict[str, _PageFile] = {}
         for each in files("chatswarm.dashboards").iterdir():
             name, _, kind = each.name.rpartition(".")
-            # The page that describes the API is where the API is: see api_docs.py.
+            # The API documentation is served by the API itself: see api_docs.py.
             if kind in _TYPES and each.name not in DOCS:
                 path = each.name if kind != "html" else name.removeprefix("index")
                 self._files[f"/{path}"] = _PageFile(kind, each.read_bytes())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Respond to one request."""
         if scope["type"] == "websocket":
             await receive()
             await send({"type": "websocket.close", "code": 1008})
@@ -77,33 +77,33 @@ class Pages:
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
 
     def _backend(self, scope: Scope) -> str:
-        """The backend's address for the browser that asks."""
+        """The backend's address for the requesting browser."""
         if self._backend_url is not None:
             return self._backend_url
-        asked = _HOST.fullmatch((header(scope["headers"], b"host") or b"").decode("latin-1"))
-        return f"http://{asked[1] if asked else 'localhost'}:{self._port}"
+        host = _HOST.fullmatch((header(scope["headers"], b"host") or b"").decode("latin-1"))
+        return f"http://{host[1] if host else 'localhost'}:{self._port}"
 
 
-def paged(app: ASGIApp, pages: Pages, ports: frozenset[int]) -> ASGIApp:
-    """The app, with the pages at these ports; the app itself if there are none."""
+def with_pages(app: ASGIApp, pages: Pages, ports: frozenset[int]) -> ASGIApp:
+    """The app, with the pages on these ports; the app itself if there are none."""
     if not ports:
         return app
 
     async def by_port(scope: Scope, receive: Receive, send: Send) -> None:
-        at = scope.get("server")
-        chosen: ASGIApp = pages if at is not None and at[1] in ports else app
-        await chosen(scope, receive, send)
+        server = scope.get("server")
+        endpoint: ASGIApp = pages if server is not None and server[1] in ports else app
+        await endpoint(scope, receive, send)
 
     return by_port
 
 
 def _policy(backend: str) -> bytes:
-    """Scripts and styles only from here, connections only to the backend, and no text that becomes HTML."""
+    """Scripts and styles from this origin only, connections to the backend only, and no text that is parsed as HTML."""
     socket = backend.replace("http", "ws", 1)
-    # The policy's grammar has no IPv6 addresses.
-    reach = f"{backend} {socket}" if "[" not in backend else "http: ws:"
+    # A policy cannot contain IPv6 addresses.
+    allowed = f"{backend} {socket}" if "[" not in backend else "http: ws:"
     return (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-        f"connect-src {reach}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+        f"connect-src {allowed}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
         "require-trusted-types-for 'script'; trusted-types 'none'"
     ).encode()

@@ -1,4 +1,4 @@
-"""Settings from flags and environment: refused all at once when wrong, before anything starts."""
+"""Reads the settings from flags and environment, and reports all problems at once before anything starts."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from chatswarm.backend.http.auth import Tokens
 _LONGEST_TOKEN_FILE: Final = 64 << 10
 
 _SERVICE_LINK: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+:\d{1,5}")
-"""tcp://10.0.0.1:8000: where a Service is called chatswarm, Kubernetes (and Docker, for a link) put this into
-CHATSWARM_PORT of every pod beside it; a Service called chatswarm-pages makes CHATSWARM_PAGES_PORT. The other variables
-that they make end in _SERVICE_HOST, _SERVICE_PORT… or _PORT_8000_TCP…, and no setting's does."""
+"""tcp://10.0.0.1:8000: for a Service named chatswarm, Kubernetes (and Docker, for a link) sets CHATSWARM_PORT to this
+in every pod of the namespace; a Service named chatswarm-pages sets CHATSWARM_PAGES_PORT. Their other variables end in
+_SERVICE_HOST, _SERVICE_PORT… or _PORT_8000_TCP…, which no setting does."""
 
 
 @dataclass(frozen=True, slots=True)
 class BusAddress:
-    """Where a broker is. Neither `str` nor `repr` shows its user and password."""
+    """A broker's address. Neither `str` nor `repr` shows user and password."""
 
     host: str
     port: int
@@ -40,7 +40,7 @@ class BusAddress:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the backend runs with. Sizes are bytes, times are seconds, unless the name says otherwise."""
+    """The backend's settings. Sizes are in bytes, times in seconds, unless the name says otherwise."""
 
     host: str = "127.0.0.1"
     port: int = 8000
@@ -69,18 +69,18 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class SettingProblem:
-    """One thing wrong with the settings: where, what was expected, what was there."""
+    """One problem with the settings: where, what was expected, what came."""
 
-    place: str
+    where: str
     expected: str
     got: str
 
     def __str__(self) -> str:
-        return f"{self.place}: expected {self.expected}, got {self.got}"
+        return f"{self.where}: expected {self.expected}, got {self.got}"
 
 
 class SettingsError(Exception):
-    """The settings are wrong; `problems` holds every one of them."""
+    """The settings are invalid; `problems` lists all problems."""
 
     def __init__(self, problems: Sequence[SettingProblem]) -> None:
         super().__init__("\n".join(map(str, problems)))
@@ -88,7 +88,7 @@ class SettingsError(Exception):
 
 
 class _WrongError(Exception):
-    """One value is wrong: the message says what was expected; `got` replaces the value where that must not be shown."""
+    """One value is invalid. The message says what was expected; `got` replaces a value that must not be shown."""
 
     def __init__(self, expected: str, got: str | None = None) -> None:
         super().__init__(expected)
@@ -138,7 +138,7 @@ def _origins(text: str) -> frozenset[str] | None:
     ]
     if None in found:
         raise _WrongError("'any' or origins such as https://chat.example or http://localhost:3000, with commas between")
-    # Browsers leave a scheme's own port out.
+    # Browsers omit a scheme's default port.
     usual = {"http": "80", "https": "443"}
     return frozenset(
         f"{scheme}://{host}" if port in (None, usual[scheme]) else f"{scheme}://{host}:{port}"
@@ -157,9 +157,9 @@ def _tokens(text: str) -> Tokens | None:
             raise _WrongError(expected, f"one of more than {_LONGEST_TOKEN_FILE} bytes")
         if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
             raise _WrongError(expected, "one in UTF-16: save it as UTF-8")
-        # Windows' editors put a mark in front, which is no part of the first token.
+        # Editors on Windows may write a byte order mark, which is not part of the first token.
         lines = content.decode("utf-8-sig").splitlines()
-    # The value is not repeated: somebody may have given a token in place of its file.
+    # The value is not repeated: it may be a token, given instead of a file name.
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not text"
         raise _WrongError(expected, f"one that cannot be read: {reason}") from None
@@ -223,7 +223,7 @@ def _database(text: str) -> Path:
 def _bus(text: str) -> BusAddress | None:
     if text == "off":
         return None
-    # Nothing of it is repeated: it may hold a password, also where none is expected.
+    # No part of it is repeated: it may contain a password, even in an unexpected position.
     wrong = _WrongError("'off' or redis://[[USER]:PASSWORD@]HOST[:PORT][/DB]", "something else" if text else None)
     try:
         url = urlsplit(text)
@@ -257,7 +257,7 @@ class _Field:
     help: str
     hidden: bool = False
     called: str | None = None
-    """What the flag is called, if not as what it yields."""
+    """The flag's name, if it differs from the setting's."""
 
     @property
     def flag(self) -> str:
@@ -268,7 +268,7 @@ class _Field:
         return "CHATSWARM_" + (self.called or self.name).upper()
 
     def given(self, environment: Mapping[str, str]) -> str | None:
-        """What the environment says; None for an empty variable, and for one that Kubernetes has set."""
+        """The value in the environment; None for an empty variable, and for one that Kubernetes has set."""
         text = environment.get(self.variable)
         if not text or (self.variable.endswith("_PORT") and _SERVICE_LINK.fullmatch(text)):
             return None
@@ -282,36 +282,40 @@ FIELDS = (
     _Field("buffer_limit", "BYTES", "1048576", _whole(4096, 1 << 30), "unsent bytes at which a dashboard is cut off"),
     _Field("unsent_limit", "TIME", "5s", _seconds(0.1, 3600), "age of its oldest unsent byte at which it is cut off"),
     _Field("max_message_length", "CHARS", "10000", _whole(1, 1_000_000), "longer messages are refused with 413"),
-    _Field(
-        "max_frame_size", "BYTES", "65536", _whole(125, 1 << 24), "larger WebSocket messages end in close code 1009"
-    ),
+    _Field("max_frame_size", "BYTES", "65536", _whole(125, 1 << 24), "larger WebSocket messages are closed with 1009"),
     _Field("max_connections", "N", "16000", _whole(1, 1_000_000), "dashboards at once; more are refused with 503"),
     _Field(
         "max_http_connections",
         "N",
         "auto",
         _auto(_whole(1, 1_000_000)),
-        "HTTP connections at once; then the oldest without a request is closed; auto: as the open files allow",
+        "HTTP connections at once; beyond that, the oldest idle one is closed; auto: as many as open files allow",
     ),
-    _Field("request_timeout", "TIME", "10s", _seconds(0.1, 3600), "time for a request to be whole, else 408"),
+    _Field("request_timeout", "TIME", "10s", _seconds(0.1, 3600), "time for a request to arrive in full, else 408"),
     _Field("idle_timeout", "TIME", "60s", _seconds(0.1, 3600), "time for a dashboard's first message, else code 1008"),
     _Field("sends_per_second", "N", "off", _rate, "sends per second and chat; more are refused with 429"),
-    _Field("origins", "LIST", "any", _origins, "origins, with commas between, whose pages may call this backend"),
+    _Field("origins", "LIST", "any", _origins, "comma-separated origins whose pages may call this backend"),
     _Field(
         "dashboard_tokens",
         "FILE",
         "off",
         _tokens,
-        "one token a line; dashboards must present one of them",
+        "file with one token per line; dashboards must present one of them",
         called="dashboard_token_file",
     ),
-    _Field("list_size", "N", "100", _whole(1, 10_000), "chats in the list when it is asked for without a limit"),
-    _Field("grace", "TIME", "5s", _seconds(0.5, 600), "time in which a stopped backend has ended"),
-    _Field("join_window", "TIME", "50ms", _seconds(0, 1), "longest time in which frames are joined into one write"),
-    _Field("workers", "N", "1", _whole(1, 64), "processes that share the port and the database; limits hold for each"),
-    _Field("bus", "URL", "off", _bus, "broker that tells other backends on the database: redis://HOST:PORT[/DB]"),
+    _Field("list_size", "N", "100", _whole(1, 10_000), "chats in the list if a request sets no limit"),
+    _Field("grace", "TIME", "5s", _seconds(0.5, 600), "time within which a stopped backend exits"),
+    _Field("join_window", "TIME", "50ms", _seconds(0, 1), "longest time for which frames are joined into one write"),
+    _Field("workers", "N", "1", _whole(1, 64), "processes that share port and database; limits apply to each process"),
+    _Field("bus", "URL", "off", _bus, "broker to wake other backends on the same database: redis://HOST:PORT[/DB]"),
     _Field("pages_port", "PORT", "auto", _pages_port, "port of /inbox and /widget; auto: 3000 if free; off: no pages"),
-    _Field("backend_url", "URL", "auto", _backend_url, "this backend for the pages; auto: as the page's host, --port"),
+    _Field(
+        "backend_url",
+        "URL",
+        "auto",
+        _backend_url,
+        "this backend, as seen by the pages; auto: page's host, --port",
+    ),
     _Field("api_docs", "on|off", "on", _switch, "/openapi.json, and /docs, a page that shows it"),
     _Field("lifeline_fd", "FD", None, _open_pipe, "stop when this inherited pipe ends", hidden=True),
 )
@@ -339,7 +343,7 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> S
     )
     for field in FIELDS:
         about = argparse.SUPPRESS if field.hidden else f"{field.help} (default {field.default}; {field.variable})"
-        # `nargs="?"` keeps a missing value out of argparse's hands: it would report that one problem alone.
+        # With `nargs="?"`, argparse accepts a missing value, so that it is reported together with all other problems.
         parser.add_argument(field.flag, dest=field.name, nargs="?", const="", metavar=field.metavar, help=about)
     try:
         given, unknown = parser.parse_known_args(list(arguments))
@@ -349,20 +353,20 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> S
     values: dict[str, object] = {}
     for field in FIELDS:
         text: str | None = getattr(given, field.name)
-        place = field.flag
+        where = field.flag
         if text is None and (variable := field.given(environment)) is not None:
-            text, place = variable, field.variable
+            text, where = variable, field.variable
         if text is None:
-            text, place = field.default, field.flag
+            text, where = field.default, field.flag
         if text is None:
             continue
         try:
             values[field.name] = field.parse(text)
         except _WrongError as wrong:
-            problems.append(SettingProblem(place, wrong.expected, wrong.got or (repr(text) if text else "nothing")))
+            problems.append(SettingProblem(where, wrong.expected, wrong.got or (repr(text) if text else "nothing")))
     if problems:
         raise SettingsError(problems)
-    return Settings(**values)  # type: ignore[arg-type]  # each field's parse returns what the field of that name holds
+    return Settings(**values)  # type: ignore[arg-type]  # each parser returns the type of its setting
 
 
 class _ArgumentParser(argparse.ArgumentParser):

@@ -1,1 +1,1 @@
-"""The guide's two pages, the inbox and the widget. No Python: a package only so that the backend finds its files."""
+"""The inbox, the widget and the API page: static files, packaged so that the backend can find them."""

@@ -1,44 +1,44 @@
-// The backend's HTTP API. Every call ends in time: with what was answered, or with an ApiError.
+// The backend's HTTP API. Every call ends within its timeout, with a response or an ApiError.
 
-const PATIENCE = 10_000;
+const TIMEOUT = 10_000;
 
-/** A call that did not work. `status` is 0 where there was no answer: then nobody knows whether it was done. */
+/** A failed call. `status` is 0 if there was no response: then its outcome is unknown. */
 export class ApiError extends Error {
   constructor(status, message) {
     super(message);
     this.status = status;
   }
 
-  /** Whether the same call may work later. */
+  /** Whether a retry may succeed. */
   get mayWorkLater() {
     return this.status === 0 || this.status === 401 || this.status === 429 || this.status >= 500;
   }
 }
 
-/** The calls, to `backend`; `token` gives the bearer token, or null where there is none. */
+/** The calls to `backend`; `token` returns the bearer token, or null if there is none. */
 export function connectApi(backend, token = () => null) {
   async function call(path, { body, headers = {} } = {}) {
-    const options = { method: "GET", headers: { ...headers }, cache: "no-store", signal: AbortSignal.timeout(PATIENCE) };
+    const options = { method: "GET", headers: { ...headers }, cache: "no-store", signal: AbortSignal.timeout(TIMEOUT) };
     if (body !== undefined) {
       options.method = "POST";
       options.body = JSON.stringify(body);
       options.headers["Content-Type"] = "application/json";
     }
     if (token() !== null) options.headers.Authorization = `Bearer ${token()}`;
-    let answer;
+    let response;
     let content = null;
     try {
-      answer = await fetch(backend + path, options);
-      if (answer.status !== 304) content = await answer.json();
+      response = await fetch(backend + path, options);
+      if (response.status !== 304) content = await response.json();
     } catch (error) {
-      if (answer && !answer.ok) throw new ApiError(answer.status, `The chat answered ${answer.status}.`);
+      if (response && !response.ok) throw new ApiError(response.status, `The chat answered ${response.status}.`);
       const late = error.name === "TimeoutError";
       throw new ApiError(0, late ? "The chat took too long to answer." : "The chat cannot be reached.");
     }
-    if (!answer.ok && answer.status !== 304) {
-      throw new ApiError(answer.status, content?.message || `The chat answered ${answer.status}.`);
+    if (!response.ok && response.status !== 304) {
+      throw new ApiError(response.status, content?.message || `The chat answered ${response.status}.`);
     }
-    return { status: answer.status, etag: answer.headers.get("ETag"), content };
+    return { status: response.status, etag: response.headers.get("ETag"), content };
   }
 
   const id = encodeURIComponent;
@@ -48,10 +48,10 @@ export function connectApi(backend, token = () => null) {
   }
 
   return {
-    /** The chats with the newest activity; status 304 if nothing changed since `etag`. */
+    /** The chats with the newest activity; status 304 if nothing has changed since `etag`. */
     list: (limit, etag) =>
       call(`/api/debug/users-chats?limit=${limit}`, { headers: etag ? { "If-None-Match": etag } : {} }),
-    /** A chat with its messages after number `after`. */
+    /** A chat with its messages whose `seq` is above `after`. */
     chat: (chatId, after) => call(`/api/chats/${id(chatId)}?after=${after}`),
     sendAsAgent: (chatId, text, key) => send(`/api/dashboard/chats/${id(chatId)}/send`, text, "agent", key),
     sendAsUser: (chatId, text, key) => send(`/api/users/chats/${id(chatId)}/send`, text, "user", key),

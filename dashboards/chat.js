@@ -1,4 +1,4 @@
-// The chat that is open in the inbox: its messages, and the box to reply in. Each chat keeps its half-typed reply.
+// The open chat in the inbox: its messages and the reply box. Each chat keeps its draft.
 
 import { composer } from "./composer.js";
 import { setAttribute, setText } from "./dom.js";
@@ -22,7 +22,7 @@ export class ChatView {
   #refetcher = new Refetcher(() => this.#read());
   #onDenied;
 
-  /** `parts`: the elements of the page; `onDenied` is called where a token is wanted. */
+  /** `parts`: the elements of the page; `onDenied` is called if a token is required. */
   constructor(api, parts, onDenied) {
     this.#api = api;
     this.#parts = parts;
@@ -45,7 +45,7 @@ export class ChatView {
     return this.#chat?.id ?? null;
   }
 
-  /** Open a chat, as the list has it; null: none. */
+  /** Open a chat of the list; null closes it. */
   open(chat) {
     if (this.#chat !== null) this.#drafts.set(this.#chat.id, this.#composer.text);
     this.#chat = chat;
@@ -61,7 +61,7 @@ export class ChatView {
     this.#refetcher.askNow();
   }
 
-  /** What the list says of it now. */
+  /** Take over the chat's new state in the list. */
   update(chat) {
     const behind = chat.total > this.#last();
     this.#chat = chat;
@@ -69,7 +69,7 @@ export class ChatView {
     if (behind) this.#refetcher.ask();
   }
 
-  /** There may be news of it. */
+  /** Refetch the open chat. */
   refetch() {
     if (this.#chat !== null) this.#refetcher.ask();
   }
@@ -87,9 +87,9 @@ export class ChatView {
     if (!this.#outboxes.has(chat)) {
       const send = async (text, key) => {
         try {
-          const answer = await this.#api.sendAsAgent(chat, text, key);
+          const response = await this.#api.sendAsAgent(chat, text, key);
           lines.sent();
-          return answer;
+          return response;
         } catch (error) {
           lines.notSent(error.message);
           if (error.status === 401) this.#onDenied();
@@ -139,7 +139,7 @@ export class ChatView {
     }
   }
 
-  /** The messages before those that are shown, with what is in view staying there. */
+  /** Load earlier messages and keep the scroll position. */
   async #earlier() {
     const { messages, earlier } = this.#parts;
     const chat = this.#chat.id;
@@ -161,7 +161,7 @@ export class ChatView {
   }
 }
 
-/** The original's messages have no `seq` and are always all of them. */
+/** The original's messages have no `seq`, but a chat always contains all of them. */
 function numbered(messages) {
   return messages.map((message, index) => ({ ...message, seq: message.seq ?? index + 1 }));
 }

@@ -1,6 +1,6 @@
-// What the list of chats says, as values: no document, no network.
+// The list of chats as plain values: no DOM, no network.
 
-/** All chats of the backend's list, the one with the newest activity first. */
+/** All chats of the backend's list, newest activity first. */
 export function chatsOf(list) {
   const chats = [];
   for (const user of list?.users ?? []) {
@@ -18,11 +18,11 @@ export function chatsOf(list) {
       });
     }
   }
-  // The sort is stable, and times of one backend are written in one way, so they can be compared as text.
+  // The sort is stable, and one backend's times have one format, so they can be compared as text.
   return chats.sort((a, b) => (a.at < b.at ? 1 : a.at > b.at ? -1 : 0));
 }
 
-/** Those that are shown: `status` is all, active or resolved; every word of `text` is to be found. */
+/** The chats that match: `status` is all, active or resolved; every word of `text` must be found. */
 export function filtered(chats, { status = "all", text = "" }) {
   const words = text.toLowerCase().split(/\s+/).filter(Boolean);
   return chats.filter((chat) => {
@@ -33,14 +33,14 @@ export function filtered(chats, { status = "all", text = "" }) {
   });
 }
 
-/** Up to two letters for a name. */
+/** One or two initials of a name. */
 export function initials(name) {
   const words = name.trim().split(/\s+/);
   const letters = [words[0], words.length > 1 ? words.at(-1) : ""].map((word) => [...word][0] ?? "");
   return letters.join("").toUpperCase() || "?";
 }
 
-/** A number from 0 to `count` − 1 that is always the same for the same text. */
+/** A number from 0 to `count` − 1, always the same for the same text. */
 export function shade(text, count) {
   let sum = 7;
   for (const letter of text) sum = (sum * 31 + letter.codePointAt(0)) >>> 0;

@@ -1,17 +1,17 @@
-// A box to write in: Enter sends, Shift+Enter begins a new line, and it grows with its text.
+// The message box: Enter sends, Shift+Enter starts a new line; the box grows with its text.
 
-/** `onSend(text)` is called with what was written, which is never blank. */
+/** `onSend(text)` is called with the text, which is never blank. */
 export function composer(form, onSend) {
   const box = form.querySelector("textarea");
   const button = form.querySelector("button");
-  const look = () => {
+  const updateButton = () => {
     button.disabled = box.value.trim() === "";
   };
   const send = () => {
     const text = box.value.trim();
     if (text === "") return;
     box.value = "";
-    look();
+    updateButton();
     onSend(text);
   };
   form.addEventListener("submit", (event) => {
@@ -20,13 +20,13 @@ export function composer(form, onSend) {
     box.focus();
   });
   box.addEventListener("keydown", (event) => {
-    // While a word is being composed, as in Japanese, Enter takes the word.
+    // While an input method composes a word, as in Japanese, Enter accepts the word.
     if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
     event.preventDefault();
     send();
   });
-  box.addEventListener("input", look);
-  look();
+  box.addEventListener("input", updateButton);
+  updateButton();
   return {
     focus: () => box.focus(),
     get text() {
@@ -34,7 +34,7 @@ export function composer(form, onSend) {
     },
     set text(value) {
       box.value = value;
-      look();
+      updateButton();
     },
   };
 }

@@ -1,4 +1,4 @@
-// The API's page: shows /openapi.json. Text is only ever put in as text.
+// The API page: renders /openapi.json. Text is only ever inserted as text, never as HTML.
 
 import { make, setText } from "./dom.js";
 import { fields, nameOf, row, sample, words } from "./shapes.js";
@@ -6,7 +6,7 @@ import { trial } from "./trial.js";
 
 const at = (id) => document.getElementById(id);
 
-/** Text as the description writes it: paragraphs, lists with "- ", blocks between ```, and `code`. */
+/** Render the description's markup: paragraphs, lists with "- ", blocks between ```, and `code`. */
 export function prose(text) {
   return text.split(/\n{2,}/).flatMap((block) => {
     if (block.startsWith("```")) return [make("pre", "", block.replace(/^```\n?|\n?```$/g, ""))];
@@ -30,7 +30,7 @@ function heading(text) {
   return make("h4", "", text);
 }
 
-/** A part that is closed until somebody wants it. */
+/** A section that is collapsed at first. */
 function folded(label, ...content) {
   const details = make("details", "folded");
   details.append(make("summary", "", label), ...content);
@@ -70,7 +70,7 @@ function card(method, path, operation, schemas) {
     inside.append(heading("Body"), kinds, fields(schema, schemas, { required: "required" }), folded("Example", example(schema, schemas)));
   }
   inside.append(heading("Answers"), answers(operation.responses, schemas));
-  // A WebSocket is nothing that a form could try.
+  // A form cannot try a WebSocket.
   if (!operation.responses["101"]) inside.append(folded("Try it", trial(method, path, operation, schemas)));
   details.append(title, inside);
   return details;
@@ -113,7 +113,7 @@ function link(target, text, className = "") {
   return anchor;
 }
 
-/** Show a whole description. */
+/** Render a whole OpenAPI document. */
 function show(spec) {
   const schemas = spec.components.schemas;
   setText(at("title"), spec.info.title);
@@ -143,7 +143,7 @@ function show(spec) {
   at("contents").append(link("shapes", "Shapes", "alone"));
 }
 
-/** Open what the address names, and go there. */
+/** Open the section that the address names, and scroll to it. */
 function reveal() {
   const target = at(decodeURIComponent(location.hash.slice(1)));
   if (!target) return;
@@ -152,9 +152,9 @@ function reveal() {
 }
 
 try {
-  const answer = await fetch("openapi.json");
-  if (!answer.ok) throw new Error(`openapi.json: ${answer.status} ${answer.statusText}`);
-  show(await answer.json());
+  const response = await fetch("openapi.json");
+  if (!response.ok) throw new Error(`openapi.json: ${response.status} ${response.statusText}`);
+  show(await response.json());
   at("problem").hidden = true;
   reveal();
   addEventListener("hashchange", reveal);

@@ -1,6 +1,6 @@
-// Small steps on the document. Text is only ever put in as text; what does not change is not touched.
+// DOM helpers. Text is only ever inserted as text, and the DOM is touched only for real changes.
 
-/** A new element with a class and text. */
+/** Create an element with a class and text. */
 export function make(tag, className = "", text = "") {
   const element = document.createElement(tag);
   if (className) element.className = className;
@@ -8,12 +8,12 @@ export function make(tag, className = "", text = "") {
   return element;
 }
 
-/** Show this text, unless it is shown already. */
+/** Set the text, if it differs. */
 export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-/** Give it this attribute, or none for null, unless that is so already. */
+/** Set the attribute, or remove it for null, if it differs. */
 export function setAttribute(element, name, value) {
   if (value === null) {
     if (element.hasAttribute(name)) element.removeAttribute(name);
@@ -22,7 +22,7 @@ export function setAttribute(element, name, value) {
   }
 }
 
-/** Make `nodes` the children of `parent`, in this order: the others go, and only what is out of place is moved. */
+/** Make `nodes` the children of `parent`, in this order: remove all others, and move only misplaced ones. */
 export function arrange(parent, nodes) {
   const wanted = new Set(nodes);
   for (const child of [...parent.children]) {

@@ -1,15 +1,15 @@
-// The console lines of the guide, word for word: people follow it with the console open.
-// Under load there is one line a second in their place, as in the backend's terminal.
+// The guide's console lines, word for word: people follow the guide with the console open.
+// Under load, one summary line a second replaces them, as in the backend's terminal.
 
 const PER_SECOND = 5;
 
-/** Decides whether an update gets all of its lines. Times are milliseconds on a steady clock. */
+/** Decides whether an update gets all of its lines. Times are milliseconds on a monotonic clock. */
 export class Pace {
   #recent = [];
   #since = null;
   #count = 0;
 
-  /** True: print the lines. False: it was counted. */
+  /** True: print the lines. False: the summary counts it. */
   every(now) {
     this.#recent = [...this.#recent.slice(1 - PER_SECOND), now];
     const busy = this.#recent.length === PER_SECOND && now - this.#recent[0] < 1000;
@@ -19,7 +19,7 @@ export class Pace {
     return false;
   }
 
-  /** How many were counted, once, when their second is over; else 0. */
+  /** The number counted, returned once when the second is over; otherwise 0. */
   summary(now) {
     if (this.#since === null || now - this.#since < 1000) return 0;
     const count = this.#count;

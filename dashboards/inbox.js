@@ -1,4 +1,4 @@
-// The inbox: joins the socket, the list and the open chat. On every connection: subscribe first, then refetch.
+// The inbox: connects the socket, the list and the open chat. On every connection: subscribe, then refetch.
 
 import { connectApi } from "./api.js";
 import { ChatView } from "./chat.js";
@@ -13,26 +13,26 @@ import { connectionSign } from "./sign.js";
 import { DashboardSocket } from "./socket.js";
 
 const LIMIT = 1000;
-const MOST = 10_000;
-const ANYHOW = 30_000;
+const MAX_LIMIT = 10_000;
+const REFETCH_EVERY = 30_000;
 
 const $ = (id) => document.getElementById(id);
 const api = connectApi(backend, token.get);
-const sign = connectionSign({ sign: $("sign"), label: $("sign-label"), fresh: $("fresh"), told: $("sign-told") });
+const sign = connectionSign({ sign: $("sign"), label: $("sign-label"), fresh: $("fresh"), announced: $("sign-told") });
 
 let chats = [];
 let limit = LIMIT;
 let etag = null;
 let freshAt = null;
 const filter = { status: "all", text: "" };
-/** How many messages of each chat were there when somebody last looked at it, and in the last list. */
+/** The number of messages of each chat when the agent last saw it, and in the last list. */
 const seen = new Map();
 const before = new Map();
 
 const rows = new ChatRows($("list"), (id) => {
   location.hash = `chat=${id}`;
   openFromAddress();
-  // On a phone, its keyboard would cover what there is to read.
+  // On a phone, the keyboard would cover the messages.
   if (matchMedia("(max-width: 47rem)").matches) $("title").focus();
   else view.focusReply();
 });
@@ -57,7 +57,7 @@ const socket = new DashboardSocket({
   protocols: () => subprotocols(token.get()),
   onState(state) {
     sign.state(state);
-    // Why a socket was refused is nothing that a page may know: the list tells, if it is for want of a token.
+    // A page cannot see why its socket was refused; the list's 401 shows whether a token is missing.
     if (state.kind === "waiting") refetcher.ask();
   },
   onSubscribed() {
@@ -76,16 +76,16 @@ socket.subscribe((data, loud) => {
 
 async function readList() {
   try {
-    const asked = limit;
-    const answer = await api.list(asked, etag);
-    if (asked !== limit) return true;
+    const requested = limit;
+    const response = await api.list(requested, etag);
+    if (requested !== limit) return true;
     const first = freshAt === null;
     freshAt = Date.now();
     sign.fresh(freshAt);
     setText($("problem"), "");
-    if (answer.status !== 304) {
-      etag = answer.etag;
-      take(chatsOf(answer.content), first);
+    if (response.status !== 304) {
+      etag = response.etag;
+      update(chatsOf(response.content), first);
     }
     return true;
   } catch (error) {
@@ -99,7 +99,7 @@ async function readList() {
   }
 }
 
-function take(next, first) {
+function update(next, first) {
   const news = [];
   for (const chat of next) {
     const known = seen.get(chat.id);
@@ -127,12 +127,12 @@ function draw() {
   setText($("count"), freshAt === null ? "Loading…" : some);
   $("empty").hidden = freshAt === null || chats.length > 0;
   $("no-match").hidden = chats.length === 0 || shown.length > 0;
-  $("more").hidden = chats.length < limit || limit >= MOST;
+  $("more").hidden = chats.length < limit || limit >= MAX_LIMIT;
   const title = unread.size ? `(${unread.size}) Inbox – chatswarm` : "Inbox – chatswarm";
   if (document.title !== title) document.title = title;
 }
 
-/** The open chat is the one in the page's address, so that the browser's back button works. */
+/** The page's address names the open chat, so that the browser's back button works. */
 function openFromAddress() {
   if (freshAt === null) return;
   const id = location.hash.match(/^#chat=(.+)$/)?.[1] ?? null;
@@ -177,7 +177,7 @@ $("clear").addEventListener("click", () => {
   $("search").focus();
 });
 $("more").addEventListener("click", () => {
-  limit = Math.min(limit * 2, MOST);
+  limit = Math.min(limit * 2, MAX_LIMIT);
   etag = null;
   refetcher.askNow();
 });
@@ -204,11 +204,11 @@ window.addEventListener("online", wake);
 window.addEventListener("pageshow", (event) => {
   if (event.persisted) wake();
 });
-// A backend may lose a notification: whatever happens, the list is no older than this.
+// A backend may lose a notification, so refetch the list at least this often.
 setInterval(() => {
   if (document.visibilityState === "visible" && !$("token-dialog").open) refetcher.ask();
   rows.tick(filtered(chats, filter));
-}, ANYHOW);
+}, REFETCH_EVERY);
 
 draw();
 socket.start();

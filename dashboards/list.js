@@ -1,6 +1,6 @@
-// The list of chats on the page: rows are kept by chat, and only what is different is touched.
+// The list of chats on the page: each chat keeps its row, and only differences touch the DOM.
 //
-// The list itself has the focus, and names the row that the arrow keys are on: a row that moves cannot lose it.
+// The list itself has the focus, with the active row as its descendant, so a row can move without losing the focus.
 
 import { initials, shade } from "./chats.js";
 import { arrange, make, setAttribute, setText } from "./dom.js";
@@ -16,7 +16,7 @@ export class ChatRows {
   #shown = [];
   #active = null;
 
-  /** In `box`, a scrolling listbox; `onOpen(id)` is called when somebody chooses a chat. */
+  /** `box`: a scrolling listbox; `onOpen(id)` is called when the user opens a chat. */
   constructor(box, onOpen) {
     this.#box = box;
     this.#onOpen = onOpen;
@@ -30,7 +30,7 @@ export class ChatRows {
     });
   }
 
-  /** Show these chats in this order. What is in view stays where it is, unless it is the very top. */
+  /** Show these chats in this order. Keeps the visible rows in place, unless scrolled to the very top. */
   show(chats, { selected, unread }) {
     const anchor = this.#anchor(chats);
     const nodes = chats.map((chat) => this.#row(chat, chat.id === selected, unread.has(chat.id)));
@@ -48,7 +48,7 @@ export class ChatRows {
     if (this.#active !== null && !known.has(this.#active)) this.#activate(null);
   }
 
-  /** The times, as they are called now. */
+  /** Update the relative times. */
   tick(chats) {
     for (const chat of chats) {
       const row = this.#rows.get(chat.id);
@@ -56,7 +56,7 @@ export class ChatRows {
     }
   }
 
-  /** The row at the top of the view that will not move to the top of the list, if the view is not there itself. */
+  /** The topmost visible row that will not move up; null if scrolled to the top. */
   #anchor(chats) {
     const box = this.#box;
     if (box.scrollTop < 1 || !this.#shown.length) return null;
@@ -65,7 +65,7 @@ export class ChatRows {
     const first = Math.max(0, Math.floor(box.scrollTop / height));
     for (let index = first; index < this.#shown.length; index++) {
       const id = this.#shown[index];
-      // What has moved up among the rows that were before it is what was just written in.
+      // A row with a lower index than before has new activity and moves up.
       if (order.has(id) && order.get(id) >= index) {
         const row = this.#rows.get(id);
         return { row, top: row.offsetTop };

@@ -1,4 +1,4 @@
-// The messages of one chat, in both pages: what the backend has, and below it what is on its way out.
+// The messages of one chat, on both pages: the backend's messages, then those still being sent.
 
 import { arrange, make, setAttribute, setText } from "./dom.js";
 import { clock, full } from "./times.js";
@@ -14,7 +14,7 @@ export class MessageList {
   #onRetry;
   #nodes = new Map();
 
-  /** Into `scroller`, which scrolls; `own` is the role of who looks at it; `names(role)` is what others are called. */
+  /** Renders into `scroller`; `own` is the user's role; `names(role)` returns the name to show for a role. */
   constructor(scroller, { own, names, onRetry }) {
     this.#scroller = scroller;
     this.#own = own;
@@ -24,13 +24,13 @@ export class MessageList {
     scroller.append(this.#list);
   }
 
-  /** Another chat: begin anew. */
+  /** Remove all messages, for another chat. */
   clear() {
     this.#nodes.clear();
     this.#list.replaceChildren();
   }
 
-  /** Show `messages`, then what of the outbox is not among them. Stays at the end if it was there. */
+  /** Show `messages`, then the outbox entries that are not among them. Stays scrolled to the end. */
   show(messages, outbox) {
     const scroller = this.#scroller;
     const atEnd = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < NEAR;
@@ -55,7 +55,7 @@ export class MessageList {
     if (atEnd || own) scroller.scrollTop = scroller.scrollHeight;
   }
 
-  /** Show the end. */
+  /** Scroll to the last message. */
   scrollToEnd() {
     this.#scroller.scrollTop = this.#scroller.scrollHeight;
   }
@@ -67,21 +67,21 @@ export class MessageList {
       this.#nodes.set(key, node);
     }
     const [, , foot] = node.children;
-    const [time, told] = foot.children;
+    const [time, status] = foot.children;
     setText(time, clock(message.timestamp));
     setAttribute(time, "title", full(message.timestamp));
     setAttribute(node, "data-state", state || null);
-    setText(told, state === "failed" ? `${STATES.failed} ${entry.reason}` : (STATES[state] ?? ""));
-    const offered = foot.children[2];
+    setText(status, state === "failed" ? `${STATES.failed} ${entry.reason}` : (STATES[state] ?? ""));
+    const retryButton = foot.children[2];
     if (state === "failed" && entry.again) {
-      if (!offered) {
+      if (!retryButton) {
         const again = make("button", "again", "Try again");
         again.type = "button";
         again.addEventListener("click", () => this.#onRetry(key));
         foot.append(again);
       }
     } else {
-      offered?.remove();
+      retryButton?.remove();
     }
     return node;
   }

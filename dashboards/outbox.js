@@ -1,32 +1,32 @@
-// Messages on their way out, one at a time, so that they arrive in the order in which they were written.
+// Outgoing messages, sent one at a time so that they arrive in order.
 //
-//   sending ─► sent ─► (seen in the chat, and gone from here)
-//      └─────► failed ─► sending, with the same key: the backend stores a key once, however often it is sent
+//   sending ─► sent ─► (found in the chat, and removed here)
+//      └─────► failed ─► sending, with the same key: the backend stores each key only once
 
 import { newKey } from "./keys.js";
 
 export class Outbox {
   #send;
   #onChange;
-  #place;
+  #storageKey;
   #busy = false;
   #claimed = new Set();
   entries = [];
 
   /**
-   * `send(text, key)` resolves to an answer, whose content may have `seq`, or throws an ApiError. With a `place` in
-   * the session's storage, what is not sent outlives a reload, with its key.
+   * `send(text, key)` resolves to a response, whose content may have `seq`, or throws an ApiError. With a
+   * `storageKey` for the session storage, unsent messages and their keys survive a reload.
    */
-  constructor(send, onChange, place = null) {
+  constructor(send, onChange, storageKey = null) {
     this.#send = send;
     this.#onChange = onChange;
-    this.#place = place;
-    for (const kept of JSON.parse((place && sessionStorage.getItem(place)) || "[]")) {
+    this.#storageKey = storageKey;
+    for (const kept of JSON.parse((storageKey && sessionStorage.getItem(storageKey)) || "[]")) {
       this.entries.push({ ...kept, state: "failed", reason: "Not known to have arrived.", again: true, seq: null });
     }
   }
 
-  /** Send a text. `base`: how many messages the chat had so far. */
+  /** Send a text. `base`: the number of messages in the chat so far. */
   add(text, base) {
     const at = new Date().toISOString();
     this.entries.push({ key: newKey(), text, base, at, state: "sending", reason: "", again: false, seq: null });
@@ -34,7 +34,7 @@ export class Outbox {
     void this.#work();
   }
 
-  /** Send one that failed again. It cannot be stored twice. */
+  /** Send a failed message again. It cannot be stored twice. */
   retry(key) {
     const entry = this.entries.find((each) => each.key === key);
     if (entry?.state !== "failed") return;
@@ -44,9 +44,9 @@ export class Outbox {
   }
 
   /**
-   * The chat's messages are known: [{seq, role, text}]. Returns which entry each message is, as a map from seq to key,
-   * and lets go of those. One whose answer is missing is found by its text, among what came after it was written; as
-   * long as it is being sent, it is kept all the same.
+   * Match entries with the chat's messages, [{seq, role, text}]: returns a map from seq to key, and removes the matched
+   * entries. An entry without a response is matched by text, among messages after its `base`; while it is still being
+   * sent, it is not removed.
    */
   recognize(messages, role) {
     const found = new Map();
@@ -80,9 +80,9 @@ export class Outbox {
     let entry;
     while ((entry = this.entries.find((each) => each.state === "sending"))) {
       try {
-        const answer = await this.#send(entry.text, entry.key);
+        const response = await this.#send(entry.text, entry.key);
         entry.state = "sent";
-        entry.seq = answer.content?.seq ?? null;
+        entry.seq = response.content?.seq ?? null;
       } catch (error) {
         entry.state = "failed";
         entry.reason = error.message;
@@ -99,8 +99,9 @@ export class Outbox {
   }
 
   #keep() {
-    if (this.#place === null) return;
+    if (this.#storageKey === null) return;
     const open = this.entries.filter((entry) => entry.state !== "sent");
-    sessionStorage.setItem(this.#place, JSON.stringify(open.map(({ key, text, base, at }) => ({ key, text, base, at }))));
+    const kept = open.map(({ key, text, base, at }) => ({ key, text, base, at }));
+    sessionStorage.setItem(this.#storageKey, JSON.stringify(kept));
   }
 }

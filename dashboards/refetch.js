@@ -1,5 +1,5 @@
-// Reads that are asked for again and again: one in flight, at most one waiting, and not more often than need be.
-// What is asked for while one is in flight is read once more afterwards, because that one may have begun too early.
+// Merges requests to refetch: one read in flight, at most one waiting, with a minimum interval.
+// A request during a read causes another read afterwards, because the current one may have started too early.
 
 import { backoff } from "./backoff.js";
 
@@ -12,19 +12,19 @@ export class Refetcher {
   #failures = 0;
   #begun = -Infinity;
 
-  /** `work` resolves to false if it is to be tried again; `apart`: milliseconds between two beginnings. */
+  /** `work` resolves to false to be retried; `apart`: minimum milliseconds between the starts of two reads. */
   constructor(work, apart = 250) {
     this.#work = work;
     this.#apart = apart;
   }
 
-  /** See to it that a read begins after this moment. */
+  /** Make sure that a read starts after this call. */
   ask() {
     if (this.#running) this.#waiting = true;
     else if (this.#timer === null) this.#schedule(0);
   }
 
-  /** The same, without waiting for the next try after a failure. */
+  /** The same, without waiting for the back-off after a failure. */
   askNow() {
     clearTimeout(this.#timer);
     this.#timer = null;

@@ -1,8 +1,8 @@
-// What JSON Schema says, in words and as an example. Only what this API's description uses.
+// Describes JSON Schema in words and by example; supports only what this API's document uses.
 
 import { make } from "./dom.js";
 
-/** A schema with its reference followed, and the parts of `allOf` put together. */
+/** A schema with its reference resolved and the parts of `allOf` merged. */
 export function whole(schema, schemas) {
   if (schema.$ref) return whole(schemas[nameOf(schema)], schemas);
   if (!schema.allOf) return schema;
@@ -17,7 +17,7 @@ export function whole(schema, schemas) {
   return all;
 }
 
-/** A property with what `more` says of it; what may be null keeps its example. */
+/** A property merged with `more`; a nullable one keeps its example. */
 function limited(property, more) {
   if (!property?.anyOf || !more.anyOf) return more;
   return { anyOf: property.anyOf.map((each, at) => ({ ...each, ...more.anyOf[at] })) };
@@ -28,7 +28,7 @@ export function nameOf(schema) {
   return schema.$ref?.split("/").pop() ?? null;
 }
 
-/** An example of what fits a schema. */
+/** An example that fits the schema. */
 export function sample(schema, schemas) {
   const all = whole(schema, schemas);
   if (all.examples) return all.examples[0];
@@ -51,7 +51,7 @@ export function sample(schema, schemas) {
   }
 }
 
-/** A schema in a few words, with links to the shapes that it names. */
+/** A schema in a few words, with links to the shapes that it refers to. */
 export function words(schema) {
   const said = make("span", "kind");
   if (schema.$ref) {
@@ -72,7 +72,7 @@ function plain(schema) {
   if (schema.enum) return schema.enum.map((each) => JSON.stringify(each)).join(" or ");
   const parts = [{ string: "text", integer: "whole number", boolean: "true or false" }[schema.type] ?? schema.type];
   if (schema.format === "date-time") parts[0] = "time";
-  // The one pattern of this API.
+  // The only pattern in this API.
   if (schema.pattern) parts[0] = "text that is not blank";
   const { minLength: short, maxLength: long, minimum: low, maximum: high } = schema;
   if (long !== undefined) parts.push(short ? `${short} to ${long} characters` : `at most ${long} characters`);
@@ -80,7 +80,7 @@ function plain(schema) {
   return parts.join(", ");
 }
 
-/** The fields of a shape, as a list of terms; `marks` says what to call those that must be there, and those that may. */
+/** The fields of a shape as a description list; `marks` has the labels for required and optional fields. */
 export function fields(schema, schemas, marks) {
   const all = whole(schema, schemas);
   const list = make("dl", "fields");
@@ -91,7 +91,7 @@ export function fields(schema, schemas, marks) {
   return list;
 }
 
-/** A name with what it means, as two parts of a list of terms. */
+/** A name and its meaning, as term and description. */
 export function row(name, schema, mark = "", description = "") {
   const term = make("dt");
   term.append(make("code", "", name));

@@ -1,10 +1,10 @@
-// The sign of the connection: what it is doing, and when the list was last fresh.
+// The connection indicator: the socket's state, and when the list was last read.
 
 import { setAttribute, setText } from "./dom.js";
 import { seconds } from "./times.js";
 
-/** `sign` shows it, `told` is read out; the countdown is only shown. */
-export function connectionSign({ sign, label, fresh, told }) {
+/** `sign` shows the state, `announced` is read out by screen readers; the countdown is only shown. */
+export function connectionSign({ sign, label, fresh, announced }) {
   let state = { kind: "connecting" };
   let ticking = null;
   const show = () => {
@@ -18,7 +18,7 @@ export function connectionSign({ sign, label, fresh, told }) {
     };
     const [shown, spoken] = offline ? ["Offline", "Offline"] : words[state.kind];
     setText(label, shown);
-    if (spoken !== null) setText(told, spoken);
+    if (spoken !== null) setText(announced, spoken);
     setAttribute(sign, "data-state", offline ? "offline" : state.kind);
     clearTimeout(ticking);
     if (state.kind === "waiting") ticking = setTimeout(show, 250);
@@ -31,7 +31,7 @@ export function connectionSign({ sign, label, fresh, told }) {
       state = next;
       show();
     },
-    /** The list was read at this moment. */
+    /** The list was read at this time. */
     fresh(at) {
       setText(fresh, `Updated ${seconds(at)}`);
     },

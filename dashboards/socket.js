@@ -1,4 +1,4 @@
-// The dashboard's WebSocket: connected, subscribed, kept alive, and connected again for as long as the page is open.
+// The dashboard's WebSocket: connects, subscribes, sends pings, and reconnects for as long as the page is open.
 //
 //   connecting ─► connected (subscribed) ─► waiting ─► connecting ─► …       stopped: until `start` is called again
 
@@ -21,14 +21,14 @@ export class DashboardSocket {
   #socket = null;
   #attempt = 0;
   #subscribedAt = null;
-  #heardAt = 0;
+  #receivedAt = 0;
   #retry = null;
   #deadline = null;
   #pinging = null;
   #pong = null;
   #summary = null;
 
-  /** `protocols()` is asked at every connection; `onState` gets {kind, until?}; `onSubscribed` is the time to refetch. */
+  /** `protocols()` is called for every connection; `onState` gets {kind, until?}; `onSubscribed` should refetch. */
   constructor({ url, protocols = () => [], onState, onSubscribed }) {
     this.#url = url;
     this.#protocols = protocols;
@@ -36,29 +36,29 @@ export class DashboardSocket {
     this.#onSubscribed = onSubscribed;
   }
 
-  /** `callback(data, loud)` is called for every notification; it writes its console lines if `loud`. */
+  /** `callback(data, loud)` is called for every notification; it logs its console lines if `loud`. */
   subscribe(callback) {
     this.#callbacks.push(callback);
   }
 
-  /** Connect now, unless there is a connection, or one being made. */
+  /** Connect now, unless already connected or connecting. */
   start() {
     if (this.#socket !== null) return;
     clearTimeout(this.#retry);
     this.#connect();
   }
 
-  /** Close, and stay closed. */
+  /** Close without reconnecting. */
   stop() {
     clearTimeout(this.#retry);
     this.#drop();
     this.#onState({ kind: "stopped" });
   }
 
-  /** The page is seen again, or the net is back: lose no time. */
+  /** The page is visible again, or the network is back: reconnect or ping immediately. */
   wake() {
     if (this.#retry !== null) this.start();
-    else if (this.#subscribedAt !== null && performance.now() - this.#heardAt > PING_EVERY / 2) this.#ping();
+    else if (this.#subscribedAt !== null && performance.now() - this.#receivedAt > PING_EVERY / 2) this.#ping();
   }
 
   #connect() {
@@ -74,18 +74,18 @@ export class DashboardSocket {
       return;
     }
     this.#socket = socket;
-    // One handler for each event, and none of them minds a socket that is not ours any more.
-    const ours = (handler) => (event) => {
+    // Events of a socket that has been dropped are ignored.
+    const ifCurrent = (handler) => (event) => {
       if (socket === this.#socket) handler(event);
     };
-    socket.onopen = ours(() => lines.connected());
-    socket.onmessage = ours((event) => this.#take(event.data));
-    socket.onclose = ours((event) => this.#lost(event.code));
+    socket.onopen = ifCurrent(() => lines.connected());
+    socket.onmessage = ifCurrent((event) => this.#receive(event.data));
+    socket.onclose = ifCurrent((event) => this.#lost(event.code));
     this.#deadline = setTimeout(() => this.#lost("no answer"), HANDSHAKE);
   }
 
-  #take(text) {
-    this.#heardAt = performance.now();
+  #receive(text) {
+    this.#receivedAt = performance.now();
     clearTimeout(this.#pong);
     this.#pong = null;
     let frame;
@@ -99,7 +99,7 @@ export class DashboardSocket {
       case "connected":
         lines.confirmed(frame.connection_id);
         lines.subscribing(CHANNEL, this.#callbacks.length);
-        this.#say({ action: "subscribe", subscription_type: CHANNEL });
+        this.#send({ action: "subscribe", subscription_type: CHANNEL });
         break;
       case "subscribed":
         clearTimeout(this.#deadline);
@@ -150,11 +150,11 @@ export class DashboardSocket {
 
   #ping() {
     if (this.#pong !== null) return;
-    this.#say({ action: "ping" });
+    this.#send({ action: "ping" });
     this.#pong = setTimeout(() => this.#lost("no pong"), PING_TIMEOUT);
   }
 
-  #say(message) {
+  #send(message) {
     this.#socket.send(JSON.stringify(message));
   }
 

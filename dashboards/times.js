@@ -1,4 +1,4 @@
-// Times as people read them. The backend's are ISO 8601; those that name no zone are UTC.
+// Formats times for people. The backend's are ISO 8601, and UTC if they have no zone.
 
 const CLOCK = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
 const CLOCK_SECONDS = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
@@ -6,7 +6,7 @@ const WEEKDAY = new Intl.DateTimeFormat("en-GB", { weekday: "short" });
 const DAY = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
 const FULL = new Intl.DateTimeFormat("en-GB", { dateStyle: "full", timeStyle: "medium" });
 
-/** Milliseconds since 1970, or null if it is no time. */
+/** Milliseconds since 1970, or null for an invalid time. */
 export function instant(text) {
   const zoned = /(Z|[+-]\d\d:?\d\d)$/.test(text) ? text : `${text}Z`;
   const value = Date.parse(zoned);
@@ -24,7 +24,7 @@ export function brief(text, now = Date.now()) {
   return minutes < 6 * 24 * 60 ? WEEKDAY.format(at) : DAY.format(at);
 }
 
-/** For a message: the time, with the day if that is not today. */
+/** For a message: the time, with the day unless it is today. */
 export function clock(text, now = Date.now()) {
   const at = instant(text);
   if (at === null) return "";
@@ -32,10 +32,10 @@ export function clock(text, now = Date.now()) {
   return today ? CLOCK.format(at) : `${DAY.format(at)}, ${CLOCK.format(at)}`;
 }
 
-/** To the second. */
+/** The time with seconds. */
 export const seconds = (at) => CLOCK_SECONDS.format(at);
 
-/** In full, for a tooltip. */
+/** The full date and time, for a tooltip. */
 export function full(text) {
   const at = instant(text);
   return at === null ? "" : FULL.format(at);

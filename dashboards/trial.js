@@ -1,12 +1,12 @@
-// "Try it": a form that makes a call to this chat, shows it as a command, and shows what comes back.
+// "Try it": a form that calls this chat, and shows the call as a command and the response.
 
 import { make, setText } from "./dom.js";
 import { sample, whole } from "./shapes.js";
 
-// The boxes for the token: what is typed into one is in all. It is never stored, and gone when the page is closed.
+// The token inputs share one value, which is never stored and lasts until the page is closed.
 const secrets = [];
 
-/** The form for one operation of the description. */
+/** The form for one operation of the OpenAPI document. */
 export function trial(method, path, operation, schemas) {
   const form = make("form", "trial");
   const inputs = (operation.parameters ?? []).map((each) => ({ ...each, input: field(form, each.name, each.required) }));
@@ -21,14 +21,14 @@ export function trial(method, path, operation, schemas) {
 
   const call = () => {
     const at = { path: {}, query: {}, header: {} };
-    for (const { name, in: place, required, input } of inputs) {
-      if (input.value || required) at[place][name] = input.value;
+    for (const { name, in: location, required, input } of inputs) {
+      if (input.value || required) at[location][name] = input.value;
     }
     if (secret?.value) at.header.Authorization = `Bearer ${secret.value}`;
     if (body) at.header["Content-Type"] = "application/json";
     const filled = path.replace(/\{(\w+)\}/g, (_, name) => encodeURIComponent(at.path[name]));
     const query = new URLSearchParams(at.query).toString();
-    // The page is at /docs, and so is whatever is in front of that.
+    // Relative to /docs, so that it works behind a path prefix.
     const url = new URL(`.${filled}${query && `?${query}`}`, document.baseURI);
     return { url, method: method.toUpperCase(), headers: at.header, body: body?.value };
   };
@@ -54,7 +54,7 @@ export function trial(method, path, operation, schemas) {
   return form;
 }
 
-/** A body as one would send it: the fields that must be there, or else all. */
+/** A typical body: the required fields, or all fields if none is required. */
 function usual(schema, schemas) {
   const { required } = whole(schema, schemas);
   const value = sample(schema, schemas);
@@ -64,13 +64,13 @@ function usual(schema, schemas) {
 async function answered({ url, ...options }) {
   try {
     const started = performance.now();
-    const answer = await fetch(url, { ...options, cache: "no-store" });
-    const text = await answer.text();
+    const response = await fetch(url, { ...options, cache: "no-store" });
+    const text = await response.text();
     const took = Math.round(performance.now() - started);
-    const status = make("p", "status", `${answer.status} ${answer.statusText}`);
-    status.dataset.class = String(answer.status)[0];
-    const names = ["content-type", "etag", "retry-after"].filter((name) => answer.headers.has(name));
-    const head = [`${took} ms`, ...names.map((name) => `${name}: ${answer.headers.get(name)}`)].join(" · ");
+    const status = make("p", "status", `${response.status} ${response.statusText}`);
+    status.dataset.class = String(response.status)[0];
+    const names = ["content-type", "etag", "retry-after"].filter((name) => response.headers.has(name));
+    const head = [`${took} ms`, ...names.map((name) => `${name}: ${response.headers.get(name)}`)].join(" · ");
     return [status, make("p", "details", head), ...(text ? [make("pre", "", pretty(text))] : [])];
   } catch (error) {
     return [make("p", "problem", `No answer: ${error.message}`)];
@@ -85,7 +85,7 @@ function pretty(text) {
   }
 }
 
-/** The call as a command for a shell. */
+/** The call as a shell command. */
 export function curl({ url, method, headers, body }) {
   const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
   const shown = Object.entries(headers).map(([name, value]) =>

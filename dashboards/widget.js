@@ -1,4 +1,4 @@
-// The widget: the contact form, then one chat. Replies are asked for every second while the page is seen.
+// The widget: the contact form, then one chat. It polls for replies every second while the page is visible.
 
 import { ApiError, connectApi } from "./api.js";
 import { backoff } from "./backoff.js";
@@ -10,13 +10,13 @@ import { MessageList } from "./messages.js";
 import { Outbox } from "./outbox.js";
 
 const KEPT = "chatswarm.widget";
-const SEEN = 1000;
-const HIDDEN = 10_000;
+const POLL_VISIBLE = 1000;
+const POLL_HIDDEN = 10_000;
 
 const $ = (id) => document.getElementById(id);
 const api = connectApi(backend);
 
-/** The chat of this tab: {chatId, userId, name}; it outlives a reload. */
+/** The chat of this tab, {chatId, userId, name}, which survives a reload. */
 let chat = JSON.parse(sessionStorage.getItem(KEPT) || "null");
 let messages = [];
 let known = false;
@@ -35,9 +35,9 @@ const box = composer($("compose"), (text) => {
 async function send(text, key) {
   lines.sending(text);
   try {
-    const answer = await api.sendAsUser(chat.chatId, text, key);
+    const response = await api.sendAsUser(chat.chatId, text, key);
     lines.sent();
-    return answer;
+    return response;
   } catch (error) {
     lines.notSent(error.message);
     throw error;
@@ -74,7 +74,7 @@ function leave() {
   $("name").focus();
 }
 
-/** One read at a time, again and again: after a second, later while nobody looks or it fails. */
+/** Polls the chat, one read at a time: every second, less often while hidden or after failures. */
 const poller = {
   timer: null,
   running: false,
@@ -95,12 +95,13 @@ const poller = {
     } catch (error) {
       this.failures += 1;
       if (!(error instanceof ApiError)) console.error(error);
-      if (of === chat) tell(error);
+      if (of === chat) showProblem(error);
     }
     this.running = false;
     if (chat === null) return;
-    const pause = document.visibilityState === "visible" ? SEEN : HIDDEN;
-    this.timer = setTimeout(() => this.run(), of !== chat ? 0 : this.failures ? SEEN / 2 + backoff(this.failures) : pause);
+    const pause = document.visibilityState === "visible" ? POLL_VISIBLE : POLL_HIDDEN;
+    const wait = this.failures ? POLL_VISIBLE / 2 + backoff(this.failures) : pause;
+    this.timer = setTimeout(() => this.run(), of !== chat ? 0 : wait);
   },
 };
 
@@ -118,9 +119,9 @@ async function read(of) {
   show();
 }
 
-function tell(error) {
+function showProblem(error) {
   const gone = error instanceof ApiError && error.status === 404;
-  // One that failed once is not worth a word.
+  // A single failure is not worth a message.
   if (gone) setText($("problem"), "This chat does not exist any more. Please start a new one.");
   else if (poller.failures > 1) setText($("problem"), "We cannot be reached at the moment. Trying again…");
 }

@@ -1,7 +1,7 @@
 """How Sphinx builds the manuals into a site (`make docs`).
 
-The manuals are plain Markdown at the root and in `docs/`, and read the same on a forge: Sphinx takes them where they
-are, so a relative link means the same in both places. What only the site needs, its navigation, stands here.
+The manuals are plain Markdown at the root and in `docs/`, and read the same on a forge. Sphinx reads them in place, so
+a relative link means the same on both. Only the site needs navigation, so it is defined here.
 """
 
 from pathlib import Path
@@ -14,10 +14,10 @@ root_doc = "README"
 include_patterns = ["*.md", "docs/*.md"]
 exclude_patterns = [".venv", "build", "runs"]
 
-# Anchors as a forge makes them from headings, so that `page.md#heading` works there, too. A link to a page or heading
-# that does not exist is a warning, and `make docs` makes an error of it.
+# The same anchors for headings as on a forge, so that `page.md#heading` works on both. A link to a page or heading that
+# does not exist is a warning, which `make docs` turns into an error.
 myst_heading_anchors = 4
-# Consoles in the guide are marked as JavaScript, and are none.
+# The guide marks console output as JavaScript, which it is not.
 suppress_warnings = ["misc.highlighting_failure"]
 
 html_theme = "furo"
@@ -36,18 +36,18 @@ NAVIGATION = {
     "The chat": ["docs/reference-chat", "docs/protocol", "docs/guide"],
     "Change chatswarm": ["ARCHITECTURE", "EXTENDING", "CONTRIBUTING", "CHANGELOG"],
 }
-"""The pages of the site, in their order. One that is missing here is a warning, too."""
+"""The pages of the site, in order. A page that is missing here is a warning, too."""
 
 
 def _add_navigation(app: Sphinx, name: str, source: list[str]) -> None:
-    """Sphinx wants it in a page, where a forge would show it as code."""
+    """Adds the navigation to the root page. In the Markdown itself, a forge would show it as code."""
     if name == app.config.root_doc:
         for caption, pages in NAVIGATION.items():
             source[0] += "\n".join(["", "```{toctree}", ":hidden:", f":caption: {caption}", "", *pages, "```", ""])
 
 
 def _add_front_door(app: Sphinx, exception: Exception | None) -> None:
-    """The site's address without a page leads to the README."""
+    """Redirects `index.html` to the README."""
     if exception is None:
         page = f'<!doctype html><title>{project}</title><meta http-equiv="refresh" content="0; url={root_doc}.html">\n'
         (Path(app.outdir) / "index.html").write_text(page, encoding="utf-8")

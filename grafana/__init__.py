@@ -1,1 +1,1 @@
-"""What engineers watch while the swarm runs: dashboards as code, and the Prometheus that feeds them."""
+"""Grafana dashboards as code, and the configuration of the Prometheus behind them."""

@@ -1,4 +1,4 @@
-"""Writes the dashboards' JSON files anew: `make grafana`."""
+"""Writes the dashboards' JSON files: `make grafana`."""
 
 from .files import FILES
 

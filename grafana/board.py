@@ -1,4 +1,4 @@
-"""What all dashboards have in common: variables, the faults as bands, a grid of rows."""
+"""What all dashboards share: variables, fault annotations, and the grid of rows."""
 
 import json
 from collections.abc import Callable
@@ -32,7 +32,7 @@ FAULTS: Final = f"max by (name, kind) ({of_swarm('chatswarm_fault_active')}) > 0
 
 @dataclass(frozen=True)
 class BoardRow:
-    """Panels side by side, of one height, each with its width; 24 make a full row. Without a title: no heading."""
+    """Panels side by side with one height, each with its width, up to 24 in total. No heading without a title."""
 
     title: str
     height: int
@@ -49,7 +49,7 @@ class Board:
     rows: tuple[BoardRow, ...]
 
     def json(self) -> str:
-        """As Grafana reads it from a file."""
+        """The JSON that Grafana reads from a file."""
         return json.dumps(self._build(), cls=JSONEncoder, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
     def _build(self) -> Dashboard:
@@ -65,7 +65,7 @@ class Board:
             .refresh("5s")
             .timepicker(dashboard.TimePicker().refresh_intervals(["1s", "5s", "10s", "30s", "1m"]))
             .link(
-                # From a bend in one dashboard to the same seconds in the other.
+                # Links to the other dashboard with the same time range.
                 dashboard.DashboardLink(TAG)
                 .type(DashboardLinkType.DASHBOARDS)
                 .tags([TAG])
@@ -90,7 +90,7 @@ class Board:
 
 
 class _Placed(Builder[Panel]):
-    """A panel of a size that its row decides."""
+    """A panel with the size that its row sets."""
 
     def __init__(self, panel: Panel, width: int, height: int) -> None:
         panel.grid_pos = GridPos(h=height, w=width)
@@ -101,7 +101,7 @@ class _Placed(Builder[Panel]):
 
 
 class _Faults(AnnotationQuery, Builder[AnnotationQuery]):
-    """Bands over every panel while a fault is there. The builder lacks what Prometheus' annotations say beside."""
+    """Bands over every panel while a fault is active. The SDK's builder lacks fields of Prometheus annotations."""
 
     def __init__(self) -> None:
         super().__init__(name="Faults", datasource=SOURCE, enable=True, icon_color=RED, expr=FAULTS)
@@ -110,7 +110,7 @@ class _Faults(AnnotationQuery, Builder[AnnotationQuery]):
         return self
 
     def to_json(self) -> dict[str, object]:
-        # Grafana moved the query below `target`, and still reads the older place.
+        # Newer versions of Grafana read the query from `target`, older ones from `expr`.
         target = {"refId": "Anno", "expr": self.expr, "interval": SCRAPE}
         names = {"titleFormat": "{{name}}", "textFormat": "{{kind}}"}
         return {**super().to_json(), "target": target, "step": SCRAPE, **names}
@@ -120,7 +120,13 @@ def _variables() -> list[Builder[VariableModel]]:
     everything = VariableOption(selected=True, text="All", value="$__all")
     return [
         dashboard.DatasourceVariable("source").label("Prometheus").type("prometheus"),
-        _query("run", "Run", "Runs of the swarm, by the random name in every message.", "chatswarm_run_info", "run")
+        _query(
+            "run",
+            "Run",
+            "Runs of the swarm, by the random name in each of their messages.",
+            "chatswarm_run_info",
+            "run",
+        )
         .multi(True)
         .current(everything),
         _query("swarm", "Swarm", "Masters of swarms.", "chatswarm_run_info", "instance").current(everything),
@@ -129,7 +135,7 @@ def _variables() -> list[Builder[VariableModel]]:
         .current(everything),
         dashboard.IntervalVariable("window")
         .label("Window")
-        .description("Over how long quantiles and rates are taken: short shows events, long is smooth.")
+        .description("The window of quantiles and rates: short windows show events, long ones are smooth.")
         .values(",".join(WINDOWS))
         .current(VariableOption(selected=True, text=WINDOW, value=WINDOW)),
     ]

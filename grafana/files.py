@@ -1,4 +1,4 @@
-"""Which dashboard is in which file. Grafana reads the files; a test says when one is stale."""
+"""Maps each JSON file to its dashboard. Grafana reads the files; a test fails if one is stale."""
 
 from pathlib import Path
 from typing import Final

@@ -1,4 +1,4 @@
-"""*Is it holding?* One screen for the engineer at the wheel."""
+"""The dashboard *Is it holding?*: one screen for the engineer who watches a run."""
 
 from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models.dashboard import Panel
@@ -24,17 +24,17 @@ from .panels import (
 from .queries import increase, of_swarm, quantile, rate, total, update_quantile
 
 _UPDATE_TARGET = f"max({of_swarm('chatswarm_update_target_seconds')})"
-_LAG_LIMIT = f"0.1 * {_UPDATE_TARGET}"  # as the judge's, which takes the tightest latency SLO where there is one
+_LAG_LIMIT = f"0.1 * {_UPDATE_TARGET}"  # like the judge, which uses the tightest latency SLO if there is one
 _LATE_SENDS = of_swarm("chatswarm_rig_late_sends_total")
 _SENDS = of_swarm("chatswarm_messages_sent_total")
 
 
 def phase() -> Builder[Panel]:
-    """Does it measure already?"""
+    """Is it measuring yet?"""
     return figure(
         "Phase",
-        "What the swarm is doing. Only what is sent while it measures is judged; the drain waits for what is on its "
-        "way.",
+        "The swarm's current phase. Only messages sent during the measurement are judged; the drain waits for those "
+        "still on the way.",
         COUNT,
         PanelSeries("{{phase}}", f"max by (phase) ({of_swarm('chatswarm_phase')} == 1)"),
         colours=((0.0, BLUE),),
@@ -43,7 +43,7 @@ def phase() -> Builder[Panel]:
 
 
 def update_so_far() -> Builder[Panel]:
-    """Would the run pass, if it ended now?"""
+    """Would the run pass if it ended now?"""
     return figure(
         "Update p99 so far ÷ target",
         "The p99 of the update latency since the run began, as a share of its target. Missing deliveries count as "
@@ -58,8 +58,8 @@ def missing_now() -> Builder[Panel]:
     """Has a message been lost?"""
     return figure(
         "Missing now",
-        "Deliveries whose message was accepted longer ago than the update target and that are still not visible. What "
-        "still misses at the end of the drain is lost. Look at Losses, and which fault is there.",
+        "Deliveries that are still not visible although their message was accepted longer ago than the update target. "
+        "Those still missing at the end of the drain are lost. Look at Losses, and at the active fault.",
         COUNT,
         PanelSeries("missing", total(of_swarm("chatswarm_deliveries_missing"))),
         colours=ANY_IS_BAD,
@@ -67,7 +67,7 @@ def missing_now() -> Builder[Panel]:
 
 
 def late_so_far() -> Builder[Panel]:
-    """How many came, but too late?"""
+    """How many arrived, but too late?"""
     return figure(
         "Late so far",
         "Deliveries that became visible later than the update target, since the run began.",
@@ -78,11 +78,11 @@ def late_so_far() -> Builder[Panel]:
 
 
 def dashboards_away() -> Builder[Panel]:
-    """Are all dashboards there?"""
+    """Are all dashboards subscribed?"""
     planned = total(of_swarm("chatswarm_users", 'kind="dashboard"'))
     return figure(
         "Dashboards away",
-        "Planned dashboards that are not subscribed. Normal while they connect; later each of them misses everything.",
+        "Planned dashboards that are not subscribed. Normal while they connect; after that, each misses every message.",
         COUNT,
         PanelSeries("away", f"{planned} - {total(of_swarm('chatswarm_dashboards_subscribed'))}"),
         colours=ANY_IS_BAD,
@@ -90,14 +90,14 @@ def dashboards_away() -> Builder[Panel]:
 
 
 def rig() -> Builder[Panel]:
-    """Is it the chat that is slow, or we?"""
-    # `>= 0` is for NaN, which is greater than nothing: a lag that was not measured must not look sound.
+    """Is the chat slow, or the rig?"""
+    # `>= 0` filters out NaN, which is not greater than any limit: a lag that was not measured must not look sound.
     lagging = f"(({quantile(0.99, 'chatswarm_rig_lag_seconds')} >= 0) > bool {_LAG_LIMIT})"
     late = f"({total(_LATE_SENDS)} > bool 0.01 * {total(_SENDS)})"
     return figure(
         "Rig",
         "Starved: the loop lag's p99 is above a tenth of the update target, or more than 1 % of the sends were late. "
-        "Then the latencies are our own, and the verdict is undecided: use --processes, or a machine of its own.",
+        "Then the latencies are the rig's own, and the verdict is undecided: use --processes, or a separate machine.",
         COUNT,
         PanelSeries("starved", f"clamp_max({lagging} + {late}, 1)"),
         words={0: ("sound", GREEN), 1: ("starved", RED)},
@@ -105,12 +105,12 @@ def rig() -> Builder[Panel]:
 
 
 def update_latency() -> Builder[Panel]:
-    """How long does a message take, now?"""
+    """How long does a message take at the moment?"""
     return lines(
         "Update latency",
         "From when a message was intended until it was visible on a dashboard, over the last $window; missing "
         "deliveries count as infinite (drawn at the histogram's last edge, 10 s). max: the edge of the highest "
-        "bucket, so at most that. Above the target line the promise is broken: see *Where does the time go?*",
+        "bucket, an upper bound. Above the target line the promise is broken: see *Where does the time go?*",
         SECONDS,
         PanelSeries("p50", update_quantile(0.5)),
         PanelSeries("p95", update_quantile(0.95)),
@@ -121,11 +121,11 @@ def update_latency() -> Builder[Panel]:
 
 
 def accepted_against_delivered() -> Builder[Panel]:
-    """Does what goes in come out?"""
+    """Do deliveries keep up with messages?"""
     return lines(
         "Accepted against delivered",
         "Deliveries per second that are due (accepted messages × dashboards), and that became visible. If visible "
-        "stays below due, a backlog grows.",
+        "stays below due, a backlog is growing.",
         PER_SECOND,
         PanelSeries("due", total(rate("chatswarm_deliveries_expected_total"))),
         PanelSeries("visible", total(rate("chatswarm_deliveries_visible_total"))),
@@ -133,13 +133,13 @@ def accepted_against_delivered() -> Builder[Panel]:
 
 
 def losses() -> Builder[Panel]:
-    """What has not come, and is it coming?"""
+    """What has not arrived, and will it?"""
     due = total(of_swarm("chatswarm_deliveries_expected_total"))
     visible = total(of_swarm("chatswarm_deliveries_visible_total"))
     return lines(
         "Losses",
-        "Deliveries that are not visible yet. On the way: all of them. Missing: those accepted longer ago than the "
-        "update target. Late: those that became visible after it, within the last $window.",
+        "Deliveries that are not visible yet. On the way: all of them. Missing: those whose message was accepted "
+        "longer ago than the update target. Late: those that became visible after it, within the last $window.",
         COUNT,
         PanelSeries("on the way", f"{due} - {visible}"),
         PanelSeries("missing", total(of_swarm("chatswarm_deliveries_missing"))),
@@ -149,11 +149,11 @@ def losses() -> Builder[Panel]:
 
 
 def sends() -> Builder[Panel]:
-    """Does the chat take what the widgets send?"""
+    """Does the chat accept what the widgets send?"""
     return lines(
         "Sends",
-        "Messages per second that the schedule wanted, and their outcomes. Rejected: certainly not stored. Unknown: no "
-        "clear answer. Both are findings, outside of faults. Rig_failed: a limit of the load generator's own.",
+        "Messages per second that the schedule intended, and their outcomes. Rejected: certainly not stored. Unknown: "
+        "no clear response. Outside faults, both are findings. Rig_failed: the load generator hit a limit of its own.",
         PER_SECOND,
         PanelSeries("intended", total(rate("chatswarm_messages_intended_total"))),
         PanelSeries("{{outcome}}", total(rate("chatswarm_messages_total"), "outcome")),
@@ -161,10 +161,10 @@ def sends() -> Builder[Panel]:
 
 
 def dashboards_connected() -> Builder[Panel]:
-    """Who is there, and who was thrown out?"""
+    """Which dashboards are connected, and which were disconnected?"""
     return lines(
         "Dashboards connected",
-        "Dashboards that are subscribed, those that are planned, and connections lost within the last $window.",
+        "Subscribed and planned dashboards, and connections lost within the last $window.",
         COUNT,
         PanelSeries("planned", total(of_swarm("chatswarm_users", 'kind="dashboard"'))),
         PanelSeries("subscribed", total(of_swarm("chatswarm_dashboards_subscribed"))),
@@ -173,11 +173,11 @@ def dashboards_connected() -> Builder[Panel]:
 
 
 def rig_lag() -> Builder[Panel]:
-    """Does the rig keep its own time?"""
+    """Does the rig keep to its schedule?"""
     return lines(
         "Rig: loop lag",
-        "How late the swarm's own loops wake, over all of its processes. Above the target line (a tenth of the update "
-        "target) a measured latency is partly our own, and the verdict becomes undecided.",
+        "How late the swarm's event loops wake, over all its processes. Above the target line (a tenth of the update "
+        "target), measured latencies are partly the rig's own, and the verdict becomes undecided.",
         SECONDS,
         PanelSeries("p50", quantile(0.5, "chatswarm_rig_lag_seconds")),
         PanelSeries("p99", quantile(0.99, "chatswarm_rig_lag_seconds")),
@@ -186,11 +186,11 @@ def rig_lag() -> Builder[Panel]:
 
 
 def rig_cpu() -> Builder[Panel]:
-    """Is there CPU left?"""
+    """Does the rig have CPU to spare?"""
     return lines(
         "Rig: CPU",
-        "Cores that each process of the swarm uses. One process cannot use more than one: near 1 it is starved, and "
-        "--processes with a higher number helps.",
+        "Cores used by each process of the swarm. A process can use at most one: near 1 it is starved; increase "
+        "--processes.",
         CORES,
         PanelSeries("{{process}}", f"max by (process) ({of_swarm('chatswarm_rig_cpu_cores')})"),
         limits=((0.0, GREEN), (0.9, RED)),
@@ -198,11 +198,11 @@ def rig_cpu() -> Builder[Panel]:
 
 
 def alerts() -> Builder[Panel]:
-    """What needs me?"""
+    """What needs attention?"""
     return states(
         "Alerts",
-        "Alert rules that are pending or firing. What to do about each stands in grafana/prometheus/alerts.yml, and in "
-        "Prometheus under Alerts.",
+        "Alert rules that are pending or firing. Their descriptions, in grafana/prometheus/alerts.yml and in "
+        "Prometheus under Alerts, say what to do.",
         PanelSeries(
             "{{alertname}}", 'max by (alertname) (ALERTS{alertstate="firing"} + 1 or ALERTS{alertstate="pending"})'
         ),

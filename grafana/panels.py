@@ -1,4 +1,4 @@
-"""The kinds of panels. Each has a unit and says what it means; a line or a figure is a legend and its query."""
+"""Builders for the kinds of panels. Each panel has a unit, a description, and series of a legend and a query."""
 
 from collections.abc import Mapping, Sequence
 from string import ascii_uppercase
@@ -44,21 +44,21 @@ CORES: Final = "none"
 GREEN, YELLOW, RED, BLUE = "green", "yellow", "red", "blue"
 ANY_IS_BAD: Final = ((0.0, GREEN), (1.0, RED))
 TARGET: Final = "target"
-"""The legend of a line that is a limit: drawn red and dashed."""
+"""The legend of a limit, drawn as a red, dashed line."""
 
 Steps = Sequence[tuple[float, str]]
-"""From which value on which colour; the first holds below, too."""
+"""Colours, each with the value from which it applies; the first also applies below its value."""
 
 
 class PanelSeries(NamedTuple):
-    """A line, or a figure. The legend may hold labels, as `{{code}}`."""
+    """A line or a figure. The legend may contain labels, such as `{{code}}`."""
 
     legend: str
     query: str
 
 
 def lines(title: str, description: str, unit: str, *series: PanelSeries, limits: Steps = ()) -> Builder[Panel]:
-    """Lines over time. `limits` are drawn as dashed lines and must be constants; others are a series named `target`."""
+    """Lines over time. `limits` are constants, drawn as dashed lines; for other limits, add a series named `target`."""
     panel = (
         timeseries.Panel()
         .title(title)
@@ -90,8 +90,8 @@ def lines(title: str, description: str, unit: str, *series: PanelSeries, limits:
     )
     if limits:
         panel.thresholds_style(common.GraphThresholdsStyleConfig().mode(GraphThresholdsStyleMode.DASHED))
-    for place, one in enumerate(series):
-        panel.with_target(_target(one, place))
+    for index, each in enumerate(series):
+        panel.with_target(_target(each, index))
     return panel
 
 
@@ -104,7 +104,7 @@ def figure(
     words: Mapping[int, tuple[str, str]] | None = None,
     names: bool = False,
 ) -> Builder[Panel]:
-    """The last value, large, in its colour. `words`: text and colour instead of a value; `names`: the legend alone."""
+    """The last value, large and coloured. `words`: text and colour instead of a value; `names`: only the legend."""
     panel = (
         stat.Panel()
         .title(title)
@@ -117,14 +117,14 @@ def figure(
         .color_mode(BigValueColorMode.BACKGROUND_SOLID)
         .text_mode(BigValueTextMode.NAME if names else BigValueTextMode.AUTO)
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
-        # What is not measured is said to be so: no data is neither good nor 0.
+        # No data is neither good nor 0, so it is shown as not measured.
         .no_value("not measured")
     )
     if words:
         panel.mappings([_words(words)])
-    for place, one in enumerate(series):
-        target = _target(one, place)
-        # Over a range there would be a name for each that was the case at any time.
+    for index, each in enumerate(series):
+        target = _target(each, index)
+        # A range query would return every name that applied at any time in the range.
         panel.with_target(target.instant() if names else target)
     return panel
 
@@ -132,7 +132,7 @@ def figure(
 def states(
     title: str, description: str, *series: PanelSeries, words: Mapping[int, tuple[str, str]], none: str
 ) -> Builder[Panel]:
-    """What was the case from when to when, a bar each. `none` says what it means that there is not one."""
+    """States over time, one bar each. `none` is the text to show if there are none."""
     panel = (
         statetimeline.Panel()
         .title(title)
@@ -146,13 +146,13 @@ def states(
         .show_value(VisibilityMode.NEVER)
         .no_value(none)
     )
-    for place, one in enumerate(series):
-        panel.with_target(_target(one, place))
+    for index, each in enumerate(series):
+        panel.with_target(_target(each, index))
     return panel
 
 
 def cloud(title: str, description: str, unit: str, series: PanelSeries) -> Builder[Panel]:
-    """A histogram over time: each bucket a row, the more the brighter. The query is one by `le`."""
+    """A histogram over time: one row per bucket, brighter for more. The query must group by `le`."""
     return (
         heatmap.Panel()
         .title(title)
@@ -168,10 +168,10 @@ def cloud(title: str, description: str, unit: str, series: PanelSeries) -> Build
     )
 
 
-def _target(series: PanelSeries, place: int) -> prometheus.Dataquery:
+def _target(series: PanelSeries, index: int) -> prometheus.Dataquery:
     return (
         prometheus.Dataquery()
-        .ref_id(ascii_uppercase[place])
+        .ref_id(ascii_uppercase[index])
         .expr(series.query)
         .legend_format(series.legend)
         .range()

@@ -1,4 +1,4 @@
-"""*Where does the time go?* Each stage from intended to visible, and what the backend does meanwhile."""
+"""The dashboard *Where does the time go?*: each stage from intended to visible, and the backend meanwhile."""
 
 from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models.dashboard import Panel
@@ -11,12 +11,12 @@ _UPDATE_TARGET = f"max({of_swarm('chatswarm_update_target_seconds')})"
 
 
 def all_stages() -> Builder[Panel]:
-    """Which stage takes it?"""
+    """Which stage takes the time?"""
     return lines(
         "All stages, p99",
-        "From intended until: accepted (the answer), notified (the frame at a dashboard), visible (the refetch that "
-        "shows it), visible on the last dashboard. Where two lines part, there the time goes. Refetch: one alone, "
-        "from its start.",
+        "From intended until: accepted (the response), notified (the frame at a dashboard), visible (the refetch that "
+        "shows it), visible on the last dashboard. The time goes where two lines part. Refetch: a single refetch, from "
+        "its start.",
         SECONDS,
         PanelSeries("accepted", quantile(0.99, "chatswarm_accepted_seconds")),
         PanelSeries("notified", quantile(0.99, "chatswarm_notified_seconds")),
@@ -28,11 +28,11 @@ def all_stages() -> Builder[Panel]:
 
 
 def every_delivery() -> Builder[Panel]:
-    """Are all a little slow, or a few very?"""
+    """Are all deliveries a little slow, or a few very slow?"""
     return cloud(
         "Every delivery",
-        "The update latencies of all deliveries: each row a bucket, the brighter the more. Two bands are two kinds of "
-        "dashboards, or of messages.",
+        "The update latencies of all deliveries: one row per bucket, brighter for more. Two bands mean two kinds of "
+        "dashboards or messages.",
         SECONDS,
         PanelSeries("{{le}}", total(increase("chatswarm_visible_seconds_bucket"), "le")),
     )
@@ -46,11 +46,11 @@ def accepted() -> Builder[Panel]:
 
 
 def notified() -> Builder[Panel]:
-    """When does a dashboard hear of it?"""
+    """When is a dashboard notified?"""
     return _stage(
         "Notified",
-        "From intended to the frame that announces it, of those that came. High with a low Accepted: see Broadcast, "
-        "Delivery and Unsent bytes.",
+        "From intended to the frame that announces the message, for frames that arrived. High while Accepted is low: "
+        "see Broadcast, Delivery and Unsent bytes.",
         "notified",
     )
 
@@ -59,22 +59,22 @@ def refetch() -> Builder[Panel]:
     """How long does reading the list take?"""
     return _stage(
         "Refetch",
-        "A dashboard's GET of the chat list, from its own start. High: see Backend: refetch, and how many there are.",
+        "A dashboard's GET of the chat list, from the start of the request. High: see Backend: refetch, and Refetches.",
         "refetch",
     )
 
 
 def last_dashboard() -> Builder[Panel]:
-    """When have all seen it?"""
+    """When is it visible on every dashboard?"""
     return _stage(
         "Last dashboard",
-        "From intended until visible on the slowest of all dashboards, per message that all of them have seen.",
+        "From intended until visible on the slowest dashboard, for each message that is visible on all of them.",
         "last_dashboard",
     )
 
 
 def connect() -> Builder[Panel]:
-    """How long does coming back take?"""
+    """How long does connecting take?"""
     return _stage(
         "Connect",
         "From the start of a connection to `subscribed`. High in a storm of reconnecting dashboards.",
@@ -83,11 +83,11 @@ def connect() -> Builder[Panel]:
 
 
 def connections_lost() -> Builder[Panel]:
-    """How did the dashboards' connections end?"""
+    """Why did the dashboards' connections close?"""
     return lines(
         "Connections lost, by code",
-        "Dashboards' connections that ended against their will, by close code, within the last $window. 1006: without "
-        "a close, so cut off or the net; 1012, 1001: a restart; 1008, 1009: limits.",
+        "Dashboards' connections that closed unexpectedly, by close code, within the last $window. 1006: no close "
+        "frame, so cut off or a network failure; 1012, 1001: a restart; 1008, 1009: limits.",
         COUNT,
         PanelSeries("{{code}}", total(increase("chatswarm_connections_lost_total"), "code")),
     )
@@ -95,95 +95,99 @@ def connections_lost() -> Builder[Panel]:
 
 def commit() -> Builder[Panel]:
     """Is the disk slow?"""
-    return _inside("Commit", "From the begin to the end of a commit. Every send waits for one.", "chat_commit_seconds")
+    return _inside(
+        "Commit",
+        "How long a commit takes, from the first wait for the lock. Every send waits for one.",
+        "chat_commit_seconds",
+    )
 
 
 def writes_per_commit() -> Builder[Panel]:
-    """Do sends queue for the disk?"""
+    """Do sends queue up for the disk?"""
     return lines(
         "Writes per commit",
-        "Writes that shared one commit, on average. It grows when they come faster than the disk commits.",
+        "The average number of writes per commit. It grows when writes arrive faster than the disk commits.",
         COUNT,
         PanelSeries("writes", average("chat_commit_writes")),
     )
 
 
 def broadcast() -> Builder[Panel]:
-    """How long until a message was handed to all?"""
+    """How long until a message was written to every socket?"""
     return _inside(
         "Broadcast",
-        "From a message's commit until its last byte was handed to a socket. High: too many dashboards for one "
+        "From a message's commit until its last byte was written to a socket. High: too many dashboards for one "
         "process.",
         "chat_broadcast_seconds",
     )
 
 
 def delivery() -> Builder[Panel]:
-    """How long until one dashboard had its bytes?"""
+    """How long until a message was written to one dashboard?"""
     return _inside(
         "Delivery",
         "From a message's commit until its bytes were written to each dashboard's socket. A p50 far below the p99: the "
-        "last ones wait for the first ones, so there are too many for one process. What a socket does not take is in "
-        "Unsent bytes.",
+        "last dashboards wait for the first, so there are too many for one process. Bytes that a socket does not take "
+        "are in Unsent bytes.",
         "chat_delivery_seconds",
     )
 
 
 def unsent_bytes() -> Builder[Panel]:
-    """Who does not read?"""
+    """Do dashboards read too slowly?"""
     return lines(
         "Unsent bytes",
-        "Bytes that dashboards have not taken yet, over all of them. It grows when they read too slowly; who does not "
-        "read for 5 s is cut off.",
+        "Bytes that dashboards have not taken yet, over all dashboards. It grows when they read too slowly; after 5 s "
+        "without reading, a dashboard is cut off.",
         BYTES,
         PanelSeries("unsent", total(of_backend("chat_unsent_bytes"))),
     )
 
 
 def backend_loop_lag() -> Builder[Panel]:
-    """Is the backend out of breath?"""
+    """Is the backend overloaded?"""
     return _inside(
         "Backend: loop lag",
-        "How late the backend's event loop wakes. High: it does too much at once, and everything waits.",
+        "How late the backend's event loop wakes. High: it does too much at once, and everything else waits.",
         "chat_loop_lag_seconds",
     )
 
 
 def backend_refetch() -> Builder[Panel]:
-    """Is the list slow to answer?"""
+    """Is the list slow?"""
     return _inside(
         "Backend: refetch",
-        "How long the backend takes to answer a read of the list. The rest of Refetch is the net, and the rig.",
+        "How long the backend takes to serve a read of the list. The rest of Refetch is the network and the rig.",
         "chat_refetch_seconds",
     )
 
 
 def refetches() -> Builder[Panel]:
-    """How much is the list read?"""
+    """How often is the list read?"""
     return lines(
         "Refetches",
-        "Reads of the chat list per second, by outcome. 304: nothing had changed. They grow with dashboards × messages "
-        "until each dashboard reads as often as it may.",
+        "Reads of the chat list per second, by outcome. 304: not changed. They grow with dashboards × messages until "
+        "each dashboard reads as often as it may.",
         PER_SECOND,
         PanelSeries("{{outcome}}", total(rate("chat_refetches_total"), "outcome")),
     )
 
 
 def fan_out() -> Builder[Panel]:
-    """To how many does each message go?"""
+    """How many dashboards does each message go to?"""
     return lines(
         "Dashboards per broadcast",
-        "Subscribers that each message was written to, on average. Broadcast and Delivery grow with it.",
+        "The average number of subscribers that a message was written to. Broadcast and Delivery grow with it.",
         COUNT,
         PanelSeries("dashboards", average("chat_fanout_dashboards")),
     )
 
 
 def close_codes() -> Builder[Panel]:
-    """How did the backend close?"""
+    """With which codes did the backend's connections close?"""
     return lines(
         "Close codes",
-        "Dashboards' connections that ended, by the backend's close code, within the last $window.",
+        "Closed dashboards' connections, by close code as the backend saw it, within the last $window.",
         COUNT,
         PanelSeries("{{code}}", total(increase("chat_closes_total"), "code")),
     )
@@ -193,7 +197,7 @@ def cut_off() -> Builder[Panel]:
     """Was a dashboard cut off for not reading?"""
     return lines(
         "Cut off",
-        "Dashboards that the backend cut off since it started. buffer: too much unsent; age: a byte unsent for 5 s.",
+        "Dashboards cut off since the backend started. buffer: too many bytes unsent; age: a byte unsent for 5 s.",
         COUNT,
         PanelSeries("{{reason}}", total(of_backend("chat_dashboards_cut_total"), "reason")),
         limits=((0.0, GREEN), (1.0, RED)),
@@ -204,18 +208,17 @@ def refused() -> Builder[Panel]:
     """Why were sends refused?"""
     return lines(
         "Sends refused",
-        "Sends that the backend did not take, by reason, within the last $window. unavailable: the store was locked "
-        "or full.",
+        "Sends that the backend refused, by reason, within the last $window. unavailable: the store is locked or full.",
         COUNT,
         PanelSeries("{{reason}}", total(increase("chat_messages_refused_total"), "reason")),
     )
 
 
 def backend_dashboards() -> Builder[Panel]:
-    """Whom does the backend know of?"""
+    """How many dashboards does the backend see?"""
     return lines(
         "Backend: dashboards",
-        "Dashboards connected and subscribed, as the backend counts them: those of the swarm, rogues, and real ones.",
+        "Connected and subscribed dashboards, as the backend counts them: the swarm's, rogues, and real ones.",
         COUNT,
         PanelSeries("connected", total(of_backend("chat_dashboards_connected"))),
         PanelSeries("subscribed", total(of_backend("chat_dashboards_subscribed"))),
@@ -223,10 +226,10 @@ def backend_dashboards() -> Builder[Panel]:
 
 
 def backend_cpu() -> Builder[Panel]:
-    """Is there CPU left for the backend?"""
+    """Does the backend have CPU to spare?"""
     return lines(
         "Backend: CPU",
-        "Cores that the backend uses, over all its workers; one worker cannot use more than about one. Near that, use "
+        "Cores used by the backend, over all its workers; one worker can use about one. Near that, increase "
         "`chatswarm serve --workers`.",
         CORES,
         PanelSeries("cores", total(rate("process_cpu_seconds_total"))),
@@ -234,7 +237,7 @@ def backend_cpu() -> Builder[Panel]:
 
 
 def backend_memory() -> Builder[Panel]:
-    """Does it grow?"""
+    """Does the backend leak memory?"""
     return lines(
         "Backend: memory",
         "Resident memory of the backend, over all its workers. It must be flat under a steady load.",
@@ -257,7 +260,7 @@ def _inside(title: str, description: str, histogram: str) -> Builder[Panel]:
 BOARD = Board(
     uid="chatswarm-stages",
     title="chatswarm: where does the time go?",
-    description="Each stage from intended to visible, as the swarm sees it; and what the backend does meanwhile.",
+    description="Each stage from intended to visible, as the swarm sees it, and what the backend does meanwhile.",
     rows=(
         BoardRow("From intended to visible, as the swarm sees it", 8, ((all_stages, 14), (every_delivery, 10))),
         BoardRow(

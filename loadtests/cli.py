@@ -1,10 +1,11 @@
-"""The command `chatswarm`. Its names, flags, files and exit codes are relied on by others."""
+"""The `chatswarm` command line. Its commands, options, files and exit codes are a public contract."""
 
 import os
 import sys
 import traceback
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console, RenderableType
@@ -21,23 +22,28 @@ from .system.streams import problem_of
 from .system.text import one_line
 from .system.version import installed_version
 
+if TYPE_CHECKING:
+    from .checklist import CheckReport, Step
+    from .run.run import MetricsEndpoint
+    from .run.testbed import TestbedOptions
+
 
 def _examples(*commands: str) -> str:
-    """The end of a help page. Each can be pasted: none is longer than a narrow terminal's line."""
+    """The end of a help page. Each command fits on a line of a narrow terminal, so that it can be pasted."""
     return "\n\n".join(["Examples:", *commands])
 
 
 class _Commands(typer.core.TyperGroup):
-    """No way out of a command has exit code 1, unless it is a verdict's: it means that the target failed."""
+    """Keeps exit code 1 for verdicts: it means that the target failed, so no error may end with it."""
 
-    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - as its parent has it
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - the signature of the parent
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
             _say("interrupted")
             raise typer.Exit(ExitCode.UNDECIDED) from None
         except (OSError, EOFError):
-            # Typer takes any broken pipe for that of its output, and would end with 1.
+            # Typer would take any broken pipe for a closed standard output, and exit with 1.
             _internal_error()
 
 
@@ -51,21 +57,62 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-TargetOption = Annotated[str | None, typer.Option("--target", metavar="URL", help="The chat under test.")]
+TargetOption = Annotated[
+    str | None, typer.Option("--target", metavar="URL", help="URL of the chat under test; default: the reference chat.")
+]
 ProtocolOption = Annotated[
     str,
     typer.Option(
         "--protocol",
         metavar="NAME",
-        help=f"Its kind: {', '.join(PROTOCOLS)}.",
+        help=f"Protocol that the chat speaks, one of: {', '.join(PROTOCOLS)}.",
         autocompletion=lambda incomplete: [name for name in PROTOCOLS if name.startswith(incomplete)],
     ),
 ]
 OriginOption = Annotated[
     str | None,
-    typer.Option("--origin", metavar="URL", help="The Origin of all requests and handshakes; default: none."),
+    typer.Option("--origin", metavar="URL", help="Origin header of all requests and handshakes; default: none."),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print the result alone, as JSON, on standard output.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print only the result to standard output, as JSON.")]
+ScenarioArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="SCENARIO",
+        help="Name of a shipped scenario, or path of a TOML file.",
+        # Paths are completed by the shell itself.
+        autocompletion=lambda incomplete: [name for name in scenarios.shipped() if name.startswith(incomplete)],
+    ),
+]
+DashboardsOption = Annotated[int | None, typer.Option(help="Number of dashboards.")]
+WidgetsOption = Annotated[int | None, typer.Option(help="Number of widgets.")]
+RateOption = Annotated[float | None, typer.Option(metavar="MSGS_PER_S", help="Messages per second, over all widgets.")]
+DurationOption = Annotated[str | None, typer.Option(metavar="30s", help="Length of the measured part.")]
+ProcessesOption = Annotated[int, typer.Option(min=1, help="Number of processes that generate the load.")]
+SeedOption = Annotated[int, typer.Option(help="Seed of the schedule: the same seed gives the same schedule.")]
+PidOption = Annotated[int | None, typer.Option(min=1, help="Process ID of the target, for faults on its process.")]
+RestartCommandOption = Annotated[
+    str | None, typer.Option(metavar="CMD", help="Shell command that starts the target again.")
+]
+ToxiproxyOption = Annotated[
+    str | None, typer.Option(metavar="URL", help="API of a running Toxiproxy; default: the built-in fault proxy.")
+]
+MetricsPortOption = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        max=65535,
+        metavar="PORT",
+        envvar="CHATSWARM_METRICS_PORT",
+        help="Serve live Prometheus metrics at /metrics on this port; 0 picks a free one.",
+    ),
+]
+MetricsHostOption = Annotated[
+    str, typer.Option(metavar="HOST", envvar="CHATSWARM_METRICS_HOST", help="Address to serve the metrics on.")
+]
+OutOption = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Folder for the results; default: runs/<time>-<scenario>/.")
+]
+RunArgument = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a recorded run.")]
 
 
 def _say_version(wanted: bool) -> None:
@@ -84,17 +131,12 @@ def chatswarm(
     del version
 
 
-def _scenarios(incomplete: str) -> list[str]:
-    """For the shell's completion; paths it completes by itself."""
-    return [name for name in scenarios.shipped() if name.startswith(incomplete)]
-
-
 @app.command(add_help_option=False, context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
 def serve(context: typer.Context) -> None:
     """Run the reference chat."""
     from .system.children import python
 
-    # The backend is a package of its own, which this one never imports: it takes over the process.
+    # This package never imports the backend, so the backend replaces this process.
     command = python("chatswarm.backend", *context.args)
     os.execv(command[0], command)  # noqa: S606
 
@@ -107,66 +149,76 @@ def serve(context: typer.Context) -> None:
     )
 )
 def check(
-    target: Annotated[str, typer.Option(metavar="URL", help="The chat under test.")] = "http://127.0.0.1:8000",
+    target: Annotated[str, typer.Option(metavar="URL", help="URL of the chat under test.")] = "http://127.0.0.1:8000",
     protocol: ProtocolOption = DEFAULT,
     origin: OriginOption = None,
     browser: Annotated[
-        bool, typer.Option("--browser", help="Walk the guide's two pages, in a headless Chromium.")
+        bool, typer.Option("--browser", help="Test the guide's two pages in a headless Chromium.")
     ] = False,
     pages: Annotated[
-        str | None, typer.Option(metavar="URL", help="With --browser: the pages; else http://localhost:3000.")
+        str | None,
+        typer.Option(metavar="URL", help="With --browser: URL of the pages; default: http://localhost:3000."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="With --browser: where to leave screenshots and consoles.")
+        Path | None, typer.Option(metavar="DIR", help="With --browser: folder for screenshots and console logs.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Walk the guide's checklist in under 5 s: does the chat work at all?"""
-    from .checklist import Step, closing, run_checklist, step_line
+    """Run the guide's checklist in under 5 s: does the chat work at all?"""
+    from .checklist import closing, run_checklist, step_line
 
-    _known(protocol)
+    _check_protocol(protocol)
     problems: list[str] = []
     address = _address("--target", target, problems)
-    from_where = None if origin is None else _origin(origin, problems)
-    chat = _target(protocol, problems)
+    checked_origin = None if origin is None else _origin(origin, problems)
+    chat_protocol = _chat_protocol(protocol, problems)
     if not browser and (pages is not None or out is not None):
-        problems.append("--pages, --out: expected --browser as well: without it no page is opened")
+        problems.append("--pages, --out: expected --browser as well: no page is opened without it")
     if browser and pages is not None:
         _address("--pages", pages, problems)
     if browser and origin is not None:
-        problems.append("--origin: expected no --browser: a page's origin is where it was loaded from")
-    if problems or address is None or chat is None:
+        problems.append("--origin: expected no --browser: a page's origin is the URL that it was loaded from")
+    if problems or address is None or chat_protocol is None:
         _refuse(*problems)
     console = _console()
 
-    def show(step: Step) -> None:
+    def show(step: "Step") -> None:
         _print(console, step_line(step), no_wrap=True, overflow="ellipsis")
 
-    if not browser:
+    folder: Path | None = None
+    report: CheckReport
+    if browser:
+        report, folder = _check_pages(chat_protocol, address.url, pages, out, show)
+    else:
         try:
-            report = run_checklist(chat, address.url, on_step=show, origin=from_where)
+            report = run_checklist(chat_protocol, address.url, on_step=show, origin=checked_origin)
         except ValueError as error:
             _refuse(f"--target: {error}")
-    else:
-        from .checklist.browser import PAGES, CannotBrowseError, check_pages
-
-        folder = out or new_folder("check")
-        made = not_there(folder)
-        try:
-            folder = out or make_next(folder)
-        except OSError as error:
-            _refuse(f"--out: expected a folder to write to, got: {error}")
-        try:
-            report = check_pages(chat, address.url, PAGES if pages is None else pages, folder, on_step=show)
-        except (ValueError, CannotBrowseError) as error:
-            give_back([folder, *made] if out is None else made)
-            _refuse(str(error))
     _print(console, closing(report))
-    if browser:
-        _say(f"screenshots and consoles: {one_line(str(folder))}")
+    if folder is not None:
+        _say(f"screenshots and console logs: {one_line(str(folder))}")
     if as_json:
         _write(report.json())
     raise typer.Exit(report.exit_code)
+
+
+def _check_pages(
+    protocol: ChatProtocol, target: str, pages: str | None, out: Path | None, show: Callable[["Step"], None]
+) -> tuple["CheckReport", Path]:
+    """Runs the checklist in a browser. Returns its report and its folder, which is removed if it cannot start."""
+    from .checklist.browser import PAGES, CannotBrowseError, check_pages
+
+    folder = out or new_folder("check")
+    created = not_there(folder)
+    try:
+        folder = out or make_next(folder)
+    except OSError as error:
+        _refuse(f"--out: expected a folder to write to, got: {error}")
+    try:
+        return check_pages(protocol, target, PAGES if pages is None else pages, folder, on_step=show), folder
+    except (ValueError, CannotBrowseError) as error:
+        give_back([folder, *created] if out is None else created)
+        _refuse(str(error))
 
 
 @app.command(
@@ -177,94 +229,102 @@ def check(
     )
 )
 def run(
-    scenario: Annotated[
-        str,
-        typer.Argument(
-            metavar="SCENARIO", help="A shipped name, or the path of a TOML file.", autocompletion=_scenarios
-        ),
-    ],
+    scenario: ScenarioArgument,
     target: TargetOption = None,
     protocol: ProtocolOption = DEFAULT,
     origin: OriginOption = None,
-    dashboards: Annotated[int | None, typer.Option(help="How many dashboards.")] = None,
-    widgets: Annotated[int | None, typer.Option(help="How many widgets.")] = None,
-    rate: Annotated[
-        float | None, typer.Option(metavar="MSGS_PER_S", help="Messages per second over all widgets.")
-    ] = None,
-    duration: Annotated[str | None, typer.Option(metavar="30s", help="Length of the measured part.")] = None,
-    processes: Annotated[int, typer.Option(min=1, help="Processes of the swarm.")] = 1,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same schedule.")] = 1,
-    pid: Annotated[int | None, typer.Option(min=1, help="The target's process, for faults that strike it.")] = None,
-    restart_command: Annotated[
-        str | None, typer.Option(metavar="CMD", help="The shell command that starts the target again.")
-    ] = None,
-    toxiproxy: Annotated[
-        str | None, typer.Option(metavar="URL", help="The API of a Toxiproxy to use instead of our own proxy.")
-    ] = None,
-    metrics_port: Annotated[
-        int | None,
-        typer.Option(
-            min=0,
-            max=65535,
-            metavar="PORT",
-            envvar="CHATSWARM_METRICS_PORT",
-            help="Serve live figures for Prometheus at /metrics of this port; 0: a free one.",
-        ),
-    ] = None,
-    metrics_host: Annotated[
-        str, typer.Option(metavar="HOST", envvar="CHATSWARM_METRICS_HOST", help="The address of that port.")
-    ] = "127.0.0.1",
-    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Where to leave the run.")] = None,
+    dashboards: DashboardsOption = None,
+    widgets: WidgetsOption = None,
+    rate: RateOption = None,
+    duration: DurationOption = None,
+    processes: ProcessesOption = 1,
+    seed: SeedOption = 1,
+    pid: PidOption = None,
+    restart_command: RestartCommandOption = None,
+    toxiproxy: ToxiproxyOption = None,
+    metrics_port: MetricsPortOption = None,
+    metrics_host: MetricsHostOption = "127.0.0.1",
+    out: OutOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Run a scenario to its verdict: does the chat hold?
+    """Run a scenario and judge it: does the chat hold up?
 
-    Without --target, the reference chat is started for the run, on a free port, and stopped at its end.
+    Without --target, the reference chat is started on a free port for the run, and stopped afterwards.
     """
-    from .report import report_on
-    from .report.terminal import LiveLine
-    from .run.run import InterruptedRunError, MetricsEndpoint, RigError, Run
-    from .run.testbed import CannotRunError, TestbedOptions
-    from .system.interrupts import Interrupts
+    from .run.run import MetricsEndpoint
+    from .run.testbed import TestbedOptions
 
-    _known(protocol)
+    _check_protocol(protocol)
     problems: list[str] = []
     address = None if target is None else _address("--target", target, problems)
     if toxiproxy is not None:
         _address("--toxiproxy", toxiproxy, problems)
-    from_where = None if origin is None else _origin(origin, problems)
-    _target(protocol, problems)
+    checked_origin = None if origin is None else _origin(origin, problems)
+    _chat_protocol(protocol, problems)
     if target is None and (pid is not None or restart_command is not None):
-        problems.append("--pid, --restart-command: expected --target as well: what chatswarm starts it knows by itself")
-    flags = {"dashboards": dashboards, "widgets": widgets, "rate": rate, "duration": duration}
+        problems.append("--pid, --restart-command: expected --target as well: chatswarm knows what it starts itself")
+    overrides = {"dashboards": dashboards, "widgets": widgets, "rate": rate, "duration": duration}
+    chosen = _load_scenario(scenario, overrides, problems)
+    options = TestbedOptions(
+        base_url=None if address is None else address.url,
+        protocol=protocol,
+        pid=pid,
+        restart_command=restart_command,
+        toxiproxy=toxiproxy,
+        origin=checked_origin,
+    )
+    metrics = None if metrics_port is None else MetricsEndpoint(metrics_port, metrics_host)
+    _run_and_judge(chosen, out, options, seed, processes, metrics, as_json=as_json)
+
+
+def _load_scenario(name: str, overrides: Mapping[str, object], problems: list[str]) -> scenarios.Scenario:
+    """The scenario with flags applied. Refuses the command if it is wrong, or if there are other `problems`."""
     try:
-        chosen = scenarios.load(scenario, {key: value for key, value in flags.items() if value is not None})
+        chosen = scenarios.load(name, {key: value for key, value in overrides.items() if value is not None})
     except scenarios.ScenarioError as error:
         _refuse(*problems, *error.problems)
     if problems:
         _refuse(*problems)
+    return chosen
+
+
+def _run_and_judge(
+    scenario: scenarios.Scenario,
+    out: Path | None,
+    options: "TestbedOptions",
+    seed: int,
+    processes: int,
+    metrics: "MetricsEndpoint | None",
+    *,
+    as_json: bool,
+) -> NoReturn:
+    """Runs the scenario, shows its progress and its verdict, and exits with the verdict's exit code."""
+    from .report import report_on
+    from .report.terminal import LiveLine
+    from .run.run import InterruptedRunError, RigError, Run
+    from .run.testbed import CannotRunError
+    from .system.interrupts import Interrupts
+
     console = _console()
-    what = Text.assemble(
-        (one_line(chosen.name), "bold"),
-        f": {chosen.dashboards} dashboards, {chosen.widgets} widgets, about {chosen.rates.messages:.0f} messages in "
-        f"{chosen.duration:g} s against {'the reference chat' if address is None else address.url}",
-    )
-    _print(console, what, soft_wrap=True)
-    for plan in chosen.faults:
-        _print(console, Text(f"  {one_line(plan.shown)}", "dim"), soft_wrap=True)
-    url = None if address is None else address.url
-    given = TestbedOptions(url, protocol, pid, restart_command, toxiproxy, from_where)
-    metrics = None if metrics_port is None else MetricsEndpoint(metrics_port, metrics_host)
-    folder = out or new_folder(chosen.name)
-    # Until the verdict is said, so that none of them can end the run without one.
+    _announce(console, scenario, options.base_url)
+    # Until the verdict is shown, so that no signal can end the run without one.
     with Interrupts() as interrupts:
         try:
             with LiveLine(console, _animated(as_json)) as line:
-                run = Run(
-                    chosen, folder, given, seed, processes, metrics, show=line.show, say=line.say, step=line.step,
-                    report=report_on, numbered=out is None, interrupts=interrupts,
-                )  # fmt: skip
-                verdict = run.perform()
+                verdict = Run(
+                    scenario=scenario,
+                    folder=out or new_folder(scenario.name),
+                    options=options,
+                    seed=seed,
+                    processes=processes,
+                    metrics=metrics,
+                    show=line.show,
+                    say=line.say,
+                    step=line.step,
+                    report=report_on,
+                    numbered=out is None,
+                    interrupts=interrupts,
+                ).perform()
         except CannotRunError as error:
             _refuse(*error.problems)
         except InterruptedRunError as error:
@@ -276,9 +336,21 @@ def run(
         _finish(verdict, console, as_json)
 
 
+def _announce(console: Console, scenario: scenarios.Scenario, base_url: str | None) -> None:
+    """What is about to be run, and the faults that it injects."""
+    summary = Text.assemble(
+        (one_line(scenario.name), "bold"),
+        f": {scenario.dashboards} dashboards, {scenario.widgets} widgets, about {scenario.rates.messages:.0f} messages "
+        f"in {scenario.duration:g} s against {base_url or 'the reference chat'}",
+    )
+    _print(console, summary, soft_wrap=True)
+    for plan in scenario.faults:
+        _print(console, Text(f"  {one_line(plan.shown)}", "dim"), soft_wrap=True)
+
+
 @app.command("scenarios", epilog=_examples("chatswarm scenarios", "chatswarm run kill"))
 def list_scenarios() -> None:
-    """List the scenarios that come with chatswarm: name, question, length of the measured part."""
+    """List the shipped scenarios: name, question, length of the measured part."""
     for name in scenarios.shipped():
         loaded = scenarios.load(name)
         print(f"{name:14}  {loaded.question:66}  {loaded.duration:4.0f} s")
@@ -290,20 +362,23 @@ def list_scenarios() -> None:
     )
 )
 def judge(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A run's folder.")],
-    slo: Annotated[list[str] | None, typer.Option(metavar="'visible.p99 <= 2s'", help="Instead of its own.")] = None,
+    folder: RunArgument,
+    slo: Annotated[
+        list[str] | None,
+        typer.Option(metavar="'visible.p99 <= 2s'", help="Judge by this SLO instead of the run's own; repeatable."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Judge a recorded run anew, from its history alone."""
+    """Judge a recorded run again, from its history alone."""
     from .judge.judge import NoRunError, write_verdict
-    from .judge.judge import judge as decide
+    from .judge.judge import judge as judge_run
     from .report.terminal import LiveLine
     from .scenario.slo import SloError
 
     console = _console()
     try:
         with LiveLine(console, _animated(as_json)) as line:
-            verdict = decide(folder, slo or None, line.step)
+            verdict = judge_run(folder, slo or None, line.step)
         write_verdict(folder, verdict)
     except SloError as error:
         _refuse(f"--slo: {error}")
@@ -320,14 +395,14 @@ def judge(
     )
 )
 def report(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A run's folder.")],
-    html: Annotated[Path | None, typer.Option(metavar="FILE", help="One page, readable without a network.")] = None,
-    junit: Annotated[Path | None, typer.Option(metavar="FILE", help="JUnit's XML, for CI.")] = None,
-    markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="A summary in Markdown.")] = None,
+    folder: RunArgument,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Self-contained HTML page.")] = None,
+    junit: Annotated[Path | None, typer.Option(metavar="FILE", help="JUnit XML, for CI.")] = None,
+    markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Markdown summary.")] = None,
 ) -> None:
-    """Write reports of a recorded run: a page, JUnit's XML, a summary.
+    """Write reports of a recorded run: an HTML page, JUnit XML, a Markdown summary.
 
-    Without any of the options: report.html in the run's folder. Ends with the exit code of the verdict.
+    Without options, writes report.html into the run's folder. Exits with the verdict's exit code.
     """
     from .judge.judge import NoRunError
     from .report import NotWrittenError, append_step_summary, figures_again, write_reports
@@ -340,7 +415,7 @@ def report(
         write_reports(figures, html, junit, markdown)
     except (NoRunError, NotWrittenError, OSError) as error:
         _refuse(str(error))
-    except Exception as error:  # noqa: BLE001 - a report that failed must not look like a target that did
+    except Exception as error:  # noqa: BLE001 - exit code 1 would say that the target failed
         _say(f"internal error: {type(error).__name__}: {error}")
         raise typer.Exit(ExitCode.INTERNAL) from None
     verdict = figures.verdict
@@ -357,7 +432,7 @@ def report(
 
 
 def main() -> None:
-    """The command, in a process that `entry` has made fit for it. Ends with SystemExit."""
+    """Runs the command, in a process that `entry` has prepared. Ends with SystemExit."""
     from .system.children import end_with_parent
 
     end_with_parent()
@@ -370,7 +445,7 @@ def main() -> None:
 
 
 def _finish(verdict: Verdict, console: Console, as_json: bool) -> NoReturn:
-    """Says the verdict, which is in its folder by now: whatever becomes of saying it, its exit code stands."""
+    """Shows the verdict and exits with its exit code, even if showing it fails: the verdict is on disk by now."""
     from .report.terminal import print_verdict
 
     try:
@@ -386,7 +461,7 @@ def _finish(verdict: Verdict, console: Console, as_json: bool) -> NoReturn:
 
 
 def _console() -> Console:
-    """On standard error. FORCE_COLOR may colour what is no terminal; nothing else is different there."""
+    """A console on standard error. FORCE_COLOR adds colour where there is no terminal, and changes nothing else."""
     if sys.stderr.isatty():
         return Console(stderr=True, highlight=False)
     forced = any(os.environ.get(name, "0") not in ("", "0") for name in ("FORCE_COLOR", "CLICOLOR_FORCE"))
@@ -394,23 +469,23 @@ def _console() -> Console:
 
 
 def _animated(as_json: bool) -> bool:
-    """Whether a line may be drawn over and over: on a real terminal only, whatever colours are forced."""
+    """Whether a line may be redrawn: only on a real terminal, even if colours are forced."""
     return not as_json and sys.stderr.isatty()
 
 
-def _print(console: Console, what: RenderableType, **how: Any) -> None:  # noqa: ANN401 - as Rich has it
-    console.print(what, highlight=False, markup=False, **how)
+def _print(console: Console, content: RenderableType, **layout: Any) -> None:  # noqa: ANN401 - passed on to Rich
+    console.print(content, highlight=False, markup=False, **layout)
 
 
 def _write(result: bytes) -> None:
-    """The result, alone on standard output. Says if it did not arrive there."""
+    """Writes the result to standard output, and nothing else. Reports a failure to write it."""
     sys.stdout.buffer.write(result)
     if problem := problem_of(sys.stdout):
         _say(f"standard output: expected to write the result, got: {problem}")
 
 
 def _address(flag: str, url: str, problems: list[str]) -> Address | None:
-    """The address in a flag; None if it is none, which goes to the problems."""
+    """The address in a flag; None if it is wrong, which is added to `problems`."""
     try:
         return parse_address(url)
     except ValueError as error:
@@ -419,7 +494,7 @@ def _address(flag: str, url: str, problems: list[str]) -> Address | None:
 
 
 def _origin(url: str, problems: list[str]) -> str | None:
-    """The origin in --origin, as a browser writes it; None if it is none, which goes to the problems."""
+    """The origin in --origin, as a browser writes it; None if it is wrong, which is added to `problems`."""
     try:
         return parse_origin(url)
     except ValueError as error:
@@ -427,8 +502,8 @@ def _origin(url: str, problems: list[str]) -> str | None:
         return None
 
 
-def _target(protocol: str, problems: list[str]) -> ChatProtocol | None:
-    """The target of that name; None if its token is wrong, which goes to the problems."""
+def _chat_protocol(protocol: str, problems: list[str]) -> ChatProtocol | None:
+    """The protocol of that name; None if its token is wrong, which is added to `problems`."""
     try:
         return protocol_of(protocol)
     except ValueError as error:
@@ -436,7 +511,7 @@ def _target(protocol: str, problems: list[str]) -> ChatProtocol | None:
         return None
 
 
-def _known(protocol: str) -> None:
+def _check_protocol(protocol: str) -> None:
     if protocol not in PROTOCOLS:
         _refuse(f"--protocol: expected one of {', '.join(PROTOCOLS)}, got {protocol!r}")
 
@@ -454,5 +529,5 @@ def _internal_error() -> NoReturn:
 
 
 def _say(text: str) -> None:
-    """On standard error, where nothing in it is a command to the terminal. It may be several lines."""
+    """Prints a text of one or more lines to standard error, with control characters escaped."""
     print("\n".join(map(one_line, text.split("\n"))), file=sys.stderr)

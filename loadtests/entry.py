@@ -1,12 +1,12 @@
-"""The installed command: makes the process fit for its work, whatever it was started with, then hands over to `cli`.
+"""The installed command: prepares the process, whatever environment it was started in, then runs `cli`.
 
-Whoever starts chatswarm (a daemon, a pod, a CI runner) may have closed the standard streams, set variables for other
-programs, or stopped reading. None of that may change a verdict, or its exit code.
+A daemon, a pod or a CI runner may have closed the standard streams, set variables meant for other programs, or stopped
+reading the output. None of that may change a verdict or its exit code.
 """
 
 from __future__ import annotations
 
-# No more than these before `prepare`: until then, PYTHONPATH may lead to modules of others that are called the same.
+# Only these before `prepare`: until then, a foreign module on PYTHONPATH may shadow the one that we need.
 import os
 import sys
 
@@ -21,7 +21,7 @@ _UNSET_IF_EMPTY = ("SSL_CERT_FILE", "SSL_CERT_DIR", "TMPDIR", "TEMP", "TMP", "FO
 
 
 def main() -> NoReturn:
-    """`chatswarm`. Never returns; what could not even be imported is exit code 70, because 1 blames the target."""
+    """Runs `chatswarm`. Never returns. A failed import exits with 70, because 1 would blame the target."""
     code: object = _INTERNAL
     try:
         prepare()
@@ -34,20 +34,20 @@ def main() -> NoReturn:
     except KeyboardInterrupt:
         print("interrupted before anything was done", file=sys.stderr)
         code = _UNDECIDED
-    except BaseException:  # noqa: BLE001 - Python's own exit code would be 1, which means that the target failed
+    except BaseException:  # noqa: BLE001 - Python would exit with 1, which means that the target failed
         import traceback
 
         traceback.print_exc()
-        print("internal error: chatswarm could not start: please report it, with the lines above", file=sys.stderr)
+        print("internal error: chatswarm could not start; please report it, with the lines above", file=sys.stderr)
     _ignore_signals()
     if sys.flags.inspect:
-        # With PYTHONINSPECT, Python would forget the exit code and ask for commands.
-        _end_at_once(code)
-    sys.exit(code)  # type: ignore[arg-type]  # as it came out of a SystemExit
+        # With PYTHONINSPECT, Python would drop the exit code and open a prompt.
+        _exit_at_once(code)
+    sys.exit(code)  # type: ignore[arg-type]  # whatever SystemExit carried
 
 
 def prepare() -> None:
-    """Opens what is closed, and takes what is meant for others out of this process's way. To be called once, first."""
+    """Reopens closed standard streams and removes settings meant for other programs. Call it once, first."""
     put_pythonpath_last(sys.path, os.environ)
     import warnings
 
@@ -61,12 +61,12 @@ def prepare() -> None:
     warnings.simplefilter("ignore")
     unset_foreign(os.environ)
     if not (sys.stdout.isatty() and sys.stderr.isatty()):
-        # Typer would colour help where FORCE_COLOR or GITHUB_ACTIONS is set, and so cut `--flag` into pieces.
+        # With FORCE_COLOR or GITHUB_ACTIONS, Typer would colour its help, with escape codes inside `--flag`.
         os.environ["_TYPER_FORCE_DISABLE_TERMINAL"] = "1"
 
 
 def unset_foreign(environment: MutableMapping[str, str]) -> None:
-    """Unsets variables that are empty, which means not set, and those that Kubernetes made for Services of our names.
+    """Unsets empty variables, and those that Kubernetes sets for Services with our names.
 
     A Service called `chatswarm-metrics` gives every pod of its namespace `CHATSWARM_METRICS_PORT=tcp://10.0.0.1:9646`.
     """
@@ -76,37 +76,37 @@ def unset_foreign(environment: MutableMapping[str, str]) -> None:
         if empty or link:
             del environment[name]
     if not environment.get("TERMINAL_WIDTH", "1").isdecimal():
-        # Typer's help fails on it.
+        # Typer's help would crash.
         del environment["TERMINAL_WIDTH"]
 
 
 def put_pythonpath_last(path: list[str], environment: MutableMapping[str, str]) -> None:
-    """Moves PYTHONPATH's folders behind all others: a team's `json.py` must not replace a module that we need.
+    """Moves PYTHONPATH's folders to the end of `path`: a team's `json.py` must not shadow a module that we need.
 
-    An empty part of it is the working folder, whatever lies there.
+    An empty entry in PYTHONPATH means the working folder.
     """
-    theirs = {_absolute(part) for part in environment.get("PYTHONPATH", "").split(os.pathsep)}
+    foreign = {_absolute(part) for part in environment.get("PYTHONPATH", "").split(os.pathsep)}
     if "PYTHONPATH" in environment and not sys.flags.ignore_environment:
-        path.sort(key=lambda part: _absolute(part) in theirs)
+        path.sort(key=lambda part: _absolute(part) in foreign)
 
 
 def _absolute(path: str) -> str:
     try:
-        return os.path.abspath(path)  # noqa: PTH100 - pathlib is not to be imported yet
+        return os.path.abspath(path)  # noqa: PTH100 - pathlib must not be imported yet
     except OSError:
         # The working folder was deleted.
         return path
 
 
 def _ignore_signals() -> None:
-    """The exit code is known by now: a signal while Python shuts down must not replace it."""
+    """The exit code is final: a signal while Python shuts down must not replace it."""
     import signal
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
 
 
-def _end_at_once(code: object) -> NoReturn:
+def _exit_at_once(code: object) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code if isinstance(code, int) else _INTERNAL)

@@ -2,9 +2,9 @@
 
 from locust import events
 
-from chatswarm.loadtests.swarm.locust.worker import wire
+from chatswarm.loadtests.swarm.locust.setup import register
 from chatswarm.loadtests.swarm.users import DashboardUser, WidgetUser
 
 __all__ = ["DashboardUser", "WidgetUser"]
 
-wire(events)
+register(events)

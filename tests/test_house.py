@@ -1,4 +1,4 @@
-"""The house tests itself: import directions hold, and what exists is documented."""
+"""The project's own rules: the directions of imports, unique names, and documentation of everything."""
 
 import ast
 import re
@@ -24,7 +24,7 @@ EXTENDING = (ROOT / "EXTENDING.md").read_text(encoding="utf-8")
 SOURCES = sorted(path for part in ("backend", "loadtests", "grafana") for path in (ROOT / part).rglob("*.py"))
 
 
-# Each room, and the rooms that it may import. A room is a folder, or a file beside the folders.
+# Each component, and the components that it may import. A component is a folder, or a file beside the folders.
 MAY_IMPORT = {
     "backend": {
         "__main__": {"environment", "listeners", "server", "settings", "store", "workers"},
@@ -65,13 +65,13 @@ MAY_IMPORT = {
 
 
 def module_of(path: Path) -> str:
-    """The module in a file, by its absolute name."""
+    """The absolute name of the module in a file."""
     parts = ("chatswarm", *path.relative_to(ROOT).with_suffix("").parts)
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
 def imports(path: Path) -> set[str]:
-    """The absolute names of all modules that a file imports, and of what it takes from them; for types only, too."""
+    """The absolute names that a file imports, modules and their members, including imports for types only."""
     package = ("chatswarm", *path.relative_to(ROOT).parent.parts)
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -84,8 +84,8 @@ def imports(path: Path) -> set[str]:
     return names
 
 
-def circle(graph: dict[str, set[str]]) -> list[str]:
-    """A way through `graph` that ends where it began; empty if there is none."""
+def cycle(graph: dict[str, set[str]]) -> list[str]:
+    """A cycle in `graph`; empty if there is none."""
     done: set[str] = set()
 
     def beyond(way: list[str]) -> list[str]:
@@ -101,9 +101,9 @@ def circle(graph: dict[str, set[str]]) -> list[str]:
     return next(filter(None, (beyond([start]) for start in sorted(graph))), [])
 
 
-def test_a_circle_is_found() -> None:
-    assert circle({"a": {"b"}, "b": {"c", "d"}, "c": set(), "d": {"b"}}) == ["b", "d", "b"]
-    assert circle({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
+def test_a_cycle_is_found() -> None:
+    assert cycle({"a": {"b"}, "b": {"c", "d"}, "c": set(), "d": {"b"}}) == ["b", "d", "b"]
+    assert cycle({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
@@ -119,33 +119,33 @@ def test_import_directions(path: Path) -> None:
 
 
 @pytest.mark.parametrize("half", MAY_IMPORT)
-def test_rooms_import_only_what_they_may(half: str) -> None:
-    """As ARCHITECTURE.md draws it. What is allowed and not used goes, so that the picture stays true."""
-    used: dict[str, set[str]] = {room: set() for room in MAY_IMPORT[half]}
+def test_components_import_only_what_they_may(half: str) -> None:
+    """As in ARCHITECTURE.md. An import that is allowed but not used must be removed, so that the picture stays true."""
+    used: dict[str, set[str]] = {component: set() for component in MAY_IMPORT[half]}
     for path in (ROOT / half).rglob("*.py"):
-        room = path.relative_to(ROOT / half).parts[0].removesuffix(".py")
+        component = path.relative_to(ROOT / half).parts[0].removesuffix(".py")
         inside = {name.split(".")[2] for name in imports(path) if name.startswith(f"chatswarm.{half}.")}
         if inside:
-            used[room] |= inside - {room}
+            used[component] |= inside - {component}
     assert used == MAY_IMPORT[half]
 
 
 @pytest.mark.parametrize("half", MAY_IMPORT)
-def test_rooms_import_each_other_in_no_circle(half: str) -> None:
-    assert circle(MAY_IMPORT[half]) == []
+def test_components_have_no_import_cycle(half: str) -> None:
+    assert cycle(MAY_IMPORT[half]) == []
 
 
-def test_modules_import_each_other_in_no_circle() -> None:
+def test_modules_have_no_import_cycle() -> None:
     modules = {module_of(path): path for path in SOURCES if "grafana" not in path.parts}
     graph = {name: imports(path) & modules.keys() for name, path in modules.items()}
-    # A package's name in an import means the module in it that the name comes from, unless it is its own.
+    # A module inside a package imports that package by name when it imports a sibling: no dependency.
     for name, path in modules.items():
         if path.name != "__init__.py":
             graph[name] -= {above for above in graph[name] if name.startswith(f"{above}.")}
-    assert circle(graph) == []
+    assert cycle(graph) == []
 
 
-def test_no_two_classes_have_one_name() -> None:
+def test_class_names_are_unique() -> None:
     places: dict[str, list[str]] = {}
     for path in SOURCES:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -161,8 +161,8 @@ def test_only_the_swarm_imports_locust(module: str) -> None:
     assert done.stdout.strip() == "set()"
 
 
-def test_the_judge_loads_no_user_interface_no_network_and_no_faults_executor() -> None:
-    """So that judging needs nothing but the history, and whoever changes the terminal changes no verdict."""
+def test_the_judge_loads_no_user_interface_no_network_and_no_faults() -> None:
+    """Judging needs only the history, and a change in the terminal output cannot change a verdict."""
     code = "import sys, chatswarm.loadtests.judge.judge; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())
@@ -191,7 +191,7 @@ def test_a_resolved_scenario_reads_back_the_same() -> None:
 
 @pytest.mark.parametrize("name", METRICS)
 def test_every_metric_of_the_swarm_is_documented_and_well_named(name: str) -> None:
-    """Prometheus' conventions: counters and only they end in `_total`, units are base units, labels are bounded."""
+    """Prometheus' conventions: only counters end in `_total`, units are base units, labels are bounded."""
     spec = METRICS[name]
     assert re.fullmatch(r"chatswarm_[a-z]+(_[a-z]+)*", name)
     assert name.endswith("_total") == (spec.kind == "counter")
@@ -216,33 +216,33 @@ def test_every_kind_of_fault_is_documented(name: str) -> None:
         assert f"`{parameter}`" in MANUALS["faults"]
 
 
-def test_every_chart_is_documented_by_what_it_shows() -> None:
+def test_every_chart_is_documented() -> None:
     assert all(chart.__doc__ for chart in CHARTS)
     assert "`loadtests/report/charts.py`" in EXTENDING
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)
-def test_every_target_is_documented(name: str) -> None:
+def test_every_protocol_is_documented(name: str) -> None:
     assert f"`{name}`" in EXTENDING
 
 
 @pytest.mark.parametrize("half", MAY_IMPORT)
-def test_every_room_is_on_the_map(half: str) -> None:
-    rooms = [path.parent for path in (ROOT / half).rglob("__init__.py") if path.parent.name != "scenarios"]
-    for room in rooms:
-        assert f"`{room.relative_to(ROOT)}/`" in ARCHITECTURE, f"ARCHITECTURE.md says nothing of {room}"
+def test_every_component_is_on_the_map(half: str) -> None:
+    components = [path.parent for path in (ROOT / half).rglob("__init__.py") if path.parent.name != "scenarios"]
+    for component in components:
+        assert f"`{component.relative_to(ROOT)}/`" in ARCHITECTURE, f"expected {component} in ARCHITECTURE.md"
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_every_module_says_what_it_is_for(path: Path) -> None:
-    """`make inventory` prints the first line of each."""
+def test_every_module_has_a_first_line_that_says_what_it_is(path: Path) -> None:
+    """`make inventory` prints these lines."""
     about = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
     assert about
     assert about.split("\n")[0].endswith((".", "?"))
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "dashboards").glob("*.js")), ids=lambda path: path.name)
-def test_every_module_of_the_pages_says_what_it_is_for(path: Path) -> None:
+def test_every_javascript_module_says_what_it_is(path: Path) -> None:
     assert re.match(r"// .+[.?:]\n", path.read_text(encoding="utf-8"))
 
 
@@ -266,7 +266,7 @@ def test_the_lock_names_no_index() -> None:
 
 
 @pytest.mark.parametrize("number", re.findall(r"^(\d)\. ", ARCHITECTURE, re.MULTILINE))
-def test_every_promise_of_the_reference_chat_is_held_to_by_a_test(number: str) -> None:
+def test_every_promise_of_the_reference_chat_has_a_test(number: str) -> None:
     named: set[str] = set()
     for path in (ROOT / "tests" / "backend").rglob("test_*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -275,10 +275,10 @@ def test_every_promise_of_the_reference_chat_is_held_to_by_a_test(number: str) -
     assert number in named
 
 
-def test_all_eight_promises_are_written_down() -> None:
+def test_there_are_eight_promises() -> None:
     assert re.findall(r"^(\d)\. ", ARCHITECTURE, re.MULTILINE) == list("12345678")
 
 
-def test_the_server_whose_inside_the_chat_leans_on_is_pinned() -> None:
-    """Promise 7: pin uvicorn exactly."""
+def test_uvicorn_is_pinned_exactly() -> None:
+    """Promise 7 relies on uvicorn's internals."""
     assert re.search(r'"uvicorn==[\d.]+"', (ROOT / "pyproject.toml").read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""The workflow for GitHub: valid by GitHub's own schema, with nothing loose in it, and its commands exist."""
+"""The GitHub workflow: valid by GitHub's schema, pinned, with few permissions; its commands exist."""
 
 import re
 import shlex
@@ -28,7 +28,7 @@ def steps() -> list[dict[str, Any]]:
     return [step for workflow in workflows() for job in workflow["jobs"].values() for step in job["steps"]]
 
 
-def test_the_manual_has_one_for_a_team() -> None:
+def test_the_manual_has_a_workflow_for_a_team() -> None:
     assert SNIPPETS
 
 
@@ -50,7 +50,7 @@ def test_actions_are_pinned_to_commits() -> None:
     assert all(re.fullmatch(r"actions/[\w-]+@[0-9a-f]{40}", action) for action in used)
 
 
-def test_it_may_only_read() -> None:
+def test_it_has_only_read_permissions() -> None:
     for workflow in workflows():
         assert workflow["permissions"] == {"contents": "read"}
         assert all("permissions" not in job for job in workflow["jobs"].values())
@@ -58,7 +58,7 @@ def test_it_may_only_read() -> None:
 
 @pytest.fixture
 def bare(tmp_path: Path) -> dict[str, Path]:
-    """A folder with this Makefile, on a machine that has little more than `make`; the programs in its path."""
+    """A folder with this Makefile and a PATH with little more than `make`, like a bare machine."""
     (tmp_path / "path").mkdir()
     for name in ("make", "sh", "bash", "rm", "mkdir", "mv", "id", "touch"):
         program = shutil.which(name)
@@ -76,7 +76,7 @@ def made(bare: dict[str, Path], *goals: str) -> subprocess.CompletedProcess[str]
     )  # fmt: skip
 
 
-def test_the_tests_bring_their_browser_and_their_prometheus(bare: dict[str, Path]) -> None:
+def test_make_test_installs_a_browser_and_prometheus(bare: dict[str, Path]) -> None:
     planned = made(bare, "--dry-run", "test").stdout
     assert "apt-get install -y -qq --no-install-recommends chromium" in planned
     assert "build/prometheus" in planned
@@ -84,15 +84,15 @@ def test_the_tests_bring_their_browser_and_their_prometheus(bare: dict[str, Path
     assert re.search(r"apt-get .*download prometheus", made(bare, "--dry-run", "build/prometheus").stdout)
 
 
-def test_where_they_cannot_be_had_that_is_said_and_no_failure(bare: dict[str, Path]) -> None:
+def test_if_they_cannot_be_installed_make_says_so_and_goes_on(bare: dict[str, Path]) -> None:
     done = made(bare, "chromium", "prometheus")
     assert done.returncode == 0, done.stderr
     assert "No chromium, and it cannot be installed here" in done.stdout
-    assert "NO PROMETHEUS, and it cannot be had here" in done.stdout
+    assert "NO PROMETHEUS, and it cannot be downloaded here" in done.stdout
     assert list((bare["folder"] / "build").iterdir()) == []
 
 
-def test_a_prometheus_on_the_path_is_not_brought_again(bare: dict[str, Path]) -> None:
+def test_a_prometheus_on_the_path_is_not_downloaded_again(bare: dict[str, Path]) -> None:
     for name in ("prometheus", "promtool"):
         (bare["path"] / name).write_text("#!/bin/sh\n")
         (bare["path"] / name).chmod(0o755)
@@ -113,7 +113,7 @@ def test_its_commands_exist(command: str) -> None:
     elif Path(program).name == "chatswarm":
         group: Any = typer.main.get_command(cli.app)
         known = group.commands[args[0]]
-        given = {part for part in args[1:] if part.startswith("--")}
-        assert given <= {name for parameter in known.params for name in parameter.opts}
+        flags = {part for part in args[1:] if part.startswith("--")}
+        assert flags <= {name for parameter in known.params for name in parameter.opts}
     else:
         assert Path(program).name in ("pip", "pytest", "python")

@@ -1,1 +1,1 @@
-"""The chat itself: what a commit sets off, the list, and its limits."""
+"""The chat itself: what follows a commit, the chat list, and the rate limit."""

@@ -1,7 +1,7 @@
-"""The chat list in ready bytes: what every dashboard refetches after every notification.
+"""The chat list, kept as encoded bytes: what every dashboard refetches after every notification.
 
-Reading it must cost next to nothing while messages keep changing it, so each customer's part is kept encoded, only the
-part that a message touched is encoded again, and the whole is joined at most once per change.
+Reading must stay cheap while messages keep changing the list. So each customer's part is kept encoded, a message
+re-encodes only the part that it touches, and the whole list is joined at most once per change.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from chatswarm.backend.store.records import Message, StoredChat, StoredCustomer
 from chatswarm.backend.wire.shapes import encode, shown_chat, user_head
 
 TAIL = 3
-"""Messages shown of each chat; `total_messages` tells of the rest."""
+"""Messages shown per chat; `total_messages` counts all of them."""
 
-_KEPT = 8
-"""Lists of different lengths that are kept ready between two changes."""
+_CACHED = 8
+"""Lists of different lengths that are cached between two changes."""
 
 
-class Ready(msgspec.Struct, frozen=True):
-    """The list as it is to be sent, and the tag that changes with anything shown."""
+class EncodedList(msgspec.Struct, frozen=True):
+    """The list as sent, and an ETag that changes whenever anything shown changes."""
 
     etag: bytes
     body: bytes
@@ -50,7 +50,7 @@ class _ShownCustomer:
     __slots__ = ("chats", "customer", "head", "parts")
 
     def __init__(self, customer: StoredCustomer) -> None:
-        self.chats: OrderedDict[str, _ShownChat] = OrderedDict()  # the one with the newest activity last
+        self.chats: OrderedDict[str, _ShownChat] = OrderedDict()  # newest activity last
         self.rename(customer)
 
     def rename(self, customer: StoredCustomer) -> None:
@@ -59,7 +59,7 @@ class _ShownCustomer:
         self.parts: dict[int, bytes] = {}
 
     def encoded(self, count: int) -> bytes:
-        """The customer with its `count` newest chats: those of a customer that a list shows are always its newest."""
+        """The customer with its `count` newest chats: a list always shows a customer's newest ones."""
         part = self.parts.get(count)
         if part is None:
             newest = islice(reversed(self.chats.values()), count)
@@ -70,7 +70,7 @@ class _ShownCustomer:
 class ChatList:
     """All customers and chats, in memory, with the last messages of each chat. Belongs to the event loop.
 
-    `boot` is part of every tag, so that a tag from before a restart never matches.
+    `boot` is part of every ETag, so that one from before a restart never matches.
     """
 
     def __init__(self, boot: str) -> None:
@@ -78,11 +78,11 @@ class ChatList:
         self._version = 0
         self._customers: dict[str, _ShownCustomer] = {}
         self._by_email: dict[str, _ShownCustomer] = {}
-        self._chats: OrderedDict[str, _ShownChat] = OrderedDict()  # the one with the newest activity last
-        self._ready: dict[int, Ready] = {}
+        self._chats: OrderedDict[str, _ShownChat] = OrderedDict()  # newest activity last
+        self._encoded: dict[int, EncodedList] = {}
 
     def add_customer(self, customer: StoredCustomer) -> None:
-        """Show a new customer, or a known one's new name."""
+        """Add a customer, or update a known one."""
         known = self._customers.get(customer.id)
         if known is None:
             known = self._customers[customer.id] = _ShownCustomer(customer)
@@ -93,14 +93,14 @@ class ChatList:
         self._changed()
 
     def add_chat(self, chat: StoredChat) -> None:
-        """Show a new chat, on top."""
+        """Add a chat, at the top."""
         owner = self._customers[chat.customer_id]
         self._chats[chat.id] = owner.chats[chat.id] = _ShownChat(chat, owner)
         owner.parts.clear()
         self._changed()
 
     def add_message(self, message: Message) -> None:
-        """Show a new message, and its chat on top."""
+        """Add a message, and move its chat to the top."""
         shown = self._chats[message.chat_id]
         shown.total = message.seq
         shown.last_activity = message.at
@@ -112,7 +112,7 @@ class ChatList:
         self._changed()
 
     def sort(self, touched: Iterable[str]) -> None:
-        """Bring these chats to the top, in the order of their last activity; those that are equal as they come."""
+        """Move these chats to the top, ordered by last activity; ties keep the given order."""
         for shown in sorted([self._chats[each] for each in touched], key=lambda shown: shown.last_activity):
             self._chats.move_to_end(shown.chat.id)
             shown.owner.chats.move_to_end(shown.chat.id)
@@ -133,23 +133,23 @@ class ChatList:
         return shown.customer if shown else None
 
     def chats_of(self, customer: StoredCustomer) -> list[StoredChat]:
-        """A customer's chats, the one with the newest activity first."""
+        """A customer's chats, newest activity first."""
         return [shown.chat for shown in reversed(self._customers[customer.id].chats.values())]
 
-    def ready(self, limit: int) -> Ready:
-        """The `limit` chats with the newest activity, below their customers, newest first."""
-        ready = self._ready.get(limit)
-        if ready is None:
-            if len(self._ready) >= _KEPT:
-                self._ready.clear()
+    def encoded(self, limit: int) -> EncodedList:
+        """The `limit` chats with the newest activity, grouped by customer, newest first."""
+        encoded = self._encoded.get(limit)
+        if encoded is None:
+            if len(self._encoded) >= _CACHED:
+                self._encoded.clear()
             counts: dict[_ShownCustomer, int] = {}
             for shown in islice(reversed(self._chats.values()), limit):
                 counts[shown.owner] = counts.get(shown.owner, 0) + 1
             body = b'{"users":[' + b",".join([owner.encoded(count) for owner, count in counts.items()]) + b"]}"
             etag = f'"{self._boot}-{self._version}-{limit}"'.encode()
-            ready = self._ready[limit] = Ready(etag, body)
-        return ready
+            encoded = self._encoded[limit] = EncodedList(etag, body)
+        return encoded
 
     def _changed(self) -> None:
         self._version += 1
-        self._ready.clear()
+        self._encoded.clear()

@@ -1,7 +1,7 @@
-"""The lines that the testing guide shows in the backend's terminal.
+"""The log lines that the guide shows in the backend's terminal.
 
-People follow the guide with them, message by message; under load they would cost more than the messages, so then there
-is one line a second. Lines are written by a thread: a terminal that is held up must not hold up the chat.
+People follow the guide message by message with these lines. Under load they would cost more than the messages, so one
+summary line a second replaces them. A thread writes them, so that a blocked terminal cannot block the chat.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _RULE: Final = "=" * 60
 
 
 class Pace:
-    """Decides whether a message gets its lines, and when a summary is due. Times are seconds on a steady clock."""
+    """Decides whether a message gets its lines, and when a summary is due. Times are seconds on a monotonic clock."""
 
     def __init__(self) -> None:
         self._recent: deque[float] = deque(maxlen=MESSAGES_PER_SECOND)
@@ -34,7 +34,7 @@ class Pace:
         self._deliveries = 0
 
     def every_line(self, now: float, subscribers: int) -> bool:
-        """Whether this message gets all of its lines; if not, it is counted for the summary."""
+        """Whether to print all lines for this message; if not, the summary counts it."""
         busy = len(self._recent) == MESSAGES_PER_SECOND and now - self._recent[0] < 1
         self._recent.append(now)
         if not busy and subscribers <= SUBSCRIBERS and self._since is None:
@@ -46,7 +46,7 @@ class Pace:
         return False
 
     def summary(self, now: float) -> tuple[int, int] | None:
-        """Messages and deliveries of the second that is over, once; None if none is."""
+        """Messages and deliveries of the elapsed second, returned once; None if no summary is due."""
         if self._since is None or now - self._since < 1:
             return None
         counts = (self._messages, self._deliveries)
@@ -66,7 +66,7 @@ def subscribed(connection_id: str, channel: str, total: int) -> list[str]:
 
 
 def announcement_lines(message: Message, connection_ids: Sequence[str]) -> list[str]:
-    """The middle of a message's lines: who is told of it."""
+    """The middle part of a message's lines: the broadcast to its subscribers."""
     kind = "widget" if message.role == "user" else "dashboard"
     frame = json.dumps(json.loads(notification(message)), indent=2, ensure_ascii=False).replace("\n", "\n   ")
     return [
@@ -79,7 +79,7 @@ def announcement_lines(message: Message, connection_ids: Sequence[str]) -> list[
 
 
 def message_lines(message: Message, connection_ids: Sequence[str], *, alone: bool = True) -> list[str]:
-    """A message, from its arrival to its answer, as the guide shows it. Not `alone`, others may have subscribers."""
+    """A message from request to response, as the guide shows it. If not `alone`, other workers may have subscribers."""
     widget = message.role == "user"
     kind = "widget" if widget else "dashboard"
     path = f"/api/{'users' if widget else 'dashboard'}/chats/{message.chat_id}/send"
@@ -108,7 +108,7 @@ def message_lines(message: Message, connection_ids: Sequence[str], *, alone: boo
 
 
 class GuideLog:
-    """Prints the lines to `out`. Its methods never wait; lines that nobody takes are dropped."""
+    """Prints the lines to `out`. Its methods never block; when the queue is full, lines are dropped."""
 
     def __init__(self, out: TextIO | None = None, *, alone: bool = True) -> None:
         self._out = out or sys.stdout
@@ -118,32 +118,32 @@ class GuideLog:
         self._thread = threading.Thread(target=self._print, name="guide-log", daemon=True)
         self._thread.start()
 
-    def messages(self, messages: Iterable[Message], connection_ids: Sequence[str], subscribers: int) -> None:
-        """Messages were stored and are announced to `subscribers`; `connection_ids` names them if they are few."""
+    def log_own(self, messages: Iterable[Message], connection_ids: Sequence[str], subscribers: int) -> None:
+        """Log this worker's messages; `connection_ids` lists the `subscribers` dashboards if they are few."""
         now = time.monotonic()
         for message in messages:
             if self._pace.every_line(now, subscribers):
                 self.put(message_lines(message, connection_ids, alone=self._alone))
 
-    def others(self, messages: Iterable[Message], connection_ids: Sequence[str], subscribers: int) -> None:
-        """The same for messages that another worker stored and prints the rest of."""
+    def log_remote(self, messages: Iterable[Message], connection_ids: Sequence[str], subscribers: int) -> None:
+        """Log the broadcast of messages that another worker stored; that worker prints the other lines."""
         now = time.monotonic()
         for message in messages:
             if subscribers and self._pace.every_line(now, subscribers):
                 self.put(announcement_lines(message, connection_ids))
 
     def tick(self) -> None:
-        """Print the summary if one is due; to be called at least twice a second."""
+        """Print the summary if one is due. Call this at least twice a second."""
         if counts := self._pace.summary(time.monotonic()):
             self.put([f"📊 {counts[0]} messages, {counts[1]} notifications due in the last second"])
 
     def put(self, lines: list[str]) -> None:
-        """Print these lines, some time soon."""
+        """Queue these lines for printing."""
         with contextlib.suppress(queue.Full):
             self._lines.put_nowait(lines)
 
     def close(self) -> None:
-        """Print what is left, if that is possible within a moment."""
+        """Print what is left, within half a second."""
         self.put([])
         try:
             self._lines.put_nowait(None)
@@ -154,7 +154,7 @@ class GuideLog:
     def _print(self) -> None:
         while (lines := self._lines.get()) is not None:
             try:
-                # A terminal that cannot show emojis gets question marks, not an error.
+                # A terminal that cannot show emojis gets question marks instead of an error.
                 encoding = self._out.encoding or "utf-8"
                 text = "".join(f"{line}\n" for line in lines)
                 self._out.write(text.encode(encoding, "replace").decode(encoding))

@@ -1,1 +1,1 @@
-"""The routes: what each reads and answers, and the description of them all."""
+"""The routes: what each reads and returns, and their OpenAPI document."""

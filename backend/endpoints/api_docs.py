@@ -1,4 +1,4 @@
-"""`/openapi.json`, and `/docs`, the page that shows it: files of our own, nothing from elsewhere."""
+"""`/openapi.json`, and `/docs`, the page that renders it from local files only."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _HEADERS: Final = {
 
 
 def docs_routes(settings: Settings) -> list[Route]:
-    """The routes of the description, of the page, and of the page's parts."""
+    """The routes of the OpenAPI document, the page, and the page's files."""
 
     @cache
     def described() -> bytes:

@@ -1,7 +1,7 @@
-"""`/ws/dashboard`: what a dashboard says, and what it is answered. Nothing in here waits for a dashboard to read.
+"""`/ws/dashboard`: the handshake, and the reply to each frame. Nothing here waits for a slow reader.
 
-Beyond the original, `subscribe` takes `"after": <message_id>` and replays what came after it (see replay.py, which may
-send a frame of type `refetch`), and the answer to it names the `last_message_id`.
+Beyond the original protocol, `subscribe` accepts `"after": <message_id>` and replays every later message (replay.py may
+send a `refetch` frame instead), and the reply to it contains the `last_message_id`.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from chatswarm.backend.store.timestamps import timestamp
 from chatswarm.backend.wire import frames
 
 
-class _Request(msgspec.Struct):
+class _ClientFrame(msgspec.Struct):
     action: str = ""
     subscription_type: str = frames.CHAT_UPDATES
     after: int | None = None
 
 
-class _Refusal(msgspec.Struct, frozen=True):
-    """An HTTP answer instead of a WebSocket."""
+class _HandshakeRefusal(msgspec.Struct, frozen=True):
+    """An HTTP response in place of the WebSocket."""
 
     reason: str
     status: int
@@ -40,26 +40,26 @@ class _Refusal(msgspec.Struct, frozen=True):
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
-_decode = msgspec.json.Decoder(_Request).decode
+_decode = msgspec.json.Decoder(_ClientFrame).decode
 
-_FOREIGN = _Refusal("origin", 403, b"Origin: expected one of those that are allowed here")
-_NO_TOKEN = _Refusal("token", 401, b"Authorization: expected Bearer and a valid token", (CHALLENGE,))
-_FULL = _Refusal("full", 503, b"Too many dashboards", ((b"retry-after", b"1"),))
+_FOREIGN = _HandshakeRefusal("origin", 403, b"Origin: expected one of those that are allowed here")
+_NO_TOKEN = _HandshakeRefusal("token", 401, b"Authorization: expected Bearer and a valid token", (CHALLENGE,))
+_FULL = _HandshakeRefusal("full", 503, b"Too many dashboards", ((b"retry-after", b"1"),))
 
 
 class DashboardEndpoint:
-    """Accepts dashboards of the right origin with the right token, up to the limit on connections."""
+    """Accepts dashboards with an allowed origin and a valid token, up to the connection limit."""
 
     def __init__(self, service: ChatService) -> None:
         self._service = service
         self._open = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection, from its handshake to its end."""
+        """Serve one connection from handshake to close."""
         if scope["type"] != "websocket":
             raise RuntimeError("/ws/dashboard: expected a WebSocket")
-        outlet = scope["extensions"].get(EXTENSION)
-        if not isinstance(outlet, DashboardProtocol):
+        connection = scope["extensions"].get(EXTENSION)
+        if not isinstance(connection, DashboardProtocol):
             raise RuntimeError(f"expected a server with the extension {EXTENSION}, got {sorted(scope['extensions'])}")
         await receive()  # websocket.connect
         metrics = self._service.metrics
@@ -73,18 +73,18 @@ class DashboardEndpoint:
         self._open += 1
         metrics.connected.set(self._open)
         try:
-            # A browser that offers subprotocols gives up if none of them is taken.
+            # A browser that offers subprotocols fails the connection if the server selects none.
             subprotocol = SUBPROTOCOL if SUBPROTOCOL in scope["subprotocols"] else None
             await send({"type": "websocket.accept", "subprotocol": subprotocol, "headers": []})
-            await _Dashboard(self._service, outlet).run(receive)
+            await _Dashboard(self._service, connection).run(receive)
         finally:
             self._open -= 1
             metrics.connected.set(self._open)
-            code = outlet.close_code
+            code = connection.close_code
             if code is not None:
                 metrics.closed(code)
 
-    def _refusal(self, scope: Scope) -> _Refusal | None:
+    def _refusal(self, scope: Scope) -> _HandshakeRefusal | None:
         settings, headers = self._service.settings, scope["headers"]
         if foreign(headers, settings.origins):
             return _FOREIGN
@@ -94,27 +94,27 @@ class DashboardEndpoint:
 
 
 class _Dashboard:
-    """One connection, from its accept to its end."""
+    """One accepted connection."""
 
-    def __init__(self, service: ChatService, outlet: DashboardProtocol) -> None:
+    def __init__(self, service: ChatService, connection: DashboardProtocol) -> None:
         self._service = service
-        self._outlet = outlet
+        self._connection = connection
         self._id = str(uuid.uuid4())
         self._subscriber: Subscriber | None = None
         self._replay: asyncio.Task[None] | None = None
 
     async def run(self, receive: Receive) -> None:
-        self._outlet.write(frames.connected(self._id))
+        self._connection.write(frames.connected(self._id))
         if self._few():
             self._service.guide.put(guide_log.connected(self._id))
         try:
             while (message := await receive())["type"] == "websocket.receive":
-                self._outlet.write(self._answer(message.get("text")))
+                self._connection.write(self._reply(message.get("text")))
         finally:
             self._leave()
 
-    def _answer(self, text: str | None) -> bytes:
-        """The frame that answers one message; b"" if it was sent already."""
+    def _reply(self, text: str | None) -> bytes:
+        """The reply to one message; b"" if it has already been sent."""
         if text is None:
             return frames.error("Expected a JSON text frame, got a binary one")
         try:
@@ -133,26 +133,26 @@ class _Dashboard:
             return frames.unsubscribed(request.subscription_type)
         return self._subscribe(request)
 
-    def _subscribe(self, request: _Request) -> bytes:
+    def _subscribe(self, request: _ClientFrame) -> bytes:
         hub = self._service.hub
         if request.after is not None and not 0 <= request.after < 1 << 63:
             return frames.error(f"Expected after to be a message_id, got {request.after}")
-        # If the log cannot be read now, what is missing comes live, after an older last_message_id.
+        # If the log cannot be read now, the missing messages arrive live, after an older last_message_id.
         with suppress(StoreUnavailableError):
-            self._service.look()
+            self._service.catch_up()
         if request.subscription_type != frames.CHAT_UPDATES:
             return frames.subscribed(request.subscription_type, hub.head)
         if self._subscriber is not None and request.after is None:
             return frames.subscribed(request.subscription_type, hub.head)
         self._leave()
-        # Registering and taking the head is one step: what is committed from now on comes live, the rest is replayed.
-        self._subscriber = hub.subscribe(self._outlet, self._id, hold=request.after is not None)
+        # Registering takes the head in the same step: later commits arrive live, earlier ones are replayed.
+        self._subscriber = hub.subscribe(self._connection, self._id, hold=request.after is not None)
         if self._few():
             self._service.guide.put(guide_log.subscribed(self._id, request.subscription_type, len(hub)))
-        answer = frames.subscribed(request.subscription_type, self._subscriber.since)
+        reply = frames.subscribed(request.subscription_type, self._subscriber.since)
         if request.after is None:
-            return answer
-        self._outlet.write(answer)
+            return reply
+        self._connection.write(reply)
         self._replay = asyncio.get_running_loop().create_task(
             replay(
                 hub,
@@ -160,7 +160,7 @@ class _Dashboard:
                 request.after,
                 self._service.log.page,
                 self._service.metrics,
-                room=self._service.settings.buffer_limit // 4,
+                max_unsent=self._service.settings.buffer_limit // 4,
             )
         )
         return b""

@@ -1,4 +1,4 @@
-"""The API's description as OpenAPI says it: a document of plain values, made of operations.py and shapes.py."""
+"""Builds the OpenAPI document from operations.py and shapes.py."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ _HEADERS: Final[Mapping[Header, tuple[str, str]]] = {
 }
 
 _ABOUT: Final = """\
-A chat that keeps its promises: a send is answered once the message is on disk, and every dashboard is told of it.
+A chat that keeps its promises: a send gets its response once the message is on disk, and every dashboard is notified.
 
-- Bodies are JSON unless their `Content-Type` is a form's. Extra fields are allowed.
-- A refusal is `{"message": …, "success": false}`; the message says what was expected and what came. Unknown paths get
-  404, other methods 405 with `Allow`. Every GET also answers HEAD.
-- A request that has not arrived in full within %g s gets 408.
+- Bodies are JSON, or a form if the `Content-Type` says so. Extra fields are allowed.
+- An error is `{"message": …, "success": false}`; the message says what was expected and what came. Unknown paths get
+  404, other methods 405 with `Allow`. Every GET also supports HEAD.
+- A request that is not complete within %g s gets 408.
 - Pages from %s may call this API."""
 
 _TAGS: Final = {
     "Widget": "What a customer's page calls.",
     "Dashboard": "What an agent's page calls.",
-    "Monitoring": "For whoever runs the chat.",
+    "Monitoring": "What an operator calls.",
 }
 
 
@@ -66,30 +66,29 @@ def document(settings: Settings) -> dict[str, Any]:
 
 
 def _operation(operation: Operation, *, secured: bool) -> dict[str, Any]:
-    said: dict[str, Any] = {
+    responses = {**operation.responses, 408: _LATE}
+    spec: dict[str, Any] = {
         "operationId": operation.name,
         "tags": [operation.tag],
         "summary": operation.summary,
         "description": operation.about or None,
         "parameters": [_parameter(each) for each in operation.parameters] or None,
         "requestBody": _body(operation) if operation.body is not None else None,
-        "responses": {
-            str(status): _answer(answer) for status, answer in sorted([*operation.answers.items(), (408, _LATE)])
-        },
+        "responses": {str(status): _response(responses[status]) for status in sorted(responses)},
         "security": [{"token": []}] if secured else None,
     }
-    return {name: value for name, value in said.items() if value is not None}
+    return {name: value for name, value in spec.items() if value is not None}
 
 
 def _parameter(parameter: RequestParameter) -> dict[str, Any]:
-    said = {
+    spec = {
         "name": parameter.name,
-        "in": parameter.place,
+        "in": parameter.location,
         "description": parameter.about + ".",
-        "required": parameter.place == "path",
+        "required": parameter.location == "path",
         "schema": _schema(parameter.type),
     }
-    return {**said, "allowEmptyValue": True} if parameter.may_be_empty else said
+    return {**spec, "allowEmptyValue": True} if parameter.may_be_empty else spec
 
 
 def _body(operation: Operation) -> dict[str, Any]:
@@ -100,19 +99,19 @@ def _body(operation: Operation) -> dict[str, Any]:
     return {"required": True, "content": {kind: {"schema": schema} for kind in _FORMS}}
 
 
-def _answer(answer: ResponseSpec) -> dict[str, Any]:
-    said: dict[str, Any] = {"description": answer.about}
-    if answer.body is str:
-        said["content"] = {"text/plain": {"schema": {"type": "string"}}}
-    elif answer.body is not None:
-        said["content"] = {"application/json": {"schema": _schema(answer.body)}}
-    if answer.headers:
-        said["headers"] = {name: _header(name) for name in answer.headers}
-    if answer.links:
-        said["links"] = {
-            name: {"operationId": name, "parameters": dict(parameters)} for name, parameters in answer.links.items()
+def _response(response: ResponseSpec) -> dict[str, Any]:
+    spec: dict[str, Any] = {"description": response.about}
+    if response.body is str:
+        spec["content"] = {"text/plain": {"schema": {"type": "string"}}}
+    elif response.body is not None:
+        spec["content"] = {"application/json": {"schema": _schema(response.body)}}
+    if response.headers:
+        spec["headers"] = {name: _header(name) for name in response.headers}
+    if response.links:
+        spec["links"] = {
+            name: {"operationId": name, "parameters": dict(parameters)} for name, parameters in response.links.items()
         }
-    return said
+    return spec
 
 
 def _header(name: Header) -> dict[str, Any]:
@@ -126,10 +125,10 @@ def _schema(shape: object) -> dict[str, Any]:
 
 
 def _schemas(described: Iterable[Operation]) -> dict[str, Any]:
-    """All shapes that are referred to, by name."""
+    """All referenced shapes, by name."""
     shapes: list[object] = [Refusal]
     for operation in described:
-        shapes += [operation.body, *(answer.body for answer in operation.answers.values())]
+        shapes += [operation.body, *(response.body for response in operation.responses.values())]
     _, schemas = msgspec.json.schema_components([each for each in shapes if each is not None], ref_template=_SCHEMES)
-    # What is not plain JSON yet, such as a tuple of values, becomes it.
+    # Convert values that are not plain JSON yet, such as tuples.
     return cast("dict[str, Any]", json.loads(msgspec.json.encode(schemas)))

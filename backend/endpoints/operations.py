@@ -1,6 +1,6 @@
-"""What every route takes and answers, under the limits of these settings: what the API's description is made of.
+"""The parameters, bodies and responses of every route, with the limits in the settings: the source for OpenAPI.
 
-A route of app.py that is missing here fails a test, and so does an answer with a status or a body that is not in here.
+A test fails for a route of app.py that is missing here, and for a response whose status or body is not listed here.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ Header = Literal["ETag", "Retry-After", "WWW-Authenticate", "Upgrade"]
 
 @dataclass(frozen=True, slots=True)
 class RequestParameter:
-    """One value of a path, a query string or a header."""
+    """A parameter in the path, the query string or a header."""
 
     name: str
-    place: Literal["path", "query", "header"]
+    location: Literal["path", "query", "header"]
     type: object
     about: str
     may_be_empty: bool = False
@@ -51,13 +51,13 @@ class RequestParameter:
 
 @dataclass(frozen=True, slots=True)
 class ResponseSpec:
-    """An answer with one status. A body is JSON of a shape, `str` for plain text, None for no body."""
+    """The response with one status. `body` is the shape of its JSON, `str` for plain text, None for no body."""
 
     about: str
     body: type | None = Refusal
     headers: tuple[Header, ...] = ()
     links: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    """By the id of the operation that may follow: its parameters, as OpenAPI's expressions over this answer."""
+    """By the id of a possible next operation: its parameters, as OpenAPI runtime expressions over this response."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +69,16 @@ class Operation:
     name: str
     tag: Literal["Widget", "Dashboard", "Monitoring"]
     summary: str
-    answers: Mapping[int, ResponseSpec]
+    responses: Mapping[int, ResponseSpec]
     about: str = ""
     parameters: tuple[RequestParameter, ...] = ()
     body: type | None = None
     limits: Mapping[str, object] = field(default_factory=dict)
-    """What JSON Schema says about the body beyond its shape."""
+    """JSON Schema constraints on the body, beyond its shape."""
 
     @property
     def secured(self) -> bool:
-        """Whether it takes a token, where there are any."""
+        """Whether it requires a token, if tokens are configured."""
         return self.path == SOCKET or needs_token(self.path)
 
 
@@ -92,9 +92,9 @@ _NO_CHAT: Final = ResponseSpec("There is no such chat.")
 _CHAT: Final = RequestParameter("chat_id", "path", ChatId, "The chat's id")
 
 _SOCKET_ABOUT: Final = """\
-A WebSocket of JSON text frames. OpenAPI cannot describe those, so this text does.
+A WebSocket with JSON text frames. OpenAPI cannot describe them, so this text does.
 
-What the dashboard sends, and the answer:
+What the dashboard sends, and the reply:
 
 - `{"action": "subscribe", "subscription_type": "chat_updates"}`: `subscribed`, with the `last_message_id`. With
   `"after": MESSAGE_ID`, all messages after that one are announced first; if there are too many, one frame of type
@@ -122,8 +122,8 @@ A browser cannot send an `Authorization` header here. It offers two subprotocols
 
 
 def operations(settings: Settings) -> tuple[Operation, ...]:
-    """All of them, in the order in which a reader wants them: a customer's, an agent's, and those for watching."""
-    return (*_customers(settings), *_agents(settings), *_watchers())
+    """All operations in reading order: the customer's, the agent's, and monitoring."""
+    return (*_customers(settings), *_agents(settings), *_monitoring())
 
 
 def _customers(settings: Settings) -> tuple[Operation, ...]:
@@ -136,23 +136,23 @@ def _customers(settings: Settings) -> tuple[Operation, ...]:
     poll = {"getCustomersChats": {"user_id_or_email": "$response.body#/user_id"}}
     return (
         Operation(
-            "POST",
-            "/api/users/data",
-            "saveContact",
-            "Widget",
-            "Save a contact form",
-            {200: ResponseSpec("Saved.", Saved), **failures},
+            method="POST",
+            path="/api/users/data",
+            name="saveContact",
+            tag="Widget",
+            summary="Save a contact form",
+            responses={200: ResponseSpec("Saved.", Saved), **failures},
             about="A form with a known customer's email updates that customer.",
             body=ContactForm,
             limits={"properties": {"email": some, "name": some, "category": some}},
         ),
         Operation(
-            "POST",
-            "/api/users/chats/create",
-            "createChat",
-            "Widget",
-            "Open a chat",
-            {200: ResponseSpec("Opened.", OpenedChat, links={**follow, **poll}), **failures},
+            method="POST",
+            path="/api/users/chats/create",
+            name="createChat",
+            tag="Widget",
+            summary="Open a chat",
+            responses={200: ResponseSpec("Opened.", OpenedChat, links={**follow, **poll}), **failures},
             body=NewChat,
             limits={
                 "properties": {"user_id": some, "email": some, "name": some},
@@ -166,12 +166,12 @@ def _customers(settings: Settings) -> tuple[Operation, ...]:
             settings, "sendFromWidget", "/api/users/chats/{chat_id}/send", "Widget", "Send a message as the customer"
         ),
         Operation(
-            "GET",
-            "/api/users/{user_id_or_email}/chats",
-            "getCustomersChats",
-            "Widget",
-            "Read a customer's chats",
-            {
+            method="GET",
+            path="/api/users/{user_id_or_email}/chats",
+            name="getCustomersChats",
+            tag="Widget",
+            summary="Read a customer's chats",
+            responses={
                 200: ResponseSpec("The customer's chats, the one with the newest activity first.", CustomersChats),
                 404: ResponseSpec("There is no such customer."),
                 503: _WHEN_NOT_READ,
@@ -186,24 +186,14 @@ def _agents(settings: Settings) -> tuple[Operation, ...]:
     limit = Annotated[int, Meta(ge=1, le=LONGEST)]
     after, at_most = Annotated[int, Meta(ge=0, le=1 << 53)], Annotated[int, Meta(ge=0, le=1 << 31)]
     refused = {401: _no_token(Refusal)} if settings.dashboard_tokens is not None else {}
-    socket_answers = {
-        101: ResponseSpec("The WebSocket is open.", None),
-        400: ResponseSpec("The handshake is malformed.", str),
-        426: ResponseSpec("This is a plain request, not a WebSocket handshake.", headers=("Upgrade",)),
-        503: ResponseSpec("The limit on dashboards is reached.", str, ("Retry-After",)),
-    }
-    if settings.dashboard_tokens is not None:
-        socket_answers[401] = _no_token(str)
-    if settings.origins is not None:
-        socket_answers[403] = ResponseSpec("Pages from this origin may not connect.", str)
     return (
         Operation(
-            "GET",
-            LIST,
-            "listChats",
-            "Dashboard",
-            "Read the list of chats",
-            {
+            method="GET",
+            path=LIST,
+            name="listChats",
+            tag="Dashboard",
+            summary="Read the list of chats",
+            responses={
                 200: ResponseSpec("The list.", Listed, ("ETag",)),
                 304: ResponseSpec("The list has not changed: it still has the tag in If-None-Match.", None, ("ETag",)),
                 400: _UNREADABLE,
@@ -211,7 +201,7 @@ def _agents(settings: Settings) -> tuple[Operation, ...]:
                 503: _WHEN_NOT_READ,
             },
             about=f"The chats with the newest activity, below their customers, with the last {TAIL} messages of each. "
-            "It shows at least what any dashboard was told of before.",
+            "It shows at least every message that any dashboard was notified of before.",
             parameters=(
                 RequestParameter(
                     "limit", "query", limit, f"How many chats; without it {settings.list_size}", may_be_empty=True
@@ -220,12 +210,12 @@ def _agents(settings: Settings) -> tuple[Operation, ...]:
             ),
         ),
         Operation(
-            "GET",
-            "/api/chats/{chat_id}",
-            "getChat",
-            "Dashboard",
-            "Read a chat",
-            {
+            method="GET",
+            path="/api/chats/{chat_id}",
+            name="getChat",
+            tag="Dashboard",
+            summary="Read a chat",
+            responses={
                 200: ResponseSpec("The chat.", WholeChat),
                 400: _UNREADABLE,
                 **refused,
@@ -240,71 +230,85 @@ def _agents(settings: Settings) -> tuple[Operation, ...]:
             ),
         ),
         _send(settings, "sendFromDashboard", "/api/dashboard/chats/{chat_id}/send", "Dashboard", "Reply as an agent"),
-        Operation(
-            "GET",
-            SOCKET,
-            "connectDashboard",
-            "Dashboard",
-            "Be told of every message",
-            socket_answers,
-            about=_SOCKET_ABOUT % settings.max_frame_size + (_SOCKET_TOKEN if settings.dashboard_tokens else ""),
-        ),
+        _dashboard_socket(settings),
     )
 
 
-def _watchers() -> tuple[Operation, ...]:
+def _dashboard_socket(settings: Settings) -> Operation:
+    responses = {
+        101: ResponseSpec("The WebSocket is open.", None),
+        400: ResponseSpec("The handshake is malformed.", str),
+        426: ResponseSpec("This is a plain request, not a WebSocket handshake.", headers=("Upgrade",)),
+        503: ResponseSpec("The limit on dashboards is reached.", str, ("Retry-After",)),
+    }
+    if settings.dashboard_tokens is not None:
+        responses[401] = _no_token(str)
+    if settings.origins is not None:
+        responses[403] = ResponseSpec("Pages from this origin may not connect.", str)
+    return Operation(
+        method="GET",
+        path=SOCKET,
+        name="connectDashboard",
+        tag="Dashboard",
+        summary="Get notified of every message",
+        responses=responses,
+        about=_SOCKET_ABOUT % settings.max_frame_size + (_SOCKET_TOKEN if settings.dashboard_tokens else ""),
+    )
+
+
+def _monitoring() -> tuple[Operation, ...]:
     return (
         Operation(
-            "GET",
-            "/health",
-            "getHealth",
-            "Monitoring",
-            "Check that the store can be written",
-            {
+            method="GET",
+            path="/health",
+            name="getHealth",
+            tag="Monitoring",
+            summary="Check that the store can be written",
+            responses={
                 200: ResponseSpec("It can: this call has just written to it.", Health),
                 503: ResponseSpec("It cannot.", Health, ("Retry-After",)),
             },
         ),
         Operation(
-            "GET",
-            "/metrics",
-            "getMetrics",
-            "Monitoring",
-            "Read the metrics",
-            {200: ResponseSpec("In Prometheus' text format; of all workers, where there are several.", str)},
+            method="GET",
+            path="/metrics",
+            name="getMetrics",
+            tag="Monitoring",
+            summary="Read the metrics",
+            responses={200: ResponseSpec("In Prometheus' text format; of all workers, where there are several.", str)},
         ),
     )
 
 
 def _send(settings: Settings, name: str, path: str, tag: Literal["Widget", "Dashboard"], summary: str) -> Operation:
     longest = settings.max_message_length
-    answers = {200: ResponseSpec("The message is on disk.", SentMessage), 400: _UNREADABLE}
+    responses = {200: ResponseSpec("The message is on disk.", SentMessage), 400: _UNREADABLE}
     if settings.dashboard_tokens is not None and needs_token(path):
-        answers[401] = _no_token(Refusal)
-    answers[404] = _NO_CHAT
-    answers[413] = ResponseSpec(
+        responses[401] = _no_token(Refusal)
+    responses[404] = _NO_CHAT
+    responses[413] = ResponseSpec(
         f"The content is longer than {longest} characters, or the body than {longest_body(longest)} bytes."
     )
     if settings.sends_per_second is not None:
         much = f"There were more than {settings.sends_per_second:g} messages a second in this chat."
-        answers[429] = ResponseSpec(much, headers=("Retry-After",))
-    answers |= {500: _WHEN_UNKNOWN, 503: _WHEN_NOT_DONE}
+        responses[429] = ResponseSpec(much, headers=("Retry-After",))
+    responses |= {500: _WHEN_UNKNOWN, 503: _WHEN_NOT_DONE}
     key: Any = Annotated[str, Meta(min_length=1, max_length=MAX_KEY)]
     return Operation(
-        "POST",
-        path,
-        name,
-        tag,
-        summary,
-        answers,
-        about="The answer comes once the message is on disk.",
+        method="POST",
+        path=path,
+        name=name,
+        tag=tag,
+        summary=summary,
+        responses=responses,
+        about="The response comes once the message is on disk.",
         parameters=(
             _CHAT,
             RequestParameter(
                 "Idempotency-Key",
                 "header",
                 key,
-                "Repeat it when you try again: a message is then not stored twice, and the answer is the same",
+                "Repeat it when you retry: the message is not stored twice, and the response is the same",
             ),
         ),
         body=NewMessage,

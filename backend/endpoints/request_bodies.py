@@ -1,4 +1,4 @@
-"""Reading requests: the body within a limit, as JSON or a form, into text fields."""
+"""Reads request bodies within a limit, decodes JSON and forms, and validates fields and query parameters."""
 
 from __future__ import annotations
 
@@ -14,35 +14,35 @@ import msgspec
 from starlette.types import Receive
 
 MAX_FORM: Final = 64 << 10
-"""The most bytes of a form; sends have a limit of their own."""
+"""Longest form body, in bytes; sends have their own limit."""
 
 MAX_FIELD: Final = 320
-"""The most characters of a form's field: the longest an email address can be."""
+"""Longest form field, in characters: the longest valid email address."""
 
 NOT_BLANK: Final = r"[^\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]"
-"""What `str.isspace` says no to, as a pattern for JSON Schema, whose \\S is JavaScript's: that knows fewer blanks."""
+"""A character for which `str.isspace` is false, for JSON Schema, whose \\S is JavaScript's and knows fewer blanks."""
 
 DRAIN: Final = 4 << 20
-"""Bytes of a body that is too long that are read and forgotten: hanging up on a client that is still sending would cost
-it the answer."""
+"""Bytes read and discarded beyond a body's limit: a client that is still sending when the connection closes would not
+get to read the response."""
 
 S = TypeVar("S", bound=msgspec.Struct)
 
 
 class UnreadableError(Exception):
-    """The request cannot be read; the message says what was expected and what came."""
+    """The request cannot be understood; the message says what was expected and what came."""
 
 
 class TooLongError(Exception):
-    """The body is longer than it may be. The rest of it was not read, or not kept."""
+    """The body exceeds its limit. The rest of it was not read, or was discarded."""
 
 
 class GoneError(Exception):
-    """The client has left before its request was whole."""
+    """The client disconnected before its request was complete."""
 
 
 async def read_body(receive: Receive, limit: int) -> bytes:
-    """The whole body. Raises TooLongError beyond `limit` bytes, GoneError if the client leaves."""
+    """The whole body. Raises TooLongError beyond `limit` bytes, GoneError if the client disconnects."""
     message = await receive()
     if message["type"] == "http.request" and not message.get("more_body"):
         body: bytes = message.get("body", b"")
@@ -65,7 +65,7 @@ async def read_body(receive: Receive, limit: int) -> bytes:
 
 
 def fields(body: bytes, content_type: bytes | None) -> Mapping[str, object]:
-    """The fields of a JSON object or a form; what is not called a form is taken for JSON. Raises UnreadableError."""
+    """The fields of a JSON object or a form; without a form's content type, JSON is assumed. Raises UnreadableError."""
     kind = (content_type or b"").partition(b";")[0].strip().lower()
     try:
         if kind == b"application/x-www-form-urlencoded":
@@ -81,12 +81,12 @@ def fields(body: bytes, content_type: bytes | None) -> Mapping[str, object]:
 
 
 def text_fields(values: Mapping[str, object], shape: type[S], limit: int) -> S:
-    """The fields of a shape that holds nothing but texts, None for those that are missing. Raises UnreadableError."""
+    """The fields of a shape that has only text fields; None for missing ones. Raises UnreadableError."""
     return shape(**{name: text_field(values, name, limit) for name in shape.__struct_fields__})
 
 
-def whole_form(values: Mapping[str, object]) -> str:
-    """All of a form, as JSON to be kept. Raises UnreadableError for what neither JSON nor the store can hold."""
+def form_as_json(values: Mapping[str, object]) -> str:
+    """A whole form as JSON, for the store. Raises UnreadableError for values that JSON or the store cannot hold."""
     try:
         return msgspec.json.encode(values).decode()
     # Half a surrogate pair, a number of more than 64 bits, or too many levels.
@@ -95,7 +95,7 @@ def whole_form(values: Mapping[str, object]) -> str:
 
 
 def text_field(values: Mapping[str, object], name: str, limit: int) -> str | None:
-    """A field's text, or None if there is none. Raises UnreadableError for other types, too long or unstorable text."""
+    """A field's text; None if it is missing. Raises UnreadableError for other types, long text and unstorable text."""
     value = values.get(name)
     if value is None:
         return None
@@ -108,7 +108,7 @@ def text_field(values: Mapping[str, object], name: str, limit: int) -> str | Non
 
 
 def storable(name: str, value: str) -> None:
-    """Raises UnreadableError for half a surrogate pair, which UTF-8 cannot hold: it would fail a whole batch."""
+    """Raise UnreadableError for a lone surrogate, which UTF-8 cannot encode: it would fail a whole batch."""
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -116,7 +116,7 @@ def storable(name: str, value: str) -> None:
 
 
 def whole_number(text: str | None, name: str, low: int, high: int, default: int) -> int:
-    """A number from a query string. Raises UnreadableError if it is none, or not from `low` to `high`."""
+    """A query parameter as a number. Raises UnreadableError unless it is a whole number from `low` to `high`."""
     if text is None:
         return default
     if not (text.isascii() and text.isdigit() and len(text) < 19) or not low <= int(text) <= high:

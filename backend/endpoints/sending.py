@@ -1,4 +1,4 @@
-"""`POST …/chats/{chat_id}/send`, from a widget or from an agent: the busiest write, as a bare ASGI endpoint."""
+"""`POST …/chats/{chat_id}/send`, by a widget or an agent: the busiest write, as a bare ASGI endpoint."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import msgspec
 from starlette.types import Receive, Scope, Send
 
 from chatswarm.backend.chat.service import ChatService
-from chatswarm.backend.http.responses import answer, refuse
+from chatswarm.backend.http.responses import refuse, respond
 from chatswarm.backend.store.records import OutcomeUnknownError, Role, StoredChat, StoreUnavailableError
 from chatswarm.backend.wire.headers import Headers, header
 from chatswarm.backend.wire.shapes import NewMessage, SentMessage, encode
@@ -27,18 +27,18 @@ class _RefusedError(Exception):
         self.retry_after = retry_after
 
 
-# The body as nearly everybody sends it, decoded without the fields that nobody reads.
+# Nearly every body is JSON; unused fields are skipped while decoding.
 _decode = msgspec.json.Decoder(NewMessage).decode
 
 
 def longest_body(longest: int) -> int:
-    """The most bytes of a body whose message has at most `longest` characters."""
-    # JSON may write one character as twelve bytes (\ud83d\udd34); the rest is for names and other fields.
+    """The body limit in bytes for messages of at most `longest` characters."""
+    # JSON may take twelve bytes for one character (\ud83d\udd34); the rest is for names and other fields.
     return 12 * longest + 4096
 
 
 class SendEndpoint:
-    """Stores a message of the given role and answers when it is on disk."""
+    """Stores a message with the given role and responds once it is on disk."""
 
     def __init__(self, service: ChatService, role: Role) -> None:
         self._service = service
@@ -48,7 +48,7 @@ class SendEndpoint:
         self._accepted = service.metrics.accepted[role]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Respond to one request."""
         service = self._service
         try:
             try:
@@ -59,7 +59,7 @@ class SendEndpoint:
                 await refuse(send, 413, message, hang_up=True)
                 return
             headers: Headers = scope["headers"]
-            content, key, chat = self._understand(scope["path"].rsplit("/", 2)[1], headers, body)
+            content, key, chat = self._validate(scope["path"].rsplit("/", 2)[1], headers, body)
             stored = await service.store.send(chat, self._role, content, key)
         except GoneError:
             return
@@ -74,10 +74,10 @@ class SendEndpoint:
             await refuse(send, 500, f"The store failed, the message may or may not be stored: {error}")
         else:
             (self._accepted if stored.fresh else service.metrics.repeated).inc()
-            await answer(send, 200, encode(SentMessage(True, "Message sent", stored.id, stored.seq)))
+            await respond(send, 200, encode(SentMessage(True, "Message sent", stored.id, stored.seq)))
 
-    def _understand(self, chat_id: str, headers: Headers, body: bytes) -> tuple[str, str | None, StoredChat]:
-        """The text to store, its idempotency key and its chat. Raises _RefusedError."""
+    def _validate(self, chat_id: str, headers: Headers, body: bytes) -> tuple[str, str | None, StoredChat]:
+        """The text to store, its idempotency key and its chat. Raises _RefusedError for an invalid request."""
         try:
             content = _content(body, header(headers, b"content-type"))
             key = header(headers, b"idempotency-key")
@@ -100,7 +100,7 @@ class SendEndpoint:
 
 
 def _content(body: bytes, content_type: bytes | None) -> str:
-    """The text of a send. Raises UnreadableError."""
+    """The text of a message. Raises UnreadableError."""
     if content_type is None or content_type.startswith(b"application/json"):
         try:
             content = _decode(body).content
@@ -109,8 +109,8 @@ def _content(body: bytes, content_type: bytes | None) -> str:
         storable("content", content)
         return content
     values = fields(body, content_type)
-    given = values.get("content")
-    if not isinstance(given, str) or not isinstance(values.get("role"), str | None):
-        raise UnreadableError(f"content: expected text, got {type(given).__name__}")
-    storable("content", given)
-    return given
+    text = values.get("content")
+    if not isinstance(text, str) or not isinstance(values.get("role"), str | None):
+        raise UnreadableError(f"content: expected text, got {type(text).__name__}")
+    storable("content", text)
+    return text

@@ -1,1 +1,1 @@
-"""From one message to every dashboard's socket."""
+"""Carries each message to every dashboard's socket."""

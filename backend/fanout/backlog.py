@@ -1,4 +1,4 @@
-"""How old a dashboard's oldest unsent byte is: a pure decision over byte counts and times."""
+"""Computes the age of a dashboard's oldest unsent byte from byte counts and times, without I/O."""
 
 from __future__ import annotations
 
@@ -6,29 +6,29 @@ from collections import deque
 
 
 class Backlog:
-    """Remembers how much had been written at a few moments, and so how long bytes have been waiting.
+    """Records how many bytes had been written at a few points in time, and so how long bytes have been waiting.
 
         written    0 ───────── 4000 ───────── 9000
         marks              (4000, t=10)   (9000, t=11)
         sent       ────── 3200 │              oldest unsent byte is older than the mark at t=10
 
-    The age is never overstated, and understated by at most the time between two looks.
+    The age is never overstated, and understated by at most the time between two checks.
     """
 
-    __slots__ = ("_marks", "_sent", "moved_at")
+    __slots__ = ("_marks", "_sent", "last_progress")
 
     def __init__(self, now: float) -> None:
         self._marks: deque[tuple[int, float]] = deque()
         self._sent = 0
-        self.moved_at = now
-        """When a look last found that the dashboard had taken bytes, or that it had none to take."""
+        self.last_progress = now
+        """When a check last found that the dashboard had taken bytes, or that none were waiting."""
 
     def age(self, written: int, unsent: int, now: float) -> float:
-        """Seconds that the oldest unsent byte has waited, with `written` bytes so far and `unsent` of them left."""
+        """Seconds that the oldest unsent byte has waited; `written` bytes so far, of which `unsent` are left."""
         sent = written - unsent
         if sent > self._sent or not unsent:
             self._sent = sent
-            self.moved_at = now
+            self.last_progress = now
         marks = self._marks
         while marks and marks[0][0] <= sent:
             marks.popleft()

@@ -1,13 +1,13 @@
-"""When the next broadcast is due, so that frames are joined under load and a lone one goes out at once."""
+"""Decides when the next broadcast is due: frames are joined under load, and a lone one goes out at once."""
 
 from __future__ import annotations
 
 _QUIET_PER_BUSY = 9
-"""After a broadcast that took t, collect for 9 t: writing then takes a tenth of the loop, however many dashboards."""
+"""After a broadcast that took t, collect for 9 t: writing then takes a tenth of the loop's time at any scale."""
 
 
 class BatchingDelay:
-    """A pure decision: times in seconds, on any clock that does not go backwards."""
+    """Decides without I/O. Times are seconds on a monotonic clock."""
 
     __slots__ = ("_due", "_longest")
 
@@ -16,9 +16,9 @@ class BatchingDelay:
         self._due = 0.0
 
     def delay(self, now: float) -> float:
-        """How long a frame that is there now should wait for company; 0 means: write at once."""
+        """How long a frame should wait to be joined with others; 0: write it at once."""
         return max(0.0, self._due - now)
 
     def wrote(self, started: float, ended: float) -> None:
-        """Take note of a broadcast."""
+        """Record a broadcast."""
         self._due = ended + min(_QUIET_PER_BUSY * (ended - started), self._longest)

@@ -1,12 +1,12 @@
-"""Fan-out: each message's ready frame to each subscriber, in commit order, without ever waiting for one of them.
+"""Fan-out: writes each message's frame to every subscriber, in commit order, without waiting for any of them.
 
     publish ─► pending frames ─(join window)─► one blob ─► slice of subscribers ─► loop ─► slice ─► …
                                                              │
-                                                             └─ replaying? held back until the replay is through
+                                                             └─ replaying? held back until the replay is done
 
-A broadcast goes out in slices with a turn of the loop between them, so that thousands of writes do not hold up a POST.
-Frames that come meanwhile wait for the next one. Positions are message ids: a subscriber gets exactly the frames after
-the head it was registered at.
+A broadcast goes out in slices and yields to the loop between them, so that thousands of writes do not delay a POST.
+Frames that arrive meanwhile wait for the next broadcast. Positions are message ids: a subscriber gets exactly the
+frames after the head at which it was registered.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ from chatswarm.backend.wire.frames import OutgoingFrame
 from .batching import BatchingDelay
 
 SLICE = 200
-"""Writes before the loop gets its turn: about 2 ms."""
+"""Writes between two yields to the loop: about 2 ms."""
 
 
 class FrameSink(Protocol):
-    """What the hub needs of a dashboard's connection. None of this ever waits."""
+    """What the hub needs from a dashboard's connection. No method ever waits."""
 
     def write(self, data: bytes) -> bool:
-        """Write ready bytes; false if the connection is over, or is over because of this."""
+        """Write encoded frames; false if the connection is closed, or this write closed it."""
 
     def unsent(self) -> int:
-        """Bytes that were written and not taken yet."""
+        """Bytes written but not yet taken by the kernel."""
 
 
 class Subscriber:
-    """One dashboard's place in the stream. `since` is the head at which it was registered: frames after it are due."""
+    """One dashboard's position in the stream. `since` is the head at which it was registered: later frames are due."""
 
-    __slots__ = ("_held", "_held_bytes", "active", "connection_id", "outlet", "overflowed", "settled", "since")
+    __slots__ = ("_held", "_held_bytes", "active", "connection_id", "overflowed", "settled", "since", "sink")
 
-    def __init__(self, outlet: FrameSink, connection_id: str, since: int, *, hold: bool) -> None:
-        self.outlet = outlet
+    def __init__(self, sink: FrameSink, connection_id: str, since: int, *, hold: bool) -> None:
+        self.sink = sink
         self.connection_id = connection_id
         self.since = since
         self.active = True
@@ -52,16 +52,16 @@ class Subscriber:
 
     @property
     def holding(self) -> bool:
-        """Whether live frames are held back because older ones are being replayed."""
+        """Whether live frames are held back while older ones are being replayed."""
         return self._held is not None
 
     def give(self, data: bytes, committed: Sequence[float], limit: int) -> bool:
-        """Write live frames, or hold them back; over `limit` bytes held, all are dropped and `overflowed` says so.
+        """Write live frames, or hold them back. Beyond `limit` bytes held, drop all and set `overflowed`.
 
-        `committed` are the frames' moments. True if they were written.
+        `committed` are the frames' commit times. True if they were written.
         """
         if self._held is None:
-            return self.outlet.write(data)
+            return self.sink.write(data)
         self._held_bytes += len(data)
         if self.overflowed or self._held_bytes > limit:
             self.overflowed = True
@@ -71,10 +71,10 @@ class Subscriber:
         return False
 
     def release(self) -> list[float]:
-        """Write what was held back and go live. Returns when the messages in it were committed, if it was written."""
+        """Write the held frames and go live. Returns the commit times of the messages written."""
         held, self._held = self._held or [], None
         data = b"".join([data for data, _ in held])
-        if not data or not self.outlet.write(data):
+        if not data or not self.sink.write(data):
             return []
         return [moment for _, committed in held for moment in committed]
 
@@ -86,45 +86,45 @@ class Hub:
         self.head = head
         self._metrics = metrics
         self._held_limit = held_limit
-        self._window = BatchingDelay(join_window)
+        self._batching = BatchingDelay(join_window)
         self._subscribers: dict[Subscriber, None] = {}
         self._pending: list[OutgoingFrame] = []
         self._timer: asyncio.TimerHandle | None = None
-        # The broadcast that is under way:
+        # The broadcast in progress:
         self._frames: list[OutgoingFrame] = []
         self._blob = b""
-        self._round: list[Subscriber] = []
+        self._recipients: list[Subscriber] = []
         self._next = 0
         self._started = 0.0
-        # Its messages by the moments of their commits; and what the last slice wrote: to how many dashboards all of it,
-        # and the moments of what went to those that were due a part.
+        # Its number of messages per commit time. Then what the last slice wrote: the number of dashboards that got all
+        # of it, and the commit times of the messages that went to dashboards that were due only a part.
         self._commits: dict[float, int] = {}
-        self._whole = 0
-        self._parts: list[float] = []
-        self._reached = False
+        self._whole_count = 0
+        self._partial_moments: list[float] = []
+        self._delivered_any = False
 
     def __len__(self) -> int:
         return len(self._subscribers)
 
     def subscribers(self) -> list[Subscriber]:
-        """Everyone subscribed now."""
+        """All current subscribers."""
         return list(self._subscribers)
 
-    def subscribe(self, outlet: FrameSink, connection_id: str, *, hold: bool = False) -> Subscriber:
-        """Register at the head. With `hold`, frames after it wait until `Subscriber.release`."""
-        subscriber = Subscriber(outlet, connection_id, self.head, hold=hold)
+    def subscribe(self, sink: FrameSink, connection_id: str, *, hold: bool = False) -> Subscriber:
+        """Register at the head. With `hold`, later frames wait until `Subscriber.release`."""
+        subscriber = Subscriber(sink, connection_id, self.head, hold=hold)
         self._subscribers[subscriber] = None
         self._metrics.subscribed.set(len(self._subscribers))
         return subscriber
 
     def unsubscribe(self, subscriber: Subscriber) -> None:
-        """Send no more. Doing it twice is fine."""
+        """Stop sending to this subscriber. Idempotent."""
         subscriber.active = False
         self._subscribers.pop(subscriber, None)
         self._metrics.subscribed.set(len(self._subscribers))
 
     def publish(self, frames: Sequence[OutgoingFrame]) -> None:
-        """Announce messages, in commit order: at once, or together with others after a short while."""
+        """Broadcast messages in commit order: at once, or joined with others after a short delay."""
         if not frames:
             return
         self.head = frames[-1].message_id
@@ -135,11 +135,11 @@ class Hub:
             self._schedule()
 
     def flush(self) -> None:
-        """Write everything that is pending now, in one go: before the end."""
+        """Write all pending frames without yielding, before the shutdown."""
         while self._frames or self._pending:
             if not self._frames:
                 self._begin()
-            while self._next < len(self._round):
+            while self._next < len(self._recipients):
                 self._write_slice()
             self._finish()
         if self._timer is not None:
@@ -147,8 +147,8 @@ class Hub:
             self._timer = None
 
     def _schedule(self) -> None:
-        # Not the loop's clock: uvloop's stands still during a turn and counts in milliseconds.
-        delay = self._window.delay(time.monotonic())
+        # Not the loop's clock: uvloop's stands still within one iteration and counts in milliseconds.
+        delay = self._batching.delay(time.monotonic())
         if delay:
             self._timer = asyncio.get_running_loop().call_later(delay, self._broadcast)
         else:
@@ -157,27 +157,27 @@ class Hub:
     def _broadcast(self) -> None:
         self._timer = None
         self._begin()
-        self._turn()
+        self._continue()
 
     def _begin(self) -> None:
         self._frames, self._pending = self._pending, []
         self._blob = b"".join([frame.data for frame in self._frames])
-        self._round = list(self._subscribers)
+        self._recipients = list(self._subscribers)
         self._next = 0
         self._started = time.monotonic()
         commits = self._commits = {}
         for frame in self._frames:
             commits[frame.committed] = commits.get(frame.committed, 0) + 1
-        self._reached = False
+        self._delivered_any = False
 
-    def _turn(self) -> None:
-        if not self._frames:  # a flush was quicker
+    def _continue(self) -> None:
+        if not self._frames:  # flush() came first
             return
         self._count()
-        if self._next < len(self._round):
+        if self._next < len(self._recipients):
             self._write_slice()
-            # The writes themselves happen at the end of this turn; only after them is it known how long all took.
-            asyncio.get_running_loop().call_soon(self._turn)
+            # uvloop writes at the end of this iteration, so only the next one knows how long the writes took.
+            asyncio.get_running_loop().call_soon(self._continue)
             return
         self._finish()
         if self._pending:
@@ -185,47 +185,47 @@ class Hub:
 
     def _write_slice(self) -> None:
         blob, first = self._blob, self._frames[0].message_id
-        until = min(self._next + SLICE, len(self._round))
+        until = min(self._next + SLICE, len(self._recipients))
         written = 0
-        for subscriber in self._round[self._next : until]:
+        for subscriber in self._recipients[self._next : until]:
             if subscriber.settled:
-                if subscriber.active and subscriber.outlet.write(blob):
+                if subscriber.active and subscriber.sink.write(blob):
                     written += 1
             elif subscriber.active:
-                self._write_carefully(subscriber, first)
+                self._write_due(subscriber, first)
         self._next = until
-        self._whole += written
+        self._whole_count += written
 
-    def _write_carefully(self, subscriber: Subscriber, first: int) -> None:
-        """For one that is replaying, or that subscribed after some of these messages: only what it is due."""
+    def _write_due(self, subscriber: Subscriber, first: int) -> None:
+        """Write only what is due, to a subscriber that is replaying or that joined after some of these messages."""
         due = [frame for frame in self._frames if frame.message_id > subscriber.since]
         whole = len(due) == len(self._frames)
         data = self._blob if whole else b"".join([frame.data for frame in due])
         committed = [frame.committed for frame in due]
         if due and subscriber.give(data, committed, self._held_limit):
             if whole:
-                self._whole += 1
+                self._whole_count += 1
             else:
-                self._parts += committed
+                self._partial_moments += committed
         subscriber.settled = first > subscriber.since and not subscriber.holding
 
     def _count(self) -> None:
-        """Count the deliveries of the last slice, all that share a commit at once: none has cost a call of its own."""
-        if not self._whole and not self._parts:
+        """Count the deliveries of the last slice: one call per commit, not per delivery."""
+        if not self._whole_count and not self._partial_moments:
             return
         now, observe = time.monotonic(), self._metrics.delivery_seconds.observe
         for committed, frames in self._commits.items():
-            observe(now - committed, frames * self._whole)
-        for committed in self._parts:
+            observe(now - committed, frames * self._whole_count)
+        for committed in self._partial_moments:
             observe(now - committed)
-        self._whole, self._parts, self._reached = 0, [], True
+        self._whole_count, self._partial_moments, self._delivered_any = 0, [], True
 
     def _finish(self) -> None:
         self._count()
         now = time.monotonic()
-        self._window.wrote(self._started, now)
-        if self._reached:
-            self._metrics.fanout_dashboards.observe(len(self._round), len(self._frames))
+        self._batching.wrote(self._started, now)
+        if self._delivered_any:
+            self._metrics.fanout_dashboards.observe(len(self._recipients), len(self._frames))
             for committed, frames in self._commits.items():
                 self._metrics.broadcast_seconds.observe(now - committed, frames)
-        self._frames, self._round, self._blob = [], [], b""
+        self._frames, self._recipients, self._blob = [], [], b""

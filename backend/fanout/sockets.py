@@ -1,15 +1,15 @@
-"""Dashboards' sockets: uvicorn's WebSocket protocol, with a way to write ready bytes that never waits.
+"""Dashboards' sockets: uvicorn's WebSocket protocol with a non-blocking, bounded write path.
 
-uvicorn's own `send` waits until a connection can take more, for good if the other side has stopped reading, and so do
-its pings and its shutdown. Here everything that is sent goes through one bounded path, `DashboardProtocol.write`, and a
-connection that takes too little for too long is cut off:
+uvicorn's own `send` waits until a connection can take more, for ever if the peer has stopped reading, and so do its
+pings and its shutdown. Here everything is sent through one bounded path, `DashboardProtocol.write`, and a connection
+that reads too slowly for too long is cut off:
 
-    write ── over the buffer limit? ──► cut off, "buffer"
-    watch ── oldest unsent byte too old? ──► cut off, "age"      (every TICK, over all connections)
-          └─ closing, but not closed in time? ──► aborted
+    write         ── over the buffer limit? ──► cut off, "buffer"
+    check_limits  ─┬ oldest unsent byte too old? ──► cut off, "age"      (every TICK, over all connections)
+                   └ closing, but not closed in time? ──► aborted
 
-The app finds the connection itself under EXTENSION in the scope's extensions. This leans on the inside of uvicorn's
-`WebSocketsSansIOProtocol`, which is why uvicorn is pinned exactly.
+The app gets the connection under EXTENSION in the scope's extensions. This depends on the internals of uvicorn's
+`WebSocketsSansIOProtocol`, so uvicorn is pinned exactly.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ from .backlog import Backlog
 EXTENSION: Final = "chatswarm.ready_bytes"
 
 TICK: Final = 0.5
-"""Seconds between two looks at all connections."""
+"""Seconds between two checks of all connections."""
 
 _SEND_BUFFER: Final = 32 << 10
-"""Asked of the kernel, which doubles it. With its own default it takes megabytes before a byte counts as unsent."""
+"""Requested from the kernel, which doubles it. By default, it takes megabytes before a byte counts as unsent."""
 
 _LINGER: Final = 1.0
-"""Seconds that a closing connection has to take what is left, before it is aborted."""
+"""Seconds that a closing connection has to take the remaining bytes before it is aborted."""
 
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 
@@ -54,7 +54,7 @@ Reason = Literal["buffer", "age"]
 
 
 class Close(IntEnum):
-    """The close codes sent here."""
+    """The close codes that the chat sends."""
 
     GOING_AWAY = 1001
     BAD_TEXT = 1007
@@ -67,8 +67,8 @@ class Close(IntEnum):
 
 @dataclass
 class Sockets:
-    """All dashboards' connections of one server, and their limits: `buffer_limit` bytes, `unsent_limit` seconds for the
-    oldest of them, `idle_timeout` seconds for a dashboard's first message.
+    """All dashboards' connections of one server, and their limits: `buffer_limit` bytes unsent, `unsent_limit` seconds
+    for the oldest unsent byte, `idle_timeout` seconds until a dashboard's first message.
     """
 
     buffer_limit: int
@@ -81,22 +81,22 @@ class Sockets:
 
     @property
     def protocol(self) -> Callable[..., asyncio.Protocol]:
-        """What uvicorn is to make for each connection."""
+        """The factory that uvicorn calls for each connection."""
         return partial(DashboardProtocol, sockets=self)
 
     def unsent(self) -> int:
-        """Bytes that no dashboard has taken yet."""
+        """Unsent bytes, over all dashboards."""
         return sum(connection.unsent() for connection in self.connections)
 
-    async def watch(self) -> None:
-        """Look at all connections again and again, and cut off those that take too little. Ends when cancelled."""
+    async def check_forever(self) -> None:
+        """Check the limits of all connections every TICK seconds, until cancelled."""
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(TICK)
             now = loop.time()
             self.on_tick()
             for number, connection in enumerate(list(self.connections)):
-                connection.look(now)
+                connection.check_limits(now)
                 if number % 1000 == 999:
                     await asyncio.sleep(0)
 
@@ -120,12 +120,12 @@ class DashboardProtocol(WebSocketsSansIOProtocol):
         self._closing_since: float | None = None
         self._cut = False
         self._since = self.loop.time()
-        self._spoke = False
+        self._received_message = False
 
-    # What the app may do.
+    # For the app.
 
     def write(self, data: bytes) -> bool:
-        """Write whole, ready frames. False if the connection is not open, or is cut off because this was too much."""
+        """Write complete, encoded frames. False if the connection is not open, or this write exceeded its limit."""
         transport = self.transport
         if self.conn.state is not State.OPEN or transport.is_closing():
             return False
@@ -137,51 +137,49 @@ class DashboardProtocol(WebSocketsSansIOProtocol):
         return True
 
     def unsent(self) -> int:
-        """Bytes written and not taken by the kernel yet."""
+        """Bytes written but not yet taken by the kernel."""
         return self.transport.get_write_buffer_size()
 
     def close(self, code: int, reason: str = "") -> None:
-        """Say goodbye and close; what is unsent has a moment to be taken before the connection is aborted."""
+        """Send a close frame and close; unsent bytes have _LINGER seconds before the connection is aborted."""
         if self.transport.is_closing():
             return
         self.stop_keepalive()
         try:
             self.conn.send_close(code, reason)
         except InvalidState:
-            pass  # it is closing already, or never opened: there is nothing to say
+            pass  # already closing, or never opened: no close frame to send
         else:
             self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
             self.transport.write(b"".join(self.conn.data_to_send()))
         self.close_sent = True
-        self._leave()
+        self._close_transport()
 
     @property
     def close_code(self) -> int | None:
-        """The code that the connection is over with, for whoever said it first; 1006 if nobody did, None if it was
-        never open.
-        """
-        # websockets notes the other side's code as sent, too, because it is answered with the same.
+        """The close code of the side that sent one first; 1006 if neither did, None if the connection never opened."""
+        # websockets echoes the peer's code, so it is recorded as sent as well.
         if self.conn.close_sent is not None:
             return int(self.conn.close_sent.code)
         return None if self.conn.state is State.CONNECTING else CloseCode.ABNORMAL_CLOSURE.value
 
     def abort(self) -> None:
-        """End the connection now; what is unsent is lost."""
+        """Close the connection now; unsent bytes are lost."""
         self.stop_keepalive()
         self.close_sent = True
         self._reset()
 
-    # What the server does.
+    # For the server.
 
-    def look(self, now: float) -> None:
-        """Cut off or abort this connection if its time is up."""
+    def check_limits(self, now: float) -> None:
+        """Cut off, close or abort this connection if it exceeds a time limit."""
         if self.transport.is_closing():
             if self._closing_since is None:
                 self._closing_since = now
             elif now - self._closing_since > _LINGER:
                 self.abort()
             return
-        if not self._spoke and now - self._since > self._sockets.idle_timeout:
+        if not self._received_message and now - self._since > self._sockets.idle_timeout:
             self._sockets.on_idle()
             self.close(Close.POLICY, "said nothing")
             return
@@ -190,42 +188,42 @@ class DashboardProtocol(WebSocketsSansIOProtocol):
             self._cut_off("age")
 
     def shutdown(self) -> None:
-        """The server stops. uvicorn's own raises where the peer has said goodbye first, and skips the rest then."""
+        """Close for the server's shutdown. uvicorn's own raises if the peer closed first, and then skips the rest."""
         if self.handshake_complete:
             self.close(Close.RESTART)
         elif not self.transport.is_closing():
             self.send_500_response()
-            self._leave()
+            self._close_transport()
 
     def _cut_off(self, reason: Reason) -> None:
-        """1013 if it can still hear it, which one that took nothing for a while cannot."""
+        """Close with 1013; abort if the peer has taken nothing for a while, since a close frame could not reach it."""
         if self._cut:
             return
         self._cut = True
         self._sockets.on_cut(reason)
-        if reason == "age" and self.loop.time() - self._backlog.moved_at > 2 * TICK:
+        if reason == "age" and self.loop.time() - self._backlog.last_progress > 2 * TICK:
             self.abort()
         else:
             self.close(Close.TRY_LATER, "too slow")
 
-    def _leave(self) -> None:
+    def _close_transport(self) -> None:
         self.transport.close()
         if self.unsent():
             self.loop.call_later(_LINGER, self._reset)
 
     def _reset(self) -> None:
-        # Without a reset the kernel goes on offering what is unsent to somebody who does not read, and keeps it all the
-        # while; and whoever did not read never learns that it is over.
+        # Without a reset, the kernel keeps the unsent bytes and goes on offering them to a peer that does not read, and
+        # the peer never learns that the connection is closed.
         raw = self.transport.get_extra_info("socket")
         if raw is not None:
-            with contextlib.suppress(OSError):  # it is closed already
+            with contextlib.suppress(OSError):  # already closed
                 raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         self.transport.abort()
 
-    # Where uvicorn's own needs a guard.
+    # Overrides that guard uvicorn's implementation.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin, with a small send buffer."""
+        """Register the connection and shrink its send buffer."""
         super().connection_made(transport)
         self._sockets.connections.add(self)
         raw = transport.get_extra_info("socket")
@@ -233,56 +231,56 @@ class DashboardProtocol(WebSocketsSansIOProtocol):
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The connection is over."""
+        """Unregister the connection."""
         self._sockets.connections.discard(self)
         super().connection_lost(exc)
 
     def handle_connect(self, event: Request) -> None:
-        """Hand the handshake to the app, together with this connection."""
+        """Pass the handshake to the app, with this connection in its scope."""
         try:
             for offered in event.headers.get_all("Sec-WebSocket-Protocol"):
                 parse_subprotocol(offered)
         except InvalidHeader:
-            # websockets would repeat it in its refusal, and there may be a token in it.
+            # websockets would echo it in its refusal, and it may contain a token.
             del event.headers["Sec-WebSocket-Protocol"]
         super().handle_connect(event)
         if not self.close_sent:
-            # The app's task was made, but has not run yet.
+            # The app's task has been created but has not run yet.
             self.scope["extensions"][EXTENSION] = self  # type: ignore[assignment]  # ASGI says dict; ours is a handle
 
     def handle_ping(self) -> None:
-        """Answer a ping within the limits of everything else."""
-        # uvicorn writes pongs without looking: somebody who pings and never reads would fill the memory.
+        """Send the pong within the same limits as everything else."""
+        # uvicorn writes pongs without a limit: a client that pings and never reads would exhaust memory.
         output = b"".join(self.conn.data_to_send())
         if output:
             self.write(output)
 
     def handle_cont(self, event: Frame) -> None:
-        """Take a fragment, if there are not too many."""
+        """Accept a fragment, up to _MAX_FRAGMENTS per message."""
         if len(self.frames) >= _MAX_FRAGMENTS:
-            # The size limit does not see endless empty fragments.
+            # The size limit does not catch endless empty fragments.
             self.frames = []
             self.close(Close.POLICY, "too many fragments")
             return
         super().handle_cont(event)
 
     def send_receive_event_to_app(self) -> None:
-        """Hand a whole message to the app."""
-        self._spoke = True
+        """Pass a complete message to the app."""
+        self._received_message = True
         if self.curr_msg_data_type == "text":
             try:
                 b"".join(self.frames).decode()
             except UnicodeDecodeError:
-                # uvicorn does the same, but logs a stack trace for each.
+                # uvicorn does the same but logs a stack trace each time.
                 self.frames = []
                 self.close(Close.BAD_TEXT, "not UTF-8")
                 return
         super().send_receive_event_to_app()
 
     def handle_parser_exception(self) -> None:
-        """Close after a frame that breaks the protocol, with the code for it."""
+        """Close with the matching code after a frame that violates the protocol."""
         if self.conn.close_sent is None:
-            # It failed before the handshake was through: there is no close frame to send.
+            # The handshake was not complete, so there is no close frame to send.
             self.queue.put_nowait({"type": "websocket.disconnect", "code": 1006})
             self.close_sent = True
             self.transport.abort()

@@ -1,1 +1,1 @@
-"""HTTP connections: how many, for how long, and who is let in."""
+"""HTTP connections: limits on number and time, access control, and responses."""

@@ -1,10 +1,10 @@
-"""Who may come in: from which origins, and with which tokens. Decisions without I/O.
+"""Access control by origin and token, without I/O.
 
-A browser cannot set headers on a WebSocket, so it offers two subprotocols, and is answered with the first:
+A browser cannot set headers on a WebSocket, so it offers two subprotocols, and the server selects the first:
 
     Sec-WebSocket-Protocol: chatswarm, bearer.<base64url of the token, without padding>
 
-Everybody else says `Authorization: Bearer <token>`. A token is never in a URL, which ends up in logs.
+All other clients send `Authorization: Bearer <token>`. A token is never in a URL, because URLs end up in logs.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ _OFFERED: Final = "bearer."
 
 LIST: Final = "/api/debug/users-chats"
 _DASHBOARDS: Final = (LIST, "/api/chats/", "/api/dashboard/")
-"""Where the paths begin that are a dashboard's; all others are a widget's or an operator's."""
+"""Path prefixes of the dashboards' calls; all other paths belong to widgets or operators."""
 
 
 class Tokens:
-    """The tokens that open the dashboards' calls: one at the least, more while they are being changed.
+    """The tokens that are valid for the dashboards' calls: usually one, several while they are being rotated.
 
-    Only their digests are kept, so that no error, log line or dump of the settings can hold one.
+    Only their digests are kept, so that no error, log line or dump of the settings can leak a token.
     """
 
     def __init__(self, tokens: Iterable[str]) -> None:
@@ -39,29 +39,29 @@ class Tokens:
         return f"<{len(self._digests)} tokens>"
 
     def accept(self, headers: Headers, subprotocols: Sequence[str] = ()) -> bool:
-        """Whether a request or handshake presents one of them. Takes as long for a wrong one as for a right one."""
+        """Whether a request or handshake presents a valid token. Runs in constant time."""
         digest = _digest(_presented(headers, subprotocols))
-        # A sum, since any() would stop at the first that fits.
+        # sum(), because any() would stop at the first match.
         return sum(hmac.compare_digest(digest, known) for known in self._digests) > 0
 
 
 def foreign(headers: Headers, origins: frozenset[str] | None) -> bool:
-    """Whether a page of another origin than these asks. No browser, no Origin: that is what the token is for."""
+    """Whether the request comes from a page of an origin that is not allowed. Only browsers send Origin."""
     if origins is None:
         return False
     return any(name == b"origin" and value.decode("latin-1") not in origins for name, value in headers)
 
 
 def needs_token(path: str) -> bool:
-    """Whether a call of this path is a dashboard's."""
+    """Whether this path belongs to the dashboards' calls."""
     return path.startswith(_DASHBOARDS)
 
 
 def _presented(headers: Headers, subprotocols: Sequence[str]) -> bytes:
-    """The token of a request or handshake, b"" if there is none. Where both ways are taken, the header counts."""
-    given = header(headers, b"authorization")
-    if given is not None:
-        scheme, _, token = given.partition(b" ")
+    """The token of a request or handshake, b"" if there is none. The header takes precedence."""
+    authorization = header(headers, b"authorization")
+    if authorization is not None:
+        scheme, _, token = authorization.partition(b" ")
         return token.strip() if scheme.lower() == b"bearer" else b""
     for offered in subprotocols:
         if offered.startswith(_OFFERED):

@@ -1,6 +1,6 @@
-"""In front of the HTTP API where origins or tokens are set: 401 without a token, CORS for the listed origins only.
+"""Middleware for the HTTP API if origins or tokens are set: 401 without a token, CORS for allowed origins only.
 
-Without either it is not there at all. Handshakes of WebSockets are refused in dashboard_socket.py.
+Without either setting it is not installed. WebSocket handshakes are checked in dashboard_socket.py.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from .responses import refuse
 _ALLOW = b"access-control-allow-origin"
 
 
-def gated(app: ASGIApp, origins: frozenset[str] | None, tokens: Tokens | None, metrics: BackendMetrics) -> ASGIApp:
-    """The app behind a gate, or the app itself if there is nothing to keep."""
+def with_auth(app: ASGIApp, origins: frozenset[str] | None, tokens: Tokens | None, metrics: BackendMetrics) -> ASGIApp:
+    """The app behind this middleware, or the app itself if neither origins nor tokens are set."""
     return app if origins is None and tokens is None else _AuthMiddleware(app, origins, tokens, metrics)
 
 
@@ -31,14 +31,14 @@ class _AuthMiddleware:
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, or hand it on."""
+        """Refuse a request, or pass it on."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         headers = scope["headers"]
         if self._origins is not None:
-            send = _for_listed(send, None if foreign(headers, self._origins) else header(headers, b"origin"))
-        # A preflight cannot carry a token: it asks whether one may be sent.
+            send = _allow_origin(send, None if foreign(headers, self._origins) else header(headers, b"origin"))
+        # A preflight cannot carry a token: it asks whether it may be sent.
         if (
             self._tokens is not None
             and scope["method"] != "OPTIONS"
@@ -51,10 +51,10 @@ class _AuthMiddleware:
         await self._app(scope, receive, send)
 
 
-def _for_listed(send: Send, origin: bytes | None) -> Send:
-    """A `send` whose answers may be read by pages of `origin`, or by none. Inside, they are made for any."""
+def _allow_origin(send: Send, origin: bytes | None) -> Send:
+    """A `send` that allows pages of `origin`, or none, to read the response; the app itself allows all origins."""
 
-    async def send_for_listed(message: Message) -> None:
+    async def send_with_origin(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = [pair for pair in message.get("headers", ()) if pair[0] != _ALLOW]
             if origin is not None:
@@ -63,4 +63,4 @@ def _for_listed(send: Send, origin: bytes | None) -> Send:
             message = {**message, "headers": headers}
         await send(message)
 
-    return send_for_listed
+    return send_with_origin

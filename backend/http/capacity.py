@@ -1,27 +1,27 @@
-"""How many connections fit into the open files that the process may have: a pure decision."""
+"""Decides how many connections fit into the process's limit on open files."""
 
 from __future__ import annotations
 
 from typing import Final, NamedTuple
 
 RESERVED: Final = 64
-"""Open files for everything but connections: database, listeners, logs, the loop's own."""
+"""Open files reserved for database, listeners, logs and the event loop."""
 
 _HTTP_AT_LEAST: Final = 1000
 
 
 class Capacity(NamedTuple):
-    """Connections at once. `dashboards` and `http` may come to more than `total`, which holds for both together."""
+    """Limits on concurrent connections. `dashboards` + `http` may exceed `total`, which limits both together."""
 
     total: int
     dashboards: int
     http: int
 
 
-def share(files: int, max_connections: int, max_http: int | None) -> Capacity:
-    """The room in `files` open files for so many dashboards and HTTP connections; None: for about as many of each.
+def allocate(files: int, max_connections: int, max_http: int | None) -> Capacity:
+    """Divide `files` open files between dashboards and HTTP connections. `max_http` None: about as many as dashboards.
 
-    However many dashboards are asked for, an eighth is left to HTTP, so that the list can be read.
+    An eighth is always reserved for HTTP, so that the list can be read at any number of dashboards.
     """
     total = files - min(RESERVED, files // 2)
     if max_http is None:

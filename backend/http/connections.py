@@ -1,8 +1,7 @@
-"""HTTP connections, which every dashboard's is until its handshake: bounded in number, and in time.
+"""HTTP connections, with limits on their number and on time. A dashboard's is one until its handshake.
 
-uvicorn waits for a request for as long as a client likes, and for one that never sends any, for good: a few thousand
-idle sockets would take all open files. This leans on the inside of uvicorn's `HttpToolsProtocol`, which is why uvicorn
-is pinned exactly.
+uvicorn waits for a request without a deadline, so a few thousand idle sockets would use up all open files. This depends
+on the internals of uvicorn's `HttpToolsProtocol`, so uvicorn is pinned exactly.
 """
 
 from __future__ import annotations
@@ -24,11 +23,11 @@ from .capacity import Capacity
 from .eviction import EvictionQueue, Late
 
 KEEP_ALIVE: Final = 75
-"""Seconds that an idle HTTP connection is kept. uvicorn's 5 s close it just when a widget's next message is due, which
-then has no answer and an unknown outcome."""
+"""Seconds that an idle HTTP connection is kept. uvicorn's default of 5 s would close it just as a widget sends its next
+message, which would then get no response and have an unknown outcome."""
 
 _LINGER: Final = 1.0
-"""Seconds that a closing connection has to take what is left, before it is aborted."""
+"""Seconds that a closing connection has to take the remaining bytes before it is aborted."""
 
 _BODY: Final = b'{"message":"request: expected it whole in time, got a part of it","success":false}'
 _TOO_LATE: Final = (
@@ -38,42 +37,45 @@ _TOO_LATE: Final = (
 
 
 class HttpConnections:
-    """All HTTP connections of one server, with their limits."""
+    """All HTTP connections of one server, and their limits."""
 
-    def __init__(self, room: Capacity, sockets: Sockets, request_timeout: float, metrics: BackendMetrics) -> None:
-        # uvicorn closes idle connections itself; one that it cannot close, since the client takes nothing, is left.
-        self.lobby: EvictionQueue[HttpConnection] = EvictionQueue(request_timeout, KEEP_ALIVE + _LINGER)
-        self._room = room
+    def __init__(self, capacity: Capacity, sockets: Sockets, request_timeout: float, metrics: BackendMetrics) -> None:
+        # uvicorn closes idle connections itself, except those whose client takes nothing: these time out here.
+        self.queue: EvictionQueue[HttpConnection] = EvictionQueue(request_timeout, KEEP_ALIVE + _LINGER)
+        self._capacity = capacity
         self._sockets = sockets
         self._metrics = metrics
 
     @property
     def protocol(self) -> Callable[..., asyncio.Protocol]:
-        """What uvicorn is to make for each connection."""
+        """The factory that uvicorn calls for each connection."""
         return partial(HttpConnection, http=self)
 
-    def admit(self, connection: HttpConnection, everybody: int, now: float) -> None:
-        """Take a new connection in. If it is one too many, another one goes, or else the new one."""
-        if everybody > self._room.total or everybody - len(self._sockets.connections) > self._room.http:
-            found = self.lobby.next_to_go()
-            goes, reason = found if found is not None else (connection, "full")
+    def admit(self, connection: HttpConnection, open_count: int, now: float) -> None:
+        """Add a new connection. Over the limit, evict another one, or the new one if there is no candidate.
+
+        `open_count` is the number of open connections, dashboards' included.
+        """
+        if open_count > self._capacity.total or open_count - len(self._sockets.connections) > self._capacity.http:
+            found = self.queue.eviction_candidate()
+            evicted, reason = found if found is not None else (connection, "full")
             self._metrics.evicted[reason].inc()
-            self.lobby.leave(goes)
-            goes.transport.abort()
+            self.queue.remove(evicted)
+            evicted.transport.abort()
             if found is None:
                 return
-        self.lobby.arrive(connection, now)
+        self.queue.add(connection, now)
 
-    def look(self, now: float) -> None:
-        """Close the connections whose time is up."""
-        for connection, late in self.lobby.late(now):
+    def close_overdue(self, now: float) -> None:
+        """Close the connections that exceed a time limit."""
+        for connection, late in self.queue.overdue(now):
             self._metrics.timeouts[late].inc()
-            self.lobby.leave(connection)
+            self.queue.remove(connection)
             connection.give_up(late)
 
 
 class HttpConnection(HttpToolsProtocol):
-    """One connection, until it is closed or becomes a WebSocket."""
+    """One connection, until it closes or becomes a WebSocket."""
 
     def __init__(
         self,
@@ -86,75 +88,75 @@ class HttpConnection(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._http = http
-        self._lobby = http.lobby
-        self._whole: HTTPScope | None = None
-        """The request that was whole last; uvicorn makes a new scope when one begins."""
+        self._eviction_queue = http.queue
+        self._complete: HTTPScope | None = None
+        """The last complete request; uvicorn creates a new scope when a request starts."""
 
     def give_up(self, late: Late) -> None:
-        """Close, with a 408 if a request is half there and not answered yet."""
+        """Close, with a 408 if a request is incomplete and has no response yet."""
         if late == "answer" or self.transport.is_closing():
             self.transport.abort()
             return
         cycle = self._cycle()
-        if self.scope is not self._whole and not (cycle is not None and cycle.more_body and cycle.response_started):
+        if self.scope is not self._complete and not (cycle is not None and cycle.more_body and cycle.response_started):
             self.transport.write(_TOO_LATE)
         self.transport.close()
         self.loop.call_later(_LINGER, self.transport.abort)
 
-    # What uvicorn and the parser tell.
+    # Callbacks of uvicorn and the parser.
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin, if there is room."""
+        """Admit the connection, within the limits."""
         super().connection_made(transport)
         self._http.admit(self, len(self.connections), self.loop.time())
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The connection is over."""
-        self._lobby.leave(self)
+        """Unregister the connection."""
+        self._eviction_queue.remove(self)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Take a part of a request, or several requests."""
+        """Receive a part of a request, or several requests."""
         super().data_received(data)
-        if self.scope is not self._whole:
-            self._lobby.begin(self, self.loop.time())
+        if self.scope is not self._complete:
+            self._eviction_queue.request_started(self, self.loop.time())
 
     def handle_websocket_upgrade(self) -> None:
-        """Hand the connection over to sockets.py."""
-        self._lobby.leave(self)
+        """Hand the connection over to a DashboardProtocol."""
+        self._eviction_queue.remove(self)
         super().handle_websocket_upgrade()
 
     def on_message_complete(self) -> None:
-        """A request is whole."""
-        self._whole = self.scope
-        self._lobby.whole(self)
+        """A request is complete."""
+        self._complete = self.scope
+        self._eviction_queue.request_complete(self)
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """A request is answered, and the next one begun if it is there."""
+        """A response is complete; uvicorn starts the next pipelined request, if any."""
         another = bool(self.pipeline)
         super().on_response_complete()
-        if not another or self.scope is not self._whole:
-            self._wait()
+        if not another or self.scope is not self._complete:
+            self._wait_for_client()
 
     def pause_writing(self) -> None:
-        """The client takes its answer too slowly."""
+        """The client takes its response too slowly."""
         super().pause_writing()
-        self._wait()
+        self._wait_for_client()
 
     def resume_writing(self) -> None:
-        """The client has taken most of its answer."""
+        """The client has taken most of its response."""
         super().resume_writing()
         cycle = self._cycle()
         if cycle is not None and not cycle.response_complete and not cycle.more_body:
-            self._lobby.whole(self)
+            self._eviction_queue.request_complete(self)
 
     def _cycle(self) -> RequestResponseCycle | None:
-        """The newest request whose head is here. uvicorn's own annotation says that there always is one."""
+        """The newest request whose head has arrived; None before the first, despite uvicorn's annotation."""
         return self.cycle
 
-    def _wait(self) -> None:
+    def _wait_for_client(self) -> None:
         now = self.loop.time()
-        self._lobby.wait(self, now)
-        if self.scope is not self._whole:
-            self._lobby.begin(self, now)
+        self._eviction_queue.wait_for_client(self, now)
+        if self.scope is not self._complete:
+            self._eviction_queue.request_started(self, now)

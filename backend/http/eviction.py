@@ -1,11 +1,11 @@
-"""Connections that keep us waiting, and which of them is to go: bookkeeping without I/O.
+"""Tracks connections that are waiting for their client: which are overdue, and which to evict first. No I/O.
 
-    arrive ─► newcomers ─► whole ─► we are answering ─► wait ─► waiting ─► leave
-                             ▲                                     │
-                             └─────────── begin, whole ────────────┘
+    add ─► newcomers ─► request_complete ─► being served ─► wait_for_client ─► waiting ─► remove
+                               ▲                                                  │
+                               └──────── request_started, request_complete ───────┘
 
-While we are answering, a connection is in no queue: it can neither be late nor be sent away. One that does not take its
-answer is waited for like one that has nothing more to ask.
+While a request is being served, its connection is in no queue, so it is neither overdue nor evicted. A client that does
+not take its response is treated like an idle one.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ Eviction = Literal["newcomer", "idle"]
 
 
 class EvictionQueue(Generic[C]):
-    """Queues of connections, the one that came first in front. Times are seconds on a steady clock.
+    """Queues of connections, oldest first. Times are seconds on a monotonic clock.
 
-    A request must be whole after `request_timeout`; one between two requests must be gone after `waiting_timeout`.
+    A request must be complete within `request_timeout`; an idle connection must be closed within `waiting_timeout`.
     """
 
     def __init__(self, request_timeout: float, waiting_timeout: float) -> None:
@@ -31,40 +31,40 @@ class EvictionQueue(Generic[C]):
         self._waiting: dict[C, float] = {}
         self._begun: dict[C, float] = {}
 
-    def arrive(self, connection: C, now: float) -> None:
-        """A new connection: its first request is due."""
+    def add(self, connection: C, now: float) -> None:
+        """Add a new connection: its first request is due."""
         self._newcomers[connection] = now
 
-    def begin(self, connection: C, now: float) -> None:
-        """A part of a further request is there. Doing it for every part is fine: the first one counts."""
+    def request_started(self, connection: C, now: float) -> None:
+        """Part of a further request has arrived. May be called for every part: the first one counts."""
         if connection in self._waiting and connection not in self._begun:
             self._begun[connection] = now
-            self.wait(connection, now)
+            self.wait_for_client(connection, now)
 
-    def whole(self, connection: C) -> None:
-        """A request is whole: now the connection waits for us."""
+    def request_complete(self, connection: C) -> None:
+        """A request has arrived in full and is being served."""
         self._newcomers.pop(connection, None)
         self._waiting.pop(connection, None)
         self._begun.pop(connection, None)
 
-    leave = whole
+    remove = request_complete
 
-    def wait(self, connection: C, now: float) -> None:
-        """It was answered, or its answer is more than the client takes: we wait for it again."""
+    def wait_for_client(self, connection: C, now: float) -> None:
+        """The response is complete, or the client is not taking it: the next move is the client's."""
         self._newcomers.pop(connection, None)
         self._waiting.pop(connection, None)
         self._waiting[connection] = now
 
-    def next_to_go(self) -> tuple[C, Eviction] | None:
-        """Who makes room for a new connection: the oldest that never had a whole request, or else the longest idle."""
+    def eviction_candidate(self) -> tuple[C, Eviction] | None:
+        """What to evict for a new connection: the oldest that never completed a request, else the longest idle one."""
         for connection in self._newcomers:
             return connection, "newcomer"
         for connection in self._waiting:
             return connection, "idle"
         return None
 
-    def late(self, now: float) -> list[tuple[C, Late]]:
-        """All whose time is up, and what they did not do in time: send their request, or take our answer."""
+    def overdue(self, now: float) -> list[tuple[C, Late]]:
+        """All connections that exceed their timeout, and what is overdue: sending a request, or taking the response."""
         found: list[tuple[C, Late]] = []
         for queue in (self._newcomers, self._begun):
             found += [(each, "request") for each in _older(queue, now - self._request_timeout)]

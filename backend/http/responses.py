@@ -1,4 +1,4 @@
-"""Sending answers: bytes in two ASGI messages, without a framework's response object on the hot paths."""
+"""Sends responses as two ASGI messages; the hot paths avoid a framework's response objects."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from starlette.types import Send
 
 from chatswarm.backend.wire.shapes import Refusal, encode
 
-# The pages live on another port; there are no cookies or credentials that a foreign page could misuse. Where a list of
-# origins is set, auth_middleware.py puts the listed one in its place.
+# The pages are on another port, and there are no cookies or credentials that a foreign page could misuse. If origins
+# are set, auth_middleware.py replaces this with the allowed one.
 ANY_ORIGIN = (b"access-control-allow-origin", b"*")
 CHALLENGE = (b"www-authenticate", b"Bearer")
 _JSON = (b"content-type", b"application/json")
 
 
-async def answer(
+async def respond(
     send: Send, status: int, body: bytes, headers: Sequence[tuple[bytes, bytes]] = (_JSON, ANY_ORIGIN)
 ) -> None:
-    """Send a whole answer; JSON for pages of any origin, unless `headers` say otherwise."""
+    """Send a whole response; JSON, readable by pages of any origin, unless `headers` say otherwise."""
     length = (b"content-length", b"%d" % len(body))
     await send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
     await send({"type": "http.response.body", "body": body})
@@ -34,8 +34,8 @@ async def refuse(
     challenge: bool = False,
     upgrade: bool = False,
 ) -> None:
-    """Send an error: `{"success": false, "message": …}`. `hang_up` closes the connection: its rest was not read;
-    `challenge` asks for a token, `upgrade` for a WebSocket.
+    """Send an error: `{"success": false, "message": …}`. `hang_up` closes the connection, because the request was not
+    read to its end; `challenge` asks for a token, `upgrade` for a WebSocket.
     """
     headers = [_JSON, ANY_ORIGIN]
     if retry_after is not None:
@@ -46,4 +46,4 @@ async def refuse(
         headers.append(CHALLENGE)
     if upgrade:
         headers += [(b"upgrade", b"websocket"), (b"connection", b"upgrade")]
-    await answer(send, status, encode(Refusal(message)), headers)
+    await respond(send, status, encode(Refusal(message)), headers)

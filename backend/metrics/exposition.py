@@ -1,4 +1,4 @@
-"""The metrics of several workers as one text: each sample says whose it is."""
+"""Merges the metrics of several workers into one text, with a label for the worker."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from .metrics import WORKERS_UP
 
 
 def merged(texts: Mapping[int, bytes]) -> bytes:
-    """Prometheus' text format with a label `worker` in each sample, and how many workers there are.
+    """Prometheus' text format with a label `worker` on each sample, and the number of workers.
 
-    `texts` are the expositions by the workers' numbers. The samples of a metric stay together, as the format wants it.
+    `texts` are the expositions by worker number. The samples of a metric stay together, as the format requires.
     """
     heads: dict[str, list[str]] = {}
     samples: dict[str, list[str]] = {}

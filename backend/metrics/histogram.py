@@ -1,4 +1,4 @@
-"""A histogram of plain numbers, for paths on which prometheus_client's own would cost more than what it counts."""
+"""A histogram for hot paths, where prometheus_client's own would cost more than what it measures."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from prometheus_client.registry import Collector
 
 
 class FastHistogram(Collector):
-    """Counts values up to each edge, many equal ones in one step. Belongs to one thread: it has no lock.
+    """Counts values per bucket, many equal ones in one step. Belongs to one thread: it has no lock.
 
-    `edges` grow, in the unit that ends the name; the one for all that is above them is added.
+    `edges` are ascending, in the unit at the end of the name; the bucket +Inf is added.
     """
 
     def __init__(self, name: str, help_: str, edges: Sequence[float], registry: CollectorRegistry) -> None:
@@ -26,12 +26,12 @@ class FastHistogram(Collector):
         registry.register(self)
 
     def observe(self, value: float, times: int = 1) -> None:
-        """Take note of `times` equal values."""
+        """Record `times` equal values."""
         self._counts[bisect_left(self._edges, value)] += times
         self._sum += value * times
 
     def collect(self) -> Iterator[HistogramMetricFamily]:
-        """What there is now, for prometheus_client."""
+        """The current state, for prometheus_client."""
         total = 0
         buckets: list[tuple[str, float]] = []
         for label, count in zip(self._labels, self._counts, strict=True):

@@ -1,4 +1,4 @@
-"""How late the event loop is: the time that everything else waits for its turn."""
+"""Measures how late the event loop runs its callbacks."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from collections.abc import Callable
 from typing import Final
 
 EVERY: Final = 0.1
-"""Seconds between two looks."""
+"""Seconds between two measurements."""
 
 
-async def watch_lag(observe: Callable[[float], None]) -> None:
-    """Tell `observe` again and again by how many seconds the loop was late. Ends when cancelled."""
+async def measure_lag(observe: Callable[[float], None]) -> None:
+    """Pass the loop's lag in seconds to `observe` every EVERY seconds, until cancelled."""
     while True:
-        # Not the loop's clock: uvloop's stands still during a turn and counts in milliseconds.
+        # Not the loop's clock: uvloop's stands still within one iteration and counts in milliseconds.
         due = time.monotonic() + EVERY
         await asyncio.sleep(EVERY)
         observe(max(0.0, time.monotonic() - due))

@@ -1,1 +1,1 @@
-"""SQLite: writes, reads, and the file."""
+"""The SQLite store: writes, reads, schema, checkpoints."""

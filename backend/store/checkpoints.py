@@ -1,4 +1,4 @@
-"""Moves committed pages from the write-ahead log into the database, off the commit's path; keeps the log bounded."""
+"""Checkpoints the write-ahead log on its own thread, off the commit's path, and keeps the log bounded."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ EVERY: Final = 1000
 """Writes after which a checkpoint is due."""
 
 TOO_LONG: Final = 32 << 20
-"""Bytes of log at which the writer waits for a checkpoint itself, between two commits. A passive one cannot shorten
-the log while commits keep coming: it can start over only when a commit finds everything moved."""
+"""Size of the log, in bytes, at which the writer runs a checkpoint itself between two commits. A passive checkpoint
+cannot shorten the log while commits keep coming: the log restarts only if a commit finds all pages moved."""
 
 _log = logging.getLogger("chatswarm.backend.store.store")
 
 
 class Checkpointer:
-    """A thread with a connection of its own. `wrote` is called by the writer's thread, the rest by the loop's."""
+    """A thread with its own connection. `wrote` is called by the writer's thread, all else by the loop's."""
 
     def __init__(self, path: Path, metrics: BackendMetrics, *, every: int = EVERY, too_long: int = TOO_LONG) -> None:
         self._path = path
@@ -38,17 +38,17 @@ class Checkpointer:
         self._thread = threading.Thread(target=self._work, name="store-checkpointer", daemon=True)
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
 
     def close(self, timeout: float) -> None:
-        """End the thread; the last connection that closes moves what is left."""
+        """Stop the thread; the last connection to close checkpoints the rest."""
         self._ending = True
         self._due.set()
         self._thread.join(timeout)
 
     def wrote(self, count: int, connection: sqlite3.Connection | None) -> None:
-        """Take note of `count` writes; if the log has grown too long in spite of all, shorten it here and now."""
+        """Record `count` writes; if the log has still grown too long, truncate it now."""
         self._since += count
         if self._since < self._every:
             return
@@ -59,7 +59,7 @@ class Checkpointer:
             size = 0
         self._metrics.wal_bytes.set(size)
         if size > self._too_long and connection is not None:
-            # Most of it was moved by the thread before, so this takes a moment only. It waits for others' reads to end.
+            # The thread has already moved most pages, so this is quick. It waits for other connections' reads to end.
             connection.execute("PRAGMA busy_timeout = 200")
             self._checkpoint(connection, "TRUNCATE")
             connection.execute("PRAGMA busy_timeout = 0")
@@ -82,5 +82,5 @@ class Checkpointer:
         try:
             connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
         except sqlite3.Error as error:
-            # What is not moved now is still in the log, and moved the next time.
+            # Pages that were not moved are still in the log, and the next checkpoint moves them.
             _log.warning("A checkpoint failed: %s", error)

@@ -1,4 +1,4 @@
-"""The rarer writes: customers from contact forms, and their chats. Each is run inside a batch of the store."""
+"""The writes for customers and their chats. Each runs within a batch of the store."""
 
 from __future__ import annotations
 
@@ -15,14 +15,28 @@ _NEXT_CHANGE = "(SELECT coalesce(max(changed), 0) + 1 FROM customers)"
 
 
 def save_form(email: str | None, name: str | None, category: str | None, form: str) -> Write:
-    """The write for a contact form: the customer with that email, made or brought up to date."""
+    """The write for a contact form: creates or updates the customer with that email."""
 
     def run(connection: sqlite3.Connection, now: str, committed: Committed) -> StoredCustomer:
         old = _find(connection, "email", email) if email is not None else None
         if old is None:
-            return _insert(connection, now, committed, str(uuid.uuid4()), email, name, category, form)
+            return _insert(
+                connection,
+                now,
+                committed,
+                customer_id=str(uuid.uuid4()),
+                email=email,
+                name=name,
+                category=category,
+                form=form,
+            )
         customer = StoredCustomer(
-            old.id, name or old.name, old.email, category or old.category, old.status, old.created_at
+            id=old.id,
+            name=name or old.name,
+            email=old.email,
+            category=category or old.category,
+            status=old.status,
+            created_at=old.created_at,
         )
         connection.execute(
             f"UPDATE customers SET name = ?, category = ?, form = ?, changed = {_NEXT_CHANGE} WHERE id = ?",  # noqa: S608
@@ -37,14 +51,23 @@ def save_form(email: str | None, name: str | None, category: str | None, form: s
 def open_chat(
     user_id: str | None, email: str | None, name: str | None
 ) -> Callable[[sqlite3.Connection, str, Committed], StoredChat]:
-    """The write for a new chat of the customer with that id, or else that email; made if there is none."""
+    """The write for a new chat of the customer with that id, or else that email; creates a missing customer."""
 
     def run(connection: sqlite3.Connection, now: str, committed: Committed) -> StoredChat:
         customer = _find(connection, "id", user_id) if user_id is not None else None
         if customer is None and email is not None:
             customer = _find(connection, "email", email)
         if customer is None:
-            customer = _insert(connection, now, committed, user_id or str(uuid.uuid4()), email, name, None, "{}")
+            customer = _insert(
+                connection,
+                now,
+                committed,
+                customer_id=user_id or str(uuid.uuid4()),
+                email=email,
+                name=name,
+                category=None,
+                form="{}",
+            )
         chat_id = str(uuid.uuid4())
         row = connection.execute(
             "INSERT INTO chats (id, customer_id, status, created_at) VALUES (?, ?, 'active', ?)",
@@ -73,7 +96,14 @@ def _insert(
     category: str | None,
     form: str,
 ) -> StoredCustomer:
-    customer = StoredCustomer(customer_id, name or email or "Visitor", email, category or "customer", "active", now)
+    customer = StoredCustomer(
+        id=customer_id,
+        name=name or email or "Visitor",
+        email=email,
+        category=category or "customer",
+        status="active",
+        created_at=now,
+    )
     connection.execute(
         f"INSERT INTO customers VALUES (?, ?, ?, ?, ?, ?, ?, {_NEXT_CHANGE})",  # noqa: S608
         (customer.id, email, customer.name, customer.category, customer.status, form, now),

@@ -1,4 +1,4 @@
-"""Reading the store: what the list needs at the start, one chat with its messages, and the log after a position."""
+"""Reads the store: everything at start-up, the messages of one chat, and the log after a position."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MESSAGE = "m.id, c.id, m.seq, m.role, m.text, m.at FROM messages AS m JOIN chat
 
 @contextmanager
 def snapshot(connection: sqlite3.Connection) -> Iterator[None]:
-    """All reads in it see the store as it was at one moment."""
+    """All reads within it see the same state of the store."""
     connection.execute("BEGIN")
     try:
         yield
@@ -34,7 +34,7 @@ def snapshot(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 def head(connection: sqlite3.Connection) -> Position:
-    """Where the log ends: a few microseconds, whatever its length."""
+    """The end of the log. Takes microseconds at any length."""
     query = (
         "SELECT coalesce((SELECT max(id) FROM messages), 0), coalesce((SELECT max(row) FROM chats), 0), "
         "coalesce((SELECT max(changed) FROM customers), 0)"
@@ -42,8 +42,8 @@ def head(connection: sqlite3.Connection) -> Position:
     return Position(*connection.execute(query).fetchone())
 
 
-def news(connection: sqlite3.Connection, before: Position, limit: int) -> Committed:
-    """What came to disk after `before`, at most `limit` messages of it. To be read in one transaction."""
+def read_after(connection: sqlite3.Connection, before: Position, limit: int) -> Committed:
+    """What was committed after `before`, with at most `limit` messages. Must run in one transaction."""
     after = head(connection)
     if after == before:
         return Committed(before, before)
@@ -58,9 +58,9 @@ def news(connection: sqlite3.Connection, before: Position, limit: int) -> Commit
 
 
 class Log:
-    """Reads on a thread and a connection of its own, so that they hold up neither the loop nor a commit.
+    """Reads on its own thread and connection, so that reads delay neither the loop nor a commit.
 
-    What was answered with 2xx before a read began is in it. Reads raise StoreUnavailableError.
+    A read sees every message that got a 2xx before it began. Reads raise StoreUnavailableError.
     """
 
     def __init__(self, path: Path) -> None:
@@ -69,8 +69,8 @@ class Log:
         self._connection: sqlite3.Connection | None = None
 
     def close(self) -> None:
-        """Close the connection; reads that were asked for before are finished first."""
-        self._thread.submit(self._forget)
+        """Finish pending reads and close the connection."""
+        self._thread.submit(self._disconnect)
         self._thread.shutdown(wait=True)
 
     async def messages(self, chat: StoredChat, after: int = 0, limit: int | None = None) -> list[Message]:
@@ -84,7 +84,7 @@ class Log:
         return await self._read(lambda c: list(_messages(c, query, after, upto, limit)))
 
     async def everything(self, tail: int) -> Committed:
-        """All customers and chats, and the last `tail` messages of each chat, as one moment had them."""
+        """A consistent snapshot of all customers and chats, with the last `tail` messages of each chat."""
 
         def read(connection: sqlite3.Connection) -> Committed:
             tails = (
@@ -108,10 +108,10 @@ class Log:
                 self._connection = connect(self._path, read_only=True)
             return read(self._connection)
         except sqlite3.Error as error:
-            self._forget()
+            self._disconnect()
             raise StoreUnavailableError(str(error)) from error
 
-    def _forget(self) -> None:
+    def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()

@@ -1,4 +1,4 @@
-"""The backend's vocabulary: what is stored, what was committed, and what can go wrong with the store."""
+"""The store's data types: customers, chats, messages, commits, positions and errors."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Role = Literal["user", "agent"]
 
 
 class StoredCustomer(msgspec.Struct, frozen=True):
-    """Someone who fills in the contact form of a widget. `created_at` is ISO 8601, UTC, as all times here."""
+    """A person who filled in a widget's contact form. `created_at` is ISO 8601, UTC, like all times here."""
 
     id: str
     name: str
@@ -21,7 +21,7 @@ class StoredCustomer(msgspec.Struct, frozen=True):
 
 
 class StoredChat(msgspec.Struct, frozen=True):
-    """One chat of one customer. `row` is its number in the store, `id` what the wire calls it."""
+    """One chat of one customer. `row` is its number in the store, `id` its id on the wire."""
 
     row: int
     id: str
@@ -42,7 +42,7 @@ class Message(msgspec.Struct, frozen=True, gc=False):
 
 
 class Position(msgspec.Struct, frozen=True, gc=False):
-    """How far in the log: the last message's id, the last chat's row, and the last change of a customer."""
+    """A position in the log: the last message's id, the last chat's row, and the number of the last customer change."""
 
     messages: int = 0
     chats: int = 0
@@ -50,10 +50,9 @@ class Position(msgspec.Struct, frozen=True, gc=False):
 
 
 class Committed(msgspec.Struct):
-    """What came to disk between the positions `before` and `after`, in commit order; no retries that stored nothing.
+    """What was committed between the positions `before` and `after`, in order, without retries that stored nothing.
 
-    `moments` says for each message when its commit was done here, on time.monotonic's clock; None if it was read from
-    the log, where others wrote it.
+    `moments` is each message's commit time on time.monotonic's clock; None if another worker committed it.
     """
 
     before: Position
@@ -65,8 +64,8 @@ class Committed(msgspec.Struct):
 
 
 class StoreUnavailableError(Exception):
-    """The store did not do it, certainly: whoever asked may try again."""
+    """The write certainly did not happen, so the caller may retry."""
 
 
 class OutcomeUnknownError(Exception):
-    """The store failed in a way that leaves open whether it was done."""
+    """The store failed, and the write may or may not have happened."""

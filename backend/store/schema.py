@@ -1,4 +1,4 @@
-"""The database file: its tables, how it is opened, and the check that it is ours."""
+"""The database file: its tables, connections to it, and the check that it belongs to this backend."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import time
 from pathlib import Path
 from typing import Final
 
-# "cswm": what `file` shows and what tells our database from anybody else's.
+# "cswm": shown by `file`, and distinguishes our databases from others.
 APPLICATION_ID = 0x6373776D
 VERSION = 2
 
-PATIENCE: Final = 5.0
-"""Seconds that preparing waits for others who are preparing the same file."""
+PREPARE_TIMEOUT: Final = 5.0
+"""Seconds to wait for other processes that are preparing the same file."""
 
-# `customers.changed` is the number of a customer's last change among those of all: what is above a number is news.
+# `customers.changed` numbers the changes of all customers: rows above a position have changed since.
 _TABLES = f"""
 CREATE TABLE customers (
     id TEXT PRIMARY KEY, email TEXT UNIQUE, name TEXT NOT NULL, category TEXT NOT NULL, status TEXT NOT NULL,
@@ -39,31 +39,31 @@ PRAGMA user_version = {VERSION};
 
 
 class ForeignDatabaseError(Exception):
-    """The file is not a database of this backend, or of another version of it."""
+    """The file is not a database of this backend, or has another schema version."""
 
 
 def connect(path: Path, *, create: bool = False, read_only: bool = False, busy: float = 1.0) -> sqlite3.Connection:
-    """A connection in autocommit mode that waits `busy` seconds for a lock; it may be handed to another thread.
+    """A connection in autocommit mode that waits `busy` seconds for a lock and may be passed to another thread.
 
-    Only `create` may make a new file: after a failure, a missing file must not be replaced by an empty one.
+    Only `create` may create the file: after a failure, a missing file must not be replaced by an empty one.
     """
     mode = "rwc" if create else "ro" if read_only else "rw"
     uri = f"{path.as_uri()}?mode={mode}"
     connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=busy, check_same_thread=False)
     connection.execute("PRAGMA synchronous = FULL")
-    # Checkpoints run on a thread of their own: on the commit's path they would stop all senders while they sync.
+    # Checkpoints run on their own thread: on the commit's path, their sync would block all senders.
     connection.execute("PRAGMA wal_autocheckpoint = 0")
     connection.execute(f"PRAGMA journal_size_limit = {16 << 20}")
     return connection
 
 
 def prepare(path: Path) -> None:
-    """Make the database if there is none, and see to it that it is ours and in WAL mode.
+    """Create the database if it does not exist, and check that it is ours and in WAL mode.
 
-    Raises ForeignDatabaseError for anybody else's file, sqlite3.Error if it cannot be opened or written.
+    Raises ForeignDatabaseError for any other file, sqlite3.Error if it cannot be opened or written.
     """
     try:
-        connection = connect(path, create=True, busy=PATIENCE)
+        connection = connect(path, create=True, busy=PREPARE_TIMEOUT)
     except sqlite3.DatabaseError as error:
         raise _foreign(path, error) from error
     try:
@@ -87,7 +87,7 @@ def prepare(path: Path) -> None:
 
 
 def _create(connection: sqlite3.Connection) -> tuple[int, int, int]:
-    """Make the tables, unless another process that was started at the same time has made them meanwhile."""
+    """Create the tables, unless another process has just created them."""
     connection.execute("BEGIN IMMEDIATE")
     if _identity(connection)[0::2] == (0, 0):
         for statement in _TABLES.split(";"):
@@ -97,8 +97,8 @@ def _create(connection: sqlite3.Connection) -> tuple[int, int, int]:
 
 
 def _journal(connection: sqlite3.Connection) -> str:
-    """Switch to a write-ahead log; the journal that there is then. SQLite itself does not wait for others here."""
-    end = time.monotonic() + PATIENCE
+    """Switch to a write-ahead log. Returns the resulting journal mode. SQLite itself does not wait for locks here."""
+    end = time.monotonic() + PREPARE_TIMEOUT
     while True:
         try:
             mode: str = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
@@ -111,7 +111,7 @@ def _journal(connection: sqlite3.Connection) -> str:
 
 
 def _identity(connection: sqlite3.Connection) -> tuple[int, int, int]:
-    """Application id, schema version and number of tables, as one moment had them."""
+    """A consistent reading of application id, schema version and number of tables."""
     query = (
         "SELECT (SELECT application_id FROM pragma_application_id), (SELECT user_version FROM pragma_user_version), "
         "(SELECT count(*) FROM sqlite_master)"
@@ -121,7 +121,7 @@ def _identity(connection: sqlite3.Connection) -> tuple[int, int, int]:
 
 
 def _foreign(path: Path, error: sqlite3.DatabaseError) -> Exception:
-    """Python reports a file that is no database as a DatabaseError proper; locks and the like are subclasses."""
+    """Python raises DatabaseError itself for a file that is not a database; locks and the like are subclasses."""
     if type(error) is sqlite3.DatabaseError:
         return ForeignDatabaseError(f"{path}: expected a chatswarm database, got: {error}")
     return error

@@ -1,10 +1,10 @@
-"""The message store: one writer thread, and as many writes per commit as are waiting.
+"""The message store: one writer thread, which commits all waiting writes together.
 
     await send()  ──┐                     ┌─ BEGIN … INSERT … COMMIT ─┐                     ┌─► on_commit, then
     await send()  ──┼─► queue ─► writer ──┤   one transaction for all ├─► one wake-up ──────┤   every await at once
     await probe() ──┘                     └───────────────────────────┘   of the loop       └─►
 
-While a commit is syncing, what arrives waits and shares the next one. Nothing is answered before COMMIT has returned.
+Writes that arrive while a commit is syncing share the next one. No write is acknowledged before COMMIT has returned.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ T = TypeVar("T")
 
 MAX_BATCH = 1024
 MAX_WAITING = 20_000
-"""Writes that may wait for the writer; more are refused, so that a locked store cannot fill the memory."""
+"""Limit on waiting writes; more are refused, so that a locked store cannot exhaust memory."""
 
 _CHUNKS = (256, 64, 16, 4, 1)
-"""Rows per statement. sqlite3 lets go of the interpreter in every step, and waits to get it back while the loop is
-busy, so one statement for many rows is worth more than it looks; few sizes, so that all stay prepared."""
+"""Rows per statement. sqlite3 releases the GIL in every step and has to wait for it while the loop is busy, so one
+statement for many rows saves a lot. There are few sizes so that all statements stay prepared."""
 
 _RETRY = 0.0005
-"""Seconds between two tries to get the write lock. SQLite's own waiting soon sleeps 100 ms at a time, so that a worker
-that is always quicker would keep the others out."""
+"""Seconds between two attempts to get the write lock. SQLite's own back-off soon sleeps 100 ms at a time, so a faster
+worker would starve the others."""
 
 _CERTAIN_AT_COMMIT = frozenset(
     {
@@ -53,14 +53,14 @@ _CERTAIN_AT_COMMIT = frozenset(
         sqlite3.SQLITE_CANTOPEN,
     }
 )
-"""What COMMIT may fail with and certainly have done nothing. Of I/O errors only a failed write is as certain: pages are
-written in order, and the one that marks the commit comes last. After a failed sync it may be on disk all the same."""
+"""Errors of COMMIT after which certainly nothing was stored. Of the I/O errors, only a failed write is as certain:
+pages are written in order, and the one that marks the commit comes last. After a failed sync, it may be on disk."""
 
 _log = logging.getLogger("chatswarm.backend.store.store")
 
 
 class Stored(msgspec.Struct, frozen=True, gc=False):
-    """The answer to a send. `fresh` is false if its idempotency key was known and nothing was stored."""
+    """The result of a send. `fresh` is false if its idempotency key was known and nothing was stored."""
 
     id: int
     seq: int
@@ -69,7 +69,7 @@ class Stored(msgspec.Struct, frozen=True, gc=False):
 
 
 class _Send(msgspec.Struct):
-    answer: asyncio.Future[Stored]
+    future: asyncio.Future[Stored]
     chat: StoredChat
     role: Role
     text: str
@@ -77,28 +77,28 @@ class _Send(msgspec.Struct):
 
 
 class _Write(msgspec.Struct, Generic[T]):
-    """A rarer write: `run` gets the connection, the time and what the commit brings; its return value is the answer."""
+    """Any other write. `run` gets the connection, the time and the commit to append to, and returns the result."""
 
-    answer: asyncio.Future[T]
+    future: asyncio.Future[T]
     run: Callable[[sqlite3.Connection, str, Committed], T]
 
 
 class _Batch(msgspec.Struct):
-    """A batch that was tried: answers in the order of its jobs, or why there are none."""
+    """A batch after its commit: the results in the order of its jobs, or the failure."""
 
     jobs: list[_Send | _Write[object]]
-    answers: list[object]
+    results: list[object]
     committed: Committed
     seconds: float
     failure: Exception | None = None
 
 
 class Store:
-    """What was said, on disk. All methods belong to the event loop; the thread is started by `start`.
+    """The messages on disk. All methods belong to the event loop; `start` starts the writer thread.
 
-    `on_commit` is called on the loop with what each commit brought, in commit order and before any write of that commit
-    is answered. Writes raise StoreUnavailableError when certainly not done, OutcomeUnknownError when that is open.
-    `busy` is the longest wait for a lock, in seconds. A file that is `shared` has writers in other processes as well.
+    `on_commit` is called on the loop with each commit, in commit order and before any of its writes is acknowledged.
+    Writes raise StoreUnavailableError if they certainly did not happen, OutcomeUnknownError if that is unknown.
+    `busy` is the longest wait for a lock, in seconds. A `shared` file has writers in other processes.
     """
 
     def __init__(
@@ -121,26 +121,26 @@ class Store:
         self._loop: asyncio.AbstractEventLoop
         self._thread = threading.Thread(target=self._work, name="store-writer", daemon=True)
         self._checkpointer = Checkpointer(path, metrics)
-        # The writer's own, touched by no other thread:
+        # Used only by the writer thread:
         self._connection: sqlite3.Connection | None = None
         self._position = Position()
         self._last_seqs: dict[int, int] = {}
-        self._quiet_until = 0.0
+        self._log_again_at = 0.0
 
     @property
     def waiting(self) -> int:
-        """Writes that were asked for and not answered yet."""
+        """The number of writes that are not acknowledged yet."""
         return self._waiting
 
     def start(self) -> None:
-        """Open the database (which `schema.prepare` has seen) and begin to write. Raises sqlite3.Error."""
+        """Open the database, prepared by `schema.prepare`, and start the writer. Raises sqlite3.Error."""
         self._loop = asyncio.get_running_loop()
         self._reopen()
         self._thread.start()
         self._checkpointer.start()
 
     async def close(self, longest: float) -> bool:
-        """Finish what is waiting and close the file, within `longest` seconds; False if that was not enough."""
+        """Finish the waiting writes and close the file within `longest` seconds; False if that took too long."""
         self._closing = True
         self._queue.put(None)
         await asyncio.to_thread(self._thread.join, longest)
@@ -148,19 +148,19 @@ class Store:
         return not self._thread.is_alive()
 
     async def send(self, chat: StoredChat, role: Role, text: str, key: str | None) -> Stored:
-        """Store one message; its answer means that it is on disk. `text` must be encodable as UTF-8."""
-        answer: asyncio.Future[Stored] = self._loop.create_future()
-        self._put(_Send(answer, chat, role, text, key))
-        return await answer
+        """Store one message; returns once it is on disk. `text` must be encodable as UTF-8."""
+        future: asyncio.Future[Stored] = self._loop.create_future()
+        self._put(_Send(future, chat, role, text, key))
+        return await future
 
     async def write(self, run: Callable[[sqlite3.Connection, str, Committed], T]) -> T:
-        """Run a rarer write as part of a batch. It must leave nothing behind but what it writes and appends."""
-        answer: asyncio.Future[T] = self._loop.create_future()
-        self._put(_Write(answer, run))  # type: ignore[arg-type]  # a _Write[T] is a _Write[object] to whoever only runs it
-        return await answer
+        """Run any other write within a batch. It must have no side effects except its writes and what it appends."""
+        future: asyncio.Future[T] = self._loop.create_future()
+        self._put(_Write(future, run))  # type: ignore[arg-type]  # a _Write[T] is used as a _Write[object] here
+        return await future
 
     async def probe(self) -> None:
-        """Write something, for real. Raises what a send would raise."""
+        """Commit a real write, as a health check. Raises the same errors as `send`."""
 
         def touch(connection: sqlite3.Connection, _now: str, _committed: Committed) -> None:
             connection.execute("UPDATE probe SET times = times + 1 WHERE id = 1")
@@ -174,7 +174,7 @@ class Store:
         self._queue.put(job)
 
     def _deliver(self, batch: _Batch) -> None:
-        """On the loop: publish what a commit brought, then answer everyone who waited for it."""
+        """On the loop: publish a commit, then acknowledge its writes."""
         self._waiting -= len(batch.jobs)
         if batch.failure is None:
             self._metrics.commit_seconds.observe(batch.seconds)
@@ -182,16 +182,16 @@ class Store:
             try:
                 self._on_commit(batch.committed)
             except Exception:  # noqa: BLE001
-                # It is on disk all the same, so it must still be answered.
+                # The commit is on disk, so its writes must still be acknowledged.
                 _log.exception("Publishing a commit failed")
-            for job, answer in zip(batch.jobs, batch.answers, strict=True):
-                if not job.answer.done():
-                    job.answer.set_result(answer)  # type: ignore[arg-type]  # paired by _try
+            for job, result in zip(batch.jobs, batch.results, strict=True):
+                if not job.future.done():
+                    job.future.set_result(result)  # type: ignore[arg-type]  # paired by _write_all
         else:
             self._metrics.commits_failed.inc()
             for job in batch.jobs:
-                if not job.answer.done():
-                    job.answer.set_exception(batch.failure)
+                if not job.future.done():
+                    job.future.set_exception(batch.failure)
 
     # On the writer's thread from here on.
 
@@ -214,14 +214,14 @@ class Store:
                 batch = self._commit(jobs)
                 try:
                     self._loop.call_soon_threadsafe(self._deliver, batch)
-                except RuntimeError:  # the loop is closed: nobody waits any more
+                except RuntimeError:  # the loop is closed: nobody is waiting
                     break
                 self._checkpointer.wrote(len(jobs), self._connection)
         if self._connection is not None:
             self._connection.close()
 
     def _commit(self, jobs: list[_Send | _Write[object]]) -> _Batch:
-        """All of the jobs in one transaction, or none of them."""
+        """Run all jobs in one transaction: all of them succeed, or none."""
         started = time.perf_counter()
         batch = _Batch(jobs, [], Committed(self._position, self._position), 0.0)
         committing = False
@@ -229,38 +229,38 @@ class Store:
             connection = self._connection or self._reopen()
             self._begin(connection)
             if self._shared:
-                self._catch_up(connection)
+                self._refresh_counters(connection)
             batch.committed.before = batch.committed.after = self._position
-            seqs = self._try(connection, batch)
+            seqs = self._write_all(connection, batch)
             committing = True
             connection.execute("COMMIT")
             batch.committed.moments = [time.monotonic()] * len(batch.committed.messages)
-        except Exception as error:  # noqa: BLE001  # whatever it is, it must not be half done
+        except Exception as error:  # noqa: BLE001  # after any error, the transaction must be undone
             certain = self._roll_back(error) and not (committing and not _certain(error))
-            if started > self._quiet_until:
-                self._quiet_until = started + 1
+            if started > self._log_again_at:
+                self._log_again_at = started + 1
                 outcome = "refused" if certain else "lost track of"
-                _log.warning("A batch of %d was %s: %s", len(jobs), outcome, _told(error))
-            batch.failure = (StoreUnavailableError if certain else OutcomeUnknownError)(_told(error))
+                _log.warning("A batch of %d was %s: %s", len(jobs), outcome, _describe(error))
+            batch.failure = (StoreUnavailableError if certain else OutcomeUnknownError)(_describe(error))
         else:
             self._last_seqs.update(seqs)
             self._position = batch.committed.after
         batch.seconds = time.perf_counter() - started
         return batch
 
-    def _try(self, connection: sqlite3.Connection, batch: _Batch) -> dict[int, int]:
-        """Everything between BEGIN and COMMIT. Returns the new last number of each chat that got messages."""
+    def _write_all(self, connection: sqlite3.Connection, batch: _Batch) -> dict[int, int]:
+        """Do all work between BEGIN and COMMIT. Returns the new last `seq` of each chat that got messages."""
         now = timestamp()
         known = self._known_keys(connection, batch.jobs)
         seqs: dict[int, int] = {}
         rows: list[tuple[object, ...]] = []
         for job in batch.jobs:
             if isinstance(job, _Write):
-                batch.answers.append(job.run(connection, now, batch.committed))
+                batch.results.append(job.run(connection, now, batch.committed))
                 continue
             number = job.chat.row
             if job.key is not None and (first := known.get((number, job.key))):
-                batch.answers.append(first)
+                batch.results.append(first)
                 continue
             seq = seqs[number] = (seqs.get(number) or self._last_seqs.get(number, 0)) + 1
             message = Message(
@@ -268,7 +268,7 @@ class Store:
             )
             rows.append((message.id, number, seq, job.role, job.text, now, job.key))
             batch.committed.messages.append(message)
-            batch.answers.append(Stored(message.id, seq, now, fresh=True))
+            batch.results.append(Stored(message.id, seq, now, fresh=True))
             if job.key is not None:
                 known[(number, job.key)] = Stored(message.id, seq, now, fresh=False)
         for chunk in _chunks(rows):
@@ -290,8 +290,8 @@ class Store:
             else:
                 return
 
-    def _catch_up(self, connection: sqlite3.Connection) -> None:
-        """Under the write lock: the counters as they are on disk, if others have written."""
+    def _refresh_counters(self, connection: sqlite3.Connection) -> None:
+        """Under the write lock: reload the counters if other processes have written."""
         position = head(connection)
         if position.messages != self._position.messages:
             grown = "SELECT chat, max(seq) FROM messages WHERE id > ? GROUP BY chat"
@@ -308,12 +308,12 @@ class Store:
     def _known_keys(
         self, connection: sqlite3.Connection, jobs: Sequence[_Send | _Write[object]]
     ) -> dict[tuple[int, str], Stored]:
-        """The first answers to those idempotency keys of the jobs that were stored before."""
+        """The original results for the idempotency keys that are already stored."""
         asked = [(job.chat.row, job.key) for job in jobs if isinstance(job, _Send) and job.key is not None]
         known: dict[tuple[int, str], Stored] = {}
         for chunk in _chunks(asked):
             values = ",".join(["(?,?)"] * len(chunk))
-            # CROSS JOIN keeps the few asked for outside and the index of the many inside.
+            # CROSS JOIN makes SQLite loop over the few keys and look each up in the index.
             found = connection.execute(
                 f"WITH asked (chat, key) AS (VALUES {values}) SELECT m.chat, m.key, m.id, m.seq, m.at "  # noqa: S608
                 "FROM asked CROSS JOIN messages AS m WHERE m.chat = asked.chat AND m.key = asked.key",
@@ -323,17 +323,17 @@ class Store:
         return known
 
     def _reopen(self) -> sqlite3.Connection:
-        """A new connection, and the counters as they are on disk."""
+        """Open a new connection and reload the counters."""
         connection = connect(self._path, busy=self._busy)
         self._position = head(connection)
         self._last_seqs = dict(connection.execute("SELECT chat, max(seq) FROM messages GROUP BY chat"))
-        # From here on SQLite does not wait for locks itself: see _begin.
+        # From here on, _begin waits for locks instead of SQLite.
         connection.execute("PRAGMA busy_timeout = 0")
         self._connection = connection
         return connection
 
     def _roll_back(self, error: Exception) -> bool:
-        """Whether the failed transaction is certainly undone. But after a lock, the next batch opens the file anew."""
+        """Whether the failed transaction is certainly undone. The next batch reopens the file, except after a lock."""
         connection, self._connection = self._connection, None
         if connection is None:
             return True
@@ -354,7 +354,7 @@ def _close(connection: sqlite3.Connection) -> None:
     try:
         connection.close()
     except sqlite3.Error as error:
-        _log.warning("Closing a failed connection failed, too: %s", _told(error))
+        _log.warning("Closing a failed connection failed, too: %s", _describe(error))
 
 
 def _chunks(rows: list[tuple[object, ...]] | list[tuple[int, str]]) -> list[list[tuple[object, ...]]]:
@@ -368,7 +368,7 @@ def _chunks(rows: list[tuple[object, ...]] | list[tuple[int, str]]) -> list[list
 
 
 def _code(error: Exception) -> int:
-    # Errors that are not SQLite's own have none, and nor have some that the sqlite3 module makes itself.
+    # Errors from outside SQLite have no code, and neither do some that the sqlite3 module raises itself.
     code = getattr(error, "sqlite_errorcode", None)
     return code if isinstance(code, int) else sqlite3.SQLITE_IOERR
 
@@ -378,5 +378,5 @@ def _certain(error: Exception) -> bool:
     return code & 0xFF in _CERTAIN_AT_COMMIT or code == sqlite3.SQLITE_IOERR_WRITE
 
 
-def _told(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     return f"{error} ({getattr(error, 'sqlite_errorname', type(error).__name__)})"

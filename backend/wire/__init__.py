@@ -1,1 +1,1 @@
-"""What goes over the wire: headers, shapes and frames."""
+"""The wire format: headers, shapes and frames."""

@@ -1,4 +1,4 @@
-"""Every frame the backend sends: built once, as the bytes that go on the wire."""
+"""Every frame that the backend sends, encoded once into the bytes on the wire."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from .shapes import encode
 CHAT_UPDATES = "chat_updates"
 
 CHANNELS = frozenset({CHAT_UPDATES, "unread_counts", "website_status"})
-"""The original's channels. Messages are announced on the first; nothing is sent on the others."""
+"""The original's channels. Messages are announced on chat_updates; nothing is sent on the others."""
 
 
 class OutgoingFrame(msgspec.Struct, frozen=True, gc=False):
-    """A message's announcement, ready to be written. `committed` is when, on time.monotonic's clock."""
+    """A message's encoded announcement. `committed` is its commit time on time.monotonic's clock."""
 
     message_id: int
     data: bytes
@@ -82,7 +82,7 @@ def notification(message: Message) -> bytes:
 
 
 def text_frame(payload: bytes) -> bytes:
-    """A whole, unmasked text frame."""
+    """A complete, unmasked text frame."""
     return WebSocketFrame(Opcode.TEXT, payload).serialize(mask=False)
 
 
@@ -92,25 +92,25 @@ def connected(connection_id: str) -> bytes:
 
 
 def subscribed(channel: str, last_message_id: int) -> bytes:
-    """The answer to subscribe."""
+    """The reply to subscribe."""
     return text_frame(encode(_Subscribed("subscribed", channel, last_message_id)))
 
 
 def unsubscribed(channel: str) -> bytes:
-    """The answer to unsubscribe."""
+    """The reply to unsubscribe."""
     return text_frame(encode(_Unsubscribed("unsubscribed", channel)))
 
 
 def pong(timestamp: str) -> bytes:
-    """The answer to ping."""
+    """The reply to ping."""
     return text_frame(encode(_Pong("pong", timestamp)))
 
 
 def error(message: str) -> bytes:
-    """The answer to anything that is not understood."""
+    """The reply to an invalid message."""
     return text_frame(encode(_Error("error", message)))
 
 
 def refetch(channel: str, last_message_id: int) -> bytes:
-    """Ours: a replay could not be whole; the list has what is missing, and frames go on after `last_message_id`."""
+    """An extension: the replay would be incomplete, so refetch the list; frames go on after `last_message_id`."""
     return text_frame(encode(_Refetch("refetch", channel, last_message_id)))

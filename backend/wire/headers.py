@@ -1,4 +1,4 @@
-"""The headers of a request, as ASGI has them."""
+"""Looks up request headers in ASGI's representation."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ Headers = Iterable[tuple[bytes, bytes]]
 
 
 def header(headers: Headers, name: bytes) -> bytes | None:
-    """The first header of that name, which must be in lower case, as ASGI's are."""
+    """The first header of that name, which must be in lower case, like ASGI's."""
     for key, value in headers:
         if key == name:
             return value

@@ -1,4 +1,4 @@
-"""How requests, answers, customers, chats and messages look on the wire. The API's description is made of these."""
+"""The JSON shapes of requests and responses, from which the OpenAPI document is built."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Email = Annotated[str, Meta(examples=["ann@example.org"])]
 
 
 class ContactForm(msgspec.Struct):
-    """A customer, found by email or made. Other fields are kept with it."""
+    """A customer, found by email or created. Other fields are stored with it."""
 
     email: Email | None = None
     name: Name | None = None
@@ -40,7 +40,7 @@ class ContactForm(msgspec.Struct):
 
 
 class NewChat(msgspec.Struct):
-    """Whose chat to open: the customer with this id, or else this email; made if there is none."""
+    """Whose chat to open: the customer with this id, or else this email; created if missing."""
 
     user_id: UserId | None = None
     email: Email | None = None
@@ -78,7 +78,7 @@ class OpenedChat(msgspec.Struct):
 
 
 class SentMessage(msgspec.Struct, gc=False):
-    """A message is on disk, and every dashboard will be told of it."""
+    """A message is on disk, and every dashboard will be notified."""
 
     success: Literal[True]
     message: Annotated[str, Meta(examples=["Message sent"])]
@@ -103,7 +103,7 @@ class ShownMessage(msgspec.Struct, gc=False):
 
 
 class NumberedMessage(msgspec.Struct, gc=False):
-    """A message in `GET /api/chats/{chat_id}`, where `seq` is what `after` counts in."""
+    """A message in `GET /api/chats/{chat_id}`, whose parameter `after` refers to `seq`."""
 
     role: Role
     text: Text
@@ -114,7 +114,7 @@ class NumberedMessage(msgspec.Struct, gc=False):
 
 
 class ShownChat(msgspec.Struct):
-    """A chat, with all or the last few of its messages."""
+    """A chat with all, or the last few, of its messages."""
 
     chat_id: ChatId
     status: str
@@ -125,7 +125,7 @@ class ShownChat(msgspec.Struct):
 
 
 class WholeChat(msgspec.Struct):
-    """The answer to `GET /api/chats/{chat_id}`."""
+    """The response to `GET /api/chats/{chat_id}`."""
 
     chat_id: ChatId
     user_id: UserId
@@ -137,7 +137,7 @@ class WholeChat(msgspec.Struct):
 
 
 class CustomersChats(msgspec.Struct):
-    """The answer to `GET /api/users/{user_id or email}/chats`."""
+    """The response to `GET /api/users/{user_id or email}/chats`."""
 
     user_id: UserId
     user_name: Name
@@ -147,7 +147,7 @@ class CustomersChats(msgspec.Struct):
 
 
 class UserHead(msgspec.Struct):
-    """A customer in the list, without the chats."""
+    """A customer in the list, without chats."""
 
     id: UserId = msgspec.field(name="_id")
     name: Name
@@ -158,15 +158,15 @@ class UserHead(msgspec.Struct):
 
 
 class ListedUser(UserHead):
-    """A customer in the list, with the chats that it shows."""
+    """A customer in the list, with the chats shown."""
 
     chats: list[ShownChat]
 
 
 class Listed(msgspec.Struct):
-    """The chats with the newest activity, below their customers, newest first."""
+    """The chats with the newest activity, grouped by customer, newest first."""
 
-    # Only described by this: chat_list.py joins bytes that are ready.
+    # For the OpenAPI document only: chat_list.py joins encoded bytes.
     users: list[ListedUser]
 
 
@@ -177,10 +177,17 @@ def shown_chat(chat: StoredChat, last_activity: Time, total: int, messages: Iter
 
 
 def numbered(messages: Iterable[Message]) -> list[NumberedMessage]:
-    """Messages as one chat's whole shows them."""
+    """Messages as `WholeChat` shows them."""
     return [NumberedMessage(m.role, m.text, m.at, False, m.id, m.seq) for m in messages]
 
 
 def user_head(customer: StoredCustomer) -> UserHead:
     """A customer as the list shows it."""
-    return UserHead(customer.id, customer.name, customer.email, customer.category, customer.status, customer.created_at)
+    return UserHead(
+        id=customer.id,
+        name=customer.name,
+        email=customer.email,
+        category=customer.category,
+        status=customer.status,
+        created_at=customer.created_at,
+    )

@@ -1,1 +1,1 @@
-"""Several processes on one database: started, and told of each other's messages."""
+"""Several worker processes on one database, and how each learns of the others' messages."""

@@ -1,12 +1,12 @@
-"""The bell over a broker: publish and subscribe on Redis or Valkey. It may be dead, silent or slow: nobody waits.
+"""Wake-ups between backends over Redis or Valkey. A dead, silent or slow broker never blocks the chat.
 
-    ring ─► flag ─► publisher's connection ─► PUBLISH ─► broker ─► subscribers' connections ─► on_bell
-                       (one at a time, so many rings become few)
+    wake_others ─► flag ─► publisher's connection ─► PUBLISH ─► broker ─► subscribers' connections ─► on_wakeup
+                             (one at a time, so wake-ups are merged)
 
-Each of the two connections is kept by a task of its own: connected anew for ever, after pauses that grow to
-RETRY_LONGEST and vary, and given up when an answer or a pong is missing for PATIENCE, as happens when packets vanish
-without a word. The client library is used connection by connection: what it does by itself on a pool or a subscription
-(health checks that read no answer, reconnects within a command) cannot be told when to give up.
+Each of the two connections has its own task, which reconnects for ever with jittered back-off up to RETRY_LONGEST. It
+drops a connection when a reply or a pong is missing for TIMEOUT, as happens when packets are dropped silently. The
+client library is used only through single connections: what its pools and subscriptions do by themselves (health checks
+that read no reply, reconnects within a command) has no deadline.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from redis.exceptions import RedisError
 from chatswarm.backend.metrics.metrics import BackendMetrics
 from chatswarm.backend.settings import BusAddress
 
-PATIENCE: Final = 1.0
-"""Seconds that the broker may take to answer, and that it may be silent before it is asked for a sign of life."""
+TIMEOUT: Final = 1.0
+"""Seconds that the broker has to reply, and that it may be silent before it gets a ping."""
 
 RETRY_FIRST: Final = 0.1
 RETRY_LONGEST: Final = 2.0
@@ -34,42 +34,42 @@ RETRY_LONGEST: Final = 2.0
 _log = logging.getLogger("chatswarm.backend.bus")
 
 
-class BrokerBell:
-    """A bell for all backends that name the same broker and database. Belongs to the event loop.
+class BrokerBus:
+    """Wakes all backends that are configured with the same broker and database. Belongs to the event loop.
 
-    `on_bell` is called for others' rings, not for its own.
+    `on_wakeup` is called for other backends' wake-ups, not for its own.
     """
 
-    def __init__(self, address: BusAddress, on_bell: Callable[[], None], metrics: BackendMetrics) -> None:
+    def __init__(self, address: BusAddress, on_wakeup: Callable[[], None], metrics: BackendMetrics) -> None:
         self._address = address
-        self._on_bell = on_bell
+        self._on_wakeup = on_wakeup
         self._metrics = metrics
-        # Publish and subscribe knows no databases: their number is part of the channel's name instead.
+        # Redis channels span all databases, so the channel's name contains the database number.
         self._channel = f"chatswarm:{address.database}:bell"
         self._name = secrets.token_hex(8).encode()
-        self._rung = asyncio.Event()
-        self._up: set[str] = set()
-        self._told: bool | None = None
+        self._requested = asyncio.Event()
+        self._connected: set[str] = set()
+        self._reported: bool | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        """Begin to connect; whether that works shows in the log and in the metric `chat_bus_connected`."""
+        """Start connecting. The log and the metric `chat_bus_connected` show the result."""
         loop = asyncio.get_running_loop()
-        for name, session in (("hear", self._hear), ("publish", self._publish)):
-            self._tasks.append(loop.create_task(self._keep(name, session)))
+        for name, session in (("subscribe", self._subscribe), ("publish", self._publish)):
+            self._tasks.append(loop.create_task(self._keep_connected(name, session)))
 
     async def close(self) -> None:
-        """Hang up."""
+        """Close both connections."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def ring(self) -> None:
-        """Ring soon; rings that come while one is on its way are one."""
-        self._rung.set()
+    def wake_others(self) -> None:
+        """Send a wake-up soon. Requests made while one is being sent are merged."""
+        self._requested.set()
 
-    async def _keep(self, name: str, session: Callable[[Connection], Awaitable[None]]) -> None:
-        """Connect and run the session, again and again."""
+    async def _keep_connected(self, name: str, session: Callable[[Connection], Awaitable[None]]) -> None:
+        """Connect and run the session, reconnecting after every failure, until cancelled."""
         pause = RETRY_FIRST
         while True:
             connection = Connection(
@@ -77,76 +77,76 @@ class BrokerBell:
                 port=self._address.port,
                 username=self._address.username,
                 password=self._address.password,
-                socket_timeout=PATIENCE,
-                socket_connect_timeout=PATIENCE,
+                socket_timeout=TIMEOUT,
+                socket_connect_timeout=TIMEOUT,
                 driver_info=None,
                 protocol=2,
             )
             try:
-                async with asyncio.timeout(3 * PATIENCE):
+                async with asyncio.timeout(3 * TIMEOUT):
                     await connection.connect()
                 await session(connection)
             except (RedisError, OSError, TimeoutError) as error:
-                if name in self._up:
+                if name in self._connected:
                     pause = RETRY_FIRST
-                self._is(name, False, error)
+                self._set_connected(name, False, error)
             finally:
                 with suppress(RedisError, OSError, TimeoutError):
                     await connection.disconnect(nowait=True)
             await asyncio.sleep(pause * random.uniform(0.5, 1))
             pause = min(2 * pause, RETRY_LONGEST)
 
-    async def _hear(self, connection: Connection) -> None:
+    async def _subscribe(self, connection: Connection) -> None:
         await connection.send_command("SUBSCRIBE", self._channel)
         await connection.read_response()
-        self._is("hear", True)
-        # What was rung before this was not heard.
-        self._on_bell()
-        asked = False
+        self._set_connected("subscribe", True)
+        # Wake-ups from before the subscription were missed.
+        self._on_wakeup()
+        pinged = False
         while True:
-            said = await connection.read_response(timeout=PATIENCE)
-            if said is None:
-                if asked:
-                    raise TimeoutError("it does not answer")
+            reply = await connection.read_response(timeout=TIMEOUT)
+            if reply is None:
+                if pinged:
+                    raise TimeoutError("it does not reply")
                 await connection.send_command("PING")
-                asked = True
+                pinged = True
                 continue
-            asked = False
-            if said[0] == b"message" and said[2] != self._name:
-                self._on_bell()
+            pinged = False
+            if reply[0] == b"message" and reply[2] != self._name:
+                self._on_wakeup()
 
     async def _publish(self, connection: Connection) -> None:
         while True:
-            # A connection alone says nothing: the kernel makes it, also to a broker that is stopped.
+            # Being connected proves nothing: the kernel accepts connections even for a stopped broker.
             await connection.send_command("PING")
             await connection.read_response()
-            self._is("publish", True)
-            while await self._is_rung():
-                self._rung.clear()
+            self._set_connected("publish", True)
+            while await self._wakeup_requested():
+                self._requested.clear()
                 try:
                     await connection.send_command("PUBLISH", self._channel, self._name)
                     await connection.read_response()
                 except (RedisError, OSError, TimeoutError):
-                    self._metrics.rung["failed"].inc()
-                    self._rung.set()
+                    self._metrics.wakeups_sent["failed"].inc()
+                    self._requested.set()
                     raise
-                self._metrics.rung["sent"].inc()
+                self._metrics.wakeups_sent["sent"].inc()
 
-    async def _is_rung(self) -> bool:
-        """Whether somebody rings within PATIENCE seconds."""
+    async def _wakeup_requested(self) -> bool:
+        """Whether a wake-up is requested within TIMEOUT seconds."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(PATIENCE):
-                return await self._rung.wait()
+            async with asyncio.timeout(TIMEOUT):
+                return await self._requested.wait()
         return False
 
-    def _is(self, name: str, up: bool, why: Exception | None = None) -> None:
-        """Take note of a connection that is up or down; tell each change of the whole once."""
-        (self._up.add if up else self._up.discard)(name)
-        connected = len(self._up) == 2
+    def _set_connected(self, name: str, up: bool, why: Exception | None = None) -> None:
+        """Record that one connection is up or down, and log each change of the overall state once."""
+        (self._connected.add if up else self._connected.discard)(name)
+        connected = len(self._connected) == 2
         self._metrics.bus_connected.set(connected)
-        if connected and self._told is not True:
+        if connected and self._reported is not True:
             _log.info("The bus %s is connected", self._address)
-            self._told = True
-        elif not up and self._told is not False:
+            self._reported = True
+        elif not up and self._reported is not False:
             _log.warning("The bus %s is not connected, so the log is looked at more often: %s", self._address, why)
-            self._told = False
+            self._reported = False

@@ -1,12 +1,12 @@
-"""What the workers of one supervisor say to each other, in datagrams over socket pairs that all of them inherit.
+"""Datagrams between the workers of one supervisor: wake-ups and metrics, over inherited socket pairs.
 
-    !              the log has grown (a bell)
-    ? from id      tell me your metrics
-    = from id …    here they are
+    !              wake-up: the log has grown
+    ? from id      request for metrics
+    = from id …    response to it
 
-Worker i reads the inbox i and can write into each. The supervisor keeps all ends open, so that they outlive a worker
-and serve the next one with its number; nothing is left in any folder. A full inbox loses what comes: whoever does not
-read it has bells to hear, and does not answer questions anyway.
+Worker i reads inbox i and can write to all of them. The supervisor keeps all ends open, so they outlive a worker and
+serve its replacement, and no files are left behind. A full inbox drops datagrams: it already contains a wake-up, and a
+worker that does not read it would not respond to requests either.
 """
 
 from __future__ import annotations
@@ -22,92 +22,91 @@ from typing import Final
 
 from chatswarm.backend.metrics.metrics import BackendMetrics
 
-from .supervisor import WorkerPlace
+from .supervisor import WorkerContext
 
-_TRIES: Final = 5
-"""How often a question is asked: a full inbox may have swallowed it."""
+_ATTEMPTS: Final = 5
+"""Attempts per request: a full inbox may have dropped one."""
 
 _LONGEST: Final = 1 << 18
 _HEAD: Final = struct.Struct("!cBQ")
 
 
 @dataclass
-class _Question:
-    answers: dict[int, bytes]
-    answered: asyncio.Event = field(default_factory=asyncio.Event)
+class _MetricsQuery:
+    responses: dict[int, bytes]
+    complete: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class WorkerDatagrams:
     """One worker's end. Belongs to the event loop.
 
-    `on_bell` is called once for all bells that came together, `metrics.exposition` answers the others' questions.
+    `on_wakeup` is called once for all wake-ups that are read together.
     """
 
-    def __init__(self, place: WorkerPlace, on_bell: Callable[[], None], metrics: BackendMetrics) -> None:
-        self._number = place.number
-        self._inbox = place.inboxes[place.number]
-        self._outboxes = place.outboxes
-        self._on_bell = on_bell
+    def __init__(self, worker: WorkerContext, on_wakeup: Callable[[], None], metrics: BackendMetrics) -> None:
+        self._number = worker.number
+        self._inbox = worker.inboxes[worker.number]
+        self._outboxes = worker.outboxes
+        self._on_wakeup = on_wakeup
         self._metrics = metrics
-        self._numbers = itertools.count()
-        self._questions: dict[int, _Question] = {}
+        self._query_ids = itertools.count()
+        self._queries: dict[int, _MetricsQuery] = {}
 
     def start(self) -> None:
-        """Begin to hear."""
-        asyncio.get_running_loop().add_reader(self._inbox, self._hear)
+        """Start receiving."""
+        asyncio.get_running_loop().add_reader(self._inbox, self._receive)
 
     def close(self) -> None:
-        """Hear no more."""
+        """Stop receiving."""
         asyncio.get_running_loop().remove_reader(self._inbox)
 
-    def ring(self) -> None:
-        """Ring at all others, without waiting; at those that do not listen, in vain."""
+    def wake_others(self) -> None:
+        """Send a wake-up to all other workers without waiting. Workers with a full inbox miss it."""
         for number, outbox in enumerate(self._outboxes):
             if number != self._number:
-                self._metrics.rung["sent" if _put(outbox, b"!") else "failed"].inc()
+                self._metrics.wakeups_sent["sent" if _send(outbox, b"!") else "failed"].inc()
 
-    async def everybodys_metrics(self, patience: float) -> dict[int, bytes]:
-        """The metrics of each worker, by number; of those that do not answer within `patience` seconds, none."""
-        number = next(self._numbers)
-        question = self._questions[number] = _Question({self._number: self._metrics.exposition()})
+    async def collect_metrics(self, seconds: float) -> dict[int, bytes]:
+        """The metrics of each worker that responds within `seconds`, by worker number."""
+        query_id = next(self._query_ids)
+        query = self._queries[query_id] = _MetricsQuery({self._number: self._metrics.exposition()})
         try:
-            for _ in range(_TRIES):
-                for worker, outbox in enumerate(self._outboxes):
-                    if worker not in question.answers:
-                        _put(outbox, _HEAD.pack(b"?", self._number, number))
+            for _ in range(_ATTEMPTS):
+                for number, outbox in enumerate(self._outboxes):
+                    if number not in query.responses:
+                        _send(outbox, _HEAD.pack(b"?", self._number, query_id))
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(patience / _TRIES):
-                        await question.answered.wait()
+                    async with asyncio.timeout(seconds / _ATTEMPTS):
+                        await query.complete.wait()
                         break
-            return question.answers
+            return query.responses
         finally:
-            del self._questions[number]
+            del self._queries[query_id]
 
-    def _hear(self) -> None:
-        """Take everything that is there."""
-        rung = False
+    def _receive(self) -> None:
+        """Handle all datagrams in the inbox."""
+        woken = False
         with contextlib.suppress(BlockingIOError):
             while True:
-                said = self._inbox.recv(_LONGEST)
-                if said == b"!":
-                    rung = True
+                datagram = self._inbox.recv(_LONGEST)
+                if datagram == b"!":
+                    woken = True
                 else:
-                    self._understand(said)
-        if rung:
-            self._on_bell()
+                    self._handle(datagram)
+        if woken:
+            self._on_wakeup()
 
-    def _understand(self, said: bytes) -> None:
-        kind, number, question = _HEAD.unpack_from(said)
+    def _handle(self, datagram: bytes) -> None:
+        kind, sender, query_id = _HEAD.unpack_from(datagram)
         if kind == b"?":
-            answer = _HEAD.pack(b"=", self._number, question) + self._metrics.exposition()
-            _put(self._outboxes[number], answer)
-        elif waiting := self._questions.get(question):
-            waiting.answers[number] = said[_HEAD.size :]
-            if len(waiting.answers) == len(self._outboxes):
-                waiting.answered.set()
+            _send(self._outboxes[sender], _HEAD.pack(b"=", self._number, query_id) + self._metrics.exposition())
+        elif query := self._queries.get(query_id):
+            query.responses[sender] = datagram[_HEAD.size :]
+            if len(query.responses) == len(self._outboxes):
+                query.complete.set()
 
 
-def _put(outbox: socket.socket, data: bytes) -> bool:
+def _send(outbox: socket.socket, data: bytes) -> bool:
     try:
         outbox.send(data)
     except OSError:

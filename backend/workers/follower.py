@@ -1,12 +1,12 @@
-"""Follows the log: what any worker commits is published here exactly once, in commit order.
+"""Follows the log: publishes every worker's commits to this worker exactly once, in commit order.
 
-    own commit ── right after what was published? ──► publish it (nothing is read)
-             └── no: others were first ──────────┐
-    bell, clock, a request that must not be old ─┴─► has the file changed? ─► read on from the position ─► publish
+    own commit ── directly after the position? ──► publish it without reading
+             └── no: other workers came first ───┐
+    wake-up, clock, a request for current data ──┴─► has the file changed? ─► read from the position on ─► publish
 
-The store is the log and a bell only says that it may be worth a look, so bells may be missed, doubled or out of order.
-Reading happens on the event loop, in one step: a look that finds nothing takes 5 µs, one that finds messages 40, which
-is less than a thread would cost; and where nothing waits, no order is lost between what is read and what is committed.
+The store is the log, and a wake-up is only a hint to poll it, so wake-ups may be lost, duplicated or reordered. Polling
+is one step on the event loop: 5 µs if nothing is new, 40 µs with new messages, which is less than a thread would cost.
+Nothing waits in between, so reads and own commits cannot get out of order.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ from pathlib import Path
 from typing import Final
 
 from chatswarm.backend.metrics.metrics import BackendMetrics, Cause
-from chatswarm.backend.store.log import news, snapshot
+from chatswarm.backend.store.log import read_after, snapshot
 from chatswarm.backend.store.records import Committed, Position, StoreUnavailableError
 from chatswarm.backend.store.schema import connect
 
 EVERY: Final = 0.2
-"""Seconds between two looks that nobody asked for: how late others' messages are while no bell is heard."""
+"""Seconds between two polls by the clock: how late other workers' messages are while no wake-up arrives."""
 
 PAGE: Final = 1000
 """Messages read at a time."""
 
 _BUSY: Final = 0.05
-"""Seconds that the loop waits for a lock. Readers need none, unless a writer was killed and the file is repaired."""
+"""Seconds that the loop waits for a lock. Readers need one only while the file is recovered after a killed writer."""
 
 _log = logging.getLogger("chatswarm.backend.workers.follower")
 
 
 class Follower:
-    """One worker's place in the log. Belongs to the event loop; none of its methods but `watch` waits.
+    """One worker's position in the log. Belongs to the event loop; only `poll_forever` waits.
 
-    `publish` gets everything after `position`, each thing once. Only a `shared` log has other writers.
+    `publish` gets everything after `position` exactly once. Only a `shared` log has other writers.
     """
 
     def __init__(
@@ -55,9 +55,9 @@ class Follower:
         self._blind = False
 
     def committed(self, own: Committed) -> None:
-        """Publish this worker's own commit, and before it what others committed before it.
+        """Publish this worker's own commit, after all earlier commits of other workers.
 
-        Raises StoreUnavailableError if that cannot be read: it is published later.
+        Raises StoreUnavailableError if those cannot be read: then a later poll publishes both.
         """
         if own.before == self.position:
             self.position = own.after
@@ -66,19 +66,19 @@ class Follower:
             self._own_moments = {each.id: moment for each, moment in zip(own.messages, own.moments, strict=True)}
             self._read("commit")
 
-    def look(self, cause: Cause) -> bool:
-        """Publish what others have committed, if there is anything. True if there was.
+    def poll(self, cause: Cause) -> bool:
+        """Publish what other workers have committed since the last poll. True if there was anything.
 
-        Raises StoreUnavailableError if the log cannot be read: what is shown then may be old.
+        Raises StoreUnavailableError if the log cannot be read: then the data shown may be stale.
         """
         return self._shared and self._read(cause)
 
-    async def watch(self) -> None:
-        """Look again and again, whether there are bells or not. Ends when cancelled."""
+    async def poll_forever(self) -> None:
+        """Poll every EVERY seconds, independently of wake-ups, until cancelled."""
         while self._shared:
             await asyncio.sleep(EVERY)
             try:
-                self.look("clock")
+                self.poll("clock")
             except StoreUnavailableError as error:
                 if not self._blind:
                     _log.warning("The log cannot be read: %s", error)
@@ -112,15 +112,15 @@ class Follower:
         return found
 
     def _page(self) -> Committed | None:
-        """The next page after the position, or None; that there is none costs next to nothing while nobody commits."""
+        """The next page after the position, or None. Nearly free while nobody commits."""
         if self._connection is None:
             self._connection = connect(self._path, read_only=True, busy=_BUSY)
-        # The version first: what is committed after it was taken changes it once more.
+        # Take the version first: a later commit changes it again.
         version = self._connection.execute("PRAGMA data_version").fetchone()[0]
         if version == self._version:
             return None
         with snapshot(self._connection):
-            page = news(self._connection, self.position, PAGE)
+            page = read_after(self._connection, self.position, PAGE)
         if len(page.messages) < PAGE:
             self._version = version
         return page if page.after != self.position else None

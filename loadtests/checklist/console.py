@@ -1,6 +1,6 @@
-"""The guide's console lines, as the browser's consoles must write them: word for word, and in this order.
+"""The guide's console lines, which the two pages must log word for word and in this order.
 
-What differs from run to run stands as `[…]`: connection ids and timestamps. Values in, values out: no browser here.
+`[…]` stands for what differs from run to run: connection ids and timestamps.
 """
 
 import re
@@ -9,11 +9,11 @@ from collections.abc import Sequence
 MESSAGE = "Hello from customer"
 
 _ANY, _MORE = "[…]", "[more]"
-_PATTERNS = {_ANY: r'[^"\n]+', _MORE: r'(?:,\n +"\w+": [^\n]+)*'}  # a backend may say more than the guide of a message
+_PATTERNS = {_ANY: r'[^"\n]+', _MORE: r'(?:,\n +"\w+": [^\n]+)*'}  # a backend may give more fields than the guide
 
 
 def connecting(socket_url: str) -> list[str]:
-    """The inbox, until its WebSocket is confirmed."""
+    """The inbox's lines until its WebSocket is confirmed."""
     return [
         f"🔌 Attempting to connect to WebSocket: {socket_url}",
         "✅ WebSocket connected",
@@ -32,7 +32,7 @@ SENDING = [f'📤 Sending message: "{MESSAGE}"', "✅ Message sent successfully"
 
 
 def notified(chat_id: str) -> list[str]:
-    """The inbox, for the one message of this chat."""
+    """The inbox's lines for the one message of this chat."""
     fields = [
         '"type": "chat_message_notification"',
         f'"chat_id": "{chat_id}"',
@@ -53,28 +53,28 @@ def notified(chat_id: str) -> list[str]:
     ]
 
 
-class ExpectedLine:
-    """Lines that must come in this order; other lines may stand between them, for others use the chat as well."""
+class ExpectedLines:
+    """Lines that must come in this order. Others may come in between, because the chat may have other users."""
 
     def __init__(self, lines: Sequence[str]) -> None:
         self._lines = lines
         self._patterns = [_pattern(line) for line in lines]
         self._read = 0
-        self.places: list[int] = []  # of those that have come, among the lines of the console
+        self.positions: list[int] = []  # indexes in the console of the lines found so far
 
     def read(self, console: Sequence[str]) -> bool:
-        """Whether all have come, among the lines of a console, which only grows from call to call."""
+        """Whether all lines have come. `console` has every line so far, and only grows from call to call."""
         for line in console[self._read :]:
-            if self.missing is not None and self._patterns[len(self.places)].fullmatch(line):
-                self.places.append(self._read)
+            if self.missing is not None and self._patterns[len(self.positions)].fullmatch(line):
+                self.positions.append(self._read)
             self._read += 1
         return self.missing is None
 
     @property
     def missing(self) -> str | None:
-        """The first that has not come; None: all have."""
-        come = len(self.places)
-        return self._lines[come] if come < len(self._lines) else None
+        """The first line that has not come; None if all have."""
+        found = len(self.positions)
+        return self._lines[found] if found < len(self._lines) else None
 
     def __len__(self) -> int:
         return len(self._lines)

@@ -1,7 +1,7 @@
-"""One dashboard watches one message, as the original's page would: a refetch of the list on every notification.
+"""Follows one message to one dashboard, which refetches the list on every notification, as the guide's page does.
 
-Beside what the page does, the list is looked at without a notification, and the chat is read on its own. These extra
-looks only serve the diagnosis (late or never, stored or not); `Delivery.by_page` keeps them apart.
+In addition, the list is read without a notification, and the whole chat is read. These extra reads only serve the
+diagnosis (late or never, stored or not); `Delivery.by_page` tells them apart.
 """
 
 import contextlib
@@ -23,24 +23,25 @@ from chatswarm.loadtests.protocols.protocol import (
     read,
 )
 
-from .http import Http, ProbeError, ProbeResponse, excerpt, probe_error
+from .http import HttpClient, ProbeError, ProbeResponse, excerpt
 from .symptoms import Delivery, Failure
 from .websocket import Arrival, DashboardSocket
 
 _T = TypeVar("_T")
-_LOOK_EVERY = 0.15  # seconds between the extra looks at the list once the frame has come
+_REREAD_EVERY = 0.15  # seconds between the extra reads of the list once the frame has come
+_SENDER_GRACE = 0.1  # seconds past the deadline in which the sender's timeout still arrives
 
 
-class Page:
-    """The dashboard's two connections, read through the target's protocol. All waits end at a deadline."""
+class DashboardClient:
+    """A dashboard's WebSocket and HTTP connection, read through the chat's protocol. Every wait ends at a deadline."""
 
-    def __init__(self, target: ChatProtocol, dialer: Dialer, origin: str | None = None) -> None:
-        self._target = target
-        self.http = Http(dialer, origin)
-        self.socket = DashboardSocket(dialer, target.socket_path, target.socket_headers, origin, turn=1)
+    def __init__(self, protocol: ChatProtocol, dialer: Dialer, origin: str | None = None) -> None:
+        self._protocol = protocol
+        self.http = HttpClient(dialer, origin)
+        self.socket = DashboardSocket(dialer, protocol.socket_path, protocol.socket_headers, origin, turn=1)
 
     def wait_for(self, kind: Kind, deadline: float) -> None:
-        """Returns when a frame of this kind has come; an error frame before it raises."""
+        """Returns when a frame of this kind has come. Raises ProbeError if an error frame comes first."""
         while True:
             frame = self.read(self.socket.receive(deadline))
             if frame.kind is kind:
@@ -49,102 +50,105 @@ class Page:
                 raise ProbeError(Failure.ERROR_FRAME, excerpt(frame.detail))
 
     def read(self, arrival: Arrival) -> Frame:
+        """The frame in a message. Raises ProbeError if there is none."""
         try:
-            return reading(self._target.read_frame, arrival.data)
+            return parsed(self._protocol.read_frame, arrival.data)
         except Unreadable as error:
             raise ProbeError(Failure.UNREADABLE, excerpt(str(error))) from error
 
     def refetch(self, deadline: float) -> tuple[Sequence[Chat], ProbeResponse]:
-        """The list of chats, which must come with a 2xx."""
-        answer = self.http.request(self._target.list_chats(), deadline)
+        """The list of chats, and the response that it came in. Raises ProbeError for anything but a 2xx."""
+        response = self.http.request(self._protocol.list_chats(), deadline)
         try:
-            return reading(self._target.read_list, accepted(answer).body), answer
+            return parsed(self._protocol.read_list, require_2xx(response).body), response
         except Unreadable as error:
-            raise ProbeError(Failure.UNREADABLE, excerpt(str(error)), answer.status) from error
+            raise ProbeError(Failure.UNREADABLE, excerpt(str(error)), response.status) from error
 
     def close(self) -> None:
         self.socket.close()
         self.http.close()
 
 
-def accepted(answer: ProbeResponse) -> ProbeResponse:
-    """The answer, if its status is a 2xx."""
-    if 200 <= answer.status < 300:
-        return answer
-    said = f"redirect to {excerpt(answer.location)}" if answer.location else excerpt(answer.body)
-    raise ProbeError(Failure.STATUS, said, answer.status, excerpt(answer.retry_after, 40))
+def require_2xx(response: ProbeResponse) -> ProbeResponse:
+    """The same response. Raises ProbeError if its status is not a 2xx."""
+    if 200 <= response.status < 300:
+        return response
+    detail = f"redirect to {excerpt(response.location)}" if response.location else excerpt(response.body)
+    raise ProbeError(Failure.STATUS, detail, response.status, excerpt(response.retry_after, 40))
 
 
-def reading(reader: Callable[[bytes], _T], data: bytes) -> _T:
-    """What a protocol reads in it. Raises Unreadable, and ProbeError for what a browser may read all the same."""
+def parsed(reader: Callable[[bytes], _T], data: bytes) -> _T:
+    """What a protocol's `read_` method returns. Raises Unreadable, and ProbeError for what a browser could read."""
     try:
         return read(reader, data)
     except UnreadableHere as error:
         raise ProbeError(Failure.NOT_READ_HERE, excerpt(str(error))) from error
 
 
-@dataclass(slots=True)
-class Watch:
-    """What becomes of one message, in `delivery`; the two errors are those that a page or widget would have met."""
+@dataclass(frozen=True, slots=True)
+class _SendResult:
+    response: ProbeResponse | ProbeError
 
-    target: ChatProtocol
-    page: Page
-    widget: Http
+
+_Event = Arrival | ProbeError | _SendResult
+
+
+@dataclass(slots=True)
+class DeliveryProbe:
+    """Sends one message and records in `delivery` what becomes of it.
+
+    The two errors are those that a widget or a page would have got.
+    """
+
+    protocol: ChatProtocol
+    dashboard: DashboardClient
+    widget: HttpClient
     chat_id: str
     text: str
-    before: int | None  # the messages that the list counted in the chat before the send; None: it could not be read
+    count_before: int | None  # messages in the chat before the send, by the list; None: it could not be read
     delivery: Delivery
     send_error: ProbeError | None = None
     refetch_error: ProbeError | None = None
-    sight: str = ""  # how the list showed the message
-    status: int | None = None  # of the answer to the send
-    redirected: str = ""  # how it came to be there, if not directly
+    shown_as: str = ""  # how the list showed the message
+    status: int | None = None  # of the response to the send
+    redirected: str = ""  # how that response was reached, if by a redirect
     _sent: float = 0.0
 
     def run(self, until: float, end: float, on_progress: Callable[[], None]) -> None:
-        """Sends, and watches until all is seen or `until`; has found out where the message is by `end`."""
-        events: queue.SimpleQueue[Arrival | ProbeError | _SendResult] = queue.SimpleQueue()
-        request = self.target.send(self.chat_id, self.text)
+        """Sends, and watches until everything has been seen or `until`. By `end`, it has located the message."""
+        events: queue.SimpleQueue[_Event] = queue.SimpleQueue()
+        request = self.protocol.send(self.chat_id, self.text)
         try:
-            self.widget.open(until)  # connecting is no part of the update
-        except ProbeError as error:
-            self.send_error = error
-            return
-        try:
-            self.page.socket.listen(events)
+            self.widget.open(until)  # connecting does not count as update latency
+            self.dashboard.socket.listen(events)
             self._sent = time.monotonic()
-            # The send has a thread of its own, because its answer may come after the frame, or never.
+            # The send has its own thread, because its response may come after the frame, or never.
             sender = start_thread(lambda: _send(self.widget, request, until, events), "send")
         except (ProbeError, DialError) as error:
-            self.send_error = error if isinstance(error, ProbeError) else probe_error(error)
+            self.send_error = error if isinstance(error, ProbeError) else ProbeError.from_dial(error)
             return
         self._watch(events, until, on_progress)
-        sender.join(0.1)
+        sender.join(_SENDER_GRACE)
         self.delivery.watched = time.monotonic() - self._sent
         if self.send_error is None or self.send_error.failure is Failure.NO_ANSWER:
-            self._find(end)
+            self._locate(end)
 
-    def _watch(
-        self,
-        events: "queue.SimpleQueue[Arrival | ProbeError | _SendResult]",
-        until: float,
-        on_progress: Callable[[], None],
-    ) -> None:
-        due, next_look = False, float("inf")  # a page's refetch; the next extra look
-        # The sender's own time is up at `until`, and its error must still be heard.
-        until_heard = until + 0.1
-        while self.send_error is None and not self._done() and (now := time.monotonic()) < until_heard:
-            if due and events.empty():
-                self._look(until, by_page=True)
-                due = False
+    def _watch(self, events: "queue.SimpleQueue[_Event]", until: float, on_progress: Callable[[], None]) -> None:
+        refetch_due, next_reread = False, float("inf")
+        # The sender gives up at `until`, and its error must still be received.
+        last = until + _SENDER_GRACE
+        while self.send_error is None and not self._done() and (now := time.monotonic()) < last:
+            if refetch_due and events.empty():
+                self._refetch(until, by_page=True)
+                refetch_due = False
                 if self.delivery.notified is not None:
-                    next_look = time.monotonic() + _LOOK_EVERY
-            elif now >= next_look:
-                self._look(until, by_page=False)
-                next_look = time.monotonic() + _LOOK_EVERY
+                    next_reread = time.monotonic() + _REREAD_EVERY
+            elif now >= next_reread:
+                self._refetch(until, by_page=False)
+                next_reread = time.monotonic() + _REREAD_EVERY
             else:
                 with contextlib.suppress(queue.Empty):
-                    due |= self._take(events.get(timeout=min(next_look, until_heard) - now))
+                    refetch_due |= self._handle(events.get(timeout=min(next_reread, last) - now))
             on_progress()
 
     def _done(self) -> bool:
@@ -155,17 +159,17 @@ class Watch:
             return delivery.lost is not None
         return delivery.shown is not None or self.refetch_error is not None
 
-    def _take(self, event: "Arrival | ProbeError | _SendResult") -> bool:
-        """Notes what happened; whether it makes a page refetch."""
+    def _handle(self, event: _Event) -> bool:
+        """Records an event. Returns whether it makes a page refetch."""
         delivery = self.delivery
         match event:
             case _SendResult():
-                self._answered(event)
+                self._handle_response(event.response)
             case ProbeError():
                 delivery.lost = event.detail or event.failure
             case Arrival():
                 try:
-                    frame = self.page.read(event)
+                    frame = self.dashboard.read(event)
                 except ProbeError as error:
                     delivery.unreadable = error.detail
                     return False
@@ -178,60 +182,56 @@ class Watch:
                 return True
         return False
 
-    def _answered(self, sent: "_SendResult") -> None:
+    def _handle_response(self, response: ProbeResponse | ProbeError) -> None:
+        if isinstance(response, ProbeError):
+            self.send_error = response
+            return
+        self.status, self.redirected = response.status, response.redirected
         try:
-            if isinstance(sent.answer, ProbeError):
-                raise sent.answer
-            self.status, self.redirected = sent.answer.status, sent.answer.redirected
-            reading(self.target.read_sent, accepted(sent.answer).body)
-            self.delivery.accepted = sent.answer.done - self._sent
+            parsed(self.protocol.read_sent, require_2xx(response).body)
+            self.delivery.accepted = response.done - self._sent
         except ProbeError as error:
             self.send_error = error
         except Unreadable as error:
             self.send_error = ProbeError(Failure.UNREADABLE, excerpt(str(error)), self.status)
 
-    def _look(self, deadline: float, *, by_page: bool) -> None:
+    def _refetch(self, deadline: float, *, by_page: bool) -> None:
+        """Reads the list, unless it has shown the message before."""
         delivery = self.delivery
         if delivery.shown is not None:
             return
         try:
-            chats, answer = self.page.refetch(deadline)
+            chats, response = self.dashboard.refetch(deadline)
         except ProbeError as error:
             if by_page and delivery.notified is not None:
                 self.refetch_error = error
             return
         chat = next((chat for chat in chats if chat.chat_id == self.chat_id), None)
-        delivery.chats, delivery.listed, delivery.refetch = len(chats), chat is not None, answer.took
-        self.sight = self._sight_of(chat) if chat is not None else ""
-        if self.sight:
-            delivery.shown, delivery.by_page = answer.done - self._sent, by_page
+        delivery.chats, delivery.listed, delivery.refetch = len(chats), chat is not None, response.took
+        self.shown_as = self._how_shown(chat) if chat is not None else ""
+        if self.shown_as:
+            delivery.shown, delivery.by_page = response.done - self._sent, by_page
 
-    def _sight_of(self, chat: Chat) -> str:
+    def _how_shown(self, chat: Chat) -> str:
+        """How this read of the chat shows the message; empty if it does not."""
         if any(text.text == self.text for text in chat.texts):
             return "its text is in the list"
-        # Only this widget writes to this chat, and texts may be cut or left out of a list.
-        if self.before is not None and chat.total > self.before:
-            return f"as a count, {self.before} → {chat.total}"
+        # Only this widget writes to this chat, and a list may truncate or omit texts.
+        if self.count_before is not None and chat.total > self.count_before:
+            return f"as a count, {self.count_before} → {chat.total}"
         return ""
 
-    def _find(self, end: float) -> None:
-        """Where is a message that was not shown? Without an answer, it stays unknown."""
-        self._look(time.monotonic() + (end - time.monotonic()) / 2, by_page=False)
+    def _locate(self, end: float) -> None:
+        """Looks for a message that was not shown, in the list and in its chat. Unknown if neither can be read."""
+        self._refetch(time.monotonic() + (end - time.monotonic()) / 2, by_page=False)
         if self.delivery.shown is not None:
             return
         with contextlib.suppress(ProbeError, Unreadable):
-            answer = accepted(self.widget.request(self.target.whole_chat(self.chat_id), end))
-            self.delivery.stored = bool(self._sight_of(reading(self.target.read_whole_chat, answer.body)))
+            response = require_2xx(self.widget.request(self.protocol.whole_chat(self.chat_id), end))
+            self.delivery.stored = bool(self._how_shown(parsed(self.protocol.read_whole_chat, response.body)))
 
 
-@dataclass(frozen=True, slots=True)
-class _SendResult:
-    answer: ProbeResponse | ProbeError
-
-
-def _send(
-    widget: Http, request: Request, deadline: float, events: "queue.SimpleQueue[Arrival | ProbeError | _SendResult]"
-) -> None:
+def _send(widget: HttpClient, request: Request, deadline: float, events: "queue.SimpleQueue[_Event]") -> None:
     try:
         events.put(_SendResult(widget.request(request, deadline)))
     except ProbeError as error:

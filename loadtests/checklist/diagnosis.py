@@ -1,20 +1,20 @@
-"""Why a chat does not work, decided from what was seen: the guide's Problems 1–4, with causes in order of likelihood.
+"""Decides from the symptoms why a chat does not work: the guide's Problems 1–4, most likely cause first.
 
-Values in, values out: no sockets and no clock. `delivery.py` and `steps.py` gather the evidence.
+No sockets and no clock: `delivery.py` and `steps.py` gather the symptoms.
 """
 
 import msgspec
 
 from chatswarm.loadtests.system.units import human
 
-from .causes import HANGS, PROCESS_LOG, Found, dashboard_socket, here, http, network
+from .causes import HANGS, PROCESS_LOG, Diagnosis, dashboard_socket, http, network, not_the_chat
 from .symptoms import Delivery, Failure, StepName, Symptoms
 
 
 class GuideProblem(msgspec.Struct, frozen=True):
-    """What is broken, for people: the guide's title, what was seen, likely causes (likeliest first), what to do.
+    """What is broken, for people: the guide's title, what was seen, likely causes (most likely first), what to do.
 
-    `here`: it is this machine's or this check's own trouble, and says nothing of the chat.
+    `here`: the problem lies with this machine or this check, and says nothing about the chat.
     """
 
     title: str
@@ -32,8 +32,8 @@ TITLES = {
 }
 
 HERE = {
-    Failure.HERE: "Not the Chat: This Machine Is at a Limit",
-    Failure.NOT_READ_HERE: "Not Decided: An Answer That This Check Cannot Read",
+    Failure.HERE: "Not the Chat: This Machine Has Reached a Limit",
+    Failure.NOT_READ_HERE: "Undecided: A Response That This Check Cannot Read",
 }
 
 _PROBLEM_OF = {
@@ -48,15 +48,15 @@ _PROBLEM_OF = {
     StepName.IN_TIME: 3,
 }
 
-_WAITED = (Failure.NO_ANSWER, Failure.NO_FRAME, Failure.UNREACHABLE)
-_SHORT = 1.0  # seconds; a step that got less had it taken by the steps before it
-_SLOW = "the chat is slow or far away: the steps before this one took most of the time there is"
+_TIMEOUTS = (Failure.NO_ANSWER, Failure.NO_FRAME, Failure.UNREACHABLE)
+_SHORT = 1.0  # seconds; with less than this left, the steps before took the time
+_SLOW = "the chat is slow or far away: the steps before this one took most of the time limit"
 
 
 def after_send(delivery: Delivery, update_target: float) -> list[StepName]:
-    """Which of the steps from the send on have passed, in order, up to the first that has not (yet)."""
+    """The steps from the send on that have passed, in order, up to the first that has not (yet)."""
     shown = delivery.shown
-    # Shown in time, but only to a look that no frame asked for: a page refetches once a frame, so it showed nothing.
+    # Shown in time, but only to an extra refetch: a page refetches once per frame, so it would not have shown it.
     missed = shown is not None and shown <= update_target and not delivery.by_page
     passed = {
         StepName.SENT: delivery.accepted is not None,
@@ -68,191 +68,194 @@ def after_send(delivery: Delivery, update_target: float) -> list[StepName]:
     return names[: next((at for at, name in enumerate(names) if not passed[name]), len(names))]
 
 
-def brief(evidence: Symptoms) -> str:
-    """What was seen, in a few words for one line."""
-    delivery = evidence.delivery or Delivery()
-    match evidence:
+def brief(symptoms: Symptoms) -> str:
+    """What was seen, in a few words for the step's line."""
+    delivery = symptoms.delivery or Delivery()
+    match symptoms:
         case Symptoms(failure=Failure.STATUS, status=int(status)):
             return f"HTTP {status}"
         case Symptoms(failure=Failure() as failure):
             return failure
         case Symptoms(broken=StepName.NOTIFIED):
-            return "no frame for this chat" if delivery.lost is None else "the socket was lost"
+            return "no frame for this chat" if delivery.lost is None else "the connection was lost"
         case Symptoms(broken=StepName.SHOWN):
             return "the message is not in the list" if delivery.shown is None else "not in the page's refetch"
         case _:
-            return f"{human(delivery.shown)} after it was sent; the target is {evidence.update_target:g} s"
+            return f"{human(delivery.shown)} after it was sent; the target is {symptoms.update_target:g} s"
 
 
-def diagnose(evidence: Symptoms) -> GuideProblem:
+def diagnose(symptoms: Symptoms) -> GuideProblem:
     """The guide's matching problem, its causes ordered by what was seen."""
-    if evidence.failure is not None and (ours := here(evidence)) is not None:
-        return GuideProblem(HERE[evidence.failure], *ours, here=True)
-    number = _PROBLEM_OF[evidence.broken]
-    delivery = evidence.delivery or Delivery()
-    match evidence.broken:
+    if symptoms.failure is not None and (found := not_the_chat(symptoms)) is not None:
+        return GuideProblem(HERE[symptoms.failure], *found, here=True)
+    number = _PROBLEM_OF[symptoms.broken]
+    delivery = symptoms.delivery or Delivery()
+    match symptoms.broken:
         case StepName.NOTIFIED:
-            # A socket that is gone is no subscriber: the guide's Problem 4, "dashboard closed".
+            # A lost socket is no longer a subscriber: the guide's Problem 4, "dashboard closed".
             number = 4 if delivery.lost is not None else 2
             found = _not_notified(delivery)
-        case StepName.SHOWN if evidence.failure is None:
-            found = _not_shown(delivery, evidence.list_window)
+        case StepName.SHOWN if symptoms.failure is None:
+            found = _not_shown(delivery, symptoms.list_window)
         case StepName.IN_TIME:
-            found = _late(delivery, evidence.update_target)
-        case StepName.SENT if evidence.failure is Failure.NO_ANSWER:
-            found = _send_hangs(evidence, delivery)
+            found = _late(delivery, symptoms.update_target)
+        case StepName.SENT if symptoms.failure is Failure.NO_ANSWER:
+            found = _send_hangs(symptoms, delivery)
         case StepName.CONNECTED | StepName.SUBSCRIBED:
-            found = dashboard_socket(evidence) or network(evidence)
+            found = dashboard_socket(symptoms) or network(symptoms)
         case StepName.REACHABLE:
-            found = network(evidence)
+            found = network(symptoms)
         case _:
-            found = http(evidence) or network(evidence)
+            found = http(symptoms) or network(symptoms)
     seen, causes, remedies = found
-    if evidence.failure in _WAITED and evidence.delivery is None and evidence.waited < _SHORT:
+    if symptoms.failure in _TIMEOUTS and symptoms.delivery is None and symptoms.waited < _SHORT:
         causes = [_SLOW, *causes]
     return GuideProblem(TITLES[number], seen, causes, remedies)
 
 
-def _send_hangs(evidence: Symptoms, delivery: Delivery) -> Found:
-    seen = f"{evidence.what} got no answer within {human(evidence.waited)}"
-    shown, notified = delivery.shown is not None or bool(delivery.stored), delivery.notified is not None
-    if shown or notified:
-        reached = "was stored" if not notified else "was stored and announced" if shown else "was announced"
-        return (
-            f"{seen}, although the message {reached}.",
+def _send_hangs(symptoms: Symptoms, delivery: Delivery) -> Diagnosis:
+    seen = f"{symptoms.what} got no response within {human(symptoms.waited)}"
+    stored, announced = delivery.shown is not None or bool(delivery.stored), delivery.notified is not None
+    if stored or announced:
+        done = [word for word, is_so in (("stored", stored), ("announced", announced)) if is_so]
+        return Diagnosis(
+            f"{seen}, although the message was {' and '.join(done)}.",
             [
                 "the backend waits for every dashboard in turn, and one of them has stopped reading",
-                "it waits for its broker after storing, without a time limit",
+                "it waits for its broker after storing, without a timeout",
             ],
             [
-                "close all other dashboards and try again: if it works, a stalled one held it up",
-                "never await a dashboard's send in the handler: queue it, and drop the dashboard whose queue is full",
+                "close all other dashboards and try again: if that works, a stalled one held up the send",
+                "never await a write to a dashboard in the handler: queue it, and drop dashboards whose queue is full",
             ],
         )
-    return (
+    return Diagnosis(
         f"{seen}, and nothing shows that the message was stored.",
-        ["the store hangs: a lock, a full pool of connections, a database out of reach", *HANGS],
+        ["the store hangs: a lock, an exhausted connection pool, an unreachable database", *HANGS],
         ["look for `WIDGET MESSAGE RECEIVED` in the backend's terminal: what follows it hangs", PROCESS_LOG],
     )
 
 
-def _not_notified(delivery: Delivery) -> Found:
+def _not_notified(delivery: Delivery) -> Diagnosis:
     watched = human(delivery.watched)
     stored = delivery.shown is not None or bool(delivery.stored)
     if delivery.lost is not None:
-        return (
-            f"The dashboard's socket was lost before the frame came: {delivery.lost}.",
-            ["the handler crashed while it announced the message", "the backend or a proxy closes sockets early"],
-            [PROCESS_LOG, "see the code's own words", "check idle timeouts of the proxy"],
+        return Diagnosis(
+            f"The dashboard's connection was lost before the frame came: {delivery.lost}.",
+            ["the handler crashed while it announced the message", "the backend or a proxy closes connections early"],
+            [PROCESS_LOG, "look up what the close code means", "check the proxy's idle timeouts"],
         )
     if delivery.unreadable:
-        return (
-            f"No readable frame came within {watched}, but one that cannot be read: {delivery.unreadable}.",
+        return Diagnosis(
+            f"The only frame within {watched} cannot be read: {delivery.unreadable}.",
             ["the backend's frames have another shape than the protocol's"],
-            ["compare the frame with the protocol", "choose the protocol for this chat with --protocol"],
+            ["compare the frame with the protocol", "choose this chat's protocol with --protocol"],
         )
     if not stored:
-        # Only what was looked for and found missing may be called missing.
+        # Only what a successful read lacked is called missing.
         missing = "it is not in its chat either" if delivery.stored is False else "it is not in the list either"
         known = delivery.stored is False or delivery.chats is not None
-        return (
+        return Diagnosis(
             f"The send was accepted, but no frame came within {watched}, and "
-            + (f"{missing}." if known else "neither list nor chat could be read."),
+            + (f"{missing}." if known else "neither the list nor the chat could be read."),
             [
-                "the message was not stored: the answer comes before the write, and the write failed or waits"
+                "the message was not stored: the response comes before the write, and the write failed or waits"
                 if known
-                else "the backend's store fails after the answer",
+                else "the backend's store fails after the response",
                 "it was stored under another chat",
             ],
-            ["answer a send only after the commit", "look for `Message saved to chat` in the backend's terminal"],
+            ["respond to a send only after the commit", "look for `Message saved to chat` in the backend's terminal"],
         )
     if delivery.other_frames:
         others = f"{delivery.other_frames} frame{'' if delivery.other_frames == 1 else 's'} for other chats"
-        return (
+        return Diagnosis(
             f"The message is stored, and {others} came within {watched}, but none for this one.",
             ["a filter keeps this chat from this dashboard (user, website, status)", "frames are dropped under load"],
-            ["check what the backend filters by before it broadcasts", "try again while nobody else writes"],
+            ["check how the backend filters before it broadcasts", "try again while nobody else writes"],
         )
-    return (
+    return Diagnosis(
         f"The message is stored, but no frame came within {watched}.",
         [
             "the backend does not broadcast: its log has no `Broadcasting chat_updates`",
-            "this dashboard is no subscriber of the process that took the send (no broker between them, or down)",
+            "this dashboard is not subscribed in the process that took the send (the broker is down, or there is none)",
             "a filter keeps the message from this dashboard",
         ],
         [
             "look for `Broadcasting chat_updates to X subscriber(s)` at the send; X = 0: nobody is subscribed",
-            "run one process; if that works, connect the processes by a broker",
+            "run one process; if that works, connect the processes with a broker",
         ],
     )
 
 
-def _not_shown(delivery: Delivery, window: int | None) -> Found:
+def _not_shown(delivery: Delivery, window: int | None) -> Diagnosis:
     frame = f"The frame came after {human(delivery.notified)}"
     if delivery.shown is not None:
-        later = f"a later look found it {human(delivery.shown)} after the send"
-        return (
-            f"{frame}, but the refetch it asked for did not show the message, and a page asks only once; {later}.",
+        later = f"a later read found it {human(delivery.shown)} after the send"
+        return Diagnosis(
+            f"{frame}, but the refetch after it did not show the message, and a page refetches only once; {later}.",
             ["the message is announced before it is committed", "the list comes from a cache or replica that lags"],
-            ["commit first, broadcast after", "clear the list's cache with the commit"],
+            ["commit first, then broadcast", "invalidate the list's cache on commit"],
         )
     seen = f"{frame}, but no list within {human(delivery.watched)} showed the message"
     if delivery.stored is not None:
-        seen += f"; its chat, read on its own, has it{'' if delivery.stored else ' neither'}"
+        seen += f"; the chat itself {'has it' if delivery.stored else 'does not have it either'}"
     if delivery.stored is False:
-        return (
+        return Diagnosis(
             f"{seen}.",
-            ["the message is announced, but not stored: the write failed after the broadcast", "it is still waiting"],
-            ["commit first, broadcast after", "look for `Message saved to chat` in the backend's terminal"],
+            ["the message is announced, but not stored: the write failed after the broadcast, or still waits"],
+            ["commit first, then broadcast", "look for `Message saved to chat` in the backend's terminal"],
         )
     if delivery.listed:
-        return (
-            f"{seen}. The chat is in the list, but neither its texts nor its count changed.",
-            ["the list comes from a cache that a new message does not clear", "the count is not updated with the text"],
-            ["check what the list is built from", "compare the list with the chat itself"],
+        return Diagnosis(
+            f"{seen}. The chat is in the list, but neither its texts nor its count has changed.",
+            [
+                "the list comes from a cache that new messages do not invalidate",
+                "the count is not updated",
+            ],
+            ["check where the list comes from", "compare the list with the chat itself"],
         )
     chats = delivery.chats or 0
-    limited = f"the list is limited to {chats} chats, and does not put the newest activity first"
+    limited = f"the list is limited to {chats} chats, and is not sorted by newest activity"
     filtered = "a filter excludes the chat (status, website, user)"
-    unknown = "the list is built from another store, or from a cache that does not know new chats"
-    order, look = "order the list by last activity, newest first", "check the list's filters, and what it is built from"
+    unknown = "the list comes from another store, or from a cache that does not know new chats"
+    order, look = "sort the list by last activity, newest first", "check the list's filters, and where it comes from"
     full = chats >= (window or 100)
-    return (
+    return Diagnosis(
         f"{seen}. The chat is not among the {chats} in the list.",
         [limited, filtered, unknown] if full else [filtered, unknown],
         [order, look] if full else [look],
     )
 
 
-def _late(delivery: Delivery, update_target: float) -> Found:
+def _late(delivery: Delivery, update_target: float) -> Diagnosis:
     notified, shown = delivery.notified or 0.0, delivery.shown or 0.0
     seen = f"A refetch showed the message {human(shown)} after it was sent; the target is {update_target:g} s. "
     if not delivery.by_page:
-        return (
-            f"{seen}The frame came after {human(notified)}, but the refetch it asked for was too early for the list.",
+        return Diagnosis(
+            f"{seen}The frame came after {human(notified)}, but the refetch after it came too early for the list.",
             [
                 "the list comes from a cache or replica that lags behind",
                 "the message is announced long before it is stored",
             ],
-            ["clear the list's cache with the commit, or read from the primary", "commit first, broadcast after"],
+            ["invalidate the list's cache on commit, or read from the primary", "commit first, then broadcast"],
         )
     if shown - notified > notified:
-        return (
+        return Diagnosis(
             f"{seen}The frame came after {human(notified)}; the refetch took {human(delivery.refetch)}.",
-            ["the list is slow: it sends every message of every chat, or has no index", "the database is overloaded"],
-            ["send only the newest chats and their last texts", "see how long the GET takes in the network tab"],
+            ["the list is slow: it returns every message of every chat, or has no index", "the database is overloaded"],
+            ["return only the newest chats and their last texts", "see how long the GET takes in the network tab"],
         )
     if delivery.accepted is not None and delivery.accepted > notified / 2:
-        return (
+        return Diagnosis(
             f"{seen}The send itself took {human(delivery.accepted)}; the frame came after {human(notified)}.",
-            ["storing a message is slow (locks, a slow disk, a database out of reach)", *HANGS],
+            ["storing a message is slow (locks, a slow disk, a distant database)", *HANGS],
             ["look at the time between `WIDGET MESSAGE RECEIVED` and `Message saved` in the backend's terminal"],
         )
-    return (
+    return Diagnosis(
         f"{seen}The send took {human(delivery.accepted)}; the frame came only after {human(notified)}.",
         [
             "the broadcast is slow: it waits for each dashboard in turn, and one of them is slow",
             "the broker between the processes lags, or is polled",
         ],
-        ["close all other dashboards and try again", "look at when `Broadcasting chat_updates` is logged"],
+        ["close all other dashboards and try again", "see when `Broadcasting chat_updates` is logged"],
     )

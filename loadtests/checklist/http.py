@@ -1,7 +1,7 @@
-"""Plain blocking HTTP, in which every wait ends at a moment that the caller gives.
+"""The checklist's blocking HTTP client, which decodes and follows redirects as a browser does.
 
-Every `deadline` is a reading of `time.monotonic()`. Whatever goes wrong is a `ProbeError`, and nothing else.
-No proxy from the environment; certificates are verified. HTTP is taken as a browser takes it: compressed, redirected.
+Every `deadline` is a `time.monotonic()` time. Every failure is a `ProbeError`. Proxies in the environment are ignored,
+and certificates are verified.
 """
 
 import contextlib
@@ -15,18 +15,18 @@ from typing import NamedTuple, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 from chatswarm.loadtests.net.address import Address, parse_address
-from chatswarm.loadtests.net.dialing import Dialer, DialError, broken_off, left, request_target
+from chatswarm.loadtests.net.dialing import Dialer, DialError, connection_error, request_target, seconds_left
 from chatswarm.loadtests.net.encodings import ACCEPTED, UnreadableEncoding, decoded
 from chatswarm.loadtests.net.responses import (
-    EndedEarlyError,
-    NothingCameError,
+    EmptyResponseError,
     NotHttpError,
     Reader,
     ResponseHead,
     TooLargeError,
+    TruncatedResponseError,
+    keeps_alive,
     read_body,
     read_head,
-    stays_open,
 )
 from chatswarm.loadtests.protocols.protocol import Request
 from chatswarm.loadtests.system.rig_limits import OwnLimit
@@ -34,21 +34,21 @@ from chatswarm.loadtests.system.text import one_line
 
 from .symptoms import Failure
 
-MOST = 32 << 20
-"""Bytes of one answer or message; the list of the largest chats is far below."""
+MAX_SIZE = 32 << 20
+"""Maximum bytes of one response or message; the largest chat list is far below."""
 
-_IDLE = 1.0  # seconds after which a connection is not used again: servers close theirs after 2 s at the earliest
-_MOST_REDIRECTS = 5
+_MAX_IDLE = 1.0  # seconds after which a connection is not reused: servers close theirs after 2 s at the earliest
+_MAX_REDIRECTS = 5
 _REDIRECTS = (301, 302, 303, 307, 308)
-_KEEPING_THE_METHOD = (307, 308)
+_METHOD_PRESERVING = (307, 308)
 _T = TypeVar("_T")
 _BLANKS = re.compile(r"[ \t\r\n]+")
 
 
 class ProbeError(Exception):
-    """What went wrong with the target, in terms that a diagnosis can be made from.
+    """What went wrong with the target, in the terms of the diagnosis.
 
-    `retry_after` is what an answer asked to wait; `own` the limit of this machine that is to blame, if one is.
+    `retry_after` is the response's Retry-After; `limit` is the limit of this machine that caused the failure, if any.
     """
 
     def __init__(
@@ -57,18 +57,30 @@ class ProbeError(Exception):
         detail: str = "",
         status: int | None = None,
         retry_after: str = "",
-        own: OwnLimit | None = None,
+        limit: OwnLimit | None = None,
     ) -> None:
         super().__init__(f"{failure}: {detail}")
         self.failure = failure
         self.detail = detail
         self.status = status
         self.retry_after = retry_after
-        self.own = own
+        self.limit = limit
+
+    @classmethod
+    def from_dial(cls, error: DialError) -> "ProbeError":
+        """There is no connection."""
+        return cls(Failure(error.failure), excerpt(error.detail), limit=error.limit)
+
+    @classmethod
+    def from_socket(cls, error: OSError) -> "ProbeError":
+        """An established connection has failed."""
+        if isinstance(error, EmptyResponseError):
+            return cls(Failure.CLOSED)
+        return cls.from_dial(connection_error(error))
 
 
 class ProbeResponse(NamedTuple):
-    """One HTTP answer, read to its end. `done` is when, `took` how long since the request went out, in seconds."""
+    """One HTTP response, read to its end at `done`, `took` seconds after the request went out."""
 
     status: int
     body: bytes
@@ -76,85 +88,85 @@ class ProbeResponse(NamedTuple):
     done: float
     took: float
     retry_after: str = ""
-    redirected: str = ""  # for people: by which status it was redirected, and where to; empty if it was not
+    redirected: str = ""  # for people: the status and target of the last redirect; empty if there was none
 
 
-class Http:
-    """One HTTP connection at a time, kept alive where the target allows it, and those that redirects lead to."""
+class HttpClient:
+    """One HTTP connection at a time, kept alive where the target allows it, plus one per origin of a redirect."""
 
     def __init__(self, dialer: Dialer, origin: str | None = None, turn: int = 0) -> None:
-        """`turn`: at which of the target's addresses its connections begin to go round."""
+        """`turn`: which of the target's addresses the first connection uses."""
         self._dialer = dialer
         self._origin = origin
         self._turn = turn
-        self._server = replace(dialer.address, prefix="")  # a redirect names the whole path
+        self._server = replace(dialer.address, prefix="")  # a redirect gives the whole path
         self._sock: socket.socket | None = None
-        self._used = 0.0  # when the last answer on it was read
-        self._others: dict[str, Http] = {}
-        self.peers: set[str] = set()  # the numbers of all addresses that it was connected to
+        self._last_used = 0.0  # when the last response on it had been read
+        self._redirect_clients: dict[str, HttpClient] = {}
+        self.peers: set[str] = set()  # the IP addresses of all its connections
 
     def open(self, deadline: float) -> socket.socket:
-        """Has a connection ready, so that the next request does not wait for one."""
-        # What is readable between two answers is the end of the connection.
-        if self._sock is not None and (_readable(self._sock) or time.monotonic() - self._used > _IDLE):
+        """Makes sure that a connection is open, so that the next request need not wait for one."""
+        # Anything readable between two responses means that the server has closed the connection.
+        if self._sock is not None and (_readable(self._sock) or time.monotonic() - self._last_used > _MAX_IDLE):
             self.close()
         if self._sock is None:
             self._sock = dial(self._dialer, deadline, self._turn)
             self._turn += 1
-            self._used = time.monotonic()
+            self._last_used = time.monotonic()
             self.peers.add(peer_of(self._sock))
         return self._sock
 
     def reach(self, deadline: float) -> None:
-        """Returns if "/" has any HTTP answer. Its body, and where it may redirect to, do not matter."""
-        self._exchange(self._whole(Request("GET", "/")), deadline, lambda _reader, _head: None)
-        self.close()  # its body was left unread
+        """Returns if "/" gets any HTTP response. Its body, and where it may redirect to, do not matter."""
+        self._exchange(self._prefixed(Request("GET", "/")), deadline, lambda _reader, _head: None)
+        self.close()  # its body has not been read
 
     def request(self, request: Request, deadline: float) -> ProbeResponse:
-        """The answer, whatever its status, as a browser would have it: after redirects, and decoded."""
+        """The response, whatever its status, after redirects and decoded, as a browser would see it."""
         began = time.monotonic()
-        http, redirected, request = self, "", self._whole(request)
-        for _ in range(_MOST_REDIRECTS + 1):
-            answer = http._ask(request, deadline)
-            if not _redirects(request.method, answer):
-                return answer._replace(took=answer.done - began, redirected=redirected)
-            address, path = _elsewhere(http._server, request, answer)
-            http, request = self._follow(address, path, request, answer.status)
-            redirected = f"redirected by {answer.status} to {excerpt(answer.location, 100)}"
+        http, redirected, request = self, "", self._prefixed(request)
+        for _ in range(_MAX_REDIRECTS + 1):
+            response = http._ask(request, deadline)
+            if not _is_redirect(request.method, response):
+                return response._replace(took=response.done - began, redirected=redirected)
+            address, path = _redirect_target(http._server, request, response)
+            http, request = self._follow(address, path, request, response.status)
+            redirected = f"redirected by {response.status} to {excerpt(response.location, 100)}"
         raise ProbeError(
-            Failure.NOT_READ_HERE, f"more than {_MOST_REDIRECTS} redirects, the last to {excerpt(answer.location)}"
+            Failure.NOT_READ_HERE, f"more than {_MAX_REDIRECTS} redirects, the last to {excerpt(response.location)}"
         )
 
     def close(self) -> None:
         if self._sock is not None:
             self._sock.close()
             self._sock = None
-        for other in self._others.values():
+        for other in self._redirect_clients.values():
             other.close()
 
-    def _whole(self, request: Request) -> Request:
-        """The same, with the path that stands before all others."""
+    def _prefixed(self, request: Request) -> Request:
+        """The same request, below the path of the base URL."""
         return replace(request, path=self._dialer.address.prefix + request.path)
 
-    def _follow(self, address: Address, path: str, request: Request, status: int) -> "tuple[Http, Request]":
-        """Whom to ask, and what. A token is for nobody else."""
+    def _follow(self, address: Address, path: str, request: Request, status: int) -> "tuple[HttpClient, Request]":
+        """The client and request that follow a redirect. The token goes to no other origin."""
         http, headers = self, dict(request.headers)
         if address.origin != self._server.origin:
             headers = {name: value for name, value in headers.items() if name.lower() != "authorization"}
-            if address.origin not in self._others:
-                self._others[address.origin] = Http(self._dialer.beside(address), self._origin)
-            http = self._others[address.origin]
-        body = request.body if status in _KEEPING_THE_METHOD else None
+            if address.origin not in self._redirect_clients:
+                self._redirect_clients[address.origin] = HttpClient(self._dialer.for_address(address), self._origin)
+            http = self._redirect_clients[address.origin]
+        body = request.body if status in _METHOD_PRESERVING else None
         return http, Request(request.method, path, body, headers)
 
     def _ask(self, request: Request, deadline: float) -> ProbeResponse:
         def read(reader: Reader, head: ResponseHead) -> bytes:
             try:
-                body = read_body(reader, head, MOST)
+                body = read_body(reader, head, MAX_SIZE)
                 done.append(time.monotonic())
-                return decoded(head.value("content-encoding"), body, MOST)
+                return decoded(head.value("content-encoding"), body, MAX_SIZE)
             except TooLargeError:
-                raise ProbeError(Failure.NOT_READ_HERE, f"more than {MOST >> 20} MiB", head.status) from None
+                raise ProbeError(Failure.NOT_READ_HERE, f"more than {MAX_SIZE >> 20} MiB", head.status) from None
             except UnreadableEncoding as error:
                 raise ProbeError(Failure.NOT_READ_HERE, excerpt(str(error)), head.status) from None
 
@@ -166,20 +178,20 @@ class Http:
     def _exchange(
         self, request: Request, deadline: float, read: Callable[[Reader, ResponseHead], _T]
     ) -> tuple[float, ResponseHead, _T]:
-        """Sends it, and reads its answer: when it went out, the answer's head, and what `read` made of the rest."""
+        """Sends a request. Returns when it went out, the response's head, and what `read` returned for the rest."""
         sock = self.open(deadline)
         began = time.monotonic()
         alive = False
         try:
             with as_probe_errors():
-                sock.settimeout(left(deadline))
+                sock.settimeout(seconds_left(deadline))
                 sock.sendall(_bytes(self._server, request, self._origin))
                 reader = Reader(sock, deadline)
                 head = read_head(reader)
                 found = read(reader, head)
-                alive = stays_open(head) and not reader.buffer
+                alive = keeps_alive(head) and not reader.buffer
         finally:
-            self._used = time.monotonic()
+            self._last_used = time.monotonic()
             if not alive:
                 self.close()
         return began, head, found
@@ -187,13 +199,13 @@ class Http:
 
 @contextlib.contextmanager
 def as_probe_errors() -> Iterator[None]:
-    """What may go wrong with an answer to a request or a handshake, as ProbeError."""
+    """Raises failures of reading a response as ProbeError."""
     try:
         yield
-    except EndedEarlyError as error:
-        raise ProbeError(Failure.CLOSED, "in the middle of the answer") from error
+    except TruncatedResponseError as error:
+        raise ProbeError(Failure.CLOSED, "in the middle of the response") from error
     except OSError as error:
-        raise broken(error) from error
+        raise ProbeError.from_socket(error) from error
     except NotHttpError as error:
         raise ProbeError(Failure.NOT_HTTP, excerpt(str(error))) from error
 
@@ -211,61 +223,49 @@ def _bytes(address: Address, request: Request, origin: str | None) -> bytes:
     return f"{request.method} {request_target(address, request.path)} HTTP/1.1\r\n{head}\r\n".encode() + body
 
 
-def _redirects(method: str, answer: ProbeResponse) -> bool:
-    """Whether a browser asks again elsewhere, and for the same."""
-    return bool(answer.location) and answer.status in (_REDIRECTS if method == "GET" else _KEEPING_THE_METHOD)
+def _is_redirect(method: str, response: ProbeResponse) -> bool:
+    """Whether a browser would repeat the request at the response's Location."""
+    return bool(response.location) and response.status in (_REDIRECTS if method == "GET" else _METHOD_PRESERVING)
 
 
-def _elsewhere(here: Address, request: Request, answer: ProbeResponse) -> tuple[Address, str]:
-    """Where a redirect leads to: the place, and the path there. Raises ProbeError if that is no place for a request."""
-    # Header lines are bytes; a browser takes those beyond ASCII for UTF-8.
-    told = answer.location.encode("latin-1", "replace").decode(errors="replace")
+def _redirect_target(here: Address, request: Request, response: ProbeResponse) -> tuple[Address, str]:
+    """The address and path that a redirect leads to. Raises ProbeError if no request can be sent there."""
+    # Header lines are bytes; browsers read those beyond ASCII as UTF-8.
+    location = response.location.encode("latin-1", "replace").decode(errors="replace")
     try:
-        url = urlsplit(urljoin(f"{here.origin}{request_target(here, request.path)}", told))
+        url = urlsplit(urljoin(f"{here.origin}{request_target(here, request.path)}", location))
         address = parse_address(f"{url.scheme}://{url.netloc}")
     except ValueError:
-        said = excerpt(answer.location.rpartition("@")[2])
-        raise ProbeError(Failure.NOT_READ_HERE, f"a redirect to {said}", answer.status) from None
+        shown = excerpt(response.location.rpartition("@")[2])
+        raise ProbeError(Failure.NOT_READ_HERE, f"a redirect to {shown}", response.status) from None
     return address, (url.path or "/") + (f"?{url.query}" if url.query else "")
 
 
-def excerpt(said: bytes | str, most: int = 160) -> str:
-    """The beginning of what a target said, on one line and safe to print on a terminal."""
-    text = said[: 4 * most].decode(errors="replace") if isinstance(said, bytes) else said[: 4 * most]
+def excerpt(data: bytes | str, limit: int = 160) -> str:
+    """The beginning of a text from the target, on one line and safe to print on a terminal."""
+    text = data[: 4 * limit].decode(errors="replace") if isinstance(data, bytes) else data[: 4 * limit]
     text = one_line(_BLANKS.sub(" ", text).strip())
-    return text if len(text) <= most else text[: most - 1] + "…"
+    return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def dial(dialer: Dialer, deadline: float, turn: int) -> socket.socket:
-    """A connection to the address whose turn it is."""
+    """A connection to the address at `turn`. Raises ProbeError."""
     try:
         return dialer.open(deadline, turn)
     except DialError as error:
-        raise probe_error(error) from error
-
-
-def probe_error(error: DialError) -> ProbeError:
-    """The same in the words of a step."""
-    return ProbeError(Failure(error.trouble), excerpt(error.detail), own=error.own)
-
-
-def broken(error: OSError) -> ProbeError:
-    """What it means that a connection that stood has failed."""
-    if isinstance(error, NothingCameError):
-        return ProbeError(Failure.CLOSED)
-    return probe_error(broken_off(error))
+        raise ProbeError.from_dial(error) from error
 
 
 def peer_of(sock: socket.socket) -> str:
-    """The number of the address that it is connected to."""
+    """The IP address at the other end; empty if the connection has ended already."""
     try:
         return str(sock.getpeername()[0])
-    except OSError:  # it has ended already
+    except OSError:
         return ""
 
 
 def _readable(sock: socket.socket) -> bool:
-    # Not a selector: that would need a file of its own.
+    # Not a selector, which would need another file descriptor.
     poll = select.poll()
     poll.register(sock, select.POLLIN)
     return bool(poll.poll(0))

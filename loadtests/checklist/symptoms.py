@@ -1,4 +1,4 @@
-"""What can be seen when a chat does not work: the words in which the checklist tells it and the diagnosis reads it."""
+"""What the checklist can observe: its steps, the ways in which they fail, and the symptoms of a failure."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -21,7 +21,7 @@ class StepName(StrEnum):
 
 
 class PageStep(StrEnum):
-    """The same, as the guide has people do it: on the two pages, in a browser."""
+    """The same checklist on the guide's two pages, in a browser."""
 
     INBOX = "inbox_opened"
     CONNECTED = "inbox_connected"
@@ -39,7 +39,7 @@ class Failure(StrEnum):
 
     NO_SUCH_NAME = "host not found"
     REFUSED = "connection refused"
-    UNREACHABLE = "unreachable"  # no route, or no answer to the connection attempt
+    UNREACHABLE = "unreachable"  # no route, or no response to the connection attempt
     UNTRUSTED = "certificate not trusted"
     TLS = "no TLS"
     NOT_HTTP = "not HTTP"
@@ -56,20 +56,20 @@ class Failure(StrEnum):
 
 @dataclass(slots=True)
 class Delivery:
-    """What became of the one message. Moments are seconds after its bytes went out; None: not seen."""
+    """What became of the one message. Times are seconds after its bytes went out; None: not seen."""
 
     accepted: float | None = None  # a readable 2xx came back
     notified: float | None = None  # its chat's frame arrived
     shown: float | None = None  # a refetch that shows it completed
-    by_page: bool = False  # that refetch followed a frame, so a page would have made it, too
-    refetch: float | None = None  # how long that refetch (until there is one: the last one) took
-    watched: float = 0.0  # how long was waited for all of this
-    other_frames: int = 0  # frames that announced other messages meanwhile
+    by_page: bool = False  # that refetch followed a frame, so a page would have made it too
+    refetch: float | None = None  # seconds that it took; if the message was not shown: seconds of the last refetch
+    watched: float = 0.0  # seconds spent waiting for all of this
+    other_frames: int = 0  # frames that announced other messages in the meantime
     unreadable: str = ""  # what was wrong with a frame that could not be read
-    lost: str | None = None  # how the dashboard's socket ended, if it did
-    chats: int | None = None  # how many chats the last readable list held
+    lost: str | None = None  # how the dashboard's connection ended, if it did
+    chats: int | None = None  # number of chats in the last readable list
     listed: bool | None = None  # whether this chat was among them
-    stored: bool | None = None  # whether the chat read as a whole held the message; None: could not be read
+    stored: bool | None = None  # whether the whole chat has the message; None: it could not be read
 
 
 @dataclass(slots=True)
@@ -78,16 +78,16 @@ class Symptoms:
 
     broken: StepName
     failure: Failure | None = None
-    what: str = ""  # what was asked: an address, a request line, a frame
+    what: str = ""  # what was tested: an address, a request line, a socket's URL
     status: int | None = None
-    detail: str = ""  # what the target (or the system) said about it
+    detail: str = ""  # what the target or the system said about it
     waited: float = 0.0  # seconds
     delivery: Delivery | None = None
     update_target: float = 2.0  # seconds
     list_window: int | None = None
-    retry_after: str = ""  # what the answer asked to wait, as it says it
-    own: OwnLimit | None = None  # the limit of this machine that is to blame
-    with_token: bool = False  # whether CHATSWARM_TOKEN holds one, so that it was sent
+    retry_after: str = ""  # the response's Retry-After, as it came
+    limit: OwnLimit | None = None  # the limit of this machine that caused the failure
+    with_token: bool = False  # whether a token was sent, from CHATSWARM_TOKEN
     origin: str | None = None  # the Origin that was sent
-    let_in_as: str | None = None  # the one with which the same handshake was let in
-    proxy_note: str = ""  # what to say of a proxy in the environment
+    accepted_origin: str | None = None  # the Origin with which the same handshake succeeded
+    proxy_note: str = ""  # text about an ignored proxy in the environment

@@ -1,1 +1,1 @@
-"""What goes wrong on purpose, on schedule, with evidence, and healed on every way out."""
+"""Faults: injected on schedule, proven by evidence, and healed on every way out."""

@@ -1,4 +1,4 @@
-"""A fault of your own: a shell command that makes it, and one that heals it, such as `docker compose stop redis`."""
+"""A custom fault: one shell command makes it, another heals it, such as `docker compose stop redis`."""
 
 import contextlib
 import os
@@ -15,32 +15,32 @@ from .fault import Fault
 class CommandFault(Fault):
     """Runs `start`, and `stop` after `for`. Both must end with exit code 0 within `timeout`.
 
-    Its evidence is what `start` says in its last line, and how long both took.
+    Its evidence: the last line that `start` printed, and how long `stop` took.
     """
 
-    pledge = 0
-    said: str | None = None  # by `start`, once it has worked
+    undo_id = 0
+    last_line: str | None = None  # of `start`'s output, once it has succeeded
 
     def begin(self) -> None:
-        self.pledge = self.world.pledges.make("shell", self.plan.text("stop"))
-        self.said = self._run("start")
+        self.undo_id = self.context.undo_log.add("shell", self.plan.text("stop"))
+        self.last_line = self._run("start")
 
     def heal(self) -> Evidence:
         began = time.monotonic()
         self._run("stop")
-        self.world.pledges.drop(self.pledge)
-        if self.said is None:
+        self.context.undo_log.drop(self.undo_id)
+        if self.last_line is None:
             return {}
-        return {"start": "exit code 0", "said": self.said, "stopped_in": round(time.monotonic() - began, 3)}
+        return {"start": "exit code 0", "said": self.last_line, "stopped_in": round(time.monotonic() - began, 3)}
 
     def _run(self, key: str) -> str:
-        """Returns the last line that it says. Raises FaultError."""
+        """Runs the command under `key`. Returns the last line of its output. Raises FaultError."""
         command, timeout = self.plan.text(key), self.plan.number("timeout")
-        path = self.world.folder / f"fault-{self.plan.name}.log"
+        path = self.context.folder / f"fault-{self.plan.name}.log"
         with path.open("a+", encoding="utf-8", errors="replace") as log:
-            said_before = log.seek(0, os.SEEK_END)
-            # In a session of its own, so that Ctrl-C does not cut it short. Into a file, not a pipe: what it leaves
-            # running in the background may keep that open.
+            output_start = log.seek(0, os.SEEK_END)
+            # A new session keeps Ctrl-C from cutting it short. The output goes into a file, because a process that it
+            # leaves in the background would keep a pipe open.
             started = subprocess.Popen(  # noqa: S602
                 command, shell=True, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
@@ -51,7 +51,7 @@ class CommandFault(Fault):
                     os.killpg(started.pid, signal.SIGKILL)
                 started.wait()
                 raise FaultError(f"{key}: expected an end within {timeout:g} s, got none: {command}") from None
-            log.seek(said_before)
+            log.seek(output_start)
             lines = log.read().strip().splitlines()
         last = lines[-1][:200] if lines else ""
         if code:

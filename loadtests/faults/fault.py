@@ -1,8 +1,8 @@
-"""What a fault does: the work of one occurrence.
+"""The base class of all faults, and the context that they act on.
 
-A kind of fault is a row in `fault_kinds.py`, a subclass of Fault in a file of this folder, and a row in KINDS. What a
-scenario says of it is checked before any load, first without knowing the target (there), then with it (`unfit`). Then
-the nemesis makes an instance for each occurrence, and calls `begin` and `heal`, in a thread of its own.
+A kind of fault is a row in `fault_kinds.py`, a subclass of Fault in this folder, and a row in KINDS. Its parameters are
+checked before any load: first without the target (in `fault_kinds.py`), then with it (`unfit`). The nemesis then makes
+one instance per occurrence, and calls `begin` and `heal` in a separate thread.
 """
 
 import threading
@@ -25,38 +25,39 @@ class FaultContext:
 
     target: str  # its base URL
     protocol: str
-    folder: Path  # of the run, for logs
-    pledges: UndoLog  # what must be undone however this process ends
-    token: str | None = None  # with which dashboards are let in
-    processes: Mapping[str, Managed] = field(default_factory=dict)  # by what `on` says: target, broker
+    folder: Path  # the run's, for logs
+    undo_log: UndoLog  # what must be undone however this process ends
+    token: str | None = None  # admits dashboards
+    processes: Mapping[str, Managed] = field(default_factory=dict)  # by `on`: target, broker
     toxiproxy: Toxiproxy | None = None
-    proxies: Mapping[str, str] = field(default_factory=dict)  # place on the net → name of the proxy there
+    proxies: Mapping[str, str] = field(default_factory=dict)  # place in the network → name of the proxy there
     database: Path | None = None  # the target's SQLite file
-    giving_up: threading.Event = field(default_factory=threading.Event)  # set: heal at once, wait for nothing else
+    giving_up: threading.Event = field(default_factory=threading.Event)  # once set, faults heal at once
 
 
 class Fault(ABC):
     """One occurrence of a fault. Neither method is called twice."""
 
-    def __init__(self, plan: FaultPlan, number: int, world: FaultContext) -> None:
-        """`number`: which of the plan's occurrences this is, from 0."""
+    def __init__(self, plan: FaultPlan, number: int, context: FaultContext) -> None:
+        """`number`: the index of this occurrence, from 0."""
         self.plan = plan
         self.number = number
-        self.world = world
+        self.context = context
 
     @classmethod
-    def unfit(cls, plan: FaultPlan, world: FaultContext) -> str | None:
-        """Why it cannot be done to this target: what was expected, and what to do. Asked before any load."""
-        del plan, world
+    def unfit(cls, plan: FaultPlan, context: FaultContext) -> str | None:
+        """Why this target cannot have this fault: what was expected. None if it can. Called before any load."""
+        del plan, context
         return None
 
     @abstractmethod
     def begin(self) -> None:
-        """Makes it happen. Raises FaultError; `heal` is called all the same."""
+        """Makes the fault happen. Raises FaultError; `heal` is called even then."""
 
     @abstractmethod
     def heal(self) -> Evidence:
-        """Undoes it, and returns once that has worked. Returns what it did: numbers that are all 0 prove nothing.
+        """Undoes the fault, and returns once that has worked. Returns its evidence: if every value is 0 or empty, it
+        proves nothing.
 
-        Called on every way out, also if `begin` failed half-way. Raises FaultError.
+        Called on every way out, even if `begin` failed half-way. Raises FaultError.
         """

@@ -1,4 +1,4 @@
-"""The kinds of faults, by the names that scenarios give them. A new one is one file and one row here."""
+"""The kinds of faults, by their names in scenarios. A new kind needs one file and one row here."""
 
 from collections.abc import Mapping
 

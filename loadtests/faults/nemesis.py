@@ -1,6 +1,6 @@
-"""The nemesis: makes a scenario's faults happen on schedule, heals them on every way out, writes down what they did.
+"""The nemesis: injects a scenario's faults on schedule, heals them on every way out, and records their evidence.
 
-Each occurrence has a thread of its own, so that one which takes its time delays no other:
+Each occurrence runs in its own thread, so a slow one delays no other:
 
     wait until `at` ─► start row ─► begin ─► wait `for`, or until the nemesis gives up ─► heal ─► stop row, evidence
 """
@@ -18,20 +18,25 @@ from .error import FaultError
 from .fault import FaultContext
 from .kinds import KINDS
 
-_PROXY_LOOK = 0.5  # seconds between two looks at how the proxy keeps up
+_PROXY_POLL = 0.5  # seconds between reads of the proxy's loop lag
 _HEALING = 90.0
-"""Seconds that healing may take in the end, before the run goes on without it."""
+"""Seconds that healing may take at the end before the run goes on without it."""
 
 
 class Nemesis:
-    """The faults of one run. `say` tells people what happens; it is called from several threads."""
+    """The faults of one run. `say` reports progress to people; it is called from several threads."""
 
     def __init__(
-        self, plans: Sequence[FaultPlan], duration: float, world: FaultContext, folder: Path, say: Callable[[str], None]
+        self,
+        plans: Sequence[FaultPlan],
+        duration: float,
+        context: FaultContext,
+        folder: Path,
+        say: Callable[[str], None],
     ) -> None:
         self._plans = plans
         self._duration = duration
-        self._world = world
+        self._world = context
         self._folder = folder
         self._say = say
         self._threads: list[threading.Thread] = []
@@ -39,21 +44,21 @@ class Nemesis:
         self._proxy_writer: ProxyWriter | None = None
 
     def begin(self, run: str, start: float) -> None:
-        """The measured part begins at `start`, in monotonic seconds. Returns at once."""
+        """Schedules all faults. The measured part begins at `start`, in monotonic seconds. Returns at once."""
         self._writer = FaultWriter(self._folder, run)
         for plan in self._plans:
             for number, at in enumerate(plan.occurrences(self._duration)):
-                self._spawn(self._occur, plan, number, start + at)
+                self._spawn(self._run_occurrence, plan, number, start + at)
         if set(self._world.proxies) - {"broker"}:
             self._proxy_writer = ProxyWriter(self._folder, run)
             self._spawn(self._watch_proxy)
 
     def give_up(self) -> None:
-        """What is not healed is healed now; what has not begun does not. Returns at once."""
+        """Heals every active fault now, and begins no more. Returns at once."""
         self._world.giving_up.set()
 
     def end(self) -> None:
-        """Gives up, and returns when all is healed, or has taken too long. Safe to call twice."""
+        """Gives up, and returns when all faults are healed or healing has taken too long. Safe to call twice."""
         self.give_up()
         deadline = time.monotonic() + _HEALING
         for thread in self._threads:
@@ -72,7 +77,7 @@ class Nemesis:
         self._threads.append(thread)
         thread.start()
 
-    def _occur(self, plan: FaultPlan, number: int, at: float) -> None:
+    def _run_occurrence(self, plan: FaultPlan, number: int, at: float) -> None:
         writer, wait = self._writer, self._world.giving_up.wait
         assert writer is not None
         if wait(max(0.0, at - time.monotonic())):
@@ -85,29 +90,29 @@ class Nemesis:
         try:
             fault.begin()
             wait(max(0.0, began + plan.length - time.monotonic()))
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is healed, and said
-            self._trouble(writer, plan, "could not begin", error)
+        except Exception as error:  # noqa: BLE001 - whatever went wrong is reported, and the fault is healed
+            self._report(writer, plan, "could not begin", error)
         try:
             evidence = fault.heal()
         except Exception as error:  # noqa: BLE001
-            self._trouble(writer, plan, "could not be healed", error)
+            self._report(writer, plan, "could not be healed", error)
         else:
             writer.stop(plan.name, plan.kind, time.monotonic(), evidence)
             self._say(f"fault {plan.name} is over")
 
-    def _trouble(self, writer: FaultWriter, plan: FaultPlan, what: str, error: Exception) -> None:
-        told = str(error) if isinstance(error, FaultError) else f"{type(error).__name__}: {error}"
-        writer.trouble(time.monotonic(), f"the fault {plan.name} {what}: {told}")
-        self._say(f"fault {plan.name} {what}: {told}")
+    def _report(self, writer: FaultWriter, plan: FaultPlan, what: str, error: Exception) -> None:
+        reason = str(error) if isinstance(error, FaultError) else f"{type(error).__name__}: {error}"
+        writer.trouble(time.monotonic(), f"the fault {plan.name} {what}: {reason}")
+        self._say(f"fault {plan.name} {what}: {reason}")
 
     def _watch_proxy(self) -> None:
-        """The proxy is a part of the rig: its slowness must not count as the target's."""
+        """Records the proxy's lag: it is part of the rig, so its slowness must not count as the target's."""
         api, writer = self._world.toxiproxy, self._proxy_writer
         assert api is not None
         assert writer is not None
-        over = not api.has_evidence  # a real one does not tell
+        over = not api.has_evidence  # a real Toxiproxy does not report its lag
         while not over:
-            over = self._world.giving_up.wait(_PROXY_LOOK)
+            over = self._world.giving_up.wait(_PROXY_POLL)
             with contextlib.suppress(FaultError):
-                found = api.lag()
-                writer.looked(found.samples, found.time, found.cpu)
+                lag = api.lag()
+                writer.looked(lag.samples, lag.time, lag.cpu)

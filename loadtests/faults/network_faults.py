@@ -1,4 +1,4 @@
-"""Faults of the net, between the swarm and its target: Toxiproxy's toxics by their names, and `down`.
+"""Network faults between the swarm and its target: Toxiproxy's toxics under their own names, and `down`.
 
 `on` says where: on the dashboards' connections (`dashboards`: both their `sockets` and their `refetches`), on the
 `widgets`', on all of these (`everything`), or between the reference backend and its `broker`.
@@ -13,53 +13,53 @@ from .error import FaultError
 from .fault import Fault, FaultContext
 from .toxiproxy import Toxiproxy
 
-_DEEDS = ("bytes_delayed", "bytes_swallowed", "ends_delayed", "pieces_cut", "connections_cut", "connections_reset")
-"""What a toxic's evidence must have some of: that bytes went through it proves nothing."""
+_EFFECTS = ("bytes_delayed", "bytes_swallowed", "ends_delayed", "pieces_cut", "connections_cut", "connections_reset")
+"""The counters that prove that a toxic did something. Bytes that merely passed through it prove nothing."""
 
 
 class NetworkFault(Fault):
-    """What they share: the proxies."""
+    """A fault that acts through the fault proxies."""
 
     @classmethod
-    def unfit(cls, plan: FaultPlan, world: FaultContext) -> str | None:
-        if plan.on == "broker" and "broker" not in world.proxies:
+    def unfit(cls, plan: FaultPlan, context: FaultContext) -> str | None:
+        if plan.on == "broker" and "broker" not in context.proxies:
             return "expected a reference backend with a broker (`[backend] broker = true`), got none"
         return None
 
     @property
     def proxies(self) -> list[str]:
-        return [self.world.proxies[place] for place in NET_PLACES[self.plan.on]]
+        return [self.context.proxies[place] for place in NET_PLACES[self.plan.on]]
 
     @property
     def api(self) -> Toxiproxy:
-        assert self.world.toxiproxy is not None, "there is one where a plan is about the net"
-        return self.world.toxiproxy
+        assert self.context.toxiproxy is not None, "the testbed starts it for every plan with a network fault"
+        return self.context.toxiproxy
 
 
 class ToxicFault(NetworkFault):
-    """A toxic, called like its kind, on every connection there, also those that are open already."""
+    """Adds a toxic of the same name as the fault's kind to every connection, including those already open."""
 
     milliseconds: ClassVar[tuple[str, ...]] = ()
     """The toxic's attributes that are durations."""
     numbers: ClassVar[tuple[str, ...]] = ()
-    """The others: whole numbers."""
+    """Its other attributes: whole numbers."""
 
-    def __init__(self, plan: FaultPlan, number: int, world: FaultContext) -> None:
-        super().__init__(plan, number, world)
-        self.added: list[tuple[str, str]] = []  # proxy, toxic
+    def __init__(self, plan: FaultPlan, number: int, context: FaultContext) -> None:
+        super().__init__(plan, number, context)
+        self.added: list[tuple[str, str]] = []  # (proxy, toxic)
 
     @property
     def streams(self) -> tuple[str, ...]:
         return STREAMS[self.plan.text("stream")]
 
-    def name(self, stream: str) -> str:
-        """Of the toxic: of this occurrence alone."""
+    def toxic_name(self, stream: str) -> str:
+        """The toxic's name, unique to this occurrence."""
         return f"{self.plan.name}-{self.plan.kind}-{self.plan.at:g}-{self.number}-{stream}"
 
     def attributes(self) -> dict[str, int]:
-        """In the units of Toxiproxy."""
+        """The toxic's attributes, in Toxiproxy's units."""
         durations = {key: self.plan.number(key) for key in self.milliseconds}
-        # Less than a millisecond is not none: a timeout of 0 never comes.
+        # A duration below 1 ms must not become 0: a timeout of 0 never fires.
         values = {key: max(1, round(duration * 1000)) if duration else 0 for key, duration in durations.items()}
         return values | {key: int(self.plan.number(key)) for key in self.numbers}
 
@@ -67,25 +67,25 @@ class ToxicFault(NetworkFault):
         toxicity, attributes = self.plan.number("toxicity"), self.attributes()
         for proxy in self.proxies:
             for stream in self.streams:
-                name = self.name(stream)
+                name = self.toxic_name(stream)
                 self.added.append((proxy, name))
-                self.api.add(proxy, name, self.plan.kind, stream, toxicity, attributes)
+                self.api.add(proxy, name, self.plan.kind, stream=stream, toxicity=toxicity, attributes=attributes)
 
     def heal(self) -> Evidence:
         evidence: dict[str, float | str] = {}
         problems = []
         for proxy, name in self.added:
             try:
-                # Not there if it could not be added, or if somebody else has removed it.
+                # It is missing if adding it failed, or if somebody else removed it.
                 if name in self.api.toxics(proxy):
                     self.api.remove(proxy, name)
                     if not self.api.has_evidence:
-                        # A real Toxiproxy counts nothing: that the toxic stood there is all that it can say.
+                        # A real Toxiproxy counts nothing: all it can prove is that the toxic was still there.
                         evidence[f"toxic_at_{proxy}"] = name
                 if self.api.has_evidence:
                     for toxic in self.api.evidence(proxy)["toxics"]:
                         if toxic["name"] == name:
-                            evidence = {key: int(evidence.get(key, 0)) + toxic[key] for key in _DEEDS}
+                            evidence = {key: int(evidence.get(key, 0)) + toxic[key] for key in _EFFECTS}
             except FaultError as error:
                 problems.append(str(error))
         if problems:
@@ -94,63 +94,63 @@ class ToxicFault(NetworkFault):
 
 
 class LatencyFault(ToxicFault):
-    """Everything arrives later."""
+    """Delays all data."""
 
     milliseconds = ("latency", "jitter")
 
 
 class BandwidthFault(ToxicFault):
-    """So much and no more."""
+    """Limits the throughput."""
 
     numbers = ("rate",)
 
 
 class SlowCloseFault(ToxicFault):
-    """The end of a connection arrives later than its last byte."""
+    """Delays the end of a connection."""
 
     milliseconds = ("delay",)
 
 
 class TimeoutFault(ToxicFault):
-    """A black hole: bytes are taken and thrown away."""
+    """A black hole: swallows all data."""
 
     milliseconds = ("timeout",)
 
 
 class ResetPeerFault(ToxicFault):
-    """Connections are reset."""
+    """Resets connections."""
 
     milliseconds = ("timeout",)
 
 
 class SlicerFault(ToxicFault):
-    """Data arrives in small pieces."""
+    """Cuts data into small pieces."""
 
     numbers = ("average_size", "size_variation", "delay")
 
 
 class LimitDataFault(ToxicFault):
-    """Each connection is closed after so many bytes, in the middle of a frame if need be."""
+    """Closes each connection after a number of bytes, even in the middle of a frame."""
 
     numbers = ("bytes",)
 
 
 class DownFault(NetworkFault):
-    """Connections are cut and refused."""
+    """Cuts open connections and refuses new ones."""
 
-    def __init__(self, plan: FaultPlan, number: int, world: FaultContext) -> None:
-        super().__init__(plan, number, world)
-        self.before = 0  # connections that were cut before
+    def __init__(self, plan: FaultPlan, number: int, context: FaultContext) -> None:
+        super().__init__(plan, number, context)
+        self.cut_before = 0  # connections that were cut before this occurrence
         self.taken_down: list[str] = []
 
     def begin(self) -> None:
-        self.before = self._cut()
+        self.cut_before = self._connections_cut()
         for proxy in self.proxies:
             self.taken_down.append(proxy)
             self.api.enable(proxy, False)
 
     def heal(self) -> Evidence:
-        # Whom the kernel refuses nobody counts, so they are seen to refuse.
+        # The kernel's refusals are not counted, so try a connection to each proxy.
         refusing = [proxy for proxy in self.taken_down if self.api.refuses(proxy)]
         problems = []
         for proxy in self.taken_down:
@@ -163,9 +163,11 @@ class DownFault(NetworkFault):
         if not self.taken_down:
             return {}
         evidence: dict[str, float | str] = {"refusing": ", ".join(refusing)}
-        return evidence | ({"connections_cut": self._cut() - self.before} if self.api.has_evidence else {})
+        return evidence | (
+            {"connections_cut": self._connections_cut() - self.cut_before} if self.api.has_evidence else {}
+        )
 
-    def _cut(self) -> int:
+    def _connections_cut(self) -> int:
         if not self.api.has_evidence:
             return 0
         return sum(self.api.evidence(proxy)["connections_cut"] for proxy in self.proxies)

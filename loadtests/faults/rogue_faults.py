@@ -1,6 +1,6 @@
-"""The faults that the swarm itself commits: each is a process of rogues, started for one occurrence.
+"""Faults by misbehaving clients: each occurrence starts a process of rogues.
 
-What each kind does, and its parameters, are in `rogues/`.
+What each kind does is in `rogues/`.
 """
 
 import contextlib
@@ -22,100 +22,100 @@ from . import rogues
 from .error import FaultError
 from .fault import Fault, FaultContext
 
-_BEGINNING = 30.0  # seconds until the fault must be in force
-_ENDING = 10.0  # seconds until the evidence must be there
-_LOOK = 0.1  # seconds between two looks at whether the run is given up
+_BEGIN_TIMEOUT = 30.0  # seconds until the fault must be in force
+_END_TIMEOUT = 10.0  # seconds of silence allowed before the evidence
+_POLL = 0.1  # seconds between checks whether the run is giving up
 
 
 class RogueFault(Fault):
-    """Clients that behave badly on purpose, in a process of their own, so that they do not slow the measured users."""
+    """Clients that misbehave, in a separate process so that they do not slow down the measured users."""
 
     rogue: ClassVar[type[rogues.Rogue]]
-    _conversation: "_Conversation | None" = None
+    _messages: "_Messages | None" = None
 
     @classmethod
-    def unfit(cls, plan: FaultPlan, world: FaultContext) -> str | None:
+    def unfit(cls, plan: FaultPlan, context: FaultContext) -> str | None:
         del plan
-        if cls.rogue.needs_token and world.token is None:
+        if cls.rogue.needs_token and context.token is None:
             return f"expected a target that asks dashboards for a token, and that token in ${TOKEN}, got none"
         return None
 
     def begin(self) -> None:
-        log = self.world.folder / f"rogues-{self.plan.name}-{self.number}.log"
-        child = Child(python(rogues.__name__), log, talks=True)
-        conversation = self._conversation = _Conversation(child)
-        conversation.say(
+        log = self.context.folder / f"rogues-{self.plan.name}-{self.number}.log"
+        child = Child(python(rogues.__name__), log, piped=True)
+        messages = self._messages = _Messages(child)
+        messages.send(
             {
                 "kind": self.plan.kind,
-                "target": self.world.target,
-                "protocol": self.world.protocol,
-                "token": self.world.token,
+                "target": self.context.target,
+                "protocol": self.context.protocol,
+                "token": self.context.token,
                 "parameters": self.plan.values,
             }
         )
         try:
-            answer = conversation.hear(_BEGINNING, self.world.giving_up)
+            reply = messages.receive(_BEGIN_TIMEOUT, self.context.giving_up)
         except TimeoutError as error:
-            raise FaultError(f"expected rogues that begin within {_BEGINNING:g} s, got {error}") from None
-        if answer is None:
-            raise FaultError(f"expected rogues that begin, got their end:\n{child.last_words()}")
-        if "problem" in answer:
-            self._conversation = None
+            raise FaultError(f"expected the rogues to begin within {_BEGIN_TIMEOUT:g} s, got {error}") from None
+        if reply is None:
+            raise FaultError(f"expected the rogues to begin, but they exited:\n{child.log_tail()}")
+        if "problem" in reply:
+            self._messages = None
             child.kill()
-            raise FaultError(str(answer["problem"]))
+            raise FaultError(str(reply["problem"]))
 
     def heal(self) -> Evidence:
-        if self._conversation is None:
+        if self._messages is None:
             return {}
-        conversation, self._conversation = self._conversation, None
-        child = conversation.child
+        messages, self._messages = self._messages, None
+        child = messages.child
         evidence: Evidence | None = None
         try:
-            conversation.tell_to_stop()
-            while (said := conversation.hear(_ENDING)) is not None:
-                if "begun" not in said:
-                    evidence = said
+            messages.close_input()
+            while (message := messages.receive(_END_TIMEOUT)) is not None:
+                if "begun" not in message:
+                    evidence = message
         except TimeoutError as error:
-            raise FaultError(f"expected rogues that end within {_ENDING:g} s, got {error}") from None
+            raise FaultError(f"expected the rogues to end within {_END_TIMEOUT:g} s, got {error}") from None
         finally:
             child.kill()
         if evidence is None:
-            raise FaultError(f"expected rogues that end with evidence, got none:\n{child.last_words()}")
+            raise FaultError(f"expected evidence from the rogues, got none:\n{child.log_tail()}")
         return evidence
 
 
-class _Conversation:
-    """Lines of JSON with a child that talks."""
+class _Messages:
+    """Messages to and from a child process: one line of JSON each, on its standard input and output."""
 
     def __init__(self, child: Child) -> None:
         self.child = child
-        self._heard = b""
+        self._received = b""
 
-    def say(self, words: object) -> None:
+    def send(self, message: object) -> None:
         assert self.child.process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # that it has ended shows in listening
-            self.child.process.stdin.write(msgspec.json.encode(words) + b"\n")
+        with contextlib.suppress(BrokenPipeError):  # `receive` will notice that the child has ended
+            self.child.process.stdin.write(msgspec.json.encode(message) + b"\n")
 
-    def tell_to_stop(self) -> None:
+    def close_input(self) -> None:
         assert self.child.process.stdin is not None
         self.child.process.stdin.close()
 
-    def hear(self, seconds: float, giving_up: threading.Event | None = None) -> dict[str, float | str] | None:
-        """The next line; None: there is none, it has ended. Raises TimeoutError, which says why it waits no more."""
+    def receive(self, seconds: float, giving_up: threading.Event | None = None) -> dict[str, float | str] | None:
+        """The next message, or None once the child has ended. Raises TimeoutError, whose text says why it gave up."""
         assert self.child.process.stdout is not None
         descriptor = self.child.process.stdout.fileno()
         deadline = time.monotonic() + seconds
-        while b"\n" not in self._heard:
+        while b"\n" not in self._received:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"silence for {seconds:g} s")
             if giving_up is not None and giving_up.is_set():
-                raise TimeoutError("the run being given up")
-            if not select.select([descriptor], [], [], _LOOK)[0]:
+                raise TimeoutError("the end of the run")
+            if not select.select([descriptor], [], [], _POLL)[0]:
                 continue
             if not (data := os.read(descriptor, 1 << 16)):
                 return None
-            self._heard += data
-        line, _, self._heard = self._heard.partition(b"\n")
+            self._received += data
+        line, _, self._received = self._received.partition(b"\n")
         return msgspec.json.decode(line, type=dict[str, bool | int | float | str])
 
 

@@ -14,42 +14,42 @@ from . import target_processes
 from .error import FaultError
 from .fault import Fault, FaultContext
 
-_LOCKING = 10.0  # seconds in which the lock must be had
-_ROOM = 64 << 10
-"""Bytes that a full file may still grow by: what is written next does not fit, but not every read fails as well."""
+_LOCK_TIMEOUT = 10.0  # seconds to wait for the lock
+_HEADROOM = 64 << 10
+"""Bytes that a full file may still grow by. Writes soon fail, but without any headroom every read would fail too."""
 
 
 class StoreFault(Fault):
-    """What they share: the file."""
+    """A fault that acts on the target's database file."""
 
     @classmethod
-    def unfit(cls, plan: FaultPlan, world: FaultContext) -> str | None:
-        path = cls.file(plan, world)
+    def unfit(cls, plan: FaultPlan, context: FaultContext) -> str | None:
+        path = cls.file(plan, context)
         if path is None:
             return "expected database, the path of the target's SQLite file, because chatswarm did not start it"
         return None if _is_sqlite(path) else f"database: expected an SQLite file, got {path}"
 
     @staticmethod
-    def file(plan: FaultPlan, world: FaultContext) -> Path | None:
-        """The file of the plan, else the one that is known."""
-        return Path(plan.text("database")) if plan.text("database") else world.database
+    def file(plan: FaultPlan, context: FaultContext) -> Path | None:
+        """The plan's database file, or else the reference backend's."""
+        return Path(plan.text("database")) if plan.text("database") else context.database
 
 
 class LockStoreFault(StoreFault):
-    """Another writer holds the lock: writing is refused, reading is not. A dying process lets go of it by itself."""
+    """Holds the write lock: writes fail, reads do not. If this process dies, the system releases the lock."""
 
     connection: sqlite3.Connection | None = None
 
     def begin(self) -> None:
-        path = self.file(self.plan, self.world)
+        path = self.file(self.plan, self.context)
         assert path is not None
         try:
-            # In this thread only, so that SQLite's own check may stay on.
+            # Opened and closed by the same thread, so `check_same_thread` can stay on.
             uri = f"{path.resolve().as_uri()}?mode=rw"
-            self.connection = sqlite3.connect(uri, uri=True, timeout=_LOCKING, isolation_level=None)
+            self.connection = sqlite3.connect(uri, uri=True, timeout=_LOCK_TIMEOUT, isolation_level=None)
             self.connection.execute("BEGIN IMMEDIATE")
         except sqlite3.Error as error:
-            raise FaultError(f"database {path}: expected its lock within {_LOCKING:g} s, got: {error}") from error
+            raise FaultError(f"database {path}: expected its lock within {_LOCK_TIMEOUT:g} s, got: {error}") from error
         self.held_since = time.monotonic()
 
     def heal(self) -> Evidence:
@@ -63,48 +63,48 @@ class LockStoreFault(StoreFault):
 
 
 class FillStoreFault(StoreFault):
-    """No room: the target's processes may let no file grow beyond what its largest one of the store is now.
+    """Simulates a full disk: the target's processes may not grow any file beyond the store's largest file now.
 
-    Only what grows fails, as on a full disk: a write-ahead log that starts over in the room that it has does not, and
-    then this leaves no evidence. What the kernel says is EFBIG, which SQLite tells from a full disk by its name only.
-    Linux; SIGXFSZ must be ignored by the target, as it is in Python, Node.js and Go.
+    As on a full disk, only growth fails. A write-ahead log that starts over in its existing space succeeds, and then
+    there is no evidence. The kernel reports EFBIG, which SQLite treats like a full disk, under another name.
+    Linux only. The target must ignore SIGXFSZ, as Python, Node.js and Go do.
     """
 
-    def __init__(self, plan: FaultPlan, number: int, world: FaultContext) -> None:
-        super().__init__(plan, number, world)
-        self.pledges: list[int] = []
+    def __init__(self, plan: FaultPlan, number: int, context: FaultContext) -> None:
+        super().__init__(plan, number, context)
+        self.undo_ids: list[int] = []
 
     @classmethod
-    def unfit(cls, plan: FaultPlan, world: FaultContext) -> str | None:
-        managed = world.processes.get("target")
+    def unfit(cls, plan: FaultPlan, context: FaultContext) -> str | None:
+        managed = context.processes.get("target")
         if managed is None or not managed.known:
             return "expected --pid, the target's process, because chatswarm did not start it"
         if any(not _ignores(pid, signal.SIGXFSZ) for pid in target_processes.tree(managed.pid)):
             return f"expected a target that ignores SIGXFSZ: pid {managed.pid} would die of it"
-        return super().unfit(plan, world)
+        return super().unfit(plan, context)
 
     def begin(self) -> None:
-        path = self.file(self.plan, self.world)
+        path = self.file(self.plan, self.context)
         assert path is not None
-        managed = self.world.processes["target"]
-        self.limit = max(map(_size, _files(path))) + _ROOM
+        managed = self.context.processes["target"]
+        self.limit = max(map(_size, _files(path))) + _HEADROOM
         for pid in target_processes.tree(managed.pid):
             try:
                 soft, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
-                self.pledges.append(self.world.pledges.make("file_limit", pid, soft, hard))
+                self.undo_ids.append(self.context.undo_log.add("file_limit", pid, soft, hard))
                 resource.prlimit(pid, resource.RLIMIT_FSIZE, (self.limit, hard))
             except PermissionError:
-                raise FaultError(f"pid {pid}: expected leave to limit its files, got none") from None
+                raise FaultError(f"pid {pid}: expected permission to limit its files, got none") from None
             except ProcessLookupError:
                 continue
 
     def heal(self) -> Evidence:
-        path = self.file(self.plan, self.world)
+        path = self.file(self.plan, self.context)
         assert path is not None
-        # A file that grew up to the limit, and not a byte further, is one that had no more room.
-        full = [file.name for file in _files(path) if _size(file) == self.limit] if self.pledges else []
-        for pledge in self.pledges:
-            self.world.pledges.redeem(pledge)
+        # A file that is exactly as long as the limit was stopped by it.
+        full = [file.name for file in _files(path) if _size(file) == self.limit] if self.undo_ids else []
+        for undo_id in self.undo_ids:
+            self.context.undo_log.undo(undo_id)
         return {"full": ", ".join(full), "file_limit": str(self.limit)} if full else {}
 
 
@@ -115,7 +115,7 @@ def _is_sqlite(path: Path) -> bool:
 
 
 def _files(path: Path) -> list[Path]:
-    """What grows when the target writes: the database itself, or its log."""
+    """The files that grow when the target writes: the database, or its log."""
     return [path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-journal")]
 
 
@@ -126,7 +126,7 @@ def _size(path: Path) -> int:
 
 
 def _ignores(pid: int, number: signal.Signals) -> bool:
-    """Whether a process ignores a signal; a process that has gone does."""
+    """Whether a process ignores a signal. True if the process is gone."""
     with suppress(OSError):
         for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
             if line.startswith("SigIgn:"):

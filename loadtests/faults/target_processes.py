@@ -1,4 +1,4 @@
-"""The processes that faults strike: those that chatswarm started, and the one it was given the pid of."""
+"""The processes that faults act on: those that chatswarm started, and the one given by `--pid`."""
 
 import contextlib
 import os
@@ -18,44 +18,44 @@ from chatswarm.loadtests.system.children import Child
 from .error import FaultError
 
 STARTING = 30.0
-"""Seconds that a process may take to answer after it was started again."""
+"""Seconds that a process may take to respond after a start."""
 _UNCHANGED = 5.0
-"""Seconds after which a restart that has returned has ended nothing."""
-_LOOK = 0.02
+"""Seconds after which a restart command that succeeded is taken to have restarted nothing."""
+_POLL = 0.02
 
 
 class Managed(Protocol):
-    """A process that can be struck and, if `startable`, started again."""
+    """A process that faults can signal and, if `startable`, start again."""
 
     @property
     def startable(self) -> bool: ...
 
     @property
     def command(self) -> str | None:
-        """The shell command that would start it again if this process were gone; None: it is gone then, too."""
+        """The shell command that starts it again if chatswarm dies; None if it dies along with chatswarm."""
         ...
 
     @property
     def known(self) -> bool:
-        """Whether its pid is."""
+        """Whether its pid is known."""
         ...
 
     @property
     def pid(self) -> int:
-        """Raises FaultError if nobody knows it."""
+        """Raises FaultError if it is unknown."""
         ...
 
     def start(self) -> None:
-        """Starts it again after it has ended, and returns when it answers. Raises FaultError."""
+        """Starts it again after it has ended, and returns once it responds. Raises FaultError."""
         ...
 
     def restart(self) -> None:
-        """Has it end and start by the way that its owners use. Raises FaultError, also if it never ended."""
+        """Stops and starts it by its owner's means. Raises FaultError, also if it never stopped."""
         ...
 
 
 class OwnProcess:
-    """One that chatswarm started, and starts again by the same command."""
+    """A process that chatswarm started, and starts again by the same command."""
 
     startable = True
     known = True
@@ -64,7 +64,7 @@ class OwnProcess:
     def __init__(
         self, what: str, make: Callable[[], Child], unanswered: Callable[[], str | None], grace: float
     ) -> None:
-        """Starts it. `unanswered` tells why it does not answer, None once it does; `grace`: seconds to end in."""
+        """Starts it. `unanswered`: why it does not respond, or None once it does. `grace`: seconds it has to exit."""
         self.what = what
         self.child = make()
         self._make = make
@@ -76,12 +76,12 @@ class OwnProcess:
         return self.child.process.pid
 
     def wait(self) -> None:
-        """Blocks until it answers. Raises FaultError if it does not."""
+        """Blocks until it responds. Raises FaultError if it does not."""
         deadline = time.monotonic() + STARTING
         while self._unanswered():
             if not self.child.running or time.monotonic() > deadline:
-                raise FaultError(f"{self.what} did not start:\n{self.child.last_words()}")
-            time.sleep(_LOOK)
+                raise FaultError(f"{self.what} did not start:\n{self.child.log_tail()}")
+            time.sleep(_POLL)
 
     def start(self) -> None:
         self.child.kill()
@@ -93,24 +93,24 @@ class OwnProcess:
         self.start()
 
     def stop(self) -> None:
-        """Ends it for good."""
+        """Stops it for good."""
         self.child.stop(self._grace)
 
 
 class GivenProcess:
-    """The target's, which chatswarm did not start. It is started again by a command of its owners'."""
+    """The target's process, which chatswarm did not start. Its owner's command starts it again."""
 
     def __init__(
         self, pid: int | None, command: str | None, port: int, unanswered: Callable[[], str | None], log: Path
     ) -> None:
-        """`port`: where it listens, by which its new pid is found after a start."""
+        """`port`: where it listens; identifies its new pid after a start."""
         self.startable = command is not None
         self._pid = pid
         self.command = command
         self._port = port
         self._unanswered = unanswered
         self._log = log
-        self._started: list[subprocess.Popen[bytes]] = []  # which may still be there, and the target itself
+        self._started: list[subprocess.Popen[bytes]] = []  # kept because one of them may be the target itself
 
     @property
     def known(self) -> bool:
@@ -123,24 +123,26 @@ class GivenProcess:
         return self._pid
 
     def start(self) -> None:
-        self._run_command(lambda: False)
+        self._run_command(still_old=lambda: False)
 
     def restart(self) -> None:
         before = self._pid or listener_on(self._port)
-        self._run_command(lambda: before is not None and alive(before))
+        self._run_command(still_old=lambda: before is not None and alive(before))
 
-    def _run_command(self, is_the_old_one: Callable[[], bool]) -> None:
-        """Returns when the target answers that was started by the command, or at least answers again."""
+    def _run_command(self, still_old: Callable[[], bool]) -> None:
+        """Runs the restart command. Returns once the target responds, provided that its old process is gone or was
+        silent in between. `still_old`: whether the old process still runs. Raises FaultError.
+        """
         command = self.command
-        assert command is not None, "asked only for plans that are fit for it"
+        assert command is not None, "`unfit` refuses plans that need it"
         with self._log.open("ab") as log:
-            # In a session of its own: it may well be the target itself, which goes on when this run is over.
+            # A new session, because it may be the target itself, which outlives this run.
             started = subprocess.Popen(  # noqa: S602
                 command, shell=True, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
         self._started.append(started)
         deadline, returned, silent = time.monotonic() + STARTING, None, False
-        while (problem := self._unanswered()) or (is_the_old_one() and not silent):
+        while (problem := self._unanswered()) or (still_old() and not silent):
             silent = silent or problem is not None
             now = time.monotonic()
             if started.poll():
@@ -148,19 +150,19 @@ class GivenProcess:
             if returned is None and started.returncode == 0:
                 returned = now
             if not problem and returned is not None and now > returned + _UNCHANGED:
-                raise FaultError("--restart-command: expected it to end the target, which answered all the while")
+                raise FaultError("--restart-command: expected it to restart the target, which responded throughout")
             if now > deadline:
                 raise FaultError(
-                    f"--restart-command: expected the target to answer within {STARTING:g} s, "
-                    f"got: {problem or 'the same process all the while'}"
+                    f"--restart-command: expected the target to respond within {STARTING:g} s, "
+                    f"got: {problem or 'the same process throughout'}"
                 )
-            time.sleep(_LOOK)
+            time.sleep(_POLL)
         if self._pid is not None and not alive(self._pid):
             self._pid = listener_on(self._port) or self._pid
 
 
 def tree(pid: int) -> list[int]:
-    """The process and all that it started, itself first; empty if it is gone."""
+    """The process, then all its descendants; empty if it is gone."""
     try:
         process = psutil.Process(pid)
         return [pid, *(child.pid for child in process.children(recursive=True))]
@@ -169,24 +171,24 @@ def tree(pid: int) -> list[int]:
 
 
 def workers(pid: int) -> list[int]:
-    """The processes that it started itself and that run, oldest first. Those that only help Python's own
-    multiprocessing, which it starts before all others, do no work.
+    """Its running children, oldest first, without the helper of Python's multiprocessing, which is started before all
+    others and does no work.
     """
     try:
         children = sorted(psutil.Process(pid).children(), key=lambda child: child.create_time())
     except psutil.NoSuchProcess:
         return []
-    return [child.pid for child in children if alive(child.pid) and not _helps_python(child)]
+    return [child.pid for child in children if alive(child.pid) and not _is_multiprocessing_helper(child)]
 
 
-def _helps_python(process: psutil.Process) -> bool:
+def _is_multiprocessing_helper(process: psutil.Process) -> bool:
     with contextlib.suppress(psutil.Error):
         return "from multiprocessing.resource_tracker " in " ".join(process.cmdline())
     return False
 
 
 def alive(pid: int) -> bool:
-    """Whether it runs: a zombie does not."""
+    """Whether it runs. A zombie does not."""
     try:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -194,7 +196,7 @@ def alive(pid: int) -> bool:
 
 
 def stopped(pid: int) -> bool:
-    """Whether SIGSTOP holds it."""
+    """Whether SIGSTOP has stopped it."""
     try:
         return psutil.Process(pid).status() == psutil.STATUS_STOPPED
     except psutil.NoSuchProcess:
@@ -202,7 +204,7 @@ def stopped(pid: int) -> bool:
 
 
 def listens(pid: int) -> bool:
-    """Whether it or one that it started listens somewhere; also where that cannot be told."""
+    """Whether it or a descendant listens on a socket. True where that cannot be determined."""
     for member in tree(pid):
         try:
             connections = psutil.Process(member).net_connections("all")
@@ -217,7 +219,7 @@ def listens(pid: int) -> bool:
 
 
 def await_end(pid: int, timeout: float) -> bool:
-    """Whether it has ended within `timeout` seconds, whoever's child it is."""
+    """Waits for a process to end, even if it is not our child. False if it has not ended within `timeout` seconds."""
     try:
         handle = os.pidfd_open(pid)
     except ProcessLookupError:
@@ -229,18 +231,18 @@ def await_end(pid: int, timeout: float) -> bool:
 
 
 def send(number: signal.Signals, *pids: int) -> None:
-    """Raises FaultError if one of them may not be signalled."""
+    """Signals each process that still exists. Raises FaultError if permission is denied."""
     for pid in pids:
         try:
             os.kill(pid, number)
         except ProcessLookupError:
             continue
         except PermissionError:
-            raise FaultError(f"pid {pid}: expected leave to send it {number.name}, got none") from None
+            raise FaultError(f"pid {pid}: expected permission to send it {number.name}, got none") from None
 
 
 def listener_on(port: int) -> int | None:
-    """The process of this host that listens on a TCP port, where that can be told; of several the oldest."""
+    """The local process that listens on a TCP port, the oldest of several. None if there is none, or it is hidden."""
     found = set()
     with contextlib.suppress(psutil.AccessDenied):
         for connection in psutil.net_connections("tcp"):

@@ -1,4 +1,4 @@
-"""What must be undone, however this process ends: told to the healer before it is done, and taken back when undone."""
+"""The faults that must still be undone, recorded with the healer before each one is made."""
 
 import contextlib
 import json
@@ -8,42 +8,43 @@ from pathlib import Path
 
 from chatswarm.loadtests.system.children import python
 
-from .healer import Undo, perform
+from .healer import UndoAction, perform
 
 
 class UndoLog:
-    """The pledges of one run, kept by a healer (a process of its own) from the first one on. Threads may share it."""
+    """The pending undo actions of one run. The first one starts the healer, a separate process. Thread-safe."""
 
     def __init__(self, log: Path) -> None:
+        """`log`: where the healer's errors go."""
         self._log = log
         self._lock = threading.Lock()
         self._healer: subprocess.Popen[bytes] | None = None
-        self._pledged: dict[int, Undo] = {}
-        self._numbers = 0
+        self._actions: dict[int, UndoAction] = {}
+        self._last_id = 0
 
-    def make(self, *undo: object) -> int:
-        """Pledges an action of the healer's, before what it undoes is done. Returns the pledge's number."""
+    def add(self, *action: object) -> int:
+        """Records a healer's action, before the fault that it undoes is made. Returns its id."""
         with self._lock:
-            self._numbers += 1
-            self._pledged[self._numbers] = list(undo)
-            self._tell({"number": self._numbers, "undo": list(undo)})
-            return self._numbers
+            self._last_id += 1
+            self._actions[self._last_id] = list(action)
+            self._send({"number": self._last_id, "undo": list(action)})
+            return self._last_id
 
-    def redeem(self, number: int) -> None:
-        """Undoes it here and now, once. Raises what the action raises; then it is still pledged."""
-        undo = self._pledged.get(number)
-        if undo is not None:
-            perform(undo)
-            self.drop(number)
+    def undo(self, undo_id: int) -> None:
+        """Performs the action now, once. Raises what the action raises; the action then stays pending."""
+        action = self._actions.get(undo_id)
+        if action is not None:
+            perform(action)
+            self.drop(undo_id)
 
-    def drop(self, number: int) -> None:
-        """It need not be undone any more."""
+    def drop(self, undo_id: int) -> None:
+        """Forgets an action that is no longer needed."""
         with self._lock:
-            if self._pledged.pop(number, None) is not None:
-                self._tell({"number": number})
+            if self._actions.pop(undo_id, None) is not None:
+                self._send({"number": undo_id})
 
     def close(self) -> None:
-        """The healer undoes what is left, and ends."""
+        """Has the healer undo what is left, and waits for it to exit."""
         with self._lock:
             if self._healer is None or self._healer.stdin is None:
                 return
@@ -52,7 +53,7 @@ class UndoLog:
             self._healer.wait()
             self._healer = None
 
-    def _tell(self, entry: dict[str, object]) -> None:
+    def _send(self, entry: dict[str, object]) -> None:
         if self._healer is None:
             with self._log.open("ab") as log:
                 self._healer = subprocess.Popen(
@@ -63,7 +64,7 @@ class UndoLog:
                     start_new_session=True,
                 )
         assert self._healer.stdin is not None
-        # If the healer has died, the faults are still healed by whoever made them.
+        # Even if the healer has died, each fault still heals itself.
         with contextlib.suppress(OSError):
             self._healer.stdin.write(json.dumps(entry).encode() + b"\n")
             self._healer.stdin.flush()

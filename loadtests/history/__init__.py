@@ -1,1 +1,1 @@
-"""All observations of a run, on disk: one folder per run, one file per process, and a manifest."""
+"""The observations of a run on disk: one folder per run, with one file per process and a manifest."""

@@ -1,4 +1,4 @@
-"""The nemesis's part of the history: which faults it began and healed, with evidence, and the proxy's lag."""
+"""Writers for the histories of the nemesis (faults and their evidence) and of the fault proxy (lag and CPU)."""
 
 import threading
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,13 +11,15 @@ from .manifest import NEMESIS, PROXY, boot_id, history_file
 from .tables import FORMAT, FaultEvent
 
 Evidence = Mapping[str, float | str]
-"""What a fault did, such as `{"bytes_delayed": 51200}`. One in which every number is 0 and every text empty proves
-nothing, and leaves the run undecided."""
+"""What a fault did, for example `{"bytes_delayed": 51200}`. If all numbers are 0 and all texts empty, it proves nothing
+and leaves the run undecided."""
 
 
-class _FaultsFile:
-    """The history of a process without users. Every row is on disk when the call returns: a nemesis may be killed by
-    what it does. Times are monotonic seconds. Threads may share it. The manifest must name it, or it is not read.
+class _UnbufferedHistory:
+    """The history of a process without users. Thread-safe. Times are monotonic seconds.
+
+    Every row is on disk when the call returns, because a fault may kill the nemesis. The judge reads the file only if
+    the manifest lists its process.
     """
 
     def __init__(self, folder: Path, run: str, process: str) -> None:
@@ -28,7 +30,7 @@ class _FaultsFile:
         self._writer = Writer(path, Header(FORMAT, run, process, boot_id()))
 
     def close(self) -> str | None:
-        """Ends the file. Returns why it is not whole, or None. What comes later is dropped."""
+        """Ends the file; later rows are dropped. Returns why it is incomplete, or None."""
         with self._lock:
             self._closed = True
             self._writer.close()
@@ -43,33 +45,33 @@ class _FaultsFile:
             self._writer.flush()
 
 
-class FaultWriter(_FaultsFile):
+class FaultWriter(_UnbufferedHistory):
     """Writes `history/nemesis.cs1`."""
 
     def __init__(self, folder: Path, run: str) -> None:
         super().__init__(folder, run, NEMESIS)
 
     def start(self, name: str, kind: str, time: float, evidence: Evidence | None = None) -> None:
-        """The fault begins. Faults may overlap, also of one name: a stop belongs to the oldest that is not healed."""
+        """A fault starts. Faults may overlap, even with the same name: a stop belongs to the oldest active one."""
         self._put("fault", [(name, kind, FaultEvent.START, time, _json(evidence))])
 
     def stop(self, name: str, kind: str, time: float, evidence: Evidence | None = None) -> None:
-        """The fault is healed. Its evidence is that of its start and of its stop together."""
+        """A fault is healed. Its evidence is that of its start and its stop combined."""
         self._put("fault", [(name, kind, FaultEvent.STOP, time, _json(evidence))])
 
     def trouble(self, time: float, detail: str) -> None:
-        """Something went wrong with the nemesis itself: it leaves the run undecided."""
+        """Something went wrong with the nemesis itself, which leaves the run undecided."""
         self._put("trouble", [(time, NEMESIS, detail)])
 
 
-class ProxyWriter(_FaultsFile):
-    """Writes `history/proxy.cs1`: the proxy is a part of the rig, and its slowness must not count as the target's."""
+class ProxyWriter(_UnbufferedHistory):
+    """Writes `history/proxy.cs1`: the proxy is part of the rig, so its slowness must not be blamed on the target."""
 
     def __init__(self, folder: Path, run: str) -> None:
         super().__init__(folder, run, PROXY)
 
     def looked(self, samples: Iterable[tuple[float, float]], time: float, cpu: float) -> None:
-        """Its loop's lag (when it woke, how late), and its CPU over the time until `time`, in cores."""
+        """Samples of the loop's lag (when it woke, and how late), and the CPU used up to `time`, in cores."""
         self._put("lag", samples)
         self._put("cpu", [(time, cpu, 0)])
 

@@ -1,7 +1,7 @@
 """One history file: a header, chunks of columns each with a checksum, and a footer.
 
-A file that was cut, by SIGKILL or by a full disk, is seen as cut (no footer) and is readable up to the cut. Every part
-is framed the same way: `CS`, the payload's length and CRC-32 (little-endian), the payload as MessagePack.
+A file cut short by SIGKILL or a full disk has no footer, and can be read up to the cut. All parts are framed the same
+way: `CS`, the payload's length and CRC-32 (little-endian), then the payload as MessagePack.
 """
 
 import struct
@@ -26,7 +26,7 @@ Column = npt.NDArray[np.generic] | list[str]
 
 
 class HistoryError(Exception):
-    """A file that is no history, or of another version. The text says which file and what came."""
+    """The file is not a history, or has another format version. The text says which file, and what it contains."""
 
 
 class Header(msgspec.Struct, tag="header"):
@@ -39,7 +39,7 @@ class Header(msgspec.Struct, tag="header"):
 
 
 class Chunk(msgspec.Struct, tag="chunk"):
-    """Some rows of one table, by columns."""
+    """Rows of one table, column by column."""
 
     table: str
     rows: int
@@ -47,7 +47,7 @@ class Chunk(msgspec.Struct, tag="chunk"):
 
 
 class Footer(msgspec.Struct, tag="footer"):
-    """Written last: how many rows of each table there must be."""
+    """Written last: how many rows each table must have."""
 
     rows: dict[str, int]
 
@@ -57,40 +57,40 @@ _decode = msgspec.msgpack.Decoder(Header | Chunk | Footer).decode
 
 
 class Writer:
-    """Appends observations to columns in memory, and writes them out in chunks when told to.
+    """Appends observations to columns in memory; `flush` writes them out in chunks.
 
-    The columns are public so that a hot path can append with nothing between: `writer.columns["frame"]`.
+    The columns are public so that hot paths can append to them directly: `writer.columns["frame"]`.
     """
 
     def __init__(self, path: Path, header: Header) -> None:
         self.columns: dict[str, list[array[float] | list[str]]] = {
             name: [_empty(code) for code in table.columns.values()] for name, table in TABLES.items()
         }
-        self.failure: str | None = None  # why nothing more can be written
+        self.failure: str | None = None  # why no more can be written
         self._rows = dict.fromkeys(TABLES, 0)
         self._file: BinaryIO = path.open("xb", buffering=0)
         self._put(header)
 
     def append(self, table: str, *values: float | str) -> None:
-        """One row, with all its columns in order."""
+        """Appends one row, with all its columns in order."""
         for column, value in zip(self.columns[table], values, strict=True):
             column.append(value)  # type: ignore[arg-type]
 
     def flush(self) -> None:
-        """Writes out what was gathered. A full disk ends the file here: see `failure`."""
+        """Writes out the collected rows. A full disk ends the file here: see `failure`."""
         for name, columns in self.columns.items():
             rows = len(columns[0])
             if not rows:
                 continue
             packed = [_pack(column) for column in columns]
-            # In place, because hot paths hold on to the columns.
+            # In place, because hot paths keep references to the columns.
             for column in columns:
                 del column[:]
             self._put(Chunk(name, rows, packed))
             self._rows[name] += rows
 
     def close(self) -> None:
-        """Writes out the rest and the footer. Without it the file counts as cut."""
+        """Writes out the rest and the footer. A file without a footer counts as cut."""
         self.flush()
         self._put(Footer(self._rows))
         self._file.close()
@@ -108,7 +108,7 @@ class Writer:
 
 
 class History(msgspec.Struct):
-    """What one file holds. `cut` says why it is not whole; None if it is."""
+    """The contents of one file. `cut` says why it is incomplete; None if it is complete."""
 
     header: Header
     tables: dict[str, dict[str, Column]]
@@ -116,7 +116,7 @@ class History(msgspec.Struct):
 
 
 def read(path: Path) -> History:
-    """Everything in the file, up to where it was cut. Raises HistoryError if it is no history of this version."""
+    """Reads a file, up to where it was cut. Raises HistoryError if it is not a history of this version."""
     with path.open("rb") as file:
         header, cut = _next(file)
         if not isinstance(header, Header):
@@ -131,9 +131,9 @@ def read(path: Path) -> History:
                 continue
             if isinstance(part, Footer):
                 rows = {name: sum(chunk.rows for chunk in found) for name, found in chunks.items()}
-                # A file of before a table was invented has none of its rows.
-                told = {name: part.rows.get(name, 0) for name in TABLES}
-                cut = None if rows == told else f"expected the rows {told}, got {rows}"
+                # A file older than one of the tables has no rows of it.
+                expected = {name: part.rows.get(name, 0) for name in TABLES}
+                cut = None if rows == expected else f"expected the rows {expected}, got {rows}"
             elif isinstance(part, Chunk):
                 cut = f"it holds a table {part.table!r} that this version of chatswarm does not know"
             elif cut is None:
@@ -150,7 +150,7 @@ def read(path: Path) -> History:
 
 
 def _next(file: BinaryIO) -> tuple[Header | Chunk | Footer | None, str | None]:
-    """The next part, or None and why there is none."""
+    """The next part, or None and the reason why there is none."""
     at = file.tell()
     frame = file.read(_FRAME.size)
     if not frame:
@@ -181,7 +181,7 @@ def _pack(column: "array[float] | list[str]") -> bytes:
     try:
         return _encode(column)
     except UnicodeEncodeError:
-        # A protocol may hand on half of a character that its target sent.
+        # The target may have sent a lone surrogate, which a protocol passes on.
         return _encode([encodable(text) for text in column])
 
 

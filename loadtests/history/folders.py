@@ -1,4 +1,4 @@
-"""Where runs are kept: a folder each, below `runs/` unless told otherwise. Several may begin at the same moment."""
+"""Creates and claims the folders of runs, by default below `runs/`. Runs may start in parallel."""
 
 import contextlib
 import errno
@@ -13,27 +13,27 @@ from pathlib import Path
 from .manifest import MANIFEST
 
 SCENARIO, VERDICT, REPORT = "scenario.toml", "verdict.json", "report.html"
-_LONGEST = 100  # bytes of a scenario's name in a folder's
+_LONGEST = 100  # bytes of a scenario's name in a folder's name
 
 
 class TakenError(FileExistsError):
-    """The folder is another run's, or holds something else."""
+    """The folder belongs to another run, or contains something else."""
 
 
 def new_folder(name: str, root: Path = Path("runs")) -> Path:
-    """Where a new run of a scenario of that name belongs: `<root>/<time>-<name>`. It is not made yet."""
+    """The path for a new run of the scenario `name`: `<root>/<time>-<name>`. Does not create it."""
     return untaken(root / f"{datetime.now().astimezone():%Y%m%d-%H%M%S}-{folder_name(name)}")
 
 
 def claim_folder(name: str, root: Path = Path("runs")) -> Path:
-    """Makes and takes a folder for a new run of a scenario of that name; no other run gets it. Raises OSError."""
+    """Creates and claims a folder for a new run of the scenario `name`. Raises OSError."""
     return claim(make_next(new_folder(name, root)))
 
 
 def make_next(folder: Path) -> Path:
-    """Makes this folder, or the first of `<folder>-2`, `<folder>-3`, … that is not there; nobody else gets the same.
+    """Creates this folder, or the first of `<folder>-2`, `<folder>-3`, … that does not exist. Atomic.
 
-    Raises OSError if it cannot be made.
+    Raises OSError if it cannot be created.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     for candidate in _names(folder):
@@ -44,7 +44,7 @@ def make_next(folder: Path) -> Path:
 
 
 def claim_next(folder: Path) -> Path:
-    """Takes this folder, whatever else is in it, or, if a run has it, the first of `<folder>-2`, … that none has.
+    """Claims this folder, whatever else it contains, or the first of `<folder>-2`, … that no run has claimed.
 
     For `locust -f --out`, where one run may follow another. Raises OSError.
     """
@@ -55,9 +55,9 @@ def claim_next(folder: Path) -> Path:
 
 
 def claim(folder: Path) -> Path:
-    """Takes this folder for one run, and makes it if need be. Raises FileExistsError if a run has it, and OSError.
+    """Claims this folder for one run, creating it if needed. Raises FileExistsError if a run has it, and OSError.
 
-    Of several processes that do so at the same moment one gets it: the one whose manifest it is.
+    Of several processes that try at the same moment, one succeeds: the one that creates the manifest.
     """
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
@@ -67,7 +67,7 @@ def claim(folder: Path) -> Path:
 
 
 def claim_empty(folder: Path) -> Path:
-    """As `claim`, for a run that wants a folder to itself. Raises TakenError if it holds anything, or a run has it."""
+    """As `claim`, but raises TakenError if the folder is not empty or belongs to another run."""
     if folder.is_dir() and any(folder.iterdir()):
         raise TakenError(f"{folder} is neither new nor empty")
     try:
@@ -77,13 +77,13 @@ def claim_empty(folder: Path) -> Path:
 
 
 def not_there(folder: Path) -> list[Path]:
-    """What a run would make and is not there yet, innermost first: what `give_back` may remove."""
+    """The paths that a run would create and that do not exist yet, innermost first, for `give_back` to remove."""
     below = [folder / name for name in (MANIFEST, SCENARIO, "history")]
     return [path for path in (*below, folder, *folder.parents) if not path.exists()]
 
 
 def give_back(made: list[Path]) -> None:
-    """Leaves nothing of a run that did not begin, and everything that was there before."""
+    """Removes what a run that did not start has created, and nothing that existed before."""
     for path in made:
         with contextlib.suppress(OSError):
             if not path.is_dir() or path.is_symlink():
@@ -95,7 +95,7 @@ def give_back(made: list[Path]) -> None:
 
 
 def take_back(folder: Path, made: list[Path]) -> None:
-    """As `give_back`, where the folder was empty: its logs, and all else in it, are the run's."""
+    """As `give_back`, for a folder that was empty: also removes logs and everything else in it."""
     with contextlib.suppress(OSError):
         for path in folder.iterdir():
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
@@ -103,7 +103,7 @@ def take_back(folder: Path, made: list[Path]) -> None:
 
 
 def begun(folder: Path) -> bool:
-    """Whether the run in it has begun: its manifest is there, and not only claimed."""
+    """Whether the run in the folder has started: its manifest is written, not only claimed."""
     try:
         return (folder / MANIFEST).stat().st_size > 0
     except FileNotFoundError:
@@ -111,13 +111,13 @@ def begun(folder: Path) -> bool:
 
 
 def folder_name(name: str) -> str:
-    """A scenario's name as a part of a folder's name: letters, digits, `_`, `.` and `-`, no path, not too long."""
+    """A scenario's name made safe for a folder's name: letters, digits, `_`, `.` and `-`, at most 100 bytes."""
     kept = re.sub(r"[^\w.-]+", "-", name).strip("-.")
     return kept.encode("utf-8", "ignore")[:_LONGEST].decode("utf-8", "ignore").rstrip("-.") or "run"
 
 
 def untaken(folder: Path) -> Path:
-    """This folder, or, if a run was left there already, the first of `<folder>-2`, `<folder>-3`, … that is free."""
+    """This folder, or, if it holds a run, the first of `<folder>-2`, `<folder>-3`, … that does not."""
     return next(free for free in _names(folder) if not (free / MANIFEST).exists())
 
 

@@ -1,4 +1,4 @@
-"""The manifest of a run: which processes took part, when it started, and how it ended. Without it nothing is judged."""
+"""The manifest of a run: its processes, when it started, and how it ended. The judge needs it."""
 
 import platform
 from pathlib import Path
@@ -9,14 +9,15 @@ from chatswarm.loadtests.system.text import to_json
 
 MANIFEST = "manifest.json"
 NEMESIS = "nemesis"
-"""What makes the faults happen. It has no users, so its history says nothing but what it did."""
+"""The process that injects faults. It has no users: its history only holds the faults."""
 PROXY = "proxy"
-"""The fault proxy, where there is one between the swarm and its target. Its history says how well it kept up."""
+"""The fault proxy between the swarm and its target, if there is one. Its history holds its lag and CPU use."""
 
 
 class Clock(msgspec.Struct):
-    """A process's monotonic clock, where it is not that of the host that started the run: that one + `offset` seconds,
-    give or take `bound` seconds.
+    """The monotonic clock of a process on another host than the one that started the run.
+
+    It is ahead of that host's clock by `offset` seconds, with an error of up to `bound` seconds.
     """
 
     offset: float
@@ -24,12 +25,12 @@ class Clock(msgspec.Struct):
 
 
 class Asked(msgspec.Struct):
-    """What `chatswarm run` was asked for: a run that differs, whatever caused it, is undecided."""
+    """What `chatswarm run` was asked for. A run that differs, for whatever reason, is undecided."""
 
     dashboards: int
     widgets: int
     seconds: float  # of the measured part
-    processes: int  # with users in them
+    processes: int  # those with users
 
 
 class Manifest(msgspec.Struct):
@@ -43,18 +44,18 @@ class Manifest(msgspec.Struct):
     seed: int
     started: str  # ISO 8601, UTC, for people
     boot_id: str
-    processes: list[str]  # each left `history/<process>.cs1`
+    processes: list[str]  # each has a `history/<process>.cs1`
     start: float | None = None  # T0: the measured part begins
     end: float | None = None  # the measured part ended
-    ended: bool = False  # every process said that its history is closed
+    ended: bool = False  # every process reported that its history is closed
     cut_short: str | None = None  # why the measured part ended before its time
-    troubles: list[str] = []  # what went wrong with the rig, for people
-    command: list[str] = []  # repeats the run, where `chatswarm run` performed it
-    asked: Asked | None = None  # where `chatswarm run` performed it
-    clocks: dict[str, Clock] = {}  # of the processes whose boot id is another one
+    troubles: list[str] = []  # what went wrong with the rig, as sentences
+    command: list[str] = []  # repeats the run; from `chatswarm run` only
+    asked: Asked | None = None  # from `chatswarm run` only
+    clocks: dict[str, Clock] = {}  # of the processes with another boot id
 
     def write(self, folder: Path) -> None:
-        """Replaces the manifest in `folder` in one step."""
+        """Replaces the manifest in `folder` atomically."""
         new = folder / (MANIFEST + ".new")
         new.write_bytes(msgspec.json.format(to_json(self), indent=2) + b"\n")
         new.replace(folder / MANIFEST)
@@ -63,21 +64,21 @@ class Manifest(msgspec.Struct):
 def read_manifest(folder: Path) -> Manifest:
     """The manifest of the run in `folder`. Raises FileNotFoundError, or msgspec.MsgspecError if it is damaged."""
     read = msgspec.json.decode((folder / MANIFEST).read_bytes())
-    if isinstance(read, dict) and "adapter" in read:  # 0.1's word for the protocol
+    if isinstance(read, dict) and "adapter" in read:  # the name of `protocol` in 0.1
         read.setdefault("protocol", read.pop("adapter"))
     return msgspec.convert(read, Manifest)
 
 
 def history_file(folder: Path, process: str) -> Path:
-    """Where `process` writes its history."""
+    """The file that `process` writes its history to."""
     return folder / "history" / f"{process}.cs1"
 
 
 def boot_id() -> str:
-    """Processes that say the same share a monotonic clock: the boot, and the time namespace in it."""
+    """Identifies the boot and its time namespace. Processes with the same id share a monotonic clock."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         return f"{boot} {Path('/proc/self/ns/time').readlink()}"
     except OSError:
-        # Not Linux: one machine is one clock.
+        # Not Linux: assume one clock per machine.
         return platform.node()

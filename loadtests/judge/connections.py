@@ -1,4 +1,4 @@
-"""Dashboards' connections that were lost: subscribed ones that ended not by plan, and with which close code."""
+"""Dashboard connections that were lost after subscribing, with their close codes."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -15,28 +15,28 @@ from .windows import Window
 
 @dataclass(frozen=True, slots=True)
 class Closings:
-    """One for each: when (monotonic seconds), and the close code (1006: it just broke off)."""
+    """One entry per lost connection: when (monotonic seconds), and the close code (1006: no close frame)."""
 
     at: Floats
     code: Ints
 
     def counted(self, code: int | None = None, window: Window | None = None) -> int:
-        """How many there were, with that code, in that window."""
+        """How many there were, with that code and in that window if given."""
         here = np.ones(len(self.at), bool) if window is None else window.holds(self.at, self.at)
         return int((here & (self.code == code)).sum() if code is not None else here.sum())
 
 
 def closings_of(ledger: Ledger) -> Closings:
-    """Those of the scenario's dashboards."""
-    connections = ledger.evidence.connections
+    """The lost connections of the scenario's dashboards."""
+    connections = ledger.observations.connections
     planned = (connections.dashboard >= 0) & (connections.dashboard < ledger.scenario.dashboards)
     lost = planned & (connections.event == ConnectionEvent.CLOSED)
     return Closings(connections.ended[lost], connections.code[lost])
 
 
 def connections_of(ledger: Ledger) -> Connections:
-    """For the verdict."""
-    connections, closings = ledger.evidence.connections, closings_of(ledger)
+    """The connection counts of the verdict."""
+    connections, closings = ledger.observations.connections, closings_of(ledger)
     planned = (connections.dashboard >= 0) & (connections.dashboard < ledger.scenario.dashboards)
     return Connections(
         subscribed=int((planned & np.isfinite(connections.subscribed)).sum()),

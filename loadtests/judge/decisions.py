@@ -1,7 +1,7 @@
-"""From what was measured to an outcome: of each SLO, of each finding, and of the run.
+"""Decides the outcome of each SLO, each finding and the run from what was measured.
 
-What was not measured decides nothing: where it could turn the outcome, the outcome is undecided. So it is where only
-the rig's own delays make an SLO fail.
+An outcome is undecided if what was not measured could change it, or if an SLO fails only because of the rig's own
+delays.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ from chatswarm.loadtests.scenario import slo
 from chatswarm.loadtests.scenario.metric_names import QUANTILES, Outcome
 from chatswarm.loadtests.system.units import human
 
-from .checks import Found
+from .checks import CheckResult
 from .checks.late import late_without
 from .latency import Latencies
 from .ledger import Ledger
@@ -28,72 +28,76 @@ from .windows import Window, window_of
 
 @dataclass(frozen=True)
 class DecisionInput:
-    """Everything that a decision rests on. `delays` None: the rig was sound, and nothing is to be subtracted."""
+    """Everything that a decision depends on. `delays` None: the rig was sound, so nothing is subtracted."""
 
     ledger: Ledger
     totals: Totals
     latencies: Latencies
     recoveries: Sequence[Recovery]
-    answers: Mapping[str, Found]
+    results: Mapping[str, CheckResult]
     delays: Delays | None
 
     @cached_property
     def metrics(self) -> MetricValues:
-        return MetricValues(self.totals, self.ledger, self.answers)
+        return MetricValues(self.totals, self.ledger, self.results)
 
     @cached_property
     def without_delays(self) -> tuple[MetricValues, Latencies]:
-        """What it would be without the rig's own delays."""
+        """The metrics and latencies without the rig's own delays."""
         latencies = Latencies(self.ledger, recoveries_of(self.ledger, self.delays), self.delays)
-        return MetricValues(self.totals, self.ledger, self.answers, self.delays), latencies
+        return MetricValues(self.totals, self.ledger, self.results, self.delays), latencies
 
 
 def decide_slo(case: DecisionInput, expectation: slo.Slo) -> tuple[SloResult, str]:
-    """An SLO's result, and why it is undecided; empty if it is not."""
+    """An SLO's result, and why it is undecided; empty if it is decided."""
     window = _window(case, expectation)
     if isinstance(window, str):
         return SloResult(expectation.expect, None, "undecided"), window
-    outcome, actual, why = _judged(case, expectation, case.metrics, case.latencies, window)
+    outcome, actual, why = _decide(case, expectation, case.metrics, case.latencies, window)
     delayed = outcome == "fail" and case.delays is not None and any(map(_takes_time, expectation.metrics))
-    if delayed and _judged(case, expectation, *case.without_delays, window).outcome != "fail":
+    if delayed and _decide(case, expectation, *case.without_delays, window).outcome != "fail":
         outcome, why = "undecided", "it fails, but would not without the load generator's own delays"
     return SloResult(expectation.expect, actual, outcome), why if outcome == "undecided" else ""
 
 
 def _takes_time(metric: str) -> bool:
-    """Whether the rig's own delays may make it worse."""
+    """Whether the rig's own delays can worsen the metric."""
     return slo.is_latency(metric) or metric == "late"
 
 
 def decide_finding(
-    case: DecisionInput, name: str, slos: Sequence[slo.Slo], results: Sequence[SloResult]
+    case: DecisionInput, name: str, slos: Sequence[slo.Slo], slo_results: Sequence[SloResult]
 ) -> tuple[Finding | None, str]:
-    """A finding, if there is one, and why it is undecided. It fails, unless an SLO names it, which then decides."""
-    answer = case.answers[name]
-    if answer.count is not None and not answer.count:
+    """A finding, if there is one, and why it is undecided. It fails, unless an SLO names it: then the SLO decides."""
+    result = case.results[name]
+    if result.count == 0:
         return None, ""
-    named = [result.outcome for result, expectation in zip(results, slos, strict=True) if name in expectation.metrics]
-    outcome: Outcome = "undecided" if answer.count is None else "fail"
+    named = [
+        slo_result.outcome
+        for slo_result, expectation in zip(slo_results, slos, strict=True)
+        if name in expectation.metrics
+    ]
+    outcome: Outcome = "undecided" if result.count is None else "fail"
     why = ""
-    if named and answer.count is not None:
+    if named and result.count is not None:
         outcome = worst(named)
     elif name == "late" and (why := _excuse(case)):
         outcome = "undecided"
-    return Finding(name, outcome, answer.count or 0, answer.examples), why
+    return Finding(name, outcome, result.count or 0, result.examples), why
 
 
 def _excuse(case: DecisionInput) -> str:
-    """Why what was late may not be the target's doing; empty if some of it certainly is."""
+    """Why late deliveries may not be the target's doing; empty if at least one certainly is."""
     if case.delays is not None and not late_without(case.ledger, case.delays.seen).any():
         return "nothing would be late without the load generator's own delays"
     bound = case.ledger.clock_bound
     if bound and not late_without(case.ledger, np.full((1, 1), bound)).any():
-        return f"nothing is by more than {human(bound)}, which is how sure the hosts' clocks are"
+        return f"nothing is late by more than {human(bound)}, the uncertainty of the hosts' clocks"
     return ""
 
 
 def conclude(outcomes: Sequence[Outcome], *, doubted: bool) -> Outcome:
-    """The outcome of the run: a fail before all, then what is undecided; a pass only if nothing speaks against it."""
+    """The outcome of the run: fail, else undecided, else pass; a pass that is `doubted` is undecided."""
     outcome = worst(outcomes)
     return "undecided" if outcome == "pass" and doubted else outcome
 
@@ -114,42 +118,44 @@ def _window(case: DecisionInput, expectation: slo.Slo) -> Window | str | None:
         else case.ledger.start + recovery.stop + recovery.whole_again
         for recovery in case.recoveries
     ]  # fmt: skip
-    return window_of(kind, name, case.ledger.evidence.faults, whole_again)
+    return window_of(kind, name, case.ledger.observations.faults, whole_again)
 
 
-class _Judged(NamedTuple):
+class _SloDecision(NamedTuple):
     outcome: Outcome
     actual: float | None
-    why: str  # it is undecided
+    why: str  # why it is undecided
 
 
-def _judged(
+def _decide(
     case: DecisionInput, expectation: slo.Slo, metrics: MetricValues, latencies: Latencies, window: Window | None
-) -> _Judged:
-    """Decided only if what was not measured could not change the outcome."""
+) -> _SloDecision:
+    """Undecided if what was not measured could change the outcome."""
     low, high = (metrics.lookup(latencies, side, window) for side in ("low", "high"))
-    outcome, least = expectation.judge(low)
-    other, most = expectation.judge(high)
+    outcome, at_low = expectation.judge(low)
+    other, at_high = expectation.judge(high)
     if outcome != other or expectation.crosses(low, high):
-        return _Judged("undecided", None, "what was not measured could decide it either way")
+        return _SloDecision("undecided", None, "what was not measured could decide it either way")
     bound = case.ledger.clock_bound
     if bound and {expectation.judge(_shifted(low, by))[0] for by in (-bound, bound)} != {outcome}:
-        return _Judged("undecided", None, f"it is within {human(bound)}, which is how sure the hosts' clocks are")
+        return _SloDecision(
+            "undecided", None, f"it is within {human(bound)} of the limit, the uncertainty of the hosts' clocks"
+        )
     why = ""
     if outcome == "undecided":
         unmeasured = [name for name in sorted(expectation.metrics) if high(name) is None]
-        place = f" {window.kind} {window.name}" if window else ""
-        why = f"{', '.join(unmeasured) or 'a part of it'} was not measured{place}"
-    return _Judged(outcome, most if least == most else None, why)
+        where = f" {window.kind} {window.name}" if window else ""
+        why = f"{', '.join(unmeasured) or 'a part of it'} was not measured{where}"
+    return _SloDecision(outcome, at_high if at_low == at_high else None, why)
 
 
 def _shifted(lookup: slo.Lookup, by: float) -> slo.Lookup:
-    """The metrics if the clocks of different hosts were `by` seconds further apart."""
+    """The metrics if the hosts' clocks were another `by` seconds apart."""
 
     def value(name: str) -> float | None:
         found = lookup(name)
         kind, _, key = name.partition(".")
-        # What one process measured alone has no part in it.
+        # A metric that one process measures alone is unaffected.
         alone = kind in ("accepted", "refetch", "connect") or key not in QUANTILES
         return found if found is None or alone else found + by
 

@@ -1,6 +1,6 @@
-"""From a run's folder to its verdict. Reads only the history, so a run can be judged anew as often as one likes.
+"""From a run's folder to its verdict. Reads only the history, so a run can be judged any number of times.
 
-Whatever could not be measured makes the verdict undecided, with the reason; it is never a pass.
+Anything that could not be measured makes the verdict undecided, with the reason; it never passes.
 """
 
 import contextlib
@@ -22,8 +22,8 @@ from chatswarm.loadtests.scenario.scenario import parse as parse_scenario
 from chatswarm.loadtests.system.exit_code import ExitCode
 
 from . import checks
-from .balance import counts_in, deliveries_in, frames_in, gaps, messages_in
-from .checks import CHECKS, Found
+from .balance import counts_in, deliveries_in, frames_in, measurement_gaps, messages_in
+from .checks import CHECKS, CheckResult
 from .connections import connections_of
 from .decisions import DecisionInput, conclude, decide_finding, decide_slo
 from .latency import Latencies
@@ -31,7 +31,7 @@ from .ledger import Ledger, Observations, build, merge_histories
 from .ledger.faults import FaultSpan
 from .metrics import totals_of
 from .recovery import recoveries_of
-from .rig import Delays, soundness, troubles
+from .rig import Delays, rig_problems, soundness
 from .verdict import (
     EXIT_CODES,
     Connections,
@@ -47,55 +47,59 @@ from .verdict import (
 )
 
 Step = Callable[[str, int, int], None]
-"""Hears what the judge is about to do, how many steps are done, and of how many."""
+"""Called before each step: its description, how many steps are done, and how many there are."""
 
 
 class NoRunError(ValueError):
-    """The folder holds no run that could be judged. The text says what is missing."""
+    """The folder holds no run that can be judged. The text says what is missing."""
 
 
 @dataclass(slots=True)
 class Judged:
-    """A verdict, and what it rests on: for reports, so that nothing is worked out twice."""
+    """A verdict and what it is based on, so that reports need not compute anything again."""
 
     verdict: Verdict
     manifest: Manifest
     scenario: Scenario
     slos: tuple[slo.Slo, ...]
     ledger: Ledger | None = None  # None: the measured part never began, or the judge itself failed
-    latencies: Latencies | None = None  # there if the ledger is
+    latencies: Latencies | None = None  # None if the ledger is
 
 
 def judge(folder: Path, slos: Sequence[str] | None = None, step: Step = lambda *_: None) -> Verdict:
-    """The verdict over the run in `folder`, as `judged` has it."""
+    """The verdict on the run in `folder`. See `judged`."""
     return judged(folder, slos, step).verdict
 
 
 def judged(folder: Path, slos: Sequence[str] | None = None, step: Step = lambda *_: None) -> Judged:
-    """The verdict over the run in `folder`; `slos` replace the scenario's; `step` hears how far it is.
+    """The verdict on the run in `folder`. `slos` replace the scenario's; `step` is called before each step.
 
-    Raises NoRunError if there is no manifest or scenario, and slo.SloError, also for a window around a fault that the
-    run did not have. Everything else ends in a verdict: exit code 70 says that the judge itself failed.
+    Raises NoRunError if there is no manifest or scenario, and slo.SloError for an invalid SLO or one with a window
+    around a fault that the run did not have. Everything else ends in a verdict: exit code 70 means that the judge
+    itself failed.
     """
     manifest, scenario = read_run(folder)
     expectations = scenario.slos if slos is None else tuple(slo.parse(text) for text in slos)
     run = _Run(folder, manifest, scenario, expectations)
     progress = _Progress(step, len(manifest.processes) + len(CHECKS) + len(checks.COUNTS) + 3)
     try:
-        evidence = merge_histories(folder, manifest, lambda process: progress.next(f"reading the history of {process}"))
-        # Where the nemesis's history is not whole, a fault may have been there that nobody wrote down.
-        if slos is not None and evidence.all_faults:
-            _know_faults(expectations, {fault.name for fault in evidence.faults} | scenario.fault_names)
-        return run.never_began(evidence) if manifest.start is None else run.judged(evidence, manifest.start, progress)
+        observations = merge_histories(
+            folder, manifest, lambda process: progress.next(f"reading the history of {process}")
+        )
+        # If the nemesis's history is incomplete, there may have been a fault that is not in it.
+        if slos is not None and observations.all_faults:
+            _require_known_faults(expectations, {fault.name for fault in observations.faults} | scenario.fault_names)
+        if manifest.start is None:
+            return run.never_began(observations)
+        return run.judged(observations, manifest.start, progress)
     except slo.SloError:
         raise
-    except Exception as error:  # noqa: BLE001 - whatever it is, it must not look like the target's failure, or like a pass
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        return run.failed(f"{type(error).__name__}: {error} ({Path(place.filename).name}:{place.lineno})")
+    except Exception as error:  # noqa: BLE001 - no error of ours may look like the target's failure, or like a pass
+        return run.failed(_described(error))
 
 
 class _Progress:
-    """Counts the steps."""
+    """Counts the steps and reports them."""
 
     def __init__(self, step: Step, total: int) -> None:
         self._step, self._done, self._total = step, 0, total
@@ -105,14 +109,14 @@ class _Progress:
         self._done += 1
 
 
-def _know_faults(slos: Sequence[slo.Slo], known: set[str]) -> None:
+def _require_known_faults(slos: Sequence[slo.Slo], known: set[str]) -> None:
     problems = [problem for expectation in slos if (problem := expectation.unknown_fault(known))]
     if problems:
         raise slo.SloError("\n".join(problems))
 
 
 def write_verdict(folder: Path, verdict: Verdict) -> Path:
-    """Writes `verdict.json` into `folder` in one step; returns its path. Raises OSError, having changed nothing."""
+    """Writes `verdict.json` into `folder` atomically; returns its path. Raises OSError, keeping the old file."""
     path = folder / VERDICT
     new = folder / (VERDICT + ".new")
     try:
@@ -126,7 +130,7 @@ def write_verdict(folder: Path, verdict: Verdict) -> Path:
 
 
 def read_run(folder: Path) -> tuple[Manifest, Scenario]:
-    """What was run in `folder`. Raises NoRunError."""
+    """The manifest and the scenario of the run in `folder`. Raises NoRunError."""
     path = folder / MANIFEST
     try:
         manifest = read_manifest(folder)
@@ -143,7 +147,7 @@ def read_run(folder: Path) -> tuple[Manifest, Scenario]:
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """What is judged, before anything is known of it. Each way to a verdict builds it once, from values."""
+    """The run to be judged. Each of its methods ends in a verdict."""
 
     folder: Path
     manifest: Manifest
@@ -156,58 +160,65 @@ class _Run:
         verdict = self._verdict("undecided", exit_code=ExitCode.INTERNAL, reasons=reasons, rig=Rig())
         return Judged(verdict, self.manifest, self.scenario, self.slos)
 
-    def never_began(self, evidence: Observations) -> Judged:
-        """There is no measured part."""
-        doubts = self._doubts(evidence)
+    def never_began(self, observations: Observations) -> Judged:
+        """The run has no measured part."""
+        doubts = self._doubts(observations)
         reasons = [
             *doubts,
-            *self._unended(),
+            *self._unfinished(),
             "the measured part never began: not all dashboards subscribed, or the run was stopped",
         ]
-        wrong = troubles(evidence, self.manifest, doubts)
+        problems = rig_problems(observations, self.manifest, doubts)
         verdict = self._verdict(
             "undecided",
-            reasons=_once([*reasons, *wrong]),
-            rig=Rig(sound=not wrong, reasons=wrong),
+            reasons=_unique([*reasons, *problems]),
+            rig=Rig(sound=not problems, reasons=problems),
             slos=[SloResult(expectation.expect, None, "undecided") for expectation in self.slos],
-            notes=evidence.notes,
+            notes=observations.notes,
         )
         return Judged(verdict, self.manifest, self.scenario, self.slos)
 
-    def judged(self, evidence: Observations, start: float, progress: "_Progress") -> Judged:
-        """What was measured from `start` on, in monotonic seconds."""
-        evidence = replace(evidence, reasons=self._doubts(evidence))
+    def judged(self, observations: Observations, start: float, progress: "_Progress") -> Judged:
+        """Judges what was measured from `start` on, in monotonic seconds."""
+        observations = replace(observations, reasons=self._doubts(observations))
         end = self.manifest.end if self.manifest.end is not None else start + self.scenario.duration
         progress.next("finding out what became of every message on every dashboard")
-        ledger = build(evidence, self.manifest, self.scenario, start, end)
+        ledger = build(observations, self.manifest, self.scenario, start, end)
         rig = soundness(ledger, self.slos)
         recoveries = recoveries_of(ledger)
         progress.next("taking the latencies")
         latencies = Latencies(ledger, recoveries)
-        answers, crashed = _ask_all(ledger, progress)
+        results, crashed = _run_checks(ledger, progress)
         progress.next("deciding")
-        messages, deliveries, counts = messages_in(ledger), deliveries_in(ledger, answers), counts_in(answers)
+        messages, deliveries, counts = messages_in(ledger), deliveries_in(ledger, results), counts_in(results)
         totals = totals_of(self.scenario, messages, deliveries, counts)
-        case = DecisionInput(ledger, totals, latencies, recoveries, answers, None if rig.sound else Delays(ledger))
+        case = DecisionInput(
+            ledger=ledger,
+            totals=totals,
+            latencies=latencies,
+            recoveries=recoveries,
+            results=results,
+            delays=None if rig.sound else Delays(ledger),
+        )
         slos = [decide_slo(case, expectation) for expectation in self.slos]
-        results = [result for result, _ in slos]
-        found = [decide_finding(case, name, self.slos, results) for name in CHECKS]
-        findings = [finding for finding, _ in found if finding is not None]
+        slo_results = [result for result, _ in slos]
+        decided = [decide_finding(case, name, self.slos, slo_results) for name in CHECKS]
+        findings = [finding for finding, _ in decided if finding is not None]
         reasons = [
             *ledger.doubts,
-            *self._unended(),
-            *gaps(ledger),
+            *self._unfinished(),
+            *measurement_gaps(ledger),
             *crashed,
             *(f"{result.expect}: {why}" for result, why in slos if result.outcome == "undecided"),
-            *(f"{finding.check}: {why}" for finding, why in found if finding is not None and why),
+            *(f"{finding.check}: {why}" for finding, why in decided if finding is not None and why),
         ]
-        outcomes = [*(result.outcome for result in results), *(finding.outcome for finding in findings)]
+        outcomes = [*(result.outcome for result in slo_results), *(finding.outcome for finding in findings)]
         outcome = conclude(outcomes, doubted=bool(reasons) or not rig.sound)
         if outcome == "undecided":
             reasons += rig.reasons
         verdict = self._verdict(
             outcome,
-            reasons=_once(reasons),
+            reasons=_unique(reasons),
             rig=rig,
             seconds=end - start,
             messages=messages,
@@ -216,25 +227,25 @@ class _Run:
             counts=counts,
             latency=latencies.table(),
             connections=connections_of(ledger),
-            slos=results,
-            faults=[_fault(fault, ledger) for fault in evidence.faults],
+            slos=slo_results,
+            faults=[_fault(fault, ledger) for fault in observations.faults],
             recoveries=recoveries,
             findings=findings,
-            notes=evidence.notes,
+            notes=observations.notes,
         )
-        return Judged(verdict, self.manifest, self.scenario, self.slos, ledger, latencies)
+        return Judged(verdict, self.manifest, self.scenario, self.slos, ledger=ledger, latencies=latencies)
 
-    def _doubts(self, evidence: Observations) -> list[str]:
-        """What is wrong with the histories, and faults of the scenario that they do not have."""
-        never = self.scenario.fault_names - {fault.name for fault in evidence.faults}
-        return [*evidence.reasons, *(f"the fault {name} of the scenario never began" for name in sorted(never))]
+    def _doubts(self, observations: Observations) -> list[str]:
+        """What is wrong with the histories, and the faults of the scenario that are missing from them."""
+        never = self.scenario.fault_names - {fault.name for fault in observations.faults}
+        return [*observations.reasons, *(f"the fault {name} of the scenario never began" for name in sorted(never))]
 
-    def _unended(self) -> list[str]:
-        said = "the run did not end properly: not every process said that its history is complete"
-        return [] if self.manifest.ended else [said]
+    def _unfinished(self) -> list[str]:
+        reason = "the run did not end properly: not every process said that its history is complete"
+        return [] if self.manifest.ended else [reason]
 
-    def _verdict(self, outcome: Outcome, *, reasons: list[str], rig: Rig, **given: Any) -> Verdict:  # noqa: ANN401
-        """With nothing measured where nothing is given."""
+    def _verdict(self, outcome: Outcome, *, reasons: list[str], rig: Rig, **measured: Any) -> Verdict:  # noqa: ANN401
+        """A verdict. Whatever is not in `measured` was not measured."""
         nothing = {
             "seconds": 0.0, "messages": Messages(), "deliveries": Deliveries(), "frames": Frames(), "counts": Counts(),
             "latency": Latency(), "connections": Connections(), "slos": [], "faults": [], "recoveries": [],
@@ -251,11 +262,11 @@ class _Run:
             rig=rig,
             reasons=reasons,
             folder=str(self.folder),
-            **{**nothing, **given},
+            **{**nothing, **measured},
         )
 
 
-def _once(reasons: Sequence[str]) -> list[str]:
+def _unique(reasons: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(reasons))
 
 
@@ -264,19 +275,23 @@ def _fault(span: FaultSpan, ledger: Ledger) -> FaultSummary:
     return FaultSummary(span.name, span.kind, start, ledger.after_start(span.stop), span.evidence)
 
 
-def _ask_all(ledger: Ledger, progress: "_Progress") -> tuple[dict[str, Found], list[str]]:
-    """The checks' answers, and which of them crashed: these are undecided, and the others still count."""
-    answers, crashed = {}, []
+def _run_checks(ledger: Ledger, progress: "_Progress") -> tuple[dict[str, CheckResult], list[str]]:
+    """The checks' results, and a reason per check that crashed: it is undecided, and the others still count."""
+    results, crashed = {}, []
     for name, check in {**CHECKS, **checks.COUNTS}.items():
         progress.next(f"looking for {name}")
         try:
-            answers[name] = check(ledger)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is no answer
-            place = traceback.extract_tb(error.__traceback__)[-1]
-            where = f"{Path(place.filename).name}:{place.lineno}"
-            answers[name] = Found(None)
-            crashed.append(f"the check {name} crashed: {type(error).__name__}: {error} ({where})")
-    return answers, crashed
+            results[name] = check(ledger)
+        except Exception as error:  # noqa: BLE001 - a crash must not end the judgement
+            results[name] = CheckResult(None)
+            crashed.append(f"the check {name} crashed: {_described(error)}")
+    return results, crashed
+
+
+def _described(error: Exception) -> str:
+    """The error, and where it was raised."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error} ({Path(frame.filename).name}:{frame.lineno})"
 
 
 __all__ = ["Judged", "NoRunError", "Step", "judge", "judged", "read_run", "write_verdict"]

@@ -1,7 +1,7 @@
-"""Exact latencies of a run, over what was expected: what never came counts as infinite, so p99 is not the survivors'.
+"""Exact latencies of a run. A lost delivery counts as infinite, so the percentiles have no survivorship bias.
 
-Latencies nobody could measure (a history that was cut, frames that cannot be told apart) are kept as a number of open
-ones. They give every quantile a lower and an upper bound, and an SLO is only decided where both bounds agree.
+Latencies that could not be measured (because a history was cut, or frames cannot be told apart) are counted as open.
+They give every quantile a lower and an upper bound, and an SLO is only decided where both bounds agree.
 """
 
 import math
@@ -25,18 +25,18 @@ Side = Literal["low", "high"]
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """The latencies of one kind in ascending seconds, infinite for what never came, and how many are open."""
+    """The latencies of one kind in seconds, ascending, infinite for never, and how many more are open."""
 
     values: Floats
     open: int = 0
-    at_least: tuple[float, ...] = ()  # what is known of the open ones, for each of them; else 0
+    at_least: tuple[float, ...] = ()  # lower bounds of the open ones, if known
 
     @property
     def count(self) -> int:
         return len(self.values) + self.open
 
     def quantile(self, share: float, side: Side) -> float | None:
-        """The nearest rank, if the open ones had been as good (low) or as bad (high) as can be."""
+        """The nearest rank, with the open latencies at their best (low) or their worst (high)."""
         if not self.count:
             return None
         rank = max(1, math.ceil(share * self.count - 1e-9)) - 1
@@ -48,7 +48,7 @@ class Sample:
         return float(self.values[rank]) if rank < len(self.values) else math.inf
 
     def quantiles(self) -> Quantiles:
-        """For people: over what was measured."""
+        """For the verdict: over what was measured."""
         known = Sample(self.values)
         found = {key: known.quantile(share, "high") for key, share in QUANTILES.items()}
         finite = {key: value if value is not None and math.isfinite(value) else None for key, value in found.items()}
@@ -57,38 +57,38 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class LatencySeries:
-    """The latencies of one kind, one by one, and when each began and came: infinite for never, NaN for not measured."""
+    """The latencies of one kind, and when each started and ended: infinite for never, NaN for not measured."""
 
     values: Floats
-    begun: Floats
-    over: Floats
+    starts: Floats
+    ends: Floats
     counted: Bools | None = None  # None: all of them
 
     def sample(self, window: Window | None, target: float) -> Sample:
-        """All of them, or those in the window. What never came is over at its deadline, `target` seconds on."""
+        """All of them, or those in the window. One that never ended is dated by its deadline, `target` seconds on."""
         chosen = self.counted
         if window is not None:
-            held = window.holds(self.begun, np.where(np.isfinite(self.over), self.over, self.begun + target))
-            chosen = held if chosen is None else chosen & held
+            inside = window.holds(self.starts, np.where(np.isfinite(self.ends), self.ends, self.starts + target))
+            chosen = inside if chosen is None else chosen & inside
         return sample_of(self.values if chosen is None else self.values[chosen])
 
 
 def sample_of(values: Floats) -> Sample:
-    """The sample of some latencies in any order. NaN means open."""
+    """A sample from latencies in any order. NaN means open."""
     known = np.sort(values, axis=None)  # NaN last
     measured = int(np.searchsorted(known, np.nan))
     return Sample(known[:measured], len(known) - measured)
 
 
 def fan_out(latency: Floats, counted: Bools) -> tuple[Floats, Floats, Floats]:
-    """Per message: its latency on the first of its dashboards, on the one in the middle, and on the last.
+    """Per message: its latency on the first, the median and the last of its dashboards.
 
-    The middle one is the nearest rank: of four the second. NaN where a dashboard was not measured, and for a message
-    that counts on no dashboard.
+    The median is the nearest rank: the second of four. NaN if a dashboard was not measured, or if the message counts on
+    no dashboard.
     """
     if not latency.shape[1]:
         return (np.full(len(latency), np.nan),) * 3
-    # What does not count sorts behind all that came, together with what was lost.
+    # What does not count sorts to the end, together with what was lost.
     ordered = np.sort(latency if counted.all() else np.where(counted, latency, np.inf), axis=1)
     dashboards, rows = counted.sum(axis=1), np.arange(len(ordered))
     ordered[np.isnan(ordered[:, -1]) | (dashboards == 0)] = np.nan
@@ -97,21 +97,21 @@ def fan_out(latency: Floats, counted: Bools) -> tuple[Floats, Floats, Floats]:
 
 
 class Latencies:
-    """All latencies of a run by name, with the rig's own `delays` subtracted if given; worked out when asked for."""
+    """All latencies of a run by name, computed on demand, with the rig's own `delays` subtracted if given."""
 
     def __init__(self, ledger: Ledger, recoveries: list[Recovery], delays: Delays | None = None) -> None:
         self._ledger, self._recoveries, self._delays = ledger, recoveries, delays
         self._samples: dict[tuple[str, Window | None], Sample] = {}
 
     def sample(self, name: str, window: Window | None = None) -> Sample:
-        """The latencies of that name, in a window if given."""
+        """The latencies of that name, in `window` if given."""
         key = (name, window)
         if key not in self._samples:
             self._samples[key] = self._sample(name, window)
         return self._samples[key]
 
     def table(self) -> Latency:
-        """The latencies of a verdict."""
+        """The latencies for the verdict."""
         return Latency(**{name: self.sample(name).quantiles() for name in LATENCIES})
 
     def _sample(self, name: str, window: Window | None) -> Sample:
@@ -126,7 +126,7 @@ class Latencies:
             case "visible":
                 return LatencySeries(self._visible(), intended[:, None], self._seen, self._counted)
             case "notified":
-                notified = ledger.announced.notified
+                notified = ledger.announcements.notified
                 delay = None if self._delays is None else self._delays.notified()
                 return LatencySeries(
                     _less(notified - intended[:, None], delay), intended[:, None], notified, ledger.expected
@@ -160,7 +160,7 @@ class Latencies:
 
     @cached_property
     def _spread(self) -> Bools:
-        """The messages that count on some dashboard."""
+        """The messages that count on at least one dashboard."""
         return np.asarray(self._counted.any(axis=1))
 
     @cached_property
@@ -174,7 +174,7 @@ class Latencies:
         return fan_out(self._seen - self._ledger.messages.intended[:, None], self._counted)
 
     def _refetches(self) -> LatencySeries:
-        ledger, refetches = self._ledger, self._ledger.evidence.refetches
+        ledger, refetches = self._ledger, self._ledger.observations.refetches
         chosen = (refetches.dashboard >= 0) & (refetches.started >= ledger.start) & (refetches.started <= ledger.end)
         started, done, process = refetches.started[chosen], refetches.done[chosen], refetches.process[chosen]
         status, showed = refetches.status[chosen], refetches.showed[chosen]
@@ -183,18 +183,18 @@ class Latencies:
         return LatencySeries(_less(took, delay), started, done)
 
     def _connects(self) -> LatencySeries:
-        connections = self._ledger.evidence.connections
+        connections = self._ledger.observations.connections
         tried = np.isfinite(connections.opening)
-        # Stopped by the swarm before it was subscribed says nothing about the target.
+        # A connection that the swarm stopped before it subscribed says nothing about the target.
         tried &= np.isfinite(connections.subscribed) | (connections.event != ConnectionEvent.STOPPED)
         opening, subscribed = connections.opening[tried], connections.subscribed[tried]
         delay = None if self._delays is None else self._delays.of(connections.process[tried], opening, subscribed)
-        own = connections.rig_failed[tried]
-        over = np.where(np.isfinite(subscribed), subscribed, np.where(own, np.nan, np.inf))
-        return LatencySeries(_less(over - opening, delay), opening, over)
+        rig_failed = connections.rig_failed[tried]
+        ends = np.where(np.isfinite(subscribed), subscribed, np.where(rig_failed, np.nan, np.inf))
+        return LatencySeries(_less(ends - opening, delay), opening, ends)
 
     def _recovered(self, window: Window | None) -> Sample:
-        """What was not measured is open, but took at least as long as it was watched."""
+        """A recovery that was not measured is open, but took at least as long as it was observed."""
         measured: list[float] = []
         least: list[float] = []
         for recovery in self._recoveries:
@@ -217,7 +217,7 @@ def _recovers_in(recovery: Recovery, window: Window, start: float) -> bool:
 
 
 def _less(latency: Floats, delay: Floats | None) -> Floats:
-    """The latency without the rig's own share of it."""
+    """The latency without the rig's own delay. Changes `latency` in place."""
     if delay is not None:
         np.subtract(latency, delay, out=latency)
         np.maximum(latency, 0, out=latency)

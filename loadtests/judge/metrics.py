@@ -1,6 +1,6 @@
-"""The metrics that SLOs name, over the whole measured part or in a window. `windows.py` says what belongs to one.
+"""The metrics that SLOs name, over the whole measured part or in a window. `windows.py` defines the windows.
 
-Where something was not measured, a metric lies between two bounds: what it would be at the least, and at the most.
+If something was not measured, a metric lies between a lower and an upper bound.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,8 +14,8 @@ from chatswarm.loadtests.scenario.metric_names import CLOSED, EVIDENCE, QUANTILE
 from chatswarm.loadtests.scenario.scenario import Scenario
 from chatswarm.loadtests.scenario.slo import Lookup
 
-from .checks import Found
-from .checks.frames import healed
+from .checks import CheckResult
+from .checks.frames import visible_without_frame
 from .checks.late import late_without
 from .connections import Closings, closings_of
 from .latency import Latencies, Side
@@ -34,10 +34,10 @@ _DELIVERIES: dict[str, Callable[[Ledger], Bools]] = {
     "lost": lambda ledger: ledger.lost,
     "excused": lambda ledger: ledger.excused,
     "unproven": lambda ledger: ledger.unproven,
-    "seen_as_text": lambda ledger: ledger.delivered & ledger.sight.as_text,
-    "unnotified": healed,
+    "seen_as_text": lambda ledger: ledger.delivered & ledger.visibility.as_text,
+    "unnotified": visible_without_frame,
 }
-"""Which of the deliveries each of these counts, messages × dashboards."""
+"""Which deliveries each metric counts, messages × dashboards."""
 _OUTCOMES = {
     "accepted": SendOutcome.ACCEPTED,
     "rejected": SendOutcome.REJECTED,
@@ -50,22 +50,22 @@ Totals = Mapping[str, float | None]
 
 
 def totals_of(scenario: Scenario, *parts: msgspec.Struct) -> Totals:
-    """Messages, deliveries and counts, as the verdict has them, and how many users there are."""
+    """The verdict's messages, deliveries and counts in one mapping, with the numbers of users."""
     counts = {name: value for part in parts for name, value in msgspec.structs.asdict(part).items()}
     return {**counts, "dashboards": scenario.dashboards, "widgets": scenario.widgets}
 
 
 class MetricValues:
-    """The metrics of one run by name. `answers` are the checks'; the rig's own `delays` make nothing late, if given."""
+    """The metrics of one run by name. If `delays` are given, the rig's own delays make nothing late."""
 
     def __init__(
-        self, totals: Totals, ledger: Ledger, answers: Mapping[str, Found], delays: Delays | None = None
+        self, totals: Totals, ledger: Ledger, results: Mapping[str, CheckResult], delays: Delays | None = None
     ) -> None:
-        self._totals, self._ledger, self._answers, self._delays = totals, ledger, answers, delays
+        self._totals, self._ledger, self._results, self._delays = totals, ledger, results, delays
         self._windows: dict[Window | None, _Counts] = {}
 
     def lookup(self, latencies: Latencies, side: Side, window: Window | None = None) -> Lookup:
-        """The value of each metric; infinite for a quantile among the lost; None for what has no samples."""
+        """The value of each metric; infinite for a quantile among the lost; None without samples."""
 
         def value(name: str) -> float | None:
             kind, dot, key = name.partition(".")
@@ -81,7 +81,7 @@ class MetricValues:
                 total = self._totals[name]
                 return None if total is None else float(total)
             if window not in self._windows:
-                self._windows[window] = _Counts(self._ledger, self._answers, window, self._late)
+                self._windows[window] = _Counts(self._ledger, self._results, window, self._late)
             return self._windows[window].value(name, side)
 
         return value
@@ -95,22 +95,22 @@ class MetricValues:
         return closings_of(self._ledger)
 
     def _evidence(self, key: str, window: Window | None) -> float | None:
-        """What the faults of the window's name did, all together; None where one of them does not say."""
-        named = [fault.evidence for fault in self._ledger.evidence.faults if window and fault.name == window.name]
+        """The sum of this evidence over the window's faults; None if one of them lacks it."""
+        named = [fault.evidence for fault in self._ledger.observations.faults if window and fault.name == window.name]
         values = [evidence.get(key) for evidence in named]
         numbers = [float(value) for value in values if isinstance(value, (int, float))]
         return sum(numbers) if numbers and len(numbers) == len(values) else None
 
 
 class _Counts:
-    """What is counted in one window, or in the whole measured part."""
+    """The counts in one window, or in the whole measured part."""
 
-    def __init__(self, ledger: Ledger, answers: Mapping[str, Found], window: Window | None, late: Bools) -> None:
-        self._ledger, self._answers, self._window, self._late = ledger, answers, window, late
+    def __init__(self, ledger: Ledger, results: Mapping[str, CheckResult], window: Window | None, late: Bools) -> None:
+        self._ledger, self._results, self._window, self._late = ledger, results, window, late
         self._known: dict[tuple[str, Side], float | None] = {}
 
     def value(self, name: str, side: Side) -> float | None:
-        """None where there was nothing that could have been counted, or that was not looked for."""
+        """None if there was nothing to count, or if the check could not tell."""
         if (name, side) not in self._known:
             self._known[name, side] = self._value(name, side)
         return self._known[name, side]
@@ -120,10 +120,10 @@ class _Counts:
             return self._messages(name)
         if name in Deliveries.__struct_fields__:
             return self._deliveries_of(name, side)
-        found = self._answers[name]
+        found = self._results[name]
         if found.count is None or not self._sends.any():
             return None
-        dated = int(self._holds(found.begun, found.over).sum())
+        dated = int(self._holds(found.starts, found.ends).sum())
         return float(dated if side == "low" else dated + found.undated)
 
     def _messages(self, name: str) -> float | None:
@@ -146,15 +146,15 @@ class _Counts:
             return None
         if name == _NOTIFIED:
             return self._notified(side)
-        if name == "unnotified" and not self._ledger.announced.exact:
-            # By counts, so nobody knows which deliveries they were.
-            return 0.0 if side == "low" else float(self._answers[name].undated)
+        if name == "unnotified" and not self._ledger.announcements.exact:
+            # Found by counting, so it is unknown which deliveries they were.
+            return 0.0 if side == "low" else float(self._results[name].undated)
         found = self._late if name == _LATE else _DELIVERIES[name](self._ledger)
         return float((found & self._deliveries).sum())
 
     def _notified(self, side: Side) -> float:
-        """Where frames cannot be told apart: as few as are certain, or as many as could be."""
-        announced, expected = self._ledger.announced, self._ledger.expected
+        """If frames cannot be told apart: as few as are certain, or as many as are possible."""
+        announced, expected = self._ledger.announcements, self._ledger.expected
         here = announced.notified[expected & self._deliveries]
         known, unmeasured = int(np.isfinite(here).sum()), int(np.isnan(here).sum())
         if side == "low" or not unmeasured:
@@ -172,5 +172,5 @@ class _Counts:
             return np.ones((1, 1), bool)
         return self._holds(self._ledger.messages.intended[:, None], self._ledger.decided)
 
-    def _holds(self, begun: Floats, over: Floats) -> Bools:
-        return np.ones(len(begun), bool) if self._window is None else self._window.holds(begun, over)
+    def _holds(self, starts: Floats, ends: Floats) -> Bools:
+        return np.ones(len(starts), bool) if self._window is None else self._window.holds(starts, ends)

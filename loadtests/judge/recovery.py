@@ -1,8 +1,8 @@
-"""How a chat recovers from each fault: from its end to the first moment after which all is whole again, and the parts.
+"""How long a chat takes to recover from each fault, from the fault's stop until it is whole again, in steps.
 
-Whole again is the first moment after which, for 3 s on end with at least 10 messages in them, every message met the
-target on every dashboard. A message belongs to the moment at which it was intended. One that was refused met nothing;
-one whose outcome is unknown did if it was visible everywhere in time.
+A chat is whole again at the first moment that is followed by 3 s with at least 10 messages, all of which met the update
+target on every dashboard. A message counts at the moment it was intended. A rejected message missed its target; one of
+unknown outcome met it if it was visible everywhere in time.
 """
 
 import math
@@ -18,119 +18,120 @@ from .ledger.ledger import Ledger, planned_of
 from .rig import Delays
 from .verdict import Recovery
 
-CALM = 3.0
-"""Seconds on end in which every message must meet the target."""
-_NOTICING = 1.0  # seconds after its end in which those whom it cut off notice
-ENOUGH = 10
-"""So many messages there must be in them, or nothing is proven."""
+STABLE_SECONDS = 3.0
+"""For this many consecutive seconds every message must meet the target."""
+_DETECTION_SECONDS = 1.0  # seconds after a fault's stop within which disconnected dashboards notice
+STABLE_MESSAGES = 10
+"""With fewer messages in those seconds, nothing is proven."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """When all was whole again, in monotonic seconds: not before `low`; at `high`, infinite if that was not proven."""
+    """When the chat was whole again, in monotonic seconds: not before `low`; by `high`, infinite if never proven."""
 
     low: float
     high: float
 
 
 @dataclass(frozen=True, slots=True)
-class Met:
-    """The messages of the measured part by when they were intended, and which of them met the target everywhere."""
+class TargetMisses:
+    """The messages of the measured part by when they were intended, and which of them missed the update target."""
 
     intended: Floats
-    surely_not: Bools
-    perhaps_not: Bools  # surely not, or nobody knows
+    certain: Bools  # missed it on some dashboard
+    possible: Bools  # missed it, or that is unknown
 
 
-def met_of(ledger: Ledger, delays: Delays | None = None) -> Met:
-    """Every message that some dashboard was to show, or that was refused; with the rig's own `delays` subtracted."""
+def target_misses_of(ledger: Ledger, delays: Delays | None = None) -> TargetMisses:
+    """For each message expected on a dashboard or rejected. The rig's own `delays` are subtracted, if given."""
     messages, target = ledger.messages, ledger.scenario.update_target
     visible = ledger.visible if delays is None else ledger.visible - delays.seen
     in_time = (visible <= ledger.deadline[:, None]) | ledger.excused
     missed = ledger.expected & ~in_time
-    held_up = ledger.held_up if ledger.hindrance.any else np.zeros((1, 1), bool)
-    surely = np.asarray((missed & ~ledger.unproven & ~held_up).any(axis=1))
-    perhaps = np.asarray(missed.any(axis=1))
+    held_up = ledger.held_up if ledger.rig_outages.any else np.zeros((1, 1), bool)
+    certain = np.asarray((missed & ~ledger.unproven & ~held_up).any(axis=1))
+    possible = np.asarray(missed.any(axis=1))
     due = np.asarray(ledger.expected.any(axis=1))
     unanswered = np.flatnonzero((messages.outcome == SendOutcome.UNKNOWN) & ~messages.rig_failed)
     planned = planned_of(messages.intended[unanswered] - ledger.start, ledger.scenario)
     shown = visible[unanswered] - messages.intended[unanswered, None] <= target
-    surely[unanswered] = (planned & ~shown & ~(held_up[unanswered] if len(held_up) > 1 else held_up)).any(axis=1)
-    perhaps[unanswered] = (planned & ~shown).any(axis=1)
+    certain[unanswered] = (planned & ~shown & ~(held_up[unanswered] if len(held_up) > 1 else held_up)).any(axis=1)
+    possible[unanswered] = (planned & ~shown).any(axis=1)
     due[unanswered] = planned.any(axis=1)
     refused = (messages.outcome == SendOutcome.REJECTED) & ~messages.rig_failed
-    surely |= refused
-    perhaps |= refused
+    certain |= refused
+    possible |= refused
     rows = np.flatnonzero((due | refused) & (messages.intended >= ledger.start) & (messages.intended <= ledger.end))
     rows = rows[np.argsort(messages.intended[rows], kind="stable")]
-    return Met(messages.intended[rows], surely[rows], perhaps[rows])
+    return TargetMisses(messages.intended[rows], certain[rows], possible[rows])
 
 
-def whole_again(met: Met, stop: float, end: float) -> Bounds:
-    """When all was whole again after a fault that ended at `stop`, in a measured part that ended at `end`."""
-    later = met.intended > stop
-    times, surely, perhaps = met.intended[later], met.surely_not[later], met.perhaps_not[later]
-    # The first moment is the stop, just after a message that missed, or when the tenth message comes into the 3 s.
-    moments = np.concatenate([[stop], times, times - CALM])
-    until = np.concatenate([[stop + CALM], times + CALM, times])
+def recovery_bounds(misses: TargetMisses, stop: float, end: float) -> Bounds:
+    """When the chat was whole again after a fault that stopped at `stop`; the measured part ends at `end`."""
+    later = misses.intended > stop
+    times, certain, possible = misses.intended[later], misses.certain[later], misses.possible[later]
+    # Candidates: the stop, just after each message, and 3 s before each message.
+    moments = np.concatenate([[stop], times, times - STABLE_SECONDS])
+    until = np.concatenate([[stop + STABLE_SECONDS], times + STABLE_SECONDS, times])
     order = np.argsort(moments, kind="stable")
     moments, until = moments[order], until[order]
     first, last = np.searchsorted(times, moments, side="right"), np.searchsorted(times, until, side="right")
-    missed = np.concatenate([[0], np.cumsum(perhaps)])
-    calm = (missed[last] == missed[first]) & (last - first >= ENOUGH) & (moments >= stop) & (until <= end)
-    high = float(moments[calm][0]) if calm.any() else math.inf
-    # At the soonest: had there been enough messages, and had the run gone on.
-    bad = times[surely]
-    soonest = np.concatenate([[stop], bad])
+    missed = np.concatenate([[0], np.cumsum(possible)])
+    stable = (missed[last] == missed[first]) & (last - first >= STABLE_MESSAGES) & (moments >= stop) & (until <= end)
+    high = float(moments[stable][0]) if stable.any() else math.inf
+    # The earliest possible moment, had there been enough messages and had the run continued.
+    bad = times[certain]
+    earliest = np.concatenate([[stop], bad])
     following = np.append(bad, math.inf)
-    low = float(soonest[following - soonest > CALM][0])
+    low = float(earliest[following - earliest > STABLE_SECONDS][0])
     return Bounds(low, high)
 
 
 def recoveries_of(ledger: Ledger, delays: Delays | None = None) -> list[Recovery]:
-    """One for each fault, in their order; without the rig's own `delays`, if these are given."""
-    faults = ledger.evidence.faults
+    """One recovery per fault, in order. The rig's own `delays` are subtracted, if given."""
+    faults = ledger.observations.faults
     if not faults:
         return []
-    met = met_of(ledger, delays)
-    return [_recovery(ledger, fault, met, faults) for fault in faults]
+    misses = target_misses_of(ledger, delays)
+    return [_recovery(ledger, fault, misses, faults) for fault in faults]
 
 
-def _recovery(ledger: Ledger, fault: FaultSpan, met: Met, faults: list[FaultSpan]) -> Recovery:
+def _recovery(ledger: Ledger, fault: FaultSpan, misses: TargetMisses, faults: list[FaultSpan]) -> Recovery:
     start, stop = fault.start, fault.stop
     recovery = Recovery(fault.name, ledger.after_start(start) or 0.0, ledger.after_start(stop))
     if math.isinf(stop):
         recovery.reason = "it was never healed"
-        _sockets(ledger, fault, math.inf, recovery)
+        _reconnections(ledger, fault, math.inf, recovery)
         return recovery
-    bounds = whole_again(met, stop, ledger.end)
+    bounds = recovery_bounds(misses, stop, ledger.end)
     if math.isfinite(bounds.high):
         recovery.whole_again = _seconds(bounds.high - stop)
     else:
         recovery.at_least = _seconds(bounds.low - stop)
-        recovery.reason = _why(met, bounds.low, stop, ledger.end)
-    # What is cut off when the next one has begun is not this one's doing.
+        recovery.reason = _why(misses, bounds.low, stop, ledger.end)
+    # Connections lost after the next fault started are not this fault's doing.
     following = min((other.start for other in faults if other.start > stop), default=math.inf)
-    _sockets(ledger, fault, min(max(bounds.high, stop + _NOTICING), following), recovery)
+    _reconnections(ledger, fault, min(max(bounds.high, stop + _DETECTION_SECONDS), following), recovery)
     seen = ledger.visible[ledger.messages.intended > stop]
     recovery.first_delivery = _finite(float(seen.min(initial=math.inf)) - stop)
     recovery.backlog_gone = _backlog(ledger, fault)
     return recovery
 
 
-def _why(met: Met, low: float, stop: float, end: float) -> str:
-    if end - low < CALM:
+def _why(misses: TargetMisses, low: float, stop: float, end: float) -> str:
+    if end - low < STABLE_SECONDS:
         last = "it" if low == stop else "the last message that missed its target"
-        return f"the run ended {max(0.0, end - low):.1f} s after {last} ({CALM:g} s are needed)"
-    some = int(((met.intended > low) & (met.intended <= end)).sum())
+        return f"the run ended {max(0.0, end - low):.1f} s after {last} ({STABLE_SECONDS:g} s are needed)"
+    some = int(((misses.intended > low) & (misses.intended <= end)).sum())
     return (
-        f"there were no {CALM:g} s with {ENOUGH} messages, all of them on target ({some} messages in {end - low:.1f} s)"
+        f"there were no {STABLE_SECONDS:g} s with {STABLE_MESSAGES} messages, all of them on target "
+        f"({some} messages in {end - low:.1f} s)"
     )
 
 
-def _sockets(ledger: Ledger, fault: FaultSpan, whole: float, recovery: Recovery) -> None:
-    """When the first dashboard noticed, and when the last of those that lost their connection was back."""
-    connections = ledger.evidence.connections
+def _reconnections(ledger: Ledger, fault: FaultSpan, whole: float, recovery: Recovery) -> None:
+    """Records when the first dashboard lost its connection, and when the last of them was back."""
+    connections = ledger.observations.connections
     planned = (connections.dashboard >= 0) & (connections.dashboard < ledger.scenario.dashboards)
     cut = planned & np.isin(connections.event, (ConnectionEvent.CLOSED, ConnectionEvent.FAILED))
     cut &= (connections.ended >= fault.start) & (connections.ended <= whole)
@@ -153,13 +154,13 @@ def _sockets(ledger: Ledger, fault: FaultSpan, whole: float, recovery: Recovery)
 
 
 def _backlog(ledger: Ledger, fault: FaultSpan) -> float | None:
-    """When the last delivery that the fault met on its way was through; None if one never was, or there was none."""
+    """When the last delivery in flight during the fault arrived; None if one never did, or there were none."""
     messages = ledger.messages
-    # What should have been there before the start is not the fault's doing.
-    caught = (messages.intended <= fault.stop)[:, None] & (ledger.decided >= fault.start)
-    caught &= ledger.expected & ~ledger.excused
-    last = float(ledger.visible[caught].max(initial=-math.inf))
-    return _finite(max(0.0, last - fault.stop)) if caught.any() else None
+    # Deliveries that were overdue before the fault started are not its doing.
+    in_flight = (messages.intended <= fault.stop)[:, None] & (ledger.decided >= fault.start)
+    in_flight &= ledger.expected & ~ledger.excused
+    last = float(ledger.visible[in_flight].max(initial=-math.inf))
+    return _finite(max(0.0, last - fault.stop)) if in_flight.any() else None
 
 
 def _finite(value: float) -> float | None:

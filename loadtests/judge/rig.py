@@ -1,7 +1,7 @@
-"""Is the rig sound? Whether the load-generating side can be trusted, and how much of a latency may be its own.
+"""Is the rig sound? Whether the load generator can be trusted, and how much of each latency may be its own.
 
-A starved rig only ever adds to what is measured. So it endangers fails as well as passes: a pass on an unsound rig is
-undecided, and a failed latency only stays failed if it still fails without the rig's own delays.
+A starved rig distorts fails as well as passes. So a pass on an unsound rig is undecided, and a failed latency SLO only
+stays failed if it fails without the rig's own delays too.
 """
 
 import errno
@@ -25,20 +25,20 @@ from .ledger.observations import NO_FINAL, Observations, Samples
 from .verdict import Rig
 
 LAG_INTERVAL = 0.01
-"""A loop is asked for its lag every so many seconds."""
+"""Seconds between two samples of a loop's lag."""
 LAG_SHARE = 0.1
-"""The share of the tightest limit that the rig may take for itself."""
+"""The share of the tightest limit that the rig's own delays may use."""
 LATE_SENDS = 0.01
-"""The share of sends that may be handed over later than that."""
+"""The share of sends that may be late by more than that."""
 UNREADABLE = "unreadable"
-"""The kind of trouble that is no trouble of the rig: the target answered something that is not its protocol."""
+"""The kind of trouble that is not the rig's fault: the target's response did not follow the protocol."""
 _LESS_THROUGH_PROXY = "put less load through the fault proxy, which is one process"
 BUSY = 0.9
-"""A process that takes this much of a core is the bottleneck."""
+"""A process that uses this much of a core is the bottleneck."""
 
 
 def tightest(slos: Sequence[Slo], update_target: float) -> float:
-    """The limit that the rig's own delays are measured against: the lowest of the latency SLOs', else the target."""
+    """The limit for the rig's own delays: the lowest of the latency SLOs', or the update target without any."""
     limits = [limit for slo in slos if (limit := slo.limit()) is not None and limit > 0]
     return min(limits, default=update_target)
 
@@ -47,19 +47,19 @@ def soundness(ledger: Ledger, slos: Sequence[Slo]) -> Rig:
     """Whether the rig was sound, with reasons that say what to do."""
     limit = tightest(slos, ledger.scenario.update_target) * LAG_SHARE
     rig = Rig(clock_bound=ledger.clock_bound, reasons=[])
-    advice = _advice(ledger.evidence)
+    advice = _advice(ledger.observations)
     until = ledger.end + ledger.scenario.update_target
-    for process in ledger.evidence.samples:
-        proxied = process.name == PROXY
-        _process(process, ledger.start, until, limit, _LESS_THROUGH_PROXY if proxied else advice, rig)
+    for process in ledger.observations.samples:
+        remedy = _LESS_THROUGH_PROXY if process.name == PROXY else advice
+        _assess(process, rig, begin=ledger.start, until=until, limit=limit, advice=remedy)
     lateness = lateness_of(ledger.messages)
     rig.late_sends = int((lateness > limit).sum())
     if rig.late_sends > LATE_SENDS * len(lateness):
         rig.reasons.append(
-            f"{rig.late_sends} of {len(lateness)} sends left more than {human(limit)} after their time: "
+            f"{rig.late_sends} of {len(lateness)} sends were more than {human(limit)} late: "
             f"the load generator was the bottleneck: {advice}"
         )
-    rig.reasons += troubles(ledger.evidence, ledger.manifest, ledger.doubts)
+    rig.reasons += rig_problems(ledger.observations, ledger.manifest, ledger.doubts)
     rig.sound = not rig.reasons
     return rig
 
@@ -71,21 +71,22 @@ def lateness_of(messages: SentMessages) -> Floats:
 
 
 def lag_p99(lag: Floats) -> float:
-    """The lag that a task which wakes at a random moment exceeds in 1 % of the cases."""
+    """The lag that a task waking at a random moment exceeds in 1 % of cases."""
     every = np.sort(filled_in(lag))
     return float(every[max(1, int(np.ceil(0.99 * len(every) - 1e-9))) - 1])
 
 
 def filled_in(lag: Floats) -> Floats:
-    """A loop that stood still for a second gave one sample where there should have been a hundred: with those."""
+    """Adds the samples that a blocked loop could not take: in 1 s of standstill, one instead of a hundred."""
     spread = np.maximum(1, np.ceil(np.maximum(lag, 0) / LAG_INTERVAL)).astype(np.int64)
     within = np.arange(int(spread.sum())) - np.repeat(np.cumsum(spread) - spread, spread)
     return np.asarray(np.repeat(lag, spread) - within * LAG_INTERVAL)
 
 
-def _process(samples: Samples, start: float, until: float, limit: float, advice: str, rig: Rig) -> None:
-    lag = samples.lag[(samples.lag_time >= start) & (samples.lag_time <= until)]
-    cpu = samples.cpu[(samples.cpu_time >= start) & (samples.cpu_time <= until)]
+def _assess(samples: Samples, rig: Rig, *, begin: float, until: float, limit: float, advice: str) -> None:
+    """Adds one process's lag and CPU to `rig`, with the reasons if it did not keep up."""
+    lag = samples.lag[(samples.lag_time >= begin) & (samples.lag_time <= until)]
+    cpu = samples.cpu[(samples.cpu_time >= begin) & (samples.cpu_time <= until)]
     busiest = float(cpu.max()) if len(cpu) else None
     if busiest is not None:
         rig.cpu = max(rig.cpu or 0.0, busiest)
@@ -106,31 +107,37 @@ def _process(samples: Samples, start: float, until: float, limit: float, advice:
             )
 
 
-def troubles(evidence: Observations, manifest: Manifest, doubts: Sequence[str]) -> list[str]:
-    """What went wrong with the rig in its own words. An answer that cannot be read is the target's doing.
+def rig_problems(observations: Observations, manifest: Manifest, doubts: Sequence[str]) -> list[str]:
+    """What went wrong with the rig, as sentences. A response that cannot be read is the target's doing.
 
-    `doubts`: what is wrong with the histories, such as one that was cut, or a fault that cannot be trusted.
+    `doubts`: what is wrong with the histories, for example that one was cut.
     """
-    own = [f"{process}: {detail or kind}" for process, kind, detail in evidence.troubles if kind != UNREADABLE]
-    return [*_own_limits(evidence), *own, *manifest.troubles, *doubts]
+    own = [
+        f"{trouble.process}: {trouble.detail or trouble.kind}"
+        for trouble in observations.troubles
+        if trouble.kind != UNREADABLE
+    ]
+    return [*_own_limits(observations), *own, *manifest.troubles, *doubts]
 
 
-def _own_limits(evidence: Observations) -> list[str]:
-    """What the rig's own machine refused it, by errno, each with what met it and what to do."""
-    connections = evidence.connections
-    met = {
-        "send": evidence.sends.status,
+def _own_limits(observations: Observations) -> list[str]:
+    """The limits of the rig's own machine that it ran into, by errno, with what failed and what to do."""
+    connections = observations.connections
+    statuses = {
+        "send": observations.sends.status,
         "connection": connections.code[connections.rig_failed],
-        "refetch": evidence.refetches.status,
-        "final read": evidence.finals.status[evidence.finals.status < NO_FINAL],
+        "refetch": observations.refetches.status,
+        "final read": observations.finals.status[observations.finals.status < NO_FINAL],
     }
-    counts = {what: Counter(status[status < 0].tolist()) for what, status in met.items()}
+    counts = {what: Counter(status[status < 0].tolist()) for what, status in statuses.items()}
     reasons = []
     for status in sorted({status for found in counts.values() for status in found}, reverse=True):
-        parts = [_many(found[status], what) for what, found in counts.items() if found[status]]
+        parts = [_with_noun(found[status], what) for what, found in counts.items() if found[status]]
         failed = ", ".join(parts)
         if status == UNREADABLE_HERE:
-            reasons.append(f"the load generator could not read what came ({failed}), though a browser might have")
+            reasons.append(
+                f"the load generator could not read what it received ({failed}), though a browser might have"
+            )
             continue
         limit = OWN.get(-status)
         code = errno.errorcode.get(-status, str(-status))
@@ -140,14 +147,14 @@ def _own_limits(evidence: Observations) -> list[str]:
     return reasons
 
 
-def _many(count: int, what: str) -> str:
+def _with_noun(count: int, what: str) -> str:
     if count == 1:
         return f"1 {what}"
     return f"{count:,} {what}{'es' if what.endswith('ch') else 's'}"
 
 
-def _advice(evidence: Observations) -> str:
-    busy = sum(samples.busy for samples in evidence.samples)
+def _advice(observations: Observations) -> str:
+    busy = sum(samples.busy for samples in observations.samples)
     return f"use --processes {2 * max(1, busy)}, or less load"
 
 
@@ -155,13 +162,13 @@ def _advice(evidence: Observations) -> str:
 class _Worst:
     """The worst lag in any span of time, in two look-ups: a sparse table over one process's samples.
 
-    Level k of the table holds, for each sample, the worst of the 2^k samples from there on.
+    Level k of the table holds, for each sample, the worst of the 2^k samples that start there.
     """
 
     woke: Floats
     due: Floats  # when it should have woken
     table: Floats  # flat: level by level
-    level: Ints  # by number of samples: the highest level that fits into them
+    level: Ints  # by number of samples: the highest level that fits
 
     @staticmethod
     def of(samples: Samples) -> "_Worst":
@@ -176,54 +183,54 @@ class _Worst:
         level = np.frexp(np.maximum(1, np.arange(len(lag) + 1)))[1] - 1
         return _Worst(time, np.maximum.accumulate(time - lag), np.concatenate(levels), ints(level))
 
-    def first(self, begun: Floats) -> Ints:
-        """The first sample that a span from then on overlaps."""
-        return ints(np.searchsorted(self.woke, begun))
+    def first(self, starts: Floats) -> Ints:
+        """The first sample that overlaps a span with this start."""
+        return ints(np.searchsorted(self.woke, starts))
 
-    def after(self, over: Floats) -> Ints:
-        """The sample after the last one that a span until then overlaps."""
-        return ints(np.searchsorted(self.due, over, side="right"))
+    def after(self, ends: Floats) -> Ints:
+        """The sample after the last one that overlaps a span with this end."""
+        return ints(np.searchsorted(self.due, ends, side="right"))
 
     def between(self, first: Ints, after: Ints) -> Floats:
-        """The worst lag of the samples [first, after); 0 where there are none."""
+        """The worst lag of the samples [first, after); 0 if there are none."""
         if not len(self.woke):
             return np.zeros(np.broadcast(first, after).shape)
         count = np.maximum(0, after - first)
         level = self.level[count]
         row = level * len(self.woke)
         width = np.left_shift(1, level)
-        # Where there are none, any place will do.
+        # Where there are none, any valid index will do.
         one = self.table[row + np.minimum(first, len(self.woke) - 1)]
         other = self.table[row + np.maximum(0, after - width)]
         return np.where(count > 0, np.maximum(one, other), 0.0)
 
 
 class Delays:
-    """How much of each latency may be the rig's own: the send's lateness and the worst lag of the loops on its way."""
+    """How much of each latency may be the rig's own: the late send, and the worst lag of each loop on its path."""
 
     def __init__(self, ledger: Ledger) -> None:
-        evidence = ledger.evidence
-        names = {name: number for number, name in enumerate(evidence.processes)}
+        observations = ledger.observations
+        names = {name: number for number, name in enumerate(observations.processes)}
         self._ledger = ledger
         self._messages = ledger.messages
         self._lateness = lateness_of(ledger.messages)
-        self._worst = {names[samples.name]: _Worst.of(samples) for samples in evidence.samples}
-        self._proxy = names.get(PROXY)  # it is on everybody's way
+        self._worst = {names[samples.name]: _Worst.of(samples) for samples in observations.samples}
+        self._proxy = names.get(PROXY)  # on the path of every message
         self._home = np.full(ledger.expected.shape[1], -1, np.int64)
         for dashboard, process in (
-            (evidence.connections.dashboard, evidence.connections.process),
-            (evidence.refetches.dashboard, evidence.refetches.process),
+            (observations.connections.dashboard, observations.connections.process),
+            (observations.refetches.dashboard, observations.refetches.process),
         ):
             known = (dashboard >= 0) & (dashboard < len(self._home))
             self._home[dashboard[known]] = process[known]
 
-    def of(self, process: Ints, begun: Floats, over: Floats) -> Floats:
-        """The worst lag of each one's process in its span. What never ended waited for nothing of the rig's."""
+    def of(self, process: Ints, starts: Floats, ends: Floats) -> Floats:
+        """The worst lag of each one's process in its span. One that never ended was not waiting for the rig."""
         out = np.zeros(len(process))
-        over = np.where(np.isfinite(over), over, begun)
+        ends = np.where(np.isfinite(ends), ends, starts)
         for number, worst in self._worst.items():
             here = np.full(len(process), True) if number == self._proxy else process == number
-            out[here] += worst.between(worst.first(begun[here]), worst.after(over[here]))
+            out[here] += worst.between(worst.first(starts[here]), worst.after(ends[here]))
         return out
 
     def sends(self, done: Floats) -> Floats:
@@ -232,8 +239,8 @@ class Delays:
 
     @cached_property
     def seen(self) -> Floats:
-        """Messages × dashboards, until each was visible. Of no meaning where it never was."""
-        reads, read = self._ledger.reads.done, self._ledger.sight.read
+        """Messages × dashboards, until each was visible. Meaningless where it never was."""
+        reads, read = self._ledger.reads.done, self._ledger.visibility.read
 
         def after(worst: _Worst) -> _After:
             # There are far fewer refetches than deliveries.
@@ -241,14 +248,14 @@ class Delays:
             return lambda part: of_read[read[part]]
 
         delays = self._deliveries(after)
-        if self._ledger.hindrance.any:
-            # At worst, all of the time that it took.
+        if self._ledger.rig_outages.any:
+            # In the worst case, the whole latency.
             delays[self._ledger.held_up & np.isfinite(self._ledger.visible)] = np.inf
         return delays
 
     def notified(self) -> Floats:
-        """Messages × dashboards, until each was notified. Of no meaning where it never was."""
-        notified = self._ledger.announced.notified
+        """Messages × dashboards, until each was notified. Meaningless where it never was."""
+        notified = self._ledger.announcements.notified
         return self._deliveries(lambda worst: lambda part: worst.after(notified[part]))
 
     def _deliveries(self, after_of: "Callable[[_Worst], _After]") -> Floats:
@@ -268,7 +275,7 @@ class Delays:
 
 
 _Part = tuple[Ints, ...]
-"""Some messages on some dashboards, as `np.ix_` makes it."""
+"""Some messages × some dashboards, as `np.ix_` returns it."""
 _After = Callable[[_Part], Ints]
 _BLOCK = 500
-"""So many messages at once: what is worked out for them on the way stays small."""
+"""Messages per step, which keeps the intermediate arrays small."""

@@ -1,6 +1,6 @@
-"""The verdict: what `verdict.json` holds, and what everything that reports a run reads.
+"""The verdict: the contents of `verdict.json`, which all reports read.
 
-Seconds are floats, counts are integers, and None (JSON `null`) stands where nothing was measured, never a made-up 0.
+Seconds are floats, counts are integers, and None (JSON `null`) means not measured: it is never replaced by 0.
 """
 
 import msgspec
@@ -24,7 +24,7 @@ class Messages(msgspec.Struct):
     accepted: int = 0
     rejected: int = 0
     unknown: int = 0
-    rig_failed: int = 0  # a limit of the rig's own: sent = accepted + rejected + unknown + rig_failed
+    rig_failed: int = 0  # on a limit of the rig itself: sent = accepted + rejected + unknown + rig_failed
 
 
 class Deliveries(msgspec.Struct):
@@ -52,7 +52,7 @@ class Frames(msgspec.Struct):
 
 
 class Counts(msgspec.Struct):
-    """How often each finding was made. None: not looked for in this run."""
+    """How often each finding was made. None: the run does not hold enough to tell."""
 
     store_lost: int | None = None
     duplicated: int | None = None
@@ -85,7 +85,7 @@ class Latency(msgspec.Struct):
     notified: Quantiles = msgspec.field(default_factory=Quantiles)
     accepted: Quantiles = msgspec.field(default_factory=Quantiles)
     refetch: Quantiles = msgspec.field(default_factory=Quantiles)
-    # Per message: on the first of its dashboards, on the one in the middle (the lower of two), on the last.
+    # Per message: on the first, the median (the lower of two) and the last of its dashboards.
     first_dashboard: Quantiles = msgspec.field(default_factory=Quantiles)
     median_dashboard: Quantiles = msgspec.field(default_factory=Quantiles)
     last_dashboard: Quantiles = msgspec.field(default_factory=Quantiles)
@@ -94,16 +94,16 @@ class Latency(msgspec.Struct):
 
 
 class Connections(msgspec.Struct):
-    """The dashboards' connections: how many got as far as subscribed, failed before, and were lost after that."""
+    """The dashboards' connections: how many subscribed, failed before that, or were lost after it."""
 
     subscribed: int = 0
     failed: int = 0
     closed: int = 0
-    codes: dict[str, int] = {}  # of those that were closed: by close code; 1006 just broke off
+    codes: dict[str, int] = {}  # of the closed ones, by close code; 1006: no close frame
 
 
 class SloResult(msgspec.Struct):
-    """One SLO: what was expected, what the left side came to, and how it ended."""
+    """One SLO: the expectation, the measured value of its left side, and the outcome."""
 
     expect: str
     actual: float | None
@@ -111,12 +111,12 @@ class SloResult(msgspec.Struct):
 
 
 class Rig(msgspec.Struct):
-    """Whether the load-generating side can be trusted. `reasons` say what to do about it, in plain words."""
+    """Whether the load generator can be trusted. `reasons` say what is wrong and what to do about it."""
 
     lag_p99: float | None = None
-    cpu: float | None = None  # cores' worth of the busiest process, at its busiest second
+    cpu: float | None = None  # in cores: the busiest process in its busiest second
     late_sends: int = 0
-    clock_bound: float = 0.0  # seconds by which a latency may be wrong, because it was taken between hosts
+    clock_bound: float = 0.0  # error in seconds of a latency that was measured between hosts
     sound: bool = True
     reasons: list[str] = []
 
@@ -137,7 +137,7 @@ class Example(msgspec.Struct, omit_defaults=True):
 
 
 class Finding(msgspec.Struct):
-    """A check's answer, with its worst examples."""
+    """What a check found, with its worst examples."""
 
     check: str
     outcome: Outcome
@@ -146,7 +146,7 @@ class Finding(msgspec.Struct):
 
 
 class FaultSummary(msgspec.Struct):
-    """One fault that was injected. Seconds after the start."""
+    """One fault that was injected. Times are seconds after the start."""
 
     name: str
     kind: str
@@ -161,10 +161,10 @@ class Recovery(msgspec.Struct):
     name: str
     start: float
     stop: float | None
-    # All but `detected` count from the fault's stop; 0 where it was so before. None: never, or not measured.
+    # All but `detected` count from the fault's stop; 0 if it was already so by then. None: never, or not measured.
     whole_again: float | None = None  # all messages on target on all dashboards, for 3 s with 10 messages in them
-    at_least: float | None = None  # where that was not measured: it took at least so long
-    detected: float | None = None  # from the fault's start: the first dashboard's connection was closed, or failed
+    at_least: float | None = None  # the lower bound, if that was not measured
+    detected: float | None = None  # from the fault's start until the first dashboard's connection was closed or failed
     reconnected: float | None = None  # the last of the dashboards that it cut off was subscribed again
     first_delivery: float | None = None  # the first message intended after the stop was visible anywhere
     backlog_gone: float | None = None  # the last message that the fault caught was visible on its last dashboard
@@ -174,7 +174,7 @@ class Recovery(msgspec.Struct):
 
 
 class Verdict(msgspec.Struct):
-    """The whole of `verdict.json`."""
+    """The contents of `verdict.json`."""
 
     verdict: Outcome
     exit_code: int
@@ -194,11 +194,11 @@ class Verdict(msgspec.Struct):
     slos: list[SloResult]
     rig: Rig
     faults: list[FaultSummary]
-    recoveries: list[Recovery]  # one for each of the faults
+    recoveries: list[Recovery]  # one per fault
     findings: list[Finding]
     reasons: list[str]  # why the verdict is not what the findings and SLOs alone would say
     folder: str = ""
-    notes: list[str] = []  # worth knowing, and without a part in the outcome
+    notes: list[str] = []  # worth knowing, but without effect on the outcome
 
     def json(self) -> bytes:
         """The bytes of `verdict.json`."""

@@ -1,37 +1,37 @@
-"""Windows around the faults of one name: `before`, `during`, `after` and `outside`, and what belongs to them.
+"""The windows around a fault (`before`, `during`, `after` and `outside`), and what belongs to each.
 
-Everything that an SLO can count or time has a span, and its span decides. With a fault from `start` to `stop`:
+Everything that an SLO can count or time has a span, which decides its windows. With a fault from `start` to `stop`:
 
 | window | the span |
 |---|---|
 | before | ends before the start |
 | during | overlaps [start, stop], the ends included |
-| after | begins after the stop |
-| outside | overlaps neither the fault nor its recovery, which ends when all was whole again |
+| after | starts after the stop |
+| outside | overlaps neither the fault nor its recovery, which ends when the chat is whole again |
 
-Where a name has several faults, before is before the first, after is after the last, during is during any of them, and
-outside is outside all of them.
+If several faults have the same name, before means before the first, after means after the last, during means during
+any of them, and outside means outside all of them.
 
-Latencies, each with a span of its own:
+The spans of latencies:
 
-- visible, notified, accepted, first_dashboard, median_dashboard, last_dashboard: from intended until it came
-- refetch, connect: from its beginning to its end
-- recovery: that of a fault of the window's own name is `after` it; another fault's is from its stop to whole again
+- visible, notified, accepted, first_dashboard, median_dashboard, last_dashboard: from intended to arrival
+- refetch, connect: from start to end
+- recovery: always `after` a fault of the window's own name; for another fault, from its stop to whole again
 
-Counts:
+The spans of counts:
 
 - expected, visible, lost, excused, unproven, notified, unnotified, late, seen_as_text: the delivery, from intended
-  until it was visible or its target had passed, whichever was first
-- intended: the moment that the schedule has
+  until it was visible or its target had passed, whichever came first
+- intended: the moment in the schedule
 - sent, accepted, rejected, unknown, refused, and findings about a message (recovered, store_lost, duplicated,
-  reordered, phantom, vanished, corrupted, misplaced): the send, from intended until it was answered
+  reordered, phantom, vanished, corrupted, misplaced): the send, from intended to its response
 - silent_socket: the silence
-- absent, dashboards, widgets: the whole run, so they are the same in every window
+- absent, dashboards, widgets: the whole run, so they are equal in every window
 
-What never came ends at its deadline, intended + the update target: from then on it was missed, whatever happened later,
-so no fault can excuse what was lost or late before it began. `refused` is counted outside all faults by definition, so
-`during` it is 0: ask for `rejected + unknown`. What nobody can date (a phantom without a send, frames without ids) may
-be in any window, so that an SLO which depends on it is undecided.
+A delivery that never arrived ends at its deadline, intended + the update target. From then on it was missed, whatever
+happened later, so no fault can excuse what was lost or late before it started. By definition `refused` counts only what
+is outside all faults, so it is 0 `during` one: use `rejected + unknown`. A case that cannot be dated (a phantom without
+a send, frames without ids) may be in any window, so an SLO that depends on it is undecided.
 """
 
 from dataclasses import dataclass
@@ -52,20 +52,20 @@ class Window:
     name: str
     spans: tuple[tuple[float, float], ...]  # start and stop of each fault; for outside: start and whole again
 
-    def holds(self, begun: Floats, over: Floats) -> Bools:
-        """Which of the spans belong to the window. None of the times is NaN; the two broadcast against each other."""
+    def holds(self, starts: Floats, ends: Floats) -> Bools:
+        """Which spans belong to the window. `starts` and `ends` are never NaN, and broadcast against each other."""
         if self.kind == "before":
-            return np.broadcast_to(over < min(start for start, _ in self.spans), np.broadcast(begun, over).shape)
+            return np.broadcast_to(ends < min(start for start, _ in self.spans), np.broadcast(starts, ends).shape)
         if self.kind == "after":
-            return np.broadcast_to(begun > max(stop for _, stop in self.spans), np.broadcast(begun, over).shape)
-        overlapping = np.zeros(np.broadcast(begun, over).shape, bool)
+            return np.broadcast_to(starts > max(stop for _, stop in self.spans), np.broadcast(starts, ends).shape)
+        overlapping = np.zeros(np.broadcast(starts, ends).shape, bool)
         for start, stop in self.spans:
-            overlapping |= (begun <= stop) & (over >= start)
+            overlapping |= (starts <= stop) & (ends >= start)
         return overlapping if self.kind == "during" else ~overlapping
 
 
 def window_of(kind: Kind, name: str, faults: list[FaultSpan], whole_again: list[float]) -> Window | str:
-    """The window, or why it cannot be told. `whole_again`: per fault when all was whole again; NaN: not measured."""
+    """The window, or why it is unknown. `whole_again`: when, per fault; NaN: not measured."""
     mine = [number for number, fault in enumerate(faults) if fault.name == name]
     if not mine:
         return f"there was no fault {name} in this run"
@@ -73,7 +73,7 @@ def window_of(kind: Kind, name: str, faults: list[FaultSpan], whole_again: list[
     if kind == "outside":
         if not np.isfinite([whole_again[number] for number in mine]).all():
             return (
-                f"when all was whole again after the fault {name} was not measured, so nobody knows what is outside it"
+                f"when all was whole again after the fault {name} was not measured, so it is unknown what is outside it"
             )
         spans = [(start, max(stop, whole_again[number])) for (start, stop), number in zip(spans, mine, strict=True)]
     return Window(kind, name, tuple(spans))

@@ -1,1 +1,1 @@
-"""The texts of messages: an identity at both ends, characters that chats change, and what changed them."""
+"""The texts of messages: the identity in each, characters that chats tend to change, and what changed them."""

@@ -1,4 +1,4 @@
-"""What a text that was shown turned out to be, and which well-known mangling made it of the one that was sent."""
+"""Classifies a shown text: intact, or which known mangling turned the sent text into it."""
 
 import html
 import json
@@ -11,13 +11,13 @@ from typing import Literal
 
 
 class Condition(IntEnum):
-    """What a text that was shown turned out to be. All values but the first and those of others' texts are damage."""
+    """What a shown text turned out to be. All values but INTACT, FOREIGN and IGNORED are damage."""
 
     INTACT = 0  # exactly what was sent
-    DAMAGED = 1  # carries an identity of this run, but is not the text that was sent under it; nobody knows why
+    DAMAGED = 1  # carries an identity of this run, but differs from the text sent under it, for an unknown reason
     FOREIGN = 2  # a customer's text without this run's identity
     IGNORED = 3  # not from a customer: an agent's reply, a greeting
-    # Damage of which we know how it came about. Nothing else was changed.
+    # Damage with a known cause. Nothing else was changed.
     NFC = 4
     NFD = 5
     NFKC = 6
@@ -58,7 +58,7 @@ WORDS = {
     Condition.REPLACED: "? or U+FFFD in place of characters",
     Condition.DROPPED: "characters beyond ASCII were dropped",
 }
-"""How each mangling reads in a report."""
+"""The wording for each mangling in a report."""
 
 _FORMS: tuple[tuple[Literal["NFC", "NFD", "NFKC", "NFKD"], Condition], ...] = (
     ("NFC", Condition.NFC),
@@ -66,9 +66,9 @@ _FORMS: tuple[tuple[Literal["NFC", "NFD", "NFKC", "NFKD"], Condition], ...] = (
     ("NFKC", Condition.NFKC),
     ("NFKD", Condition.NFKD),
 )
-_MOST = 12  # characters that JSON makes of one: two escapes
+_MAX_GROWTH = 12  # JSON encodes one character as up to two escapes of six
 _REPLACEMENTS = frozenset("?\ufffd")
-# Where Python's cp1252 has no character, browsers and MySQL have a control character.
+# Where Python's cp1252 has no character, browsers and MySQL use a control character.
 _WINDOWS = [bytes([byte]).decode("cp1252", "ignore") or chr(byte) for byte in range(256)]
 _ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|.)", re.DOTALL)
 _CONTROL = {"n": "\n", "t": "\t", "r": "\r", "0": "\0"}
@@ -77,18 +77,18 @@ _LINE_END = r"(?:\s|<br\s*/?>|\\r|\\n)*"
 
 
 def damage(sent: str, shown: str) -> Condition:
-    """What made `shown` of `sent`, a different text, if one well-known mangling alone did."""
-    if len(shown) > _MOST * len(sent) + 2:
+    """The one known mangling that turns `sent` into `shown`, which differs from it; else DAMAGED."""
+    if len(shown) > _MAX_GROWTH * len(sent) + 2:
         return Condition.DAMAGED
     for form, condition in _FORMS:
         if unicodedata.normalize(form, sent) == shown:
             return condition
-    # Half of a character may be left at a cut.
+    # A cut may leave half of a character.
     kept = shown.rstrip("\ufffd")
     if sent.startswith(kept):
         left, gone = (any(map(_has_four_bytes, part)) for part in (kept, sent[len(kept) :].lstrip()[:1]))
         return Condition.CUT_AT_FOUR_BYTES if gone and not left and kept == shown else Condition.CUT
-    return next((condition for condition, made in _MANGLINGS if made(sent, shown)), Condition.DAMAGED)
+    return next((condition for condition, matches in _MANGLINGS if matches(sent, shown)), Condition.DAMAGED)
 
 
 def _has_four_bytes(character: str) -> bool:
@@ -112,17 +112,17 @@ def _tags_removed(sent: str, shown: str) -> bool:
 
 def _json_twice(sent: str, shown: str) -> bool:
     encoded = (json.dumps(sent), json.dumps(sent, ensure_ascii=False))
-    # Without the quotes around it, it may be no more than doubled backslashes.
+    # Without the enclosing quotes, it may just be doubled backslashes.
     return shown in encoded or (shown != sent.replace("\\", "\\\\") and f'"{shown}"' in encoded)
 
 
 def _backslashes(sent: str, shown: str) -> bool:
-    return sent.replace("\\", "") == shown.replace("\\", "") or _ESCAPE.sub(_meant, sent) == shown
+    return sent.replace("\\", "") == shown.replace("\\", "") or _ESCAPE.sub(_unescape, sent) == shown
 
 
-def _meant(escape: re.Match[str]) -> str:
-    said = escape[1]
-    return chr(int(said[1:], 16)) if len(said) > 1 else _CONTROL.get(said, said)
+def _unescape(escape: re.Match[str]) -> str:
+    code = escape[1]
+    return chr(int(code[1:], 16)) if len(code) > 1 else _CONTROL.get(code, code)
 
 
 def _percent_decoded(sent: str, shown: str) -> bool:
@@ -151,7 +151,7 @@ def _invisible(sent: str, shown: str) -> bool:
 
 
 def _visible(text: str) -> str:
-    """Without characters that only join, select or direct others (category Cf, and variation selectors)."""
+    """The text without invisible characters that join, select or direct others (category Cf, variation selectors)."""
     return "".join(
         letter
         for letter in text
@@ -164,7 +164,7 @@ def _replaced(sent: str, shown: str) -> bool:
 
 
 def _lacks_only(sent: str, shown: str) -> bool:
-    """Whether of `sent` only characters beyond ASCII are missing, with or without a replacement, and nothing is new."""
+    """Whether `shown` only lacks non-ASCII characters of `sent`, replaced or not, and adds nothing."""
     kept = set(sent) | _REPLACEMENTS
     return kept.issuperset(shown) and _ascii(sent) == _ascii(shown)
 
@@ -187,4 +187,4 @@ _MANGLINGS: tuple[tuple[Condition, Callable[[str, str], bool]], ...] = (
     (Condition.REPLACED, _replaced),
     (Condition.DROPPED, _lacks_only),
 )
-"""In this order, because a later one would also take what an earlier one explains better."""
+"""In this order, because a later one would also match what an earlier one explains better."""

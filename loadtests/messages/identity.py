@@ -1,9 +1,9 @@
-"""The text of a message carries its identity, so that every sight of it can be accounted for.
+"""The identity in each message's text, so that every sighting of a message can be attributed to its send.
 
-A text is `cs1 <run> <widget> <n> <crc> <padding> <run>.<widget>.<n>`: readable in any inbox, recognised at both ends
-when a part of it was damaged, and unique in time because `<run>` is random for each run and never made from the seed.
-The two ends are ASCII. A padding with characters that chats are known to change begins with `u<size>`, from which the
-whole text can be made again and compared.
+A text is `cs1 <run> <widget> <n> <crc> <padding> <run>.<widget>.<n>`: readable in any inbox, recognisable from either
+end if part of it was damaged, and unique over time because `<run>` is random and never derived from the seed. Both ends
+are ASCII. If the padding contains characters that chats are known to change, it starts with `u<size>`, from which the
+whole text can be generated again and compared.
 """
 
 import re
@@ -19,13 +19,13 @@ __all__ = ["FOREIGN", "IGNORED", "Condition", "ParsedText", "new_run", "recognis
 
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
 _PADDING = "the quick brown fox jumps over the lazy dog "
-# What may have become of a space.
+# What a space may have turned into.
 _SPACE = r"(?:\s|\+|%20|&nbsp;)+"
-_LONGEST = 100_000  # characters of a text that is made again to see what became of it
+_LONGEST = 100_000  # characters; longer texts are not generated again for a comparison
 
 
 class ParsedText(NamedTuple):
-    """Which message a text is. `widget` and `n` are -1 where the text names none."""
+    """The message that a text belongs to. `widget` and `n` are -1 if it carries no identity."""
 
     widget: int
     n: int
@@ -37,31 +37,31 @@ IGNORED = ParsedText(-1, -1, Condition.IGNORED)
 
 
 def new_run() -> str:
-    """A name for a run: 10 random letters and digits, 50 bits."""
+    """A random name for a run: 10 letters and digits, 50 bits."""
     return "".join(secrets.choice(_ALPHABET) for _ in range(10))
 
 
 def text_of(run: str, widget: int, n: int, size: int, alphabet: Alphabet = "ascii") -> str:
     """The text that widget `widget` sends as its `n`-th message, padded to `size` characters (code points).
 
-    Nothing in it is ever cut: it is longer where its identity, and a whole group of the alphabet, need more.
+    Nothing is ever cut: the text is longer if its identity and a whole group of the alphabet need more.
     """
     head, tail = f"cs1 {run} {widget} {n} ", f" {run}.{widget}.{n}"
-    room = max(1, size - len(head) - 9 - len(tail))
+    available = max(1, size - len(head) - 9 - len(tail))
     if alphabet == "ascii":
-        padding = (_PADDING * (room // len(_PADDING) + 1))[:room].strip() or "-"
+        padding = (_PADDING * (available // len(_PADDING) + 1))[:available].strip() or "-"
     else:
         marker = f"u{size} "
-        # Turned by both, so that even the first message of each widget brings another group.
-        padding = marker + sample(widget + n, room - len(marker))
-        left = max(0, room - len(padding))
+        # Rotated by both, so that even the first messages of different widgets use different groups.
+        padding = marker + sample(widget + n, available - len(marker))
+        left = max(0, available - len(padding))
         padding += (" " + _PADDING * (left // len(_PADDING) + 1))[:left].rstrip()
-    padding = padding.ljust(room, ".")
+    padding = padding.ljust(available, ".")
     return f"{head}{_crc(head, padding, tail)} {padding}{tail}"
 
 
 def recognise(text: str, run: str) -> ParsedText:
-    """Which message of `run` this text is; `FOREIGN` if it names none of them."""
+    """The message of `run` that this text belongs to; `FOREIGN` if none."""
     parts = text.split(" ")
     head = _numbers(parts[2:4]) if len(parts) > 4 and parts[0] == "cs1" and parts[1] == run else None
     last = parts[-1].split(".")
@@ -75,7 +75,7 @@ def recognise(text: str, run: str) -> ParsedText:
 
 
 def _damaged(text: str, run: str) -> ParsedText:
-    """Looks for the identity anywhere: a chat may have put quotes or tags around a text, or changed its spaces."""
+    """Searches for the identity anywhere: a chat may have added quotes or tags, or changed the spaces."""
     if run not in text.lower():
         return FOREIGN
     at_head, at_tail = _ends(run)
@@ -99,7 +99,7 @@ def _ends(run: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
 
 
 def _crc(head: str, padding: str, tail: str) -> str:
-    # A chat may show halves of surrogate pairs, which plain UTF-8 refuses.
+    # A chat may show lone surrogates, which plain UTF-8 refuses.
     return f"{zlib.crc32((head + padding + tail).encode('utf-8', 'surrogatepass')):08x}"
 
 

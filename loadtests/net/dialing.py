@@ -1,8 +1,8 @@
-"""Blocking connections to an address, over all that its name stands for, in which every wait ends at a given moment.
+"""Blocking TCP and TLS connections by a deadline, to any of the addresses that a name resolves to.
 
-Every `deadline` is a reading of `time.monotonic()`. Used by `chatswarm check`, the look at the target before a run, and
-the client of Toxiproxy. No proxy from the environment; certificates are verified against what the system trusts, and
-SSL_CERT_FILE and SSL_CERT_DIR as OpenSSL reads them.
+Every `deadline` is a `time.monotonic()` time. Used by `chatswarm check`, by the reachability check before a run, and by
+the Toxiproxy client. Proxies in the environment are ignored. Certificates are verified against the system's CAs, or
+those in SSL_CERT_FILE and SSL_CERT_DIR, as in OpenSSL.
 """
 
 import errno
@@ -22,16 +22,16 @@ from chatswarm.loadtests.system.rig_limits import OWN, RESOURCES, OwnLimit, own_
 from .address import Address
 from .rotation import Rotation
 
-# A family that this machine does not have, or has no way out for: nobody's fault while there is another.
+# This machine lacks the address family or a route: no fault while another address works.
 _NO_ROUTE = (errno.EAFNOSUPPORT, errno.ENETUNREACH, errno.ENETDOWN, errno.EADDRNOTAVAIL)
 
 
-class Trouble(StrEnum):
-    """Why there is no connection."""
+class ConnectFailure(StrEnum):
+    """Why a connection could not be made or was lost."""
 
     NO_SUCH_NAME = "host not found"
     REFUSED = "connection refused"
-    UNREACHABLE = "unreachable"  # no answer to the connection attempt, or not from all the way there
+    UNREACHABLE = "unreachable"  # no response to the connection attempt, or no route to the host
     UNTRUSTED = "certificate not trusted"
     TLS = "no TLS"
     NO_ANSWER = "no answer"
@@ -40,186 +40,193 @@ class Trouble(StrEnum):
 
 
 class DialError(Exception):
-    """There is no connection. `own` is the limit of this machine that is to blame, if one is."""
+    """There is no connection. `limit` is the limit of this machine that caused it, if one did."""
 
-    def __init__(self, trouble: Trouble, detail: str = "", own: OwnLimit | None = None) -> None:
-        super().__init__(f"{trouble}: {detail}" if detail else str(trouble))
-        self.trouble = trouble
+    def __init__(self, failure: ConnectFailure, detail: str = "", limit: OwnLimit | None = None) -> None:
+        super().__init__(f"{failure}: {detail}" if detail else str(failure))
+        self.failure = failure
         self.detail = detail
-        self.own = own
+        self.limit = limit
 
 
-class Place(NamedTuple):
-    """One of a name's addresses, as `socket` takes them."""
+class SocketAddress(NamedTuple):
+    """One of the addresses that a name resolves to, in the form that `socket` takes."""
 
     family: int
     kind: int
     protocol: int
-    address: tuple[Any, ...]
+    sockaddr: tuple[Any, ...]
 
     @property
-    def shown(self) -> str:
-        """The number, without the port that all of them share."""
-        return str(self.address[0])
+    def ip(self) -> str:
+        return str(self.sockaddr[0])
 
 
 class Dialer:
-    """Opens connections to one address, with TLS where it asks for it. The addresses of its name take turns."""
+    """Opens connections to a chat's address, with TLS if it is https. The IP addresses behind its name take turns."""
 
     def __init__(self, address: Address, tls: ssl.SSLContext | None = None) -> None:
         self.address = address
-        self.passed_over: dict[str, str] = {}  # addresses that took no connection while another did, and why
+        self.skipped: dict[str, str] = {}  # IP address → why it took no connection while another did
         self._tls = tls
-        self._turns: Rotation[Place] | None = None
+        self._rotation: Rotation[SocketAddress] | None = None
 
-    def beside(self, address: Address) -> "Dialer":
-        """Another one, that trusts the same authorities."""
+    def for_address(self, address: Address) -> "Dialer":
+        """A dialer for another address that trusts the same CAs."""
         return Dialer(address, self._tls)
 
-    def places(self, deadline: float, turn: int | None = None) -> list[Place]:
+    def addresses(self, deadline: float, turn: int | None = None) -> list[SocketAddress]:
         """All addresses of the name, in the order in which the next connection tries them. Raises DialError."""
-        if self._turns is None:
-            self._turns = Rotation(_resolve(self.address.host, self.address.port, deadline))
-        return self._turns.order(time.monotonic(), turn)
+        if self._rotation is None:
+            self._rotation = Rotation(_resolve(self.address.host, self.address.port, deadline))
+        return self._rotation.order(time.monotonic(), turn)
 
     def open(self, deadline: float, turn: int | None = None) -> socket.socket:
-        """A connected socket to the next address that takes one, after its TLS handshake. Raises DialError."""
-        places = self.places(deadline, turn)
-        failures: list[tuple[Place, OSError]] = []
-        for at, place in enumerate(places):
-            # Each gets its share of the time, so that one that drops packets leaves some for the next.
-            share = (deadline - time.monotonic()) / (len(places) - at)
+        """Connects to the next address that accepts, and completes the TLS handshake. Raises DialError."""
+        addresses = self.addresses(deadline, turn)
+        failures: list[tuple[SocketAddress, OSError]] = []
+        for at, address in enumerate(addresses):
             try:
-                sock = _connected(place, time.monotonic() + share)
+                sock = _connected(address, fair_deadline(deadline, len(addresses) - at))
             except OSError as error:
-                self._took_none(place, error)
-                failures.append((place, error))
+                self._note_failure(address, error)
+                failures.append((address, error))
             else:
-                self._took_one(place, failures)
+                self._note_success(address, failures)
                 return self.encrypted(sock, deadline)
-        raise _no_connection([error for _, error in failures])
+        raise _combined_error([error for _, error in failures])
 
     @staticmethod
-    def connected(place: Place, deadline: float) -> socket.socket:
-        """A connected socket to this one of the addresses, before any TLS. Raises DialError."""
+    def connected(address: SocketAddress, deadline: float) -> socket.socket:
+        """Connects to this address, without TLS. Raises DialError."""
         try:
-            return _connected(place, deadline)
+            return _connected(address, deadline)
         except OSError as error:
-            raise _no_connection([error]) from error
+            raise _combined_error([error]) from error
 
     def encrypted(self, sock: socket.socket, deadline: float) -> socket.socket:
-        """The same connection after its TLS handshake, if the address asks for one. Raises DialError."""
+        """The same connection after the TLS handshake if the address is https. Raises DialError."""
         if not self.address.secure:
             return sock
         try:
             if self._tls is None:
-                self._tls = trusting()
-            sock.settimeout(left(deadline))
+                self._tls = default_tls()
+            sock.settimeout(seconds_left(deadline))
             return self._tls.wrap_socket(sock, server_hostname=server_name(self.address.host))
         except ssl.SSLCertVerificationError as error:
-            _check_for_files()  # authorities in a folder are looked up one by one
-            raise DialError(Trouble.UNTRUSTED, error.verify_message + unreadable_authorities(os.environ)) from error
+            _check_file_descriptors()  # OpenSSL opens the CAs in a folder one by one
+            raise DialError(ConnectFailure.UNTRUSTED, error.verify_message + unreadable_ca_note(os.environ)) from error
         except ssl.SSLError as error:
-            raise DialError(Trouble.TLS, (error.reason or str(error)).lower().replace("_", " ")) from error
+            raise DialError(ConnectFailure.TLS, (error.reason or str(error)).lower().replace("_", " ")) from error
         except OSError as error:
-            raise broken_off(error) from error
+            raise connection_error(error) from error
         finally:
-            sock.close()  # of no effect once TLS has taken it over
+            sock.close()  # no effect once TLS has taken it over
 
-    def _took_none(self, place: Place, error: OSError) -> None:
-        # What ran out here runs out for every address, and says nothing of this one.
+    def _note_failure(self, address: SocketAddress, error: OSError) -> None:
+        # A resource that this machine has run out of says nothing about the address.
         if own_errno(error) in RESOURCES:
-            raise _no_connection([error]) from error
-        assert self._turns is not None
-        self._turns.failed(place, time.monotonic())
+            raise _combined_error([error]) from error
+        assert self._rotation is not None
+        self._rotation.failed(address, time.monotonic())
 
-    def _took_one(self, place: Place, failures: list[tuple[Place, OSError]]) -> None:
-        assert self._turns is not None
-        self._turns.worked(place)
-        self.passed_over.pop(place.shown, None)
+    def _note_success(self, address: SocketAddress, failures: list[tuple[SocketAddress, OSError]]) -> None:
+        assert self._rotation is not None
+        self._rotation.worked(address)
+        self.skipped.pop(address.ip, None)
         for other, error in failures:
             if error.errno not in _NO_ROUTE:
-                self.passed_over[other.shown] = _reason(error)
+                self.skipped[other.ip] = _reason(error)
 
 
-def trusting() -> ssl.SSLContext:
-    """What trusts whom the system trusts. Raises DialError where its files cannot be opened."""
-    _check_for_files()  # OpenSSL says nothing if it can open none
+def default_tls() -> ssl.SSLContext:
+    """A context that trusts the system's CAs. Raises DialError if a file cannot be opened."""
+    _check_file_descriptors()  # OpenSSL stays silent if it cannot open a file
     try:
         return ssl.create_default_context()
     except OSError as error:
-        # Python opens the file that this variable names, and nothing else of which it would tell.
-        own = OwnLimit("the file that SSLKEYLOGFILE names", "unset SSLKEYLOGFILE, or name a file that can be written")
-        raise DialError(Trouble.HERE, f"{own.name} ({(error.strerror or str(error)).lower()})", own) from error
+        # The only file whose failure Python reports is the one that SSLKEYLOGFILE names.
+        limit = OwnLimit("the file that SSLKEYLOGFILE names", "unset SSLKEYLOGFILE, or name a writable file")
+        raise DialError(
+            ConnectFailure.HERE, f"{limit.name} ({(error.strerror or str(error)).lower()})", limit
+        ) from error
 
 
-def unreadable_authorities(environment: Mapping[str, str]) -> str:
-    """What to add where a certificate is not trusted, if a variable names authorities that cannot be read."""
-    told = ""
+def unreadable_ca_note(environment: Mapping[str, str]) -> str:
+    """A note for an untrusted certificate if SSL_CERT_FILE or SSL_CERT_DIR cannot be read; otherwise empty."""
+    note = ""
     for name, split in (("SSL_CERT_FILE", False), ("SSL_CERT_DIR", True)):
         value = environment.get(name, "")
         paths = value.split(os.pathsep) if split else [value]
         if value and not any(os.access(path, os.R_OK) for path in paths):
-            told += f"; {name} names {value!r}, which cannot be read"
-    return told
+            note += f"; {name} names {value!r}, which cannot be read"
+    return note
 
 
 def start_thread(work: Callable[[], None], name: str) -> threading.Thread:
-    """Has it done by a thread that ends with the process. Raises DialError if this machine gives no more threads."""
+    """Runs `work` in a daemon thread. Raises DialError if this machine cannot start another thread."""
     thread = threading.Thread(target=work, daemon=True, name=name)
     try:
         thread.start()
     except RuntimeError as error:
-        own = OwnLimit("no more threads", "raise `ulimit -u`, or end other processes")
-        raise DialError(Trouble.HERE, f"{own.name} ({error})", own) from error
+        limit = OwnLimit("no more threads", "raise `ulimit -u`, or end other processes")
+        raise DialError(ConnectFailure.HERE, f"{limit.name} ({error})", limit) from error
     return thread
 
 
 def server_name(host: str) -> str:
-    """The name that a certificate must be made for: without a root's dot, and without an interface's name."""
+    """The name that a certificate must be valid for: the host without a trailing dot or an IPv6 zone."""
     return host.partition("%")[0].rstrip(".")
 
 
 def request_target(address: Address, path: str) -> str:
-    """`path`, below the address' own, as it may stand in a request. What is percent-encoded already stays so."""
-    # Half a character is what a browser makes of it: a sign that it cannot be read.
+    """`path` below the base URL's path, percent-encoded for a request line. Existing escapes stay as they are."""
+    # Half of a surrogate pair becomes U+FFFD, as in a browser.
     whole = path.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return quote(address.prefix + whole, safe="/%?&=:+,;@~!$'()*")
 
 
 def proxy_note(secure: bool, environment: Mapping[str, str]) -> str:
-    """What to add where a target cannot be reached and the environment names a proxy; empty if it names none.
+    """A note for an unreachable target if the environment names a proxy; otherwise empty.
 
-    Never the value: there may be a password in it.
+    It never contains the value, which may include a password.
     """
     names = ("HTTPS_PROXY" if secure else "HTTP_PROXY", "ALL_PROXY")
     found = [name for upper in names for name in (upper, upper.lower()) if environment.get(name, "").strip()]
     return f" ({found[0]} is set, and ignored: chatswarm connects directly)" if found else ""
 
 
-def broken_off(error: OSError) -> DialError:
-    """What it means that a connection that stood has failed."""
+def connection_error(error: OSError) -> DialError:
+    """The error for a failure of an established connection."""
     number = own_errno(error)
     if number in RESOURCES:
-        return _limit(number)
+        return _limit_error(number)
     if isinstance(error, TimeoutError):
-        return DialError(Trouble.NO_ANSWER)
-    return DialError(Trouble.CLOSED, error.strerror or str(error))
+        return DialError(ConnectFailure.NO_ANSWER)
+    return DialError(ConnectFailure.CLOSED, error.strerror or str(error))
 
 
-def left(deadline: float) -> float:
-    """Seconds until then. Raises TimeoutError if there are none."""
+def fair_deadline(deadline: float, attempts: int) -> float:
+    """The deadline for the next of `attempts` that share the time left, so that a silent address leaves time for the
+    others.
+    """
+    now = time.monotonic()
+    return now + (deadline - now) / attempts
+
+
+def seconds_left(deadline: float) -> float:
+    """Seconds until the deadline. Raises TimeoutError if it has passed."""
     seconds = deadline - time.monotonic()
     if seconds <= 0:
         raise TimeoutError
     return seconds
 
 
-def _connected(place: Place, deadline: float) -> socket.socket:
-    sock = socket.socket(place.family, place.kind, place.protocol)
+def _connected(address: SocketAddress, deadline: float) -> socket.socket:
+    sock = socket.socket(address.family, address.kind, address.protocol)
     try:
-        sock.settimeout(left(deadline))
-        sock.connect(place.address)
+        sock.settimeout(seconds_left(deadline))
+        sock.connect(address.sockaddr)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     except BaseException:
         sock.close()
@@ -227,54 +234,58 @@ def _connected(place: Place, deadline: float) -> socket.socket:
     return sock
 
 
-def _no_connection(errors: list[OSError]) -> DialError:
-    """What several failures mean together: what says most of the target counts."""
+def _combined_error(errors: list[OSError]) -> DialError:
+    """One error for the failures of all addresses: the one that says most about the target."""
     if any(isinstance(error, ConnectionRefusedError) for error in errors):
-        return DialError(Trouble.REFUSED)
+        return DialError(ConnectFailure.REFUSED)
     numbers = [own_errno(error) for error in errors]
-    own = [number for number in numbers if number is not None]
-    if own and len(own) == len(errors):
-        return _limit(own[0])
-    told = sorted({error.strerror for error in errors if error.strerror and own_errno(error) is None})
-    return DialError(Trouble.UNREACHABLE, ", ".join(told))
+    limits = [number for number in numbers if number is not None]
+    if limits and len(limits) == len(errors):
+        return _limit_error(limits[0])
+    reasons = sorted({error.strerror for error in errors if error.strerror and own_errno(error) is None})
+    return DialError(ConnectFailure.UNREACHABLE, ", ".join(reasons))
 
 
-def _check_for_files() -> None:
-    """Raises DialError if this process can open no more files."""
+def _check_file_descriptors() -> None:
+    """Raises DialError if this process cannot open another file."""
     try:
         os.close(os.open(os.devnull, os.O_RDONLY))
     except OSError as error:
         if error.errno in (errno.EMFILE, errno.ENFILE):
-            raise _limit(error.errno) from error
+            raise _limit_error(error.errno) from error
 
 
-def _limit(number: int) -> DialError:
-    said = f"{OWN[number].name} ({errno.errorcode[number]}: {os.strerror(number).lower()})"
-    return DialError(Trouble.HERE, said, OWN[number])
+def _limit_error(number: int) -> DialError:
+    limit = OWN[number]
+    return DialError(
+        ConnectFailure.HERE, f"{limit.name} ({errno.errorcode[number]}: {os.strerror(number).lower()})", limit
+    )
 
 
 def _reason(error: OSError) -> str:
     return "no answer in time" if isinstance(error, TimeoutError) else (error.strerror or str(error)).lower()
 
 
-def _resolve(host: str, port: int, deadline: float) -> list[Place]:
-    # The system's resolver has no time limit of its own, so it is left behind in a thread when it takes too long.
-    answers: queue.SimpleQueue[list[Place] | OSError] = queue.SimpleQueue()
+def _resolve(host: str, port: int, deadline: float) -> list[SocketAddress]:
+    # The system's resolver has no timeout, so it runs in a thread that is abandoned when it takes too long.
+    results: queue.SimpleQueue[list[SocketAddress] | OSError] = queue.SimpleQueue()
 
-    def ask() -> None:
+    def resolve() -> None:
         try:
             found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-            answers.put([Place(family, kind, protocol, place) for family, kind, protocol, _, place in found])
+            results.put(
+                [SocketAddress(family, kind, protocol, sockaddr) for family, kind, protocol, _, sockaddr in found]
+            )
         except (OSError, UnicodeError) as error:
-            answers.put(error if isinstance(error, OSError) else OSError(str(error)))
+            results.put(error if isinstance(error, OSError) else OSError(str(error)))
 
-    start_thread(ask, "resolve")
+    start_thread(resolve, "resolve")
     try:
-        answer = answers.get(timeout=left(deadline))
+        result = results.get(timeout=seconds_left(deadline))
     except (queue.Empty, TimeoutError):
-        raise DialError(Trouble.NO_SUCH_NAME, "the resolver gave no answer in time") from None
-    if isinstance(answer, OSError):
-        # A resolver that can open no socket says that the name is unknown, or to try again.
-        _check_for_files()
-        raise DialError(Trouble.NO_SUCH_NAME, answer.strerror or str(answer)) from answer
-    return answer
+        raise DialError(ConnectFailure.NO_SUCH_NAME, "the resolver timed out") from None
+    if isinstance(result, OSError):
+        # A resolver that cannot open a socket reports an unknown or temporarily unavailable name.
+        _check_file_descriptors()
+        raise DialError(ConnectFailure.NO_SUCH_NAME, result.strerror or str(result)) from result
+    return result

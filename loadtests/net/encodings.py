@@ -1,4 +1,4 @@
-"""Bodies as a browser would decode them, by their Content-Encoding. Bytes in, bytes out, never more than a limit."""
+"""Decodes bodies by their Content-Encoding, as a browser does, up to a limit of bytes."""
 
 import re
 import zlib
@@ -8,50 +8,50 @@ from collections.abc import Callable
 import brotli
 
 ACCEPTED = "gzip, deflate, br"
-"""What a request may say that it accepts."""
+"""The value of Accept-Encoding for all encodings that `decoded` knows."""
 
 LARGEST = 64 << 20
-"""Bytes that a body may have, as it came and as it is decoded."""
+"""Maximum bytes of a body, both encoded and decoded."""
 
-_REMEMBERED = 16  # bodies; dashboards that answer one broadcast fetch the same few
-_WORTH_KEEPING = 4 << 20  # bytes; larger ones are decoded each time, or they would fill the memory
-_MOST_ENCODINGS = 5  # a browser stops at as few; each one multiplies what a small body can become
-_PIECE = 1 << 16  # bytes that are decoded at a time, so that a bomb is found before it goes off
+_CACHED_BODIES = 16  # dashboards that react to one broadcast fetch the same few bodies
+_MAX_CACHED = 4 << 20  # bytes; larger bodies are decoded each time, to save memory
+_MAX_ENCODINGS = 5  # as in browsers; each one multiplies the size that a small body can reach
+_PIECE = 1 << 16  # bytes decoded at a time, so that a decompression bomb is found early
 
 
 class UnreadableEncoding(ValueError):
-    """A body that cannot be decoded here. The text names its encoding; a browser may know more."""
+    """A body that cannot be decoded here. The message names its encoding; a browser may know more encodings."""
 
 
-class Memory:
-    """Decodes bodies, each of the last few only once: many dashboards fetch the same bytes."""
+class DecodedBodies:
+    """Decodes bodies and caches the last few: many dashboards fetch the same bytes."""
 
     def __init__(self) -> None:
-        self._recent: deque[tuple[str, bytes, bytes]] = deque(maxlen=_REMEMBERED)
+        self._recent: deque[tuple[str, bytes, bytes]] = deque(maxlen=_CACHED_BODIES)
 
     def decoded(self, encodings: str, body: bytes) -> bytes:
-        """As the function, up to LARGEST."""
-        # Compared, not hashed: two bodies differ early, and hashing would read each to its end.
+        """Like the function `decoded`, up to LARGEST bytes."""
+        # Bodies are compared, not hashed: they differ early, and hashing would read each to its end.
         for known, seen, plain in self._recent:
             if known == encodings and seen == body:
                 return plain
         plain = decoded(encodings, body, LARGEST)
-        if len(plain) <= _WORTH_KEEPING:
+        if len(plain) <= _MAX_CACHED:
             self._recent.appendleft((encodings, body, plain))
         return plain
 
 
 def decoded(encodings: str, body: bytes, limit: int) -> bytes:
-    """The body without its encodings, which are the value of its Content-Encoding, last applied last.
+    """The decoded body. `encodings` is its Content-Encoding, in the order in which they were applied.
 
-    Knows gzip (x-gzip), deflate (zlib's format or raw), br and identity, in any case. Raises UnreadableEncoding for any
-    other, for a body that is not what its encoding says, and for more than `limit` bytes.
+    Knows gzip (x-gzip), deflate (zlib's format or raw), br and identity, in upper or lower case. Raises
+    UnreadableEncoding for any other encoding, for a malformed body, and for more than `limit` bytes.
     """
     if not body:
-        return body  # some servers name an encoding on answers without one
+        return body  # some servers name an encoding on responses without a body
     names = [name for name in (part.strip().lower() for part in encodings.split(",")) if name not in ("", "identity")]
-    if len(names) > _MOST_ENCODINGS:
-        raise UnreadableEncoding(f"expected at most {_MOST_ENCODINGS} content encodings, got {len(names)}")
+    if len(names) > _MAX_ENCODINGS:
+        raise UnreadableEncoding(f"expected at most {_MAX_ENCODINGS} content encodings, got {len(names)}")
     unknown = next((name for name in names if name not in _DECODERS), None)
     if unknown is not None:
         shown = re.sub(r"[^!-~]", "?", unknown)[:40]
@@ -64,7 +64,7 @@ def decoded(encodings: str, body: bytes, limit: int) -> bytes:
 
 
 def _gzip(name: str, body: bytes, limit: int) -> bytes:
-    """One member or several; what follows the last one is padding, as for browsers and gzip itself."""
+    """One gzip member or several; anything after the last one is padding, as for browsers and gzip itself."""
     found, rest = b"", body
     while True:
         member = zlib.decompressobj(zlib.MAX_WBITS | 16)
@@ -75,14 +75,14 @@ def _gzip(name: str, body: bytes, limit: int) -> bytes:
 
 
 def _deflate(name: str, body: bytes, limit: int) -> bytes:
-    """Zlib's format, as the name means, or raw, as some servers took it to mean."""
+    """Zlib's format, as the standard says, or raw deflate, as some servers send it."""
     try:
         return _inflated(name, zlib.decompressobj(), body, limit)
-    except _NotThisFormat:
+    except _MalformedError:
         return _inflated(name, zlib.decompressobj(-zlib.MAX_WBITS), body, limit)
 
 
-class _NotThisFormat(UnreadableEncoding):
+class _MalformedError(UnreadableEncoding):
     pass
 
 
@@ -90,7 +90,7 @@ def _inflated(name: str, stream: "zlib._Decompress", body: bytes, limit: int, be
     try:
         found = stream.decompress(body, limit - before + 1)
     except zlib.error as error:
-        raise _NotThisFormat(f"expected content in {name}, got what is none: {error}") from None
+        raise _MalformedError(f"expected content in {name}, got malformed data: {error}") from None
     if before + len(found) > limit:
         raise _too_large(limit)
     if not stream.eof:
@@ -110,7 +110,7 @@ def _brotli(name: str, body: bytes, limit: int) -> bytes:
                 raise _too_large(limit)
         ended = stream.is_finished()
     except brotli.error as error:
-        raise UnreadableEncoding(f"expected content in {name}, got what is none: {error}") from None
+        raise UnreadableEncoding(f"expected content in {name}, got malformed data: {error}") from None
     if not ended:
         raise UnreadableEncoding(f"expected content in {name}, got only the beginning of it")
     return bytes(found)

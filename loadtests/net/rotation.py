@@ -1,40 +1,40 @@
-"""Whose turn it is among the addresses of one name. Values in, values out: the caller brings the time."""
+"""Round-robin over the addresses of one name; addresses that failed recently come last."""
 
 from collections.abc import Hashable, Sequence
 from typing import Generic, TypeVar
 
-AGAIN = 30.0
-"""Seconds after which an address that failed gets its turn again."""
+RETRY_AFTER = 30.0
+"""Seconds after which a failed address is back in the rotation."""
 
-P = TypeVar("P", bound=Hashable)
+A = TypeVar("A", bound=Hashable)
 
 
-class Rotation(Generic[P]):
-    """Addresses take turns, so that each gets its share of the connections. Those that failed lately come last."""
+class Rotation(Generic[A]):
+    """Addresses take turns, so that each gets its share of the connections. Times are the caller's, in seconds."""
 
-    def __init__(self, places: Sequence[P]) -> None:
-        self.places = tuple(dict.fromkeys(places))
+    def __init__(self, addresses: Sequence[A]) -> None:
+        self.addresses = tuple(dict.fromkeys(addresses))
         self._next = 0
-        self._failed: dict[P, float] = {}
+        self._failed: dict[A, float] = {}
 
-    def order(self, now: float, turn: int | None = None) -> list[P]:
-        """All addresses, in the order in which the next connection should try them. `now` is in seconds.
+    def order(self, now: float, turn: int | None = None) -> list[A]:
+        """All addresses, in the order in which the next connection should try them.
 
-        `turn`: which turn it is, for a caller that counts by itself so as not to fall into step with others.
+        `turn`: the turn's number, for callers that count turns themselves so as not to fall into step with others.
         """
-        lately = [place for place, failed in self._failed.items() if now - failed < AGAIN]
-        good = [place for place in self.places if place not in lately]
+        failed = [address for address, since in self._failed.items() if now - since < RETRY_AFTER]
+        good = [address for address in self.addresses if address not in failed]
         if turn is None:
             turn = self._next
             self._next += 1
         first = turn % len(good) if good else 0
-        return [*good[first:], *good[:first], *lately]
+        return [*good[first:], *good[:first], *failed]
 
-    def failed(self, place: P, now: float) -> None:
-        """It took no connection: for some time the others are tried before it."""
-        self._failed.pop(place, None)
-        self._failed[place] = now
+    def failed(self, address: A, now: float) -> None:
+        """The address took no connection: the others are tried before it for the next `RETRY_AFTER` seconds."""
+        self._failed.pop(address, None)
+        self._failed[address] = now
 
-    def worked(self, place: P) -> None:
-        """It took a connection."""
-        self._failed.pop(place, None)
+    def worked(self, address: A) -> None:
+        """The address took a connection."""
+        self._failed.pop(address, None)

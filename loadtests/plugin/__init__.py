@@ -1,7 +1,7 @@
-"""Latency assertions among a team's other tests: a pytest plugin with the fixtures `chatswarm` and `chatswarm_target`.
+"""A pytest plugin for latency assertions in a team's own tests: the fixtures `chatswarm` and `chatswarm_target`.
 
-`hooks.py` is what pytest loads. Nothing here imports Locust, and pytest's own process opens no socket: a run is a
-process of its own, which ends with it.
+pytest loads `hooks.py`. Nothing here imports Locust, and pytest's own process opens no socket: each run is a child
+process, which never outlives pytest.
 """
 
 from .fixture import Swarm

@@ -1,4 +1,4 @@
-"""The fixture `chatswarm`: runs scenarios, one at a time, each in a process of its own."""
+"""The object behind the fixture `chatswarm`: runs scenarios one at a time, each in a child process."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from chatswarm.loadtests.system.text import one_line
 
 from .result import MeasuredVerdict, NotRunError, SwarmError, UndecidedError, read
 
-_LOOK = 0.1  # seconds between two looks at a run
-_GRACE = (1.0, 15.0)  # seconds after a first SIGTERM, which ends the load, and a second, which ends the drain, too
-_WORDS = 20  # lines of what it said, where a run came to no verdict
+_POLL = 0.1  # seconds between two checks of a run
+_GRACE = (1.0, 15.0)  # seconds after a first SIGTERM, which ends the load, and a second, which also ends the drain
+_LAST_LINES = 20  # lines of the log in the error of a run without a verdict
 
 
 @dataclass(repr=False)
 class Swarm:
-    """Runs scenarios against one target. `target` None: each run starts a reference chat of its own."""
+    """Runs scenarios against one target. `target` None: each run starts its own reference chat."""
 
     target: str | None
     folders: Path
     protocol: str | None = None
     pid: int | None = None
     restart_command: str | None = None
-    lock: Path | None = None  # held while there is load, so that runs in several processes do not disturb each other
-    say: Callable[[str], None] | None = None  # hears what a run says while it runs
-    label: Callable[[], str] = lambda: "run"
-    done: Callable[[MeasuredVerdict], None] = lambda _: None
+    lock: Path | None = None  # held during a run, so that runs in several processes do not disturb each other
+    say: Callable[[str], None] | None = None  # receives the output of a run as it appears
+    label: Callable[[], str] = lambda: "run"  # the first part of a run's folder name
+    on_verdict: Callable[[MeasuredVerdict], None] = lambda _: None
     verdicts: list[MeasuredVerdict] = field(default_factory=list)
-    """All that there were, undecided ones as well."""
+    """The verdicts of all runs, including undecided ones."""
 
     def run(
         self,
@@ -54,10 +54,10 @@ class Swarm:
         pid: int | None = None,
         restart_command: str | None = None,
     ) -> MeasuredVerdict:
-        """Runs a shipped scenario, or the one in a TOML file, and returns its verdict, pass or fail.
+        """Runs a shipped scenario, or one in a TOML file, and returns its verdict: pass or fail.
 
-        Arguments are those of `chatswarm run`; `duration` is a text such as "30s", or seconds. Raises UndecidedError,
-        NotRunError if nothing was sent, and SwarmError if chatswarm itself failed.
+        The arguments are those of `chatswarm run`; `duration` is a string such as "30s", or seconds. Raises
+        UndecidedError, NotRunError if nothing was sent, and SwarmError if chatswarm itself failed.
         """
         if target is None:
             target, pid = self.target, self.pid if pid is None else pid
@@ -74,13 +74,13 @@ class Swarm:
             "--pid": pid,
             "--restart-command": restart_command,
         }
-        given = [f"{flag}={value}" for flag, value in flags.items() if value is not None]
+        options = [f"{flag}={value}" for flag, value in flags.items() if value is not None]
         with _held(self.lock):
             folder = _new_folder(self.folders, f"{self.label()}-{Path(scenario).stem}")
             log = folder.with_name(f"{folder.name}.log")
             code = self._wait_for(
                 Child(
-                    python("chatswarm.loadtests.entry", "run", *given, "--out", str(folder), "--", str(scenario)),
+                    python("chatswarm.loadtests.entry", "run", *options, "--out", str(folder), "--", str(scenario)),
                     log,
                     env={"NO_COLOR": "1", "COLUMNS": "120"},
                 )
@@ -91,13 +91,13 @@ class Swarm:
         return f"<chatswarm against {self.target or 'a reference chat for each run'}>"
 
     def _wait_for(self, child: Child) -> int:
-        """Its exit code. It does not outlive this call, whatever comes: an interrupt, a time-out, the end of pytest."""
+        """Its exit code. The child never outlives this call, even after an interrupt or a timeout."""
         try:
-            with child.log.open(encoding="utf-8", errors="replace") as said:
+            with child.log.open(encoding="utf-8", errors="replace") as output:
                 while child.running:
                     with contextlib.suppress(subprocess.TimeoutExpired):
-                        child.process.wait(_LOOK)
-                    if (text := said.read()) and self.say is not None:
+                        child.process.wait(_POLL)
+                    if (text := output.read()) and self.say is not None:
                         self.say(text)
         except BaseException:
             for grace in _GRACE:
@@ -110,18 +110,20 @@ class Swarm:
         return code
 
     def _verdict(self, code: int, folder: Path, log: Path) -> MeasuredVerdict:
-        words = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-_WORDS:])
+        last_lines = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LAST_LINES:])
         if code == ExitCode.USAGE:
-            raise NotRunError(f"nothing was sent:\n{words}")
+            raise NotRunError(f"nothing was sent:\n{last_lines}")
         if not (folder / VERDICT).exists():
-            raise SwarmError(f"the run ended with exit code {code} and no verdict; in {log}:\n{words}")
+            raise SwarmError(
+                f"the run ended with exit code {code} and without a verdict; the end of {log}:\n{last_lines}"
+            )
         verdict = read(folder)
         self.verdicts.append(verdict)
-        self.done(verdict)
+        self.on_verdict(verdict)
         reasons = "".join(f"\nbecause {one_line(reason)}" for reason in verdict.reasons)
         if code == ExitCode.UNDECIDED:
-            about = one_line(f"{verdict.scenario} against {verdict.target}")
-            raise UndecidedError(f"{about} is undecided{reasons}", verdict)
+            run = one_line(f"{verdict.scenario} against {verdict.target}")
+            raise UndecidedError(f"{run} is undecided{reasons}", verdict)
         if code not in (ExitCode.PASS, ExitCode.FAIL):
             error = SwarmError(f"the run ended with exit code {code}{reasons}")
             error.verdict = verdict
@@ -130,7 +132,7 @@ class Swarm:
 
 
 def _new_folder(root: Path, label: str) -> Path:
-    """A folder of that name, or the first of `<name>-2`, … that nobody else has. It is made, and empty."""
+    """Creates a folder of that name, or the first of `<name>-2`, … that is free."""
     root.mkdir(parents=True, exist_ok=True)
     name = re.sub(r"[^\w.-]+", "-", label).strip("-.")[:80]
     number = 1
@@ -144,7 +146,7 @@ def _new_folder(root: Path, label: str) -> Path:
 
 @contextlib.contextmanager
 def _held(lock: Path | None) -> Iterator[None]:
-    """A lock between processes, which ends with whoever holds it."""
+    """Holds a lock between processes. The kernel releases it if the holder dies."""
     if lock is None:
         yield
         return

@@ -1,7 +1,7 @@
-"""What pytest loads: options, fixtures, and how a run is reported.
+"""The pytest plugin itself: its options, fixtures, and how runs appear in pytest's report.
 
-A test that failed has the terminal's verdict in its report. One whose run was undecided is an error: pytest counts
-what is raised in a test's body as a failure, and that would blame the target.
+The report of a failed test contains the verdict, as in the terminal. A test whose run was undecided is an error: pytest
+counts an exception in a test's body as a failure, and that would blame the target.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ _ITEM = pytest.StashKey["pytest.Item"]()
 _USED = pytest.StashKey[bool]()
 _RAN = pytest.StashKey["list[MeasuredVerdict]"]()
 _OPTIONS = {
-    "target": ("URL", "the chat under test (default: a reference chat, started for each run)"),
-    "protocol": ("NAME", "its kind"),
-    "pid": ("PID", "its process, for faults that strike it"),
-    "restart_command": ("CMD", "the shell command that starts it again"),
-    "out": ("DIR", "where to leave the runs (default: in pytest's temporary folder)"),
+    "target": ("URL", "URL of the chat under test (default: a reference chat, started for each run)"),
+    "protocol": ("NAME", "protocol that the chat speaks"),
+    "pid": ("PID", "process ID of the target, for faults on its process"),
+    "restart_command": ("CMD", "shell command that starts the target again"),
+    "out": ("DIR", "folder for the results of all runs (default: in pytest's temporary folder)"),
 }
 
 
@@ -40,13 +40,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Refuses wrong options, all at once."""
-    given = {name: value for name in _OPTIONS if (value := _option(config, name)) is not None}
+    options = {name: value for name in _OPTIONS if (value := _option(config, name)) is not None}
     problems = []
-    if (target := given.get("target")) is not None and (problem := _no_address(target)):
+    if (target := options.get("target")) is not None and (problem := _wrong_url(target)):
         problems.append(f"--chatswarm-target: {problem}")
-    if (pid := given.get("pid")) is not None and not (pid.isascii() and pid.isdecimal() and int(pid) > 0):
+    if (pid := options.get("pid")) is not None and not (pid.isascii() and pid.isdecimal() and int(pid) > 0):
         problems.append(f"--chatswarm-pid: expected the number of a process, got {pid!r}")
-    if (protocol := given.get("protocol")) is not None:
+    if (protocol := options.get("protocol")) is not None:
         from chatswarm.loadtests.protocols import PROTOCOLS
 
         if protocol not in PROTOCOLS:
@@ -55,8 +55,8 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError("\n".join(problems))
 
 
-def _no_address(url: str) -> str | None:
-    """Why this is no address of a chat; None if it is one."""
+def _wrong_url(url: str) -> str | None:
+    """What is wrong with the URL of a chat; None if nothing is."""
     from chatswarm.loadtests.net.address import parse_address
 
     try:
@@ -67,9 +67,9 @@ def _no_address(url: str) -> str | None:
 
 
 def _option(config: pytest.Config, name: str) -> str | None:
-    """From the command line, or else from the ini file; None if it is in neither.
+    """An option from the command line, or else from the ini file; None if it is in neither.
 
-    An empty target is none, and wrong: `--chatswarm-target "$URL"` must not test the reference chat where URL is unset.
+    An empty target is an error: `--chatswarm-target "$URL"` must not test the reference chat if URL is unset.
     """
     value: str | None = config.getoption(f"chatswarm_{name}")
     if name == "target" and value is not None:
@@ -79,9 +79,9 @@ def _option(config: pytest.Config, name: str) -> str | None:
 
 @pytest.fixture(scope="session")
 def chatswarm_target(pytestconfig: pytest.Config) -> str | None:
-    """The URL of the chat under test. Override it, with scope "session", to start your own chat and yield its URL.
+    """The URL of the chat under test. Override it with scope "session" to start your own chat and yield its URL.
 
-    None, if --chatswarm-target is not given: each run starts a reference chat of its own, and stops it.
+    None if --chatswarm-target is not set: each run then starts and stops its own reference chat.
     """
     return _option(pytestconfig, "target")
 
@@ -93,24 +93,24 @@ def chatswarm(
     """Runs a scenario and returns its verdict: `chatswarm.run("smoke", dashboards=20).latency.visible.p99 < 2.0`."""
     from .fixture import Swarm
 
-    if chatswarm_target is not None and (problem := _no_address(str(chatswarm_target))):
-        # A fixture's URL. Where it came from is clear without a traceback.
+    if chatswarm_target is not None and (problem := _wrong_url(str(chatswarm_target))):
+        # The URL comes from a fixture, so a traceback would add nothing.
         pytest.fail(f"chatswarm_target: {problem}", pytrace=False)
     pytestconfig.stash[_USED] = True
     out, pid = _option(pytestconfig, "out"), _option(pytestconfig, "pid")
     temporary = tmp_path_factory.getbasetemp()
-    # Workers of xdist have a folder each in a common one; they would take each other's CPU.
-    shared = temporary.parent / "chatswarm.lock" if hasattr(pytestconfig, "workerinput") else None
+    # Runs in several xdist workers would compete for the CPU. The parent of their temporary folders is shared.
+    lock = temporary.parent / "chatswarm.lock" if hasattr(pytestconfig, "workerinput") else None
     return Swarm(
-        chatswarm_target,
-        pytestconfig.invocation_params.dir / out if out else temporary / "chatswarm",
-        _option(pytestconfig, "protocol"),
-        int(pid) if pid else None,
-        _option(pytestconfig, "restart_command"),
-        shared,
-        _say if pytestconfig.getoption("capture") == "no" else None,
-        lambda: pytestconfig.stash[_ITEM].name,
-        lambda verdict: _ran(pytestconfig.stash[_ITEM], verdict),
+        target=chatswarm_target,
+        folders=pytestconfig.invocation_params.dir / out if out else temporary / "chatswarm",
+        protocol=_option(pytestconfig, "protocol"),
+        pid=int(pid) if pid else None,
+        restart_command=_option(pytestconfig, "restart_command"),
+        lock=lock,
+        say=_say if pytestconfig.getoption("capture") == "no" else None,
+        label=lambda: pytestconfig.stash[_ITEM].name,
+        on_verdict=lambda verdict: _record(pytestconfig.stash[_ITEM], verdict),
     )
 
 
@@ -119,18 +119,18 @@ def _say(text: str) -> None:
     sys.stderr.flush()
 
 
-def _ran(item: pytest.Item, verdict: MeasuredVerdict) -> None:
+def _record(item: pytest.Item, verdict: MeasuredVerdict) -> None:
     from chatswarm.loadtests.system.text import one_line
 
     item.stash.setdefault(_RAN, []).append(verdict)
-    # Goes with the reports, from xdist's workers as well, and into JUnit XML.
+    # A user property reaches the terminal, also from xdist workers, and JUnit XML.
     line = one_line(f"{verdict.verdict}: {verdict.scenario} against {verdict.target}, {verdict.folder}")
     item.user_properties.append((_PROPERTY, line))
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Which test is running: a run belongs to it, whatever the scope of the fixture that asked for it."""
+    """Remembers the running test. A run belongs to it, whatever the scope of the fixture that started the run."""
     item.config.stash[_ITEM] = item
     return (yield)
 
@@ -139,24 +139,24 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """An error where there was no verdict; the verdict beside what failed."""
+    """Turns a missing verdict into an error, and adds the verdicts to the report of a failed test."""
     report = yield
     error = call.excinfo.value if call.excinfo is not None else None
     if isinstance(error, NoVerdictError):
-        # Also where a failure was expected (xfail). For pytest, xdist, JUnit XML and all other plugins, an error is
-        # what failed outside the test's own phase.
+        # Even if a failure was expected (xfail). For pytest, xdist, JUnit XML and other plugins, an error is a failure
+        # outside the phase `call`.
         report.outcome = "failed"
         if hasattr(report, "wasxfail"):
             del report.wasxfail
         if report.when == "call":
             report.when = "setup"
     if report.failed and _USED in item.config.stash:
-        _show(item, report, error.verdict if isinstance(error, NoVerdictError) else None)
+        _add_verdicts(item, report, error.verdict if isinstance(error, NoVerdictError) else None)
     return report
 
 
-def _show(item: pytest.Item, report: pytest.TestReport, other: MeasuredVerdict | None) -> None:
-    """Adds the verdicts of a test: those that it ran, those that its fixtures hold, and the error's own."""
+def _add_verdicts(item: pytest.Item, report: pytest.TestReport, other: MeasuredVerdict | None) -> None:
+    """Adds a test's verdicts to its report: of its own runs, in its fixtures, and the one in the error."""
     from _pytest._code.code import ExceptionRepr
 
     from chatswarm.loadtests.system.text import one_line
@@ -168,7 +168,7 @@ def _show(item: pytest.Item, report: pytest.TestReport, other: MeasuredVerdict |
     width = max(80, min(item.config.get_terminal_writer().fullwidth, 120))
     for verdict in {id(verdict): verdict for verdict in verdicts}.values():
         title, text = one_line(f"chatswarm: {verdict.scenario}"), verdict.text(width)
-        # In the representation of the failure it also gets into JUnit XML.
+        # As a section of the failure itself, it also reaches JUnit XML.
         if isinstance(report.longrepr, ExceptionRepr):
             report.longrepr.addsection(title, text)
         else:
@@ -176,7 +176,7 @@ def _show(item: pytest.Item, report: pytest.TestReport, other: MeasuredVerdict |
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """What was run, and where it is."""
+    """Lists the runs and their folders."""
     if terminalreporter.verbosity < 0:
         return
     reports = [report for found in terminalreporter.stats.values() for report in found]

@@ -1,7 +1,7 @@
-"""A verdict to assert on. It has the names of `verdict.json`, and no figure of it is None.
+"""A verdict to assert on, with the names of `verdict.json`. No figure of it is None.
 
-A quantile that falls among the lost is infinite, so that `p99 < 2.0` fails and says why. What was not measured raises
-UndecidedError when it is asked for: no comparison with it could be a pass, nor a failure. Seconds are floats.
+A quantile that falls among the lost is infinite, so `p99 < 2.0` fails and says why. A figure that was not measured
+raises UndecidedError when it is read, because no comparison with it could be a pass or a failure. Seconds are floats.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ T = TypeVar("T", int, float)
 
 
 class AmongTheLost(float):
-    """Infinite, and says so: more was lost than the quantile leaves out."""
+    """An infinite quantile: more was lost than it leaves out. Its repr says so."""
 
     def __repr__(self) -> str:
         return "inf (it falls among the lost)"
@@ -29,7 +29,7 @@ class AmongTheLost(float):
 
 
 class _Figure(Generic[T]):
-    """A figure of a struct that may be None there."""
+    """A figure that may be None in the underlying struct."""
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = name
@@ -43,19 +43,19 @@ class _Figure(Generic[T]):
 
 
 class _Part:
-    """One part of a verdict; `place` is its name in `verdict.json`."""
+    """One part of a verdict; `path` is its path in `verdict.json`."""
 
-    def __init__(self, struct: msgspec.Struct, place: str, verdict: MeasuredVerdict) -> None:
-        self._struct, self._place, self._verdict = struct, place, verdict
+    def __init__(self, struct: msgspec.Struct, path: str, verdict: MeasuredVerdict) -> None:
+        self._struct, self._path, self._verdict = struct, path, verdict
 
     def figure(self, name: str) -> object:
         value = getattr(self._struct, name)
         if value is None:
             why = "".join(f"\nbecause {one_line(reason)}" for reason in self._verdict.reasons)
-            raise UndecidedError(f"{self._place}.{name} was not measured in this run{why}", self._verdict)
+            raise UndecidedError(f"{self._path}.{name} was not measured in this run{why}", self._verdict)
         return value
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - what is declared below and never None comes from the struct
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - the declared attributes that are never None
         if name.startswith("_"):
             raise AttributeError(name)
         return getattr(self._struct, name)
@@ -65,11 +65,11 @@ class _Part:
             f"{name}={'not measured' if value is None else value}"
             for name, value in msgspec.structs.asdict(self._struct).items()
         )
-        return f"{self._place}({figures})"
+        return f"{self._path}({figures})"
 
 
 class MeasuredQuantiles(_Part):
-    """Exact quantiles in seconds over what was expected."""
+    """Exact quantiles in seconds. What was expected and never came counts as infinite."""
 
     p50 = _Figure[float]()
     p95 = _Figure[float]()
@@ -85,13 +85,13 @@ class MeasuredQuantiles(_Part):
 
     def __repr__(self) -> str:
         if not self.count:
-            return f"{self._place}(not measured)"
+            return f"{self._path}(not measured)"
         shown = (
             f"{name}={'lost' if value is None else human(value)}"
             for name, value in msgspec.structs.asdict(self._struct).items()
             if name in QUANTILES
         )
-        return f"{self._place}({', '.join(shown)}, count={self.count})"
+        return f"{self._path}({', '.join(shown)}, count={self.count})"
 
 
 class MeasuredDeliveries(_Part):
@@ -109,7 +109,7 @@ class MeasuredDeliveries(_Part):
 
 
 class MeasuredFrames(_Part):
-    """Frames that announce a message: due = matched + missed; received = matched + extra."""
+    """Frames that announce messages: due = matched + missed; received = matched + extra."""
 
     due: int
     received: int
@@ -119,7 +119,7 @@ class MeasuredFrames(_Part):
 
 
 class MeasuredCounts(_Part):
-    """How often each finding was made."""
+    """The count of each finding."""
 
     store_lost = _Figure[int]()
     duplicated = _Figure[int]()
@@ -135,7 +135,7 @@ class MeasuredCounts(_Part):
 
 
 class MeasuredRig(_Part):
-    """The load-generating side. `cpu`: cores' worth of its busiest process, at its busiest second."""
+    """The load-generating side. `cpu`: cores used by its busiest process in its busiest second."""
 
     lag_p99 = _Figure[float]()
     cpu = _Figure[float]()
@@ -153,14 +153,14 @@ class MeasuredSlo(_Part):
     outcome: Outcome
 
     def figure(self, name: str) -> object:
-        # As everywhere in verdict.json: a failed SLO without a value compares with what was lost.
+        # In verdict.json, a failed SLO without a value is one whose value is infinite.
         if getattr(self._struct, name) is None and self.outcome == "fail":
             return AmongTheLost("inf")
         return super().figure(name)
 
 
 class MeasuredLatency:
-    """All latencies. All but `refetch`, `connect` and `recovery` count from when the message was intended."""
+    """All latencies. They count from the intended time, except `refetch`, `connect` and `recovery`."""
 
     visible: MeasuredQuantiles
     notified: MeasuredQuantiles
@@ -181,10 +181,10 @@ class MeasuredLatency:
 
 
 class MeasuredVerdict:
-    """What a run came to. `verdict` is "pass" or "fail"; `raw` is all of it as `verdict.json` has it."""
+    """The verdict of a run. `verdict` is "pass" or "fail"; `raw` has everything as in `verdict.json`."""
 
     def __init__(self, of: raw.Verdict, folder: Path) -> None:
-        """`folder`: where the run is, with its history."""
+        """`folder`: the run's folder, with its history."""
         self.raw = of
         self.folder = folder
         self.verdict = of.verdict
@@ -212,20 +212,20 @@ class MeasuredVerdict:
 
     @property
     def passed(self) -> bool:
-        """All SLOs of the scenario hold, and nothing was found that speaks against the target."""
+        """Whether all SLOs of the scenario hold and no finding fails the target."""
         return self.verdict == "pass"
 
     def text(self, width: int = 100) -> str:
-        """What `chatswarm run` prints of it: reasons, SLOs, latencies, and the worst examples of each finding."""
+        """The verdict as `chatswarm run` prints it: reasons, SLOs, latencies, and the worst examples of findings."""
         from io import StringIO
 
         from rich.console import Console
 
         from chatswarm.loadtests.report.terminal import print_verdict
 
-        page = StringIO()
-        print_verdict(Console(file=page, width=width, no_color=True, force_terminal=False), self.raw)
-        return "\n".join(line.rstrip() for line in page.getvalue().strip("\n").splitlines())
+        output = StringIO()
+        print_verdict(Console(file=output, width=width, no_color=True, force_terminal=False), self.raw)
+        return "\n".join(line.rstrip() for line in output.getvalue().strip("\n").splitlines())
 
     def __repr__(self) -> str:
         return one_line(f"<{self.scenario} against {self.target}: {self.verdict}, {self.folder}>")
@@ -237,13 +237,13 @@ def read(folder: Path) -> MeasuredVerdict:
 
 
 class NoVerdictError(Exception):
-    """There is no verdict that a test could be decided by."""
+    """There is no verdict to decide a test by."""
 
     verdict: MeasuredVerdict | None = None
 
 
 class UndecidedError(NoVerdictError):
-    """The run is undecided, or what was asked for was not measured. `verdict` holds what there is."""
+    """The run is undecided, or a figure was not measured. `verdict` is what there is of it."""
 
     def __init__(self, text: str, verdict: MeasuredVerdict | None = None) -> None:
         super().__init__(text)
@@ -251,8 +251,8 @@ class UndecidedError(NoVerdictError):
 
 
 class NotRunError(NoVerdictError):
-    """Nothing was sent: a wrong scenario, wrong arguments, or a target that does not answer. The text says which."""
+    """Nothing was sent: a wrong scenario, wrong arguments, or an unreachable target. The text says which."""
 
 
 class SwarmError(NoVerdictError):
-    """chatswarm itself failed, or was ended from outside."""
+    """chatswarm itself failed, or was killed."""

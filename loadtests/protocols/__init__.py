@@ -1,4 +1,4 @@
-"""How chats are spoken to, by the name that `--protocol` takes. A new protocol is one file and one row here."""
+"""The protocols by the name that `--protocol` takes. A new one is one file and one row here."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -9,13 +9,13 @@ from .reference import Reference
 PROTOCOLS: dict[str, Callable[[str | None], ChatProtocol]] = {"reference": Reference}
 DEFAULT = "reference"
 TOKEN = "CHATSWARM_TOKEN"
-"""The variable with the token that lets dashboards in. A flag or a file of the run would give it away."""
+"""The variable with the dashboards' bearer token. A flag or a file of the run would expose it."""
 
 
 def token_of(environment: Mapping[str, str]) -> str | None:
-    """The token of an environment; None if there is none. Raises ValueError, which does not repeat it.
+    """The token in an environment; None if there is none. Raises ValueError, whose message does not contain it.
 
-    What files and shells leave around a token, a line's end above all, is no part of it.
+    Surrounding white space, such as the line end of a file, is ignored.
     """
     token = environment.get(TOKEN, "").strip()
     if not token:
@@ -29,7 +29,7 @@ def token_of(environment: Mapping[str, str]) -> str | None:
 
 def protocol_of(name: str) -> ChatProtocol:
     """The protocol called `name`, with the environment's token. Raises KeyError for an unknown name, and ValueError
-    for a token that cannot be one.
+    for an invalid token.
     """
     return PROTOCOLS[name](token_of(os.environ))
 

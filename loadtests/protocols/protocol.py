@@ -1,7 +1,7 @@
-"""What the harness must know about a chat to drive it: how to say each thing, and how to read each answer.
+"""The interface of a protocol: how to make each request and frame of a chat, and how to read its responses.
 
-A target is a protocol without I/O: it makes requests and reads bodies and frames, and never opens a socket. So the
-swarm (on gevent), `chatswarm check` (on plain sockets) and the tests all drive a chat through the same protocol.
+A protocol does no I/O: it makes requests, reads bodies and frames, and never opens a socket. So the swarm (on gevent),
+`chatswarm check` (on plain sockets) and the tests all drive a chat through the same protocol.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -13,16 +13,16 @@ _T = TypeVar("_T")
 
 
 class Unreadable(ValueError):
-    """An answer or frame that is not what the protocol says. The text says what was expected and what came."""
+    """A response or frame that violates the protocol. The message says what was expected and what came."""
 
 
 class UnreadableHere(Unreadable):
-    """An answer or frame that this protocol cannot read, and that a browser may well read."""
+    """A response or frame that this protocol cannot read, but a browser might."""
 
 
 def read(reader: Callable[[bytes], _T], data: bytes) -> _T:
-    """What a `read_` method makes of a body or frame. Raises Unreadable, and nothing else: any other failure is the
-    protocol's own.
+    """The result of a `read_` method for a body or frame. Raises only Unreadable: any other exception is a bug in the
+    protocol, and becomes UnreadableHere.
     """
     try:
         return reader(data)
@@ -34,7 +34,7 @@ def read(reader: Callable[[bytes], _T], data: bytes) -> _T:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One HTTP request, relative to the target's base URL. What comes from outside must be encoded in `path`."""
+    """One HTTP request, relative to the target's base URL. Anything from outside must be percent-encoded in `path`."""
 
     method: str
     path: str
@@ -44,14 +44,14 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Customer:
-    """The person behind a widget, as the contact form knows them."""
+    """The person behind a widget, as in the contact form."""
 
     name: str
     email: str
 
 
 class Text(Protocol):
-    """One message as a read showed it, equal to another that shows the same. `message_id`: None where there is none."""
+    """One message as a read showed it; equal to another with the same content. `message_id`: None if there is none."""
 
     @property
     def text(self) -> str: ...
@@ -64,8 +64,8 @@ class Text(Protocol):
 class Chat(Protocol):
     """One chat as a read showed it. `total` counts all its messages; `texts` may be only the last few, oldest first.
 
-    This and Text are protocols, so that a protocol may decode straight into structures of its own: a list of a hundred
-    chats is read many times a second.
+    This and Text are typing protocols, so that a chat's protocol can decode straight into its own structures: a list of
+    a hundred chats is read many times a second.
     """
 
     @property
@@ -77,17 +77,17 @@ class Chat(Protocol):
 
 
 class Kind(IntEnum):
-    """What a frame from the server says."""
+    """The kinds of frames from the server."""
 
     CONNECTED = 0
     SUBSCRIBED = 1
     MESSAGE = 2  # a message was stored in a chat
-    OTHER = 3  # pongs, other channels and anything else that is no fault
+    OTHER = 3  # pongs, other channels and anything else that is harmless
     ERROR = 4
 
 
 class Frame(NamedTuple):
-    """One frame from the server. `message_id` is None where the target gives none; `detail` is text for people."""
+    """One frame from the server. `message_id` is None if the chat gives none; `detail` is text for people."""
 
     kind: Kind
     chat_id: str = ""
@@ -97,15 +97,15 @@ class Frame(NamedTuple):
 
 
 class ChatProtocol(Protocol):
-    """One kind of chat. All methods are pure; the `read_` methods raise Unreadable. Made with the token with which its
-    dashboards are let in, or None.
+    """One kind of chat. All methods are pure; the `read_` methods raise Unreadable. The constructor takes the
+    dashboards' bearer token, or None.
     """
 
     name: str
     list_window: int | None  # the list shows only this many chats, newest activity first; None: all of them
     unavailable_means_not_done: bool  # a send answered 503 is certainly not stored
     socket_path: str  # where a dashboard's WebSocket connects, relative to the base URL
-    socket_headers: Mapping[str, str]  # what its handshake needs beyond the usual
+    socket_headers: Mapping[str, str]  # extra headers of its handshake
 
     def submit_contact(self, customer: Customer) -> Request:
         """The widget's contact form."""
@@ -114,13 +114,13 @@ class ChatProtocol(Protocol):
     def create_chat(self, customer: Customer) -> Request: ...
 
     def read_created(self, body: bytes) -> str:
-        """The new chat's id."""
+        """The id of the new chat."""
         ...
 
     def send(self, chat_id: str, text: str) -> Request: ...
 
     def read_sent(self, body: bytes) -> int | None:
-        """The id that the stored message got, where the target gives one."""
+        """The id of the stored message, if the chat gives one."""
         ...
 
     def list_chats(self) -> Request:
@@ -136,11 +136,11 @@ class ChatProtocol(Protocol):
     def read_whole_chat(self, body: bytes) -> Chat: ...
 
     def subscribe(self) -> str:
-        """The frame that a dashboard sends to hear of new messages."""
+        """The frame that subscribes a dashboard to new messages."""
         ...
 
     def ping(self) -> str:
-        """The frame that a dashboard sends every 30 s, and that the server answers."""
+        """The heartbeat that a dashboard sends every 30 s, and that the server answers."""
         ...
 
     def read_frame(self, data: bytes) -> Frame: ...

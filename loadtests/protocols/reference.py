@@ -1,7 +1,6 @@
-"""The guide's chat: the reference backend, the original it is modelled on, and anything that speaks the same protocol.
+"""The protocol of the guide's chat, which the reference backend and the original it is modelled on speak.
 
-Relies on nothing beyond the original's protocol. Message ids, which only the reference backend gives, are read where
-they are there.
+Relies only on the original's protocol. Message ids, which only the reference backend gives, are read if present.
 """
 
 import re
@@ -16,13 +15,13 @@ from .protocol import Chat, Customer, Frame, Kind, Request, Unreadable, Unreadab
 
 _JSON = {"Content-Type": "application/json", "Accept": "application/json"}
 _CHANNEL = "chat_updates"
-_LARGEST_ID = 2**63 - 1  # what a history holds
+_LARGEST_ID = 2**63 - 1  # the largest that a history can hold
 _SURROGATE = re.compile(
     rb"((?<!\\)(?:\\\\)*)(?:(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
 )
-_HALF = re.compile("[\ud800-\udfff]")  # half of a character, which UTF-8 has not
+_HALF = re.compile("[\ud800-\udfff]")  # half of a surrogate pair, which UTF-8 cannot encode
 _Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
-_Name = int | str  # of a chat; a page puts either into a path, as the same text
+_Name = int | str  # of a chat; a page writes both the same way into a path
 _T = TypeVar("_T")
 
 
@@ -110,13 +109,13 @@ class Reference:
         return _post("/api/users/chats/create", {"email": customer.email, "name": customer.name})
 
     def read_created(self, body: bytes) -> str:
-        return str(_decode(self._created, body, "the answer to creating a chat").chat_id)
+        return str(_decode(self._created, body, "the response to creating a chat").chat_id)
 
     def send(self, chat_id: str, text: str) -> Request:
         return _post(f"/api/users/chats/{_encoded(chat_id)}/send", {"content": text, "role": "user"})
 
     def read_sent(self, body: bytes) -> int | None:
-        return _id(_decode(self._sent, body, "the answer to a send").message_id)
+        return _id(_decode(self._sent, body, "the response to a send").message_id)
 
     def list_chats(self) -> Request:
         return Request("GET", "/api/debug/users-chats", headers=self._reading)
@@ -142,15 +141,15 @@ class Reference:
             try:
                 frame = _tolerant(self._frame, data)
             except (msgspec.MsgspecError, UnicodeDecodeError):
-                # Other channels' data has shapes of its own, which are nobody's fault.
+                # Frames of other channels may have any shape.
                 if _tolerant(self._any_frame, data).type in ("chat_updates", "connected", "subscribed", "error"):
                     raise
                 return Frame(Kind.OTHER)
         match frame.type:
             case "chat_updates" if frame.data is not None and frame.data.type == "chat_message_notification":
-                told = frame.data
-                chat = "" if told.chat_id is None else str(told.chat_id)
-                return Frame(Kind.MESSAGE, chat, told.message_role == "user", _id(told.message_id))
+                notification = frame.data
+                chat = "" if notification.chat_id is None else str(notification.chat_id)
+                return Frame(Kind.MESSAGE, chat, notification.message_role == "user", _id(notification.message_id))
             case "connected":
                 return Frame(Kind.CONNECTED)
             case "subscribed" if frame.subscription_type == _CHANNEL:
@@ -166,18 +165,18 @@ def _post(path: str, body: dict[str, str]) -> Request:
 
 
 def _encoded(chat_id: str) -> str:
-    """One segment of a path, whatever the id is made of."""
+    """The id as one path segment, whatever characters it has."""
     encoded = quote(_HALF.sub("\ufffd", chat_id), safe="")
     return encoded if encoded.strip(".") else encoded.replace(".", "%2E")
 
 
 def _id(value: object) -> int | None:
-    """A message's id. One that is no number, or fits into no history, is none: nothing depends on it."""
+    """A message id; None if it is not an integer or too large for a history, because nothing depends on it."""
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _LARGEST_ID else None
 
 
 def _decode(decoder: "msgspec.json.Decoder[_T]", body: bytes, what: str) -> _T:
-    """A body as a browser reads it: also with a mark at its start, or bytes that are no UTF-8. Raises Unreadable."""
+    """Decodes a body as a browser does: a byte order mark or invalid UTF-8 is allowed. Raises Unreadable."""
     with _reading(what, body):
         try:
             return _tolerant(decoder, body)
@@ -189,7 +188,7 @@ def _decode(decoder: "msgspec.json.Decoder[_T]", body: bytes, what: str) -> _T:
 
 @contextmanager
 def _reading(what: str, data: bytes) -> Iterator[None]:
-    """Whatever is wrong with JSON, told in one way."""
+    """Raises every failure of reading JSON as Unreadable."""
     try:
         yield
     except RecursionError as error:
@@ -199,7 +198,7 @@ def _reading(what: str, data: bytes) -> Iterator[None]:
 
 
 def _tolerant(decoder: "msgspec.json.Decoder[_T]", data: bytes) -> _T:
-    """JSON as a browser parses it: halves of characters are characters. Raises MsgspecError, UnicodeDecodeError."""
+    """Decodes JSON as a browser does: lone surrogates are allowed. Raises MsgspecError and UnicodeDecodeError."""
     try:
         return decoder.decode(data)
     except msgspec.ValidationError:

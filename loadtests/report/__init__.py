@@ -1,6 +1,6 @@
-"""What a run leaves for people and for CI: one page, JUnit's XML, and a summary in Markdown.
+"""Reports of a run, for people and for CI: an HTML page, JUnit XML, and a Markdown summary.
 
-`figures.py` works out what is shown; the others only show it.
+`figures.py` computes the figures; all other modules only present them.
 """
 
 from .build import append_step_summary, figures_again, report_on, write_reports

@@ -1,4 +1,4 @@
-"""From a run's folder, or from what was judged just now, to the reports of it."""
+"""Builds the reports of a run, from its folder or from a verdict that was just reached."""
 
 import traceback
 from pathlib import Path
@@ -19,10 +19,9 @@ from .markdown import markdown
 
 
 def figures_again(folder: Path) -> ReportFigures:
-    """What is to be shown of the run in `folder`, judged anew by the SLOs of its `verdict.json`, if it has one.
+    """The figures of the run in `folder`, judged again by the SLOs of its `verdict.json`, if it has one.
 
-    Where the history says something else now than `verdict.json`, the history counts, and a note says so. Raises
-    NoRunError.
+    If the result differs from `verdict.json`, the history counts, and a note says so. Raises NoRunError.
     """
     path = folder / VERDICT
     try:
@@ -38,16 +37,16 @@ def figures_again(folder: Path) -> ReportFigures:
 def _differences(path: Path, before: Verdict, now: Verdict) -> tuple[str, ...]:
     if before.verdict != now.verdict:
         return (
-            f"{path} says {before.verdict}, but the history that is here now is {now.verdict}: this shows the latter",
+            f"{path} says {before.verdict}, but its history now gives {now.verdict}, which is what this report shows",
         )
     plain = [to_json(msgspec.structs.replace(verdict, folder="")) for verdict in (before, now)]
     if plain[0] != plain[1]:
-        return (f"{path} has other figures than the history that is here now: this shows the latter",)
+        return (f"{path} differs from what its history now gives, which is what this report shows",)
     return ()
 
 
 def write_reports(figures: ReportFigures, html: Path | None, junit_xml: Path | None, summary: Path | None) -> None:
-    """Those that have a path; all of them or none. Raises NotWrittenError."""
+    """Writes the reports that have a path: all of them, or none. Raises NotWrittenError."""
     reports: dict[Path, bytes] = {}
     if html is not None:
         reports[html] = page(figures).encode()
@@ -59,12 +58,12 @@ def write_reports(figures: ReportFigures, html: Path | None, junit_xml: Path | N
 
 
 def append_step_summary(figures: ReportFigures) -> None:
-    """To the file that CI named for it, if it did. Raises NotWrittenError."""
+    """Appends the summary to the file that CI has named, if any. Raises NotWrittenError."""
     append_summary(markdown(figures))
 
 
 def report_on(run: Judged, folder: Path) -> str:
-    """Leaves `report.html` and CI's summary of a run that was just judged. Returns what went wrong, in a line.
+    """Writes `report.html` and CI's summary for a run that was just judged. Returns what went wrong, in one line.
 
     The verdict stands, whatever happens here.
     """
@@ -74,9 +73,9 @@ def report_on(run: Judged, folder: Path) -> str:
         append_step_summary(figures)
     except NotWrittenError as error:
         return str(error)
-    except Exception as error:  # noqa: BLE001 - a verdict must not be lost to its report
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        where = f"{Path(place.filename).name}:{place.lineno}"
+    except Exception as error:  # noqa: BLE001 - a failed report must not cost the verdict
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{Path(frame.filename).name}:{frame.lineno}"
         what = one_line(f"{type(error).__name__}: {error} ({where})")
         return f"internal error: no report was written: {what}; the verdict stands"
     return ""

@@ -1,4 +1,4 @@
-"""The charts of a report: which figures each shows, in words, as a picture and as a table. A new chart is a function.
+"""The charts of a report. A new chart is a function here.
 
 Each has a heading, a sentence on how to read it, a picture with a text alternative, and the same numbers as a table.
 """
@@ -11,20 +11,20 @@ from typing import Literal
 from chatswarm.loadtests.system.units import human
 
 from .figures import Curve, ReportFigures
-from .latency_parts import STAGES
+from .latency_parts import PARTS
 from .markup import Markup, Prose, element
 from .plot import Axis, Band, Bar, Line, Plot, Rule, Slot, linear, logarithmic
 from .timeline import Span
 
 WIDE, NARROW = 960.0, 400.0
-"""Pixels: each chart is drawn for a wide column and for a narrow one, so that its texts can be read in both."""
-_STEP = 0.1  # of a nine, to the right of the last rank: there the maximum stands
+"""Widths in pixels: each chart is drawn twice, so that its text is legible in a wide and in a narrow column."""
+_STEP = 0.1  # of a nine: how far to the right of the last rank the maximum is drawn
 _SHORT = {"first_dashboard": "first", "median_dashboard": "median", "last_dashboard": "last"}
 
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """A chart, ready to be put into a page."""
+    """A chart, ready to be placed on the page."""
 
     key: str
     title: str
@@ -35,14 +35,14 @@ class Chart:
     section: Literal["latency", "rig"] = "latency"
 
     def figure(self) -> Markup:
-        """The chart as an element of HTML."""
+        """The chart as an HTML element."""
         return element(
             "figure",
             element("figcaption", element("h3", self.title), element("p", self.reading)),
             self.pictures,
             element(
                 "details",
-                element("summary", f"The numbers: {self.title.lower()}"),
+                element("summary", f"Data: {self.title.lower()}"),
                 table(self.title, self.columns, self.rows),
             ),
             class_="chart",
@@ -51,7 +51,7 @@ class Chart:
 
 
 def table(caption: str, columns: Sequence[str], rows: Sequence[Sequence[str | Markup]], shown: bool = False) -> Markup:
-    """A table that scrolls by itself where it is too wide. The first cell of each row is its heading."""
+    """A table that scrolls if it is too wide. The first cell of each row is its heading."""
     prose = {at for row in rows for at, cell in enumerate(row) if isinstance(cell, Prose)}
     head = element(
         "tr",
@@ -73,7 +73,7 @@ def _cell(content: str) -> Markup:
 
 
 def charts_of(figures: ReportFigures) -> list[Chart]:
-    """All that there is something to show for, in the order of the page."""
+    """All charts that have data, in the order of the page."""
     return [chart for make in CHARTS if (chart := make(figures)) is not None]
 
 
@@ -95,28 +95,28 @@ def over_time(figures: ReportFigures) -> Chart | None:
     lost = any(span.lost for span in spans)
     worst = max(values, default=0.0)
     width = spans[0].end - spans[0].begin
-    said = (
+    alternative = (
         f"Update latency over {_end(figures):.0f} s, in spans of {human(width)}: the slowest delivery took "
-        f"{'for ever' if lost else human(worst)}, the update target is {human(figures.target)}"
+        f"{'forever' if lost else human(worst)}; the update target is {human(figures.target)}"
     )
     faults = [f"{fault.name} from {fault.start:.1f} s" for fault in figures.verdict.faults]
     plot = Plot(
         "over-time",
-        f"{said}{'; faults: ' + ', '.join(faults) if faults else ''}.",
+        f"{alternative}{'; faults: ' + ', '.join(faults) if faults else ''}.",
         _seconds(figures),
         _durations([*values, figures.target]),
-        "seconds after the start, by when the message was intended",
+        "seconds after the start, by intended time",
         "update latency, log scale",
         lines,
         bands=_bands(figures),
         rules=[Rule(figures.target, f"target {human(figures.target)}")],
-        slots=[Slot(span.begin, span.end, _said(span)) for span in figures.spans],
+        slots=[Slot(span.begin, span.end, _span_text(span)) for span in figures.spans],
         rail="never" if lost else "",
     )
     return Chart(
         "over-time",
         "Update latency over time",
-        f"From the moment a message was intended until a dashboard showed it. Each point is an exact quantile of "
+        f"From a message's intended time until a dashboard showed it. Each point is an exact quantile over "
         f"{human(width)}; the maximum is never smoothed away." + _shades(figures),
         _drawn(plot),
         ("from", "to", "deliveries", "lost", "p50", "p95", "p99", "max"),
@@ -135,8 +135,8 @@ def by_percentile(figures: ReportFigures) -> Chart | None:
         figures,
         "by-percentile",
         "Latency by percentile",
-        "How slow the slowest share was. Each step to the right is one more nine: 99.9 % says that one in a thousand "
-        "took longer. All count from the intended moment, but for refetch, which counts from its own beginning.",
+        "How slow the slowest share was. Each step to the right adds a nine: at 99.9 %, one in a thousand took longer. "
+        "All latencies count from the intended time, except refetch, which counts from its own start.",
         figures.curves,
         [f"visible c{n}" if curve.name == "visible" else f"c{n}" for n, curve in enumerate(figures.curves, 1)],
     )
@@ -149,9 +149,9 @@ def fan_out(figures: ReportFigures) -> Chart | None:
     return _nines(
         figures,
         "fan-out",
-        "Fan-out: the first, the median and the last dashboard",
-        "For each message, when it was visible on the first of its dashboards, on the one in the middle and on the "
-        "last. The further apart the lines, the less the dashboards show the same thing at the same time.",
+        "Fan-out: first, median and last dashboard",
+        "For each message, when it became visible on the first, the median and the last of its dashboards. The further "
+        "apart the lines, the less the dashboards agree at any moment.",
         figures.fan_out,
         ["c1", "c2", "c3"],
     )
@@ -176,15 +176,15 @@ def _nines(
         f"{title}: {', '.join(words)}; the update target is {human(figures.target)}.",
         Axis(0.0, max(far, 1.0), tuple(mark for mark in marks if mark[0] <= far)),
         _durations([*values, figures.target]),
-        "percentile, log scale of nines",
+        "percentile, one step per nine",
         "latency, log scale",
         lines,
         rules=[Rule(figures.target, f"target {human(figures.target)}")],
         rail="never" if lost else "",
     )
-    asked = (0.5, 0.9, 0.95, 0.99, 0.999, 0.9999)
+    percentiles = (0.5, 0.9, 0.95, 0.99, 0.999, 0.9999)
     rows = tuple(
-        (curve.name, *(human(_at(curve, share)) for share in asked), human(curve.max), f"{curve.count:,}")
+        (curve.name, *(human(_at(curve, share)) for share in percentiles), human(curve.max), f"{curve.count:,}")
         for curve in curves
     )
     return Chart(
@@ -193,20 +193,20 @@ def _nines(
     )  # fmt: skip
 
 
-def stages(figures: ReportFigures) -> Chart | None:
-    """Where the time went."""
-    if not figures.shares:
+def latency_parts(figures: ReportFigures) -> Chart | None:
+    """Where the time went: the parts of the update latency."""
+    if not figures.breakdowns:
         return None
-    used = [stage for stage in STAGES if any(row.seconds[stage] > 0 for row in figures.shares)]
+    used = [part for part in PARTS if any(row.seconds[part] > 0 for row in figures.breakdowns)]
     return Chart(
-        "stages",
+        "latency-parts",
         "Where the time went",
-        "Each stage's share of the whole time from intended to visible: of all deliveries, and of the slowest.",
+        "Each part's share of the time from intended to visible, for all deliveries and for the slowest.",
         tuple(_stacks(figures, used, width) for width in (WIDE, NARROW)),
-        ("deliveries", *used, "mean latency", "how many"),
+        ("deliveries", *used, "mean latency", "count"),
         tuple(
-            (row.label, *(f"{row.share(stage):.1%}" for stage in used), human(row.mean), f"{row.deliveries:,}")
-            for row in figures.shares
+            (row.label, *(f"{row.share(part):.1%}" for part in used), human(row.mean), f"{row.deliveries:,}")
+            for row in figures.breakdowns
         ),
     )
 
@@ -216,26 +216,26 @@ def _stacks(figures: ReportFigures, used: list[str], width: float) -> Markup:
     drawn, at = [], 8.0
     left, whole = (0.0, width) if narrow else (150.0, width - 150.0)
     words = []
-    for row in figures.shares:
+    for row in figures.breakdowns:
         text = f"{row.label}: mean {human(row.mean)}" if narrow else row.label
         drawn.append(element("text", text, x=0.0, y=at + (12 if narrow else 19), class_="stack-name"))
         at += 18 if narrow else 0
         x = left
-        for stage in used:
-            share = row.share(stage)
+        for part in used:
+            share = row.share(part)
             if share <= 0:
                 continue
             label = f"{share:.0%}"
-            part = element("title", f"{stage}: {share:.1%} of the time")
-            drawn.append(element("rect", part, x=x, y=at, width=share * whole, height=30.0, class_=f"part {stage}"))
+            tooltip = element("title", f"{part}: {share:.1%} of the time")
+            drawn.append(element("rect", tooltip, x=x, y=at, width=share * whole, height=30.0, class_=f"part {part}"))
             if share * whole > 38:
                 drawn.append(element("text", label, x=x + 7, y=at + 20, class_="part-name"))
             x += share * whole
-        words.append(f"{row.label}: " + ", ".join(f"{stage} {row.share(stage):.0%}" for stage in used))
+        words.append(f"{row.label}: " + ", ".join(f"{part} {row.share(part):.0%}" for part in used))
         at += 42
-    for stage in used:
-        drawn.append(element("rect", x=0.0, y=at, width=12.0, height=12.0, class_=f"part {stage}"))
-        text = stage if narrow else f"{stage}: {STAGES[stage]}"
+    for part in used:
+        drawn.append(element("rect", x=0.0, y=at, width=12.0, height=12.0, class_=f"part {part}"))
+        text = part if narrow else f"{part}: {PARTS[part]}"
         drawn.append(element("text", text, x=20.0, y=at + 11, class_="stack-name"))
         at += 20
     return element(
@@ -245,7 +245,7 @@ def _stacks(figures: ReportFigures, used: list[str], width: float) -> Markup:
 
 
 def traffic(figures: ReportFigures) -> Chart | None:
-    """Messages per second, and how the chat answered."""
+    """Messages per second, and how the chat responded."""
     if not any(span.accepted + span.rejected + span.unknown for span in figures.spans):
         return None
     rates = [
@@ -256,7 +256,7 @@ def traffic(figures: ReportFigures) -> Chart | None:
     refused = sum(span.rejected + span.unknown for span in figures.spans)
     plot = Plot(
         "traffic",
-        f"Messages sent per second over time: at most {most:.0f}; {refused:,} of them rejected or without an answer.",
+        f"Messages sent per second over time: at most {most:.0f}; {refused:,} rejected or without a clear response.",
         _seconds(figures),
         linear(0.0, most, lambda value: f"{value:g}", 4),
         "seconds after the start",
@@ -271,7 +271,7 @@ def traffic(figures: ReportFigures) -> Chart | None:
                 span.begin,
                 span.end,
                 f"{span.begin:.1f}–{span.end:.1f} s: {span.accepted:,} accepted, {span.rejected:,} rejected, "
-                f"{span.unknown:,} without an answer",
+                f"{span.unknown:,} without a clear response",
             )
             for span in figures.spans
         ],
@@ -280,10 +280,10 @@ def traffic(figures: ReportFigures) -> Chart | None:
     return Chart(
         "traffic",
         "Messages per second",
-        "What the widgets sent, on a schedule that does not wait for the chat"
-        + (": red was rejected, amber had no clear answer." if refused else "; all of it was accepted."),
+        "What the widgets sent, on a schedule that does not wait for the chat. "
+        + ("Red: rejected; amber: no clear response." if refused else "All of it was accepted."),
         _drawn(plot),
-        ("from", "to", "accepted", "rejected", "no clear answer"),
+        ("from", "to", "accepted", "rejected", "no clear response"),
         tuple(
             (
                 f"{span.begin:.1f} s",
@@ -298,7 +298,7 @@ def traffic(figures: ReportFigures) -> Chart | None:
 
 
 def connected(figures: ReportFigures) -> Chart | None:
-    """How many dashboards were subscribed, where that changed."""
+    """How many dashboards were subscribed, if that changed."""
     planned = figures.verdict.dashboards
     if not figures.spans or all(span.subscribed == planned for span in figures.spans):
         return None
@@ -307,7 +307,7 @@ def connected(figures: ReportFigures) -> Chart | None:
     fewest = min(span.subscribed for span in figures.spans)
     plot = Plot(
         "connected",
-        f"Subscribed dashboards over time: {planned} were planned, at the fewest there were {fewest}.",
+        f"Subscribed dashboards over time: {planned} planned, never fewer than {fewest}.",
         _seconds(figures),
         linear(0.0, float(max(planned, *(span.subscribed for span in figures.spans))), lambda value: f"{value:g}", 4),
         "seconds after the start",
@@ -323,7 +323,7 @@ def connected(figures: ReportFigures) -> Chart | None:
     return Chart(
         "connected",
         "Subscribed dashboards",
-        "The fewest at any moment of each span. A dashboard that is away still counts: it must show every message.",
+        "The fewest at any moment of each span. A disconnected dashboard is not excused: it must show every message.",
         _drawn(plot),
         ("from", "to", "subscribed"),
         tuple((*_when(span), f"{span.subscribed:,}") for span in figures.spans),
@@ -331,7 +331,7 @@ def connected(figures: ReportFigures) -> Chart | None:
 
 
 def rig_lag(figures: ReportFigures) -> Chart | None:
-    """How late the loops of the load-generating side woke."""
+    """How late the event loops of the rig woke up."""
     lags = [lag for lag in figures.lags if lag.largest is not None]
     if not lags or not figures.spans:
         return None
@@ -350,23 +350,23 @@ def rig_lag(figures: ReportFigures) -> Chart | None:
     words = [f"{lag.process} at most {human(lag.largest)}" for lag in lags]
     plot = Plot(
         "rig-lag",
-        f"The rig's worst lag over time: {', '.join(words)}; {human(figures.lag_limit)} is allowed in 99 of 100 cases.",
+        f"The rig's worst lag over time: {', '.join(words)}; {human(figures.lag_limit)} is the limit of the p99.",
         _seconds(figures),
         _durations([*values, figures.lag_limit]),
         "seconds after the start",
         "worst lag, log scale",
         lines,
         bands=_bands(figures),
-        rules=[Rule(figures.lag_limit, f"99 % must be below {human(figures.lag_limit)}")],
+        rules=[Rule(figures.lag_limit, f"limit of p99: {human(figures.lag_limit)}")],
         height=140.0,
     )
     return Chart(
         "rig-lag",
-        "How late the rig's loops woke",
-        "The worst of each span, for every process that generated load or stood in its way. A rig that is late adds "
-        "to what it measures.",
+        "Loop lag of the rig",
+        "The worst lag in each span, for every process that generated or carried load. The rig's lag adds to every "
+        "latency that it measures.",
         _drawn(plot),
-        ("process", "worst lag", "CPU at its busiest"),
+        ("process", "worst lag", "CPU, busiest second"),
         tuple(
             (lag.process, human(lag.largest), "–" if lag.cpu is None else f"{lag.cpu:.0%} of a core") for lag in lags
         ),
@@ -380,17 +380,17 @@ CHARTS: tuple[Callable[[ReportFigures], Chart | None], ...] = (
     connected,
     by_percentile,
     fan_out,
-    stages,
+    latency_parts,
     rig_lag,
 )
-"""The charts, in the order of the page. Each says None where there is nothing to show."""
+"""The charts, in the order of the page. Each is None if it has no data."""
 
 
 def _drawn(plot: Plot) -> tuple[Markup, ...]:
     return plot.draw(WIDE), plot.draw(NARROW)
 
 
-def _said(span: Span) -> str:
+def _span_text(span: Span) -> str:
     when = f"{span.begin:.1f}–{span.end:.1f} s"
     if not span.deliveries:
         return f"{when}: nothing was expected"
@@ -408,7 +408,7 @@ def _bands(figures: ReportFigures) -> list[Band]:
         stop = end if recovery.stop is None else min(recovery.stop, end)
         if recovery.whole_again is not None and recovery.whole_again > 0 and stop < end:
             until = min(end, stop + recovery.whole_again)
-            bands.append(Band(stop, until, f"{recovery.name}: until all was whole again", "recovering"))
+            bands.append(Band(stop, until, f"{recovery.name}: until whole again", "recovering"))
         bands.append(Band(min(recovery.start, end), stop, recovery.name))
     return bands
 
@@ -416,7 +416,7 @@ def _bands(figures: ReportFigures) -> list[Band]:
 def _shades(figures: ReportFigures) -> str:
     if not figures.verdict.faults:
         return ""
-    return " Shaded: a fault, and in the lighter shade the time until all was whole again."
+    return " Shaded: a fault; shaded lighter: the time until all was whole again."
 
 
 def _end(figures: ReportFigures) -> float:
@@ -437,7 +437,7 @@ def _when(span: Span) -> tuple[str, str]:
 
 
 def _round(seconds: float) -> str:
-    """A tick's label: `50 ms`, `2 s`."""
+    """The label of a tick: `50 ms`, `2 s`."""
     return f"{seconds:g} s" if seconds >= 1 else f"{seconds * 1000:g} ms"
 
 
@@ -446,5 +446,5 @@ def _finite(values: Iterable[float | None]) -> list[float]:
 
 
 def _at(curve: Curve, share: float) -> float:
-    """The quantile. Shares beyond the last point are the maximum."""
+    """The quantile at a share. Beyond the last point, that is the maximum."""
     return next((value for at, value in curve.points if at >= share - 1e-9), curve.max)

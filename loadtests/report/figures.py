@@ -1,6 +1,6 @@
-"""What a report shows: plain values from a judged run. Every report shows these, and nothing that is not here.
+"""The figures of a report, as plain values computed from a judged run. All reports show these, and nothing else.
 
-Whatever stands in `verdict.json` is taken from the verdict as it is; the ledger adds what changes over time.
+Figures of `verdict.json` are taken from the verdict unchanged; the ledger adds what varies over time.
 """
 
 import math
@@ -20,17 +20,17 @@ from chatswarm.loadtests.scenario.metric_names import Outcome
 from chatswarm.loadtests.system.text import command_line
 
 from . import wording
-from .latency_parts import Shares, shares_of
+from .latency_parts import LatencyBreakdown, breakdowns_of
 from .timeline import ProcessLag, Span, lags_of, spans_of
 
 CURVES = ("visible", "notified", "accepted", "refetch")
 FAN_OUT = ("first_dashboard", "median_dashboard", "last_dashboard")
-_STEP = 0.1  # of a nine
+_STEP = 0.1  # of a nine, between two points of a curve
 
 
 @dataclass(frozen=True, slots=True)
 class ReportCase:
-    """One question that the run was asked: an SLO, a finding, or whether it can be trusted."""
+    """One test case: an SLO, a check, or whether the run can be trusted."""
 
     kind: Literal["slo", "finding", "run"]
     name: str
@@ -43,7 +43,7 @@ class ReportCase:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """A latency by percentile: pairs of a share below 1 and its exact quantile in seconds, infinite for never."""
+    """A latency by percentile: pairs of a share below 1 and its exact quantile in seconds; infinite means never."""
 
     name: str
     points: tuple[tuple[float, float], ...]
@@ -53,27 +53,32 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class ReportFigures:
-    """All of it. Without a ledger there is nothing over time."""
+    """All figures of a report. Without a ledger, everything over time is empty."""
 
     verdict: Verdict
     cases: tuple[ReportCase, ...]
-    repeat: str  # the command
+    repeat: str  # the command that repeats the run
     target: float  # seconds: the update target
-    lag_limit: float  # seconds that the rig's loops may lag, at the 99th percentile
+    lag_limit: float  # seconds: highest allowed p99 of the rig's loop lag
     notes: tuple[str, ...] = ()
     spans: tuple[Span, ...] = ()
     lags: tuple[ProcessLag, ...] = ()
     curves: tuple[Curve, ...] = ()
     fan_out: tuple[Curve, ...] = ()
-    shares: tuple[Shares, ...] = ()
+    breakdowns: tuple[LatencyBreakdown, ...] = ()
 
 
 def figures_of(run: Judged, notes: tuple[str, ...] = ()) -> ReportFigures:
-    """What is to be shown of a run. `notes` are for its reader, beside the verdict."""
+    """The figures of a judged run. `notes` are shown beside the verdict."""
     ledger, latencies = run.ledger, run.latencies
     target = run.scenario.update_target
     figures = ReportFigures(
-        run.verdict, cases_of(run), repeat_of(run), target, tightest(run.slos, target) * LAG_SHARE, notes
+        verdict=run.verdict,
+        cases=cases_of(run),
+        repeat=repeat_of(run),
+        target=target,
+        lag_limit=tightest(run.slos, target) * LAG_SHARE,
+        notes=notes,
     )
     if ledger is None or latencies is None:
         return figures
@@ -83,14 +88,14 @@ def figures_of(run: Judged, notes: tuple[str, ...] = ()) -> ReportFigures:
         lags=tuple(lags_of(ledger)),
         curves=_curves(latencies, CURVES),
         fan_out=_curves(latencies, FAN_OUT),
-        shares=tuple(shares_of(ledger)),
+        breakdowns=tuple(breakdowns_of(ledger)),
     )
 
 
 def cases_of(run: Judged) -> tuple[ReportCase, ...]:
-    """Every SLO, every finding that there can be, and whether the run can be trusted.
+    """A case for every SLO, for every check, and for whether the run can be trusted.
 
-    Some case fails exactly if the verdict is fail; none fails, and some is undecided, exactly if it is undecided.
+    The verdict is fail if and only if a case fails, and undecided if and only if none fails and one is undecided.
     """
     verdict = run.verdict
     cases = [
@@ -103,9 +108,9 @@ def cases_of(run: Judged) -> tuple[ReportCase, ...]:
     for name in CHECKS:
         meaning = wording.MEANINGS[name]
         if (finding := found.get(name)) is not None:
-            # A check without an answer is undecided, and a count of 0 would be made up.
-            unasked = finding.outcome == "undecided" and not finding.count
-            actual = "not measured" if unasked else f"{finding.count:,}"
+            # A check that could not decide has no count: 0 would be made up.
+            unknown = finding.outcome == "undecided" and not finding.count
+            actual = "not measured" if unknown else f"{finding.count:,}"
             why = _reasons_of(verdict, name)
             cases.append(ReportCase("finding", name, finding.outcome, actual, meaning, why, tuple(finding.examples)))
         elif run.ledger is None:
@@ -125,7 +130,7 @@ def _reasons_of(verdict: Verdict, name: str) -> tuple[str, ...]:
 
 
 def repeat_of(run: Judged) -> str:
-    """The command that runs the same again: the resolved scenario, the same seed, the same number of processes."""
+    """The command that repeats the run: resolved scenario, same seed, same number of processes."""
     manifest = run.manifest
     if manifest.command:
         return command_line(manifest.command)
@@ -141,7 +146,7 @@ def _curves(latencies: Latencies, names: tuple[str, ...]) -> tuple[Curve, ...]:
         values = latencies.sample(name).values
         if not len(values):
             continue
-        # Up to the share at which the next rank is the maximum.
+        # Up to the last share below the maximum.
         shares = 1 - 10.0 ** -np.arange(0.0, math.log10(len(values)) + 1e-9, _STEP)
         shares = np.union1d(shares, [share for share in (0.5, 0.95, 0.99, 0.999) if share <= 1 - 1 / len(values)])
         ranks = np.maximum(1, np.ceil(shares * len(values) - 1e-9)).astype(np.int64) - 1

@@ -1,4 +1,4 @@
-"""Reports on their way to disk: whole or not at all."""
+"""Writes reports to disk: all of them, whole, or none."""
 
 import os
 import secrets
@@ -10,15 +10,15 @@ from pathlib import Path
 from chatswarm.loadtests.system.text import one_line
 
 STEP_SUMMARY = "GITHUB_STEP_SUMMARY"
-"""The variable that names the file to which a summary is appended."""
+"""The environment variable with the file that summaries are appended to."""
 
 
 class NotWrittenError(Exception):
-    """A report could not be written. The text says which, and why. Nothing half-written is left behind."""
+    """A report could not be written; the text says which, and why. No half-written file is left behind."""
 
 
 def save(reports: Mapping[Path, bytes]) -> None:
-    """Writes all of them, each under a temporary name first; none if one cannot be written. Raises NotWrittenError."""
+    """Writes all files, each under a temporary name first; none if one cannot be written. Raises NotWrittenError."""
     ready: dict[Path, Path] = {}
     try:
         for path, content in reports.items():
@@ -36,7 +36,7 @@ def save(reports: Mapping[Path, bytes]) -> None:
                 if path in ready:
                     ready[path].replace(path)
                 else:
-                    # A reader who goes away has read what he wanted.
+                    # The reader of a pipe may stop before the end.
                     with suppress(BrokenPipeError):
                         path.write_bytes(content)
             except OSError as error:
@@ -48,7 +48,7 @@ def save(reports: Mapping[Path, bytes]) -> None:
 
 
 def append_summary(text: str, environment: Mapping[str, str] = os.environ) -> None:
-    """Appends to the file that CI named, where it did. Raises NotWrittenError."""
+    """Appends to the file that CI has named, if any. Raises NotWrittenError."""
     if not (name := environment.get(STEP_SUMMARY)):
         return
     try:
@@ -59,7 +59,7 @@ def append_summary(text: str, environment: Mapping[str, str] = os.environ) -> No
 
 
 def _is_special(path: Path) -> bool:
-    """A pipe, a terminal or a device, such as /dev/stdout: it is written to, never replaced."""
+    """Whether this is a pipe, a terminal or a device (/dev/stdout), which must be written to and never replaced."""
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:

@@ -1,6 +1,6 @@
-"""A run as one page of HTML: no script, no network, light and dark, on a screen, on paper and by keyboard.
+"""A run as one HTML page without scripts or network: light and dark, for screen, paper and keyboard.
 
-Every figure of the verdict is shown as `verdict.json` has it; charts come from the ledger.
+Every figure of the verdict is shown as it is in `verdict.json`; the charts come from the ledger.
 """
 
 import base64
@@ -20,27 +20,27 @@ from .style import STYLE
 
 _CODES = {
     "1000": "normal closure", "1001": "going away", "1002": "protocol error", "1003": "unsupported data",
-    "1005": "no code", "1006": "just broke off", "1007": "invalid data", "1008": "policy violation",
+    "1005": "no code", "1006": "broke off without a close frame", "1007": "invalid data", "1008": "policy violation",
     "1009": "message too big", "1011": "internal error", "1012": "service restart", "1013": "try again later",
     "1015": "TLS handshake failed",
 }  # fmt: skip
 _COLUMNS = ("message", "dashboard", "intended", "sent", "accepted", "notified", "visible", "fault", "detail")
 _URGENCY: dict[Outcome, int] = {"fail": 0, "undecided": 1, "pass": 2}
-_WORST = 6  # examples of a finding that are shown at once
+_WORST = 6  # examples per finding that are always shown; the rest can be unfolded
 _SECTIONS = (
     ("slos", "SLOs"),
-    ("balance", "The balance"),
+    ("balance", "Balance"),
     ("latency", "Latency"),
     ("findings", "Findings"),
-    ("faults", "Faults and recoveries"),
+    ("faults", "Faults and recovery"),
     ("connections", "Lost connections"),
-    ("rig", "The rig"),
-    ("repeat", "Run it again"),
+    ("rig", "Rig"),
+    ("repeat", "Repeat the run"),
 )
 
 
 def page(figures: ReportFigures) -> str:
-    """The whole document."""
+    """The HTML document."""
     verdict = figures.verdict
     digest = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
@@ -78,7 +78,9 @@ def page(figures: ReportFigures) -> str:
     body = element(
         "body",
         element("a", "Skip to the SLOs", class_="skip", href="#slos"),
-        element("header", _verdict(figures), element("nav", element("ul", links), aria_label="Parts of this report")),
+        element(
+            "header", _verdict(figures), element("nav", element("ul", links), aria_label="Sections of this report")
+        ),
         element("main", sections),
     )
     return f"<!DOCTYPE html>\n{element('html', head, body, lang='en')}\n"
@@ -112,7 +114,7 @@ def _tiles(figures: ReportFigures) -> Markup:
         ("Deliveries visible", f"{deliveries.visible:,}", f"of {deliveries.expected:,} expected"),
         ("Deliveries lost", f"{deliveries.lost:,}", f"{deliveries.late:,} late"),
         ("Update latency, p99", _quantile(visible, "p99"), f"target {human(figures.target)}"),
-        ("Last dashboard, p95", _quantile(last, "p95"), "the slowest of each message"),
+        ("Last dashboard, p95", _quantile(last, "p95"), "the slowest one for each message"),
     )
     return element(
         "dl",
@@ -126,13 +128,13 @@ def _tiles(figures: ReportFigures) -> Markup:
 
 def _slos(figures: ReportFigures) -> Markup:
     if not figures.verdict.slos:
-        return element("p", "The scenario states none, so every finding with a count above 0 fails the run.")
+        return element("p", "The scenario has no SLOs, so any finding with a count above 0 fails the run.")
     rows = [
         (element("code", result.expect), _mark(result.outcome), wording.actual(result), _margin_of(index, figures))
         for index, result in enumerate(figures.verdict.slos)
     ]
-    found = table("What was expected, and what came", ("expected", "outcome", "actual", "of its limit"), rows)
-    return element("div", found, class_="slos")
+    slos = table("SLOs and their actual values", ("expected", "outcome", "actual", "share of limit"), rows)
+    return element("div", slos, class_="slos")
 
 
 def _margin_of(index: int, figures: ReportFigures) -> Markup:
@@ -157,7 +159,7 @@ def _balance(verdict: Verdict) -> Markup:
         "visible": deliveries.visible, "lost": deliveries.lost, "excused": deliveries.excused,
         "unproven": deliveries.unproven,
     }  # fmt: skip
-    sent = {"accepted": messages.accepted, "rejected": messages.rejected, "with no clear answer": messages.unknown}
+    sent = {"accepted": messages.accepted, "rejected": messages.rejected, "without a clear response": messages.unknown}
     unsent = max(0, messages.intended - messages.sent)
     shown = {"as text": deliveries.seen_as_text, "as a count": deliveries.visible - deliveries.seen_as_text}
     rows: list[tuple[str, int, dict[str, int] | dict[str, int | None]]] = [
@@ -173,14 +175,14 @@ def _balance(verdict: Verdict) -> Markup:
         (_bar(parts, width) for width in (WIDE, NARROW)) if deliveries.expected else None,
         table(
             "Every message, delivery and frame accounted for",
-            ("", "there were", "which are"),
+            ("", "total", "made up of"),
             [(name, f"{whole:,}", _text(_sum(split))) for name, whole, split in rows],
         ),
         element(
             "p",
-            f"Announced by a frame: {_known(deliveries.notified)} of the expected deliveries; "
-            f"visible, but not announced though due: {_known(deliveries.unnotified)}. "
-            f"Without a clear answer, and stored all the same: {_known(verdict.counts.recovered)} messages.",
+            f"Expected deliveries announced by a frame: {_known(deliveries.notified)}; visible, but never announced "
+            f"although due: {_known(deliveries.unnotified)}. Messages stored although their send got no clear "
+            f"response: {_known(verdict.counts.recovered)}.",
         ),
     )
 
@@ -193,7 +195,7 @@ def _bar(parts: dict[str, int], width: float) -> Markup:
     whole, at, drawn = sum(parts.values()), 0.0, []
     for name, count in parts.items():
         if count:
-            # What is rare must be seen all the same.
+            # Even the rarest part must be visible.
             wide = max(3.0, count / whole * width)
             drawn.append(element("rect", element("title", f"{count:,} {name}"), x=min(at, width - 3), y=0.0, width=wide,
                                  height=14.0, class_=f"part {name}"))  # fmt: skip
@@ -212,7 +214,9 @@ def _latencies(verdict: Verdict) -> Markup:
         rows.append((name, *(_quantile(quantiles, key) for key in QUANTILES), f"{quantiles.count:,}"))
     return joined(
         element("h3", "All latencies"),
-        table("Exact quantiles over what was expected", ("latency", *QUANTILES, "samples"), rows, shown=True),
+        table(
+            "Exact quantiles; a lost delivery counts as infinite", ("latency", *QUANTILES, "samples"), rows, shown=True
+        ),
     )
 
 
@@ -222,13 +226,17 @@ def _quantile(quantiles: Quantiles, key: str) -> str:
 
 
 def _findings(figures: ReportFigures) -> Markup:
-    asked = sorted((case for case in figures.cases if case.kind == "finding"), key=lambda case: _URGENCY[case.outcome])
-    rows = [(case.name, _mark(case.outcome), case.actual, _text(case.meaning)) for case in asked]
-    found = [case for case in asked if case.examples or case.why]
-    clean = element("p", "Nothing was found. These were looked for:") if not found else None
+    checked = sorted(
+        (case for case in figures.cases if case.kind == "finding"), key=lambda case: _URGENCY[case.outcome]
+    )
+    rows = [(case.name, _mark(case.outcome), case.actual, _text(case.meaning)) for case in checked]
+    found = [case for case in checked if case.examples or case.why]
+    clean = element("p", "Nothing was found. What the checks looked for:") if not found else None
     return joined(
         clean,
-        table("What was looked for, and how often it was found", ("finding", "outcome", "count", "meaning"), rows),
+        table(
+            "What the checks looked for, and how often they found it", ("finding", "outcome", "count", "meaning"), rows
+        ),
         (_examples(case) for case in found),
     )
 
@@ -239,11 +247,11 @@ def _examples(case: ReportCase) -> Markup:
     )
     why = (element("p", reason) for reason in case.why)
     rows = [_row(example) for example in _different_first(case.examples)]
-    # A column in which no example has anything says nothing.
+    # Leave out columns that are empty in all examples.
     columns = [at for at in range(len(_COLUMNS)) if not at or any(row[at] != "–" for row in rows)]
     names = [_COLUMNS[at] for at in columns]
     shown = [[row[at] for at in columns] for row in rows]
-    title = f"The worst {len(rows)} of {case.actual}: {case.meaning}"
+    title = f"The {len(rows)} worst of {case.actual}: {case.meaning}"
     worst = table(title, names, shown[:_WORST], shown=True) if rows else None
     more = f"{len(rows) - _WORST} more examples"
     rest = element("details", element("summary", more), table(more, names, shown[_WORST:])) if rows[_WORST:] else None
@@ -251,7 +259,7 @@ def _examples(case: ReportCase) -> Markup:
 
 
 def _different_first(examples: Sequence[Example]) -> list[Example]:
-    """One of each message before the others: the same message on other dashboards says little more."""
+    """One example per message first: the same message on other dashboards adds little."""
     seen: set[str] = set()
     first: list[Example] = []
     again: list[Example] = []
@@ -262,7 +270,7 @@ def _different_first(examples: Sequence[Example]) -> list[Example]:
 
 
 def _row(example: Example) -> tuple[str | Markup, ...]:
-    """Times count from the intended one, where there is one."""
+    """Times are relative to the intended time, if there is one."""
     start = example.intended
 
     def later(at: float | None) -> str:
@@ -284,9 +292,10 @@ def _row(example: Example) -> tuple[str | Markup, ...]:
 
 def _faults(verdict: Verdict) -> Markup:
     if not verdict.faults:
-        return element("p", "There were no faults in this run.")
+        return element("p", "No faults were injected in this run.")
     columns = (
-        "fault", "kind", "from", "to", "noticed", "back", "first message", "backlog gone", "whole again", "dashboards",
+        "fault", "kind", "from", "to", "detected", "reconnected", "first message", "backlog gone", "whole again",
+        "dashboards",
     )  # fmt: skip
     rows = [_recovery(verdict, number, recovery) for number, recovery in enumerate(verdict.recoveries)]
     proofs = [
@@ -297,14 +306,15 @@ def _faults(verdict: Verdict) -> Markup:
     ]  # fmt: skip
     reasons = [f"{recovery.name}: {recovery.reason}" for recovery in verdict.recoveries if recovery.reason]
     reading = (
-        "Noticed: after its start, the first dashboard lost its connection. After its end: all that had lost it were "
-        "back; the first new message was shown; the last old one was; all was whole again."
+        "Detected: from the fault's start until the first dashboard lost its connection. The others count from its "
+        "end: until all dashboards that it cut off had reconnected; the first new message was visible; the last "
+        "message that it held up was visible (backlog gone); and every message was on target (whole again)."
     )
     return joined(
         element("p", reading),
-        table("How the chat came back from each fault", columns, rows),
+        table("Recovery from each fault", columns, rows),
         (element("p", reason) for reason in reasons),
-        table("What proves that each fault was there", ("fault", "from", "evidence"), proofs, shown=True),
+        table("Evidence that each fault took place", ("fault", "from", "evidence"), proofs, shown=True),
     )
 
 
@@ -320,8 +330,8 @@ def _recovery(verdict: Verdict, number: int, recovery: Recovery) -> tuple[str, .
 def _connections(verdict: Verdict) -> Markup:
     found = verdict.connections
     sentence = (
-        f"{found.subscribed:,} connections of dashboards were subscribed, {found.failed:,} attempts failed before that "
-        f"and {found.closed:,} were lost after it."
+        f"{found.subscribed:,} dashboard connections subscribed; {found.failed:,} attempts failed before that, and "
+        f"{found.closed:,} connections were lost afterwards."
     )
     if not found.codes:
         return element("p", sentence)
@@ -341,17 +351,17 @@ def _rig(figures: ReportFigures) -> Markup:
     rows = [
         ("loop lag, p99", human(rig.lag_p99), f"{human(figures.lag_limit)} allowed"),
         (
-            "CPU of its busiest process",
+            "CPU of the busiest process",
             "–" if rig.cpu is None else f"{rig.cpu:.0%}",
-            "of a core, at its busiest second",
+            "of a core, in its busiest second",
         ),
-        ("late sends", f"{rig.late_sends:,}", f"handed over more than {human(figures.lag_limit)} after their time"),
-        ("clocks", human(rig.clock_bound), "how far off a latency between hosts may be"),
+        ("late sends", f"{rig.late_sends:,}", f"handed over more than {human(figures.lag_limit)} late"),
+        ("clocks", human(rig.clock_bound), "possible error of a latency between hosts"),
     ]
     return joined(
-        element("p", "The load-generating side itself: ", mark, "."),
+        element("p", "The load-generating side is ", mark, "."),
         element("ul", (element("li", reason) for reason in rig.reasons)) if rig.reasons else None,
-        table("How the load generator fared", ("", "measured", ""), [
+        table("Health of the load-generating side", ("", "measured", ""), [
             (name, value, _text(meaning)) for name, value, meaning in rows
         ]),
     )  # fmt: skip
@@ -361,9 +371,9 @@ def _repeat(figures: ReportFigures) -> Markup:
     verdict = figures.verdict
     again = ["chatswarm", "judge", verdict.folder or "DIR", "--slo", "visible.p99 <= 1s"]
     return joined(
-        element("p", f"The same schedule, message by message, comes from the same scenario and seed {verdict.seed}:"),
+        element("p", f"The same scenario with seed {verdict.seed} repeats the schedule, message by message:"),
         element("pre", element("code", figures.repeat), tabindex="0"),
-        element("p", "To judge what was recorded by another measure, without running it again:"),
+        element("p", "To judge the recorded run by a different SLO, without running it again:"),
         element("pre", element("code", command_line(again)), tabindex="0"),
     )
 

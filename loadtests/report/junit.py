@@ -1,7 +1,7 @@
-"""A run as JUnit's XML, which CI systems show as tests: a case for each SLO, each finding, and the run itself.
+"""A run as JUnit XML, which CI systems show as tests: a case for each SLO, each check, and the run itself.
 
-What failed is a failure, what is undecided an error, and every case carries its actual value in `system-out`. CI is red
-exactly if the verdict is not pass. The file fits `junit-10.xsd`, by which Jenkins reads it.
+A fail is a failure, undecided is an error, and every case has its actual value in `system-out`. CI is green if and only
+if the verdict is pass. The file is valid by `junit-10.xsd`, the schema of Jenkins.
 """
 
 from collections.abc import Sequence
@@ -13,11 +13,11 @@ from . import wording
 from .figures import ReportCase, ReportFigures
 
 _SUITES = {"slo": "SLOs", "finding": "findings", "run": "run"}
-_EXAMPLES = 10  # of a finding
+_EXAMPLES = 10  # per finding
 
 
 def junit(figures: ReportFigures) -> bytes:
-    """The document, in UTF-8."""
+    """The XML document, in UTF-8."""
     verdict = figures.verdict
     root = ElementTree.Element("testsuites", {"name": one_line(f"chatswarm {verdict.scenario}")})
     root.attrib.update(_counts(figures.cases) | {"time": f"{verdict.seconds:.3f}"})
@@ -60,8 +60,10 @@ def _counts(cases: Sequence[ReportCase]) -> dict[str, str]:
     }
 
 
-def _case(suite: ElementTree.Element, case: ReportCase, place: str) -> None:
-    element = ElementTree.SubElement(suite, "testcase", name=one_line(case.name), classname=one_line(place), time="0")
+def _case(suite: ElementTree.Element, case: ReportCase, class_name: str) -> None:
+    element = ElementTree.SubElement(
+        suite, "testcase", name=one_line(case.name), classname=one_line(class_name), time="0"
+    )
     lines = [*case.why, *(wording.example(example) for example in case.examples[:_EXAMPLES])]
     if len(case.examples) > _EXAMPLES:
         lines.append(f"… and {len(case.examples) - _EXAMPLES} more examples in verdict.json")

@@ -1,4 +1,4 @@
-"""A run as a summary in GitHub's Markdown, as `$GITHUB_STEP_SUMMARY` takes it. Data never becomes markup."""
+"""A run as a summary in GitHub Markdown, for `$GITHUB_STEP_SUMMARY`. Data never becomes markup."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -11,17 +11,17 @@ from chatswarm.loadtests.system.units import human
 from . import wording
 from .figures import ReportCase, ReportFigures
 
-_EXAMPLES = 5  # of a finding
+_EXAMPLES = 5  # per finding
 _REASONS = 10
-# Also $, which begins GitHub's formulas, and the first letter of what becomes a link without any mark.
+# Also $, which starts a formula on GitHub, and the first letter of `www.`, which GitHub turns into a link.
 _STRUCTURE = re.compile(r"[\\`*_{}\[\]()#+!~@:|<>&$^]|\b[wW](?=[wW]{2}\.)")
-# What makes a list or a heading of a line that begins with it.
+# At the start of a line, these make a list or a heading.
 _BLOCK = re.compile(r"^(\d*)([-=.])")
 _ICONS = {"pass": "✅", "fail": "❌", "undecided": "❔"}
 
 
 def markdown(figures: ReportFigures) -> str:
-    """The summary, the most important first."""
+    """The summary, most important part first."""
     verdict = figures.verdict
     parts = [
         f"## {_ICONS[verdict.verdict]} {verdict.verdict.upper()}: {data(verdict.scenario)}",
@@ -45,19 +45,19 @@ def markdown(figures: ReportFigures) -> str:
         parts += [_examples(case) for case in found if case.examples]
     if verdict.recoveries:
         parts.append("### Recoveries")
-        parts.append(_table(("fault", "from", "to", "back", "whole again", ""), _recoveries(figures)))
+        parts.append(_table(("fault", "from", "to", "reconnected", "whole again", ""), _recoveries(figures)))
     sound = "sound" if verdict.rig.sound else "**not sound**"
     cpu = "–" if verdict.rig.cpu is None else f"{verdict.rig.cpu:.0%}"
     parts.append(
         f"Rig: {sound} (loop lag p99 {human(verdict.rig.lag_p99)}, CPU {cpu} of a core at its busiest, "
         f"{verdict.rig.late_sends:,} late sends)."
     )
-    parts.append(f"Run it again:\n\n{_code(figures.repeat)}")
+    parts.append(f"Repeat the run:\n\n{_code(figures.repeat)}")
     return "\n\n".join(parts) + "\n"
 
 
 def data(text: str) -> str:
-    """The text as data: on one line, and nothing in it is taken for markup."""
+    """The text on one line, escaped so that none of it is markup."""
     plain = _STRUCTURE.sub(_entity, one_line(" ".join(text.split())))
     return _BLOCK.sub(lambda found: found[1] + _entity(found[2]), plain)
 
@@ -67,7 +67,7 @@ def _entity(found: re.Match[str] | str) -> str:
 
 
 def _code(text: str) -> str:
-    longest = max((len(run) for run in re.findall("`+", text)), default=0)
+    longest = max((len(ticks) for ticks in re.findall("`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}console\n{one_line(text)}\n{fence}"
 
@@ -113,4 +113,4 @@ def _recoveries(figures: ReportFigures) -> list[tuple[str, ...]]:
 
 def _first(reasons: Sequence[str]) -> list[str]:
     more = len(reasons) - _REASONS
-    return [*reasons[:_REASONS], f"of {more} more reasons in verdict.json"] if more > 0 else [*reasons]
+    return [*reasons[:_REASONS], f"… and {more} more, listed in verdict.json"] if more > 0 else [*reasons]

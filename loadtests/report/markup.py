@@ -1,4 +1,4 @@
-"""HTML and SVG by construction: every text is escaped unless it was made here, so data can never become markup."""
+"""Builds HTML and SVG. Every text that was not built here is escaped, so data never becomes markup."""
 
 import html
 from collections.abc import Iterable
@@ -7,13 +7,13 @@ from chatswarm.loadtests.system.text import one_line
 
 
 class Markup(str):
-    """Text that is markup already. Only `element` and `joined` make it."""
+    """Text that is already markup. Only this module creates it."""
 
     __slots__ = ()
 
 
 class Prose(Markup):
-    """Sentences, which may take several lines in a table's cell."""
+    """Running text, which may wrap in a table cell."""
 
     __slots__ = ()
 
@@ -23,8 +23,8 @@ _VOID = frozenset({"meta", "br", "hr", "link"})
 
 
 def escaped(text: str) -> Markup:
-    """The text as data, on one line; what is markup already stays as it is. What no document may hold, and what would
-    turn the writing round it, is shown as an escape.
+    """The text escaped, on one line; Markup stays as it is. Characters that HTML forbids, and those that reverse the
+    writing direction, are shown as escape sequences.
     """
     if isinstance(text, Markup):
         return text
@@ -32,19 +32,19 @@ def escaped(text: str) -> Markup:
 
 
 def element(name: str, /, *content: Content, **attributes: str | float | bool | None) -> Markup:
-    """An element. Attributes: `class_` is class, `aria_label` is aria-label; None and False leave one out."""
-    given = "".join(
+    """An element. `class_` becomes class, `aria_label` becomes aria-label; None and False omit an attribute."""
+    written = "".join(
         f" {key.rstrip('_').replace('_', '-')}" + ("" if value is True else f'="{_value(value)}"')
         for key, value in attributes.items()
         if value is not None and value is not False
     )
     if name in _VOID:
-        return Markup(f"<{name}{given}>")
-    return Markup(f"<{name}{given}>{joined(*content)}</{name}>")
+        return Markup(f"<{name}{written}>")
+    return Markup(f"<{name}{written}>{joined(*content)}</{name}>")
 
 
 def joined(*content: Content) -> Markup:
-    """Several, one after the other."""
+    """Several pieces of content, one after the other."""
     parts: list[str] = []
     for part in content:
         if isinstance(part, str):
@@ -55,7 +55,7 @@ def joined(*content: Content) -> Markup:
 
 
 def _value(value: str | float) -> str:
-    # Coordinates: a tenth of a pixel is enough, and makes small files.
+    # Coordinates: a tenth of a pixel is enough, and keeps files small.
     if isinstance(value, float):
         return f"{value:.1f}".removesuffix(".0")
     return escaped(str(value))

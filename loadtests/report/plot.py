@@ -1,9 +1,9 @@
-"""One chart as SVG: axes, bands, rules and lines, with no script. Coordinates in pixels of a fixed view, texts escaped.
+"""Draws a chart as SVG without scripts: axes, bands, rules, bars and lines.
 
-┌ readout: what the pointer is over (CSS alone shows it)
-│ rail: where what is infinite goes ("never")
-│ plot: bands behind, then rules, then lines, with their names at their right ends
-└ axis of x
+┌ readout: the values under the pointer (shown by CSS alone)
+│ rail: where infinite values go ("never")
+│ plot: bands at the back, then rules, then lines, with their names at their right ends
+└ x axis
 """
 
 import math
@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from .markup import Markup, element, escaped, joined
 
 Point = tuple[float, float | None]
-"""x and y; y None: nothing there, a gap; infinite: on the rail."""
+"""x and y. y None: a gap; infinite: on the rail."""
 _LINE_HEIGHT = 15.0
 
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """From values to a share of the axis's length, and where its ticks are."""
+    """Maps values to positions on an axis, and holds its ticks."""
 
     low: float
     high: float
@@ -27,7 +27,7 @@ class Axis:
     log: bool = False
 
     def at(self, value: float) -> float:
-        """0 at the low end, 1 at the high one; values beyond are at the end."""
+        """The position from 0 (low end) to 1 (high end); values outside are clamped."""
         if self.log:
             low, high, value = math.log10(self.low), math.log10(self.high), math.log10(max(value, self.low))
         else:
@@ -36,7 +36,7 @@ class Axis:
 
 
 def linear(low: float, high: float, label: Callable[[float], str], wanted: int = 6) -> Axis:
-    """An axis with about so many ticks at round values."""
+    """An axis with about `wanted` ticks, at round values."""
     high = high if high > low else low + 1
     raw = (high - low) / wanted
     power = 10.0 ** math.floor(math.log10(raw))
@@ -46,7 +46,7 @@ def linear(low: float, high: float, label: Callable[[float], str], wanted: int =
 
 
 def logarithmic(lowest: float, highest: float, label: Callable[[float], str]) -> Axis:
-    """An axis of at least one power of ten around these values, with ticks at 1, 2 and 5."""
+    """An axis over these values, at least one power of ten long, with ticks at 1, 2 and 5."""
     lowest = max(lowest, 1e-6)
     steps = [factor * 10.0**power for power in range(-6, 7) for factor in (1, 2, 5)]
     low = max((step for step in steps if step <= lowest * 1.0001), default=steps[0])
@@ -61,7 +61,7 @@ def logarithmic(lowest: float, highest: float, label: Callable[[float], str]) ->
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A series. `style` is a class of the style sheet; `steps`: each value holds until the next x."""
+    """A series. `style` is a class in the style sheet; `steps`: each value holds until the next x."""
 
     name: str
     points: Sequence[Point]
@@ -71,7 +71,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """A stretch of x with a name, such as a fault."""
+    """A named interval of x, such as a fault."""
 
     begin: float
     end: float
@@ -89,7 +89,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """A stretch of x that says something while the pointer is over it."""
+    """An interval of x with a text that is shown while the pointer is over it."""
 
     begin: float
     end: float
@@ -98,7 +98,7 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A stack of parts from 0 upwards over a stretch of x: pairs of a height in y's values and a style."""
+    """A stacked bar over an interval of x: each part has a height, in units of y, and a style."""
 
     begin: float
     end: float
@@ -107,7 +107,7 @@ class Bar:
 
 @dataclass
 class Plot:
-    """What is drawn. `alternative` says in words what there is to be seen."""
+    """A chart to be drawn. `alternative` describes it in words."""
 
     key: str
     alternative: str
@@ -120,11 +120,11 @@ class Plot:
     bands: list[Band] = field(default_factory=list)
     rules: list[Rule] = field(default_factory=list)
     slots: list[Slot] = field(default_factory=list)
-    rail: str = ""  # its name, if anything is on it
+    rail: str = ""  # its label, if there are infinite values
     height: float = 250.0
 
     def draw(self, width: float) -> Markup:
-        """The `svg`, for a column so many pixels wide."""
+        """The `svg` element, for a column that is `width` pixels wide."""
         return _Canvas(self, width).draw()
 
 
@@ -156,7 +156,7 @@ class _Canvas:
             [self._bar(bar) for bar in plot.bars],
             [self._rule(rule) for rule in plot.rules],
             [element("path", d=self._path(line), class_=f"line {line.style}") for line in plot.lines],
-            [self._lone(line) for line in plot.lines],
+            [self._dots(line) for line in plot.lines],
             self._band_names(),
             self._names(),
             [] if self.narrow else [self._slot(slot) for slot in plot.slots],
@@ -175,9 +175,9 @@ class _Canvas:
         return joined(drawn)
 
     def _band_names(self) -> Markup:
-        """As many as fit, in two rows."""
+        """The names of the faults' bands: as many as fit into two rows."""
         drawn: list[Markup] = []
-        taken = [-math.inf, -math.inf]  # until where
+        taken = [-math.inf, -math.inf]  # the right end of each row
         for band in self.plot.bands:
             length = 8.0 * len(band.name)
             at = max(self.left, min(self.x(band.begin) + 3, self.right - length))
@@ -245,8 +245,8 @@ class _Canvas:
             drawing, last = True, up
         return "".join(parts)
 
-    def _lone(self, line: Line) -> Markup:
-        """What has no neighbour to draw a line to, and what is on the rail, is a dot."""
+    def _dots(self, line: Line) -> Markup:
+        """Dots for points without a neighbour to draw a line to, and for points on the rail."""
         dots = []
         for number, (x, y) in enumerate(line.points):
             near = [line.points[other][1] for other in (number - 1, number + 1) if 0 <= other < len(line.points)]
@@ -255,23 +255,23 @@ class _Canvas:
         return joined(dots)
 
     def _names(self) -> Markup:
-        """The lines' names at their ends, moved apart where they would overlap."""
+        """The names of the lines at their right ends, moved apart if they would overlap."""
         ends: list[tuple[float, Line]] = []
         for line in self.plot.lines:
             last = next((y for _, y in reversed(line.points) if y is not None), None)
             if last is not None:
                 ends.append((self.y(last), line))
         ends.sort(key=lambda end: end[0])
-        places: list[float] = []
+        heights: list[float] = []
         for at, _ in ends:
-            places.append(max(at, places[-1] + _LINE_HEIGHT) if places else at)
+            heights.append(max(at, heights[-1] + _LINE_HEIGHT) if heights else at)
         lowest = self.bottom
-        for number in reversed(range(len(places))):
-            places[number] = min(places[number], lowest)
-            lowest = places[number] - _LINE_HEIGHT
+        for number in reversed(range(len(heights))):
+            heights[number] = min(heights[number], lowest)
+            lowest = heights[number] - _LINE_HEIGHT
         return joined(
             _text(self.right + 7, at + 4, line.name, f"name {line.style}")
-            for at, (_, line) in zip(places, ends, strict=True)
+            for at, (_, line) in zip(heights, ends, strict=True)
         )
 
     def _slot(self, slot: Slot) -> Markup:

@@ -1,4 +1,4 @@
-"""The style sheet of a report: light and dark as the reader's system has it, narrow screens, and paper."""
+"""The style sheet of the HTML report: light, dark, narrow screens, and print."""
 
 _LIGHT = """
 --page: #fff; --panel: #f6f8fa; --ink: #1b1f24; --soft: #57606a; --grid: #e4e8ec; --edge: #d0d7de; --link: #0550ae;

@@ -1,4 +1,4 @@
-"""What people see in the terminal: a line while it runs, then the verdict as tables. All of it on standard error."""
+"""The terminal output: a progress line during the run, then the verdict as tables. All on standard error."""
 
 import time
 from types import TracebackType
@@ -22,7 +22,7 @@ from chatswarm.loadtests.system.units import human
 from .wording import MARKS, MEANINGS, account_parts, actual, evidence, example, margin, size
 
 STYLES: dict[Outcome, str] = {"pass": "green", "fail": "red", "undecided": "yellow"}
-_PLAIN_EVERY = 5.0  # seconds between two lines where there is no terminal
+_PLAIN_EVERY = 5.0  # seconds between two lines if there is no terminal
 _EXAMPLES = 3
 _ORDER = (
     "visible",
@@ -38,14 +38,16 @@ _ORDER = (
 
 
 _RECOVERY = (
-    "noticed: after its start, the first dashboard lost its connection. After its end: all that had lost it were back; "
-    "the first new message was shown; the last old one was; all was whole again."
+    "detected: from the fault's start until the first dashboard lost its connection. From its end until: all "
+    "dashboards that it cut off were back; the first new message was visible; the last message that it held up was "
+    "visible (backlog); every message was on target (whole again)."
 )
 
 
 class LiveLine:
-    """A line that says how far a run or a judgement is. Without a terminal, or if not `live`, a plain line now and then
-    for a run, and none for a judgement.
+    """A line with the progress of a run or of the judge.
+
+    Without a terminal, or if not `live`, a run prints a plain line every few seconds, and the judge prints nothing.
     """
 
     def __init__(self, console: Console, live: bool = True) -> None:
@@ -67,32 +69,34 @@ class LiveLine:
             self._live.stop()
 
     def say(self, text: str) -> None:
-        """A line that stays."""
-        self._console.print(_said(text, "dim"))
+        """Prints a line that stays."""
+        self._console.print(_plain(text, "dim"))
 
     def step(self, text: str, done: int, total: int) -> None:
-        """What the judge does, how many of its steps are done, and of how many."""
+        """Shows the current step of the judge, and how many of its steps are done."""
         if self._live is not None:
             line = Table.grid(padding=(0, 1))
             bar = ProgressBar(total=total, completed=done, width=24)
-            line.add_row(Text(f"{'judging':>10}", "bold"), bar, Text(f"{done} / {total}"), Spinner("dots"), _said(text))
+            line.add_row(
+                Text(f"{'judging':>10}", "bold"), bar, Text(f"{done} / {total}"), Spinner("dots"), _plain(text)
+            )
             self._live.update(line, refresh=True)
 
     def show(self, progress: RunProgress) -> None:
-        """The latest figures."""
+        """Shows the latest figures of a run."""
         figures = _figures(progress)
         if self._live is not None:
             self._live.update(_bar(progress, figures))
         elif progress.length and (progress.phase != self._phase or time.monotonic() - self._last >= _PLAIN_EVERY):
             self._phase, self._last = progress.phase, time.monotonic()
             line = f"{progress.phase} {_clock(progress)}  {'  '.join(figures)}"
-            self._console.print(_said(line), soft_wrap=True)
+            self._console.print(_plain(line), soft_wrap=True)
 
 
 def _bar(progress: RunProgress, figures: list[str]) -> Group:
     line = Table.grid(padding=(0, 1))
     bar = ProgressBar(total=max(progress.length, 0.001), completed=min(progress.elapsed, progress.length), width=24)
-    line.add_row(_said(f"{progress.phase:>10}", "bold"), bar, Text(_clock(progress)))
+    line.add_row(_plain(f"{progress.phase:>10}", "bold"), bar, Text(_clock(progress)))
     return Group(line, Text(" " * 11 + "  ".join(figures), "dim"))
 
 
@@ -111,12 +115,12 @@ def _figures(progress: RunProgress) -> list[str]:
         if progress.refused:
             figures.append(f"{progress.refused:,} refused")
         if progress.rig_failed:
-            figures.append(f"{progress.rig_failed:,} failed here")
+            figures.append(f"{progress.rig_failed:,} failed on the rig's side")
     return figures
 
 
 def print_verdict(console: Console, verdict: Verdict) -> None:
-    """The whole verdict, the most important first."""
+    """Prints the whole verdict, most important part first."""
     style = STYLES[verdict.verdict]
     console.print()
     head = Text.assemble(
@@ -127,7 +131,7 @@ def print_verdict(console: Console, verdict: Verdict) -> None:
     console.print(head, soft_wrap=True)
     console.print(Padding(Text(size(verdict), "dim"), (0, 0, 0, 2)))
     for reason in verdict.reasons:
-        console.print(Padding(_said(f"because {reason}", style), (0, 0, 0, 2)))
+        console.print(Padding(_plain(f"because {reason}", style), (0, 0, 0, 2)))
     console.print()
     console.print(Padding(_account(verdict), (0, 0, 0, 2)))
     for table in (_slos(verdict), _latencies(verdict), _recoveries(verdict), _findings(verdict)):
@@ -136,9 +140,9 @@ def print_verdict(console: Console, verdict: Verdict) -> None:
     console.print()
     console.print(Padding(_rig(verdict), (0, 0, 0, 2)))
     for note in verdict.notes:
-        console.print(Padding(_said(f"note: {note}", "dim"), (0, 0, 0, 2)))
+        console.print(Padding(_plain(f"note: {note}", "dim"), (0, 0, 0, 2)))
     if verdict.folder:
-        files = _said(f"{verdict.folder}/  verdict.json, report.html, history/, scenario.toml, logs", "dim")
+        files = _plain(f"{verdict.folder}/  verdict.json, report.html, history/, scenario.toml, logs", "dim")
         console.print(Padding(files, (0, 0, 0, 2)))
 
 
@@ -155,7 +159,7 @@ def _slos(verdict: Verdict) -> Table | None:
     for result in verdict.slos:
         style = STYLES[result.outcome]
         mark, share = Text(MARKS[result.outcome], style), Text(margin(result), "dim")
-        table.add_row(mark, _said(result.expect), Text(actual(result), style), share)
+        table.add_row(mark, _plain(result.expect), Text(actual(result), style), share)
     return table
 
 
@@ -172,10 +176,10 @@ def _latencies(verdict: Verdict) -> Table:
 
 
 def _recoveries(verdict: Verdict) -> Group | None:
-    """Each fault, how the chat came back, and what proves that the fault was there."""
+    """Each fault, the chat's recovery from it, and the evidence that it took place."""
     if not verdict.recoveries:
         return None
-    parts = ("noticed", "back", "first", "backlog", "whole")
+    parts = ("detected", "back", "first", "backlog", "whole")
     table = _table(("fault", ""), ("from", "right"), ("to", "right"), *((part, "right") for part in parts))
     notes = Text(_RECOVERY, "dim")
     proofs = {(fault.name, fault.start): fault.evidence for fault in verdict.faults}
@@ -185,13 +189,13 @@ def _recoveries(verdict: Verdict) -> Group | None:
             whole = f"≥ {human(recovery.at_least)}"
         times = (recovery.detected, recovery.reconnected, recovery.first_delivery, recovery.backlog_gone)
         stop = "never" if recovery.stop is None else f"{recovery.stop:.1f} s"
-        table.add_row(_said(recovery.name), f"{recovery.start:.1f} s", stop, *(human(time) for time in times), whole)
-        said = [recovery.reason] if recovery.reason else []
+        table.add_row(_plain(recovery.name), f"{recovery.start:.1f} s", stop, *(human(time) for time in times), whole)
+        details = [recovery.reason] if recovery.reason else []
         if recovery.dashboards_lost:
-            said.append(f"{recovery.dashboards_back} of {recovery.dashboards_lost} cut-off dashboards came back")
+            details.append(f"{recovery.dashboards_back} of {recovery.dashboards_lost} cut-off dashboards came back")
         proof = proofs.get((recovery.name, recovery.start), {})
-        said += [f"{key} {evidence(value)}" for key, value in proof.items() if value]
-        notes.append("\n").append(one_line(f"{recovery.name}: {', '.join(said) or 'left no evidence'}"))
+        details += [f"{key} {evidence(value)}" for key, value in proof.items() if value]
+        notes.append("\n").append(one_line(f"{recovery.name}: {', '.join(details) or 'left no evidence'}"))
     return Group(table, Padding(notes, (1, 0, 0, 0)))
 
 
@@ -199,15 +203,15 @@ def _findings(verdict: Verdict) -> Table | None:
     found = [finding for finding in verdict.findings if finding.count or finding.outcome != "pass"]
     if not found:
         return None
-    table = _table(("", ""), ("finding", ""), ("count", "right"), ("what it means, and the worst of them", ""))
+    table = _table(("", ""), ("finding", ""), ("count", "right"), ("meaning, and the worst examples", ""))
     for finding in found:
         style = STYLES[finding.outcome]
         meaning = Text(MEANINGS.get(finding.check, ""))
-        # One of each message: the same one on other dashboards says little more.
+        # One example per message: the same message on other dashboards adds little.
         different = {case.uid or str(number): case for number, case in reversed([*enumerate(finding.examples)])}
         for case in list(reversed(different.values()))[:_EXAMPLES]:
             meaning.append(f"\n{example(case)}", "dim")
-        table.add_row(Text(MARKS[finding.outcome], style), _said(finding.check, style), f"{finding.count:,}", meaning)
+        table.add_row(Text(MARKS[finding.outcome], style), _plain(finding.check, style), f"{finding.count:,}", meaning)
     return table
 
 
@@ -223,8 +227,8 @@ def _rig(verdict: Verdict) -> Text:
     return text
 
 
-def _said(text: str, style: str = "") -> Text:
-    """What somebody else may have said, on one line. Plain strings would be markup for Rich."""
+def _plain(text: str, style: str = "") -> Text:
+    """A text from outside, on one line. In a plain string, Rich would interpret markup."""
     return Text(one_line(text), style)
 
 

@@ -1,6 +1,6 @@
-"""A run over time: exact quantiles, traffic, connections and the rig's lag in equal spans. From the ledger, in numpy.
+"""A run over time: exact quantiles, traffic, connections and the rig's lag, in equal spans.
 
-Nothing is smoothed: the worst delivery of each span, and the worst lag, are always among what is shown.
+Nothing is smoothed: the worst delivery and the worst lag of each span are always shown.
 """
 
 import math
@@ -14,15 +14,15 @@ from chatswarm.loadtests.judge.ledger import Ledger
 from chatswarm.loadtests.judge.ledger.arrays import Bools, Floats, Ints, ints
 
 SPANS = 80
-"""At most so many spans, so that each is some pixels wide."""
+"""At most this many spans, so that each is a few pixels wide."""
 _WIDTHS = (0.1, 0.2, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """What was intended in one span of the measured part. Times are seconds after the start.
+    """The messages intended in one span of the measured part. Times are seconds after its start.
 
-    Latencies are in seconds and over what was expected: infinite where they fall among the lost; None without samples.
+    Latencies are in seconds, over all expected deliveries: infinite if they fall among the lost, None without samples.
     """
 
     begin: float
@@ -36,28 +36,28 @@ class Span:
     accepted: int
     rejected: int
     unknown: int
-    subscribed: int  # the fewest dashboards that were subscribed at any moment of it
+    subscribed: int  # dashboards: the fewest at any moment of the span
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessLag:
-    """How one process of the rig fared. The worst lag of its loop in each span, in seconds; None: not measured."""
+    """The worst loop lag of one process of the rig in each span, in seconds; None: not measured."""
 
     process: str
     worst: tuple[float | None, ...]
-    cpu: float | None  # cores' worth at its busiest second
+    cpu: float | None  # cores used, in its busiest second
     largest: float | None
 
 
 def edges_of(seconds: float) -> Floats:
-    """Where the spans begin, and the end of the last: equal ones of a round width, but for a shorter last one."""
+    """The edges of the spans: equal round widths, except that the last span may be shorter."""
     width = next((width for width in _WIDTHS if seconds <= width * SPANS), seconds / SPANS)
     count = max(1, math.ceil(seconds / width - 1e-9))
     return np.append(np.arange(count) * width, max(seconds, 1e-9))
 
 
 def spans_of(ledger: Ledger) -> list[Span]:
-    """The measured part in spans. A message belongs to the one in which it was intended."""
+    """The measured part in spans. A message belongs to the span of its intended time."""
     edges = edges_of(ledger.end - ledger.start)
     messages = ledger.messages
     which = ints(np.clip(np.searchsorted(edges, messages.intended - ledger.start, side="right") - 1, 0, len(edges) - 2))
@@ -91,33 +91,33 @@ def _span(ledger: Ledger, counted: Bools, rows: Ints, begin: float, end: float, 
 
 
 def _fewest_subscribed(ledger: Ledger, edges: Floats) -> list[int]:
-    connections = ledger.evidence.connections
+    connections = ledger.observations.connections
     there = np.isfinite(connections.subscribed) & (connections.dashboard >= 0)
     there &= connections.dashboard < ledger.scenario.dashboards
     begun = connections.subscribed[there]
-    # One that was still open when its history ended did not end there.
+    # A connection that was still open when its history ended did not close then.
     ends = np.isin(
         connections.event[there], (ConnectionEvent.CLOSED, ConnectionEvent.FAILED, ConnectionEvent.STOPPED)
     ) & np.isfinite(connections.ended[there])
     over = connections.ended[there][ends]
     moments = np.concatenate([begun, over])
     steps = np.concatenate([np.ones(len(begun)), -np.ones(len(over))])
-    order = np.lexsort((-steps, moments))  # who comes back in the same moment was not missing
+    order = np.lexsort((-steps, moments))  # a dashboard that is back in the same instant was never missing
     moments, level = moments[order], np.concatenate([[0], np.cumsum(steps[order])])
     first, last = np.searchsorted(moments, edges[:-1], side="right"), np.searchsorted(moments, edges[1:], side="left")
     return [int(level[begin : max(begin, end) + 1].min()) for begin, end in zip(first, last, strict=True)]
 
 
 def lags_of(ledger: Ledger) -> list[ProcessLag]:
-    """Each process of the rig that was sampled."""
+    """The lag and CPU of each sampled process of the rig."""
     edges = edges_of(ledger.end - ledger.start) + ledger.start
     lags: list[ProcessLag] = []
-    for samples in ledger.evidence.samples:
+    for samples in ledger.observations.samples:
         inside = (samples.lag_time >= edges[0]) & (samples.lag_time <= edges[-1])
         time, lag = samples.lag_time[inside], samples.lag[inside]
         worst = np.full(len(edges) - 1, -np.inf)
         at = np.clip(np.searchsorted(edges, time, side="right") - 1, 0, len(worst) - 1)
-        # A loop that stood still did so in all the spans that it slept through, not only in the one where it woke.
+        # A blocked loop was late in every span that it missed, not only in the one where it woke.
         since = np.clip(np.searchsorted(edges, time - np.maximum(lag, 0), side="right") - 1, 0, at)
         np.maximum.at(worst, at, lag)
         for number in np.flatnonzero(since < at).tolist():

@@ -1,4 +1,4 @@
-"""How figures and cases read in words, the same in the terminal and in every report. Values in, one plain line out."""
+"""Puts figures and findings into words, the same in the terminal and in every report."""
 
 from chatswarm.loadtests.judge.verdict import Example, SloResult, Verdict
 from chatswarm.loadtests.scenario import slo
@@ -10,28 +10,28 @@ MARKS: dict[Outcome, str] = {"pass": "✓", "fail": "✗", "undecided": "?"}
 MEANINGS = {
     "lost": "accepted, but not visible on a dashboard by the end of the drain",
     "store_lost": "accepted, but absent from the final read",
-    "unnotified": "visible, but the dashboard was never told: a later refetch healed it",
-    "late": "visible after the update target",
+    "unnotified": "visible thanks to a later refetch, but no frame announced it",
+    "late": "visible later than the update target",
     "duplicated": "shown or announced more than once",
-    "reordered": "shown in another order than sent, or in different orders",
-    "phantom": "shown or announced, but rejected or never sent",
-    "vanished": "shown once, and gone from a later read",
-    "corrupted": "shown with another text than the one sent",
-    "misplaced": "shown in another chat",
-    "silent_socket": "a subscribed socket on which nothing came while announcements were due",
-    "refused": "sends rejected or unanswered",
-    "absent": "planned dashboards that never subscribed, or were gone at the end",
+    "reordered": "shown in a different order from the one sent, or from another read",
+    "phantom": "shown or announced, although rejected or never sent",
+    "vanished": "shown once, and missing from a later read",
+    "corrupted": "shown with a different text from the one sent",
+    "misplaced": "shown in the wrong chat",
+    "silent_socket": "a subscribed connection that received nothing while frames were due",
+    "refused": "sends rejected, or without a clear response",
+    "absent": "planned dashboards that never subscribed, or were disconnected at the end",
 }
 """What each finding means."""
 
 
 def number(value: float | None) -> str:
-    """A count or a plain number: `12,345`, `0.25`, `–` where nothing was measured."""
+    """A count or a plain number: `12,345`, `0.25`; `–` if not measured."""
     return "–" if value is None else f"{value:,.0f}" if value == int(value) else f"{value:,.3g}"
 
 
 def actual(result: SloResult) -> str:
-    """What an SLO's left side came to."""
+    """The value of an SLO's left side."""
     is_time = any(map(slo.is_latency, slo.parse(result.expect).left.metrics()))
     if result.actual is None:
         failed = "some were lost" if is_time else "cannot hold"
@@ -40,13 +40,13 @@ def actual(result: SloResult) -> str:
 
 
 def share_of_limit(result: SloResult) -> float | None:
-    """How much of its limit a latency took: 0.5 is half of it. None where the SLO has no such limit, or no value."""
+    """A latency as a share of its limit: 0.5 is half of it. None if the SLO has no such limit, or no value."""
     limit = slo.parse(result.expect).limit()
     return None if limit is None or result.actual is None or limit <= 0 else result.actual / limit
 
 
 def margin(result: SloResult) -> str:
-    """How far a latency is from its limit; empty where that says nothing."""
+    """A latency relative to its limit, in words; empty if the SLO has no such limit."""
     share = share_of_limit(result)
     if share is None:
         return ""
@@ -54,7 +54,7 @@ def margin(result: SloResult) -> str:
 
 
 def example(case: Example) -> str:
-    """One case of a finding, in a line."""
+    """One example of a finding, in one line."""
     parts = []
     if case.uid:
         parts.append(f"message {case.uid}")
@@ -62,10 +62,10 @@ def example(case: Example) -> str:
         parts.append(f"dashboard {case.dashboard}")
     if case.intended is not None:
         parts.append(f"intended at {case.intended:.3f} s")
-    for stage in ("accepted", "notified", "visible"):
-        at = getattr(case, stage)
+    for event in ("accepted", "notified", "visible"):
+        at = getattr(case, event)
         if at is not None and case.intended is not None:
-            parts.append(f"{stage} {human(at - case.intended)} later")
+            parts.append(f"{event} {human(at - case.intended)} later")
     if case.fault:
         parts.append(f"during {case.fault}")
     return one_line(", ".join(parts + ([case.detail] if case.detail else [])))
@@ -77,7 +77,7 @@ def evidence(value: float | str) -> str:
 
 
 def size(verdict: Verdict) -> str:
-    """How big the run was, and its seed."""
+    """The size of the run, and its seed."""
     return (
         f"{verdict.dashboards} dashboards, {verdict.widgets} widgets, {verdict.seconds:.1f} s measured, "
         f"seed {verdict.seed}"
@@ -85,18 +85,18 @@ def size(verdict: Verdict) -> str:
 
 
 def account(verdict: Verdict) -> str:
-    """What became of the messages and deliveries, in two sentences."""
+    """The balance of messages and deliveries, in two sentences."""
     return "".join(text for text, _ in account_parts(verdict))
 
 
 def account_parts(verdict: Verdict) -> list[tuple[str, Outcome]]:
-    """The same in pieces, each with what it speaks for."""
+    """The same in pieces, each with the outcome that it speaks for."""
     messages, deliveries = verdict.messages, verdict.deliveries
     parts: list[tuple[str, Outcome]] = [(f"{messages.accepted:,} of {messages.intended:,} messages accepted", "pass")]
     if messages.rejected or messages.unknown:
-        parts.append((f" ({messages.rejected:,} rejected, {messages.unknown:,} with no clear answer)", "fail"))
+        parts.append((f" ({messages.rejected:,} rejected, {messages.unknown:,} without a clear response)", "fail"))
     if messages.rig_failed:
-        parts.append((f" ({messages.rig_failed:,} failed on the load generator's side)", "undecided"))
+        parts.append((f" ({messages.rig_failed:,} failed on the rig's side)", "undecided"))
     shown = f". On their dashboards: {deliveries.expected:,} deliveries = {deliveries.visible:,} visible"
     parts += [(shown, "pass"), (f" + {deliveries.lost:,} lost", "fail" if deliveries.lost else "pass")]
     if deliveries.excused:
@@ -118,10 +118,10 @@ def _headline(verdict: Verdict) -> str:
         return "chatswarm contradicts itself: please report it."
     if verdict.verdict == "fail":
         parts = [f"{_many(len(failed), 'SLO')} missed: {', '.join(failed)}"] if failed else []
-        parts += [f"found: {', '.join(found)}"] if found else []
+        parts += [f"findings: {', '.join(found)}"] if found else []
         return f"{'; '.join(parts)}."[:1].upper() + f"{'; '.join(parts)}."[1:]
     if verdict.verdict == "undecided":
-        first = verdict.reasons[0] if verdict.reasons else "what was measured decides nothing"
+        first = verdict.reasons[0] if verdict.reasons else "the measurements decide nothing"
         more = f" (and {_many(len(verdict.reasons) - 1, 'more reason')})" if len(verdict.reasons) > 1 else ""
         return f"Nothing was proven either way, because {first}{more}."
     held = {0: "", 1: " Its SLO holds."}.get(len(verdict.slos), f" All {len(verdict.slos)} SLOs hold.")

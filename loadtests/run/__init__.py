@@ -1,1 +1,1 @@
-"""A whole run: the swarm as a child, what stands around it, and its progress."""
+"""A whole run: the swarm as a child process, the testbed around it, and its progress."""

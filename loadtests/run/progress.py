@@ -1,10 +1,10 @@
-"""How far a run is, as the swarm tells it on a pipe and the terminal shows it."""
+"""The progress of a run, as the swarm reports it on a pipe and the terminal shows it."""
 
 import msgspec
 
 
 class RunProgress(msgspec.Struct):
-    """A line of the swarm's progress: figures to watch, never to judge."""
+    """One progress report of the swarm: figures for watching, never for judging."""
 
     phase: str
     elapsed: float

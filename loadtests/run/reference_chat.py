@@ -1,4 +1,4 @@
-"""The reference chat as processes of this one: the backend, and the broker that several of its workers may have."""
+"""Starts the reference chat as child processes: the backend, and a broker for its workers."""
 
 import shutil
 from collections.abc import Mapping
@@ -8,16 +8,16 @@ from pathlib import Path
 from chatswarm.loadtests.faults.error import FaultError
 from chatswarm.loadtests.faults.target_processes import OwnProcess
 from chatswarm.loadtests.faults.undo_log import UndoLog
-from chatswarm.loadtests.net.reachability import listening, unanswered
+from chatswarm.loadtests.net.reachability import http_problem, tcp_problem
 from chatswarm.loadtests.system.children import Child, python
 
 _GRACE = 10.0  # seconds to end after SIGTERM
 _HIDDEN = ("CHATSWARM_", "PROMETHEUS_MULTIPROC_DIR", "prometheus_multiproc_dir", "WEB_CONCURRENCY", "FORWARDED_ALLOW_")
-"""Variables that are meant for another backend, perhaps a reference chat that somebody runs on this machine."""
+"""Variables that may be set for another backend on this machine; ours must not see them."""
 
 
 class ReferenceBackend(OwnProcess):
-    """On 127.0.0.1, with an SQLite file. Not waited for: see `wait`."""
+    """The reference backend on 127.0.0.1, with an SQLite file. Call `wait` until it is ready."""
 
     def __init__(
         self,
@@ -27,10 +27,9 @@ class ReferenceBackend(OwnProcess):
         flags: Mapping[str, object] | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        """`flags`: more of its own, by name. Secrets go into `environment`.
+        """`flags`: its further flags, by name. Secrets go into `environment`.
 
-        Variables that are meant for other backends do not reach it. Its database is named relative to its folder,
-        because there are paths that its URL cannot hold.
+        The database is named relative to its folder, because some paths cannot be written in its URL.
         """
         self.base_url = f"http://127.0.0.1:{port}"
         command = python("chatswarm.backend", "--host", "127.0.0.1", "--port", str(port))
@@ -43,39 +42,39 @@ class ReferenceBackend(OwnProcess):
             ]
         super().__init__(
             "the reference backend",
-            lambda: Child(command, log, env=environment, cwd=database.parent, hidden=_HIDDEN),
-            lambda: unanswered(self.base_url, 1.0),
+            lambda: Child(command, log, env=environment, cwd=database.parent, hidden_prefixes=_HIDDEN),
+            lambda: http_problem(self.base_url, 1.0),
             _GRACE,
         )
 
 
 class Broker(OwnProcess):
-    """A Redis or Valkey server on 127.0.0.1. It knows nothing of lifelines, so its end is pledged."""
+    """A Redis or Valkey server on 127.0.0.1. It has no lifeline, so the healer kills it if this process dies."""
 
-    def __init__(self, log: Path, port: int, pledges: UndoLog) -> None:
-        """Raises FaultError if this machine has none."""
+    def __init__(self, log: Path, port: int, undo_log: UndoLog) -> None:
+        """Raises FaultError if neither is installed."""
         self.address = f"127.0.0.1:{port}"
         command = [_program(), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
-        pledge = 0
+        kill_on_death = 0
 
         def start() -> Child:
-            nonlocal pledge
-            pledges.drop(pledge)
+            nonlocal kill_on_death
+            undo_log.drop(kill_on_death)
             child = Child(command, log)
-            pledge = pledges.make("signal", 9, child.process.pid)
+            kill_on_death = undo_log.add("signal", 9, child.process.pid)
             return child
 
-        super().__init__("the broker", start, lambda: listening("127.0.0.1", port), _GRACE)
+        super().__init__("the broker", start, lambda: tcp_problem("127.0.0.1", port), _GRACE)
 
-        def unpledge() -> None:
-            pledges.drop(pledge)
+        def forget() -> None:
+            undo_log.drop(kill_on_death)
 
-        self._unpledge = unpledge
+        self._forget = forget
 
     def stop(self) -> None:
         super().stop()
-        # Its pid may soon be another's.
-        self._unpledge()
+        # Its pid may soon belong to another process.
+        self._forget()
 
 
 def _program() -> str:

@@ -1,7 +1,7 @@
-"""A whole run: the backend if none is given, the swarm, its progress, and the judgement of what it left behind.
+"""A whole run: starts the testbed and the swarm, follows its progress, then judges the recorded history.
 
-This process never imports Locust: it starts the swarm as a child, so that a busy swarm slows nothing here, and judges
-with what is on disk.
+This process never imports Locust. The swarm is a child process, so a busy swarm slows nothing here, and the judge reads
+only what is on disk.
 """
 
 import os
@@ -29,6 +29,7 @@ from chatswarm.loadtests.history.folders import (
 from chatswarm.loadtests.history.manifest import MANIFEST, Asked, read_manifest
 from chatswarm.loadtests.judge.judge import Judged, Step, judged, write_verdict
 from chatswarm.loadtests.judge.verdict import Verdict
+from chatswarm.loadtests.net.address import join_host_port
 from chatswarm.loadtests.protocols import protocol_of
 from chatswarm.loadtests.scenario.scenario import Scenario
 from chatswarm.loadtests.system.children import PROGRESS, Child, free_port, python
@@ -39,24 +40,24 @@ from chatswarm.loadtests.system.text import one_line
 from .progress import RunProgress
 from .testbed import CannotRunError, Testbed, TestbedOptions
 
-_ENDING = 10.0  # seconds that the swarm may take to end after its last word
-_STUCK = 120.0  # seconds without a word from the swarm, after which it counts as hung
-_PATIENCE = 2  # interrupts that the swarm may answer in its own way
+_EXIT_TIMEOUT = 10.0  # seconds for the swarm to exit once it has closed its progress pipe
+_SILENCE_LIMIT = 120.0  # seconds without progress after which the swarm counts as hung
+_GRACEFUL_INTERRUPTS = 2  # passed on to the swarm; the next one kills it
 _LOCUSTFILE = Path(__file__).parents[1] / "locustfile.py"
-_LAUNCH = "chatswarm.loadtests.swarm.locust.launch"  # never imported here: it patches the process that does
+_LAUNCH = "chatswarm.loadtests.swarm.locust.launch"  # never imported here: it patches the whole process
 
 
 class RigError(Exception):
-    """The load-generating side itself failed before there was anything to judge."""
+    """The rig itself failed, and there is nothing to judge."""
 
 
 class InterruptedRunError(Exception):
-    """It was ended from outside before there was a verdict. The text says whether there is anything to judge."""
+    """The run was interrupted before its verdict. The text says whether there is anything to judge."""
 
 
 @dataclass(frozen=True, slots=True)
 class MetricsEndpoint:
-    """Where the swarm serves its live figures; port 0: a free one."""
+    """Where the swarm serves its live metrics; port 0 picks a free one."""
 
     port: int
     host: str = "127.0.0.1"
@@ -64,11 +65,11 @@ class MetricsEndpoint:
 
 @dataclass
 class Run:
-    """What to run, against what, and where to leave it."""
+    """One run: a scenario, its target, and the folder for its history and verdict."""
 
     scenario: Scenario
     folder: Path
-    given: TestbedOptions
+    options: TestbedOptions
     seed: int = 1
     processes: int = 1
     metrics: MetricsEndpoint | None = None
@@ -76,23 +77,22 @@ class Run:
     say: Callable[[str], None] = lambda _: None
     step: Step = lambda *_: None
     report: Callable[[Judged, Path], str | None] = lambda *_: None
-    """Leaves reports of the judged run beside its verdict; returns what people should know of it."""
+    """Writes reports of the judged run beside its verdict; returns a problem to show to the user, if any."""
     numbered: bool = False
-    """Whether `<folder>-2`, … will do where the folder is taken; otherwise the run is refused."""
+    """Whether to use `<folder>-2`, … if the folder is taken; otherwise the run is refused."""
     interrupts: Interrupts = field(default_factory=Interrupts)
 
     def perform(self) -> Verdict:
-        """Runs, judges, and leaves everything in the folder.
+        """Runs and judges the scenario. Everything is left in the folder.
 
-        Ctrl-C, SIGTERM or SIGHUP once ends the measured part and judges what there is; twice ends the drain, too;
-        and more often ends a swarm that does not answer.
-        Raises CannotRunError before any load, and then leaves nothing; RigError if there is nothing to judge; and
-        InterruptedRunError.
+        The first Ctrl-C, SIGTERM or SIGHUP ends the measured part, the second ends the drain, and what was recorded is
+        judged. A third stops a swarm that does not react. Raises CannotRunError before any load, and leaves nothing
+        behind; RigError if there is nothing to judge; and InterruptedRunError.
         """
         with self.interrupts:
             try:
                 with self.interrupts.raising():
-                    self._look_before()
+                    self._check_feasible()
             except KeyboardInterrupt:
                 raise InterruptedRunError("interrupted before there was anything to judge") from None
             made = self._claim_folder()
@@ -111,10 +111,10 @@ class Run:
                 again = f"chatswarm judge {one_line(str(self.folder))}"
                 raise InterruptedRunError(f"interrupted while judging; to judge what there is: {again}") from None
 
-    def _look_before(self) -> None:
-        """What can be refused before anything is made. Raises CannotRunError."""
+    def _check_feasible(self) -> None:
+        """Checks what can be checked before anything is created. Raises CannotRunError."""
         try:
-            problems = self.scenario.unfit_for(protocol_of(self.given.protocol))
+            problems = self.scenario.unfit_for(protocol_of(self.options.protocol))
         except ValueError as error:
             raise CannotRunError([str(error)]) from None
         needed = needed_files(self.scenario.dashboards, self.scenario.widgets, self.processes)
@@ -125,9 +125,9 @@ class Run:
         self._claim_metrics()
 
     def _claim_folder(self) -> list[Path]:
-        """Takes the run's folder. Returns those that were made for it. Raises CannotRunError."""
+        """Claims the run's folder. Returns the folders that were created for it. Raises CannotRunError."""
         try:
-            # Swarms of several processes send it to each other as text.
+            # The processes of a swarm send the path to each other as text.
             str(self.folder.absolute()).encode()
             made = not_there(self.folder)
             self.folder = claim(make_next(self.folder)) if self.numbered else claim_empty(self.folder)
@@ -142,23 +142,23 @@ class Run:
         return [self.folder, *(folder for folder in made if folder in self.folder.parents)] if self.numbered else made
 
     def _perform(self) -> None:
-        """From set-up to the end of the last child. Raises KeyboardInterrupt if there is nothing to judge after one."""
-        stage = Testbed(self.scenario, self.folder, self.given, self.seed, self.say)
+        """From set-up until the last child has exited. Raises KeyboardInterrupt if one left nothing to judge."""
+        testbed = Testbed(self.scenario, self.folder, self.options, self.seed, self.say)
         try:
             with self.interrupts.raising():
                 if self.interrupts.count:
                     raise KeyboardInterrupt
                 self._write_scenario()
-                stage.set_up()
-            nemesis = Nemesis(self.scenario.faults, self.scenario.duration, stage.world, self.folder, self.say)
+                testbed.set_up()
+            nemesis = Nemesis(self.scenario.faults, self.scenario.duration, testbed.context, self.folder, self.say)
             try:
-                self._swarm(stage, nemesis)
+                self._run_swarm(testbed, nemesis)
             finally:
                 nemesis.end()
-            if problem := stage.broken():
+            if problem := testbed.broken():
                 raise RigError(problem)
         finally:
-            stage.close()
+            testbed.close()
 
     def _judge(self) -> Verdict:
         self.say("judging")
@@ -176,12 +176,12 @@ class Run:
         return whole.verdict
 
     def _write_manifest(self) -> None:
-        """What was asked for, into the manifest, which is the swarm's until it has ended.
+        """Adds to the manifest what the command line asked for. Until the swarm has exited, it owns the manifest.
 
-        From memory: the swarm has written its own scenario over that in the folder.
+        Taken from memory, because the swarm has overwritten the scenario in the folder.
         """
         manifest = read_manifest(self.folder)
-        manifest.command = ["chatswarm", "run", str(self.folder / SCENARIO), *self.given.flags]
+        manifest.command = ["chatswarm", "run", str(self.folder / SCENARIO), *self.options.flags]
         manifest.command += ["--seed", str(self.seed), "--processes", str(self.processes)]
         scenario = self.scenario
         manifest.asked = Asked(scenario.dashboards, scenario.widgets, scenario.duration, self.processes)
@@ -195,8 +195,7 @@ class Run:
             self.metrics = MetricsEndpoint(free_port(host, port), host)
         except (OSError, OverflowError) as error:
             raise CannotRunError([f"--metrics-port: expected a free port of {host}, got {port}: {error}"]) from None
-        place = f"[{host}]" if ":" in host else host
-        self.say(f"metrics at http://{place}:{self.metrics.port}/metrics")
+        self.say(f"metrics at http://{join_host_port(host, self.metrics.port)}/metrics")
 
     def _write_scenario(self) -> None:
         try:
@@ -204,18 +203,13 @@ class Run:
         except OSError as error:
             raise CannotRunError([f"--out: expected a folder to write to, got: {error}"]) from None
 
-    def _swarm(self, stage: Testbed, nemesis: Nemesis) -> None:
+    def _run_swarm(self, testbed: Testbed, nemesis: Nemesis) -> None:
         try:
-            command = self._command(stage)
+            command = self._command(testbed)
         except OSError as error:
             raise CannotRunError([str(error)]) from None
         reading, writing = os.pipe()
-        swarm = Child(
-            command,
-            self.folder / "swarm.log",
-            env={PROGRESS: str(writing)},
-            fds=[writing],
-        )
+        swarm = Child(command, self.folder / "swarm.log", env={PROGRESS: str(writing)}, fds=[writing])
         os.close(writing)
         try:
             self._watch(swarm, reading, nemesis)
@@ -226,20 +220,20 @@ class Run:
             if self.interrupts.count:
                 raise KeyboardInterrupt
             (self.folder / MANIFEST).unlink(missing_ok=True)
-            raise RigError(f"the swarm ended with exit code {code} before the run began:\n{swarm.last_words()}")
+            raise RigError(f"the swarm ended with exit code {code} before the run began:\n{swarm.log_tail()}")
 
-    def _command(self, stage: Testbed) -> list[str]:
+    def _command(self, testbed: Testbed) -> list[str]:
         folder = self.folder.absolute()
         command = python(_LAUNCH, "-f", str(_LOCUSTFILE), "--headless", "--only-summary")
-        # Each in one word, because a value may begin with a dash.
-        command += [f"--host={stage.base_url}", f"--protocol={self.given.protocol}", f"--seed={self.seed}"]
+        # --flag=value in one word, because a value may begin with a dash.
+        command += [f"--host={testbed.base_url}", f"--protocol={self.options.protocol}", f"--seed={self.seed}"]
         command += [f"--scenario={folder / SCENARIO}", f"--out={folder}"]
-        if self.given.origin is not None:
-            command += [f"--origin={self.given.origin}"]
+        if self.options.origin is not None:
+            command += [f"--origin={self.options.origin}"]
         if self.metrics is not None:
             command += [f"--metrics-host={self.metrics.host}", f"--metrics-port={self.metrics.port}"]
-        if stage.via:
-            command += ["--via=" + ",".join(f"{place}={address}" for place, address in stage.via.items())]
+        if testbed.via:
+            command += ["--via=" + ",".join(f"{place}={address}" for place, address in testbed.via.items())]
         if self.processes > 1:
             port = str(free_port())
             command += ["--processes", str(self.processes), "--master-bind-host", "127.0.0.1"]
@@ -247,46 +241,46 @@ class Run:
         return command
 
     def _watch(self, swarm: Child, reading: int, nemesis: Nemesis) -> None:
-        """Shows the swarm's progress until it has ended, or is silent for too long. Faults happen while it measures."""
+        """Shows the swarm's progress until it exits or falls silent; starts the faults when it begins to measure."""
         phase = ""
-        interrupted, heard, rest = 0, time.monotonic(), b""
+        interrupted, last_progress, rest = 0, time.monotonic(), b""
         with selectors.DefaultSelector() as selector:
             selector.register(reading, selectors.EVENT_READ)
             while swarm.running:
                 if self.interrupts.count > interrupted:
                     interrupted = self.interrupts.count
                     nemesis.give_up()
-                    if interrupted > _PATIENCE:
+                    if interrupted > _GRACEFUL_INTERRUPTS:
                         self.say("interrupted again: ending the swarm")
                         return
-                    self.say("interrupted: draining, then judging what there is (Ctrl-C again: at once)")
+                    self.say("interrupted: draining, then judging what was recorded (Ctrl-C again skips the drain)")
                     swarm.signal(signal.SIGINT)
                 if selector.select(0.2):
                     data = os.read(reading, 65536)
                     if not data:
-                        # Closed by all its processes: it ends, or it is stuck in ending.
+                        # All its processes have closed the pipe: the swarm is about to exit, or hangs.
                         selector.unregister(reading)
                         try:
-                            swarm.process.wait(_ENDING)
+                            swarm.process.wait(_EXIT_TIMEOUT)
                         except subprocess.TimeoutExpired:
-                            self.say("the swarm does not end: ending it")
+                            self.say(f"the swarm did not exit within {_EXIT_TIMEOUT:g} s: ending it")
                         return
-                    heard = time.monotonic()
+                    last_progress = time.monotonic()
                     *lines, rest = (rest + data).split(b"\n")
                     for line in lines:
                         progress = msgspec.json.decode(line, type=RunProgress)
                         if progress.phase != phase:
                             phase = progress.phase
-                            self._entered(phase, nemesis)
+                            self._enter_phase(phase, nemesis)
                         self.show(progress)
-                elif time.monotonic() - heard > _STUCK:
-                    self.say(f"the swarm has been silent for {_STUCK:g} s: ending it")
+                elif time.monotonic() - last_progress > _SILENCE_LIMIT:
+                    self.say(f"no progress from the swarm for {_SILENCE_LIMIT:g} s: ending it")
                     return
 
-    def _entered(self, phase: str, nemesis: Nemesis) -> None:
+    def _enter_phase(self, phase: str, nemesis: Nemesis) -> None:
         if phase == "measuring" and self.scenario.faults:
             manifest = read_manifest(self.folder)
-            assert manifest.start is not None, "written before it is said"
+            assert manifest.start is not None, "the swarm writes it before it reports the phase"
             nemesis.begin(manifest.run, manifest.start)
         elif phase == "draining":
             nemesis.give_up()

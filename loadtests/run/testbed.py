@@ -1,6 +1,7 @@
-"""What stands around the swarm in a run: the reference backend and its broker, the fault proxies, the target's process.
+"""The testbed of a run: the reference backend and its broker, the fault proxies, and the target's process.
 
-Set up before any load, and taken down at its end, whatever happens. What the faults need and is not there is said.
+Set up before any load and torn down at the end, whatever happens. If a fault needs something that is missing, the run
+is refused.
 """
 
 import os
@@ -20,7 +21,7 @@ from chatswarm.loadtests.faults.target_processes import GivenProcess, Managed, O
 from chatswarm.loadtests.faults.toxiproxy import Toxiproxy
 from chatswarm.loadtests.faults.undo_log import UndoLog
 from chatswarm.loadtests.net.address import Address, parse_address
-from chatswarm.loadtests.net.reachability import unanswered
+from chatswarm.loadtests.net.reachability import http_problem
 from chatswarm.loadtests.protocols import TOKEN, token_of
 from chatswarm.loadtests.scenario.fault_kinds import NET_PLACES
 from chatswarm.loadtests.scenario.scenario import Scenario
@@ -32,7 +33,7 @@ _GRACE = 10.0  # seconds to end after SIGTERM
 
 
 class CannotRunError(Exception):
-    """The run did not begin: usage, or a target that cannot be reached. `problems` holds all reasons."""
+    """The run did not begin: wrong usage, or an unreachable target. `problems` holds all reasons."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
@@ -41,19 +42,19 @@ class CannotRunError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class TestbedOptions:
-    """What the command line says of the target. `base_url` None: the reference backend, started for this run."""
+    """The target, as the command line describes it. `base_url` None: start the reference backend for this run."""
 
     base_url: str | None = None
     protocol: str = "reference"
     pid: int | None = None
     restart_command: str | None = None
-    toxiproxy: str | None = None  # the API of one that runs already
+    toxiproxy: str | None = None  # URL of the API of a running Toxiproxy
     origin: str | None = None  # the Origin of every request and handshake
 
     @property
     def flags(self) -> list[str]:
-        """The same, as flags of `chatswarm run`."""
-        given = {
+        """The same as flags of `chatswarm run`."""
+        values = {
             "--target": self.base_url,
             "--protocol": self.protocol,
             "--pid": self.pid,
@@ -61,24 +62,25 @@ class TestbedOptions:
             "--toxiproxy": self.toxiproxy,
             "--origin": self.origin,
         }
-        return [word for flag, value in given.items() if value is not None for word in (flag, str(value))]
+        return [word for flag, value in values.items() if value is not None for word in (flag, str(value))]
 
 
 @dataclass
 class Testbed:
-    """`set_up` raises CannotRunError; `close`, to be called in any case, puts away what there is by then. `say` tells
-    people what is being done.
+    """Everything around the swarm in one run. `say` shows the user what is going on.
+
+    `set_up` raises CannotRunError. Call `close` in any case: it tears down whatever `set_up` has started.
     """
 
     scenario: Scenario
     folder: Path
-    given: TestbedOptions
-    seed: int  # of what the proxy draws by lot
+    options: TestbedOptions
+    seed: int  # of the fault proxy's random draws
     say: Callable[[str], None]
     base_url: str = field(init=False, default="")
-    world: FaultContext = field(init=False)
+    context: FaultContext = field(init=False)
     via: Mapping[str, str] = field(init=False, default_factory=dict)
-    """Place on the net → address of the fault proxy there, for the swarm."""
+    """Place on the network → address of the fault proxy there, for the swarm."""
     _proxy: OwnProcess | None = field(init=False, default=None)
     _cleanup: ExitStack = field(init=False, default_factory=ExitStack)
 
@@ -86,66 +88,71 @@ class Testbed:
         self._cleanup.close()
 
     def set_up(self) -> None:
-        pledges = UndoLog(self.folder / "healer.log")
-        self._cleanup.callback(pledges.close)
-        self.world = FaultContext(self.given.base_url or "", self.given.protocol, self.folder, pledges)
-        self.world.token = token_of(os.environ)
+        undo_log = UndoLog(self.folder / "healer.log")
+        self._cleanup.callback(undo_log.close)
+        self.context = FaultContext(self.options.base_url or "", self.options.protocol, self.folder, undo_log)
+        self.context.token = token_of(os.environ)
         processes: dict[str, Managed] = {}
-        self.world.processes = processes
+        self.context.processes = processes
         try:
             self._start_toxiproxy()
-            if self.given.base_url is None:
+            if self.options.base_url is None:
                 self._start_reference(processes)
             else:
-                self.base_url = self.given.base_url
-                self._take_given(processes)
+                self.base_url = self.options.base_url
+                self._adopt_target(processes)
             address = parse_address(self.base_url)
-            self.world.target = self.base_url
-            if problem := unanswered(self.base_url):
+            self.context.target = self.base_url
+            if problem := http_problem(self.base_url):
                 raise CannotRunError([f"--target: {problem}"])
             self._put_proxies_before(address)
         except (FaultError, OSError, ValueError) as error:
             raise CannotRunError([str(error)]) from None
-        self._refuse_unfit()
+        self._refuse_unfit_faults()
 
-    def _refuse_unfit(self) -> None:
-        """What cannot be done to this target is said before any load."""
-        told = [(plan.name, KINDS[plan.kind].unfit(plan, self.world)) for plan in self.scenario.faults]
-        if problems := [f"fault {name}: {problem}" for name, problem in told if problem]:
+    def _refuse_unfit_faults(self) -> None:
+        """Refuses faults that cannot be injected into this target, before any load."""
+        reasons = [(plan.name, KINDS[plan.kind].unfit(plan, self.context)) for plan in self.scenario.faults]
+        if problems := [f"fault {name}: {reason}" for name, reason in reasons if reason]:
             raise CannotRunError(problems)
 
     # The target.
 
-    def _take_given(self, processes: dict[str, Managed]) -> None:
-        given, address = self.given, parse_address(self.base_url)
-        if given.pid is not None and (problem := _no_target(given.pid)):
-            raise CannotRunError([f"--pid: expected the process of the target, got {given.pid}, {problem}"])
-        if given.pid is not None or given.restart_command is not None:
+    def _adopt_target(self, processes: dict[str, Managed]) -> None:
+        """Takes the process of --pid and --restart-command as the target's."""
+        options, address = self.options, parse_address(self.base_url)
+        if options.pid is not None and (problem := _not_a_target(options.pid)):
+            raise CannotRunError([f"--pid: expected the process of the target, got {options.pid}, {problem}"])
+        if options.pid is not None or options.restart_command is not None:
             processes["target"] = GivenProcess(
-                given.pid,
-                given.restart_command,
+                options.pid,
+                options.restart_command,
                 address.port,
-                lambda: unanswered(self.base_url, 1.0),
+                lambda: http_problem(self.base_url, 1.0),
                 self.folder / "restart.log",
             )
 
     def _start_reference(self, processes: dict[str, Managed]) -> None:
-        """The reference backend, with the flags that the scenario has for it."""
+        """Starts the reference backend with the flags in the scenario's `[backend]`."""
         flags = dict(self.scenario.backend)
         store = Path(self._cleanup.enter_context(_scratch()))
         environment = {}
         if flags.pop("broker", False):
             environment["CHATSWARM_BUS"] = self._start_broker(processes)
         if flags.pop("token", False):
-            self.world.token = secrets.token_urlsafe(24)
-            os.environ[TOKEN] = self.world.token
+            self.context.token = secrets.token_urlsafe(24)
+            os.environ[TOKEN] = self.context.token
             self._cleanup.callback(os.environ.pop, TOKEN, None)
-            (store / "tokens").write_text(self.world.token + "\n", encoding="utf-8")
+            (store / "tokens").write_text(self.context.token + "\n", encoding="utf-8")
             flags["dashboard_token_file"] = str(store / "tokens")
-        self.world.database = store / "chat.db"
+        self.context.database = store / "chat.db"
         backend = ReferenceBackend(
-            self.folder / "backend.log", self.world.database, free_port(), flags, environment
-        )  # fmt: skip
+            log=self.folder / "backend.log",
+            database=self.context.database,
+            port=free_port(),
+            flags=flags,
+            environment=environment,
+        )
         self._cleanup.callback(backend.stop)
         processes["target"] = backend
         self.base_url = backend.base_url
@@ -153,8 +160,8 @@ class Testbed:
         backend.wait()
 
     def _start_broker(self, processes: dict[str, Managed]) -> str:
-        """A broker for the reference backend. Returns its URL, which leads through a proxy where a fault is on it."""
-        broker = Broker(self.folder / "broker.log", free_port(), self.world.pledges)
+        """Starts the backend's broker. Returns its URL, which goes through a proxy if a fault targets the broker."""
+        broker = Broker(self.folder / "broker.log", free_port(), self.context.undo_log)
         self._cleanup.callback(broker.stop)
         processes["broker"] = broker
         broker.wait()
@@ -164,14 +171,14 @@ class Testbed:
     # The proxies.
 
     def _places(self) -> set[str]:
-        """Where on the net faults will strike."""
+        """The places on the network that the scenario's faults affect."""
         plans = [plan for plan in self.scenario.faults if issubclass(KINDS[plan.kind], NetworkFault)]
         return {place for plan in plans for place in NET_PLACES[plan.on]}
 
     def _start_toxiproxy(self) -> None:
         if not self._places():
             return
-        url = self.given.toxiproxy
+        url = self.options.toxiproxy
         if url is None:
             port = free_port()
             url = f"http://127.0.0.1:{port}"
@@ -179,67 +186,67 @@ class Testbed:
             proxy = OwnProcess(
                 "the fault proxy",
                 lambda: Child(command, self.folder / "proxy.log"),
-                lambda: unanswered(f"{url}/version", 1.0),
+                lambda: http_problem(f"{url}/version", 1.0),
                 _GRACE,
             )
             self._cleanup.callback(proxy.stop)
             proxy.wait()
             self._proxy = proxy
         try:
-            self.world.toxiproxy = Toxiproxy(url)
+            self.context.toxiproxy = Toxiproxy(url)
         except FaultError as error:
             raise CannotRunError([f"--toxiproxy: {error}"]) from None
 
     def _put_proxies_before(self, address: Address) -> None:
-        """One at each place where faults will strike, so that the others cost nothing."""
+        """Creates a proxy only at the places that a fault affects, so that other traffic is not slowed."""
         places = sorted(self._places() - {"broker"})
         self.via = {place: self._put_proxy(place, address.endpoint) for place in places}
         for place, proxy in self.via.items():
-            if problem := unanswered(self.base_url, via=proxy):
+            if problem := http_problem(self.base_url, via=proxy):
                 raise CannotRunError([f"fault proxy for {place}: expected it to reach the target, got: {problem}"])
 
     def _put_proxy(self, place: str, upstream: str) -> str:
-        """Returns its address."""
-        api = self.world.toxiproxy
-        assert api is not None, "started where there is such a place"
+        """Creates a proxy and returns its address."""
+        api = self.context.toxiproxy
+        assert api is not None, "started if any fault has a place on the network"
         name = f"chatswarm-{uuid.uuid4().hex[:8]}-{place}"
         if self._proxy is None:
-            # Somebody's Toxiproxy goes on after this run: our proxies in it must not.
+            # A Toxiproxy that is not ours outlives this run; our proxies in it must not.
             self._cleanup.callback(
-                self._delete_proxy, self.world.pledges.make("request", "DELETE", api.proxy_url(name))
+                self._delete_proxy, self.context.undo_log.add("request", "DELETE", api.proxy_url(name))
             )
         host, port = api.create(name, upstream)
-        self.world.proxies = {**self.world.proxies, place: name}
+        self.context.proxies = {**self.context.proxies, place: name}
         return f"{host}:{port}"
 
-    def _delete_proxy(self, pledge: int) -> None:
+    def _delete_proxy(self, undo: int) -> None:
         try:
-            self.world.pledges.redeem(pledge)
+            self.context.undo_log.undo(undo)
         except OSError as error:
-            # It could not be made, or somebody else has deleted it, or there is no Toxiproxy any more.
-            self.say(f"a proxy at {self.given.toxiproxy} could not be deleted: {error}")
+            # It was never created, someone else has deleted it, or Toxiproxy is gone.
+            self.say(f"a proxy at {self.options.toxiproxy} could not be deleted: {error}")
 
     def broken(self) -> str | None:
-        """Why nothing that was measured can be trusted; None if nothing speaks against it."""
+        """Why nothing that was measured can be trusted; None if all is well."""
         if self._proxy is not None and not self._proxy.child.running:
-            return f"the fault proxy ended by itself, and with it all connections:\n{self._proxy.child.last_words()}"
-        if self._proxy is not None or self.world.toxiproxy is None:
+            return f"the fault proxy ended by itself, and with it all connections:\n{self._proxy.child.log_tail()}"
+        if self._proxy is not None or self.context.toxiproxy is None:
             return None
         try:
-            for name in self.world.proxies.values():
-                self.world.toxiproxy.toxics(name)
+            for name in self.context.proxies.values():
+                self.context.toxiproxy.toxics(name)
         except FaultError as error:
-            return f"the proxy that all connections went through is not there any more: {error}"
+            return f"the proxy that all connections went through is gone: {error}"
         return None
 
 
 def _scratch() -> tempfile.TemporaryDirectory[str]:
-    # That it cannot be removed must not cost the verdict.
+    # A folder that cannot be removed must not cost the verdict.
     return tempfile.TemporaryDirectory(prefix="chatswarm-", ignore_cleanup_errors=True)
 
 
-def _no_target(pid: int) -> str | None:
-    """Why a process cannot be the target; None if it may be."""
+def _not_a_target(pid: int) -> str | None:
+    """Why a process cannot be the target; None if it can."""
     if not alive(pid):
         return "which is none"
     if os.getpid() in tree(pid):

@@ -1,1 +1,1 @@
-"""What is to happen: a scenario with its SLOs, schedule and faults, read from TOML and checked."""
+"""Scenarios: SLOs, schedule and faults, read from TOML and validated."""

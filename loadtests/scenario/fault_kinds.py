@@ -1,6 +1,6 @@
-"""What a scenario may say of faults: the kinds with their parameters, and a `[[fault]]` table read into a plan.
+"""The kinds of faults with their parameters, and the reader of a scenario's `[[fault]]` tables.
 
-Read and checked without knowing the target, and without the code that makes a fault happen: that is in `faults/`.
+They are validated without knowing the target. The code that injects faults is in `faults/`.
 """
 
 import re
@@ -19,7 +19,7 @@ _NAME = re.compile(r"[\w.-]+")
 
 @dataclass(frozen=True, slots=True)
 class FaultParameter:
-    """One parameter of a kind: how it is read from TOML, and what it is if it is not given (None: it must be)."""
+    """One parameter of a kind: its TOML reader, its default (None: it is required), and its description."""
 
     read: Callable[[object], Value]
     default: Value | None
@@ -28,14 +28,14 @@ class FaultParameter:
 
 @dataclass(frozen=True, slots=True)
 class FaultPlan:
-    """One `[[fault]]` of a scenario. Times are seconds; `at` counts from the start of the measured part."""
+    """One `[[fault]]` of a scenario. Times are in seconds; `at` counts from the start of the measured part."""
 
-    name: str  # in the windows of SLOs, faults of one name are one
+    name: str  # faults with the same name are one fault in the window of an SLO
     kind: str
     at: float
     length: float
-    every: float | None  # it occurs again so often
-    on: str  # what it strikes
+    every: float | None  # seconds from one occurrence to the next
+    on: str  # what it affects
     values: Mapping[str, Value] = field(default_factory=dict)  # all parameters of its kind
 
     @property
@@ -46,17 +46,17 @@ class FaultPlan:
         return f"{self.name}: {self.kind} on {self.on}, {self.at:g} s after the start{lasting}{again}"
 
     def number(self, key: str) -> float:
-        """A parameter that is a number."""
+        """The value of a numeric parameter."""
         value = self.values[key]
         assert isinstance(value, (int, float))
         return value
 
     def text(self, key: str) -> str:
-        """A parameter that is a text."""
+        """The value of a text parameter."""
         return str(self.values[key])
 
     def occurrences(self, duration: float) -> list[float]:
-        """When it begins, in a measured part of that length: each is healed before the end."""
+        """The start of each occurrence in a measured part of `duration` seconds. All are healed before its end."""
         times = [self.at]
         while self.every is not None and times[-1] + self.every + self.length <= duration:
             times.append(times[-1] + self.every)
@@ -64,16 +64,24 @@ class FaultPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class ParameterProblem:
+    """A parameter that is wrong, and what was expected and what came: `expected …, got …`."""
+
+    key: str
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
 class FaultKind:
-    """One kind, as scenarios know it."""
+    """One kind of fault, as a scenario names it."""
 
     places: tuple[str, ...]
-    """What `on` may say; the first is what it is if nothing is said."""
+    """The allowed values of `on`; the first is the default."""
     parameters: Mapping[str, FaultParameter] = field(default_factory=dict)
     alone: bool = False
-    """Whether two of its kind at one place would heal each other."""
-    problems: Callable[[FaultPlan], list[str]] = lambda _: []
-    """What is wrong with parameters that are each right: `key: expected …, got …`."""
+    """Whether two of this kind must not overlap at one place, because healing one would heal the other."""
+    problems: Callable[[FaultPlan], list[ParameterProblem]] = lambda _: []
+    """Finds parameters that are wrong in combination."""
 
 
 NET_PLACES = {
@@ -84,24 +92,27 @@ NET_PLACES = {
     "everything": ("sockets", "refetches", "widgets"),
     "broker": ("broker",),
 }
-"""Where on the net a fault may strike → the proxies there, by the place in which each stands."""
+"""The value of `on` for a network fault → the places of the proxies that it goes through."""
 STREAMS = {"downstream": ("downstream",), "upstream": ("upstream",), "both": ("downstream", "upstream")}
 
 
-def _toxic(problems: Callable[[FaultPlan], list[str]] = lambda _: [], /, **parameters: FaultParameter) -> FaultKind:
+def _toxic(
+    problems: Callable[[FaultPlan], list[ParameterProblem]] = lambda _: [], /, **parameters: FaultParameter
+) -> FaultKind:
     common = {
         "stream": FaultParameter(
-            one_of(*STREAMS), "downstream", "to the swarm (downstream), to the target (upstream), or both"
+            one_of(*STREAMS), "downstream", "towards the swarm (downstream), the target (upstream), or both"
         ),
-        "toxicity": FaultParameter(fraction, 1.0, "the share of the connections that it strikes"),
+        "toxicity": FaultParameter(fraction, 1.0, "the share of connections that it affects"),
     }
     return FaultKind(tuple(NET_PLACES), common | parameters, problems=problems)
 
 
-def _sizes(plan: FaultPlan) -> list[str]:
+def _slice_sizes(plan: FaultPlan) -> list[ParameterProblem]:
     if plan.number("size_variation") < plan.number("average_size"):
         return []
-    return [f"size_variation: expected fewer bytes than average_size, got {plan.values['size_variation']:g}"]
+    problem = f"expected fewer bytes than average_size, got {plan.values['size_variation']:g}"
+    return [ParameterProblem("size_variation", problem)]
 
 
 def _process(*places: str, **parameters: FaultParameter) -> FaultKind:
@@ -109,7 +120,7 @@ def _process(*places: str, **parameters: FaultParameter) -> FaultKind:
 
 
 def _store() -> FaultKind:
-    database = FaultParameter(text, "", "the target's SQLite file; that of the reference backend is known")
+    database = FaultParameter(text, "", "the target's SQLite file; known for the reference backend")
     return FaultKind(("target",), {"database": database}, alone=True)
 
 
@@ -118,22 +129,24 @@ def _rogue(**parameters: FaultParameter) -> FaultKind:
 
 
 FAULT_KINDS: Mapping[str, FaultKind] = {
-    # The net, between the swarm and its target: Toxiproxy's toxics by their names, and `down`.
+    # The network between the swarm and its target: Toxiproxy's toxics, by name, and `down`.
     "latency": _toxic(
-        latency=FaultParameter(seconds, None, "how much later"),
-        jitter=FaultParameter(seconds, 0.0, "give or take so much"),
+        latency=FaultParameter(seconds, None, "delay"),
+        jitter=FaultParameter(seconds, 0.0, "the delay varies by up to this much either way"),
     ),
     "bandwidth": _toxic(rate=FaultParameter(count, None, "KB per second, on each connection")),
-    "slow_close": _toxic(delay=FaultParameter(seconds, None, "how much later")),
-    "timeout": _toxic(timeout=FaultParameter(seconds, 0.0, "when the connection is closed; 0: when it is healed")),
-    "reset_peer": _toxic(timeout=FaultParameter(seconds, 0.0, "how long after it began")),
-    "slicer": _toxic(
-        _sizes,
-        average_size=FaultParameter(whole, None, "bytes in a piece"),
-        size_variation=FaultParameter(count, 0, "bytes, more or less"),
-        delay=FaultParameter(count, 0, "microseconds between two pieces"),
+    "slow_close": _toxic(delay=FaultParameter(seconds, None, "how much later the connection closes")),
+    "timeout": _toxic(
+        timeout=FaultParameter(seconds, 0.0, "time until the connection is closed; 0: when the fault is healed")
     ),
-    "limit_data": _toxic(bytes=FaultParameter(count, None, "bytes that pass")),
+    "reset_peer": _toxic(timeout=FaultParameter(seconds, 0.0, "time from the start of the fault until the reset")),
+    "slicer": _toxic(
+        _slice_sizes,
+        average_size=FaultParameter(whole, None, "bytes per piece, on average"),
+        size_variation=FaultParameter(count, 0, "bytes by which a piece may be larger or smaller"),
+        delay=FaultParameter(count, 0, "microseconds between pieces"),
+    ),
+    "limit_data": _toxic(bytes=FaultParameter(count, None, "bytes that pass before the connection is closed")),
     "down": FaultKind(tuple(NET_PLACES), alone=True),
     # The target's processes.
     "kill": _process("target", "worker", "broker"),
@@ -141,27 +154,27 @@ FAULT_KINDS: Mapping[str, FaultKind] = {
         "target",
         "worker",
         "broker",
-        grace=FaultParameter(span, 10.0, "how long it may take to end before it is killed"),
+        grace=FaultParameter(span, 10.0, "time to exit before it is killed"),
     ),
     "pause": _process("target", "worker", "broker"),
     "restart": _process("target", "broker"),
     # Its store.
     "lock_store": _store(),
     "fill_store": _store(),
-    # Clients that behave badly on purpose.
+    # Clients that misbehave on purpose.
     "slow_reader": _rogue(
         readers=FaultParameter(whole, 3, "dashboards that stop reading"),
-        receive_buffer=FaultParameter(whole, 4096, "bytes of each one's receive buffer, asked of the kernel"),
-        rate=FaultParameter(not_negative, 0.0, "bytes/s that each still reads"),
+        receive_buffer=FaultParameter(whole, 4096, "bytes of each receive buffer, as requested from the kernel"),
+        rate=FaultParameter(not_negative, 0.0, "bytes per second that each still reads"),
     ),
     "bad_frames": _rogue(
         size=FaultParameter(whole, 1 << 20, "bytes of the oversized text frame"),
-        pause=FaultParameter(span, 1.0, "seconds between two rounds"),
-        patience=FaultParameter(span, 5.0, "seconds after which no answer counts as none"),
+        pause=FaultParameter(span, 1.0, "seconds between rounds"),
+        patience=FaultParameter(span, 5.0, "seconds to wait for a response"),
     ),
     "half_handshakes": _rogue(
-        connections=FaultParameter(whole, 100, "connections held at once; every other one is a handshake"),
-        drip=FaultParameter(span, 1.0, "seconds from one further byte to the next"),
+        connections=FaultParameter(whole, 100, "connections held at once; every second one stops in the handshake"),
+        drip=FaultParameter(span, 1.0, "seconds between bytes"),
     ),
     "idle_sockets": _rogue(connections=FaultParameter(whole, 100, "WebSockets held at once")),
     "connection_flood": _rogue(
@@ -173,32 +186,32 @@ FAULT_KINDS: Mapping[str, FaultKind] = {
         origin=FaultParameter(text, "https://evil.example", "their Origin header"),
     ),
     "bad_token": _rogue(attempts=FaultParameter(positive, 5.0, "handshakes and reads of the list per second")),
-    # Your own.
+    # Your own commands.
     "command": FaultKind(
         ("target",),
         {
-            "start": FaultParameter(text, None, "the shell command that makes the fault"),
-            "stop": FaultParameter(text, None, "the shell command that heals it; also run if this process is killed"),
-            "timeout": FaultParameter(span, 30.0, "how long each may take"),
+            "start": FaultParameter(text, None, "shell command that injects the fault"),
+            "stop": FaultParameter(text, None, "shell command that heals it; also run if chatswarm is killed"),
+            "timeout": FaultParameter(span, 30.0, "time limit for each command"),
         },
     ),
 }
-"""The kinds by the names that scenarios give them."""
+"""The kinds, by their names in scenarios."""
 
 
 def read_plans(reader: TomlTable, rows: Sequence[object], duration: float) -> tuple[FaultPlan, ...]:
-    """One for each row that is right; problems go to the reader. `duration`: seconds of the measured part."""
+    """A plan for each valid row; problems go to the reader. `duration`: seconds of the measured part."""
     read = [_read(reader.table(f"fault {number}", row), duration) for number, row in enumerate(rows, 1)]
     plans = tuple(plan for plan in read if plan is not None)
     for one, other in combinations([plan for plan in plans if FAULT_KINDS[plan.kind].alone], 2):
-        if (one.kind, one.on) == (other.kind, other.on) and (at := _meet(one, other, duration)) is not None:
+        if (one.kind, one.on) == (other.kind, other.on) and (at := _overlap(one, other, duration)) is not None:
             both = f"{one.name} and {other.name}" if one.name != other.name else f"two of the name {one.name}"
             reader.problem("fault", f"one {one.kind} on {one.on} at a time", f"{both} at {at:g} s")
     return plans
 
 
-def _meet(one: FaultPlan, other: FaultPlan, duration: float) -> float | None:
-    """When both are there; None if they never are."""
+def _overlap(one: FaultPlan, other: FaultPlan, duration: float) -> float | None:
+    """The first moment at which both are active; None if there is none."""
     for begin in one.occurrences(duration):
         for start in other.occurrences(duration):
             if begin <= start + other.length and start <= begin + one.length:
@@ -232,10 +245,9 @@ def _read(part: TomlTable, duration: float) -> FaultPlan | None:
         part.problem("every", f"more than for = {length:g} s", f"{every:g} s")
     if len(part.problems) > known:
         return None
-    plan = FaultPlan(name, name_of_kind, at, length, every, on, values)
-    for problem in kind.problems(plan):
-        key, _, said = problem.partition(": ")
-        part.say(key, said)
+    plan = FaultPlan(name=name, kind=name_of_kind, at=at, length=length, every=every, on=on, values=values)
+    for wrong in kind.problems(plan):
+        part.report(wrong.key, wrong.problem)
     return plan
 
 

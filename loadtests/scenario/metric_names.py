@@ -1,4 +1,4 @@
-"""Every name that an SLO may use: `visible.p99`, `lost`, `expected`, … The verdict has a figure under each of them."""
+"""The metrics that an SLO may name: `visible.p99`, `lost`, `expected`, … The verdict has a figure for each."""
 
 from typing import Literal
 
@@ -7,7 +7,7 @@ Outcome = Literal["pass", "fail", "undecided"]
 Quantile = Literal["p50", "p95", "p99", "p999", "max"]
 QUANTILES: dict[Quantile, float] = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "p999": 0.999, "max": 1.0}
 SAMPLES = "count"
-"""Of a latency: how many samples it has."""
+"""The number of samples of a latency."""
 
 LATENCIES = (
     "visible", "notified", "accepted", "refetch", "first_dashboard", "median_dashboard", "last_dashboard", "connect",
@@ -30,8 +30,8 @@ METRICS: tuple[str, ...] = (
     *COUNTS,
     *USERS,
 )
-"""All of them, but for those below."""
+"""All metrics, except the two families below."""
 CLOSED = "closed"
-"""Connections of dashboards that were lost; `closed.1012` only those with that close code."""
+"""Lost connections of dashboards; `closed.1012` counts those with that close code."""
 EVIDENCE = "evidence"
-"""`evidence.<key> during <fault>`: a number of that fault's evidence; of several of its name, all together."""
+"""`evidence.<key> during <fault>`: a number in that fault's evidence, summed over all faults of that name."""

@@ -1,6 +1,6 @@
-"""A scenario: what the swarm does, for how long, and what is expected of the target. Read from TOML, or refused whole.
+"""A scenario: the load, its length, the faults, and the SLOs of the target. Read from TOML and validated.
 
-A wrong scenario is refused before any load, with every problem at once, each as place, expected and got.
+A wrong scenario is refused before any load, with all problems at once, each as location, expected and got.
 """
 
 import difflib
@@ -28,7 +28,7 @@ Reconnect = Literal["jitter", "origin"]
 
 
 class ScenarioError(ValueError):
-    """A scenario that cannot be run. `problems` holds all of them, a line each."""
+    """A scenario that cannot be run. `problems` holds all reasons, one line each."""
 
     def __init__(self, problems: list[str]) -> None:
         self.problems = [one_line(problem) for problem in problems]
@@ -37,7 +37,7 @@ class ScenarioError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Refetch:
-    """When a dashboard refetches after a frame: after each, one in flight and one waiting, or at most so often."""
+    """When a dashboard refetches: after every frame, one at a time with one pending, or at most once per interval."""
 
     policy: Literal["every", "coalesce", "interval"]
     interval: float = 0.0  # seconds between two starts; the last frame is always followed by a refetch
@@ -45,7 +45,7 @@ class Refetch:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A part of the measured time with a rate, and perhaps a number of dashboards, of its own."""
+    """A stage of the measured part, with its own rate and number of dashboards."""
 
     seconds: float
     rate: float
@@ -54,10 +54,10 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """A checked scenario. All durations are in seconds, rates in messages per second over all widgets."""
+    """A valid scenario. Durations are in seconds, rates in messages per second over all widgets."""
 
     name: str
-    question: str  # that it answers, for people; empty if it does not say
+    question: str  # the question that it answers, for people; may be empty
     widgets: int
     stages: tuple[Stage, ...]
     arrivals: Arrivals
@@ -65,21 +65,21 @@ class Scenario:
     drain: float
     refetch: Refetch
     reconnect: Reconnect
-    update_target: float  # a message that becomes visible later than this is late
-    size: int  # characters (code points) of a message's text
-    text: Alphabet  # which characters it is made of
-    list_window: int | None  # the target's list shows only this many chats; None: what its protocol says
-    handshake: float  # seconds for each of: TCP, TLS and HTTP; `connected`; `subscribed`
-    ping_interval: float  # seconds of silence after which a dashboard pings
-    ping_timeout: float  # seconds without an answer to that, after which its connection counts as dead
+    update_target: float  # a message that takes longer to become visible is late
+    size: int  # length of a message's text in code points
+    text: Alphabet  # the characters of a message's text
+    list_window: int | None  # how many chats the target's list shows; None: as many as its protocol says
+    handshake: float  # deadline for each of: TCP, TLS and HTTP together; `connected`; `subscribed`
+    ping_interval: float  # silence after which a dashboard pings
+    ping_timeout: float  # time without a pong after which the connection counts as dead
     slos: tuple[slo.Slo, ...]
     faults: tuple[FaultPlan, ...]
-    backend: Mapping[str, Any]  # with which flags the reference backend is started, where it is
+    backend: Mapping[str, Any]  # flags of the reference backend, if it is the target
     table: Mapping[str, Any]  # the resolved TOML, flags applied
 
     @property
     def dashboards(self) -> int:
-        """How many dashboards there are at the most."""
+        """The largest number of dashboards in any stage."""
         return max(stage.dashboards for stage in self.stages)
 
     @property
@@ -89,7 +89,7 @@ class Scenario:
 
     @property
     def fault_names(self) -> set[str]:
-        """The names of its faults, also of those that this version does not know."""
+        """The names of its faults, including kinds that this version does not know."""
         return _fault_names(self.table)
 
     @property
@@ -98,7 +98,7 @@ class Scenario:
         return Rates(edges, tuple(stage.rate for stage in self.stages))
 
     def planned(self, dashboard: int) -> list[tuple[float, float]]:
-        """When dashboard number `dashboard` (from 0) is there: spans of seconds after the start, ascending."""
+        """When dashboard number `dashboard` (from 0) should be connected: spans in seconds after the start."""
         spans: list[tuple[float, float]] = []
         at = 0.0
         for stage in self.stages:
@@ -113,7 +113,7 @@ class Scenario:
     def eligible(self, at: float) -> int:
         """How many dashboards, from number 0, must show a message intended `at` seconds after the start.
 
-        One whose planned stop comes before the end must have had the whole update target to show it.
+        A dashboard with a planned stop counts only if it had the whole update target to show the message.
         """
         begun, count = 0.0, self.stages[0].dashboards
         for stage in self.stages:
@@ -125,17 +125,17 @@ class Scenario:
         return count
 
     def toml(self) -> str:
-        """The scenario as it was resolved, ready to be run again."""
+        """The resolved scenario, ready to be run again."""
         return tomli_w.dumps(dict(self.table))
 
-    def unfit_for(self, target: ChatProtocol) -> list[str]:
-        """Why this scenario cannot be judged on this target; empty if it can."""
-        window = target.list_window
+    def unfit_for(self, protocol: ChatProtocol) -> list[str]:
+        """Why this scenario cannot be judged with this protocol; empty if it can."""
+        window = protocol.list_window
         if self.list_window is not None or window is None or self.widgets <= window:
             return []
         problem = (
             f"{self.name}: swarm.widgets: expected at most {window}, the chats that a list of the protocol "
-            f"{target.name} shows (or swarm.list_window, to accept that older chats are excused), got {self.widgets}"
+            f"{protocol.name} shows (or swarm.list_window, to accept that older chats are excused), got {self.widgets}"
         )
         return [one_line(problem)]
 
@@ -146,14 +146,14 @@ def shipped() -> dict[str, Path]:
 
 
 def load(name: str, overrides: Mapping[str, object] | None = None) -> Scenario:
-    """The shipped scenario of that name, or the one in that file; `overrides` replace keys of `[swarm]` by flag name.
+    """The shipped scenario of that name, or the one in that file. `overrides` replace keys of `[swarm]`.
 
     Raises ScenarioError.
     """
     path = shipped().get(name) or Path(name)
-    place = f"scenarios/{path.name}" if path.parent == SHIPPED else str(path)
+    location = f"scenarios/{path.name}" if path.parent == SHIPPED else str(path)
     try:
-        # Editors of Windows begin a file with a byte order mark.
+        # Editors on Windows write a byte order mark.
         table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         near = difflib.get_close_matches(name, shipped(), 1)
@@ -162,41 +162,32 @@ def load(name: str, overrides: Mapping[str, object] | None = None) -> Scenario:
             [f"scenario: expected one of {', '.join(shipped())} or the path of a TOML file, got {name!r}{hint}"]
         ) from None
     except UnicodeDecodeError:
-        problem = f"{place}: expected TOML in UTF-8, got a file in another encoding (UTF-16?)"
+        problem = f"{location}: expected TOML in UTF-8, got a file in another encoding (UTF-16?)"
         raise ScenarioError([problem]) from None
     except RecursionError:
-        raise ScenarioError([f"{place}: expected a readable TOML file, got: brackets nested too deeply"]) from None
+        raise ScenarioError([f"{location}: expected a readable TOML file, got: brackets nested too deeply"]) from None
     except (OSError, ValueError) as error:
-        # ValueError: no TOML, or a number with thousands of digits.
-        raise ScenarioError([f"{place}: expected a readable TOML file, got: {error}"]) from None
-    return parse(table, encodable(str(table.get("name", path.stem))), place, overrides)
+        # ValueError: not TOML, or a number with thousands of digits.
+        raise ScenarioError([f"{location}: expected a readable TOML file, got: {error}"]) from None
+    return parse(table, encodable(str(table.get("name", path.stem))), location, overrides)
 
 
 def parse(
     table: Mapping[str, Any],
     name: str,
-    place: str,
+    location: str,
     overrides: Mapping[str, object] | None = None,
     *,
     recorded: bool = False,
 ) -> Scenario:
-    """The scenario in a TOML table. `place` names its file in errors. Raises ScenarioError with all problems.
+    """The scenario in a TOML table. `location` names its file in errors. Raises ScenarioError with all problems.
 
-    `recorded`: the scenario of a run that is over. Its faults are those of its history, so that the judge, not this,
-    says whether an SLO's window names one.
+    `recorded`: the scenario of a finished run. Its faults are in its history, so the judge checks the names of faults
+    in SLOs, not this function.
     """
-    reader = TomlTable(place, table)
+    reader = TomlTable(location, table)
     swarm = reader.table("swarm", table.get("swarm", {}))
-    given = dict(overrides or {})
-    for key, value in given.items():
-        swarm.override(key, value)
-    if "stage" in table:
-        for key in ("rate", "duration"):
-            if key in given:
-                swarm.problem(key, "no such flag, because the scenario's stages say it", given[key])
-            elif key in swarm.values:
-                swarm.problem(key, "either [[stage]] or this, not both", swarm.values[key])
-
+    _apply_flags(swarm, overrides or {}, has_stages="stage" in table)
     dashboards = swarm.take("dashboards", 100, whole)
     widgets = swarm.take("widgets", 50, whole)
     rate = swarm.take("rate", 20.0, positive)
@@ -236,6 +227,19 @@ def parse(
     return scenario
 
 
+def _apply_flags(swarm: TomlTable, flags: Mapping[str, object], *, has_stages: bool) -> None:
+    """Overrides keys of `[swarm]`. With stages, neither a flag nor a key may set the rate or the duration."""
+    for key, value in flags.items():
+        swarm.override(key, value)
+    if not has_stages:
+        return
+    for key in ("rate", "duration"):
+        if key in flags:
+            swarm.problem(key, "no such flag, because the scenario has stages", flags[key])
+        elif key in swarm.values:
+            swarm.problem(key, "either [[stage]] or this, not both", swarm.values[key])
+
+
 def _stages(reader: TomlTable, table: Mapping[str, Any], dashboards: int) -> tuple[Stage, ...]:
     stages = []
     for number, row in enumerate(reader.rows("stage", table), 1):
@@ -262,7 +266,7 @@ def _fault_names(table: Mapping[str, Any]) -> set[str]:
 
 
 def _slos(reader: TomlTable, table: Mapping[str, Any], faults: Collection[str] | None) -> tuple[slo.Slo, ...]:
-    """`faults`: the names that a window may have; None if any will do."""
+    """`faults`: the names that a window may use; None: any."""
     slos = []
     for number, row in enumerate(reader.rows("slo", table), 1):
         part = reader.table(f"slo {number}", row)
@@ -273,7 +277,7 @@ def _slos(reader: TomlTable, table: Mapping[str, Any], faults: Collection[str] |
             continue
         slos.append(expected)
         if faults is not None and (wrong := expected.unknown_fault(faults)):
-            part.say("expect", wrong)
+            part.report("expect", wrong)
     return tuple(slos)
 
 

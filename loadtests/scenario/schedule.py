@@ -1,7 +1,7 @@
-"""When each widget means to send: an open schedule, a pure function of the seed, the widget's number and the rates.
+"""When each widget is due to send: an open schedule, computed from the seed, the widget's number and the rates.
 
-The target has no say in it. A slow answer delays no send, and a run can be repeated message for message whatever the
-number of processes. That is what keeps a stalled target from hiding its own latency (coordinated omission).
+The target cannot influence it: a slow response delays no send, so a stalled target cannot hide its own latency
+(coordinated omission). A run repeats message for message, whatever the number of processes.
 """
 
 import random
@@ -15,7 +15,7 @@ Arrivals = Literal["poisson", "even"]
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """The rate over time, as steps: from `edges[i]` to `edges[i + 1]` seconds it is `rates[i]` messages per second."""
+    """The rate over time, in steps: `rates[i]` messages per second from `edges[i]` to `edges[i + 1]` seconds."""
 
     edges: tuple[float, ...]
     rates: tuple[float, ...]
@@ -26,7 +26,7 @@ class Rates:
 
     @property
     def messages(self) -> float:
-        """How many messages all widgets together mean to send, on average."""
+        """The expected number of messages, over all widgets."""
         return sum(rate * (end - start) for (start, end), rate in zip(pairwise(self.edges), self.rates, strict=True))
 
     def times(self, counts: Iterator[float]) -> Iterator[float]:
@@ -45,10 +45,10 @@ class Rates:
 
 
 def intended_times(seed: int, widget: int, widgets: int, rates: Rates, arrivals: Arrivals) -> list[float]:
-    """The seconds after the start at which widget number `widget` of `widgets` means to send, ascending.
+    """The intended times of widget number `widget` of `widgets`, in seconds after the start, ascending.
 
-    Poisson: independent exponential gaps for each widget, which together make one Poisson stream. Even: all widgets
-    take turns, so that together they send at equal distances.
+    Poisson: independent exponential gaps for each widget, which add up to one Poisson process. Even: the widgets take
+    turns, so that together they send at equal intervals.
     """
     if not 0 <= widget < widgets:
         raise ValueError(f"widget: expected 0 to {widgets - 1}, got {widget}")
@@ -56,7 +56,7 @@ def intended_times(seed: int, widget: int, widgets: int, rates: Rates, arrivals:
 
 
 def _poisson(seed: int, widget: int, widgets: int) -> Iterator[float]:
-    # In units of messages over all widgets: one widget's share of them has gaps of `widgets` on average.
+    # Counted in messages over all widgets: the gaps of one widget are `widgets` on average.
     draw = random.Random(f"chatswarm {seed} {widget}")
     count = 0.0
     while True:

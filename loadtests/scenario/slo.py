@@ -1,7 +1,7 @@
-"""What a scenario expects, as `visible.p99 <= 2s` or `late <= 1% * expected`.
+"""SLO expressions such as `visible.p99 <= 2s` or `late <= 1% * expected`: parsing and evaluation.
 
-`<expression> <op> <expression> [before|during|after|outside <fault>]`, with the metrics of the verdict, the units `ms`,
-`s` and `m`, `%` as × 0.01, and `+ - * /` with parentheses.
+The form is `<expression> <op> <expression> [before|during|after|outside <fault>]`, with the metrics of the verdict, the
+units `ms`, `s` and `m`, `%` as × 0.01, and `+ - * /` with parentheses.
 """
 
 import difflib
@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from .metric_names import CLOSED, EVIDENCE, LATENCIES, METRICS, Outcome
-from .toml_reader import Explained
+from .toml_reader import ExplainedValueError
 
 _TOKEN = re.compile(
     r"\s*(?:(\d+(?:\.\d+)?)\s*(ms|s|m|%)?(?![\w.])|([a-z_]+(?:\.[a-z0-9_]+)?)|(<=|>=|==|!=|[<>+\-*/()]))"
 )
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "%": 0.01, "": 1.0, None: 1.0}
 Kind = Literal["before", "during", "after", "outside"]
-"""The windows around a fault."""
+"""The windows relative to a fault."""
 _KINDS: dict[str, Kind] = {kind: kind for kind in get_args(Kind)}
 _WINDOW = re.compile(r"\s+(before|during|after|outside)\s+(\S+)\s*$")
 _CLOSED = re.compile(CLOSED + r"\.\d{4}")
@@ -34,13 +34,13 @@ _COMBINE: dict[str, Callable[[float, float], float]] = {
 Lookup = Callable[[str], float | None]
 
 
-class SloError(Explained):
-    """An expression that cannot be understood. The text says where and why."""
+class SloError(ExplainedValueError):
+    """An expression that cannot be parsed. The text says where and why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """A part of an expression: a number, a metric by name, or two parts combined."""
+    """A node of an expression: a number, the name of a metric, or an operator with two operands."""
 
     value: float | str
     left: "Term | None" = None
@@ -52,7 +52,7 @@ class Term:
         return {self.value} if isinstance(self.value, str) else set()
 
     def evaluate(self, lookup: Lookup) -> float | None:
-        """The value; None if a metric in it was not measured, or it is not a number (0 / 0)."""
+        """The value; None if a metric in it was not measured, or for 0 / 0."""
         if self.left is None or self.right is None:
             return lookup(self.value) if isinstance(self.value, str) else self.value
         left, right = self.left.evaluate(lookup), self.right.evaluate(lookup)
@@ -67,7 +67,7 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class Slo:
-    """One expectation. `window` is where it holds: (`during`, fault name), or None for the whole measured part."""
+    """One SLO. `window` is where it applies: (`during`, name of a fault), or None for the whole measured part."""
 
     expect: str
     left: Term
@@ -76,7 +76,7 @@ class Slo:
     window: tuple[Kind, str] | None = None
 
     def unknown_fault(self, known: Collection[str]) -> str | None:
-        """What is wrong with the fault that the window names; None if it is one of the known ones, or none is named."""
+        """What is wrong with the window's fault; None if it is known, or there is no window."""
         if self.window is None or self.window[1] in known:
             return None
         kind, name = self.window
@@ -89,7 +89,7 @@ class Slo:
         return self.left.metrics() | self.right.metrics()
 
     def judge(self, lookup: Lookup) -> tuple[Outcome, float | None]:
-        """Whether it holds, and what its left side came to (None where that is not finite)."""
+        """Whether it holds, and the value of its left side (None if not finite)."""
         left, right = self.left.evaluate(lookup), self.right.evaluate(lookup)
         if left is None or right is None:
             return "undecided", left
@@ -97,7 +97,7 @@ class Slo:
         return outcome, left if math.isfinite(left) else None
 
     def crosses(self, low: Lookup, high: Lookup) -> bool:
-        """For metrics only known to lie between two bounds: whether both sides could be equal somewhere between."""
+        """Whether both sides could be equal, for metrics that are only known to lie between two bounds."""
         if self.op not in ("==", "!="):
             return False
         ends = [(self.left.evaluate(lookup), self.right.evaluate(lookup)) for lookup in (low, high)]
@@ -108,7 +108,7 @@ class Slo:
         return ends[0] != ends[1] and not (all(below) or all(above))
 
     def limit(self) -> float | None:
-        """For a plain upper limit on a latency, such as `visible.p99 <= 2s`: the limit in seconds; else None."""
+        """The limit in seconds, if this is a plain upper limit on a latency such as `visible.p99 <= 2s`; else None."""
         metric = self.left.value
         if self.left.left is not None or not isinstance(metric, str) or self.op not in ("<=", "<"):
             return None
@@ -118,18 +118,18 @@ class Slo:
 
 
 def is_latency(metric: str) -> bool:
-    """Whether its unit is seconds, and it is taken from a sample."""
+    """Whether the metric is a latency in seconds."""
     name, _, key = metric.partition(".")
     # `notified` alone is a count, and so is `visible.count`.
     return name in LATENCIES and key not in ("", "count")
 
 
 def parse(text: object) -> Slo:
-    """The expectation that `text` states. Raises SloError."""
+    """Parses an SLO. Raises SloError."""
     if not isinstance(text, str):
         raise SloError(f"expected an expression such as visible.p99 <= 2s, got {text!r}")
-    window = _WINDOW.search(text)
-    parser = _SloParser(text, _tokens(text[: window.start()] if window else text))
+    suffix = _WINDOW.search(text)
+    parser = _SloParser(text, _tokens(text[: suffix.start()] if suffix else text))
     left = parser.sum()
     op = parser.next()
     if op not in _COMPARE:
@@ -139,15 +139,15 @@ def parse(text: object) -> Slo:
     right = parser.sum()
     if rest := parser.next():
         raise SloError(f"{text!r}: expected the end after the second expression, got {rest}")
-    place = (_KINDS[window[1]], window[2]) if window else None
-    slo = Slo(text.strip(), left, op, right, place)
+    window = (_KINDS[suffix[1]], suffix[2]) if suffix else None
+    slo = Slo(text.strip(), left, op, right, window)
     if not slo.metrics:
         raise SloError(f"{text!r}: expected at least one metric, such as visible.p99 or lost, got only numbers")
     for metric in sorted(slo.metrics - set(METRICS)):
         if metric == CLOSED or _CLOSED.fullmatch(metric):
             continue
         if metric.startswith(f"{EVIDENCE}."):
-            if place is None or place[0] != "during":
+            if window is None or window[0] != "during":
                 raise SloError(f"{text!r}: expected `during` and the name of a fault after {metric}, got none")
             continue
         near = difflib.get_close_matches(metric, METRICS, 3, 0.4)
@@ -169,7 +169,7 @@ def _tokens(text: str) -> list[str | float]:
 
 
 class _SloParser:
-    """Recursive descent over the tokens of one expectation."""
+    """A recursive-descent parser over the tokens of one SLO."""
 
     def __init__(self, text: str, tokens: list[str | float]) -> None:
         self.text = text

@@ -1,4 +1,4 @@
-"""Reading settings out of TOML: values one by one, with every problem gathered as place, expected and got."""
+"""Reads settings from TOML, and collects all problems as location, expected and got."""
 
 import difflib
 from collections.abc import Callable, Mapping
@@ -9,28 +9,30 @@ from chatswarm.loadtests.system.units import seconds
 _T = TypeVar("_T")
 
 
-class Explained(ValueError):
-    """A value that cannot be used. The text says by itself what was expected and what came."""
+class ExplainedValueError(ValueError):
+    """A wrong value. The text itself says what was expected and what came."""
 
 
 class TomlTable:
-    """Takes values out of one table, and gathers what is wrong with them instead of stopping at the first."""
+    """Reads the values of one table, and collects all problems instead of stopping at the first."""
 
-    def __init__(self, place: str, values: Mapping[str, Any], problems: list[str] | None = None) -> None:
-        self.place = place
+    def __init__(self, location: str, values: Mapping[str, Any], problems: list[str] | None = None) -> None:
+        self.location = location
         self.values = dict(values)
         self.problems: list[str] = [] if problems is None else problems
         self._taken: set[str] = set()
         self._flags: set[str] = set()
 
     def table(self, name: str, values: object) -> "TomlTable":
-        place = f"{self.place}: {name}"
+        """A reader of a table in this one, with the same list of problems."""
+        location = f"{self.location}: {name}"
         if not isinstance(values, dict):
-            self.problems.append(f"{place}: expected a table, got {values!r}")
+            self.problems.append(f"{location}: expected a table, got {values!r}")
             values = {}
-        return TomlTable(place, values, self.problems)
+        return TomlTable(location, values, self.problems)
 
     def rows(self, name: str, table: Mapping[str, Any]) -> list[Any]:
+        """The `[[name]]` tables in `table`."""
         rows = table.get(name, [])
         if isinstance(rows, list):
             return rows
@@ -38,17 +40,19 @@ class TomlTable:
         return []
 
     def override(self, key: str, value: object) -> None:
+        """Sets a value from a flag. Problems with it name the flag."""
         self.values[key] = value
         self._flags.add(key)
 
     def take(self, key: str, default: _T, read: Callable[[object], _T]) -> _T:
+        """The value of a key as `read` converts it; the default if it is missing or wrong."""
         self._taken.add(key)
         if key not in self.values:
             return default
         try:
             return read(self.values[key])
-        except Explained as error:
-            self.say(key, str(error))
+        except ExplainedValueError as error:
+            self.report(key, str(error))
         except ValueError as error:
             expected = str(error).removeprefix("expected ").partition(", got ")[0]
             self.problem(key, expected, self.values[key])
@@ -60,12 +64,13 @@ class TomlTable:
                 self.problem(key, "a value", "none")
 
     def problem(self, key: str, expected: str, got: object) -> None:
-        self.say(key, f"expected {expected}, got {got}")
+        self.report(key, f"expected {expected}, got {got}")
 
-    def say(self, key: str, problem: str) -> None:
+    def report(self, key: str, problem: str) -> None:
         self.problems.append(f"{self._where(key)}: {problem}")
 
     def finish(self) -> None:
+        """Reports keys that nothing has taken."""
         self.unknown(self._taken)
 
     def unknown(self, known: set[str]) -> None:
@@ -77,7 +82,7 @@ class TomlTable:
     def _where(self, key: str) -> str:
         if key in self._flags:
             return f"--{key.replace('_', '-')}"
-        return f"{self.place}.{key}" if ": " in self.place else f"{self.place}: {key}"
+        return f"{self.location}.{key}" if ": " in self.location else f"{self.location}: {key}"
 
 
 def whole(value: object) -> int:

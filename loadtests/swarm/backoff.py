@@ -1,4 +1,4 @@
-"""How long a dashboard waits before it connects again."""
+"""The back-off of a dashboard that reconnects."""
 
 import random
 from collections.abc import Iterator
@@ -9,10 +9,10 @@ FIRST, CAP = 0.25, 2.0  # seconds
 
 
 def delays(policy: Reconnect, draw: random.Random) -> Iterator[float]:
-    """The waits in seconds after each failure in a row. Ends where the policy gives up.
+    """The seconds to wait after each consecutive failure. Ends where the policy gives up.
 
-    jitter: full jitter below a bound that doubles from 250 ms to 2 s, for ever. origin: what the original's page does:
-    1, 2, 4, 8 and 16 s, then never again.
+    jitter: full jitter below a bound that doubles from 250 ms to 2 s, for ever. origin: 1, 2, 4, 8 and 16 s, then never
+    again, as the original's page does.
     """
     if policy == "origin":
         yield from (1.0, 2.0, 4.0, 8.0, 16.0)

@@ -1,7 +1,8 @@
-"""How far another machine's monotonic clock is from ours, and how sure of that one can be.
+"""Estimates the offset of another machine's monotonic clock from ours, with an error bound.
 
-One exchange of messages says: when the other clock showed `there`, ours showed something between `sent` and `received`.
-The quickest exchange says it best. Clocks drift, so it is asked before a run and after it, and both answers must fit.
+An exchange of messages shows: when the other clock showed `there`, ours showed something between `sent` and `received`.
+The quickest exchange is the most exact. Clocks drift, so they are read before and after a run, and the bound covers
+both readings.
 """
 
 from collections.abc import Sequence
@@ -9,22 +10,22 @@ from typing import NamedTuple
 
 
 class Exchange(NamedTuple):
-    """One question and its answer, in monotonic seconds of the clock that each is read from."""
+    """One request and its reply, in monotonic seconds of the clock that each is read from."""
 
     sent: float  # ours
-    there: float  # the other one's
+    there: float  # the other clock
     received: float  # ours
 
 
 class ClockOffset(NamedTuple):
-    """The other clock shows ours + `seconds`, give or take `bound` seconds."""
+    """The other clock shows ours + `seconds`, ± `bound` seconds."""
 
     seconds: float
     bound: float
 
 
 def estimate(exchanges: Sequence[Exchange]) -> ClockOffset:
-    """What the quickest of the exchanges says. Raises ValueError if there are none."""
+    """The offset by the quickest exchange. Raises ValueError if there are none."""
     if not exchanges:
         raise ValueError("expected at least one exchange with the other clock, got none")
     best = min(exchanges, key=lambda exchange: exchange.received - exchange.sent)
@@ -32,7 +33,7 @@ def estimate(exchanges: Sequence[Exchange]) -> ClockOffset:
 
 
 def both(before: ClockOffset, after: ClockOffset) -> ClockOffset:
-    """An offset with a bound that covers two estimates, and with them the drift between."""
+    """An offset whose bound covers two estimates, and so the drift between them."""
     low = min(before.seconds - before.bound, after.seconds - after.bound)
     high = max(before.seconds + before.bound, after.seconds + after.bound)
     return ClockOffset((low + high) / 2, (high - low) / 2)

@@ -1,8 +1,8 @@
-"""Conducts a run over all processes of the swarm: places, T0, the end, the drain, the closed histories.
+"""Conducts a run over all processes of the swarm, from the plan and T0 to the drain and the closed histories.
 
-Lives in Locust's master, or in the only process. Locust has its own ideas of how a test ends: it gives its workers
-three seconds, and Ctrl-C reaches them at the same moment as the master. Therefore `test_stopping` blocks here until
-each worker has said that its history is closed.
+It lives in Locust's master, or in the only process. Locust gives its workers three seconds when a test ends, and Ctrl-C
+reaches them at the same moment as the master. So `test_stopping` blocks here until every worker has reported that its
+history is closed.
 """
 
 import logging
@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import gevent
 from gevent.event import Event
@@ -25,52 +24,62 @@ from chatswarm.loadtests.scenario.schedule import intended_times
 from .clock_offset import ClockOffset, both
 from .clock_sync import ClockSync
 from .live.active_faults import ActiveFaults
-from .live.combined_figures import LiveFigures
+from .live.combined_figures import CombinedFigures
 from .live.increment import Increment
-from .live.process_figures import Identified
-from .live.prometheus import Scene
+from .live.progress_line import ProgressLines
+from .live.prometheus import Snapshot
+from .locust.messages import (
+    CancelledRun,
+    ClockRequest,
+    MessageIds,
+    PlannedRun,
+    RunEnd,
+    RunStart,
+    SeparateFolder,
+    SwarmMessage,
+)  # fmt: skip
 from .locust.parent_pipes import ProgressPipe
 from .net.http import TIMEOUT
 from .plan import ProcessProgress, RunPlan
 
 logger = logging.getLogger(__name__)
 
-_LEAD = 0.3  # seconds from saying T0 to T0: every process must hear of it before
-_PATIENCE = 15.0  # seconds after the ramp, after which the measured part begins without those who did not come
-_LOOK = 0.05
+_LEAD = 0.3  # seconds from announcing T0 to T0, so that every process knows it in time
+_PATIENCE = 15.0  # seconds after the ramp; then the measured part begins without the users that are not ready
+_POLL = 0.05  # seconds between two looks
 _REPORT_EVERY = 0.5
-_FINAL_READ = 60.0  # seconds that the final read may take at the most
-_ENTERING = 10.0  # seconds that a process may take to read the plan and to make its history
-_SEEN = 2.0  # seconds until a file that another process made must be seen here
+_FINAL_READ = 60.0  # seconds that the final read may take
+_JOIN_TIMEOUT = 10.0  # seconds that a process may take to read the plan and open its history
+_VISIBLE_WITHIN = 2.0  # seconds until a file that another process made must be visible here
 
 
 class Conductor:
-    """One run. `tell(kind, data, client)` sends to one process; `stop` ends Locust's test.
+    """Conducts one run. `send(message, client)` sends to one process; `stop` ends Locust's test.
 
-    First `prepare`: until it has returned without a problem, there is no load and nothing to judge. Then `begin`.
+    First `prepare`: until it returns without a problem, there is no load and nothing to judge. Then `begin`.
     """
 
     def __init__(
-        self, plan: RunPlan, environment: Environment, processes: dict[str, str], tell: Callable[[str, Any, str], None],
-        stop: Callable[[], None], spawning: float = 0.0,
+        self, plan: RunPlan, environment: Environment, processes: dict[str, str],
+        send: Callable[[SwarmMessage, str], None], stop: Callable[[], None], spawning: float = 0.0,
     ) -> None:  # fmt: skip
-        """`processes`: the names of the processes with users in them, by Locust's client id. `spawning`: how many
-        seconds Locust takes to start all users. Raises OSError if the run's folder cannot be written to.
+        """`processes`: the names of the processes with users, by Locust's client id. `spawning`: the seconds that
+        Locust takes to start all users. Raises OSError if the run's folder cannot be written to.
         """
         self.plan = plan
         self.scenario = plan.scenario()
         self._environment = environment
         self._processes = processes
-        self._tell = tell
+        self._send = send
         self._stop = stop
         self._ramp = max(self.scenario.ramp, spawning)
-        self._places = {"widget": 0, "dashboard": 0}
+        self._next_number = {"widget": 0, "dashboard": 0}
         self._progress: dict[str, ProcessProgress] = {}
         self._closed: dict[str, str | None] = {}
-        self._entered: set[str] = set()
+        self._joined: set[str] = set()
         self._unfit: dict[str, str] = {}
         self._left: set[str] = set()
-        self._heard: dict[str, float] = {}  # when each process last said something
+        self._last_report: dict[str, float] = {}  # of each process, in monotonic seconds
         self._clocks = ClockSync(self._ask_clock)
         self._offsets: dict[str, ClockOffset] = {}
         self._all_closed = Event()
@@ -79,11 +88,11 @@ class Conductor:
         self._phase = "connecting"
         self._phase_began = time.monotonic()
         self._pipe = ProgressPipe()
+        self._lines = ProgressLines()
         self.over = False
-        self._figures = self._no_figures() if plan.watched else None
-        self._strikes = ActiveFaults(self.scenario.faults, history_file(plan.path, NEMESIS))
-        target = plan.target()
-        window = self.scenario.list_window or target.list_window
+        self._figures = self._new_figures() if plan.watched else None
+        self._faults = ActiveFaults(self.scenario.faults, history_file(plan.path, NEMESIS))
+        window = self.scenario.list_window or plan.chat_protocol().list_window
         self.manifest = Manifest(
             run=plan.run,
             scenario=plan.name,
@@ -103,108 +112,109 @@ class Conductor:
         (plan.path / "scenario.toml").write_text(self.scenario.toml(), encoding="utf-8")
         self._greenlets: list[gevent.Greenlet] = []
 
-    def prepare(self, message: dict[str, Any]) -> list[str]:
-        """Tells every process the plan, in front of which `message` stands, and waits until each has its history open.
+    def prepare(self, version: str, wire: str) -> list[str]:
+        """Sends every process the plan and this build, and waits until each has opened its history.
 
         Returns why the run cannot begin; empty if it can.
         """
         for client, process in self._processes.items():
-            self._tell("plan", {**message, "process": process, "plan": self.plan.wire()}, client)
+            self._send(PlannedRun(version, wire, process, self.plan), client)
         names = set(self._processes.values())
-        deadline = time.monotonic() + _ENTERING
-        while self._entered != names and not self._unfit and time.monotonic() < deadline:
+        deadline = time.monotonic() + _JOIN_TIMEOUT
+        while self._joined != names and not self._unfit and time.monotonic() < deadline:
             if not all(map(self._is_there, self._processes)):
                 break
-            gevent.sleep(_LOOK)
+            gevent.sleep(_POLL)
         problems = list(self._unfit.values())
         for client, process in self._processes.items():
-            if process not in self._entered | self._unfit.keys():
-                why = f"nothing for {_ENTERING:g} s" if self._is_there(client) else "its end"
+            if process not in self._joined | self._unfit.keys():
+                why = f"nothing for {_JOIN_TIMEOUT:g} s" if self._is_there(client) else "its end"
                 problems.append(f"the worker {process} ({client}): expected an answer to the plan, got {why}")
-        return [] if self._entered == names else problems
+        return [] if self._joined == names else problems
 
     def begin(self) -> None:
-        """From here on there may be load."""
+        """From now on there may be load."""
         self._greenlets = [gevent.spawn(self._conduct_or_stop), gevent.spawn(self._report)]
 
-    def drop(self) -> None:
-        """The run does not begin after all: its processes forget it."""
+    def cancel(self) -> None:
+        """The run does not begin: its processes forget it."""
         self.over = True
         for client in self._processes:
-            self._tell("drop", {"run": self.plan.run}, client)
+            self._send(CancelledRun(self.plan.run), client)
 
     @property
     def clients(self) -> set[str]:
-        """Locust's ids of the processes that take part."""
+        """Locust's client ids of the processes that take part."""
         return set(self._processes)
 
-    def next_place(self, kind: str) -> int:
-        """The next number for a `widget` or `dashboard`. Those beyond the scenario's are an operator's."""
-        number = self._places[kind]
-        self._places[kind] += 1
+    def next_number(self, role: str) -> int:
+        """The next number for a `widget` or `dashboard`. An operator added those beyond the scenario's."""
+        number = self._next_number[role]
+        self._next_number[role] += 1
         return number
 
     def progressed(self, process: str, progress: ProcessProgress) -> None:
-        """A process says how far it is."""
-        self._heard[process] = time.monotonic()
+        """A process reported how far it is."""
+        self._last_report[process] = time.monotonic()
         self._progress[process] = progress
         if self._figures is not None:
             self._figures.progressed(self.total())
 
-    def reported(self, process: str, report: Increment) -> None:
-        """A process says what it saw since its last report. What the others need to know of it is passed on."""
+    def reported(self, process: str, increment: Increment) -> None:
+        """A process reported what it saw since its last report. Message ids are passed on to the others."""
         if self._figures is None:
             return
-        found: list[Identified] = self._figures.take(process, report)
+        identified = self._figures.take(process, increment)
         for client, name in self._processes.items():
-            if found and name != process:
-                self._tell("ids", {"run": self.plan.run, "found": found}, client)
+            if identified and name != process:
+                self._send(MessageIds(self.plan.run, identified), client)
 
-    def scene(self) -> Scene:
-        """The run as it is now, for people who watch."""
+    def snapshot(self) -> Snapshot:
+        """The run as a scrape sees it now."""
         manifest = self.manifest
         phase = "idle" if self._phase == "closed" else self._phase
         if manifest.start is None:
-            return Scene(phase, figures=self._figures, faults=self._strikes.active())
-        cut = manifest.end is not None and manifest.cut_short
-        until = manifest.end - manifest.start if cut and manifest.end is not None else math.inf
-        return Scene(phase, time.monotonic() - manifest.start, until, self._figures, self._strikes.active())
+            return Snapshot(phase, figures=self._figures, faults=self._faults.active())
+        until = math.inf
+        if manifest.end is not None and manifest.cut_short:
+            until = manifest.end - manifest.start
+        return Snapshot(phase, time.monotonic() - manifest.start, until, self._figures, self._faults.active())
 
-    def _no_figures(self) -> LiveFigures:
+    def _new_figures(self) -> CombinedFigures:
         plan, scenario = self.plan, self.scenario
         schedule = [
             intended_times(plan.seed, widget, scenario.widgets, scenario.rates, scenario.arrivals)
             for widget in range(scenario.widgets)
         ]
-        return LiveFigures(scenario, schedule, plan.run, plan.base_url)
+        return CombinedFigures(scenario, schedule, plan.run, plan.base_url)
 
     def closed(self, process: str, failure: str | None) -> None:
-        """A process says that its history is closed; `failure` is why it is not whole."""
+        """A process has closed its history; `failure` is why it is incomplete."""
         self._closed[process] = failure
         if self._closed.keys() >= set(self._processes.values()):
             self._all_closed.set()
 
-    def entered(self, client: str, process: str, boot: str, *, shared: bool) -> None:
-        """A process has opened its history, `shared`: in the run's folder. Says whose clock it goes by."""
+    def joined(self, client: str, process: str, boot: str, *, shared: bool) -> None:
+        """A process has opened its history; `shared`: in the run's folder. `boot` tells whether its clock is ours."""
         if boot != self.manifest.boot_id:
             self._clocks.add(process, client)
-        if shared and not self._sees(history_file(self.plan.path, process)):
-            # The same names, but not the same files: a copy of the folder, or an overlay of it.
-            self._tell("apart", {"run": self.plan.run}, client)
-        self._entered.add(process)
+        if shared and not self._can_read(history_file(self.plan.path, process)):
+            # The same names but other files: a copy of the folder, or an overlay of it.
+            self._send(SeparateFolder(self.plan.run), client)
+        self._joined.add(process)
 
-    def _sees(self, path: Path) -> bool:
-        """Some file systems of networks show a new file only after a moment."""
-        deadline = time.monotonic() + _SEEN
+    def _can_read(self, path: Path) -> bool:
+        """Some network file systems show a new file only after a moment."""
+        deadline = time.monotonic() + _VISIBLE_WITHIN
         while not os.access(path, os.R_OK):
             if time.monotonic() > deadline:
                 return False
-            gevent.sleep(_LOOK)
+            gevent.sleep(_POLL)
         return True
 
-    def unfit(self, client: str, process: str, why: str) -> None:
+    def cannot_join(self, client: str, process: str, reason: str) -> None:
         """A process cannot take part, or no longer."""
-        text = f"the worker {process} ({client}): {why}"
+        text = f"the worker {process} ({client}): {reason}"
         if self._greenlets:
             self.trouble(text)
             self._stop()
@@ -212,7 +222,7 @@ class Conductor:
             self._unfit[process] = text
 
     def leaving(self, process: str) -> None:
-        """A process was told to end in the middle of the run. What it observed so far comes yet."""
+        """A process was ended in the middle of the run. What it observed so far will still come."""
         if process not in self._left and not self.over:
             self._left.add(process)
             self.trouble(
@@ -226,11 +236,11 @@ class Conductor:
         return f"{moment - self.manifest.start:.1f} s after the start"
 
     def clocked(self, process: str, sent: float, there: float) -> None:
-        """A process answers what its clock showed."""
+        """A process reported what its clock showed."""
         self._clocks.answered(process, sent, there)
 
     def _ask_clock(self, client: str, sent: float) -> None:
-        self._tell("clock", {"run": self.plan.run, "sent": sent}, client)
+        self._send(ClockRequest(self.plan.run, sent), client)
 
     def _measure_clocks(self) -> dict[str, ClockOffset]:
         """How far the clocks of processes on other machines are from ours, now."""
@@ -240,14 +250,14 @@ class Conductor:
                 self.trouble(f"the process {process} of the swarm did not say what its clock shows")
         return {process: offset for process, offset in offsets.items() if offset is not None}
 
-    def _tell_time(self, kind: str, key: str, moment: float) -> None:
-        """Tells every process a moment, each by its own clock."""
+    def _announce(self, message: type[RunStart] | type[RunEnd], moment: float) -> None:
+        """Sends every process a moment, each by its own clock."""
         for client, process in self._processes.items():
             offset = self._offsets.get(process, ClockOffset(0.0, 0.0))
-            self._tell(kind, {"run": self.plan.run, key: moment + offset.seconds}, client)
+            self._send(message(self.plan.run, moment + offset.seconds), client)
 
     def received(self, process: str, data: bytes) -> None:
-        """A piece of the history of a process that has no access to the run's folder."""
+        """The next part of the history of a process that has no access to the run's folder."""
         path = history_file(self.plan.path, process)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -257,7 +267,7 @@ class Conductor:
             self._trouble_once(f"the history of the process {process} of the swarm could not be written here: {error}")
 
     def trouble(self, text: str) -> None:
-        """Something went wrong with the rig: it will stand in the verdict."""
+        """Something went wrong with the rig: it goes into the verdict."""
         logger.error(text)
         self.manifest.troubles.append(text)
 
@@ -266,14 +276,14 @@ class Conductor:
             self.trouble(text)
 
     def _write_manifest(self) -> None:
-        """Whatever cannot be written must not keep the run from its end. The judge sees what is missing."""
+        """A failed write must not keep the run from ending. The judge sees what is missing."""
         try:
             self.manifest.write(self.plan.path)
         except OSError as error:
             self._trouble_once(f"the run's manifest could not be written: {error}")
 
     def finish(self) -> None:
-        """Ends the run: blocks until every process that is still there has closed its history, whoever else ends it."""
+        """Ends the run, and blocks until every process that is left has closed its history; any number of callers."""
         if not self.over:
             self.over = True
             try:
@@ -283,9 +293,7 @@ class Conductor:
         self._finished.wait()
 
     def interrupt(self) -> None:
-        """Ctrl-C during the drain gives up the last observations. Where the drain is not Ctrl-C's own doing, it takes a
-        second one.
-        """
+        """Ctrl-C during the drain gives up the last observations. If the run ended by itself, it takes a second one."""
         if self._finished.is_set():
             logger.info("chatswarm: the verdict is on its way")
         elif self.manifest.cut_short is None and not self._warned:
@@ -303,30 +311,34 @@ class Conductor:
             end = now
         else:
             end = min(now, start + duration)
-            if end < start + duration - _LOOK:
+            if end < start + duration - _POLL:
                 self.manifest.cut_short = f"ended after {max(0.0, end - start):.1f} s of {duration:g} s"
         self.manifest.end = end
         self._write_manifest()
-        self._enter("draining")
+        self._set_phase("draining")
         after = self._measure_clocks()
         self.manifest.clocks = {
             process: Clock(*both(offset, after.get(process, offset))) for process, offset in self._offsets.items()
         }
-        self._tell_time("drain", "end", end)
+        self._announce(RunEnd, end)
         self._await_closed(end + self.scenario.drain + 2 * TIMEOUT + _FINAL_READ)
-        self._enter("closed")
+        self._set_phase("closed")
         gevent.killall(self._greenlets)
         self._write_progress()
+        self.manifest.ended = not self._report_incomplete()
+        self._write_manifest()
+
+    def _report_incomplete(self) -> list[str]:
+        """Reports every history that is incomplete. Returns the processes that did not close theirs."""
         missing = sorted(set(self._processes.values()) - self._closed.keys())
         for process in missing:
-            heard = self._heard.get(process)
+            heard = self._last_report.get(process)
             last = "never heard of" if heard is None else f"last heard of {self._when(heard)}"
             self.trouble(f"the process {process} of the swarm did not close its history: it died or hangs ({last})")
         for process, failure in sorted(self._closed.items()):
             if failure is not None:
                 self.trouble(f"the process {process} of the swarm could not write its history: {failure}")
-        self.manifest.ended = not missing
-        self._write_manifest()
+        return missing
 
     def _await_closed(self, deadline: float) -> None:
         while not self._all_closed.wait(0.2) and time.monotonic() < deadline:
@@ -341,7 +353,7 @@ class Conductor:
         return worker is not None and worker.state != STATE_MISSING
 
     def _conduct_or_stop(self) -> None:
-        """Whatever goes wrong here, the run comes to an end and says why."""
+        """Whatever goes wrong here, the run ends and says why."""
         try:
             self._conduct()
         except Exception as error:  # noqa: BLE001
@@ -354,7 +366,7 @@ class Conductor:
         patience = self._ramp + _PATIENCE
         deadline = time.monotonic() + patience
         while time.monotonic() < deadline:
-            gevent.sleep(_LOOK)
+            gevent.sleep(_POLL)
             total = self.total()
             if total.subscribed >= dashboards and total.widgets >= widgets:
                 break
@@ -367,32 +379,30 @@ class Conductor:
                 "%d of %d dashboards subscribed and %d of %d widgets ready after %g s: going on without the others",
                 total.subscribed, dashboards, total.widgets, widgets, patience,
             )  # fmt: skip
-            self._say_who_was_not_started()
+            self._report_unstarted()
         self._offsets = self._measure_clocks()
         start = time.monotonic() + _LEAD
         self.manifest.start = start
         self.manifest.write(self.plan.path)
-        self._tell_time("begin", "start", start)
-        self._enter("measuring")
+        self._announce(RunStart, start)
+        self._set_phase("measuring")
         gevent.sleep(start + self.scenario.duration - time.monotonic())
         self._stop()
 
-    def _say_who_was_not_started(self) -> None:
-        """Users that Locust has not started cannot have been kept out by the target."""
-        for kind, wanted in (("dashboard", self.scenario.dashboards), ("widget", self.scenario.widgets)):
-            if self._places[kind] < wanted:
-                self.trouble(
-                    f"Locust had started {self._places[kind]} of {wanted} {kind}s when the measured part began"
-                )
+    def _report_unstarted(self) -> None:
+        """The target is not to blame for users that Locust has not started."""
+        for role, wanted in (("dashboard", self.scenario.dashboards), ("widget", self.scenario.widgets)):
+            if (started := self._next_number[role]) < wanted:
+                self.trouble(f"Locust had started {started} of {wanted} {role}s when the measured part began")
 
     def total(self) -> ProcessProgress:
-        """The figures of all processes together, as last heard."""
+        """The figures of all processes together, as last reported."""
         total = ProcessProgress()
         for progress in self._progress.values():
             total.add(progress)
         return total
 
-    def _enter(self, phase: str) -> None:
+    def _set_phase(self, phase: str) -> None:
         self._phase, self._phase_began = phase, time.monotonic()
         logger.info("chatswarm: %s", phase)
         self._write_progress()
@@ -403,11 +413,12 @@ class Conductor:
             self._write_progress()
 
     def _write_progress(self) -> None:
-        """One line of JSON for whoever started this swarm and watches."""
+        """Writes a progress line for whoever started this swarm."""
         lengths = {
             "connecting": self.scenario.ramp,
             "measuring": self.scenario.duration,
             "draining": self.scenario.drain,
         }
         length = lengths.get(self._phase, 0.0)
-        self._pipe.tell(self._phase, self._phase_began, length, self.scenario.dashboards, self.total())
+        line = self._lines.next(self._phase, self._phase_began, length, self.scenario.dashboards, self.total())
+        self._pipe.write(line)

@@ -1,7 +1,7 @@
-"""The chat list as this process has seen it: each different content is a version, told by its difference to the last.
+"""Versions of the chat list as this process saw it, each recorded as its difference from the one before.
 
-Many dashboards refetch the same bytes. They are decoded once, and a refetch in the history then is one row that names
-the version it showed, whatever the number of messages in it.
+Many dashboards refetch the same bytes. They are decoded once, and a refetch is one row in the history that names the
+version it showed, however many messages are in it.
 """
 
 from collections import deque
@@ -10,32 +10,32 @@ from collections.abc import Sequence
 from chatswarm.loadtests.messages.identity import IGNORED, Condition, ParsedText, recognise
 from chatswarm.loadtests.protocols.protocol import Chat, ChatProtocol, Text, read
 
-from .live.newly_shown import Intended, Shown
+from .live.newly_shown import Intended, ShownMessages
 from .recorder import Recorder
 
-_REMEMBERED = 16  # bodies; dashboards that answer one broadcast fetch the same few
+_MAX_BODIES = 16  # remembered; dashboards woken by one broadcast fetch the same few
 
 
 class ListVersions:
-    """Turns bodies of the list into version numbers, and writes what each version changed."""
+    """Turns bodies of the list into version numbers, and records what each version changed."""
 
-    def __init__(self, target: ChatProtocol, run: str, recorder: Recorder, intended: Intended) -> None:
-        """`intended` is for the live figures alone."""
-        self._target = target
+    def __init__(self, protocol: ChatProtocol, run: str, recorder: Recorder, intended: Intended) -> None:
+        """`intended` is only for the live figures."""
+        self._protocol = protocol
         self._run = run
         self._recorder = recorder
-        self.messages = Shown(intended)
-        self._recent: deque[tuple[bytes, int]] = deque(maxlen=_REMEMBERED)
+        self.messages = ShownMessages(intended)
+        self._recent: deque[tuple[bytes, int]] = deque(maxlen=_MAX_BODIES)
         self._shown: dict[str, Chat] = {}
         self._version = -1
 
     def version_of(self, body: bytes) -> int:
-        """The number of the version that these bytes show. Raises Unreadable."""
-        # Compared, not hashed: two lists differ near their start, and hashing would read them all to the end.
+        """The number of the version in these bytes. Raises Unreadable."""
+        # Compared, not hashed: two lists differ near their start, but a hash reads all of both.
         for seen, version in self._recent:
             if seen == body:
                 return version
-        version = self._read(read(self._target.read_list, body))
+        version = self._read(read(self._protocol.read_list, body))
         self._recent.appendleft((body, version))
         return version
 
@@ -57,25 +57,25 @@ class ListVersions:
         self._version += 1
         self._shown = now
         for chat_id, total, dropped, added in changes:
-            sights = [sight(text, self._run) for text in added]
-            self._recorder.change(self._version, chat_id, total, dropped, sights)
-            self.messages.change(chat_id, total, dropped, sights)
+            parsed = [parse_text(text, self._run) for text in added]
+            self._recorder.change(self._version, chat_id, total, dropped, parsed)
+            self.messages.change(chat_id, total, dropped, parsed)
         self.messages.end_version()
         return self._version
 
 
-def sight(text: Text, run: str) -> ParsedText:
-    """Which message of the run a text is. What agents and greetings say is nobody's message, even if it quotes one."""
+def parse_text(text: Text, run: str) -> ParsedText:
+    """The message of the run in a text. Agents' texts and greetings are nobody's message, even if they quote one."""
     try:
         seen = recognise(text.text, run)
     except UnicodeEncodeError:
-        # Half of a character, which other JSON readers let through.
+        # A lone surrogate, which other JSON readers let through.
         seen = recognise(text.text.encode("utf-8", "replace").decode(), run)
     return IGNORED if seen.condition is not Condition.INTACT and not text.from_customer else seen
 
 
 def _dropped(before: Sequence[Text], after: Sequence[Text]) -> int:
-    """How many texts went at the front, if all that came, came at the end; else all of them."""
+    """How many texts were dropped at the front, if texts were only added at the end; else all of them."""
     for dropped in range(len(before)):
         kept = before[dropped:]
         if after[: len(kept)] == kept:

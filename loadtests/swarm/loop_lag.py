@@ -1,20 +1,20 @@
-"""How well this process keeps up: a late loop makes every latency look longer than it was."""
+"""Records how late this process's event loop is and how much CPU it uses, and flushes the history every second."""
 
 import time
 from collections.abc import Callable
 
 import gevent
 
-from .live.process_figures import Live
+from .live.process_figures import ProcessFigures
 from .locust.stats_rows import StatsRows
 from .recorder import Recorder
 
-_STEP = 0.01  # seconds between two looks at the loop
-_FLUSH = 1.0  # seconds between two writes of the history, and two looks at the CPU
+_STEP = 0.01  # seconds between two samples of the lag
+_FLUSH = 1.0  # seconds between two flushes, and two samples of the CPU
 
 
-def watch_loop(recorder: Recorder) -> None:
-    """Runs until killed: records how late a greenlet wakes that should wake every 10 ms."""
+def record_lag(recorder: Recorder) -> None:
+    """Runs until killed: records how late a greenlet wakes that should wake every 10 ms: latencies include that."""
     due = time.monotonic() + _STEP
     while True:
         gevent.sleep(max(0.0, due - time.monotonic()))
@@ -23,8 +23,10 @@ def watch_loop(recorder: Recorder) -> None:
         due = now + _STEP
 
 
-def keep_books(recorder: Recorder, rows: StatsRows, live: Live | None, in_flight: Callable[[], int]) -> None:
-    """Runs until killed: every second writes the history out, records the CPU used, and fills Locust's rows."""
+def flush_every_second(
+    recorder: Recorder, rows: StatsRows, live: ProcessFigures | None, in_flight: Callable[[], int]
+) -> None:
+    """Runs until killed: every second records the CPU used, flushes the history and updates Locust's rows."""
     wall, cpu = time.monotonic(), time.process_time()
     while True:
         gevent.sleep(_FLUSH)
@@ -32,6 +34,6 @@ def keep_books(recorder: Recorder, rows: StatsRows, live: Live | None, in_flight
         recorder.cpu(now, (used - cpu) / (now - wall), in_flight())
         wall, cpu = now, used
         if live is not None:
-            live.look()
+            live.collect()
         recorder.flush()
         rows.flush()

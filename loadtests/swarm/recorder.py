@@ -1,4 +1,4 @@
-"""What this process observes, on its way into its history file."""
+"""Writes what this process observes into its history file."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,14 +12,14 @@ from chatswarm.loadtests.protocols.protocol import Chat, Frame
 
 from .net.http import Response
 
-_REMEMBERED = 10_000  # frames; the same bytes reach all dashboards within moments
+_MAX_FRAMES = 10_000  # remembered; the same bytes reach all dashboards within moments
 _INT16, _INT32, _INT64 = 2**15 - 1, 2**31 - 1, 2**63 - 1
 
 
 class Recorder:
-    """Writes observations of one process. Numbers chats, connections and announcements as they come up.
+    """Writes one process's observations, and numbers its chats, connections and announcements in order.
 
-    What a target says is made to fit the columns here: a row that is half written would shift all later ones.
+    It makes whatever a target sends fit the columns: a half-written row would shift all later ones.
     """
 
     def __init__(self, folder: Path, run: str, process: str) -> None:
@@ -31,12 +31,12 @@ class Recorder:
         self._announced_bytes: dict[bytes, int] = {}
         self._connections = 0
         self._noted: set[tuple[str, str]] = set()
-        self._looked_at: dict[str, int] = {}  # rows of each table
+        self._rows_read: dict[str, int] = {}  # by table, for `since`
         self._frame_connection, self._frame_announcement, self._frame_time = self._writer.columns["frame"]
         self.closed = False
 
     def chat(self, chat_id: str, widget: int = -1) -> int:
-        """The chat's number here. Say the widget when this run creates the chat, before anything else names it."""
+        """The chat's number. Pass the widget when this run creates the chat, before anything else names it."""
         number = self._chats.get(chat_id)
         if number is None:
             number = self._chats[chat_id] = len(self._chats)
@@ -44,13 +44,13 @@ class Recorder:
         return number
 
     def send(
-        self, widget: int, n: int, chat: int, intended: float, handed: float, answer: Response, outcome: SendOutcome,
+        self, widget: int, n: int, chat: int, intended: float, handed: float, response: Response, outcome: SendOutcome,
         message_id: int | None,
     ) -> None:  # fmt: skip
-        """A message, when its outcome is known."""
-        status, identity = _fit(answer.status, _INT16), _identity(message_id)
+        """Records a send whose outcome is known."""
+        status, identity = _fit(response.status, _INT16), _identity(message_id)
         self._writer.append(
-            "send", widget, n, chat, intended, handed, answer.sent, answer.done, outcome, status, identity
+            "send", widget, n, chat, intended, handed, response.sent, response.done, outcome, status, identity
         )
 
     def opening(self, dashboard: int, time: float) -> int:
@@ -65,51 +65,53 @@ class Recorder:
         self._writer.append("connection", connection, dashboard, event, _fit(code, _INT16), time, _text(detail))
 
     def known_announcement(self, data: bytes) -> int | None:
-        """The announcement that exactly these bytes are, if they were seen before."""
+        """The number of the announcement with exactly these bytes; None if they are new."""
         return self._announced_bytes.get(data)
 
     def announcement(self, data: bytes, frame: Frame) -> int:
-        """The number of what this frame announces."""
+        """The number of the announcement in this frame."""
         message_id = _identity(frame.message_id)
         key = (frame.chat_id, frame.from_customer, message_id)
         number = self._announcements.get(key)
         if number is None:
             number = self._announcements[key] = len(self._announcements)
             self._writer.append("announcement", number, self.chat(frame.chat_id), frame.from_customer, message_id)
-        if len(self._announced_bytes) >= _REMEMBERED:
+        if len(self._announced_bytes) >= _MAX_FRAMES:
             self._announced_bytes.clear()
         self._announced_bytes[data] = number
         return number
 
     def frame(self, connection: int, announcement: int, time: float) -> None:
-        """A frame reached a dashboard: the hottest path of all, three appends."""
+        """Records a frame on a dashboard. The hottest path of all: three appends."""
         self._frame_connection.append(connection)  # type: ignore[arg-type]
         self._frame_announcement.append(announcement)  # type: ignore[arg-type]
         self._frame_time.append(time)  # type: ignore[arg-type]
 
-    def refetch(self, connection: int, dashboard: int, started: float, answer: Response, version: int) -> None:
-        """A refetch ended. `version` -1: it failed. `dashboard` -1: the final read."""
-        status = _fit(answer.reading, _INT16)
-        self._writer.append("refetch", connection, dashboard, started, answer.done, status, version, len(answer.body))
+    def refetch(self, connection: int, dashboard: int, started: float, response: Response, version: int) -> None:
+        """Records a refetch. `version` -1: it failed; `dashboard` -1: the final read."""
+        status = _fit(response.reading, _INT16)
+        self._writer.append(
+            "refetch", connection, dashboard, started, response.done, status, version, len(response.body)
+        )
 
     def change(self, version: int, chat_id: str, total: int, dropped: int, added: Sequence[ParsedText]) -> None:
-        """One chat's difference between a version of the list and the one before."""
+        """Records how one chat changed from the previous version of the list to this one."""
         self._writer.append("version", version, self.chat(chat_id), _fit(total, _INT32), dropped, len(added))
         for seen in added:
             self._writer.append("text", version, self.chat(chat_id), seen.widget, seen.n, seen.condition)
 
     def final(
-        self, chat_id: str, started: float, answer: Response, chat: Chat | None, sights: Sequence[ParsedText]
+        self, chat_id: str, started: float, response: Response, chat: Chat | None, parsed: Sequence[ParsedText]
     ) -> None:
-        """The final read of a whole chat; `chat` None if it could not be read."""
+        """Records the final read of a whole chat; `chat` is None if it could not be read."""
         number = self.chat(chat_id)
         total = -1 if chat is None else _fit(chat.total, _INT32)
-        # A final read that was cut short keeps its status: its detail says what it lacks.
-        status = _fit(answer.reading if answer.complete else answer.status, _INT16)
-        self._writer.append("final", number, status, total, started, answer.done, _text(answer.problem))
+        # A final read that was cut short keeps its status; its detail says what is missing.
+        status = _fit(response.reading if response.complete else response.status, _INT16)
+        self._writer.append("final", number, status, total, started, response.done, _text(response.problem))
         if chat is None:
             return
-        for position, (text, seen) in enumerate(zip(chat.texts, sights, strict=True), 1):
+        for position, (text, seen) in enumerate(zip(chat.texts, parsed, strict=True), 1):
             identity = _identity(text.message_id)
             self._writer.append("final_text", number, position, seen.widget, seen.n, seen.condition, identity)
 
@@ -121,39 +123,39 @@ class Recorder:
         self._writer.append("cpu", time, cpu, in_flight)
 
     def trouble(self, time: float, kind: str, detail: str) -> None:
-        """Something about the rig that a judge must know."""
+        """Records a problem of the rig that the judge must know."""
         self._writer.append("trouble", time, kind, _text(detail))
 
     def note(self, time: float, kind: str, detail: str) -> None:
-        """Something worth knowing that is nobody's fault by itself. Each kind and detail is written down once."""
+        """Records something worth knowing that is nobody's fault. Each kind and detail is recorded once."""
         if (kind, detail) not in self._noted:
             self._noted.add((kind, detail))
             self._writer.append("note", time, kind, _text(detail))
 
     def user(self, role: Role, number: int, event: UserEvent, time: float) -> None:
-        """What an operator did to a user."""
+        """Records that an operator added or withdrew a user."""
         self._writer.append("user", role, number, event, time)
 
     def since(self, table: str, columns: Sequence[str]) -> list[Any]:
-        """Copies of these columns: the rows since this table was last asked for. Those written out are gone."""
+        """Copies of these columns of the rows since the last call for this table. Call it before `flush` drops them."""
         every = self._writer.columns[table]
-        start = self._looked_at.get(table, 0)
-        self._looked_at[table] = len(every[0])
+        start = self._rows_read.get(table, 0)
+        self._rows_read[table] = len(every[0])
         return [every[place][start:] for place in map(list(TABLES[table].columns).index, columns)]
 
     def flush(self) -> None:
-        """Writes out what was gathered."""
+        """Writes the buffered rows to the file."""
         if not self.closed:
             self._writer.flush()
-            self._looked_at.clear()
+            self._rows_read.clear()
 
     @property
     def failure(self) -> str | None:
-        """Why the file could not be written to its end."""
+        """Why the file could not be completed; None if it could."""
         return self._writer.failure
 
     def close(self) -> str | None:
-        """Ends the file. Returns why it is not whole, or None. What is observed later is dropped."""
+        """Ends the file. Returns why it is incomplete, or None. Later observations are dropped."""
         self.closed = True
         self._writer.close()
         return self.failure
@@ -164,10 +166,10 @@ def _fit(number: int, largest: int) -> int:
 
 
 def _identity(message_id: int | None) -> int:
-    """A message's id; -1 where there is none, or none that fits."""
+    """A message's id; -1 if there is none or it does not fit."""
     return message_id if message_id is not None and 0 <= message_id <= _INT64 else -1
 
 
 def _text(text: str) -> str:
-    """With halves of characters as escapes: no UTF-8 has them."""
+    """The text with lone surrogates escaped: UTF-8 cannot encode them."""
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()

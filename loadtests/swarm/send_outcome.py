@@ -1,4 +1,4 @@
-"""What became of a send, decided from what the socket saw."""
+"""Decides the outcome of a send from what was seen on its connection."""
 
 from chatswarm.loadtests.history.tables import SendOutcome
 
@@ -6,9 +6,9 @@ from chatswarm.loadtests.history.tables import SendOutcome
 def outcome_of(*, written: bool, status: int, complete: bool, unavailable_means_not_done: bool) -> SendOutcome:
     """The outcome of one send.
 
-    `written`: TCP (and TLS) stood, so some of the request may have gone out. `status`: of the answer, 0 if none came,
-    negative if that was the rig's own doing.
-    `complete`: the answer was read to its end. `unavailable_means_not_done`: the target promises that of a 503.
+    `written`: TCP (and TLS) was connected, so some of the request may have gone out. `status`: of the response; 0 if
+    none came, negative if that was the rig's fault. `complete`: the response was read to its end.
+    `unavailable_means_not_done`: the target promises that of a 503.
     """
     if not written:
         return SendOutcome.REJECTED

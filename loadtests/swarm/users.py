@@ -18,78 +18,78 @@ from .backoff import delays
 from .live.newly_shown import Viewer
 from .net.http import Response, exchange
 from .net.websocket import Closed, ConnectError, WebSocket, socket_url
-from .node import asked, current, unread
+from .node import as_unread, current, try_exchange
 from .send_outcome import outcome_of
 
-_SENDS_AT_ONCE = 1000  # per widget; with fewer a slow target would slow the sends
+_SENDS_AT_ONCE = 1000  # per widget; fewer would let a slow target delay the sends
 
 
 class ChatUser(User):
-    """What widgets and dashboards share: the run they belong to, and HTTP connections of their own."""
+    """The base of widgets and dashboards: the run that they belong to, and a user's own HTTP connections."""
 
     abstract = True
     concurrency = 10
     role: Role
-    place: str
-    """Where on the net its requests go."""
-    index = -1  # until it has a place
+    route: str
+    """The route of its requests, which may have a fault proxy."""
+    index = -1  # until it has a number
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
         self.node = current()
-        self.http = self.node.client(self.concurrency, self.place)
+        self.http = self.node.client(self.concurrency, self.route)
 
-    def take_place(self) -> bool:
-        """Takes this user's number. Returns whether the scenario has a user of that number: others do nothing.
+    def take_number(self) -> bool:
+        """Takes a number for this user. Returns whether the scenario plans a user of that number: others do nothing.
 
-        Locust spawns users in bursts a second apart; here they spread again.
+        Locust spawns users in bursts a second apart; this spreads them out again.
         """
-        node, kind = self.node, self.role.name.lower()
-        index = node.place(kind)
-        self.dice = random.Random(f"chatswarm {node.plan.seed} {kind} {index}")
+        node, role = self.node, self.role.name.lower()
+        index = node.number_for(role)
+        self.rng = random.Random(f"chatswarm {node.plan.seed} {role} {index}")
         self.index = index
         self.planned = index < (node.scenario.widgets if self.role is Role.WIDGET else node.scenario.dashboards)
         if not self.planned:
             node.recorder.user(self.role, index, UserEvent.ADDED, time.monotonic())
             return False
-        gevent.sleep(self.dice.uniform(0, min(1.0, node.scenario.ramp)))
+        gevent.sleep(self.rng.uniform(0, min(1.0, node.scenario.ramp)))
         return True
 
     def on_stop(self) -> None:
-        """Says so if this user is taken away in the middle of the run, and keeps no connection."""
+        """Closes its connections, and records if this user is taken away in the middle of the run."""
         self.http.close()
         if self.index >= 0 and self.planned and not self.node.ending.is_set():
             self.node.recorder.user(self.role, self.index, UserEvent.WITHDRAWN, time.monotonic())
 
 
 class WidgetUser(ChatUser):
-    """A customer: the contact form, a chat, then messages at the times that the schedule wants."""
+    """A customer: submits the contact form, opens a chat, then sends messages at their scheduled times."""
 
     concurrency = _SENDS_AT_ONCE
     role = Role.WIDGET
-    place = "widgets"
+    route = "widgets"
     chat: str | None = None
     chat_number = -1
     refusal: Response
 
     def on_start(self) -> None:
-        """Gets a chat before the measured part begins."""
-        if not self.take_place():
+        """Opens a chat before the measured part begins."""
+        if not self.take_number():
             return
         address = f"widget-{self.index}.{self.node.plan.run}"
         self.customer = Customer(f"Customer {self.index}", f"{address}@example.com")
         started = time.monotonic()
-        form = asked(self.http, lambda: self.node.target.submit_contact(self.customer))
-        self.node.rows.answer("CONTACT", "contact form", started, form)
-        self.node.limited("contact form", form.status, form.retry_after)
+        form = try_exchange(self.http, lambda: self.node.protocol.submit_contact(self.customer))
+        self.node.rows.response("CONTACT", "contact form", started, form)
+        self.node.note_rate_limit("contact form", form.status, form.retry_after)
         self.refusal = form
         if not form.problem:
             self.open_chat()
         self.node.progress.widgets += 1
 
     @task
-    def converse(self) -> None:
-        """Sends on schedule, each message in a greenlet of its own, until the measured part ends."""
+    def send_messages(self) -> None:
+        """Sends on schedule, each message in its own greenlet, until the measured part ends."""
         self.node.started.wait()
         for n, offset in enumerate(self.node.schedule(self.index) if self.planned else ()):
             intended = self.node.start + offset
@@ -99,114 +99,114 @@ class WidgetUser(ChatUser):
         self.node.never.wait()
 
     def open_chat(self) -> None:
-        """Asks for a chat; without one, `refusal` says what came instead."""
+        """Asks for a chat; if there is none, `refusal` is the response."""
         started = time.monotonic()
-        answer = asked(self.http, lambda: self.node.target.create_chat(self.customer))
-        self.node.limited("new chat", answer.status, answer.retry_after)
-        if not answer.problem:
+        response = try_exchange(self.http, lambda: self.node.protocol.create_chat(self.customer))
+        self.node.note_rate_limit("new chat", response.status, response.retry_after)
+        if not response.problem:
             try:
-                self.chat = read(self.node.target.read_created, answer.body)
+                self.chat = read(self.node.protocol.read_created, response.body)
             except Unreadable as error:
-                answer = unread(answer, error)._replace(complete=False, error=str(error))
+                response = as_unread(response, error)._replace(complete=False, error=str(error))
             else:
                 self.chat_number = self.node.recorder.chat(self.chat, self.index)
                 self.node.chats.append(self.chat)
-        elif answer.undecoded:
-            answer = answer._replace(status=answer.reading, complete=False)
-        self.node.rows.answer("CHAT", "create", started, answer)
-        self.refusal = answer
+        elif response.undecoded:
+            response = response._replace(status=response.reading, complete=False)
+        self.node.rows.response("CHAT", "create", started, response)
+        self.refusal = response
 
     def send(self, n: int, intended: float) -> None:
         """One message, from now to its outcome."""
         handed = time.monotonic()
         self.node.progress.sent += 1
         try:
-            answer, outcome, message_id = self.deliver(n)
-        except Exception as error:  # noqa: BLE001 - whatever happens to a message, it has an outcome
+            response, outcome, message_id = self.deliver(n)
+        except Exception as error:  # noqa: BLE001 - every message has an outcome
             detail = f"a send failed: {type(error).__name__}: {error}"
             self.node.trouble("send", detail)
-            answer = Response(UNREADABLE_HERE, b"", False, handed, time.monotonic(), detail)
+            response = Response(UNREADABLE_HERE, b"", False, handed, time.monotonic(), detail)
             outcome, message_id = SendOutcome.UNKNOWN, None
-        self.record(n, self.chat_number, intended, handed, answer, outcome, message_id)
+        self.record(n, self.chat_number, intended, handed, response, outcome, message_id)
 
     def deliver(self, n: int) -> tuple[Response, SendOutcome, int | None]:
-        """Sends a message. Returns what came back, what became of it, and the id that it got."""
-        node, target = self.node, self.node.target
+        """Sends a message. Returns the response, the outcome and the id that the target gave it."""
+        node, protocol = self.node, self.node.protocol
         if self.chat is None:
             self.open_chat()
         chat = self.chat
         if chat is None:
             return self.refusal, SendOutcome.REJECTED, None
         text = text_of(node.plan.run, self.index, n, node.scenario.size, node.scenario.text)
-        answer = asked(self.http, lambda: target.send(chat, text))
-        node.limited("send", answer.status, answer.retry_after)
+        response = try_exchange(self.http, lambda: protocol.send(chat, text))
+        node.note_rate_limit("send", response.status, response.retry_after)
         outcome = outcome_of(
-            written=answer.written,
-            status=answer.status,
-            complete=answer.complete,
-            unavailable_means_not_done=target.unavailable_means_not_done,
+            written=response.written,
+            status=response.status,
+            complete=response.complete,
+            unavailable_means_not_done=protocol.unavailable_means_not_done,
         )
         message_id = None
         if outcome is SendOutcome.ACCEPTED:
             # A 2xx is a promise, whatever the body says.
             try:
-                message_id = None if answer.undecoded else read(target.read_sent, answer.body)
+                message_id = None if response.undecoded else read(protocol.read_sent, response.body)
             except UnreadableHere as error:
                 node.note("unreadable_here", f"the answer to a send: {error}")
             except Unreadable as error:
-                node.recorder.trouble(answer.done, "unreadable", str(error))
-        return answer, outcome, message_id
+                node.recorder.trouble(response.done, "unreadable", str(error))
+        return response, outcome, message_id
 
     def record(
-        self, n: int, chat: int, intended: float, handed: float, answer: Response, outcome: SendOutcome,
+        self, n: int, chat: int, intended: float, handed: float, response: Response, outcome: SendOutcome,
         message_id: int | None,
     ) -> None:  # fmt: skip
         """Puts a send's outcome into the history, the progress and Locust's rows."""
-        self.node.recorder.send(self.index, n, chat, intended, handed, answer, outcome, message_id)
+        self.node.recorder.send(self.index, n, chat, intended, handed, response, outcome, message_id)
         if outcome is SendOutcome.ACCEPTED:
             self.node.progress.accepted += 1
-        elif answer.status < 0:
+        elif response.status < 0:
             self.node.progress.rig_failed += 1
         else:
             self.node.progress.refused += 1
-        self.node.rows.answer("SEND", "message", intended, answer)
+        self.node.rows.response("SEND", "message", intended, response)
 
 
 class DashboardUser(ChatUser):
-    """An agent's inbox: a socket that hears of messages, and a refetch of the list for what it heard."""
+    """An agent's inbox: a WebSocket that announces messages, and a refetch of the list for each announcement."""
 
     role = Role.DASHBOARD
-    place = "refetches"
+    route = "refetches"
     connection = -1
     arrived = False
     refetcher: Any = None
-    stay: Any = None  # the greenlet of a connection that is planned for a while only
+    connection_greenlet: Any = None  # of a connection that is planned for part of the run
 
     def on_start(self) -> None:
-        if not self.take_place():
+        if not self.take_number():
             return
-        self.wanted = Event()
+        self.refetch_wanted = Event()
         self.viewer = Viewer()
-        self.request = self.node.target.list_chats()
+        self.request = self.node.protocol.list_chats()
         plan = self.node.plan
         address = parse_address(plan.base_url)
-        self.url = socket_url(plan.base_url, self.node.target.socket_path)
+        self.url = socket_url(plan.base_url, self.node.protocol.socket_path)
         self.via = plan.via_of("sockets") or (address.host, address.port)
-        self.socket_headers = dict(self.node.target.socket_headers)
+        self.socket_headers = dict(self.node.protocol.socket_headers)
         if plan.origin is not None:
             self.socket_headers["Origin"] = plan.origin
         self.refetcher = gevent.spawn(self.refetch_when_wanted)
 
     def on_stop(self) -> None:
-        """Leaves no greenlet behind."""
+        """Kills its greenlets, too."""
         super().on_stop()
-        for greenlet in (self.refetcher, self.stay):
+        for greenlet in (self.refetcher, self.connection_greenlet):
             if greenlet is not None:
                 greenlet.kill(block=False)
 
     @task
-    def watch(self) -> None:
-        """Is there whenever the scenario plans it to be."""
+    def follow_plan(self) -> None:
+        """Stays connected whenever the scenario plans this dashboard to be there."""
         node = self.node
         planned = node.scenario.planned(self.index) if self.planned else []
         for start, stop in planned:
@@ -215,25 +215,25 @@ class DashboardUser(ChatUser):
                 gevent.sleep(max(0.0, node.start + start - time.monotonic()))
             if stop >= node.scenario.duration:
                 self.stay_connected()
-            self.stay = gevent.spawn(self.stay_connected)
+            self.connection_greenlet = gevent.spawn(self.stay_connected)
             node.started.wait()
             gevent.sleep(max(0.0, node.start + stop - time.monotonic()))
-            self.stay.kill()
+            self.connection_greenlet.kill()
         self.node.never.wait()
 
     def stay_connected(self) -> None:
-        """Connects, and connects again whenever the socket is lost, as the policy says, until killed."""
-        waits = delays(self.node.scenario.reconnect, self.dice)
+        """Connects, and reconnects after each loss as the policy says, until killed."""
+        waits = delays(self.node.scenario.reconnect, self.rng)
         while True:
-            if self.session():
-                waits = delays(self.node.scenario.reconnect, self.dice)
+            if self.connect_once():
+                waits = delays(self.node.scenario.reconnect, self.rng)
             wait = next(waits, None)
             if wait is None:
                 self.node.never.wait()
             gevent.sleep(wait)
 
-    def session(self) -> bool:
-        """One connection, from its opening to its end. Returns whether it got as far as subscribed."""
+    def connect_once(self) -> bool:
+        """One connection, from its opening to its end. Returns whether it was subscribed."""
         node, recorder = self.node, self.node.recorder
         opened = time.monotonic()
         connection = self.connection = recorder.opening(self.index, opened)
@@ -241,10 +241,10 @@ class DashboardUser(ChatUser):
         subscribed = False
         try:
             socket = WebSocket(
-                self.url, node.scenario.handshake, self.socket_headers, self.via, passed_over=self.passed
+                self.url, node.scenario.handshake, self.socket_headers, self.via, passed_over=self.note_passed_over
             )
             self.await_frame(socket, Kind.CONNECTED)
-            socket.send(node.target.subscribe())
+            socket.send(node.protocol.subscribe())
             self.await_frame(socket, Kind.SUBSCRIBED)
             subscribed = True
             first, self.arrived = not self.arrived, True
@@ -254,7 +254,7 @@ class DashboardUser(ChatUser):
             node.rows.request("CONNECT", "dashboard", socket.received_at - opened, 0, "")
             node.progress.subscribed += 1
             if first or node.scenario.reconnect != "origin":
-                self.wanted.set()
+                self.refetch_wanted.set()
             self.listen(socket)
         except (ConnectError, Closed) as error:
             now = time.monotonic()
@@ -263,14 +263,14 @@ class DashboardUser(ChatUser):
             recorder.connection(connection, self.index, event, now, code, str(error))
             node.rows.request("CONNECT", "dashboard", now - opened, 0, f"lost: {error}" if subscribed else str(error))
             if isinstance(error, ConnectError):
-                node.limited("handshake", error.status, error.retry_after)
-                node.turned_away(error.status)
+                node.note_rate_limit("handshake", error.status, error.retry_after)
+                node.note_unauthorized(error.status)
             elif error.own:
                 node.trouble("socket", f"the rig lost a WebSocket: {error}")
         except gevent.GreenletExit:
             recorder.connection(connection, self.index, ConnectionEvent.STOPPED, time.monotonic())
             raise
-        except Exception as error:  # noqa: BLE001 - whatever happens to a connection, it has an end
+        except Exception as error:  # noqa: BLE001 - every connection has an end
             detail = f"the rig failed: {type(error).__name__}: {error}"
             event, code = (ConnectionEvent.CLOSED, 1006) if subscribed else (ConnectionEvent.FAILED, UNREADABLE_HERE)
             recorder.connection(connection, self.index, event, time.monotonic(), code, detail)
@@ -282,18 +282,18 @@ class DashboardUser(ChatUser):
                 socket.close()
         return subscribed
 
-    def passed(self, detail: str) -> None:
+    def note_passed_over(self, detail: str) -> None:
         """An address of the target was passed over."""
         self.node.note("passed_over", detail)
 
     def await_frame(self, socket: WebSocket, kind: Kind) -> None:
-        """Reads up to a frame of that kind. Raises Closed, with what came instead."""
+        """Reads until a frame of that kind comes. Raises Closed, with what came instead."""
         patience = self.node.scenario.handshake
         deadline = time.monotonic() + patience
         while (left := deadline - time.monotonic()) > 0:
             found = False
             for data in socket.receive(left):
-                frame = self.take(socket, data)
+                frame = self.handle_frame(socket, data)
                 if frame is Kind.ERROR:
                     raise Closed(1006, f"expected {kind.name.lower()}, got the error frame {data[:200]!r}")
                 found = found or frame is kind
@@ -302,23 +302,23 @@ class DashboardUser(ChatUser):
         raise Closed(1006, f"no {kind.name.lower()} frame within {patience:g} s")
 
     def listen(self, socket: WebSocket) -> None:
-        """Takes frames until the socket is lost. Raises Closed."""
+        """Handles frames until the socket is lost. Raises Closed."""
         scenario = self.node.scenario
         while True:
-            socket.listen(lambda data: self.take(socket, data), scenario.ping_interval)
+            socket.listen(lambda data: self.handle_frame(socket, data), scenario.ping_interval)
             pinged = time.monotonic()
-            socket.send(self.node.target.ping())
-            socket.listen(lambda data: self.take(socket, data), scenario.ping_timeout)
+            socket.send(self.node.protocol.ping())
+            socket.listen(lambda data: self.handle_frame(socket, data), scenario.ping_timeout)
             if socket.received_at < pinged and scenario.reconnect != "origin":
                 raise Closed(1006, f"nothing came for {scenario.ping_timeout:g} s after a ping")
 
-    def take(self, socket: WebSocket, data: bytes) -> Kind:
-        """One frame: records an announcement, and wants a refetch for it."""
+    def handle_frame(self, socket: WebSocket, data: bytes) -> Kind:
+        """Records the announcement in a frame, if there is one, and requests a refetch for it."""
         recorder = self.node.recorder
         announcement = recorder.known_announcement(data)
         if announcement is None:
             try:
-                frame = read(self.node.target.read_frame, data)
+                frame = read(self.node.protocol.read_frame, data)
             except Unreadable as error:
                 if isinstance(error, UnreadableHere):
                     self.node.trouble("frame", str(error))
@@ -332,43 +332,43 @@ class DashboardUser(ChatUser):
         if self.node.scenario.refetch.policy == "every":
             gevent.spawn(self.refetch)
         else:
-            self.wanted.set()
+            self.refetch_wanted.set()
         return Kind.MESSAGE
 
     def refetch_when_wanted(self) -> None:
-        """Runs until killed: one refetch in flight, at most one waiting, and no more often than the scenario says."""
-        # The broadcast that wakes all dashboards at once would have them refetch in step for ever. On machines of their
-        # own their timers differ, and they drift apart.
-        interval = self.node.scenario.refetch.interval * self.dice.uniform(1.0, 1.1)
+        """Runs until killed: one refetch in flight, at most one waiting, and no more often than the scenario allows."""
+        # A broadcast wakes all dashboards at once, and would keep their refetches in step for ever. On separate
+        # machines their timers differ, and they drift apart.
+        interval = self.node.scenario.refetch.interval * self.rng.uniform(1.0, 1.1)
         last = 0.0
         while True:
-            self.wanted.wait()
+            self.refetch_wanted.wait()
             if (early := last + interval - time.monotonic()) > 0:
                 gevent.sleep(early)
-            # A frame from here on may speak of a message that this refetch does not show: it wants another one.
-            self.wanted.clear()
+            # A frame that comes from here on may announce a message that this refetch does not show.
+            self.refetch_wanted.clear()
             last = time.monotonic()
             self.refetch()
 
     def refetch(self) -> None:
-        """Fetches the list once, and records which version of it this dashboard shows from now on."""
+        """Fetches the list once, and records the version that this dashboard now shows."""
         node, connection = self.node, self.connection
         started = time.monotonic()
-        answer = exchange(self.http, self.request)
-        node.limited("refetch", answer.status, answer.retry_after)
-        version, problem = -1, answer.problem
+        response = exchange(self.http, self.request)
+        node.note_rate_limit("refetch", response.status, response.retry_after)
+        version, problem = -1, response.problem
         try:
             if not problem:
-                version = node.listing.version_of(answer.body)
+                version = node.listing.version_of(response.body)
         except Unreadable as error:
-            answer, problem = unread(answer, error), str(error)
-        except Exception as error:  # noqa: BLE001 - whatever happens to a refetch, it has a row
+            response, problem = as_unread(response, error), str(error)
+        except Exception as error:  # noqa: BLE001 - every refetch has a row
             problem = f"a refetch failed: {type(error).__name__}: {error}"
-            answer = answer._replace(status=UNREADABLE_HERE)
+            response = response._replace(status=UNREADABLE_HERE)
             node.trouble("refetch", problem)
         if version < 0:
-            node.unshown(answer.status, problem)
-        node.recorder.refetch(connection, self.index, started, answer, version)
-        node.rows.request("REFETCH", "chat list", answer.done - started, len(answer.body), problem)
+            node.note_unshown(response.status, problem)
+        node.recorder.refetch(connection, self.index, started, response, version)
+        node.rows.request("REFETCH", "chat list", response.done - started, len(response.body), problem)
         if version >= 0:
-            node.shows(self.index, self.viewer, version, answer.done)
+            node.on_shown(self.index, self.viewer, version, response.done)

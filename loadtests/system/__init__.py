@@ -1,1 +1,1 @@
-"""This process and this machine: children, streams, signals, open files, text and units."""
+"""This process and this machine: child processes, streams, signals, open files, text and units."""

@@ -1,4 +1,4 @@
-"""The processes that a run starts: each in a session of its own, and none of them outlives it."""
+"""Child processes, each in its own session, none of which outlives this process; and free ports."""
 
 import contextlib
 import os
@@ -13,16 +13,16 @@ from pathlib import Path
 
 LIFELINE = "CHATSWARM_LIFELINE_FD"
 PROGRESS = "CHATSWARM_PROGRESS_FD"
-"""The variable with the pipe on which the swarm tells its progress, a line of JSON each."""
+"""The variable with the file descriptor on which the swarm reports its progress, as lines of JSON."""
 
-_ORDERLY = (1.0, 15.0)  # seconds after the first and the second SIGTERM
+_SIGTERM_GRACE = (1.0, 15.0)  # seconds to wait after the first and the second SIGTERM
 
 
 class Child:
-    """A child process in a session of its own, so that Ctrl-C in the terminal does not reach it.
+    """A child process in its own session, so that Ctrl-C in the terminal does not reach it.
 
-    It holds the reading end of a pipe whose writing end only this process has, and ends when that closes: however this
-    process ends, no child is left behind.
+    It holds the reading end of a pipe whose writing end only this process has, and ends when that is closed. So no
+    child is left behind, however this process ends.
     """
 
     def __init__(
@@ -32,14 +32,15 @@ class Child:
         *,
         env: Mapping[str, str] | None = None,
         fds: Sequence[int] = (),
-        talks: bool = False,
+        piped: bool = False,
         cwd: Path | None = None,
-        hidden: tuple[str, ...] = (),
+        hidden_prefixes: tuple[str, ...] = (),
     ) -> None:
-        """Starts `command`, with its output going to `log`; `fds` are inherited. The lifeline's number is in its
-        environment, and replaces `{lifeline}` in the command. With `talks`, `process.stdin` and `process.stdout` are
-        unbuffered pipes, and only its standard error goes to `log`. `env` is added to this process's environment, of
-        which variables that begin with one of `hidden` are left out.
+        """Starts `command` with its output going to `log`, and `fds` inherited.
+
+        The lifeline's file descriptor is in its environment, and replaces `{lifeline}` in the command. With `piped`,
+        `process.stdin` and `process.stdout` are unbuffered pipes, and only its standard error goes to `log`. `env` is
+        added to this process's environment, without the variables that begin with one of `hidden_prefixes`.
         """
         lifeline, self._hold = os.pipe()
         self.command = [part.replace("{lifeline}", str(lifeline)) for part in command]
@@ -48,11 +49,11 @@ class Child:
             with log.open("ab") as output:
                 self.process = subprocess.Popen(
                     self.command,
-                    stdin=subprocess.PIPE if talks else subprocess.DEVNULL,
-                    stdout=subprocess.PIPE if talks else output,
+                    stdin=subprocess.PIPE if piped else subprocess.DEVNULL,
+                    stdout=subprocess.PIPE if piped else output,
                     stderr=output,
                     bufsize=0,
-                    env={**_seen(hidden), **(env or {}), LIFELINE: str(lifeline)},
+                    env={**_environment(hidden_prefixes), **(env or {}), LIFELINE: str(lifeline)},
                     cwd=cwd,
                     pass_fds=[lifeline, *fds],
                     start_new_session=True,
@@ -65,19 +66,19 @@ class Child:
         return self.process.poll() is None
 
     def signal(self, number: signal.Signals) -> None:
-        """Sends a signal to the child itself, if it still runs."""
+        """Sends a signal to the child itself, if it is still running."""
         if self.running:
             self.process.send_signal(number)
 
     def stop(self, grace: float) -> int:
-        """Asks it to end, and after `grace` seconds ends it and all that it started. Returns its exit code."""
+        """Sends SIGTERM, and after `grace` seconds kills it and everything it started. Returns its exit code."""
         self.signal(signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(grace)
         return self.kill()
 
     def kill(self) -> int:
-        """Ends it at once, and all that it started. Returns its exit code."""
+        """Kills it and everything it started. Returns its exit code."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         code = self.process.wait()
@@ -89,20 +90,20 @@ class Child:
                 pipe.close()
         return code
 
-    def last_words(self, lines: int = 8) -> str:
-        """The end of its log."""
+    def log_tail(self, lines: int = 8) -> str:
+        """The last lines of its log."""
         return "\n".join(self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
 
 
-def _seen(hidden: tuple[str, ...]) -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith(hidden)}
+def _environment(hidden_prefixes: tuple[str, ...]) -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith(hidden_prefixes)}
 
 
 def python(module: str, *arguments: str) -> list[str]:
-    """The command that runs one of our modules as a process of its own.
+    """The command that runs one of chatswarm's modules in a new process.
 
-    It looks for modules neither in the working folder (-P) nor where PYTHONPATH says, and no other variable of Python's
-    (PYTHONWARNINGS, PYTHONDEVMODE, …) changes how it runs (-E), unless PYTHONPATH is how chatswarm itself is found.
+    It imports nothing from the working folder (-P). It ignores PYTHONPATH and Python's other variables, such as
+    PYTHONWARNINGS and PYTHONDEVMODE (-E), unless chatswarm itself is found through PYTHONPATH.
     """
     flags = {
         "P": True,
@@ -110,7 +111,7 @@ def python(module: str, *arguments: str) -> list[str]:
         "s": sys.flags.no_user_site,
         "B": sys.flags.dont_write_bytecode,
     }
-    return [sys.executable, f"-{''.join(flag for flag, given in flags.items() if given)}m", module, *arguments]
+    return [sys.executable, f"-{''.join(flag for flag, is_set in flags.items() if is_set)}m", module, *arguments]
 
 
 def _found_by_pythonpath() -> bool:
@@ -121,9 +122,10 @@ def _found_by_pythonpath() -> bool:
 
 
 def end_with_parent() -> None:
-    """In a process that was started as a Child, and starts others itself: has it end in order when its parent is gone.
+    """Makes a process that was started as a Child, and starts others itself, end when its parent has gone.
 
-    As by SIGTERM, and then once more; at once if that takes longer than `_ORDERLY`. Nothing, in any other process.
+    It gets SIGTERM, then another, and is killed if it takes longer than `_SIGTERM_GRACE`. Does nothing in any other
+    process.
     """
     number = os.environ.pop(LIFELINE, None)
     if number is None or not number.isdecimal():
@@ -133,7 +135,7 @@ def end_with_parent() -> None:
         with contextlib.suppress(OSError):
             if os.read(int(number), 1):
                 return
-            for pause in _ORDERLY:
+            for pause in _SIGTERM_GRACE:
                 os.kill(os.getpid(), signal.SIGTERM)
                 time.sleep(pause)
             os._exit(70)
@@ -142,7 +144,7 @@ def end_with_parent() -> None:
 
 
 def free_port(host: str = "127.0.0.1", port: int = 0) -> int:
-    """A port that nobody listens on: this one, or any if it is 0. Raises OSError, with words."""
+    """A port on `host` that nobody listens on: `port`, or any if that is 0. Raises OSError with a readable message."""
     try:
         with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
             if port:

@@ -4,7 +4,7 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """How a command ends. Where several fit, the first of 70, 1, 3, 0 wins; 2 comes before any load."""
+    """How a command ends. If several apply, the first of 70, 1, 3, 0 wins; 2 is decided before any load."""
 
     PASS = 0
     FAIL = 1

@@ -1,4 +1,4 @@
-"""What asks a run to end, counted: the end is orderly, wherever in the run it is asked for."""
+"""Counts the signals that ask a run to end, so that it ends in an orderly way at any point."""
 
 import signal
 from collections.abc import Iterator
@@ -8,10 +8,10 @@ from typing import Any, Self
 
 
 class Interrupts:
-    """Ctrl-C, SIGTERM, and SIGHUP (the terminal closes) unless that was ignored from the start, as under nohup.
+    """Handles SIGINT, SIGTERM, and SIGHUP unless that was ignored from the start, as under nohup.
 
-    While this is entered, they are counted and do nothing else, so that no cleaning up is interrupted; within
-    `raising`, the first one also raises KeyboardInterrupt. It may be entered again while it is.
+    Inside the context, signals are only counted, so that no clean-up is interrupted; inside `raising`, the first one
+    also raises KeyboardInterrupt. The context is re-entrant.
     """
 
     def __init__(self) -> None:
@@ -25,7 +25,7 @@ class Interrupts:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if self._entered == 1 else ():
             if number is signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
                 continue
-            self._before[number] = signal.signal(number, self._heard)
+            self._before[number] = signal.signal(number, self._on_signal)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -35,14 +35,14 @@ class Interrupts:
 
     @contextmanager
     def raising(self) -> Iterator[None]:
-        """Within it the first of them raises KeyboardInterrupt; what cleans up after that is not interrupted again."""
+        """Inside, the first signal raises KeyboardInterrupt; the clean-up after it is not interrupted again."""
         self._raises = True
         try:
             yield
         finally:
             self._raises = False
 
-    def _heard(self, _number: int, _frame: FrameType | None) -> None:
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         self.count += 1
         if self._raises:
             self._raises = False

@@ -1,23 +1,21 @@
-"""The limit of open files, looked at before any load: raised as far as may be, else said."""
+"""The limit on open files: how many a swarm needs, and raising the limit before any load."""
 
 import sys
 from math import ceil
 
-_SPARE = 40  # files: logs, pipes, the history, the listener of the metrics, whatever a library opens
+_SPARE = 40  # files: logs, pipes, the history, the metrics listener, whatever libraries open
 
 
 def needed_files(dashboards: int, widgets: int, processes: int = 1) -> int:
-    """How many open files the fullest of these processes needs: two for a dashboard (its socket, its refetches), one
-    for a widget.
-    """
+    """How many open files the busiest process needs: two per dashboard (WebSocket and refetches), one per widget."""
     return 2 * ceil(dashboards / processes) + ceil(widgets / processes) + _SPARE
 
 
 def raise_open_files(needed: int) -> str | None:
     """Raises this process's limit to `needed` if it is lower, as far as the hard limit allows.
 
-    Returns None if it is then enough, else a line that says what was needed and what there is. Systems without such a
-    limit always have enough.
+    Returns None if the limit is then sufficient, otherwise a line that says what is needed and what the limit is.
+    Systems without such a limit always suffice.
     """
     try:
         import resource
@@ -30,14 +28,14 @@ def raise_open_files(needed: int) -> str | None:
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (aim, hard))
     except (OSError, ValueError):
-        aim = soft  # macOS has a limit below the hard one that it calls unlimited
+        aim = soft  # macOS calls the hard limit unlimited, but enforces a lower one
     if _at_least(aim, needed):
         return None
     return too_few_files(needed, aim)
 
 
 def open_files() -> int:
-    """How many files this process may open once `raise_open_files` did all it can: the hard limit."""
+    """How many files this process may open after `raise_open_files` has done all it can: the hard limit."""
     try:
         import resource
     except ImportError:
@@ -47,7 +45,7 @@ def open_files() -> int:
 
 
 def too_few_files(needed: int, got: int) -> str:
-    """The line for a process that may open only `got` files."""
+    """The message for a process that may open only `got` files."""
     return (
         f"open files: expected a limit of at least {needed} for this many users in one process, got {got} "
         "(raise it with ulimit -n, or use more processes)"

@@ -1,6 +1,6 @@
-"""Limits of the load-generating machine itself: what fails here says nothing about the target.
+"""Limits of the load-generating machine: a failure caused by one says nothing about the target.
 
-The swarm records such a failure as its errno, negative; the judge reads it back through the same table.
+The swarm records such a failure as its negative errno; the judge looks it up in the same table.
 """
 
 import errno
@@ -36,27 +36,27 @@ OWN: dict[int, OwnLimit] = {
     errno.EPERM: OwnLimit("a connection that is not permitted", _RULES),
     errno.EINVAL: OwnLimit("a request or an address that cannot be sent", "check --target, the protocol and the token"),
 }
-"""Errnos that are the rig's own when a connection is being made. A refusal, a reset, a time-out is not among them."""
+"""Errnos that are the rig's own fault while connecting. Refusals, resets and timeouts are not among them."""
 
 RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-"""Those that are the rig's own at any time, and that no other address of the target helps against."""
+"""Errnos that are the rig's own fault at any time. Trying another address of the target does not help."""
 
 
 def own_errno(error: BaseException) -> int | None:
-    """The errno by which this failure, or what caused it, is the rig's own; None if it is not."""
-    import ssl  # not for the judge, who reads only the table
+    """The errno that makes this failure, or its cause, the rig's own fault; None if it is not."""
+    import ssl  # the judge needs only the table
 
     seen: set[int] = set()
     cause: BaseException | None = error
     while cause is not None and id(cause) not in seen:
         seen.add(id(cause))
         if isinstance(cause, socket.gaierror):
-            # Its numbers are the resolver's. The only one that says what was short is this.
+            # These are resolver codes, not errnos. This is the only one that names a resource.
             if cause.errno == socket.EAI_MEMORY:
                 return errno.ENOMEM
         elif isinstance(cause, MemoryError):
             return errno.ENOMEM
-        # OpenSSL's numbers are no errnos: its "1" would be "not permitted".
+        # OpenSSL's codes are not errnos: its 1 would read as EPERM.
         elif isinstance(cause, OSError) and not isinstance(cause, ssl.SSLError) and cause.errno in OWN:
             return cause.errno
         cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)

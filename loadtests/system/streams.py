@@ -1,4 +1,4 @@
-"""Standard streams that cannot end the command: closed ones are opened, and a reader who goes away is no error."""
+"""Standard streams that cannot end the command: closed ones are reopened, and lost readers are no error."""
 
 import contextlib
 import io
@@ -9,15 +9,15 @@ from typing import Any, TextIO
 
 
 class Output(io.FileIO):
-    """A descriptor for output. From the first write that fails on, everything is dropped; `problem` says why.
+    """An output file descriptor. After the first failed write, everything is dropped; `problem` is the error.
 
-    A pager that ended, a full disk or a terminal that hung up must change no exit code.
+    A pager that has ended, a full disk or a closed terminal must not change the exit code.
     """
 
     problem: OSError | None = None
 
     def write(self, data: Any, /) -> int:  # noqa: ANN401 - any buffer, as its parent takes it
-        """Writes what can be written, and says that it has written all."""
+        """Writes what it can, and always reports everything as written."""
         size = memoryview(data).nbytes
         while self.problem is None:
             try:
@@ -27,21 +27,21 @@ class Output(io.FileIO):
             else:
                 if written is not None:
                     return written
-                # Somebody who shares this pipe or terminal, such as Node.js, made it non-blocking.
+                # Another process on this pipe or terminal, such as Node.js, has made it non-blocking.
                 select.select([], [self], [])
         return size
 
 
 def open_standard_files() -> None:
-    """Opens those of the descriptors 0, 1 and 2 that are closed on /dev/null.
+    """Opens any closed descriptor among 0, 1 and 2 on /dev/null.
 
-    Otherwise the next pipe or file would be one of them, and every child process would get something else in its place.
+    Otherwise the next pipe or file would take its number, and every child process would use that as a standard stream.
     """
     for number in (0, 1, 2):
         try:
             os.fstat(number)
         except OSError:
-            # The lowest free number is given, which is this one.
+            # The system assigns the lowest free number, which is this one.
             opened = os.open(os.devnull, os.O_RDWR)
             os.set_inheritable(opened, True)
     if sys.stdin is None:
@@ -49,7 +49,7 @@ def open_standard_files() -> None:
 
 
 def forgiving(number: int, stream: TextIO | None) -> TextIO:
-    """A text stream over a standard descriptor, in place of `stream`, that never raises OSError or UnicodeError."""
+    """A text stream over a standard descriptor that replaces `stream` and never raises OSError or UnicodeError."""
     if stream is not None:
         with contextlib.suppress(OSError, ValueError):
             stream.flush()
@@ -60,9 +60,9 @@ def forgiving(number: int, stream: TextIO | None) -> TextIO:
 
 
 def problem_of(stream: TextIO) -> OSError | None:
-    """Why what was written to `stream` did not arrive; None if it did, as far as can be known, or nobody wants it.
+    """Why text written to `stream` did not arrive; None if it did, as far as is known.
 
-    A reader who went away has read what he wanted: that is none.
+    A reader that has closed its end has read all it wanted, so that is not a problem.
     """
     with contextlib.suppress(OSError, ValueError):
         stream.flush()

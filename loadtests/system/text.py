@@ -1,4 +1,4 @@
-"""Text as it is: what comes from users, files and targets, made fit for a line, for JSON, or for a shell."""
+"""Makes text from users, files and targets safe for one line, for JSON, or for a shell."""
 
 import re
 import shlex
@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 import msgspec
 
-_HALF = re.compile("[\ud800-\udfff]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _VISIBLE = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
 def one_line(text: str) -> str:
-    """`text` with all that would break its line, move a cursor or turn the writing round shown as an escape.
+    """`text` with line breaks, control characters and direction marks shown as escapes.
 
-    Nothing in it can be a command to a terminal any more; letters, emoji and combining marks stay as they are.
+    The result cannot control a terminal; letters, emoji and combining marks stay as they are.
     """
     if text.isprintable():
         return text
@@ -21,12 +21,12 @@ def one_line(text: str) -> str:
 
 
 def encodable(text: str) -> str:
-    """`text` with what no encoding has shown as an escape: bytes of a path that was not UTF-8, halves of characters."""
-    return _HALF.sub(lambda found: _shown(found[0]), text)
+    """`text` with surrogates shown as escapes: bytes of a path that was not UTF-8, halves of surrogate pairs."""
+    return _SURROGATE.sub(lambda found: _shown(found[0]), text)
 
 
 def to_json(value: object) -> bytes:
-    """A struct, or anything else that msgspec takes, as JSON. No text in it can make it fail: see `encodable`."""
+    """Encodes a struct, or anything else that msgspec takes, as JSON. No text makes it fail: see `encodable`."""
     try:
         return msgspec.json.encode(value)
     except UnicodeEncodeError:
@@ -34,19 +34,20 @@ def to_json(value: object) -> bytes:
 
 
 def command_line(words: Sequence[str]) -> str:
-    """The words as one line for a shell. Those that would break the line or move a cursor are quoted as `$'…'`, byte by
-    byte, which bash, zsh and ksh read back exactly.
+    """The words as one shell command line.
+
+    Words with unprintable characters are quoted byte by byte as `$'…'`, which bash, zsh and ksh read back exactly.
     """
-    return " ".join(shlex.quote(word) if word.isprintable() else f"$'{_bytewise(word)}'" for word in words)
+    return " ".join(shlex.quote(word) if word.isprintable() else f"$'{_ansi_c_quoted(word)}'" for word in words)
 
 
-def _bytewise(word: str) -> str:
+def _ansi_c_quoted(word: str) -> str:
     shown = []
     for character in word:
         if character.isprintable():
             shown.append(f"\\{character}" if character in "\\'" else character)
         else:
-            # A byte of a path that was not UTF-8 comes back as that byte.
+            # A surrogate escape stands for a byte of a path that was not UTF-8.
             escape = "surrogateescape" if 0xDC80 <= ord(character) <= 0xDCFF else "surrogatepass"
             shown += [f"\\x{byte:02x}" for byte in character.encode("utf-8", escape)]
     return "".join(shown)
@@ -63,13 +64,13 @@ def _encodable(value: object) -> object:
 
 
 def _shown(character: str) -> str:
-    # A joiner is not printable by itself, but emoji are made with it.
+    # The zero-width joiner is not printable, but part of many emoji.
     if character.isprintable() or character == "\u200d":
         return character
     if character in _VISIBLE:
         return _VISIBLE[character]
     number = ord(character)
     if 0xDC80 <= number <= 0xDCFF:
-        # A byte of a file's name that was not UTF-8.
+        # A byte of a file name that was not UTF-8.
         return f"\\x{number - 0xDC00:02x}"
     return f"\\x{number:02x}" if number < 0x100 else f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"

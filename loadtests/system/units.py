@@ -1,4 +1,4 @@
-"""Durations as people write them: `30s`, `300ms`, `5m`, or a plain number of seconds."""
+"""Parses and formats durations: `30s`, `300ms`, `5m`, or a plain number of seconds."""
 
 import re
 
@@ -7,7 +7,7 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h)?", re.ASCII)
 
 
 def seconds(value: object) -> float:
-    """The duration in seconds, 0 or more. Raises ValueError for anything that is not one."""
+    """The duration in seconds, 0 or more. Raises ValueError for anything else."""
     if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < float("inf"):
         return float(value)
     match = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
@@ -17,7 +17,7 @@ def seconds(value: object) -> float:
 
 
 def human(duration: float | None) -> str:
-    """A duration for people, in three digits at most: `12 ms`, `1.83 s`, `–` where nothing was measured."""
+    """A duration for people, with at most three digits: `12 ms`, `1.83 s`, `–` if nothing was measured."""
     if duration is None:
         return "–"
     if duration == float("inf"):

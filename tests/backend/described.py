@@ -1,4 +1,4 @@
-"""Holds answers against the API's description: each client of `servers.py` does so with every answer it gets."""
+"""Validates responses against the OpenAPI document: the clients of `servers.py` do so with every response."""
 
 from __future__ import annotations
 
@@ -16,40 +16,40 @@ from chatswarm.backend.settings import Settings
 EVERYTHING: Final = Settings(
     dashboard_tokens=Tokens(["token"]), origins=frozenset(["https://a.example"]), sends_per_second=1.0
 )
-"""Settings under which all that may be answered is described."""
+"""Settings with which every possible response is described."""
 
-_ELSEWHERE: Final = frozenset({307, 401, 404, 405})
-"""Statuses of paths and methods that are not described."""
+_UNDESCRIBED: Final = frozenset({307, 401, 404, 405})
+"""Statuses allowed for paths and methods that are not described."""
 
 
-def hold_against_the_description(answer: httpx.Response) -> None:
-    """Raises AssertionError if the description does not say that there may be such an answer."""
-    status, request = answer.status_code, answer.request
+def hold_against_the_description(response: httpx.Response) -> None:
+    """Raise AssertionError if the document does not describe such a response."""
+    status, request = response.status_code, response.request
     path = request.url.raw_path.partition(b"?")[0].decode()
-    # A preflight is answered by Starlette, and the page is not described in what it shows.
+    # Starlette responds to preflights, and the contents of the documentation page are not described.
     if request.method == "OPTIONS" or path.startswith(("/docs", "/openapi.json")):
         return
     operation = _operation("GET" if request.method == "HEAD" else request.method, path)
     if operation is None:
-        assert status in _ELSEWHERE, f"{request.method} {path} is not described, and answered {status}"
+        assert status in _UNDESCRIBED, f"{request.method} {path} is not described, and got {status}"
         return
-    assert status in operation.answers or status == 408, f"{operation.name}: {status} is not described"
-    if request.method != "HEAD" and status in operation.answers:
-        answer.read()
-        _hold(operation.answers[status], answer)
+    assert status in operation.responses or status == 408, f"{operation.name}: {status} is not described"
+    if request.method != "HEAD" and status in operation.responses:
+        response.read()
+        _hold(operation.responses[status], response)
 
 
-def _hold(described: ResponseSpec, answer: httpx.Response) -> None:
+def _hold(described: ResponseSpec, response: httpx.Response) -> None:
     for name in described.headers:
-        assert name in answer.headers, f"{answer.url}: {answer.status_code} is described with {name}"
-    kind = answer.headers.get("Content-Type", "")
+        assert name in response.headers, f"{response.url}: {response.status_code} is described with {name}"
+    kind = response.headers.get("Content-Type", "")
     if described.body is None:
-        assert answer.content == b""
+        assert response.content == b""
     elif described.body is str:
         assert kind.startswith("text/plain")
     else:
         assert kind == "application/json"
-        msgspec.json.decode(answer.content, type=described.body)
+        msgspec.json.decode(response.content, type=described.body)
 
 
 def _operation(method: str, path: str) -> Operation | None:

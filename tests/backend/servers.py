@@ -1,4 +1,4 @@
-"""Real backends in processes of their own, and small clients for them."""
+"""Starts real backends in their own processes, with small clients for them."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from websockets.sync.client import ClientConnection, connect
 from .described import hold_against_the_description
 
 PATIENCE = 20.0
-"""Seconds that anything may take on a busy machine before a test gives up on it."""
+"""Timeout in seconds for anything on a busy machine."""
 
 
 @dataclass
 class Backend:
-    """A running backend. Leaving `running` ends it; `start` and `kill` are for tests of just that."""
+    """A running backend. Leaving `running` ends it; `start` and `stop` are for tests of starting and stopping."""
 
     folder: Path
     flags: Sequence[str] = ()
@@ -51,7 +51,7 @@ class Backend:
         return (self.folder / "err.log").read_text()
 
     def start(self, before: Callable[[], None] | None = None) -> None:
-        """Start it and wait until it answers; `before` runs in the new process."""
+        """Start it and wait until it responds; `before` runs in the new process."""
         if not self.port:
             self.port = free_port()
         with (self.folder / "out.log").open("ab") as out, (self.folder / "err.log").open("ab") as err:
@@ -92,7 +92,7 @@ class Backend:
         return self.http.post(f"/api/users/chats/{chat_id}/send", json={"content": content}, headers=headers)
 
     def send_many(self, chat_ids: list[str], count: int) -> list[float]:
-        """Send `count` messages, one after the other for each of `chat_ids`; how long each answer took."""
+        """Send `count` messages over `chat_ids`, one at a time per chat. Returns the seconds that each send took."""
         return asyncio.run(flood(self.port, chat_ids, count))
 
     def by_worker(self, name: str) -> dict[str, float]:
@@ -105,7 +105,7 @@ class Backend:
         return found
 
     def workers(self) -> list[int]:
-        """The process ids of the workers, in the order of their start."""
+        """The process ids of the workers, in the order in which they started."""
         assert self.process is not None
         return [child.pid for child in psutil.Process(self.process.pid).children()]
 
@@ -116,9 +116,9 @@ class Backend:
         try:
             end = time.monotonic() + PATIENCE
             while len(clients) < count:
-                assert time.monotonic() < end, "some worker accepts nothing"
+                assert time.monotonic() < end, "a worker accepts no connections"
                 client = fresh_client(self.port)
-                # What a tag begins with is different for each process.
+                # The beginning of the ETag is different for each process.
                 worker = client.get("/api/debug/users-chats").headers["ETag"].partition("-")[0]
                 if clients.setdefault(worker, client) is not client:
                     client.close()
@@ -173,7 +173,7 @@ def clean_environment() -> dict[str, str]:
 
 @contextmanager
 def running(folder: Path, *flags: str, before: Callable[[], None] | None = None) -> Iterator[Backend]:
-    """A backend with these flags; `before` runs in its process before it begins."""
+    """A backend with these flags; `before` runs in its process before the program."""
     backend = Backend(folder, flags)
     try:
         backend.start(before)
@@ -188,7 +188,7 @@ def running(folder: Path, *flags: str, before: Callable[[], None] | None = None)
 
 
 def fresh_client(port: int) -> httpx.Client:
-    """A client with a connection of its own, which any of several workers may accept."""
+    """A client with a new connection, which any of several workers may accept."""
     return httpx.Client(
         base_url=f"http://127.0.0.1:{port}",
         timeout=PATIENCE,
@@ -211,7 +211,7 @@ def is_listening(port: int) -> bool:
 
 
 def until(ready: Callable[[], bool], patience: float = PATIENCE) -> None:
-    """Ask again until it is true."""
+    """Poll until it is true."""
     end = time.monotonic() + patience
     while not ready():
         assert time.monotonic() < end, "gave up waiting"
@@ -229,7 +229,7 @@ def say(socket_: ClientConnection, **values: object) -> None:
 
 
 def raw_dashboard(port: int, *, receive_buffer: int | None = None, subscribe: bool = True) -> socket.socket:
-    """A dashboard that is a bare socket after the handshake, so that it can misbehave."""
+    """A dashboard as a raw socket after its handshake, so that it can misbehave."""
     raw = socket.socket()
     raw.settimeout(PATIENCE)
     if receive_buffer is not None:
@@ -258,7 +258,7 @@ def client_frame(first: int, payload: bytes) -> bytes:
 
 
 def read_all(raw: socket.socket) -> bytes:
-    """Everything up to the end of the connection, however it ends."""
+    """All bytes until the connection closes, in whatever way."""
     seen = b""
     with suppress(ConnectionResetError):
         while piece := raw.recv(65536):
@@ -267,7 +267,7 @@ def read_all(raw: socket.socket) -> bytes:
 
 
 def frames_in(seen: bytes) -> Iterator[tuple[int, bytes]]:
-    """Opcode and payload of the whole frames that a server sent."""
+    """Opcode and payload of each complete frame from a server."""
     at = 0
     while at + 2 <= len(seen):
         length, start = seen[at + 1], at + 2
@@ -280,7 +280,7 @@ def frames_in(seen: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def close_code(raw: socket.socket) -> int | None:
-    """Read to the end of the connection; the code of the close frame in it, if there was one."""
+    """Read until the connection closes; returns the code of the close frame, if there was one."""
     for opcode, payload in frames_in(read_all(raw)):
         if opcode == 0x8:
             return int.from_bytes(payload[:2], "big")
@@ -288,7 +288,7 @@ def close_code(raw: socket.socket) -> int | None:
 
 
 async def flood(port: int, chat_ids: list[str], count: int) -> list[float]:
-    """Post `count` messages of 200 bytes as fast as they are answered; how long each answer took."""
+    """Post `count` messages of 200 bytes as fast as responses arrive. Returns the seconds that each took."""
     taken: list[float] = []
     left = iter(range(count))
 

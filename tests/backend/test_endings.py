@@ -1,4 +1,4 @@
-"""How a backend ends: killed, stopped with and without dashboards that cooperate, or left alone by its parent."""
+"""How a backend ends: killed, stopped with cooperative or stalled dashboards, or orphaned."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ GRACE = 3.0
 
 
 def keep_sending(backend: Backend, chat_id: str, accepted: list[str], unknown: list[str], end: threading.Event) -> None:
-    """Send one message after the other, on a connection of its own, until the backend is gone."""
+    """Send messages one at a time, on a new connection, until the backend is gone."""
     with httpx.Client(base_url=f"http://127.0.0.1:{backend.port}", timeout=PATIENCE, trust_env=False) as http:
         for number in range(1_000_000):
             if end.is_set():
@@ -52,7 +52,7 @@ def keep_sending(backend: Backend, chat_id: str, accepted: list[str], unknown: l
             accepted.append(text)
 
 
-def test_killed_right_after_an_answer_it_is_on_disk(backend: Backend) -> None:
+def test_a_message_is_on_disk_when_the_backend_is_killed_right_after_the_response(backend: Backend) -> None:
     """Promise 1: a 2xx means that the message is on disk, and will be shown."""
     chat_id = backend.new_chat()
     for number in range(3):
@@ -68,7 +68,7 @@ def test_killed_right_after_an_answer_it_is_on_disk(backend: Backend) -> None:
         assert user["chats"][0]["messages"][-1]["text"] == f"m{number}"
 
 
-def test_killed_under_load_nothing_accepted_is_gone(backend: Backend) -> None:
+def test_no_accepted_message_is_lost_when_killed_under_load(backend: Backend) -> None:
     """Promise 1."""
     for round_ in range(2):
         chats = [backend.new_chat(f"{round_}.{number}@x") for number in range(8)]
@@ -88,7 +88,7 @@ def test_killed_under_load_nothing_accepted_is_gone(backend: Backend) -> None:
         backend.start()
         for number, chat_id in enumerate(chats):
             texts = backend.texts(chat_id)
-            # In order, each once; the one that was in flight may be there or not.
+            # In order, each once; the one that was in flight may or may not be stored.
             assert texts[: len(accepted[number])] == accepted[number]
             assert texts[len(accepted[number]) :] in ([], unknown[number])
         users = backend.http.get("/api/debug/users-chats").json()["users"]
@@ -98,18 +98,18 @@ def test_killed_under_load_nothing_accepted_is_gone(backend: Backend) -> None:
 
 
 def everything(dashboard: ClientConnection) -> tuple[list[int], int | None]:
-    """The message ids that a dashboard still hears, and the code that its connection ends with."""
-    heard: list[int] = []
+    """The ids of all further messages that a dashboard receives, and its close code."""
+    received: list[int] = []
     try:
         while True:
-            heard.append(frame(dashboard)["data"]["message_id"])
+            received.append(frame(dashboard)["data"]["message_id"])
     except ConnectionClosed as closed:
-        return heard, closed.rcvd.code if closed.rcvd else None
+        return received, closed.rcvd.code if closed.rcvd else None
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_stopped_with_every_kind_of_dashboard_it_ends_in_time(tmp_path: Path, number: signal.Signals) -> None:
-    """Promise 7: 1012, and the end in time with a stalled reader and one that had sent Close."""
+def test_it_stops_in_time_with_every_kind_of_dashboard(tmp_path: Path, number: signal.Signals) -> None:
+    """Promise 7: 1012, and an exit in time despite a stalled reader and a dashboard that has sent Close."""
     with running(tmp_path, "--grace", f"{GRACE}s", "--unsent-limit", "60s") as backend:
         chat_id = backend.new_chat()
         with backend.dashboard() as good, contextlib.ExitStack() as raws:
@@ -118,7 +118,7 @@ def test_stopped_with_every_kind_of_dashboard_it_ends_in_time(tmp_path: Path, nu
                 raws.enter_context(raw_dashboard(backend.port, subscribe=False))
             while backend.metric("chat_unsent_bytes") == 0:
                 backend.send_many([chat_id], 100)
-            # This one says goodbye while it has unsent bytes, so its connection cannot close by itself.
+            # This one sends Close while bytes for it are unsent, so its connection cannot close by itself.
             leaving = raws.enter_context(raw_dashboard(backend.port, receive_buffer=4096))
             backend.send_many([chat_id] * 10, 400)
             leaving.sendall(client_frame(0x88, b"\x03\xe8"))
@@ -128,7 +128,7 @@ def test_stopped_with_every_kind_of_dashboard_it_ends_in_time(tmp_path: Path, nu
             idle.get(f"http://127.0.0.1:{backend.port}/health")
             started = time.monotonic()
             assert backend.stop(number) == 0
-            # The grace time, and something for a busy machine and the process's own end.
+            # The grace time, plus some time for a busy machine and for the process to exit.
             assert time.monotonic() - started < GRACE + 2
             _, code = everything(good)
             assert code == 1012
@@ -137,8 +137,8 @@ def test_stopped_with_every_kind_of_dashboard_it_ends_in_time(tmp_path: Path, nu
     assert "InvalidState" not in backend.errors
 
 
-def test_stopped_it_accepts_nobody_and_finishes_what_it_had_accepted(tmp_path: Path) -> None:
-    """Promise 7: stop accepting, finish what was accepted, and announce it before 1012."""
+def test_a_stopped_backend_refuses_connections_and_finishes_accepted_requests(tmp_path: Path) -> None:
+    """Promise 7: stop accepting, finish accepted requests, and announce their messages before 1012."""
     with running(tmp_path, "--grace", "50s") as backend:
         chat_id = backend.new_chat()
         body = b'{"content": "begun before the end"}'
@@ -157,8 +157,8 @@ def test_stopped_it_accepts_nobody_and_finishes_what_it_had_accepted(tmp_path: P
         assert backend.texts(chat_id) == ["begun before the end"]
 
 
-def test_stopped_under_load_every_answer_is_true_and_every_frame_sent(backend: Backend) -> None:
-    """Promise 7: what was accepted is finished and announced."""
+def test_when_stopped_under_load_every_response_is_true_and_every_frame_sent(backend: Backend) -> None:
+    """Promise 7: accepted messages are stored and announced."""
     chats = [backend.new_chat(f"{number}@x") for number in range(8)]
     accepted: list[list[str]] = [[] for _ in chats]
     unknown: list[list[str]] = [[] for _ in chats]
@@ -174,10 +174,10 @@ def test_stopped_under_load_every_answer_is_true_and_every_frame_sent(backend: B
         assert backend.stop() == 0
         for thread in threads:
             thread.join(PATIENCE)
-        heard, code = everything(dashboard)
+        received, code = everything(dashboard)
     assert code == 1012
-    assert heard == list(range(1, len(heard) + 1))
-    assert len(heard) >= sum(map(len, accepted))
+    assert received == list(range(1, len(received) + 1))
+    assert len(received) >= sum(map(len, accepted))
     backend.start()
     for number, chat_id in enumerate(chats):
         assert backend.texts(chat_id)[: len(accepted[number])] == accepted[number]
@@ -206,8 +206,8 @@ def test_it_ends_with_its_parent(tmp_path: Path) -> None:
         process.wait()
 
 
-class TestStoreTroubles:
-    def test_locked_by_somebody_else_it_answers_503_and_recovers(self, backend: Backend) -> None:
+class TestStoreFailures:
+    def test_a_lock_by_another_process_is_503_and_recovers(self, backend: Backend) -> None:
         """Promise 1: 503 means that nothing was stored."""
         chat_id = backend.new_chat()
         backend.send(chat_id, "before")
@@ -221,7 +221,7 @@ class TestStoreTroubles:
             ]
             assert [answer.status_code for answer in answers] == [503] * 4
             assert all(int(answer.headers["Retry-After"]) >= 1 for answer in answers)
-            # Reading goes on.
+            # Reads still work.
             assert backend.texts(chat_id) == ["before"]
             assert backend.http.get("/api/debug/users-chats").status_code == 200
             lock.execute("ROLLBACK")
@@ -230,7 +230,7 @@ class TestStoreTroubles:
         assert backend.texts(chat_id) == ["before", "after"]
         assert backend.metric('chat_messages_refused_total{reason="unavailable"}') == 1
 
-    def test_a_disk_that_takes_no_more_is_503_and_recovers(self, backend: Backend) -> None:
+    def test_a_full_disk_is_503_and_recovers(self, backend: Backend) -> None:
         assert backend.process is not None
         chat_id = backend.new_chat()
         wal = backend.database.with_name("chat.db-wal")
@@ -255,8 +255,8 @@ class TestStoreTroubles:
         backend.start()
         assert backend.texts(chat_id) == [*accepted, "after"]
 
-    def test_a_retry_after_a_lost_answer_stores_nothing_twice(self, backend: Backend) -> None:
-        """Promise 2, over a kill."""
+    def test_a_retry_after_a_lost_response_stores_nothing_twice(self, backend: Backend) -> None:
+        """Promise 2, across a kill."""
         chat_id = backend.new_chat()
         first = backend.send(chat_id, "once", "key 1").json()
         backend.stop(signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""What somebody else's environment must not do to a backend: variables, standard streams, folders, signals."""
+"""A backend must survive its environment: foreign variables, closed streams, odd folders, signals."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def started(
 
 
 def stopped(process: subprocess.Popen[bytes]) -> tuple[int, str]:
-    """Its exit code after SIGTERM, and what it wrote to standard error."""
+    """The exit code after SIGTERM, and the output on standard error."""
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=PATIENCE)
     return process.returncode, errors.decode()
@@ -74,7 +74,7 @@ def stopped(process: subprocess.Popen[bytes]) -> tuple[int, str]:
     ],
     ids=" ".join,
 )
-def test_variables_that_are_meant_for_others_change_nothing(tmp_path: Path, environment: Mapping[str, str]) -> None:
+def test_variables_for_other_programs_change_nothing(tmp_path: Path, environment: Mapping[str, str]) -> None:
     with started(tmp_path, environment=environment) as (process, _):
         code, errors = stopped(process)
     assert code == 0
@@ -83,9 +83,7 @@ def test_variables_that_are_meant_for_others_change_nothing(tmp_path: Path, envi
 
 @pytest.mark.parametrize("flags", [(), ("--workers", "2")], ids=["alone", "workers"])
 @pytest.mark.parametrize("name", ["PROMETHEUS_MULTIPROC_DIR", "prometheus_multiproc_dir"])
-def test_the_metrics_folder_of_somebodys_gunicorn_is_left_alone(
-    tmp_path: Path, name: str, flags: Sequence[str]
-) -> None:
+def test_the_metrics_folder_of_a_gunicorn_is_left_alone(tmp_path: Path, name: str, flags: Sequence[str]) -> None:
     theirs = tmp_path / "theirs"
     theirs.mkdir()
     with started(tmp_path, *flags, environment={name: str(theirs)}) as (process, port):
@@ -106,7 +104,7 @@ def test_closed_standard_streams_are_never_a_socket_or_the_database(tmp_path: Pa
         assert stopped(process)[0] == 0
 
 
-def test_nobody_reads_its_output_any_more_and_the_chat_goes_on(tmp_path: Path) -> None:
+def test_the_chat_goes_on_when_the_reader_of_its_output_is_gone(tmp_path: Path) -> None:
     port = free_port()
     reading, writing = os.pipe()
     process = subprocess.Popen(
@@ -132,7 +130,7 @@ def test_nobody_reads_its_output_any_more_and_the_chat_goes_on(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("name", [b"a#b?c%20d e", b"not \xff\xfe UTF-8", b"quote'\"\n"], ids=repr)
-def test_the_working_directory_may_be_called_anything(tmp_path: Path, name: bytes) -> None:
+def test_the_working_directory_may_have_any_name(tmp_path: Path, name: bytes) -> None:
     folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name))
     folder.mkdir()
     with started(folder) as (process, _):
@@ -141,7 +139,7 @@ def test_the_working_directory_may_be_called_anything(tmp_path: Path, name: byte
 
 
 @pytest.mark.parametrize("flags", [(), ("--workers", "2")], ids=["alone", "workers"])
-def test_a_terminal_that_closes_stops_it_in_order(tmp_path: Path, flags: Sequence[str]) -> None:
+def test_closing_the_terminal_is_a_clean_stop(tmp_path: Path, flags: Sequence[str]) -> None:
     """Promise 7, for SIGHUP."""
     with running(tmp_path, *flags) as backend, backend.dashboard() as dashboard:
         backend.send(backend.new_chat(), "x")
@@ -152,8 +150,8 @@ def test_a_terminal_that_closes_stops_it_in_order(tmp_path: Path, flags: Sequenc
 
 
 @pytest.mark.parametrize("second", [signal.SIGHUP, signal.SIGTERM], ids=["of the shell", "of systemd"])
-def test_a_second_signal_beside_sighup_is_no_haste(tmp_path: Path, second: signal.Signals) -> None:
-    """With haste, uvicorn would leave the store as it is."""
+def test_a_second_signal_after_sighup_forces_no_exit(tmp_path: Path, second: signal.Signals) -> None:
+    """A forced exit of uvicorn would not close the store."""
     with running(tmp_path, "--grace", "50s") as backend:
         chat_id = backend.new_chat()
         body = b'{"content": "begun before the end"}'
@@ -172,7 +170,7 @@ def test_a_second_signal_beside_sighup_is_no_haste(tmp_path: Path, second: signa
         assert not backend.database.with_name("chat.db-wal").exists()
 
 
-def test_a_refusal_that_nobody_reads_has_its_exit_code_all_the_same(tmp_path: Path) -> None:
+def test_a_refusal_with_no_reader_still_has_its_exit_code(tmp_path: Path) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     ended = subprocess.run(
@@ -183,7 +181,7 @@ def test_a_refusal_that_nobody_reads_has_its_exit_code_all_the_same(tmp_path: Pa
 
 
 @pytest.mark.parametrize("flags", [(), ("--workers", "2")], ids=["alone", "workers"])
-def test_under_nohup_a_terminal_that_closes_changes_nothing(tmp_path: Path, flags: Sequence[str]) -> None:
+def test_under_nohup_closing_the_terminal_changes_nothing(tmp_path: Path, flags: Sequence[str]) -> None:
     def nohup() -> None:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
 

@@ -1,4 +1,4 @@
-"""The decisions without I/O, on literal inputs."""
+"""Decisions without I/O, on literal inputs: batching, backlog, rate limit, request bodies, guide log, metrics."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from chatswarm.backend.endpoints.request_bodies import (
     NOT_BLANK,
     UnreadableError,
     fields,
+    form_as_json,
     text_field,
-    whole_form,
     whole_number,
 )
 from chatswarm.backend.fanout.backlog import Backlog
@@ -25,7 +25,7 @@ from chatswarm.backend.metrics.exposition import merged
 from chatswarm.backend.store.records import Message
 
 
-class TestJoinWindow:
+class TestBatchingDelay:
     def test_a_lone_frame_goes_out_at_once(self) -> None:
         window = BatchingDelay(0.05)
         assert window.delay(now=100.0) == 0
@@ -49,7 +49,7 @@ class TestBacklog:
         backlog = Backlog(now=0)
         assert [backlog.age(written, 0, now) for written, now in ((100, 1), (200, 9), (200, 99))] == [0, 0, 0]
 
-    def test_a_byte_ages_from_the_look_that_first_saw_it(self) -> None:
+    def test_a_byte_ages_from_the_check_that_first_saw_it(self) -> None:
         backlog = Backlog(now=0)
         assert [backlog.age(100, 40, now) for now in (1, 2, 7)] == [0, 1, 6]
 
@@ -62,18 +62,18 @@ class TestBacklog:
 
     def test_a_slow_reader_that_keeps_up_with_the_old_bytes_stays_young(self) -> None:
         backlog = Backlog(now=0)
-        # 100 bytes are written each second, 50 of them are left each time: no byte waits for longer than a second.
+        # 100 bytes are written per second, of which 50 are left each time: no byte waits longer than a second.
         assert [backlog.age(100 * now, 50, now) for now in range(1, 20)] == [0] * 19
 
-    def test_a_reader_that_falls_ever_further_behind_grows_old(self) -> None:
+    def test_a_reader_that_falls_further_and_further_behind_gets_old(self) -> None:
         backlog = Backlog(now=0)
         assert [backlog.age(100 * now, 90 * now, now) for now in (1, 5, 10, 20)] == [0, 4, 5, 15]
 
-    def test_it_knows_when_bytes_were_last_taken(self) -> None:
+    def test_it_records_when_bytes_were_last_taken(self) -> None:
         backlog = Backlog(now=0)
         for written, unsent, now in ((100, 100, 1), (100, 90, 2), (100, 90, 3)):
             backlog.age(written, unsent, now)
-        assert backlog.moved_at == 2
+        assert backlog.last_progress == 2
 
 
 class TestRateLimit:
@@ -81,15 +81,15 @@ class TestRateLimit:
         limit = RateLimit(2)
         assert [limit.wait("a", now) for now in (0, 0, 0, 0.4, 0.5, 0.6)] == [0, 0, 1, 1, 0, 1]
 
-    def test_chats_do_not_share(self) -> None:
+    def test_each_chat_has_its_own_limit(self) -> None:
         limit = RateLimit(1)
         assert [limit.wait(chat, 0) for chat in "abab"] == [0, 0, 1, 1]
 
-    def test_a_slow_rate_tells_how_long_to_wait(self) -> None:
+    def test_a_slow_rate_returns_how_long_to_wait(self) -> None:
         limit = RateLimit(0.1)
         assert [limit.wait("a", now) for now in (0, 0, 4, 10)] == [0, 10, 6, 0]
 
-    def test_it_forgets_the_quietest_chat(self) -> None:
+    def test_it_forgets_the_chat_that_has_been_quiet_longest(self) -> None:
         limit = RateLimit(1, remember=2)
         assert [limit.wait(chat, 0) for chat in "abcab"] == [0, 0, 0, 0, 0]
 
@@ -111,7 +111,7 @@ KINDS = [
     *(b"multipart/form-data; boundary*0=B", b"multipart/form-data; boundary=\xff", b'multipart/form-data; boundary="B'),
     *(b"multipart/form-data; boundary*=utf-8''%ff", b"multipart/form-data; (", b"multipart/form-data; charset=x"),
 ]
-"""What bodies and their types are made of, so that a random row of them gets far."""
+"""Fragments of bodies and content types, so that random combinations get past the first checks."""
 
 
 class TestBodies:
@@ -131,7 +131,7 @@ class TestBodies:
             ),
         ],
     )
-    def test_json_and_forms_say_the_same(self, body: bytes, kind: bytes | None) -> None:
+    def test_json_and_forms_are_equivalent(self, body: bytes, kind: bytes | None) -> None:
         assert text_field(fields(body, kind), "a", 10) == "x ✅"
 
     @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ class TestBodies:
             (b"--B\r\nContent-Disposition: form-data\r\n\r\nx\r\n--B--\r\n", b"multipart/form-data; boundary=B"),
         ],
     )
-    def test_what_is_neither_is_unreadable(self, body: bytes, kind: bytes | None) -> None:
+    def test_neither_json_nor_a_form_is_unreadable(self, body: bytes, kind: bytes | None) -> None:
         with pytest.raises(UnreadableError):
             fields(body, kind)
 
@@ -162,21 +162,21 @@ class TestBodies:
 
     @given(st.lists(st.sampled_from(PIECES), max_size=20).map(b"".join), st.sampled_from(KINDS))
     @settings(max_examples=500, deadline=None, derandomize=True)
-    def test_whatever_comes_is_read_or_unreadable(self, body: bytes, kind: bytes) -> None:
+    def test_any_body_is_read_or_unreadable(self, body: bytes, kind: bytes) -> None:
         with contextlib.suppress(UnreadableError):
-            whole_form(fields(body, kind))
+            form_as_json(fields(body, kind))
 
     @pytest.mark.parametrize("wrong", ["\ud800", ["\ud800"], {"\ud800": 1}])
-    def test_a_form_that_cannot_be_kept_is_unreadable(self, wrong: object) -> None:
+    def test_a_form_that_cannot_be_stored_is_unreadable(self, wrong: object) -> None:
         with pytest.raises(UnreadableError, match="expected Unicode text"):
-            whole_form({"a": wrong})
+            form_as_json({"a": wrong})
 
-    def test_not_blank_is_what_the_description_says_it_is(self) -> None:
+    def test_the_pattern_for_not_blank_agrees_with_the_code(self) -> None:
         said = re.compile(NOT_BLANK)
         for number in range(0x110000):
             assert bool(said.match(chr(number))) is not chr(number).isspace(), hex(number)
 
-    def test_text_that_is_none(self) -> None:
+    def test_invalid_text_fields(self) -> None:
         assert text_field({}, "a", 10) is None
         values: tuple[object, ...] = (1, True, [], {}, "x" * 11, "\ud800")
         for value in values:
@@ -207,7 +207,7 @@ class TestPace:
         assert not pace.every_line(0.0, 11)
         assert pace.summary(1.0) == (1, 11)
 
-    def test_quiet_again_after_a_summary(self) -> None:
+    def test_full_lines_again_after_a_summary(self) -> None:
         pace = Pace()
         for number in range(20):
             pace.every_line(number / 100, 1)
@@ -215,7 +215,7 @@ class TestPace:
         assert pace.every_line(3.0, 1)
 
 
-def test_a_messages_lines_are_those_of_the_guide() -> None:
+def test_a_messages_lines_match_the_guide() -> None:
     message = Message(
         7, "8942b9df-77c8-4e5f-a7eb-097aace75053", 3, "user", "Hello from customer", "2025-11-08T12:00:00.123456Z"
     )
@@ -257,11 +257,11 @@ def test_without_subscribers_the_guides_warning_is_shown() -> None:
     assert "⚠️ No subscribers for chat_updates, message will not be delivered" in message_lines(message, [])
 
 
-def test_metrics_of_several_workers_stay_together_and_say_whose_they_are() -> None:
+def test_merged_metrics_stay_together_and_have_a_worker_label() -> None:
     one = b'# HELP a About { a.\n# TYPE a counter\na_total 1.0\n# HELP b B.\n# TYPE b gauge\nb{c="d e",f="{"} 2.5e+09\n'
     two = b"# HELP a About { a.\n# TYPE a counter\na_total 3.0\n"
     assert merged({2: two, 0: one}).decode().splitlines() == [
-        "# HELP chat_workers_up Workers that told their metrics in time; only where there are several.",
+        "# HELP chat_workers_up Workers that reported their metrics in time; only with several workers.",
         "# TYPE chat_workers_up gauge",
         "chat_workers_up 2.0",
         "# HELP a About { a.",
@@ -274,7 +274,7 @@ def test_metrics_of_several_workers_stay_together_and_say_whose_they_are() -> No
     ]
 
 
-def test_several_workers_do_not_say_that_nobody_will_hear() -> None:
+def test_several_workers_do_not_warn_that_there_are_no_subscribers() -> None:
     message = Message(1, "abc", 1, "user", "Hello", "2025-11-08T12:00:00.000000Z")
     lines = message_lines(message, [], alone=False)
     assert not [line for line in lines if "No subscribers" in line]

@@ -27,11 +27,11 @@ def main() -> None:
     from chatswarm.loadtests.messages.identity import Condition, ParsedText
     from chatswarm.loadtests.protocols.protocol import Frame, Kind
     from chatswarm.loadtests.scenario import scenario
-    from chatswarm.loadtests.swarm.live.combined_figures import LiveFigures
-    from chatswarm.loadtests.swarm.live.increment import Increment
-    from chatswarm.loadtests.swarm.live.newly_shown import Shown, Viewer
-    from chatswarm.loadtests.swarm.live.process_figures import Live
-    from chatswarm.loadtests.swarm.live.prometheus import Scene, exposition
+    from chatswarm.loadtests.swarm.live.combined_figures import CombinedFigures
+    from chatswarm.loadtests.swarm.live.newly_shown import ShownMessages, Viewer
+    from chatswarm.loadtests.swarm.live.process_figures import ProcessFigures
+    from chatswarm.loadtests.swarm.live.prometheus import Snapshot, exposition
+    from chatswarm.loadtests.swarm.locust.messages import ProgressReport, decode, encode
     from chatswarm.loadtests.swarm.net.http import Response
     from chatswarm.loadtests.swarm.plan import ProcessProgress
     from chatswarm.loadtests.swarm.recorder import Recorder
@@ -42,10 +42,13 @@ def main() -> None:
     messages = sorted((at, widget, n) for widget, times in enumerate(schedule) for n, at in enumerate(times))
     with tempfile.TemporaryDirectory() as folder:
         recorder = Recorder(Path(folder), "bench", "swarm-0")
-        shown = Shown(lambda widget, n: schedule[widget][n])
-        live, viewers = Live(recorder, shown, of, lambda widget, n: schedule[widget][n]), [Viewer() for _ in range(300)]
+        shown = ShownMessages(lambda widget, n: schedule[widget][n])
+        live, viewers = (
+            ProcessFigures(recorder, shown, of, lambda widget, n: schedule[widget][n]),
+            [Viewer() for _ in range(300)],
+        )
         live.begin(0.0)
-        total = LiveFigures(of, schedule, "bench", "http://chat")
+        total = CombinedFigures(of, schedule, "bench", "http://chat")
         for dashboard in range(DASHBOARDS):
             connection = recorder.opening(dashboard, -1.0)
             recorder.connection(connection, dashboard, ConnectionEvent.SUBSCRIBED, -0.9)
@@ -60,8 +63,8 @@ def main() -> None:
                     if not begun <= at < begun + 1 / REPORTS:
                         continue
                     number = widget * 1000 + n
-                    answer = Response(200, b"", True, at, at + 0.01)
-                    recorder.send(widget, n, widget, at, at, answer, SendOutcome.ACCEPTED, number)
+                    response = Response(200, b"", True, at, at + 0.01)
+                    recorder.send(widget, n, widget, at, at, response, SendOutcome.ACCEPTED, number)
                     announcement = recorder.announcement(b"%d" % number, Frame(Kind.MESSAGE, str(widget), True, number))
                     for connection in range(1, DASHBOARDS + 1):
                         recorder.frame(connection, announcement, at + 0.02)
@@ -76,21 +79,24 @@ def main() -> None:
                     seen += [(dashboard, new) for new in shown.newly(viewer, version)]
                 clock = time.process_time()
                 for dashboard, new in seen:
-                    live.saw(dashboard, begun + 0.3, new)
+                    live.add_shown(dashboard, begun + 0.3, new)
                 spent += time.process_time() - clock
                 deliveries += sum(len(new) for _, new in seen)
                 for _ in range(100 // REPORTS):
                     recorder.lag(begun, 0.001)
                 clock = time.process_time()
-                found = total.take("swarm-0", Increment.read(live.report().wire()))
+                report = ProgressReport("bench", "swarm-0", ProcessProgress(), live.take_increment())
+                increment = decode(ProgressReport, encode(report)).increment
+                assert increment is not None
+                found = total.take("swarm-0", increment)
                 total.progressed(ProcessProgress())
-                live.name(found)
+                live.identify(found)
                 spent += time.process_time() - clock
             clock = time.process_time()
-            live.look()
+            live.collect()
             used.append((spent + time.process_time() - clock) / deliveries * 1e6)
             clock = time.process_time()
-            exposition(Scene("measuring", second + 1.0, figures=total))
+            exposition(Snapshot("measuring", second + 1.0, figures=total))
             scraped.append((time.process_time() - clock) * 1e3)
             recorder.flush()
         recorder.close()

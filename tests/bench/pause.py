@@ -26,15 +26,15 @@ def main() -> None:
     longest = 0.0
     with tempfile.TemporaryDirectory() as folder:
         recorder = Recorder(Path(folder), "bench", "worker0")
-        answer = Response(200, b"", True, 1.0, 1.1)
+        response = Response(200, b"", True, 1.0, 1.1)
         for second in range(SECONDS):
             for number in range(RATE):
                 recorder.frame(number % 500, second * 100 + number // 500, 1000.0 + second)
             # What comes with them: 500 dashboards × 3 refetches, 100 messages, 100 lags.
             for number in range(1500):
-                recorder.refetch(number % 500, number % 500, 1000.0 + second, answer, second * 100)
+                recorder.refetch(number % 500, number % 500, 1000.0 + second, response, second * 100)
             for number in range(100):
-                recorder.send(number, second, 0, 1000.0, 1000.0, answer, SendOutcome.ACCEPTED, None)
+                recorder.send(number, second, 0, 1000.0, 1000.0, response, SendOutcome.ACCEPTED, None)
                 recorder.change(
                     second * 100 + number, f"chat-{number}", second, 1, [ParsedText(number, second, Condition.INTACT)]
                 )

@@ -1,4 +1,4 @@
-"""docker-compose.yml as the real `docker-compose` reads it: checked, and with every short form written out."""
+"""docker-compose.yml as resolved by the real `docker-compose`, which checks it and expands short forms."""
 
 import functools
 import json
@@ -10,12 +10,12 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 OURS = ("backend", "locust", "worker")
-"""The services that run the image of our own Dockerfile."""
+"""The services that run the image of our Dockerfile."""
 OTHERS = ("toxiproxy", "prometheus", "grafana")
 
 
 def docker_compose(*arguments: str, file: Path = ROOT / "docker-compose.yml") -> subprocess.CompletedProcess[str]:
-    """Needs no engine for `config`. The environment is empty: the file may rely on no variable."""
+    """`config` needs no engine. The environment is empty, because the file must not depend on variables."""
     command = [str(Path(sys.executable).with_name("docker-compose")), "--file", str(file), *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, env={})
 
@@ -32,7 +32,7 @@ def service(name: str) -> dict[str, Any]:
 
 
 def ports_inside(name: str) -> set[int]:
-    """Where a service listens, as far as it is published or a flag of its command says so."""
+    """The ports of a service, as far as they are published or set by a flag of its command."""
     command = service(name).get("command") or []
     said = {int(value) for flag, value in pairwise(command) if flag in ("--port", "--metrics-port") and value.isdigit()}
     return said | {port["target"] for port in service(name).get("ports", [])}

@@ -1,4 +1,4 @@
-"""What the services run, in this repository: every flag is accepted by the program that it is meant for."""
+"""The services' commands: the programs in this repository accept every flag."""
 
 import subprocess
 import sys
@@ -12,7 +12,7 @@ from .resolved import ROOT, ports_inside, service
 
 
 def locust(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Locust reads the command line and the locustfile, lists the users and ends."""
+    """Locust reads the command line and the locustfile, lists the users and exits."""
     command = [sys.executable, "-m", "locust", *arguments, "--list"]
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, timeout=60)
 
@@ -32,7 +32,7 @@ def test_the_backend_accepts_its_command(tmp_path: Path) -> None:
     assert settings.port in ports_inside("backend")
 
 
-def test_it_would_be_seen_if_the_backend_did_not() -> None:
+def test_a_wrong_flag_of_the_backend_would_be_noticed() -> None:
     with pytest.raises(SettingsError):
         read_settings(["--hots", "0.0.0.0"], {})
 
@@ -46,11 +46,11 @@ def test_locust_accepts_its_command(name: str) -> None:
     assert "DashboardUser" in done.stdout
 
 
-def test_it_would_be_seen_if_locust_did_not() -> None:
+def test_a_wrong_flag_of_locust_would_be_noticed() -> None:
     assert locust("-f", "loadtests/locustfile.py", "--masterful").returncode == 2
 
 
-def test_the_locustfile_is_in_the_image_where_the_command_looks() -> None:
+def test_the_locustfile_is_at_the_commands_path_in_the_image() -> None:
     dockerfile = (ROOT / "Dockerfile").read_text(encoding="utf-8")
     for name in ("locust", "worker"):
         file = following(service(name)["command"], "-f")
@@ -67,6 +67,6 @@ def test_the_swarm_finds_the_chat_and_the_workers_their_master() -> None:
 
 
 def test_master_and_workers_see_the_same_runs() -> None:
-    """They see the same boot id, so a worker takes the run's folder for its own and writes its history into it."""
+    """They see the same boot id, so a worker treats the run's folder as local and writes its history into it."""
     runs = [[(v["source"], v["target"]) for v in service(name)["volumes"]] for name in ("locust", "worker")]
     assert runs[0] == runs[1] == [("runs", "/srv/chatswarm/runs")]

@@ -1,4 +1,4 @@
-"""What docker-compose.yml promises of all its services: pinned, closed to the outside, read-only, nothing secret."""
+"""All services in docker-compose.yml are pinned, closed to the outside, read-only and without secrets."""
 
 import re
 from pathlib import Path
@@ -11,16 +11,16 @@ from .resolved import OTHERS, OURS, ROOT, docker_compose, resolved, service
 EVERY = pytest.mark.parametrize("name", [*OURS, *OTHERS])
 
 
-def test_the_services_are_these() -> None:
+def test_the_list_of_services() -> None:
     assert set(resolved()["services"]) == {*OURS, *OTHERS}
 
 
-def test_compose_itself_finds_nothing_to_complain_of() -> None:
+def test_compose_itself_reports_no_problem() -> None:
     done = docker_compose("config", "--quiet")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_compose_itself_would_find_what_is_wrong(tmp_path: Path) -> None:
+def test_compose_itself_would_report_a_problem(tmp_path: Path) -> None:
     wrong = tmp_path / "docker-compose.yml"
     wrong.write_text("services: {chat: {image: chat, helthcheck: {}}}", encoding="utf-8")
     done = docker_compose("config", "--quiet", file=wrong)
@@ -40,18 +40,18 @@ def test_images_are_ours_or_pinned_by_version_and_digest(name: str) -> None:
 
 
 @EVERY
-def test_only_this_machine_reaches_what_is_published(name: str) -> None:
+def test_published_ports_are_reachable_from_this_machine_only(name: str) -> None:
     assert {port.get("host_ip") for port in service(name).get("ports", [])} <= {"127.0.0.1"}
     assert service(name).get("network_mode") is None
 
 
-def test_nothing_is_published_twice_and_what_people_open_is_where_the_readme_says() -> None:
+def test_ports_are_published_once_and_as_documented() -> None:
     published = [int(port["published"]) for each in resolved()["services"].values() for port in each.get("ports", [])]
     assert sorted(published) == [3000, 3001, 8000, 8089, 8474, 8666, 9090]
 
 
 @EVERY
-def test_it_can_change_nothing_but_its_volumes(name: str) -> None:
+def test_it_can_write_only_to_its_volumes(name: str) -> None:
     found = service(name)
     assert found["read_only"] is True
     assert found["cap_drop"] == ["ALL"]
@@ -63,7 +63,7 @@ def test_it_can_change_nothing_but_its_volumes(name: str) -> None:
 
 
 @EVERY
-def test_what_is_mounted_is_there(name: str) -> None:
+def test_mounted_paths_exist(name: str) -> None:
     for volume in service(name).get("volumes", []):
         if volume["type"] == "bind":
             assert Path(volume["source"]).exists(), f"{name} mounts {volume['source']}"
@@ -74,7 +74,7 @@ def test_what_is_mounted_is_there(name: str) -> None:
 
 
 @EVERY
-def test_what_it_waits_for_can_be_waited_for(name: str) -> None:
+def test_every_dependency_has_a_condition_it_can_meet(name: str) -> None:
     for other, how in service(name).get("depends_on", {}).items():
         if how["condition"] == "service_healthy":
             assert service(other)["healthcheck"]["test"]
@@ -92,13 +92,13 @@ def test_the_worker_can_be_scaled() -> None:
 
 
 @EVERY
-def test_it_has_a_limit_of_memory_and_only_watchers_have_one_of_cpu(name: str) -> None:
+def test_it_has_a_memory_limit_and_only_monitoring_has_a_cpu_limit(name: str) -> None:
     limits: dict[str, Any] = service(name)["deploy"]["resources"]["limits"]
     assert int(limits["memory"]) > 0
     assert ("cpus" in limits) == (name in ("prometheus", "grafana"))
 
 
-def test_a_verdict_is_not_restarted_away() -> None:
+def test_a_finished_run_is_not_restarted() -> None:
     assert {name: service(name)["restart"] for name in [*OURS, *OTHERS]} == {
         "backend": "unless-stopped",
         "locust": "no",
@@ -109,7 +109,7 @@ def test_a_verdict_is_not_restarted_away() -> None:
     }
 
 
-def test_it_holds_no_secret() -> None:
+def test_it_contains_no_secret() -> None:
     text = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
     assert not re.search(r"(?i)password|token\b|api_?key|secret_key", text)
     assert "secrets" not in resolved()

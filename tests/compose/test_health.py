@@ -1,4 +1,4 @@
-"""The health checks: those of our own image are run as they stand, the others ask the port that their service has."""
+"""Health checks: ours are run as written; those of other images must use their service's port."""
 
 import subprocess
 import sys
@@ -17,11 +17,11 @@ from tests.backend.servers import PATIENCE, free_port, running
 from .resolved import OTHERS, ROOT, ports_inside, service
 
 OF_THE_IMAGE = {"toxiproxy": "/toxiproxy-cli", "prometheus": "promtool", "grafana": "wget"}
-"""What the pinned images of others bring and their services' checks may use."""
+"""Programs in the pinned third-party images that their health checks may use."""
 
 
 def healthy(name: str, port: int, instead_of: int) -> bool:
-    """What the health check of one of our own services says of whatever listens on `port`."""
+    """The result of one of our services' health checks, run against `port`."""
     how, program, *arguments = service(name)["healthcheck"]["test"]
     assert (how, program) == ("CMD", "python")
     assert f":{instead_of}/" in arguments[-1]
@@ -58,7 +58,7 @@ def process(command: Sequence[str], folder: Path) -> Iterator[subprocess.Popen[b
             started.kill()
 
 
-def test_the_backend_is_healthy_while_it_answers_and_not_afterwards(tmp_path: Path) -> None:
+def test_the_backend_is_healthy_while_it_responds_and_not_afterwards(tmp_path: Path) -> None:
     with running(tmp_path) as backend:
         assert healthy("backend", backend.port, 8000)
     assert not healthy("backend", backend.port, 8000)
@@ -66,13 +66,13 @@ def test_the_backend_is_healthy_while_it_answers_and_not_afterwards(tmp_path: Pa
 
 
 @pytest.mark.parametrize(("name", "port"), [("backend", 8000), ("locust", 8089)])
-def test_one_that_says_it_cannot_is_not_healthy(name: str, port: int) -> None:
+def test_an_error_status_is_unhealthy(name: str, port: int) -> None:
     with answering(200) as fine, answering(503) as ill:
         assert healthy(name, fine, port)
         assert not healthy(name, ill, port)
 
 
-def test_the_master_is_healthy_when_its_page_is_there(tmp_path: Path) -> None:
+def test_the_master_is_healthy_when_its_page_responds(tmp_path: Path) -> None:
     command = ["-f", "loadtests/locustfile.py", "--master", "--master-bind-port", str(free_port())]
     port, deadline = free_port(), time.monotonic() + PATIENCE
     assert not healthy("locust", port, 8089)
@@ -84,7 +84,7 @@ def test_the_master_is_healthy_when_its_page_is_there(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_the_others_ask_their_own_port_with_what_their_image_brings(name: str) -> None:
+def test_the_others_check_their_own_port_with_a_program_in_their_image(name: str) -> None:
     how, program, *arguments = service(name)["healthcheck"]["test"]
     assert (how, program) == ("CMD", OF_THE_IMAGE[name])
     urls = [urlsplit(word.removeprefix("--url=")) for word in arguments if "http://" in word]
@@ -93,6 +93,6 @@ def test_the_others_ask_their_own_port_with_what_their_image_brings(name: str) -
     assert urls[0].port in ports_inside(name)
 
 
-def test_only_the_workers_have_none() -> None:
+def test_only_the_workers_have_no_health_check() -> None:
     assert "healthcheck" not in service("worker")
     assert "HEALTHCHECK" not in (ROOT / "Dockerfile").read_text(encoding="utf-8"), "the workers would inherit it"

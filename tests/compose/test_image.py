@@ -1,4 +1,4 @@
-"""The Dockerfile: what it copies is there, what it installs is checked, and whoever runs in it is not root."""
+"""The Dockerfile: copied files exist, installed packages are pinned by hash, and it does not run as root."""
 
 import re
 import tomllib
@@ -8,14 +8,14 @@ from .resolved import OURS, ROOT, service
 
 
 def instructions() -> list[tuple[str, str]]:
-    """Each instruction and its arguments, with continued lines joined and comments left out."""
+    """Each instruction and its arguments, with continuation lines joined and comments removed."""
     text = re.sub(r"^\s*#.*\n", "", (ROOT / "Dockerfile").read_text(encoding="utf-8"), flags=re.MULTILINE)
     lines = re.sub(r"\\\n\s*", "", text).splitlines()
     return [(word.upper(), rest.strip()) for word, _, rest in (line.partition(" ") for line in lines if line.strip())]
 
 
 def copied() -> list[str]:
-    """What is copied from the repository."""
+    """The paths that are copied from the repository."""
     lists = [rest.split()[:-1] for word, rest in instructions() if word == "COPY" and not rest.startswith("--from")]
     return [source for sources in lists for source in sources]
 
@@ -34,7 +34,7 @@ def test_its_bases_are_pinned_by_version_and_digest() -> None:
         assert re.fullmatch(r"python:3\.11\.\d+-slim-bookworm@sha256:[0-9a-f]{64}", image)
 
 
-def test_what_it_copies_is_there_and_let_through() -> None:
+def test_copied_paths_exist_and_are_not_ignored() -> None:
     ignored = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
     assert "*" in ignored
     assert copied()
@@ -43,14 +43,14 @@ def test_what_it_copies_is_there_and_let_through() -> None:
         assert f"!{Path(source).parts[0]}" in ignored, f".dockerignore keeps {source} out"
 
 
-def test_all_that_pyproject_builds_from_is_copied() -> None:
+def test_everything_that_pyproject_needs_is_copied() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     folders = set(project["tool"]["setuptools"]["package-dir"].values())
     files = {project["project"]["readme"], *project["project"]["license-files"], "pyproject.toml", "requirements.lock"}
     assert folders | files <= set(copied())
 
 
-def test_everything_is_installed_by_hash_and_nothing_from_anywhere_else() -> None:
+def test_everything_is_installed_by_hash_and_from_no_other_source() -> None:
     pips = [
         part
         for word, rest in instructions()
@@ -64,7 +64,7 @@ def test_everything_is_installed_by_hash_and_nothing_from_anywhere_else() -> Non
     assert "--no-index --find-links /wheels" in pips[1]
 
 
-def test_it_runs_as_somebody_who_is_not_root() -> None:
+def test_it_does_not_run_as_root() -> None:
     users = [rest for word, rest in last_stage() if word == "USER"]
     assert users
     assert int(users[-1]) > 0

@@ -1,4 +1,4 @@
-"""What others' images are given: Toxiproxy its way to the backend, Prometheus its targets, Grafana its folders."""
+"""The configuration of third-party services: Toxiproxy's proxy, Prometheus' targets, Grafana's folders."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ from .resolved import ROOT, ports_inside, resolved, service
 
 
 def mounted(name: str, inside: str) -> Path:
-    """The file or folder of this repository that a service sees as `inside`."""
+    """The path in this repository that is mounted at `inside`."""
     for volume in service(name)["volumes"]:
         if volume["type"] == "bind" and Path(inside).is_relative_to(volume["target"]):
             return Path(volume["source"]) / Path(inside).relative_to(volume["target"])
@@ -27,7 +27,7 @@ def read(path: Path) -> Any:
     return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
-def test_toxiproxy_leads_to_the_backend() -> None:
+def test_toxiproxy_forwards_to_the_backend() -> None:
     assert flags("toxiproxy").keys() == {"host", "port", "config"}
     assert int(flags("toxiproxy")["port"]) in ports_inside("toxiproxy")
     (proxy,) = json.loads(mounted("toxiproxy", flags("toxiproxy")["config"]).read_text(encoding="utf-8"))
@@ -48,7 +48,7 @@ def test_prometheus_finds_its_configuration_and_rules() -> None:
     assert flags("prometheus")["storage.tsdb.path"] in targets
 
 
-def test_prometheus_scrapes_services_on_ports_that_they_have() -> None:
+def test_prometheus_scrapes_existing_services_and_ports() -> None:
     jobs = read(mounted("prometheus", flags("prometheus")["config.file"]))["scrape_configs"]
     targets = {target for job in jobs for some in job["static_configs"] for target in some["targets"]}
     assert targets
@@ -62,7 +62,7 @@ def test_prometheus_scrapes_services_on_ports_that_they_have() -> None:
 def test_the_swarm_serves_its_metrics_to_other_containers() -> None:
     command = service("locust")["command"]
     assert command[command.index("--metrics-host") + 1] == "0.0.0.0"
-    wiring = (ROOT / "loadtests/swarm/locust/worker.py").read_text(encoding="utf-8")
+    wiring = (ROOT / "loadtests/swarm/locust/setup.py").read_text(encoding="utf-8")
     assert all(f'"{flag}"' in wiring for flag in ("--metrics-host", "--metrics-port"))
 
 
@@ -75,7 +75,7 @@ def test_grafana_finds_its_dashboards_and_cannot_change_them() -> None:
         assert list(mounted("grafana", provider["options"]["path"]).glob("*.json"))
 
 
-def test_grafana_asks_prometheus_where_it_is() -> None:
+def test_grafana_has_the_address_of_prometheus() -> None:
     files = list(mounted("grafana", "/etc/grafana/provisioning/datasources").glob("*.y*ml"))
     urls = [urlsplit(source["url"]) for file in files for source in read(file)["datasources"]]
     assert urls
@@ -93,5 +93,5 @@ def test_grafana_asks_prometheus_where_it_is() -> None:
         ("GF_AUTH_DISABLE_LOGIN_FORM", "true"),
     ],
 )
-def test_in_grafana_one_may_look_and_nothing_else(variable: str, value: str) -> None:
+def test_grafana_is_read_only(variable: str, value: str) -> None:
     assert service("grafana")["environment"][variable] == value

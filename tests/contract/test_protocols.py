@@ -1,4 +1,4 @@
-"""One suite over every protocol: a real chat understands what it says, and it understands what the chat answers."""
+"""One suite for every protocol: a real chat accepts its requests, and it can read the responses and frames."""
 
 import contextlib
 import http.client
@@ -57,11 +57,11 @@ def with_ids(folder: Path) -> Iterator[str]:
 CASES: list[tuple[str, Server]] = [("reference", backend), ("reference", original), ("reference", with_ids)]
 
 
-class Wire:
-    """A target, and a real chat that it should fit."""
+class ProtocolWithChat:
+    """A protocol, and a real chat that it should work with."""
 
-    def __init__(self, target: ChatProtocol, base_url: str) -> None:
-        self.target = target
+    def __init__(self, protocol: ChatProtocol, base_url: str) -> None:
+        self.protocol = protocol
         self.base_url = base_url
 
     def ask(self, request: Request) -> bytes:
@@ -76,84 +76,84 @@ class Wire:
 
     def new_chat(self) -> str:
         customer = Customer("Ada", f"ada-{time.monotonic_ns()}@example.com")
-        self.ask(self.target.submit_contact(customer))
-        return self.target.read_created(self.ask(self.target.create_chat(customer)))
+        self.ask(self.protocol.submit_contact(customer))
+        return self.protocol.read_created(self.ask(self.protocol.create_chat(customer)))
 
     @contextmanager
     def dashboard(self) -> Iterator[ClientConnection]:
-        with connect("ws" + self.base_url.removeprefix("http") + self.target.socket_path, compression=None) as socket:
+        with connect("ws" + self.base_url.removeprefix("http") + self.protocol.socket_path, compression=None) as socket:
             assert self.next_frame(socket).kind is Kind.CONNECTED
-            socket.send(self.target.subscribe())
+            socket.send(self.protocol.subscribe())
             assert self.next_frame(socket).kind is Kind.SUBSCRIBED
             yield socket
 
     def next_frame(self, socket: ClientConnection) -> Frame:
         data = socket.recv(timeout=10)
-        return self.target.read_frame(data.encode() if isinstance(data, str) else data)
+        return self.protocol.read_frame(data.encode() if isinstance(data, str) else data)
 
 
 @pytest.fixture(params=CASES, ids=lambda case: f"{case[0]}-{case[1].__name__}")
-def wire(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Wire]:
+def pair(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ProtocolWithChat]:
     name, server = request.param
     with server(tmp_path) as base_url:
-        yield Wire(PROTOCOLS[name](None), base_url)
+        yield ProtocolWithChat(PROTOCOLS[name](None), base_url)
 
 
-def test_every_target_is_under_contract() -> None:
+def test_every_protocol_is_tested() -> None:
     assert {name for name, _ in CASES} == set(PROTOCOLS)
 
 
-def test_from_the_contact_form_to_the_dashboard(wire: Wire) -> None:
-    target = wire.target
-    chat_id = wire.new_chat()
+def test_from_the_contact_form_to_the_dashboard(pair: ProtocolWithChat) -> None:
+    protocol = pair.protocol
+    chat_id = pair.new_chat()
     texts = [text_of("abcdefghij", 0, n, 100) for n in range(3)]
-    with wire.dashboard() as socket:
-        ids = [target.read_sent(wire.ask(target.send(chat_id, text))) for text in texts]
-        frames = [wire.next_frame(socket) for _ in texts]
+    with pair.dashboard() as socket:
+        ids = [protocol.read_sent(pair.ask(protocol.send(chat_id, text))) for text in texts]
+        frames = [pair.next_frame(socket) for _ in texts]
     assert [(frame.kind, frame.chat_id, frame.from_customer) for frame in frames] == [(Kind.MESSAGE, chat_id, True)] * 3
     assert [frame.message_id for frame in frames] == ids
-    (shown,) = [chat for chat in target.read_list(wire.ask(target.list_chats())) if chat.chat_id == chat_id]
+    (shown,) = [chat for chat in protocol.read_list(pair.ask(protocol.list_chats())) if chat.chat_id == chat_id]
     assert shown.total == 3
     assert [text.text for text in shown.texts] == texts[-len(shown.texts) :]
-    whole = target.read_whole_chat(wire.ask(target.whole_chat(chat_id)))
+    whole = protocol.read_whole_chat(pair.ask(protocol.whole_chat(chat_id)))
     assert (whole.chat_id, whole.total, [text.text for text in whole.texts]) == (chat_id, 3, texts)
     assert all(text.from_customer for text in whole.texts)
 
 
-def test_every_character_survives(wire: Wire) -> None:
-    target, chat_id = wire.target, wire.new_chat()
+def test_every_character_survives(pair: ProtocolWithChat) -> None:
+    protocol, chat_id = pair.protocol, pair.new_chat()
     texts = [text_of("abcdefghij", 0, n, 100, "unicode") for n in range(10)]
     for text in texts:
-        target.read_sent(wire.ask(target.send(chat_id, text)))
-    (shown,) = [chat for chat in target.read_list(wire.ask(target.list_chats())) if chat.chat_id == chat_id]
+        protocol.read_sent(pair.ask(protocol.send(chat_id, text)))
+    (shown,) = [chat for chat in protocol.read_list(pair.ask(protocol.list_chats())) if chat.chat_id == chat_id]
     assert [text.text for text in shown.texts] == texts[-len(shown.texts) :]
-    whole = target.read_whole_chat(wire.ask(target.whole_chat(chat_id)))
+    whole = protocol.read_whole_chat(pair.ask(protocol.whole_chat(chat_id)))
     assert [text.text for text in whole.texts] == texts
 
 
-def test_whole_chats_are_whole(wire: Wire) -> None:
-    chat_id = wire.new_chat()
+def test_whole_chats_are_whole(pair: ProtocolWithChat) -> None:
+    chat_id = pair.new_chat()
     for n in range(150):
-        wire.ask(wire.target.send(chat_id, str(n)))
-    whole = wire.target.read_whole_chat(wire.ask(wire.target.whole_chat(chat_id)))
+        pair.ask(pair.protocol.send(chat_id, str(n)))
+    whole = pair.protocol.read_whole_chat(pair.ask(pair.protocol.whole_chat(chat_id)))
     assert [text.text for text in whole.texts] == [str(n) for n in range(150)]
 
 
-def test_pings_are_answered(wire: Wire) -> None:
-    with wire.dashboard() as socket:
-        socket.send(wire.target.ping())
-        assert wire.next_frame(socket).kind is Kind.OTHER
+def test_pings_are_answered(pair: ProtocolWithChat) -> None:
+    with pair.dashboard() as socket:
+        socket.send(pair.protocol.ping())
+        assert pair.next_frame(socket).kind is Kind.OTHER
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)
-def test_what_is_not_the_protocol_is_unreadable_and_says_so(name: str) -> None:
-    target = PROTOCOLS[name](None)
+def test_a_body_outside_the_protocol_is_unreadable_with_a_reason(name: str) -> None:
+    protocol = PROTOCOLS[name](None)
     for reader in (
-        target.read_created,
-        target.read_sent,
-        target.read_list,
-        target.read_whole_chat,
-        target.read_frame,
+        protocol.read_created,
+        protocol.read_sent,
+        protocol.read_list,
+        protocol.read_whole_chat,
+        protocol.read_frame,
     ):
         for body in (b"", b"<html>", b"[1]", b'{"success": false}', b"\xff\xfe"):
             with pytest.raises(Unreadable, match="got"):
@@ -161,9 +161,15 @@ def test_what_is_not_the_protocol_is_unreadable_and_says_so(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)
-def test_what_is_nested_too_deeply_is_beyond_the_protocol_and_not_beyond_a_browser(name: str) -> None:
-    target, body = PROTOCOLS[name](None), b'{"x":' + b"[" * 100_000
-    for reader in (target.read_created, target.read_sent, target.read_list, target.read_whole_chat, target.read_frame):
+def test_deep_nesting_is_unreadable_here_but_not_in_a_browser(name: str) -> None:
+    protocol, body = PROTOCOLS[name](None), b'{"x":' + b"[" * 100_000
+    for reader in (
+        protocol.read_created,
+        protocol.read_sent,
+        protocol.read_list,
+        protocol.read_whole_chat,
+        protocol.read_frame,
+    ):
         with pytest.raises(UnreadableHere, match="nested too deeply"):
             reader(body)
 
@@ -173,8 +179,14 @@ def test_what_is_nested_too_deeply_is_beyond_the_protocol_and_not_beyond_a_brows
     body=st.one_of(st.binary(max_size=60), st.text(max_size=60).map(lambda text: f'{{"chat_id":"{text}"}}'.encode()))
 )
 def test_any_bytes_are_read_or_unreadable(name: str, body: bytes) -> None:
-    target = PROTOCOLS[name](None)
-    for reader in (target.read_created, target.read_sent, target.read_list, target.read_whole_chat, target.read_frame):
+    protocol = PROTOCOLS[name](None)
+    for reader in (
+        protocol.read_created,
+        protocol.read_sent,
+        protocol.read_list,
+        protocol.read_whole_chat,
+        protocol.read_frame,
+    ):
         with contextlib.suppress(Unreadable):
             reader(body)
 
@@ -194,7 +206,7 @@ def test_the_reference_reads_a_body_as_a_browser_does(body: bytes, chat: str) ->
     assert Reference().read_created(body) == chat
 
 
-def test_a_frame_that_is_no_text_is_unreadable_as_in_a_browser() -> None:
+def test_an_undecodable_frame_is_unreadable_as_in_a_browser() -> None:
     with pytest.raises(Unreadable):
         Reference().read_frame(b'{"type": "chat_updates", "data": {"chat_id": "\xff"}}')
 
@@ -215,7 +227,7 @@ def test_a_frame_that_is_no_text_is_unreadable_as_in_a_browser() -> None:
         ("[7]", None),
     ],
 )
-def test_an_id_that_no_history_holds_is_none(message_id: str, known: int | None) -> None:
+def test_an_id_that_no_history_can_hold_is_none(message_id: str, known: int | None) -> None:
     reference = Reference()
     assert reference.read_sent(f'{{"message_id": {message_id}}}'.encode()) == known
     chat = f'{{"chat_id": "a", "total_messages": 1, "messages": [{{"text": "x", "message_id": {message_id}}}]}}'
@@ -225,7 +237,7 @@ def test_an_id_that_no_history_holds_is_none(message_id: str, known: int | None)
     assert (frame.kind, frame.message_id) == (Kind.MESSAGE, known)
 
 
-def test_the_reference_takes_a_chats_number_as_its_id() -> None:
+def test_the_reference_accepts_a_number_as_a_chats_id() -> None:
     reference = Reference()
     assert reference.read_created(b'{"chat_id": 7}') == "7"
     (chat,) = reference.read_list(b'{"users": [{"chats": [{"chat_id": 7, "total_messages": 0}]}]}')
@@ -236,18 +248,18 @@ def test_the_reference_takes_a_chats_number_as_its_id() -> None:
 
 
 @pytest.mark.parametrize("text", ["null", "7", '{"code": 7}'])
-def test_the_reference_needs_no_text_for_people_in_a_frame(text: str) -> None:
+def test_the_reference_ignores_human_readable_text_in_a_frame(text: str) -> None:
     frames = [f'{{"type": "{kind}", "message": {text}}}'.encode() for kind in ("connected", "error")]
     assert [Reference().read_frame(frame).kind for frame in frames] == [Kind.CONNECTED, Kind.ERROR]
 
 
 @pytest.mark.parametrize("total", ["-1", str(2**31), "1.5", '"1"'])
-def test_a_count_that_is_none_is_unreadable(total: str) -> None:
+def test_an_invalid_count_is_unreadable(total: str) -> None:
     with pytest.raises(Unreadable, match="total_messages"):
         Reference().read_whole_chat(f'{{"chat_id": "a", "total_messages": {total}}}'.encode())
 
 
-def test_whatever_a_protocol_raises_is_its_own() -> None:
+def test_any_exception_of_a_protocol_is_unreadable_here() -> None:
     def broken(_: bytes) -> None:
         raise KeyError("oh")
 
@@ -266,8 +278,8 @@ def test_whatever_a_protocol_raises_is_its_own() -> None:
         (b"a\xff", "a\ufffd"),
     ],
 )
-def test_characters_that_a_browser_shows_as_broken_are_no_reason_to_read_nothing(written: bytes, read: str) -> None:
-    """A chat that cuts emoji in half does not lose a list: it has one damaged text in it."""
+def test_characters_that_a_browser_shows_as_broken_do_not_make_a_body_unreadable(written: bytes, read: str) -> None:
+    """If a chat cuts an emoji in half, the list is still readable, with one damaged text in it."""
     reference = PROTOCOLS["reference"](None)
     chat = b'{"chat_id": "c", "total_messages": 1, "messages": [{"text": "' + written + b'"}]}'
     assert [text.text for text in reference.read_whole_chat(chat).texts] == [read]
@@ -284,7 +296,7 @@ def test_characters_that_a_browser_shows_as_broken_are_no_reason_to_read_nothing
         reference.read_list(b'{"users": [{"chats": [{"chat_id": "' + written + b'"}]}]}')
 
 
-def test_frames_of_other_channels_are_no_fault() -> None:
+def test_frames_of_other_channels_are_ignored() -> None:
     reference = PROTOCOLS["reference"](None)
     for data in (b'{"type": "unread_counts", "data": [1, 2]}', b'{"type": "pong", "timestamp": "t"}'):
         assert reference.read_frame(data).kind is Kind.OTHER

@@ -1,4 +1,4 @@
-"""Debian's Chromium, driven by Playwright in a thread of its own.
+"""Drives Debian's Chromium with Playwright in a separate thread.
 
 Playwright's synchronous interface keeps an event loop running in its thread, in which no other test could use asyncio.
 """
@@ -18,14 +18,14 @@ from playwright.sync_api import Browser, BrowserContext, Locator, Page, Playwrig
 T = TypeVar("T")
 
 PATIENCE = 20.0
-"""Seconds that anything may take on a busy machine."""
+"""Timeout in seconds for anything on a busy machine."""
 
 CHROMIUM = shutil.which("chromium")
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking")
 
 
 class Chromium:
-    """One browser for all tests of a process. `call` runs a step of it, or a whole test, where it lives."""
+    """One browser for all tests of a process. `call` runs a step, or a whole test, in its thread."""
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, "playwright")
@@ -36,7 +36,7 @@ class Chromium:
         return self._thread.submit(step).result()
 
     def browser(self) -> Browser:
-        """To be called in the thread."""
+        """Call this in the thread."""
         if self._browser is None:
             self._playwright = sync_playwright().start()
             self._browser = self._playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
@@ -44,7 +44,7 @@ class Chromium:
         return self._browser
 
     def context(self, **options: Any) -> BrowserContext:
-        """A fresh profile. To be called in the thread."""
+        """A fresh profile. Call this in the thread."""
         context = self.browser().new_context(**options)
         context.set_default_timeout(PATIENCE * 1000)
         return context
@@ -62,7 +62,7 @@ class Chromium:
 
 @dataclass
 class Tab:
-    """A page, with all that it wrote to its console."""
+    """A page with everything that it logged to its console."""
 
     page: Page
     lines: list[str] = field(default_factory=list)
@@ -73,7 +73,7 @@ class Tab:
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
 
     def until_said(self, line: str) -> None:
-        """Wait for a line of the console that begins like this."""
+        """Wait for a console line that starts like this."""
         self.until(lambda: any(each.startswith(line) for each in self.lines), f"{line!r} in {self.lines}")
 
     def until(self, ready: Callable[[], bool], what: str = "") -> None:
@@ -92,7 +92,7 @@ class Tab:
         return self.page.locator("#list .row", has=self.page.locator(f".name:text-is('{name}')"))
 
     def names(self) -> list[str]:
-        """The rows' names in their order."""
+        """The rows' names, in order."""
         found: list[str] = self.page.locator("#list .row .name").evaluate_all("all => all.map(e => e.textContent)")
         return found
 

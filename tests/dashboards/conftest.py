@@ -11,7 +11,7 @@ from .sites import Site, site_at
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    """Tests with a browser run in its thread."""
+    """Run tests with a browser in its thread."""
     chromium = pyfuncitem.funcargs.get("chromium")
     if not isinstance(chromium, Chromium):
         return None
@@ -33,21 +33,21 @@ def chromium() -> Iterator[Chromium]:
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
-    """A backend of the test's own, with its pages."""
+    """A backend with pages, for one test only."""
     with site_at(tmp_path) as site:
         yield site
 
 
 @pytest.fixture(scope="module")
 def quiet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A site that the tests of a module share, for what leaves nothing behind that others would see."""
+    """A backend with pages, shared by the tests of a module, which must leave nothing behind that others could see."""
     with site_at(tmp_path_factory.mktemp("site")) as site:
         yield site
 
 
 @pytest.fixture
 def open_tab(chromium: Chromium) -> Iterator[Open]:
-    """Opens an address in a fresh profile. A page that throws anything fails its test."""
+    """Opens an address in a fresh profile. An exception in the page fails the test."""
     tabs: list[Tab] = []
 
     def open_tab(url: str, **options: object) -> Tab:

@@ -1,4 +1,4 @@
-"""A real backend with its pages."""
+"""Starts a real backend with its pages, and fills its store."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.backend.servers import PATIENCE, Backend, free_port, running
 
 @dataclass(frozen=True)
 class Site:
-    """A running backend, and where its pages are."""
+    """A running backend, and the address of its pages."""
 
     backend: Backend
     pages: str
@@ -29,7 +29,7 @@ class Site:
         self.backend.http.close()
 
     def new_chat(self, name: str, *texts: str) -> str:
-        """A chat of a new customer, with messages."""
+        """Create a chat of a new customer, with these messages."""
         contact = {"name": name, "email": f"{abs(hash(name))}@example.org"}
         chat_id: str = self.backend.http.post("/api/users/chats/create", json=contact).json()["chat_id"]
         for text in texts:
@@ -37,7 +37,7 @@ class Site:
         return chat_id
 
     def new_chats(self, count: int) -> list[str]:
-        """Chats called `Customer 0`, `Customer 1`, …, with a text each, the last of them with the newest activity."""
+        """Create chats `Customer 0`, `Customer 1`, … with one message each; the last has the newest activity."""
         return [self.new_chat(f"Customer {number}", f"Text {number}") for number in range(count)]
 
     def say(self, chat_id: str, text: str, role: str = "user") -> None:
@@ -46,8 +46,8 @@ class Site:
         assert answer.status_code == 200, answer.text
 
     def say_many(self, chat_id: str, count: int) -> None:
-        """So many texts, as fast as they are taken."""
-        # Not here: Playwright's loop runs in this thread.
+        """Send `count` messages as fast as they are accepted."""
+        # In another thread, because Playwright's loop runs in this one.
         with ThreadPoolExecutor(1) as pool:
             pool.submit(self.backend.send_many, [chat_id], count).result()
 
@@ -56,9 +56,9 @@ class Site:
 
 
 def stock(database: Path, chats: int, messages: int = 1) -> list[str]:
-    """The same in the store of a backend that does not run yet, which takes no time for many; the ids of the chats.
+    """Write such chats directly into the store of a backend that is not running yet, which is fast for many chats.
 
-    Each has `messages` messages, of which the last is `Text <number of the chat>`.
+    Each has `messages` messages; the last is `Text <number of the chat>`. Returns the ids of the chats.
     """
     schema.prepare(database)
     start = datetime.now(UTC) - timedelta(seconds=chats)

@@ -51,7 +51,7 @@ Browsed = Callable[[str, str], BrowserReport]
 
 @pytest.fixture
 def browsed(chromium: Chromium, tmp_path: Path) -> Browsed:
-    """Walks the pages for a target, in the browser of all tests, with less patience than the command has."""
+    """Runs the browser check of a target in the shared browser, with shorter timeouts than the command's."""
 
     def browsed(pages: str, target: str) -> BrowserReport:
         browser = chromium.browser()
@@ -64,7 +64,7 @@ def browsed(chromium: Chromium, tmp_path: Path) -> Browsed:
 
 
 def failed_at(report: BrowserReport, step: PageStep) -> GuideProblem:
-    """The problem of a check that failed at this step and at no other."""
+    """The problem of a check that failed at exactly this step."""
     at = list(PageStep).index(step)
     marks = [True] * at + [False] + [None] * (len(PageStep) - at - 1)
     assert [each.ok for each in report.steps] == marks, report
@@ -77,7 +77,7 @@ def failed_at(report: BrowserReport, step: PageStep) -> GuideProblem:
 @browsing
 def test_the_guide_on_the_real_pages(quiet: Site, tmp_path: Path) -> None:
     done = check("--pages", quiet.pages, "--target", target(quiet), "--out", str(tmp_path / "left"))
-    # Whether it was in time depends on how busy this machine is.
+    # Whether it is in time depends on the machine's load.
     report = json.loads(done.stdout)
     steps = report["steps"]
     assert [step["name"] for step in steps] == list(PageStep)
@@ -128,7 +128,7 @@ def test_pages_of_a_dead_backend(tmp_path: Path, browsed: Browsed) -> None:
 
 @pytest.fixture(scope="module")
 def broken(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[BrokenChat, str]]:
-    """A chat to break, and the address of pages that talk to it."""
+    """A chat to inject defects into, and the address of its pages."""
     with broken_chat() as chat, site_at(tmp_path_factory.mktemp("broken"), "--backend-url", chat.url) as site:
         yield chat, site.pages
 
@@ -182,7 +182,7 @@ def test_without_playwright(tmp_path: Path) -> None:
     assert "apt-get install chromium" in done.stderr
 
 
-def test_flags_that_make_no_sense(tmp_path: Path) -> None:
+def test_contradictory_flags(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="--pages: expected a URL"):
         check_pages(Reference(), "http://127.0.0.1:8000", "localhost:3000", tmp_path, on_step=list[Step]().append)
     command = [sys.executable, "-m", "chatswarm.loadtests.entry", "check", "--out", str(tmp_path)]
@@ -191,18 +191,18 @@ def test_flags_that_make_no_sense(tmp_path: Path) -> None:
     assert "expected --browser as well" in done.stderr
 
 
-def test_lines_must_come_in_order_and_others_may_stand_between() -> None:
-    awaited = console.ExpectedLine(console.connecting("ws://localhost:8000/ws/dashboard"))
+def test_lines_must_come_in_order_with_others_allowed_in_between() -> None:
+    awaited = console.ExpectedLines(console.connecting("ws://localhost:8000/ws/dashboard"))
     first, second = "🔌 Attempting to connect to WebSocket: ws://localhost:8000/ws/dashboard", "✅ WebSocket connected"
     last = "✅ WebSocket connection confirmed: 8942b9df"
     assert not awaited.read([last, second, first, "another"])
     assert awaited.missing == second
     assert not awaited.read([last, second, first, "another", second])
     assert awaited.read([last, second, first, "another", second, last])
-    assert awaited.places == [2, 4, 5]
+    assert awaited.positions == [2, 4, 5]
 
 
-def test_lines_are_word_for_word() -> None:
-    awaited = console.ExpectedLine(console.SUBSCRIBING)
+def test_lines_must_match_word_for_word() -> None:
+    awaited = console.ExpectedLines(console.SUBSCRIBING)
     assert not awaited.read(["📝 Subscribing to chat_updates", "📝 Subscribing to chat_updates...!"])
-    assert awaited.places == []
+    assert awaited.positions == []

@@ -1,4 +1,4 @@
-"""The page that shows the API's description, in a browser."""
+"""The API page, in a browser."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TOKEN = "s3cret"
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
-    """A backend with all that can be described."""
+    """A backend with every setting that the document describes."""
     folder = tmp_path_factory.mktemp("guarded")
     (folder / "tokens").write_text(TOKEN)
     flags = ("--dashboard-token-file", str(folder / "tokens"), "--sends-per-second", "100")
@@ -33,7 +33,7 @@ def docs(backend: Backend) -> str:
 
 
 def opened(tab: Tab, name: str) -> Locator:
-    """One call's card, opened."""
+    """Open the card of one call."""
     card = tab.page.locator(f"#{name}")
     card.locator("summary").first.click()
     card.get_by_text("Try it").click()
@@ -41,14 +41,14 @@ def opened(tab: Tab, name: str) -> Locator:
 
 
 def sent(card: Locator, **values: str) -> Locator:
-    """What comes back for these values of the form."""
+    """The response to these values of the form."""
     for label, value in values.items():
         card.get_by_label(re.compile(f"^{label}")).fill(value)
     card.get_by_role("button", name="Send").click()
     return card.locator(".outcome")
 
 
-def test_every_call_is_shown_and_nothing_comes_from_elsewhere(
+def test_every_call_is_shown_and_nothing_is_loaded_from_elsewhere(
     guarded: Backend, open_tab: Open, chromium: object
 ) -> None:
     tab = open_tab("about:blank")
@@ -74,12 +74,12 @@ def test_a_chat_is_opened_written_to_and_read_from_the_page(guarded: Backend, op
     expect(sent(reply, Token=TOKEN)).to_contain_text('"message": "Message sent"')
     expect(reply.locator(".command")).to_contain_text(f"/api/dashboard/chats/{found[1]}/send")
     expect(reply.locator(".command")).not_to_contain_text(TOKEN)
-    # A token is asked for once.
+    # The token is entered only once.
     whole = opened(tab, "getChat")
     expect(sent(whole, chat_id=found[1])).to_contain_text('"total_messages": 1')
 
 
-def test_an_address_opens_what_it_names(guarded: Backend, open_tab: Open, chromium: object) -> None:
+def test_an_address_opens_its_section(guarded: Backend, open_tab: Open, chromium: object) -> None:
     tab = open_tab(f"{docs(guarded)}#listChats")
     expect(tab.page.locator("#listChats")).to_have_attribute("open", "")
     tab.page.locator("#listChats").get_by_role("link", name="Listed").click()
@@ -98,14 +98,14 @@ def test_the_keyboard_is_enough(guarded: Backend, open_tab: Open, chromium: obje
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_all_of_it_can_be_read(guarded: Backend, open_tab: Open, scheme: str, chromium: object) -> None:
+def test_all_text_is_readable(guarded: Backend, open_tab: Open, scheme: str, chromium: object) -> None:
     tab = open_tab(docs(guarded), color_scheme=scheme)
     expect(sent(opened(tab, "getHealth"))).to_contain_text("200")
     tab.page.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
     assert low_contrast(tab) == []
 
 
-def test_on_a_phone_nothing_sticks_out(guarded: Backend, open_tab: Open, chromium: object) -> None:
+def test_nothing_overflows_on_a_phone(guarded: Backend, open_tab: Open, chromium: object) -> None:
     tab = open_tab(docs(guarded), viewport={"width": 360, "height": 740})
     expect(tab.page.locator("#getHealth")).to_be_attached()
     tab.page.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true; })")

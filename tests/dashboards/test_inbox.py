@@ -30,7 +30,7 @@ def inbox(site: Site, open_tab: Open, address: str = "/inbox", **options: object
     return tab
 
 
-def test_the_console_says_what_the_guide_says(site: Site, open_tab: Open) -> None:
+def test_the_console_lines_match_the_guide(site: Site, open_tab: Open) -> None:
     chat_id = site.new_chat("Ann")
     tab = inbox(site, open_tab)
     address = f"ws://localhost:{site.backend.port}/ws/dashboard"
@@ -73,7 +73,7 @@ def test_the_console_says_what_the_guide_says(site: Site, open_tab: Open) -> Non
         until(lambda line=line: line in site.backend.output.splitlines())  # type: ignore[misc]
 
 
-def test_many_messages_a_second_are_one_console_line_a_second(site: Site, open_tab: Open) -> None:
+def test_under_load_the_console_shows_one_line_a_second(site: Site, open_tab: Open) -> None:
     chat_id = site.new_chat("Ann")
     tab = inbox(site, open_tab)
     site.say_many(chat_id, 100)
@@ -113,7 +113,7 @@ def test_a_new_chat_appears(site: Site, open_tab: Open) -> None:
     expect(tab.page.locator("#told")).to_have_text("New message from Ann: Hello")
 
 
-def test_scroll_position_selection_and_half_typed_text_stay(tmp_path: Path, open_tab: Open) -> None:
+def test_scroll_position_selection_and_drafts_are_kept(tmp_path: Path, open_tab: Open) -> None:
     ids = stock(tmp_path / "chat.db", 40)
     with site_at(tmp_path) as site:
         tab = inbox(site, open_tab)
@@ -129,7 +129,7 @@ def test_scroll_position_selection_and_half_typed_text_stay(tmp_path: Path, open
         for number in (3, 22, 30, 2):
             site.say(ids[number], f"News {number}")
         tab.until_names("Customer 2", "Customer 30", "Customer 22", "Customer 3")
-        # One in view has left it, so that what is below has moved up to what is above, by one row.
+        # A visible row has moved away, so the rows below it moved up by one.
         rows = tab.page.evaluate(top, watched)
         assert rows[:2] == places[:2]
         assert [before - after for before, after in zip(places[2:], rows[2:], strict=True)] == [72, 72]
@@ -212,7 +212,7 @@ def test_text_is_shown_as_text(site: Site, open_tab: Open) -> None:
     assert tab.page.title() == "Inbox – chatswarm"
 
 
-def test_the_policy_lets_nothing_in_that_was_not_served(site: Site, open_tab: Open) -> None:
+def test_the_policy_allows_only_served_files(site: Site, open_tab: Open) -> None:
     tab = inbox(site, open_tab)
     assert "unsafe" not in site_policy(site)
     for step in (
@@ -233,7 +233,7 @@ def site_policy(site: Site) -> str:
     return policy
 
 
-def test_the_backend_is_killed_and_started_again_below_an_open_inbox(site: Site, open_tab: Open) -> None:
+def test_an_open_inbox_survives_a_restart_of_the_backend(site: Site, open_tab: Open) -> None:
     ids = site.new_chats(3)
     tab = inbox(site, open_tab)
     tab.row("Customer 1").click()
@@ -244,7 +244,7 @@ def test_the_backend_is_killed_and_started_again_below_an_open_inbox(site: Site,
         expect(tab.page.locator("#fresh")).to_have_text(re.compile("^List from "))
         assert len(tab.names()) == 3
         site.backend.start()
-        # Before the page is back, or after: nobody knows.
+        # This may arrive before or after the page has reconnected.
         site.say(ids[1], f"Missed {round_}")
         site.say(ids[0], f"Missed {round_}")
         tab.expect_sign("^Connected$")
@@ -256,7 +256,7 @@ def test_the_backend_is_killed_and_started_again_below_an_open_inbox(site: Site,
     expect(tab.page.locator("#reply-text")).to_have_value("Half a sent")
 
 
-def test_a_backend_that_falls_silent_is_noticed_by_its_missing_pong(site: Site, open_tab: Open) -> None:
+def test_a_silent_backend_is_noticed_by_a_missing_pong(site: Site, open_tab: Open) -> None:
     chat_id = site.new_chat("Ann", "Hello")
     tab = open_tab("about:blank")
     tab.page.clock.install()
@@ -276,7 +276,7 @@ def test_a_backend_that_falls_silent_is_noticed_by_its_missing_pong(site: Site, 
     expect(tab.row("Ann").locator(".preview")).to_have_text("Back")
 
 
-def test_a_tab_that_is_seen_again_refetches(site: Site, open_tab: Open) -> None:
+def test_a_tab_refetches_when_it_becomes_visible(site: Site, open_tab: Open) -> None:
     chat_id = site.new_chat("Ann", "Hello")
     tab = inbox(site, open_tab)
     tab.until_names("Ann")
@@ -300,7 +300,7 @@ def test_refetches_are_one_at_a_time_and_the_last_one_is_not_lost(site: Site, op
     assert len(asked) < 5 + 5 * (time.monotonic() - began)
 
 
-def test_a_list_that_fails_is_read_again(site: Site, open_tab: Open) -> None:
+def test_a_failed_list_is_retried(site: Site, open_tab: Open) -> None:
     chat_id = site.new_chat("Ann", "Hello")
     tab = inbox(site, open_tab)
     tab.page.route("**/users-chats*", lambda route: route.fulfill(status=503, body="{}"), times=3)
@@ -380,7 +380,7 @@ def test_on_a_phone_one_pane_at_a_time(site: Site, open_tab: Open) -> None:
     tab.until_texts("Text 1")
 
 
-def test_a_thousand_chats_are_updated_in_a_few_steps(tmp_path: Path, open_tab: Open) -> None:
+def test_a_thousand_chats_are_updated_with_a_few_mutations(tmp_path: Path, open_tab: Open) -> None:
     ids = stock(tmp_path / "chat.db", 1000)
     with site_at(tmp_path) as site:
         tab = inbox(site, open_tab)

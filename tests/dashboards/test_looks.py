@@ -1,4 +1,4 @@
-"""What everybody must be able to read: the contrast of all text, in both colour schemes (WCAG AA)."""
+"""The contrast of all text, in both colour schemes (WCAG AA)."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def low_contrast(tab: Tab) -> list[str]:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_all_text_can_be_read(site: Site, open_tab: Open, scheme: str) -> None:
+def test_all_text_is_readable(site: Site, open_tab: Open, scheme: str) -> None:
     ids = site.new_chats(7)
     tab = open_tab(f"{site.pages}/inbox", color_scheme=scheme)
     tab.row("Customer 5").click()
@@ -64,7 +64,7 @@ def test_all_text_can_be_read(site: Site, open_tab: Open, scheme: str) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_form_and_the_start_page_can_be_read(quiet: Site, open_tab: Open, scheme: str) -> None:
+def test_the_form_and_the_start_page_are_readable(quiet: Site, open_tab: Open, scheme: str) -> None:
     for page in ("/widget", "/"):
         tab = open_tab(quiet.pages + page, color_scheme=scheme)
         assert tab.page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches") == (scheme == "dark")

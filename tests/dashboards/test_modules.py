@@ -1,4 +1,4 @@
-"""The modules that only decide, on literal inputs, in the browser's own engine."""
+"""The JavaScript modules without I/O, on literal inputs, in the browser's engine."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_backoff_doubles_below_two_seconds_with_full_jitter(blank: Any, chromium
     assert run(tab, "backoff", "[1, 5].map((n) => m.backoff(n, () => 0))") == [0, 0]
 
 
-def test_chats_are_sorted_by_activity_whoever_they_belong_to(blank: Any, chromium: Any) -> None:
+def test_chats_are_sorted_by_activity_over_all_customers(blank: Any, chromium: Any) -> None:
     users = """{users: [
       {name: "Ann", email: "a@x", chats: [
         {chat_id: "1", last_activity: "2025-01-01T00:00:01Z", total_messages: 40,
@@ -79,7 +79,7 @@ def test_a_token_becomes_a_subprotocol(blank: Any, chromium: Any) -> None:
     assert run(tab, "keys", "m.subprotocols(null)") == []
 
 
-def test_five_updates_a_second_get_their_lines_the_others_are_counted(blank: Any, chromium: Any) -> None:
+def test_five_updates_a_second_get_their_lines_and_the_others_are_counted(blank: Any, chromium: Any) -> None:
     tab = blank()
     code = """(() => {
       const pace = new m.Pace();
@@ -89,7 +89,7 @@ def test_five_updates_a_second_get_their_lines_the_others_are_counted(blank: Any
     assert run(tab, "guide", code) == [[True, True, True, True, False, False, False], 0, 3, 0, True]
 
 
-def test_one_read_at_a_time_and_one_more_if_asked_for_meanwhile(blank: Any, chromium: Any) -> None:
+def test_one_read_at_a_time_and_another_if_requested_meanwhile(blank: Any, chromium: Any) -> None:
     tab = blank()
     code = """await (async () => {
       let begun = 0, running = 0, most = 0;
@@ -110,7 +110,7 @@ def test_one_read_at_a_time_and_one_more_if_asked_for_meanwhile(blank: Any, chro
     assert run(tab, "refetch", code) == [2, 1]
 
 
-def test_what_fails_is_read_again(blank: Any, chromium: Any) -> None:
+def test_a_failed_read_is_retried(blank: Any, chromium: Any) -> None:
     tab = blank()
     code = """await (async () => {
       let begun = 0;
@@ -128,7 +128,7 @@ def test_what_fails_is_read_again(blank: Any, chromium: Any) -> None:
     assert run(tab, "refetch", code) == 3
 
 
-def test_an_outbox_knows_its_own_messages_again(blank: Any, chromium: Any) -> None:
+def test_an_outbox_recognizes_its_own_messages(blank: Any, chromium: Any) -> None:
     tab = blank()
     code = """await (async () => {
       let fail = true;

@@ -1,4 +1,4 @@
-"""How the pages are served. No browser."""
+"""How the pages are served, without a browser."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_a_page_knows_the_backend_and_has_a_strict_policy(quiet: Site, browser: 
     "path",
     sorted(each.name for each in PAGES.iterdir() if each.suffix in (".js", ".css", ".svg") and each.name not in DOCS),
 )
-def test_every_file_is_served_as_what_it_is(quiet: Site, browser: httpx.Client, path: str) -> None:
+def test_every_file_has_its_content_type(quiet: Site, browser: httpx.Client, path: str) -> None:
     answer = browser.get(f"{quiet.pages}/{path}")
     assert answer.content == (PAGES / path).read_bytes()
     kind = {"js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}[path.rpartition(".")[2]]
@@ -72,14 +72,14 @@ def test_pages_have_no_inline_script_or_style(page: Path) -> None:
         ("//inbox", 404),
     ],
 )
-def test_nothing_else_is_there(quiet: Site, path: str, status: int) -> None:
+def test_other_paths_are_not_found(quiet: Site, path: str, status: int) -> None:
     port = int(quiet.pages.rpartition(":")[2])
     with socket.create_connection(("127.0.0.1", port), PATIENCE) as raw:
         raw.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost:{port}\r\nConnection: close\r\n\r\n".encode())
         assert raw.recv(4096).startswith(b"HTTP/1.1 %d " % status)
 
 
-def test_pages_are_only_read(quiet: Site, browser: httpx.Client) -> None:
+def test_pages_are_read_only(quiet: Site, browser: httpx.Client) -> None:
     assert browser.post(f"{quiet.pages}/inbox").status_code == 405
     head = browser.head(f"{quiet.pages}/inbox")
     assert (head.status_code, head.content) == (200, b"")
@@ -90,13 +90,13 @@ def test_pages_are_only_read(quiet: Site, browser: httpx.Client) -> None:
     ("host", "shown"),
     [("chat.example:3000", "chat.example"), ("[::1]:3000", "[::1]"), ("127.0.0.1", "127.0.0.1"), ("a;b", "localhost")],
 )
-def test_the_backend_is_where_the_page_is(quiet: Site, browser: httpx.Client, host: str, shown: str) -> None:
+def test_the_backend_is_on_the_pages_host(quiet: Site, browser: httpx.Client, host: str, shown: str) -> None:
     answer = browser.get(f"{quiet.pages}/inbox", headers={"Host": host})
     assert f'content="http://{shown}:{quiet.backend.port}"' in answer.text
     assert ";b" not in answer.headers["content-security-policy"]
 
 
-def test_the_backend_is_where_the_settings_say(tmp_path: Path, browser: httpx.Client) -> None:
+def test_the_backends_address_can_be_set(tmp_path: Path, browser: httpx.Client) -> None:
     with site_at(tmp_path, "--backend-url", "https://chat.example") as site:
         answer = browser.get(f"{site.pages}/inbox")
     assert 'content="https://chat.example"' in answer.text
@@ -113,7 +113,7 @@ def test_several_workers_serve_them_beside_tokens_and_origins(tmp_path: Path, br
         assert site.backend.stop() == 0
 
 
-def test_a_taken_port_that_was_asked_for_is_refused(tmp_path: Path) -> None:
+def test_an_explicit_port_that_is_taken_is_refused(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         ended = subprocess.run(
@@ -131,7 +131,7 @@ def test_a_taken_port_that_was_asked_for_is_refused(tmp_path: Path) -> None:
     assert ended.stderr == expected
 
 
-def test_the_usual_port_may_be_taken_then_there_are_no_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_default_port_the_pages_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         monkeypatch.setattr(listeners, "PAGES_PORT", port)
@@ -143,12 +143,12 @@ def test_the_usual_port_may_be_taken_then_there_are_no_pages(monkeypatch: pytest
     assert "the pages are left out" in bound.note
 
 
-def test_both_ports_taken_are_told_at_once() -> None:
+def test_two_taken_ports_are_reported_together() -> None:
     with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as two:
         settings = Settings(port=one.getsockname()[1], pages_port=two.getsockname()[1])
         with pytest.raises(SettingsError) as caught:
             listeners.bind(settings)
-    assert [problem.place for problem in caught.value.problems] == ["--host, --port", "--pages-port"]
+    assert [problem.where for problem in caught.value.problems] == ["--host, --port", "--pages-port"]
 
 
 def test_no_pages_and_no_port() -> None:

@@ -9,7 +9,7 @@ from .sites import Site
 
 
 def widget(site: Site, open_tab: Open, **options: object) -> Tab:
-    """A widget in which a chat was begun."""
+    """A widget with an open chat."""
     tab = open_tab(f"{site.pages}/widget", **options)
     tab.page.get_by_label("Your name").fill("Ann")
     tab.page.get_by_label("Your email").fill("ann@example.org")
@@ -56,7 +56,7 @@ def test_a_message_is_sent_and_the_console_says_so(site: Site, open_tab: Open) -
     assert stored(site) == ["Hello from customer"]
 
 
-def test_a_message_is_there_at_once_as_sending(site: Site, open_tab: Open) -> None:
+def test_a_message_is_shown_at_once_as_sending(site: Site, open_tab: Open) -> None:
     tab = widget(site, open_tab)
     waiting: list[Route] = []
 
@@ -69,7 +69,7 @@ def test_a_message_is_there_at_once_as_sending(site: Site, open_tab: Open) -> No
     write(tab, "Second")
     tab.until_texts("First", "Second")
     tab.page.wait_for_timeout(300)
-    # One after the other, so that they arrive in the order in which they were written.
+    # One at a time, so that they arrive in order.
     assert stored(site) == []
     tab.page.evaluate("window.kept = document.querySelector('.message')")
     waiting[0].continue_()
@@ -89,7 +89,7 @@ def test_a_reply_arrives(site: Site, open_tab: Open) -> None:
     expect(tab.page.locator("#told")).to_have_text("Support: How can I help?")
 
 
-def test_a_message_in_the_widget_is_seen_in_the_inbox_and_answered_there(site: Site, open_tab: Open) -> None:
+def test_a_message_from_the_widget_is_shown_and_answered_in_the_inbox(site: Site, open_tab: Open) -> None:
     other = site.new_chat("Bo", "Earlier")
     inbox = open_tab(f"{site.pages}/inbox")
     inbox.expect_sign("^Connected$")
@@ -105,7 +105,7 @@ def test_a_message_in_the_widget_is_seen_in_the_inbox_and_answered_there(site: S
     assert site.texts(other) == ["Earlier"]
 
 
-def test_killed_before_the_message_it_is_tried_again_once_it_is_back(site: Site, open_tab: Open) -> None:
+def test_a_message_to_a_killed_backend_can_be_sent_after_its_restart(site: Site, open_tab: Open) -> None:
     tab = widget(site, open_tab)
     site.kill()
     write(tab, "Is it lost?")
@@ -120,7 +120,7 @@ def test_killed_before_the_message_it_is_tried_again_once_it_is_back(site: Site,
 
 
 def swallow_the_answer(tab: Tab, site: Site) -> None:
-    """The backend is killed when it has stored the message, before the answer arrives."""
+    """Kill the backend once it has stored the message, before the response arrives."""
 
     def handle(route: Route) -> None:
         route.fetch()
@@ -130,7 +130,7 @@ def swallow_the_answer(tab: Tab, site: Site) -> None:
     tab.page.route("**/send", handle, times=1)
 
 
-def test_killed_between_the_commit_and_the_answer_nothing_is_stored_or_shown_twice(site: Site, open_tab: Open) -> None:
+def test_a_kill_between_commit_and_response_duplicates_nothing(site: Site, open_tab: Open) -> None:
     tab = widget(site, open_tab)
     write(tab, "Hello")
     tab.until(lambda: state(tab) == "sent")
@@ -138,13 +138,13 @@ def test_killed_between_the_commit_and_the_answer_nothing_is_stored_or_shown_twi
     write(tab, "Only once")
     expect(tab.page.locator(".message").last).to_have_attribute("data-state", "failed")
     site.backend.start()
-    # The next read shows that it had arrived.
+    # The next read shows that it was stored.
     expect(tab.page.locator(".message").last).to_have_attribute("data-state", "sent")
     assert tab.texts() == ["Hello", "Only once"]
     assert stored(site) == ["Hello", "Only once"]
 
 
-def test_trying_again_what_was_stored_stores_nothing(site: Site, open_tab: Open) -> None:
+def test_retrying_a_stored_message_stores_nothing(site: Site, open_tab: Open) -> None:
     tab = widget(site, open_tab)
     swallow_the_answer(tab, site)
     write(tab, "Only once")
@@ -160,7 +160,7 @@ def test_trying_again_what_was_stored_stores_nothing(site: Site, open_tab: Open)
     tab.until(lambda: stored(site) == ["Only once", "Only once"])
 
 
-def test_a_reload_keeps_the_chat_and_what_was_not_sent(site: Site, open_tab: Open) -> None:
+def test_a_reload_keeps_the_chat_and_unsent_messages(site: Site, open_tab: Open) -> None:
     tab = widget(site, open_tab)
     write(tab, "Hello")
     tab.until(lambda: state(tab) == "sent")
@@ -177,7 +177,7 @@ def test_a_reload_keeps_the_chat_and_what_was_not_sent(site: Site, open_tab: Ope
     expect(tab.page.get_by_label("Your name")).to_be_focused()
 
 
-def test_a_form_that_fails_keeps_what_was_typed(site: Site, open_tab: Open) -> None:
+def test_a_failed_form_keeps_its_values(site: Site, open_tab: Open) -> None:
     tab = open_tab(f"{site.pages}/widget")
     tab.page.route("**/api/users/data", lambda route: route.abort())
     tab.page.get_by_label("Your name").fill("Ann")
@@ -227,7 +227,7 @@ def test_with_the_keyboard_alone(site: Site, open_tab: Open) -> None:
     assert stored(site) == ["One line\nand another", "Once more"]
 
 
-def test_on_a_phone_nothing_sticks_out(site: Site, open_tab: Open) -> None:
+def test_nothing_overflows_on_a_phone(site: Site, open_tab: Open) -> None:
     tab = widget(site, open_tab, viewport={"width": 320, "height": 560})
     write(tab, "x" * 200)
     tab.until(lambda: state(tab) == "sent")

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 
 from chatswarm.loadtests.faults.target_processes import listener_on
-from chatswarm.loadtests.net.reachability import unanswered
+from chatswarm.loadtests.net.reachability import http_problem
 from chatswarm.loadtests.system.children import free_port
 
 from .command import QUICK, Command, until
@@ -47,7 +47,7 @@ class GivenChat:
         return pid
 
     def answers(self) -> bool:
-        return unanswered(self.url, 1.0) is None
+        return http_problem(self.url, 1.0) is None
 
     def end(self) -> None:
         for process in psutil.process_iter():
@@ -74,7 +74,7 @@ def given_toxiproxy() -> Iterator[str]:
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
         url = f"http://127.0.0.1:{port}"
         try:
-            until(lambda: unanswered(f"{url}/version", 1.0) is None)
+            until(lambda: http_problem(f"{url}/version", 1.0) is None)
             yield url
         finally:
             process.kill()

@@ -20,9 +20,9 @@ import gevent
 from gevent import monkey
 from locust import events
 from chatswarm.loadtests.swarm.users import DashboardUser, WidgetUser
-from chatswarm.loadtests.swarm.locust.worker import wire
+from chatswarm.loadtests.swarm.locust.setup import register
 
-wire(events)
+register(events)
 sleep = monkey.get_original("time", "sleep")
 
 @events.test_start.add_listener

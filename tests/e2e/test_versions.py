@@ -25,7 +25,7 @@ TREES = {
     # Between two releases: nobody has raised the version, and the processes would misread each other.
     "another wire": {"loadtests/swarm/plan.py": ("    sent: int = 0\n", "    sent: int = 0\n    gone: int = 0\n")},
     # As before 0.2: nothing is said of versions.
-    "silent": {"loadtests/swarm/locust/worker.py": ('self._tell("hello"', 'print("hello"')},
+    "silent": {"loadtests/swarm/locust/worker.py": ('self._send(Hello(', 'print(Hello(')},
 }  # fmt: skip
 
 
@@ -77,7 +77,7 @@ def swarm(installed: dict[str, Path], tmp_path: Path) -> Iterator[Swarm]:
 
 
 def build_of(home: Path) -> str:
-    code = "from chatswarm.loadtests.swarm.locust.compatibility import MINE; print(MINE)"
+    code = "from chatswarm.loadtests.swarm.locust.compatibility import THIS_BUILD; print(THIS_BUILD)"
     done = subprocess.run(
         [sys.executable, "-c", code], env={"PYTHONPATH": str(home)}, capture_output=True, text=True, check=True
     )

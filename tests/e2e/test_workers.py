@@ -90,14 +90,14 @@ def overlaid(folder: Path) -> list[str]:
 
 NO_TEMPORARY_FOLDER = """
 from locust import events
-from chatswarm.loadtests.swarm import wiring
+from chatswarm.loadtests.swarm.locust import setup, worker
 from chatswarm.loadtests.swarm.users import DashboardUser, WidgetUser
 
 def nowhere(**_):
     raise FileNotFoundError("No usable temporary directory found")
 
-wiring.tempfile.mkdtemp = nowhere
-wiring.wire(events)
+worker.tempfile.mkdtemp = nowhere
+setup.register(events)
 """
 
 

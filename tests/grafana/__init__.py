@@ -1,1 +1,1 @@
-"""What Grafana would show, asked of a real Prometheus and held against the verdict: `make panels`."""
+"""Compares what Grafana would show, queried from a real Prometheus, with the verdict: `make panels`."""

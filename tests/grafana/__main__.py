@@ -1,4 +1,4 @@
-"""Every panel and rule: its query, what a real Prometheus returned for it, what the verdict says: `make panels`."""
+"""Prints every panel and rule with its query, Prometheus' result and the verdict: `make panels`."""
 
 import sys
 import tempfile
@@ -17,7 +17,7 @@ _WIDTH = 200
 
 
 def main() -> int:
-    """Runs both swarms, prints the tables, and returns 0 if all agrees."""
+    """Run both swarms and print the tables. Returns 0 if everything agrees."""
     if program("prometheus") is None:
         print(MISSING, file=sys.stderr)
         return 2

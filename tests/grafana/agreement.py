@@ -1,6 +1,6 @@
-"""What each figure of the panels must be, by the verdict of the run: quantiles within their bucket, counts equal.
+"""Checks each figure of the panels against the verdict: quantiles within their bucket, counts equal.
 
-A panel that is not in the table is a gap, and a test says so. `make panels` prints the table with what was seen.
+A test fails if a panel is missing from the table. `make panels` prints the table with the values found.
 """
 
 import math
@@ -17,13 +17,13 @@ from .prometheus import Sample
 from .watched import RUNS, Evidence, Run, Seen, Watched
 
 _LAG_EDGES: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
-# Prometheus extrapolates to the edges of the window: by half a scrape at each end, of at least a dozen.
+# Prometheus extrapolates to the edges of the window: by half a scrape at each end, of at least a dozen scrapes.
 _EXTRAPOLATED = 0.1
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """What Prometheus said, how it must relate to what the verdict says, and whether it does."""
+    """Prometheus' value, its required relation to the verdict's, and whether it holds."""
 
     said: str
     relation: str
@@ -36,7 +36,7 @@ Figure = Callable[[dict[str, Any]], float | None]
 
 
 def of(path: str) -> Figure:
-    """A figure of the verdict, as `latency.visible.p99`."""
+    """A figure of the verdict, by its path, such as `latency.visible.p99`."""
 
     def figure(verdict: dict[str, Any]) -> float | None:
         found: Any = verdict
@@ -48,13 +48,13 @@ def of(path: str) -> Figure:
 
 
 def evidence(fault: str, key: str) -> Figure:
-    """What a fault says that it did."""
+    """A number from a fault's evidence."""
     return lambda verdict: next(float(one["evidence"][key]) for one in verdict["faults"] if one["name"] == fault)
 
 
 def in_bucket(figure: Figure) -> Expectation:
-    """A quantile: in the bucket that the exact one lies in. One that falls among the lost is infinite: then it must be
-    at the histogram's last edge, which stands for that.
+    """A quantile must be in the same bucket as the exact one. If the exact one is infinite, because of lost deliveries,
+    it must be the histogram's last edge, which stands for infinity.
     """
 
     def check(seen: Seen, watched: Watched) -> Agreement:
@@ -62,7 +62,7 @@ def in_bucket(figure: Figure) -> Expectation:
         if exact is None:
             return Agreement(_text(said), "stands for", "∞", said == LATENCY[-1])
         upper, width = _edge(exact, LATENCY), _width(exact, LATENCY)
-        # A sample more or less moves it a little, over the edge, too.
+        # One sample more or less may move it slightly across the edge.
         fine = said is not None and upper - 1.1 * width <= said <= upper + 0.1 * width
         return Agreement(_text(said), f"{upper - width:g}–{upper:g}", _text(exact), fine)
 
@@ -70,8 +70,8 @@ def in_bucket(figure: Figure) -> Expectation:
 
 
 def near(figure: Figure, edges: tuple[float, ...] = LATENCY) -> Expectation:
-    """A quantile of nearly what the verdict counts, so as near as that bucket is wide. Of what came, where the verdict
-    counts what was lost: then it is just a number where the exact one is infinite.
+    """A quantile of nearly the same population as the verdict's must be within one bucket's width of it. It may lack
+    the lost deliveries, so where the exact one is infinite, any number is fine.
     """
 
     def check(seen: Seen, watched: Watched) -> Agreement:
@@ -85,7 +85,7 @@ def near(figure: Figure, edges: tuple[float, ...] = LATENCY) -> Expectation:
 
 
 def times(factor: float, expect: Expectation) -> Expectation:
-    """What is shown is a share: held as the figure itself, which is so many times it."""
+    """The panel shows a share, which is multiplied by `factor` before it is checked."""
 
     def check(seen: Seen, watched: Watched) -> Agreement:
         end = [Sample(sample.labels, sample.value * factor) for sample in seen.end]
@@ -95,7 +95,7 @@ def times(factor: float, expect: Expectation) -> Expectation:
 
 
 def equal(figure: Figure) -> Expectation:
-    """At the run's end, to the one."""
+    """Exactly equal at the end of the run."""
 
     def check(seen: Seen, watched: Watched) -> Agreement:
         exact = figure(watched.verdict)
@@ -105,7 +105,7 @@ def equal(figure: Figure) -> Expectation:
 
 
 def peaks_at(figure: Figure) -> Expectation:
-    """At its highest, to the one; for what is over before the run is."""
+    """Exactly equal at its peak, for figures that drop before the end of the run."""
 
     def check(seen: Seen, watched: Watched) -> Agreement:
         exact = figure(watched.verdict)
@@ -115,7 +115,7 @@ def peaks_at(figure: Figure) -> Expectation:
 
 
 def peaks_between(figure: Figure, more: Figure) -> Expectation:
-    """At its highest, or so many more that were there for a moment only."""
+    """Equal at its peak, or above it by at most `more`, for short-lived extras."""
 
     def check(seen: Seen, watched: Watched) -> Agreement:
         low = figure(watched.verdict) or 0.0
@@ -127,7 +127,7 @@ def peaks_between(figure: Figure, more: Figure) -> Expectation:
 
 
 def at_most(figure: Figure) -> Expectation:
-    """A part of what the verdict measured, up to the edge of its bucket; or anything, if that is infinite."""
+    """A part of what the verdict measured: at most the edge of its bucket, or anything if that is infinite."""
 
     def check(seen: Seen, watched: Watched) -> Agreement:
         exact, said = figure(watched.verdict), seen.last
@@ -138,7 +138,7 @@ def at_most(figure: Figure) -> Expectation:
 
 
 def at_least(figure: Figure) -> Expectation:
-    """What was counted grew by so much, or more: others are counted, too."""
+    """The counter grew by at least this much: it also counts other clients."""
 
     def check(seen: Seen, watched: Watched) -> Agreement:
         exact = figure(watched.verdict) or 0.0
@@ -149,14 +149,14 @@ def at_least(figure: Figure) -> Expectation:
 
 
 def counted(figure: Figure, *, per_second: bool = True) -> Expectation:
-    """Grew by so much over the run, but for what Prometheus extrapolates."""
+    """The counter grew by this much over the run, within Prometheus' extrapolation."""
     return counted_by("", lambda verdict: {"": figure(verdict)}, per_second=per_second)
 
 
 def counted_by(
     label: str, figures: Callable[[dict[str, Any]], Mapping[str, float | None]], *, per_second: bool = True
 ) -> Expectation:
-    """As `counted`, for each value of a label; those that the verdict does not have must be 0."""
+    """Like `counted`, for each value of a label; values that the verdict does not have must be 0."""
 
     def check(seen: Seen, watched: Watched) -> Agreement:
         grown = {_label(sample, label): sample.value * (watched.window if per_second else 1) for sample in seen.end}
@@ -172,7 +172,7 @@ def counted_by(
 
 
 def cumulated(count: Figure, median: Figure) -> Expectation:
-    """A histogram's buckets: the last holds all, and the middle one is in the bucket of the median."""
+    """A histogram's buckets: the last must have the total count, and half of it must be reached near the median."""
 
     def check(seen: Seen, watched: Watched) -> Agreement:
         exact, middle = count(watched.verdict), median(watched.verdict)
@@ -190,7 +190,7 @@ def cumulated(count: Figure, median: Figure) -> Expectation:
 
 
 def as_sound(seen: Seen, watched: Watched) -> Agreement:
-    """1 if the rig was not sound, else 0; either where its lag is in the bucket that the limit lies in."""
+    """1 if the rig was not sound, else 0; either if the lag and its limit are in the same bucket."""
     rig = watched.verdict["rig"]
     limit = 0.1 * _update_target(watched.verdict)
     unclear = _edge(rig["lag_p99"], _LAG_EDGES) == _edge(limit, _LAG_EDGES)
@@ -199,22 +199,22 @@ def as_sound(seen: Seen, watched: Watched) -> Agreement:
 
 
 def happened(seen: Seen, _: Watched) -> Agreement:
-    """Nothing in the verdict is like it, but it was there at some time: more than 0."""
+    """Not in the verdict, but it was above 0 at some time."""
     return Agreement(f"{_text(seen.peak)} at its peak", ">", "0", bool(seen.peak))
 
 
 def drawn(seen: Seen, _: Watched) -> Agreement:
-    """Nothing in the verdict is like it: there is data."""
+    """Not in the verdict, but there is data."""
     return Agreement(f"{_text(seen.peak)} at its peak", "is", "there", seen.peak is not None)
 
 
 def evaluated(seen: Seen, _: Watched) -> Agreement:
-    """An alert that may fire, or not."""
+    """An alert that may or may not fire."""
     return Agreement("fired" if seen.drawn else "silent", "", "", holds=True)
 
 
 def shown_for(label: str, figures: Callable[[dict[str, Any]], set[str]]) -> Expectation:
-    """There was one at some time for each of these values of a label."""
+    """Each of these values of a label occurred at some time."""
 
     def check(seen: Seen, watched: Watched) -> Agreement:
         names, exact = {_label(sample, label) for sample in seen.drawn}, figures(watched.verdict)
@@ -316,7 +316,7 @@ EXPECTED: Final[dict[str, tuple[Run, Expectation]]] = {
     "Backend: memory: resident": ("faulty", happened),
     "Backend: memory: write-ahead log": ("faulty", drawn),
 }
-"""By panel and legend: of which run, and what it must be."""
+"""By panel and legend: the run to check, and the expectation."""
 
 RULES: Final[dict[str, tuple[Run, Expectation]]] = {
     "chatswarm:update_seconds:p99_10s": ("lossy", happened),
@@ -335,18 +335,18 @@ RULES: Final[dict[str, tuple[Run, Expectation]]] = {
     "UpdateTargetMissed": ("faulty", happened),
     "DeliveriesMissing": ("lossy", equal(of("deliveries.lost"))),
     "DashboardCutOff": ("faulty", happened),
-    # Nothing in these runs must raise them: promtool's tests do.
+    # These runs need not trigger them: promtool's tests do.
     "BacklogGrows": ("faulty", evaluated),
     "UnsentBytesGrow": ("faulty", evaluated),
     "RigStarved": ("lossy", evaluated),
     "BackendUnreachable": ("faulty", evaluated),
 }
-"""By rule, as above. Of an alert: that it fired."""
+"""The same by rule. For an alert, the value is that it fired."""
 
 
 @dataclass(frozen=True)
 class Compared:
-    """A panel's figure or a rule, of which run, and how it was held against the verdict."""
+    """A panel's figure or a rule, its run, and its agreement with the verdict."""
 
     name: str
     run: Run
@@ -355,7 +355,7 @@ class Compared:
 
 
 def panels(found: Evidence) -> list[Compared]:
-    """Every figure of every panel."""
+    """Every figure of every panel, compared."""
     return [
         _held(one.name, EXPECTED[one.name], found, {run: found.runs[run].panels[one] for run in RUNS})
         for one in asked()
@@ -363,7 +363,7 @@ def panels(found: Evidence) -> list[Compared]:
 
 
 def rules(found: Evidence) -> list[Compared]:
-    """Every rule that Prometheus has."""
+    """Every rule that Prometheus evaluates, compared."""
     names = found.runs["lossy"].rules
     return [_held(name, RULES[name], found, {run: found.runs[run].rules[name] for run in RUNS}) for name in names]
 
@@ -383,8 +383,8 @@ def _width(value: float, edges: tuple[float, ...]) -> float:
 
 def _edge(value: float, edges: tuple[float, ...]) -> float:
     """The upper edge of a value's bucket; infinite above the last."""
-    place = bisect_left(edges, value)
-    return edges[place] if place < len(edges) else math.inf
+    index = bisect_left(edges, value)
+    return edges[index] if index < len(edges) else math.inf
 
 
 def _label(sample: Sample, label: str) -> str:

@@ -1,4 +1,4 @@
-"""What the dashboards ask, read from the files that Grafana reads."""
+"""Reads all queries from the dashboards' JSON files."""
 
 import json
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ class Asked:
         return f"{self.panel}: {self.legend}"
 
     def filled(self, variables: Mapping[str, str]) -> str:
-        """The query as Grafana would send it. Raises AssertionError if a variable is left."""
+        """The query as Grafana would send it. Raises AssertionError if a variable is not replaced."""
         query = self.query
         for name, value in variables.items():
             query = query.replace(f"${name}", value)
@@ -32,13 +32,13 @@ class Asked:
 
 
 def panels_of(board: Path) -> list[dict[str, Any]]:
-    """A dashboard's panels, without the headings."""
+    """A dashboard's panels, without the row headings."""
     content = json.loads(board.read_text(encoding="utf-8"))
     return [panel for panel in content["panels"] if panel["type"] != "row"]
 
 
 def asked() -> list[Asked]:
-    """Every query of every panel, and the annotations' as one more panel."""
+    """Every query of every panel; annotations count as a panel."""
     found = []
     for path in FILES:
         content = json.loads(path.read_text(encoding="utf-8"))

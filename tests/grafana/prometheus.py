@@ -1,4 +1,4 @@
-"""A real Prometheus with this repository's configuration and rules, on a free port."""
+"""Runs a real Prometheus with this repository's configuration and rules, on a free port."""
 
 import math
 import shutil
@@ -25,39 +25,39 @@ MISSING = (
 
 
 def program(name: str) -> str | None:
-    """`prometheus` or `promtool`, of the path or as `make build/prometheus` unpacked it."""
+    """The path of `prometheus` or `promtool`: from PATH, or as unpacked by `make build/prometheus`."""
     return shutil.which(name) or shutil.which(name, path=str(_UNPACKED))
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One series at one moment."""
+    """One series at one point in time."""
 
     labels: Mapping[str, str]
     value: float
 
 
 class Prometheus:
-    """Its HTTP API. Everything is asked about one moment, in seconds since 1970."""
+    """A client for its HTTP API. Times are seconds since 1970."""
 
     def __init__(self, url: str) -> None:
         self._http = httpx.Client(base_url=f"{url}/api/v1", timeout=_PATIENCE, trust_env=False)
 
     def ask(self, query: str, at: float | None = None) -> list[Sample]:
-        """What a query returns at a moment; now if there is none. Raises AssertionError if it is not a query."""
+        """The result of a query at a time, by default now. Raises AssertionError for an invalid query."""
         data = self._get("query", {"query": query, **({} if at is None else {"time": str(at)})})
         if data["resultType"] == "scalar":
             return [Sample({}, float(data["result"][1]))]
         return [Sample(one["metric"], float(one["value"][1])) for one in data["result"]]
 
     def over_time(self, query: str, start: float, end: float, step: float) -> list[Sample]:
-        """All that a query returns at every step, as a panel draws it, without what it does not draw."""
+        """All values of a query at every step that a panel would draw."""
         data = self._get("query_range", {"query": query, "start": str(start), "end": str(end), "step": str(step)})
         drawn = [Sample(one["metric"], float(value)) for one in data["result"] for _, value in one["values"]]
         return [sample for sample in drawn if math.isfinite(sample.value)]
 
     def rules(self) -> list[dict[str, Any]]:
-        """All rules that it evaluates, with their queries and how the last evaluation went."""
+        """All rules, with their queries and the result of the last evaluation."""
         return [rule for group in self._get("rules", {})["groups"] for rule in group["rules"]]
 
     def _get(self, path: str, parameters: Mapping[str, str]) -> Any:
@@ -76,7 +76,7 @@ class Prometheus:
 
 @contextmanager
 def watching(folder: Path, targets: Mapping[str, Sequence[str]]) -> Iterator[Prometheus]:
-    """A Prometheus that scrapes `targets` instead of docker-compose.yml's services, and is otherwise as shipped."""
+    """A Prometheus with the shipped configuration, but `targets` in place of docker-compose.yml's services."""
     binary = program("prometheus")
     assert binary, MISSING
     for name in ("recording.yml", "alerts.yml"):
@@ -99,7 +99,7 @@ def watching(folder: Path, targets: Mapping[str, Sequence[str]]) -> Iterator[Pro
     prometheus = Prometheus(f"http://127.0.0.1:{port}")
     try:
         until(lambda: not child.running or prometheus.answers(), _PATIENCE, "Prometheus does not answer")
-        assert child.running, child.last_words()
+        assert child.running, child.log_tail()
         yield prometheus
     finally:
         prometheus.close()

@@ -1,4 +1,4 @@
-"""The dashboards as files: fresh, and every panel says what it shows, in which unit, and what it means."""
+"""The JSON files are current, and every panel has a unit, thresholds and a description."""
 
 import json
 import re
@@ -15,12 +15,12 @@ from .asked import asked, panels_of
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_the_files_are_what_the_code_says(path: Path) -> None:
+def test_the_files_are_current(path: Path) -> None:
     stale = f"{path.name} is stale: run `make grafana`"
     assert path.read_text(encoding="utf-8") == FILES[path].json(), stale
 
 
-def test_there_is_no_other_file() -> None:
+def test_there_are_no_other_files() -> None:
     assert sorted((FOLDER / "dashboards").iterdir()) == sorted(FILES)
 
 
@@ -58,13 +58,13 @@ def test_every_variable_is_declared_and_used(path: Path) -> None:
     assert {"source", "run", "swarm", "window"} <= used
 
 
-def test_all_files_ask_the_data_source_that_is_provisioned() -> None:
+def test_all_files_use_the_provisioned_data_source() -> None:
     text = (FOLDER / "provisioning" / "datasources" / "prometheus.yml").read_text(encoding="utf-8")
     assert "type: prometheus" in text
     assert all('"type": "prometheus"' in path.read_text(encoding="utf-8") for path in FILES)
 
 
-def test_every_metric_that_is_asked_for_is_exported() -> None:
+def test_every_queried_metric_is_exported() -> None:
     exported = {sample.name for metric in BackendMetrics().registry.collect() for sample in metric.samples}
     for name, spec in METRICS.items():
         exported |= {f"{name}_{part}" for part in ("bucket", "sum", "count")} if spec.kind == "histogram" else {name}
@@ -74,11 +74,11 @@ def test_every_metric_that_is_asked_for_is_exported() -> None:
     assert wanted <= exported
 
 
-def test_every_figure_is_held_against_the_verdict() -> None:
+def test_every_figure_is_compared_with_the_verdict() -> None:
     names = {one.name for one in asked()}
     assert names == set(EXPECTED)
 
 
-def test_every_rule_is_held_against_the_verdict() -> None:
+def test_every_rule_is_compared_with_the_verdict() -> None:
     rules = [(FOLDER / "prometheus" / name).read_text(encoding="utf-8") for name in ("recording.yml", "alerts.yml")]
     assert set(re.findall(r"- (?:record|alert): (\S+)", "".join(rules))) == set(RULES)

@@ -1,9 +1,9 @@
-"""Two short swarms while a real Prometheus watches them, and what it says of them afterwards.
+"""Runs two short swarms under a real Prometheus, and collects what it recorded.
 
-`faulty` runs against the reference backend, with the events that some panels are there for: dashboards cut from the
-net, a store that is locked, a dashboard that does not read. `lossy` runs against a chat that loses one message and
-is otherwise well, so that its losses are not none and all but its highest quantiles are finite. Both at once: the
-panels' variables must tell them apart.
+`faulty` runs against the reference backend, with the events that some panels exist for: dashboards cut off from the
+network, a locked store, a dashboard that does not read. `lossy` runs against a chat that loses exactly one message, so
+that there are losses but all except the highest quantiles are finite. Both run at once: the panels' variables must
+separate them.
 """
 
 import math
@@ -30,7 +30,7 @@ _PATIENCE = 120.0  # seconds that a run may take
 _STEP = 0.25
 _SHORT = "5s"  # the window with which panels are drawn over time
 
-# A ramp of some scrapes: what a counter had counted before its first one, no rate ever shows.
+# The ramp spans several scrapes, because no rate shows what a counter counted before its first scrape.
 _FAULTY: Final[dict[str, Any]] = {
     "swarm": {
         "dashboards": 6, "widgets": 10, "rate": 100, "duration": "15s", "ramp": "6s", "drain": "4s",
@@ -41,7 +41,7 @@ _FAULTY: Final[dict[str, Any]] = {
         {"name": "net", "kind": "down", "at": "3s", "for": "2s", "on": "dashboards"},
         {"name": "locked", "kind": "lock_store", "at": "9s", "for": "1500ms"},
     ],
-    # What the faults cause on purpose is no reason to look at the findings' examples.
+    # Only lost deliveries may fail this run: the faults cause other findings on purpose.
     "slo": [{"expect": "lost == 0"}],
 }  # fmt: skip
 _LOSSY: Final[dict[str, Any]] = {
@@ -54,7 +54,7 @@ _LOSSY: Final[dict[str, Any]] = {
 
 
 class _LosesOneMessage(LosesEveryTenth):
-    """The 150th, which no dashboard ever sees."""
+    """Loses the 150th message: no dashboard ever sees it."""
 
     def nth(self, step: int) -> bool:
         return self.sends == 150
@@ -65,12 +65,12 @@ class Seen:
     """What Prometheus returned for one query of one run."""
 
     query: str
-    end: list[Sample]  # at the run's last scrape, with the whole run for a window
-    drawn: list[Sample]  # all that a panel would have drawn of it, with a short window
+    end: list[Sample]  # at the run's last scrape, over the whole run
+    drawn: list[Sample]  # everything that a panel would have drawn, with a short window
 
     @property
     def last(self) -> float | None:
-        """The one value at the end; None if there was none, or no number."""
+        """The single value at the end; None if there was none, or it was not finite."""
         finite = [sample.value for sample in self.end if math.isfinite(sample.value)]
         return finite[0] if len(finite) == 1 else None
 
@@ -81,26 +81,24 @@ class Seen:
 
 @dataclass
 class Watched:
-    """One run: its verdict, and what Prometheus said of it. `window`: seconds, the whole run."""
+    """One run: its verdict, and what Prometheus recorded. `window`: the whole run, in seconds."""
 
     verdict: dict[str, Any]
     window: int
     panels: dict[Asked, Seen] = field(default_factory=dict)
-    rules: dict[str, Seen] = field(
-        default_factory=dict
-    )  # of a recorded rule what was recorded, of an alert when it fired
+    rules: dict[str, Seen] = field(default_factory=dict)  # for a recording rule its values, for an alert when it fired
 
 
 @dataclass
 class Evidence:
-    """All that was seen, and which rules Prometheus could not evaluate, and why."""
+    """Everything recorded, and the rules that Prometheus could not evaluate, with the reason."""
 
     runs: dict[Run, Watched]
     broken: dict[str, str]
 
 
 def watch(folder: Path) -> Evidence:
-    """Both runs, to their verdicts. Raises AssertionError if one ends without, or Prometheus does not take a query."""
+    """Complete both runs. Raises AssertionError if a run has no verdict, or Prometheus rejects a query."""
     ports = {run: free_port() for run in RUNS}
     chat = free_port()
     with ExitStack() as opened:
@@ -151,7 +149,7 @@ def _command(folder: Path, run: Run, url: str, port: int) -> list[str]:
 
 
 def _look(prometheus: Prometheus, verdict: dict[str, Any], instances: list[str], began: float, ended: float) -> Watched:
-    """`instances`: the swarm's, and the backend's."""
+    """Query Prometheus for one run. `instances`: the swarm's and the backend's."""
     info = f'chatswarm_run_info{{instance="{instances[0]}"}}'
     at = max(_moments(prometheus, info, began, ended))
     (run,) = {sample.labels["run"] for sample in prometheus.ask(info, at)}
@@ -174,7 +172,7 @@ def _of(instances: list[str], samples: list[Sample]) -> list[Sample]:
 
 
 def _moments(prometheus: Prometheus, query: str, began: float, ended: float) -> list[float]:
-    """When there was something."""
+    """The times at which the query returned something."""
     drawn = prometheus.over_time(f"timestamp({query})", began, ended, _STEP)
     assert drawn, f"Prometheus never saw {query}"
     return [sample.value for sample in drawn]

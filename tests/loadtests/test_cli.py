@@ -1,4 +1,4 @@
-"""The command line: examples that work when pasted, completion, progress, and what is said of bad input."""
+"""The command line: its examples work when pasted; completion, progress, and errors for bad input."""
 
 import os
 import pty
@@ -31,14 +31,14 @@ COMMANDS = sorted(
 )
 
 
-def said(*args: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+def chatswarm(*args: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*CLI, *args], capture_output=True, text=True, check=False, env={**os.environ, "COLUMNS": "80", **(env or {})}
     )
 
 
 def played(folder: Path) -> Path:
-    """A folder with a run in it, never judged."""
+    """A folder with a recorded run that was never judged."""
     folder.mkdir(parents=True)
     Play(folder).perform().write()
     return folder
@@ -46,8 +46,8 @@ def played(folder: Path) -> Path:
 
 @pytest.mark.parametrize("command", ["", *COMMANDS])
 def test_every_example_works_when_pasted(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From a narrow terminal. In place of what takes long stands something short."""
-    help_page = said(*([command] if command else []), "--help").stdout
+    """As shown in a narrow terminal. Slow steps are replaced by quick ones."""
+    help_page = chatswarm(*([command] if command else []), "--help").stdout
     examples = [line.strip(" │") for line in help_page.splitlines() if line.strip(" │").startswith("chatswarm ")]
     assert examples, help_page
     monkeypatch.chdir(tmp_path)
@@ -65,7 +65,7 @@ def test_every_example_works_when_pasted(command: str, tmp_path: Path, monkeypat
         program, *args = shlex.split(example, comments=True)
         assert program == "chatswarm"
         result = CliRunner().invoke(cli.app, args)
-        # `check` may find no chat at all, which is its answer; 2 would be wrong usage.
+        # `check` exits with 1 if there is no chat; 2 would be wrong usage.
         assert result.exit_code in ((0, 1) if args[0] == "check" else (0,)), f"{example}: {result.output}"
 
 
@@ -111,30 +111,30 @@ def test_other_shells_complete(shell: str, variables: dict[str, str]) -> None:
 
 
 def test_all_protocols_are_named() -> None:
-    assert all(name in said("run", "--help").stdout for name in PROTOCOLS)
+    assert all(name in chatswarm("run", "--help").stdout for name in PROTOCOLS)
 
 
 class TestProgressOfJudging:
     def shown(self, tmp_path: Path, *args: str, env: dict[str, str] | None = None) -> tuple[str, str]:
-        """What a terminal shows, and what goes to standard output, which is none."""
-        ours, theirs = pty.openpty()
+        """What a terminal shows on standard error, and what goes to standard output, which is not a terminal."""
+        controller, terminal = pty.openpty()
         command = subprocess.Popen(
-            [*CLI, "judge", str(played(tmp_path / "run")), *args], stdout=subprocess.PIPE, stderr=theirs,
+            [*CLI, "judge", str(played(tmp_path / "run")), *args], stdout=subprocess.PIPE, stderr=terminal,
             env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "100", **(env or {})},
         )  # fmt: skip
-        os.close(theirs)
+        os.close(terminal)
         chunks = []
         try:
-            while chunk := os.read(ours, 65536):
+            while chunk := os.read(controller, 65536):
                 chunks.append(chunk)
         except OSError:
             pass  # the other end is closed
-        os.close(ours)
+        os.close(controller)
         out, _ = command.communicate()
         assert command.returncode == 0
         return b"".join(chunks).decode(), out.decode()
 
-    def test_a_terminal_shows_what_is_done_and_how_far_it_is(self, tmp_path: Path) -> None:
+    def test_a_terminal_shows_each_step_and_the_progress(self, tmp_path: Path) -> None:
         shown, out = self.shown(tmp_path)
         assert "reading the history of" in shown
         assert "looking for lost" in shown
@@ -142,7 +142,7 @@ class TestProgressOfJudging:
         assert "PASS" in shown
         assert out == ""
 
-    def test_no_colour_where_none_is_wanted(self, tmp_path: Path) -> None:
+    def test_no_colour_with_no_color(self, tmp_path: Path) -> None:
         shown, _ = self.shown(tmp_path, env={"NO_COLOR": "1"})
         assert "looking for lost" in shown
         assert not re.search(r"\x1b\[[\d;]*\b(3[0-7]|38|9[0-7])\b[\d;]*m", shown)
@@ -153,7 +153,7 @@ class TestProgressOfJudging:
         assert out == (tmp_path / "run" / "verdict.json").read_text(encoding="utf-8")
 
     def test_quiet_without_a_terminal(self, tmp_path: Path) -> None:
-        done = said("judge", str(played(tmp_path / "run")))
+        done = chatswarm("judge", str(played(tmp_path / "run")))
         assert "judging" not in done.stderr
         assert "looking" not in done.stderr
         assert "\x1b" not in done.stderr
@@ -161,7 +161,7 @@ class TestProgressOfJudging:
 
 
 def one_line(result: Any, *, code: int = 2) -> str:
-    """What was said, which is one plain line."""
+    """The output, which must be one plain line."""
     assert result.exit_code == code, result.output
     assert "Traceback" not in result.output
     lines: list[str] = [line for line in result.output.splitlines() if "messages in" not in line]
@@ -170,19 +170,19 @@ def one_line(result: Any, *, code: int = 2) -> str:
 
 
 class TestBadInput:
-    """One plain line, exit code 2, and nothing half-written."""
+    """One plain line, exit code 2, and no half-written file."""
 
-    def test_a_folder_that_is_no_run(self, tmp_path: Path) -> None:
+    def test_a_folder_without_a_run(self, tmp_path: Path) -> None:
         line = one_line(CliRunner().invoke(cli.app, ["judge", str(tmp_path)]))
         assert line == f"{tmp_path}: expected the folder of a run, got no manifest.json in it"
         assert list(tmp_path.iterdir()) == []
 
-    def test_a_file_that_is_no_folder(self, tmp_path: Path) -> None:
+    def test_a_file_instead_of_a_folder(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
         line = one_line(CliRunner().invoke(cli.app, ["judge", str(tmp_path / "file")]))
         assert "file: expected the folder of a run, got no manifest.json in it" in line
 
-    def test_a_manifest_that_is_none(self, tmp_path: Path) -> None:
+    def test_an_invalid_manifest(self, tmp_path: Path) -> None:
         (tmp_path / "manifest.json").write_text("[]", encoding="utf-8")
         line = one_line(CliRunner().invoke(cli.app, ["judge", str(tmp_path)]))
         assert "manifest.json: expected a readable file, got: " in line
@@ -196,7 +196,7 @@ class TestBadInput:
         assert not (folder / "verdict.json.new").exists()
 
     @pytest.mark.parametrize("out", ["file", "file/below"])
-    def test_a_run_cannot_be_left_there(self, tmp_path: Path, out: str) -> None:
+    def test_an_output_folder_that_cannot_be_created(self, tmp_path: Path, out: str) -> None:
         (tmp_path / "file").touch()
         line = one_line(CliRunner().invoke(cli.app, ["run", "smoke", "--out", str(tmp_path / out)]))
         assert "--out: expected a folder to write to, got: " in line
@@ -227,7 +227,7 @@ SECRET = "http://user:5ecret@127.0.0.1:9"
 
 
 class TestAddresses:
-    """Whatever takes one refuses the same, before anything is made, and repeats no password."""
+    """Every option that takes a URL refuses the same ones, before anything is created, and repeats no password."""
 
     @pytest.mark.parametrize(
         "url",
@@ -247,7 +247,7 @@ class TestAddresses:
             "check --browser --pages",
         ],
     )
-    def test_what_is_no_address_is_refused(
+    def test_a_wrong_url_is_refused(
         self, url: str, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.chdir(tmp_path)
@@ -257,7 +257,7 @@ class TestAddresses:
         assert "5ecret" not in line
         assert list(tmp_path.iterdir()) == []
 
-    def test_all_problems_are_said_at_once(self) -> None:
+    def test_all_problems_are_reported_at_once(self) -> None:
         args = ["run", "nonsense", "--target", "a", "--toxiproxy", "b", "--origin", "c"]
         result = CliRunner().invoke(cli.app, args, env={"CHATSWARM_TOKEN": "5 ecret"})
         assert result.exit_code == 2
@@ -265,7 +265,7 @@ class TestAddresses:
         assert flags == ["--target", "--toxiproxy", "--origin", "CHATSWARM_TOKEN", "scenario"]
         assert "ecret" not in result.output
 
-    def test_the_run_is_against_the_address_as_it_is_always_written(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_url_is_normalised(self, monkeypatch: pytest.MonkeyPatch) -> None:
         runs: list[Run] = []
 
         def perform(run: Run) -> NoReturn:
@@ -276,9 +276,9 @@ class TestAddresses:
         args = ["run", "smoke", "--target", "HTTP://Chat.Example:80/a%20b/", "--origin", "https://SHOP.example:443/"]
         result = CliRunner().invoke(cli.app, args)
         assert "against http://chat.example/a%20b" in result.output
-        assert runs[0].given.base_url == "http://chat.example/a%20b"
-        assert runs[0].given.origin == "https://shop.example"
-        assert runs[0].given.flags[-2:] == ["--origin", "https://shop.example"]
+        assert runs[0].options.base_url == "http://chat.example/a%20b"
+        assert runs[0].options.origin == "https://shop.example"
+        assert runs[0].options.flags[-2:] == ["--origin", "https://shop.example"]
 
     @pytest.mark.parametrize("command", [["run", "smoke"], ["check"]])
     def test_an_origin_has_no_path(self, command: list[str]) -> None:
@@ -288,7 +288,7 @@ class TestAddresses:
         )
 
     @pytest.mark.parametrize("origin", ["null", "file://", "capacitor://localhost", "chrome-extension://abcdef"])
-    def test_an_origin_may_be_that_of_an_app_or_an_extension(
+    def test_the_origin_of_an_app_or_an_extension_is_accepted(
         self, origin: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         runs: list[Run] = []
@@ -299,11 +299,11 @@ class TestAddresses:
 
         monkeypatch.setattr(Run, "perform", perform)
         CliRunner().invoke(cli.app, ["run", "smoke", "--origin", origin])
-        assert [run.given.origin for run in runs] == [origin]
+        assert [run.options.origin for run in runs] == [origin]
 
 
-class TestTextAsItIs:
-    """Names and addresses are data: no markup, and nothing that a terminal obeys."""
+class TestForeignText:
+    """Names and URLs are data: they never become markup or control sequences."""
 
     @pytest.mark.parametrize(
         ("name", "shown"),
@@ -339,22 +339,22 @@ class TestFiles:
         line = one_line(CliRunner().invoke(cli.app, ["run", str(file)]))
         assert line == f"{file}: expected TOML in UTF-8, got a file in another encoding (UTF-16?)"
 
-    def test_more_sockets_than_files_may_be_open(self, tmp_path: Path) -> None:
+    def test_more_sockets_than_the_limit_of_open_files(self, tmp_path: Path) -> None:
         limited = f"ulimit -n 200; exec {shlex.join([*CLI, 'run', 'smoke', '--dashboards', '500', '--out', 'out'])}"
         done = subprocess.run(["bash", "-c", limited], capture_output=True, text=True, check=False, cwd=tmp_path)
         assert done.returncode == 2
         assert "open files: expected a limit of at least 1050 " in done.stderr
         assert list(tmp_path.iterdir()) == []
 
-    def test_two_runs_that_want_the_same_folder(self, tmp_path: Path) -> None:
-        """The one that comes second is refused, and leaves the first one's files alone."""
+    def test_two_runs_with_the_same_folder(self, tmp_path: Path) -> None:
+        """The second one is refused, and leaves the files of the first alone."""
         (tmp_path / "out").mkdir()
         (tmp_path / "out" / "scenario.toml").write_text("theirs", encoding="utf-8")
         line = one_line(CliRunner().invoke(cli.app, ["run", "smoke", "--out", str(tmp_path / "out")]))
         assert line == f"--out: expected a new or an empty folder, got {tmp_path / 'out'}, which is neither"
         assert (tmp_path / "out" / "scenario.toml").read_text(encoding="utf-8") == "theirs"
 
-    def test_a_folder_that_is_not_utf8(self, tmp_path: Path) -> None:
+    def test_a_folder_name_that_is_not_utf8(self, tmp_path: Path) -> None:
         out = os.fsdecode(os.fsencode(tmp_path) + b"/r\xe9sultats")
         line = one_line(CliRunner().invoke(cli.app, ["run", "smoke", "--out", out]))
         assert line == rf"--out: expected a folder whose whole path is UTF-8, got {tmp_path}/r\xe9sultats"
@@ -362,7 +362,7 @@ class TestFiles:
 
 
 @pytest.mark.parametrize(
-    ("error", "code", "said_of_it"),
+    ("error", "code", "message"),
     [
         (BrokenPipeError(), 70, "internal error: please report it"),
         (OSError(28, "No space left on device"), 70, "internal error: please report it"),
@@ -371,8 +371,8 @@ class TestFiles:
         (InterruptedRunError("interrupted before there was anything to judge"), 3, "interrupted before there was"),
     ],
 )
-def test_no_other_way_out_has_the_exit_code_of_a_target_that_failed(
-    error: BaseException, code: int, said_of_it: str,
+def test_no_error_has_the_exit_code_of_a_failed_target(
+    error: BaseException, code: int, message: str,
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path,
 ) -> None:  # fmt: skip
     def perform(_: Run) -> Verdict:
@@ -383,7 +383,7 @@ def test_no_other_way_out_has_the_exit_code_of_a_target_that_failed(
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert ended.value.code == code
-    assert said_of_it in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 def test_a_verdict_that_cannot_be_shown_keeps_its_exit_code(
@@ -402,7 +402,7 @@ def test_a_verdict_that_cannot_be_shown_keeps_its_exit_code(
     assert "the verdict could not be shown; it is pass" in capsys.readouterr().err
 
 
-def test_what_nobody_thought_of_is_no_failure_of_the_target(
+def test_an_unexpected_error_does_not_blame_the_target(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     def perform(_: Run) -> Verdict:
@@ -416,10 +416,10 @@ def test_what_nobody_thought_of_is_no_failure_of_the_target(
     assert "internal error: please report it" in capsys.readouterr().err
 
 
-def test_the_version_and_the_scenarios_can_be_asked_for() -> None:
-    version = said("--version")
+def test_the_version_and_the_list_of_scenarios() -> None:
+    version = chatswarm("--version")
     assert (version.returncode, version.stdout.strip()) == (0, f"chatswarm {installed_version()}")
-    listed = said("scenarios")
+    listed = chatswarm("scenarios")
     assert listed.returncode == 0
     assert [line.split()[0] for line in listed.stdout.splitlines()] == list(shipped())
-    assert "Does it work under a little load?" in listed.stdout
+    assert "Does it work under a light load?" in listed.stdout

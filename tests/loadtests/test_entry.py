@@ -1,4 +1,4 @@
-"""The installed command, started as daemons, pods and CI runners start it: its exit code is the verdict's."""
+"""The installed command keeps the verdict's exit code, even as daemons, pods and CI runners start it."""
 
 import json
 import os
@@ -18,7 +18,7 @@ POISON = "raise SystemExit(9)"
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    """A folder with a run in it that passes."""
+    """A folder with a recorded run that passes."""
     folder = tmp_path / "run"
     folder.mkdir()
     Play(folder).perform().write()
@@ -28,7 +28,7 @@ def run(tmp_path: Path) -> Path:
 def shell(
     command: str, folder: Path, env: dict[str, str] | None = None, pipe: bool = False
 ) -> subprocess.CompletedProcess[str]:
-    """A line of bash, in which `chatswarm` is ours; its exit code is that of the first command of a pipe."""
+    """Runs a line of bash with our `chatswarm`. `pipe`: the exit code is that of the first command of the pipe."""
     line = command.replace("chatswarm", shlex.quote(CHATSWARM))
     code = "exit ${PIPESTATUS[0]}" if pipe else "exit $?"
     return subprocess.run(
@@ -50,15 +50,13 @@ def shell(
         ({"TERMINAL_WIDTH": "100"},) * 2,
     ],
 )
-def test_what_counts_as_not_set(before: dict[str, str], after: dict[str, str]) -> None:
+def test_empty_and_foreign_variables_are_unset(before: dict[str, str], after: dict[str, str]) -> None:
     environment = dict(before)
     unset_foreign(environment)
     assert environment == after
 
 
-def test_the_folders_of_pythonpath_come_last_and_keep_their_order(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_folders_of_pythonpath_move_to_the_end_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     path = ["/bin", "/theirs", str(tmp_path), "/lib/python", "/lib/python/site-packages"]
     put_pythonpath_last(path, {"PYTHONPATH": "/theirs:"})
@@ -78,7 +76,7 @@ def test_the_folders_of_pythonpath_come_last_and_keep_their_order(
         ("chatswarm nonsense", 2),
     ],
 )
-def test_standard_streams_that_are_closed_or_full_change_no_exit_code(
+def test_closed_or_full_standard_streams_change_no_exit_code(
     run: Path, command: str, code: int, redirected: str
 ) -> None:
     done = shell(f"{command} {redirected}", run.parent)
@@ -100,19 +98,19 @@ def test_standard_streams_that_are_closed_or_full_change_no_exit_code(
         ("chatswarm check --target nonsense", 2),
     ],
 )
-def test_a_reader_who_goes_away_changes_no_exit_code(run: Path, command: str, code: int, pipe: str) -> None:
+def test_a_closed_pipe_changes_no_exit_code(run: Path, command: str, code: int, pipe: str) -> None:
     done = shell(f"{command} {pipe}", run.parent, pipe=True)
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_a_result_that_does_not_arrive_is_said(run: Path) -> None:
+def test_a_result_that_cannot_be_written_is_reported(run: Path) -> None:
     done = shell("chatswarm judge run --json >/dev/full", run.parent)
     assert done.stderr.splitlines()[-1].startswith("standard output: expected to write the result, got: [Errno 28]")
 
 
-def test_what_lies_around_changes_nothing(run: Path) -> None:
-    """All at once: variables of Python's, of terminals' and of CI's, and modules of others."""
+def test_the_environment_changes_nothing(run: Path) -> None:
+    """Variables for Python, terminals and CI, and foreign modules, all at once."""
     theirs = run.parent / "theirs"
     for name in ("json", "traceback", "select", "msgspec", "numpy", "typer/__init__", "rich/__init__"):
         (theirs / name).parent.mkdir(parents=True, exist_ok=True)
@@ -135,7 +133,7 @@ def test_what_lies_around_changes_nothing(run: Path) -> None:
     assert done.stdout == clean.stdout
 
 
-def test_forced_colours_are_colours_and_nothing_moves(run: Path) -> None:
+def test_forced_colours_add_only_colours(run: Path) -> None:
     forced = {"FORCE_COLOR": "1", "TTY_COMPATIBLE": "1", "TERM": "xterm-256color", "NO_COLOR": ""}
     done = shell("chatswarm judge run", run.parent, forced)
     assert "\x1b[" in done.stderr
@@ -145,19 +143,19 @@ def test_forced_colours_are_colours_and_nothing_moves(run: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["FORCE_COLOR", "GITHUB_ACTIONS", "PY_COLORS"])
-def test_help_that_is_no_terminals_has_whole_flags(tmp_path: Path, name: str) -> None:
+def test_help_without_a_terminal_has_no_escape_codes_in_flags(tmp_path: Path, name: str) -> None:
     assert "--target" in shell("chatswarm run --help", tmp_path, {name: "1"}).stdout
 
 
-def test_an_inspecting_python_keeps_the_exit_code(tmp_path: Path) -> None:
+def test_pythoninspect_keeps_the_exit_code(tmp_path: Path) -> None:
     done = shell("chatswarm judge nowhere </dev/null", tmp_path, {"PYTHONINSPECT": "1"})
     assert done.returncode == 2
     assert "expected the folder of a run" in done.stderr
 
 
 @pytest.mark.parametrize("module", ["typer", "msgspec", "rich.console", "chatswarm.loadtests.cli"])
-def test_what_cannot_be_imported_is_no_failure_of_the_target(tmp_path: Path, module: str) -> None:
-    # Python runs a sitecustomize at its start: here, one that takes a module away.
+def test_a_failed_import_does_not_blame_the_target(tmp_path: Path, module: str) -> None:
+    # Python runs sitecustomize when it starts: this one makes the import of a module fail.
     (tmp_path / "sitecustomize.py").write_text(f"import sys; sys.modules[{module!r}] = None", encoding="utf-8")
     done = shell("chatswarm judge run", tmp_path, {"PYTHONPATH": str(tmp_path)})
     assert done.returncode == 70, done.stderr

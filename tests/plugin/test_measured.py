@@ -23,7 +23,7 @@ def verdict_of(play: Play, *slos: str) -> MeasuredVerdict:
     return MeasuredVerdict(play.perform().judge(list(slos)), play.folder)
 
 
-def test_what_was_measured_is_a_number(tmp_path: Path) -> None:
+def test_measured_figures_are_numbers(tmp_path: Path) -> None:
     verdict = verdict_of(Play(tmp_path), "visible.p99 <= 2s")
     assert verdict.passed
     assert 0 < verdict.latency.visible.p50 <= verdict.latency.visible.p99 < 2.0
@@ -35,7 +35,7 @@ def test_what_was_measured_is_a_number(tmp_path: Path) -> None:
     assert verdict.rig.sound
 
 
-def test_a_quantile_among_the_lost_is_over_every_limit_and_says_why(tmp_path: Path) -> None:
+def test_a_quantile_among_the_lost_is_above_every_limit_and_says_why(tmp_path: Path) -> None:
     verdict = verdict_of(Play(tmp_path, plants={(0, 1): Plant(unseen_by={0, 1})}), "visible.p99 <= 2s")
     assert not verdict.passed
     assert verdict.deliveries.lost == 2
@@ -47,7 +47,7 @@ def test_a_quantile_among_the_lost_is_over_every_limit_and_says_why(tmp_path: Pa
     assert "accepted, but not visible" in verdict.text()
 
 
-def test_what_was_not_measured_is_neither_pass_nor_failure(tmp_path: Path) -> None:
+def test_a_figure_that_was_not_measured_is_undecided(tmp_path: Path) -> None:
     verdict = verdict_of(Play(tmp_path))
     with pytest.raises(UndecidedError, match=r"latency\.recovery\.p99 was not measured") as caught:
         assert verdict.latency.recovery.p99 < 2.0
@@ -55,7 +55,7 @@ def test_what_was_not_measured_is_neither_pass_nor_failure(tmp_path: Path) -> No
     assert repr(verdict.latency.recovery) == "latency.recovery(not measured)"
 
 
-def test_with_nothing_measured_every_figure_is_undecided_for_a_reason(tmp_path: Path) -> None:
+def test_if_nothing_was_measured_every_figure_is_undecided_with_a_reason(tmp_path: Path) -> None:
     play = Play(tmp_path)
     play.manifest.start = play.manifest.end = None
     verdict = MeasuredVerdict(play.judge(["visible.p99 <= 2s"]), tmp_path)
@@ -83,11 +83,11 @@ def test_with_nothing_measured_every_figure_is_undecided_for_a_reason(tmp_path: 
         (MeasuredLatency, raw.Latency),
     ],
 )
-def test_all_figures_of_a_verdict_can_be_asked_for(view: type, struct: type[msgspec.Struct]) -> None:
+def test_every_figure_of_a_verdict_is_available(view: type, struct: type[msgspec.Struct]) -> None:
     assert set(struct.__struct_fields__) <= set(view.__annotations__) | set(vars(view))
     maybe = {name for name, kind in struct.__annotations__.items() if "None" in str(kind)}
-    assert maybe <= set(vars(view)), "what may be None is a figure that raises"
+    assert maybe <= set(vars(view)), "a field that may be None must be a figure that raises"
 
 
-def test_all_parts_of_a_verdict_can_be_asked_for(tmp_path: Path) -> None:
+def test_every_part_of_a_verdict_is_available(tmp_path: Path) -> None:
     assert set(raw.Verdict.__struct_fields__) <= set(dir(verdict_of(Play(tmp_path))))

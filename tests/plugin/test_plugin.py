@@ -1,5 +1,6 @@
-"""The pytest plugin as a team uses it: pytest in pytest, against a chat that is well, one that is broken, a rig that is
-starved, and everything that can end pytest in the middle of a run.
+"""The pytest plugin as a team uses it: against a healthy chat, a broken one, and with a starved rig.
+
+pytest runs inside pytest. Whatever ends it in the middle of a run, nothing is left behind.
 """
 
 import os
@@ -44,8 +45,8 @@ def test_fails():
 
 @pytest.fixture
 def session(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
-    """A project of a team with a short scenario of its own."""
-    # This session may itself be one of xdist's workers, and have options.
+    """A team's project, with a short scenario."""
+    # This session itself may be an xdist worker, and have options.
     for name in [name for name in os.environ if name.startswith(("PYTEST_", "CHATSWARM_"))]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
@@ -55,13 +56,13 @@ def session(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytes
 
 
 def counts(result: pytest.RunResult, junit: Path) -> tuple[dict[str, int], dict[str, int]]:
-    """What the terminal says, and what JUnit XML does."""
+    """The outcomes in the terminal, and those in JUnit XML."""
     suite = ElementTree.parse(junit).getroot()[0]
     return result.parseoutcomes(), {name: int(suite.attrib[name]) for name in ("tests", "failures", "errors")}
 
 
 @pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["alone", "xdist"])
-def test_undecided_is_an_error_not_a_failure_and_not_a_pass(session: pytest.Pytester, workers: tuple[str, ...]) -> None:
+def test_undecided_is_an_error_neither_a_failure_nor_a_pass(session: pytest.Pytester, workers: tuple[str, ...]) -> None:
     session.makepyfile(test_team=UNDECIDED)
     result = session.runpytest_subprocess(*ARGS, *workers, "--junitxml=j.xml")
     terminal, junit = counts(result, session.path / "j.xml")
@@ -71,8 +72,8 @@ def test_undecided_is_an_error_not_a_failure_and_not_a_pass(session: pytest.Pyte
     result.stdout.fnmatch_lines_random(["ERROR *test_undecided - *UndecidedError: the rig was starved"])
 
 
-def test_a_chat_that_is_well(session: pytest.Pytester) -> None:
-    """One run, on the reference chat, which several tests look at, in a worker of xdist."""
+def test_a_healthy_chat(session: pytest.Pytester) -> None:
+    """One run on the reference chat, shared by several tests, in an xdist worker."""
     session.makeconftest("""
 import sys
 
@@ -118,7 +119,7 @@ def test_never_measured(verdict):
 
 
 def test_a_chat_that_loses_messages(session: pytest.Pytester) -> None:
-    """A team's own chat, started by its own fixture, which takes the place of the plugin's."""
+    """A team's own chat, started by a fixture that overrides the plugin's."""
     session.makeconftest("""
 import pytest
 from tests.plants import LosesEveryTenth, serving
@@ -156,8 +157,8 @@ def is_locust(process: psutil.Process) -> bool:
         return False
 
 
-class Team:
-    """Their pytest, while it runs, and all that it started."""
+class TeamSession:
+    """The team's pytest while it runs, and all its child processes."""
 
     def __init__(self, session: pytest.Pytester, *args: str) -> None:
         self.log = session.path / "pytest.log"
@@ -167,12 +168,12 @@ class Team:
                 [sys.executable, "-m", "pytest", *ARGS, *args],
                 cwd=session.path, stdout=log, stderr=log, start_new_session=True,
                 env={**os.environ, "TMPDIR": str(self.temporary)},
-                # This session may be one that ignores Ctrl-C, as what a shell starts in the background does.
+                # This session may ignore Ctrl-C, as background jobs of a shell do.
                 preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             )  # fmt: skip
         self.started: list[psutil.Process] = []
         try:
-            until(lambda: self.locust() and "measuring" in self.said_by_the_run(), 90, "it never measured")
+            until(lambda: self.locust() and "measuring" in self.output_of_the_run(), 90, "it never measured")
         except BaseException:
             self.process.kill()
             self.process.wait()
@@ -182,11 +183,11 @@ class Team:
     def locust(self) -> list[psutil.Process]:
         return [process for process in psutil.Process(self.process.pid).children(recursive=True) if is_locust(process)]
 
-    def said_by_the_run(self) -> str:
+    def output_of_the_run(self) -> str:
         return "".join(path.read_text(encoding="utf-8") for path in self.temporary.rglob("test_holds-quick.log"))
 
-    def ended(self) -> str:
-        """All that it said. Nothing of it is left, neither processes nor the reference chat's files."""
+    def wait(self) -> str:
+        """Waits for its end. Returns its output; asserts that no process and no file of the reference chat is left."""
         try:
             self.process.wait(120)
         finally:
@@ -211,7 +212,7 @@ def test_a_starved_rig(session: pytest.Pytester) -> None:
     session.makepyfile(test_team=HOLDS)
     with serving(Chat()) as url:
         session.makeini(f"[pytest]\nchatswarm_target = {url}\n")
-        team = Team(session, "--junitxml=j.xml")
+        team = TeamSession(session, "--junitxml=j.xml")
         for _ in range(5):
             for process in team.locust():
                 process.suspend()
@@ -219,43 +220,43 @@ def test_a_starved_rig(session: pytest.Pytester) -> None:
             for process in team.locust():
                 process.resume()
             time.sleep(0.1)
-        said = team.ended()
-    assert "1 passed, 1 error" in said, said
-    assert "UndecidedError: quick against http://localhost:" in said, said
-    assert re.search(r"^E +because swarm-0: its loop woke", said, re.MULTILINE), said
-    assert "rig: not sound" in said
+        output = team.wait()
+    assert "1 passed, 1 error" in output, output
+    assert "UndecidedError: quick against http://localhost:" in output, output
+    assert re.search(r"^E +because swarm-0: its loop woke", output, re.MULTILINE), output
+    assert "rig: not sound" in output
     suite = ElementTree.parse(session.path / "j.xml").getroot()[0]
     assert (suite.attrib["errors"], suite.attrib["failures"]) == ("1", "0")
 
 
-def test_ctrl_c_ends_the_run_and_all_that_it_started(session: pytest.Pytester) -> None:
+def test_ctrl_c_ends_the_run_and_its_children(session: pytest.Pytester) -> None:
     session.makepyfile(test_team=HOLDS)
-    team = Team(session)
+    team = TeamSession(session)
     team.process.send_signal(signal.SIGINT)
-    assert "KeyboardInterrupt" in team.ended()
+    assert "KeyboardInterrupt" in team.wait()
     assert team.process.returncode == pytest.ExitCode.INTERRUPTED
 
 
-def test_a_time_out_ends_the_run_and_all_that_it_started(session: pytest.Pytester) -> None:
+def test_a_timeout_ends_the_run_and_its_children(session: pytest.Pytester) -> None:
     session.makepyfile(test_team=HOLDS.replace('"quick.toml"', '"quick.toml", duration="60s"'))
-    team = Team(session, "-x", "--timeout", "200", "--timeout-method", "signal")
-    team.process.send_signal(signal.SIGALRM)  # which is how pytest-timeout's time is up
-    said = team.ended()
-    assert "Timeout" in said
-    assert "1 failed" in said
+    team = TeamSession(session, "-x", "--timeout", "200", "--timeout-method", "signal")
+    team.process.send_signal(signal.SIGALRM)  # as pytest-timeout does when the time is up
+    output = team.wait()
+    assert "Timeout" in output
+    assert "1 failed" in output
 
 
 def test_a_killed_worker_leaves_nothing_behind(session: pytest.Pytester) -> None:
     session.makepyfile(test_team=HOLDS)
-    team = Team(session, "-n", "1")
+    team = TeamSession(session, "-n", "1")
     worker = team.locust()[0].parents()[1]
     assert "chatswarm" not in " ".join(worker.cmdline())
     worker.kill()
-    said = team.ended()
-    assert "crashed" in said
+    output = team.wait()
+    assert "crashed" in output
 
 
-def test_a_target_that_does_not_answer_is_an_error(session: pytest.Pytester) -> None:
+def test_an_unreachable_target_is_an_error(session: pytest.Pytester) -> None:
     session.makepyfile(test_team=HOLDS)
     result = session.runpytest_subprocess(*ARGS, "--chatswarm-target", f"http://127.0.0.1:{free_port()}", timeout=60)
     assert result.parseoutcomes() == {"passed": 1, "errors": 1}
@@ -263,7 +264,7 @@ def test_a_target_that_does_not_answer_is_an_error(session: pytest.Pytester) -> 
 
 
 @pytest.mark.parametrize("url", ["127.0.0.1:8000", "http://me:secret@h", "http://h?x"])
-def test_a_wrong_url_of_a_fixture_is_told_in_one_line(session: pytest.Pytester, url: str) -> None:
+def test_a_wrong_url_from_a_fixture_is_reported_in_one_line(session: pytest.Pytester, url: str) -> None:
     session.makeconftest(f"""
         import pytest
 
@@ -274,8 +275,8 @@ def test_a_wrong_url_of_a_fixture_is_told_in_one_line(session: pytest.Pytester, 
     session.makepyfile(test_team=HOLDS)
     result = session.runpytest_subprocess(*ARGS, timeout=60)
     assert result.parseoutcomes() == {"passed": 1, "errors": 1}
-    told = [line for line in result.outlines if "expected a URL" in line]
-    assert any(line.startswith("chatswarm_target: expected a URL such as http://127.0.0.1:8000") for line in told)
+    reported = [line for line in result.outlines if "expected a URL" in line]
+    assert any(line.startswith("chatswarm_target: expected a URL such as http://127.0.0.1:8000") for line in reported)
     assert not [line for line in result.outlines if "Traceback" in line or "parse_address" in line]
     assert "secret" not in result.stdout.str()
 
@@ -291,7 +292,7 @@ def test_a_wrong_target_is_refused_before_any_test(session: pytest.Pytester) -> 
 
 
 def test_an_empty_target_does_not_mean_the_reference_chat(session: pytest.Pytester) -> None:
-    """As `--chatswarm-target "$URL"` is, where nobody set URL."""
+    """As in `--chatswarm-target "$URL"` if URL is not set."""
     session.makepyfile(test_team=HOLDS)
     result = session.runpytest_subprocess(*ARGS, "--chatswarm-target", "")
     assert result.ret == pytest.ExitCode.USAGE_ERROR

@@ -1,3 +1,5 @@
-"""The scenarios put to the proof: each with the reference backend, which passes, and with a chat that lacks exactly the
-promise that the scenario tests, which fails. A scenario that passes against everything proves nothing.
+"""Tests of the fault scenarios: a scenario that passes against every chat proves nothing.
+
+So each one runs against the reference backend, which must pass, and against a chat that breaks exactly the promise that
+the scenario tests, which must fail.
 """

@@ -1,6 +1,6 @@
-"""Every scenario with a fault, with the reference backend and with what lacks the promise: `make resilience`.
+"""`make resilience`: every fault scenario, against the reference backend and a chat that breaks its promise.
 
-Ends with 0 if the reference backend passes them all, and everything else fails where it must.
+Exits with 0 if the reference backend passes every scenario, and everything else fails as it must.
 """
 
 import argparse
@@ -21,22 +21,22 @@ _WIDTH = 170
 
 
 def main() -> int:
-    """Runs what was asked for, one after the other, prints the table, and returns the exit code."""
+    """Runs the requested scenarios one by one, and prints the table. Returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.resilience", description=__doc__)
-    parser.add_argument("names", nargs="*", help="only these scenarios, or those that these chats fail")
-    parser.add_argument("--clean", action="store_true", help="also the small clean chat, which passes them, too")
+    parser.add_argument("names", nargs="*", help="run only these scenarios, or the scenarios that these chats fail")
+    parser.add_argument("--clean", action="store_true", help="also run the small clean chat, which must pass")
     parser.add_argument(
-        "--unharmed", action="store_true", help="also what lacks the promise without the fault: it passes"
+        "--unharmed", action="store_true", help="also run the broken chats without the faults: they must pass"
     )
-    parser.add_argument("--keep", action="store_true", help="keep the runs' folder if all is well, too")
-    asked = parser.parse_args()
+    parser.add_argument("--keep", action="store_true", help="keep the folder of runs even if all is well")
+    options = parser.parse_args()
     known = {name for row in ROWS for name in (row.scenario, row.chat) if name}
-    if unknown := set(asked.names) - known:
+    if unknown := set(options.names) - known:
         parser.error(f"expected names in catalogue.py, got {', '.join(sorted(unknown))}")
-    rows = [row for row in ROWS if not asked.names or {row.scenario, row.chat} & set(asked.names)]
+    rows = [row for row in ROWS if not options.names or {row.scenario, row.chat} & set(options.names)]
     folder = Path(tempfile.mkdtemp(prefix="resilience-"))
     began = time.monotonic()
-    planned = plan(rows, clean=asked.clean, unharmed=asked.unharmed)
+    planned = plan(rows, clean=options.clean, unharmed=options.unharmed)
     outcomes = [_perform(row, kind, folder / f"{number:02}") for number, (row, kind) in enumerate(planned)]
     console = Console(width=_WIDTH, highlight=False)
     console.print(table(outcomes))
@@ -46,20 +46,20 @@ def main() -> int:
         console.print(f"\n{outcome.scenario}, {outcome.label}: {outcome.folder}", style="bold red")
         for problem in outcome.problems:
             console.print(f"  {problem}", markup=False)
-    if not wrong and not asked.keep:
+    if not wrong and not options.keep:
         shutil.rmtree(folder)
     return 1 if wrong or not outcomes else 0
 
 
 def plan(rows: list[Row], *, clean: bool, unharmed: bool) -> list[tuple[Row, Kind]]:
-    """Which runs there are to be: what does not depend on the counterpart, once for each scenario."""
+    """The runs to perform. Those that do not depend on the counterpart come once per scenario."""
     planned: list[tuple[Row, Kind]] = []
     seen: set[str] = set()
     for row in rows:
         if row.scenario not in seen:
             seen.add(row.scenario)
             planned.append((row, "reference"))
-            if clean and not row.broker:  # it has one process only
+            if clean and not row.broker:  # it has only one process
                 planned.append((row, "clean"))
         if unharmed:
             planned.append((row, "unharmed"))
@@ -70,8 +70,8 @@ def plan(rows: list[Row], *, clean: bool, unharmed: bool) -> list[tuple[Row, Kin
 def _perform(row: Row, kind: Kind, folder: Path) -> Outcome:
     outcome = run(row, kind, folder)
     state = "as expected" if not outcome.problems else f"WRONG: {outcome.problems[0][:200]}"
-    said = outcome.verdict.get("verdict", "no verdict")
-    print(f"{row.scenario}, {outcome.label}, {outcome.seconds:.0f} s: {said}, {state}", file=sys.stderr, flush=True)
+    verdict = outcome.verdict.get("verdict", "no verdict")
+    print(f"{row.scenario}, {outcome.label}, {outcome.seconds:.0f} s: {verdict}, {state}", file=sys.stderr, flush=True)
     return outcome
 
 

@@ -1,4 +1,4 @@
-"""Which chat, or which behaviour of the dashboards, lacks the promise that a scenario tests, and how that must show."""
+"""For each scenario: a chat or dashboard setting that breaks the tested promise, and how that must show."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,32 +9,32 @@ PROCESS = ("--pid", "{pid}", "--restart-command", "{restart}")
 
 @dataclass(frozen=True)
 class Row:
-    """One scenario: the reference backend passes it, and what lacks the promise fails it, as `shows` says."""
+    """One scenario, which the reference backend passes, and its counterpart, which fails it as `shows` says."""
 
     scenario: str
-    """A shipped one, or the path of a file."""
+    """The name of a shipped scenario, or a path."""
     shows: Mapping[str, str]
-    """What a failing verdict must hold: a finding by its name, or any figure of `verdict.json` by its dotted path, each
-    with a comparison (`"lost": "> 0"`, `"recoveries.0.reconnected": "> 9"`); `slo`: words of an SLO that failed."""
+    """What the failing verdict must contain: the name of a finding, or the dotted path of a number in `verdict.json`,
+    each with a comparison (`"lost": "> 0"`, `"recoveries.0.reconnected": "> 9"`); `slo`: part of a failed SLO."""
     chat: str = ""
-    """The one without the promise. Empty: the reference backend, where the promise is the dashboards' own."""
+    """The broken chat. Empty: the reference backend, for promises that the dashboards break."""
     swarm: Mapping[str, object] = field(default_factory=dict)
-    """Keys of `[swarm]` that are different where the promise is not kept."""
+    """Keys of `[swarm]` that break the promise."""
     options: tuple[str, ...] = ()
-    """Flags of `chatswarm run` with the chat. {pid}, {restart} and {database} are the chat's."""
+    """Flags of `chatswarm run` for the broken chat. {pid}, {restart} and {database} are the chat's."""
     faults: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    """Keys of a `[[fault]]`, by its name, that it needs with a chat that chatswarm did not start; with another `kind`,
-    only its time remains. {database} is the chat's; {broker_kill} and {broker_start} are shell commands."""
+    """By the name of a `[[fault]]`: keys to add for a chat that chatswarm did not start. With another `kind`, only the
+    fault's times are kept. {database} is the chat's; {broker_kill} and {broker_start} are shell commands."""
     flags: tuple[str, ...] = ()
-    """Flags of the chat; {broker_url} is its broker's."""
-    guarded: bool = False
-    """Whether dashboards must bear a token."""
+    """Flags of the broken chat. {broker_url} is its broker's."""
+    needs_token: bool = False
+    """Whether the chat asks dashboards for a token."""
     broker: bool = False
-    """Whether the chat needs one. Such a chat has several workers."""
+    """Whether the chat has several workers and a broker between them."""
 
     @property
     def counterpart(self) -> str:
-        """What lacks the promise, in a word."""
+        """What breaks the promise, for the table."""
         changed = [f"{key} = {value}" for key, value in self.swarm.items()]
         return ", ".join([*filter(None, [self.chat]), *changed])
 
@@ -68,5 +68,5 @@ ROWS: tuple[Row, ...] = (
     Row("storm", {"slo": "recovery.max"}, "slow-handshakes"),
     Row("bad-frames", {"refused": "> 0"}, "dies-of-bad-frames"),
     Row("flood", {"messages.unknown": "> 0", "late": "> 0"}, "no-limits"),
-    Row("strangers", {"slo": "let_in"}, "lets-everybody-in", guarded=True),
+    Row("strangers", {"slo": "let_in"}, "lets-everybody-in", needs_token=True),
 )

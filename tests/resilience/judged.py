@@ -1,4 +1,4 @@
-"""Compares a verdict with what was expected. Values in, sentences out."""
+"""Compares a verdict with the expected one. No I/O."""
 
 import operator
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from typing import Any, Literal
 from chatswarm.loadtests.judge.verdict import FINDINGS
 
 Kind = Literal["reference", "without", "clean", "unharmed"]
-"""The reference backend; what lacks the promise; the clean chat; what lacks the promise, without the fault."""
+"""The reference backend; the broken counterpart; the clean chat; the counterpart without the fault."""
 
 _COMPARISONS = {
     ">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le, "==": operator.eq, "!=": operator.ne,
@@ -17,20 +17,20 @@ _COMPARISONS = {
 
 @dataclass
 class Outcome:
-    """One run, as far as it is compared. `problems` are empty if all is as it must be."""
+    """One run. `problems` is empty if it ended as expected."""
 
     scenario: str
     kind: Kind
     label: str
     fault: str = ""
-    verdict: dict[str, Any] = field(default_factory=dict)  # empty: there was none
+    verdict: dict[str, Any] = field(default_factory=dict)  # empty: no verdict
     problems: list[str] = field(default_factory=list)
     seconds: float = 0.0
     folder: str = ""
 
 
 def problems_of(kind: Kind, shows: Mapping[str, str], verdict: Mapping[str, Any]) -> list[str]:
-    """What of a verdict is not as expected."""
+    """How a verdict differs from the expected one."""
     expected = "fail" if kind == "without" else "pass"
     if verdict["verdict"] != expected:
         return [f"{expected} expected, got {verdict['verdict']}", *why(verdict)]
@@ -38,7 +38,7 @@ def problems_of(kind: Kind, shows: Mapping[str, str], verdict: Mapping[str, Any]
 
 
 def unmet(shows: Mapping[str, str], verdict: Mapping[str, Any]) -> list[str]:
-    """What a failing verdict does not hold of what it must hold."""
+    """What is missing from a failing verdict."""
     problems = []
     for name, wanted in shows.items():
         if name == "slo":
@@ -54,7 +54,7 @@ def unmet(shows: Mapping[str, str], verdict: Mapping[str, Any]) -> list[str]:
 
 
 def figure(verdict: Mapping[str, Any], name: str) -> float | None:
-    """A finding's count, or what stands at a dotted path. None: nothing was measured, or there is no such figure."""
+    """A finding's count, or the number at a dotted path. None: it was not measured, or does not exist."""
     if name in FINDINGS:
         value = {**verdict["counts"], **verdict["deliveries"]}[name]
         return None if value is None else float(value)
@@ -68,7 +68,7 @@ def figure(verdict: Mapping[str, Any], name: str) -> float | None:
 
 
 def why(verdict: Mapping[str, Any]) -> list[str]:
-    """Why a verdict is what it is: its reasons, the findings that count, and the SLOs that were not met."""
+    """Explains a verdict: its reasons, the findings and SLOs that did not pass, the rig's problems, the recoveries."""
     findings = [
         f"{finding['check']}: {finding['count']} ({finding['outcome']})"
         for finding in verdict["findings"]

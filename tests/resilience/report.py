@@ -1,4 +1,4 @@
-"""The table: each scenario with the reference backend, and with what lacks the promise that it tests."""
+"""The table of runs: each scenario against the reference backend, and against what breaks its promise."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +13,7 @@ COUNTS = ("lost", "late", "store_lost", "refused", "absent")
 
 
 def table(outcomes: Sequence[Outcome]) -> Table:
-    """One row for each run. Recovery is in seconds, of the fault that took longest where there were several."""
+    """One row per run. Recovery times are in seconds, for the fault that took longest."""
     made = Table(title="scenarios × chats", title_justify="left", box=None, padding=(0, 1), pad_edge=False)
     made.caption_justify = "left"
     made.caption = "recovery in s, counted as in verdict.json; ≥: not whole again by the end; !: not what was expected"
@@ -39,8 +39,8 @@ def table(outcomes: Sequence[Outcome]) -> Table:
 
 
 def _verdict(outcome: Outcome) -> Text:
-    said = outcome.verdict.get("verdict", "none")
-    return Text(f"{said} !", style="bold red") if outcome.problems else Text(said, style="bold green")
+    verdict = outcome.verdict.get("verdict", "none")
+    return Text(f"{verdict} !", style="bold red") if outcome.problems else Text(verdict, style="bold green")
 
 
 def _recovery(verdict: dict[str, Any], part: str) -> Text:

@@ -1,4 +1,4 @@
-"""Runs of the real command, each against a target of its own."""
+"""Runs `chatswarm run` for one row of the catalogue, each time against a fresh target."""
 
 import shlex
 import threading
@@ -25,7 +25,7 @@ _PATIENCE = 300  # seconds that one run may take
 
 
 def run(row: Row, kind: Kind, folder: Path) -> Outcome:
-    """One run of a scenario to its verdict. Leaves the run in `folder`/run, and what was said beside it."""
+    """Runs a scenario up to its verdict. Leaves the run in `folder`/run, and logs beside it."""
     folder.mkdir(parents=True, exist_ok=True)
     outcome = Outcome(Path(row.scenario).stem, kind, _label(row, kind), folder=str(folder))
     began = time.monotonic()
@@ -38,20 +38,20 @@ def run(row: Row, kind: Kind, folder: Path) -> Outcome:
             outcome.problems += problems_of(kind, row.shows, outcome.verdict)
         else:
             outcome.problems.append(f"no verdict, exit code {result.code}: {result.err[-500:].strip()}")
-    except Exception as error:  # noqa: BLE001  the other runs go on
+    except Exception as error:  # noqa: BLE001 - the other runs must go on
         outcome.problems.append(f"{type(error).__name__}: {error}")
     outcome.seconds = time.monotonic() - began
     return outcome
 
 
 def table_of(scenario: str) -> dict[str, Any]:
-    """A scenario's file. Raises OSError."""
+    """Reads a scenario's file. Raises OSError."""
     path = shipped().get(scenario) or Path(scenario)
     return tomllib.loads(path.read_text(encoding="utf-8"))
 
 
 def unharmed(content: Mapping[str, Any]) -> dict[str, Any]:
-    """The same scenario without its faults, and without the SLOs that speak of them."""
+    """The same scenario without its faults, and without the SLOs that mention them."""
     faults = {fault.get("name") for fault in content.get("fault", [])}
     slos = [slo for slo in content.get("slo", []) if not faults & set(slo["expect"].split())]
     return {key: value for key, value in content.items() if key not in ("fault", "slo")} | {"slo": slos}
@@ -70,29 +70,29 @@ def _label(row: Row, kind: Kind) -> str:
 
 
 def _perform(row: Row, kind: Kind, content: dict[str, Any], folder: Path) -> Result:
-    lacking = kind in ("without", "unharmed")
+    broken = kind in ("without", "unharmed")
     options: list[str] = []
     env: dict[str, str] = {}
     with ExitStack() as opened:
-        name = CLEAN if kind == "clean" else row.chat if lacking else ""
+        name = CLEAN if kind == "clean" else row.chat if broken else ""
         if name:
-            places: dict[str, str] = {}
+            values: dict[str, str] = {}
             if row.broker:
                 bus = opened.enter_context(broker(folder))
-                places = {"broker_url": bus.url, "broker_kill": bus.killing, "broker_start": bus.starting}
-            flags = [part.format_map(places) for part in row.flags] if lacking else []
-            if row.guarded:
+                values = {"broker_url": bus.url, "broker_kill": bus.kill_command, "broker_start": bus.start_command}
+            flags = [part.format_map(values) for part in row.flags] if broken else []
+            if row.needs_token:
                 flags += ["--token", _TOKEN]
                 env[TOKEN] = _TOKEN
-            chat = opened.enter_context(started(name, folder, *flags, token=_TOKEN if row.guarded else ""))
-            # A process that was killed is there until somebody waits for it.
+            chat = opened.enter_context(started(name, folder, *flags, token=_TOKEN if row.needs_token else ""))
+            # Reaps the process when a fault kills it: until then it would be a zombie.
             threading.Thread(target=chat.child.process.wait, daemon=True).start()
-            places |= {
+            values |= {
                 "pid": str(chat.child.process.pid), "restart": shlex.join(chat.command), "database": str(chat.database)
             }  # fmt: skip
-            content = {**content, "fault": [struck(fault, row, places) for fault in content.get("fault", [])]}
-            options = ["--target", chat.url, *(part.format_map(places) for part in row.options)]
-        if lacking:
+            content = {**content, "fault": [adapted(fault, row, values) for fault in content.get("fault", [])]}
+            options = ["--target", chat.url, *(part.format_map(values) for part in row.options)]
+        if broken:
             content = {**content, "swarm": {**content["swarm"], **row.swarm}}
         if kind == "unharmed":
             content = unharmed(content)
@@ -103,9 +103,9 @@ def _perform(row: Row, kind: Kind, content: dict[str, Any], folder: Path) -> Res
         )
 
 
-def struck(fault: Mapping[str, Any], row: Row, places: Mapping[str, str]) -> dict[str, Any]:
-    """A fault as it must be told to strike a chat that chatswarm did not start."""
-    keys = {key: value.format_map(places) for key, value in row.faults.get(fault["name"], {}).items()}
+def adapted(fault: Mapping[str, Any], row: Row, values: Mapping[str, str]) -> dict[str, Any]:
+    """The fault, with the keys that it needs for a chat that chatswarm did not start."""
+    keys = {key: value.format_map(values) for key, value in row.faults.get(fault["name"], {}).items()}
     if "kind" in keys:
         fault = {key: fault[key] for key in ("name", "at", "for", "every") if key in fault}
     return {**fault, **keys}

@@ -1,4 +1,4 @@
-"""Starts chats and brokers as processes, and ends them whatever happens."""
+"""Starts chats and brokers as processes, and always ends them."""
 
 import os
 import shlex
@@ -21,7 +21,7 @@ _PATIENCE = 20.0  # seconds to start, on a busy machine
 
 
 class Started:
-    """A chat's process on a port and a database of its own, which stay the same when it is started again."""
+    """A chat's process. Its port and database stay the same when it is started again."""
 
     def __init__(self, name: str, folder: Path, *flags: str, token: str = "") -> None:
         self.name = name
@@ -37,23 +37,23 @@ class Started:
 
     @property
     def command(self) -> list[str]:
-        """Starts it in the foreground, from anywhere."""
+        """Starts it in the foreground, from any working directory."""
         return ["env", f"PYTHONPATH={ROOT}", *self._command]
 
     def start(self) -> None:
-        """Returns when it answers."""
+        """Returns once it responds."""
         self.child = Child(self._command, self.log, env={"PYTHONPATH": str(ROOT)})
-        until(lambda: not self.child.running or self.answers(), _PATIENCE, f"{self.name} does not answer")
-        assert self.child.running, self.child.last_words()
+        until(lambda: not self.child.running or self.responds(), _PATIENCE, f"{self.name} does not respond")
+        assert self.child.running, self.child.log_tail()
 
-    def answers(self) -> bool:
+    def responds(self) -> bool:
         with suppress(httpx.TransportError):
             url = f"{self.url}/api/debug/users-chats"
             return httpx.get(url, headers=self._headers, timeout=1, trust_env=False, verify=False).status_code == 200
         return False
 
     def end(self) -> None:
-        """Ends it, and whatever was started in its place, which is known by its database."""
+        """Ends it, and any process started in its place, which is identified by the database."""
         self.child.kill()
         for process in psutil.process_iter():
             with suppress(psutil.Error):
@@ -63,18 +63,18 @@ class Started:
 
 @contextmanager
 def started(name: str, folder: Path, *flags: str, token: str = "") -> Iterator[Started]:
-    """A chat that answers."""
+    """A chat that responds."""
     chat = Started(name, folder, *flags, token=token)
     try:
         chat.start()
         yield chat
     finally:
-        with suppress(AttributeError):  # it did not even start
+        with suppress(AttributeError):  # it was never started
             chat.end()
 
 
 class Broker:
-    """A Valkey on a port of its own. It may be killed and started again from outside, too."""
+    """A Valkey server. Other processes may kill it and start it again."""
 
     def __init__(self, folder: Path) -> None:
         self.port = free_port()
@@ -87,26 +87,26 @@ class Broker:
         ]  # fmt: skip
 
     @property
-    def killing(self) -> str:
+    def kill_command(self) -> str:
         """The shell command that kills it."""
         return f"kill -9 $(cat {shlex.quote(str(self._pid))})"
 
     @property
-    def starting(self) -> str:
+    def start_command(self) -> str:
         """The shell command that starts it again, and returns."""
         return shlex.join([*self._command, "--daemonize", "yes"])
 
     def start(self) -> None:
-        """Returns when it can be connected to."""
+        """Returns once it accepts connections."""
         self._log.write_bytes(b"")
         self.child = Child(self._command, self._log)
-        until(lambda: b"Ready to accept connections" in self._log.read_bytes(), _PATIENCE, "no broker")
+        until(lambda: b"Ready to accept connections" in self._log.read_bytes(), _PATIENCE, "the broker does not start")
 
     def kill(self) -> None:
         self.child.kill()
 
     def end(self) -> None:
-        """Ends it, and whatever was started in its place, which is known by its port."""
+        """Ends it, and any process started in its place, which is identified by the port."""
         self.child.kill()
         with suppress(OSError, ValueError, psutil.Error):
             other = psutil.Process(int(self._pid.read_text()))
@@ -116,17 +116,17 @@ class Broker:
 
 @contextmanager
 def broker(folder: Path) -> Iterator[Broker]:
-    """A broker that listens."""
-    one = Broker(folder)
-    one.start()
+    """A broker that accepts connections."""
+    made = Broker(folder)
+    made.start()
     try:
-        yield one
+        yield made
     finally:
-        one.end()
+        made.end()
 
 
 def ended_within(child: Child, seconds: float) -> bool:
-    """Asks a process to end, and tells whether it did."""
+    """Sends SIGTERM to a process. Returns whether it ended within `seconds`."""
     child.signal(signal.SIGTERM)
     try:
         child.process.wait(seconds)
@@ -136,6 +136,6 @@ def ended_within(child: Child, seconds: float) -> bool:
 
 
 def kill_group(child: Child) -> None:
-    """SIGKILL to it and to all it started."""
+    """Sends SIGKILL to a process and its process group."""
     os.killpg(child.process.pid, signal.SIGKILL)
     child.process.wait()

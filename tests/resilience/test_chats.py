@@ -1,4 +1,4 @@
-"""The clean chat keeps its promises under faults done by hand, and each broken one lacks the one that it says."""
+"""The clean chat keeps each promise under a manual fault, and each broken chat breaks the one that it names."""
 
 import asyncio
 import json
@@ -28,9 +28,9 @@ from tests.resilience.chats.names import CHATS, CLEAN
 from .started import Started, broker, ended_within, kill_group, started
 
 LONG = 3.0
-"""Seconds after which an answer counts as not coming; it takes some milliseconds otherwise."""
-EVERYWHERE = 16
-"""So many connections surely reach both of two workers."""
+"""Seconds after which a response no longer counts; normally it takes milliseconds."""
+ENOUGH_CONNECTIONS = 16
+"""Enough connections to reach both workers."""
 
 
 def both(broken: str) -> pytest.MarkDecorator:
@@ -45,8 +45,8 @@ def client(chat: Started, timeout: float = 20) -> Iterator[httpx.Client]:
 
 
 def new_chat(http: httpx.Client) -> str:
-    answer = http.post("/api/users/chats/create", json={"email": "ann@example.org", "name": "Ann"})
-    chat: str = answer.raise_for_status().json()["chat_id"]
+    response = http.post("/api/users/chats/create", json={"email": "ann@example.org", "name": "Ann"})
+    chat: str = response.raise_for_status().json()["chat_id"]
     return chat
 
 
@@ -62,7 +62,7 @@ def listed(http: httpx.Client) -> str:
     return http.get("/api/debug/users-chats").text
 
 
-def test_a_swarm_finds_nothing_without_a_fault(tmp_path: Path) -> None:
+def test_the_clean_chat_passes_a_run_without_faults(tmp_path: Path) -> None:
     with started(CLEAN, tmp_path) as chat:
         options = ["--target", chat.url, "--json", "--out", "run"]
         result = chatswarm("run", scenario(tmp_path, QUICK), *options, folder=tmp_path)
@@ -72,51 +72,51 @@ def test_a_swarm_finds_nothing_without_a_fault(tmp_path: Path) -> None:
 
 
 @both("answers-before-the-commit")
-def test_what_was_accepted_survives_a_kill(name: str, kept: bool, tmp_path: Path) -> None:
+def test_accepted_messages_survive_a_kill(name: str, kept: bool, tmp_path: Path) -> None:
     sent = [f"message {number}" for number in range(10)]
     with started(name, tmp_path) as chat:
         with client(chat) as http:
-            room = new_chat(http)
-            assert [send(http, room, text).status_code for text in sent] == [200] * 10
-            assert texts(http, room) == sent
+            chat_id = new_chat(http)
+            assert [send(http, chat_id, text).status_code for text in sent] == [200] * 10
+            assert texts(http, chat_id) == sent
             assert sent[-1] in listed(http)
         kill_group(chat.child)
         chat.start()
         with client(chat) as http:
-            assert (texts(http, room) == sent) is kept
+            assert (texts(http, chat_id) == sent) is kept
             assert (sent[-1] in listed(http)) is kept
-            assert send(http, room, "later").status_code == 200
+            assert send(http, chat_id, "later").status_code == 200
 
 
-def test_a_deploy_loses_nothing_of_what_is_written_behind(tmp_path: Path) -> None:
+def test_write_behind_loses_nothing_on_a_deployment(tmp_path: Path) -> None:
     with started("answers-before-the-commit", tmp_path) as chat:
         with client(chat) as http:
-            room = new_chat(http)
-            send(http, room, "one")
+            chat_id = new_chat(http)
+            send(http, chat_id, "one")
         assert ended_within(chat.child, 10)
         chat.start()
         with client(chat) as http:
-            assert texts(http, room) == ["one"]
+            assert texts(http, chat_id) == ["one"]
 
 
 @both("drops-what-waited")
-def test_what_waited_while_it_stood_still_is_late_and_not_lost(name: str, kept: bool, tmp_path: Path) -> None:
+def test_sends_that_waited_during_a_pause_are_late_but_not_lost(name: str, kept: bool, tmp_path: Path) -> None:
     waited = [f"waited {number}" for number in range(4)]
     with started(name, tmp_path) as chat, client(chat) as http, ThreadPoolExecutor(4) as pool:
-        room = new_chat(http)
-        send(http, room, "before")
+        chat_id = new_chat(http)
+        send(http, chat_id, "before")
         chat.child.signal(signal.SIGSTOP)
-        answers = [pool.submit(send, http, room, text) for text in waited]
+        responses = [pool.submit(send, http, chat_id, text) for text in waited]
         time.sleep(LONG)
         chat.child.signal(signal.SIGCONT)
-        assert [answer.result().status_code for answer in answers] == [200] * 4
-        assert (set(texts(http, room)) == {"before", *waited}) is kept
-        until(lambda: send(http, room, "again").status_code == 200 and "again" in texts(http, room))
+        assert [response.result().status_code for response in responses] == [200] * 4
+        assert (set(texts(http, chat_id)) == {"before", *waited}) is kept
+        until(lambda: send(http, chat_id, "again").status_code == 200 and "again" in texts(http, chat_id))
 
 
 @contextmanager
 def locked(chat: Started) -> Iterator[None]:
-    """Somebody else writes to the database, and takes his time."""
+    """Another writer holds the database's lock."""
     other = sqlite3.connect(chat.database, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     yield
@@ -126,61 +126,63 @@ def locked(chat: Started) -> Iterator[None]:
 
 @contextmanager
 def full(chat: Started) -> Iterator[None]:
-    """No file of the process may grow."""
-    process, (_, most) = chat.child.process.pid, resource.getrlimit(resource.RLIMIT_FSIZE)
+    """The process may not grow any file."""
+    process, (_, maximum) = chat.child.process.pid, resource.getrlimit(resource.RLIMIT_FSIZE)
     largest = chat.database.with_name(f"{chat.database.name}-wal").stat().st_size
-    resource.prlimit(process, resource.RLIMIT_FSIZE, (largest, most))
+    resource.prlimit(process, resource.RLIMIT_FSIZE, (largest, maximum))
     yield
-    resource.prlimit(process, resource.RLIMIT_FSIZE, (most, most))
+    resource.prlimit(process, resource.RLIMIT_FSIZE, (maximum, maximum))
 
 
 @pytest.mark.parametrize("fault", [locked, full])
 @both("swallows-store-errors")
-def test_what_cannot_be_stored_is_not_accepted(
+def test_a_message_that_cannot_be_stored_is_not_accepted(
     name: str, kept: bool, fault: Callable[[Started], AbstractContextManager[None]], tmp_path: Path
 ) -> None:
     with started(name, tmp_path) as chat, client(chat) as http:
-        room = new_chat(http)
-        send(http, room, "before")
+        chat_id = new_chat(http)
+        send(http, chat_id, "before")
         with fault(chat):
-            answer = send(http, room, "meanwhile")
-        assert answer.status_code == (503 if kept else 200)
-        assert ("Retry-After" in answer.headers) is kept
-        assert send(http, room, "after").status_code == 200
-        assert texts(http, room) == ["before", "after"]
+            response = send(http, chat_id, "meanwhile")
+        assert response.status_code == (503 if kept else 200)
+        assert ("Retry-After" in response.headers) is kept
+        assert send(http, chat_id, "after").status_code == 200
+        assert texts(http, chat_id) == ["before", "after"]
 
 
-def all_answered(chat: Started, room: str, count: int) -> bool:
-    """Whether so many sends, one after the other, are all answered."""
+def all_accepted(chat: Started, chat_id: str, count: int) -> bool:
+    """Whether `count` sends in a row are all accepted."""
     with client(chat, LONG) as http:
         try:
-            return all(send(http, room, "x" * 1000).status_code == 200 for _ in range(count))
+            return all(send(http, chat_id, "x" * 1000).status_code == 200 for _ in range(count))
         except httpx.ReadTimeout:
             return False
 
 
 @both("awaits-each-dashboard")
-def test_a_dashboard_that_does_not_read_stops_no_sends_and_no_end(name: str, kept: bool, tmp_path: Path) -> None:
+def test_a_dashboard_that_does_not_read_blocks_neither_sends_nor_shutdown(
+    name: str, kept: bool, tmp_path: Path
+) -> None:
     with started(name, tmp_path) as chat, client(chat) as http:
-        room = new_chat(http)
+        chat_id = new_chat(http)
         with raw_dashboard(chat.port, receive_buffer=4096):
-            assert all_answered(chat, room, 200) is kept
+            assert all_accepted(chat, chat_id, 200) is kept
             assert ended_within(chat.child, 6) is kept
 
 
 def test_a_dashboard_that_does_not_read_is_cut_off(tmp_path: Path) -> None:
     with started(CLEAN, tmp_path) as chat, client(chat) as http:
-        room = new_chat(http)
+        chat_id = new_chat(http)
         with raw_dashboard(chat.port, receive_buffer=4096) as raw:
-            asyncio.run(flood(chat.port, [room] * 20, 2500))
-            heard = b""
+            asyncio.run(flood(chat.port, [chat_id] * 20, 2500))
+            received = b""
             while piece := raw.recv(65536):
-                heard += piece
-            assert heard.count(b"chat_message_notification") < 2500
+                received += piece
+            assert received.count(b"chat_message_notification") < 2500
 
 
 @both("forgets-to-say-goodbye")
-def test_at_a_deploy_dashboards_are_told(name: str, kept: bool, tmp_path: Path) -> None:
+def test_dashboards_get_a_close_frame_on_a_deployment(name: str, kept: bool, tmp_path: Path) -> None:
     with started(name, tmp_path) as chat, raw_dashboard(chat.port) as raw:
         assert ended_within(chat.child, 10)
         assert close_code(raw) == (1012 if kept else None)
@@ -192,44 +194,46 @@ def test_without_the_broker_workers_do_not_show_each_others_messages(tmp_path: P
         bus = opened.enter_context(broker(tmp_path))
         chat = opened.enter_context(started("publishes-at-most-once", tmp_path, "--bus", bus.url))
         http = opened.enter_context(client(chat))
-        room = new_chat(http)
-        send(http, room, "with it")
+        chat_id = new_chat(http)
+        send(http, chat_id, "with it")
         until(lambda: shown(chat, "with it") == {True})
         bus.kill()
-        until(lambda: send(http, room, "without it").status_code == 200 and shown(chat, "without it") == {True, False})
+        until(
+            lambda: send(http, chat_id, "without it").status_code == 200 and shown(chat, "without it") == {True, False}
+        )
         bus.start()
-        until(lambda: send(http, room, "again").status_code == 200 and shown(chat, "again") == {True})
-        assert set(texts(http, room)) == {"with it", "without it", "again"}
+        until(lambda: send(http, chat_id, "again").status_code == 200 and shown(chat, "again") == {True})
+        assert set(texts(http, chat_id)) == {"with it", "without it", "again"}
 
 
 def shown(chat: Started, text: str) -> set[bool]:
-    """Whether the lists have it that connections of their own see."""
+    """Whether the list contains it, on each of several new connections."""
     seen = set()
-    for _ in range(EVERYWHERE):
+    for _ in range(ENOUGH_CONNECTIONS):
         with client(chat) as http:
             seen.add(text in listed(http))
     return seen
 
 
-def test_what_a_killed_worker_has_not_passed_on_others_never_show(tmp_path: Path) -> None:
+def test_messages_that_a_killed_worker_did_not_publish_are_never_shown_by_others(tmp_path: Path) -> None:
     with broker(tmp_path) as bus, started("publishes-later", tmp_path, "--bus", bus.url) as chat:
         with client(chat) as http:
-            room = new_chat(http)
-            send(http, room, "long ago")
+            chat_id = new_chat(http)
+            send(http, chat_id, "long ago")
             until(lambda: shown(chat, "long ago") == {True})
         with socket.create_connection(("127.0.0.1", chat.port)) as raw:
             worker = worker_of(chat, raw)
             body = json.dumps({"content": "just now"}).encode()
-            head = f"POST /api/users/chats/{room}/send HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+            head = f"POST /api/users/chats/{chat_id}/send HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
             raw.sendall(head.encode() + body)
             assert raw.recv(4096).startswith(b"HTTP/1.1 200")
             worker.kill()
-        until(lambda: chat.answers() and shown(chat, "just now") == {True, False})
+        until(lambda: chat.responds() and shown(chat, "just now") == {True, False})
         assert shown(chat, "long ago") == {True}
 
 
 def worker_of(chat: Started, raw: socket.socket) -> psutil.Process:
-    """The worker that has taken a connection."""
+    """The worker that accepted a connection."""
     workers = psutil.Process(chat.child.process.pid).children()
     taken: list[psutil.Process] = []
 
@@ -246,19 +250,19 @@ def worker_of(chat: Started, raw: socket.socket) -> psutil.Process:
 
 
 @both("one-frame-in-flight")
-def test_frames_do_not_wait_for_a_slow_dashboard_to_answer(name: str, kept: bool, tmp_path: Path) -> None:
+def test_frames_do_not_wait_for_pongs(name: str, kept: bool, tmp_path: Path) -> None:
     with started(name, tmp_path) as chat, client(chat) as http, raw_dashboard(chat.port) as raw:
-        room = new_chat(http)
+        chat_id = new_chat(http)
         for number in range(5):
-            send(http, room, f"message {number}")
+            send(http, chat_id, f"message {number}")
         raw.settimeout(1)
-        seen = b""
+        received = b""
         try:
-            while seen.count(b"chat_message_notification") < 5:
-                seen += raw.recv(4096)
+            while received.count(b"chat_message_notification") < 5:
+                received += raw.recv(4096)
         except TimeoutError:
             pass
-        assert seen.count(b"chat_message_notification") == (5 if kept else 1)
+        assert received.count(b"chat_message_notification") == (5 if kept else 1)
         if not kept:
             raw.sendall(client_frame(0x8A, b""))
             assert b"chat_message_notification" in raw.recv(4096)
@@ -272,28 +276,28 @@ def test_sends_do_not_wait_for_handshakes(name: str, kept: bool, tmp_path: Path)
         b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
     )
     with started(name, tmp_path) as chat, client(chat) as http:
-        room = new_chat(http)
+        chat_id = new_chat(http)
         dashboards = [socket.create_connection(("127.0.0.1", chat.port)) for _ in range(count)]
         for dashboard in dashboards:
             dashboard.sendall(hello)
-        time.sleep(0.5)  # until it is at it
+        time.sleep(0.5)  # until it is busy with them
         began = time.monotonic()
-        send(http, room, "meanwhile")
+        send(http, chat_id, "meanwhile")
         assert (time.monotonic() - began < LONG) is kept
         for dashboard in dashboards:
             dashboard.close()
 
 
 @both("dies-of-bad-frames")
-def test_a_bad_frame_harms_only_who_sends_it(name: str, kept: bool, tmp_path: Path) -> None:
+def test_a_bad_frame_harms_only_its_sender(name: str, kept: bool, tmp_path: Path) -> None:
     with started(name, tmp_path) as chat, client(chat) as http, raw_dashboard(chat.port) as bad:
-        room = new_chat(http)
-        assert send(http, room, "before").status_code == 200
+        chat_id = new_chat(http)
+        assert send(http, chat_id, "before").status_code == 200
         with raw_dashboard(chat.port) as good:
             bad.sendall(client_frame(0x81, b"{not json"))
             bad.recv(4096)
             time.sleep(0.2)
-            assert send(http, room, "after").status_code == (200 if kept else 500)
+            assert send(http, chat_id, "after").status_code == (200 if kept else 500)
             good.settimeout(1)
             if kept:
                 assert b"chat_message_notification" in good.recv(4096)
@@ -314,7 +318,7 @@ def test_a_bad_frame_harms_only_who_sends_it(name: str, kept: bool, tmp_path: Pa
     ],
     ids=["bad-utf-8", "too-long", "reserved-bits", "binary", "list", "unknown-action"],
 )
-def test_bad_frames_are_answered_with_an_error_or_a_close_code(frame: bytes, code: int | None, clean: Started) -> None:
+def test_bad_frames_get_an_error_frame_or_a_close_code(frame: bytes, code: int | None, clean: Started) -> None:
     with raw_dashboard(clean.port) as raw:
         raw.sendall(frame)
         if code:
@@ -336,13 +340,13 @@ def test_idle_connections_shut_nobody_out(name: str, kept: bool, tmp_path: Path)
         with client(chat, LONG) as http:
             try:
                 listed(http)
-                answered = True
+                responded = True
             except httpx.TimeoutException:
-                answered = False
+                responded = False
         for connection in idle:
             connection.close()
-        assert answered is kept
-        until(chat.answers)
+        assert responded is kept
+        until(chat.responds)
 
 
 @both("lets-everybody-in")
@@ -374,7 +378,7 @@ def admitted(chat: Started, origin: str | None, headers: dict[str, str]) -> bool
         return False
 
 
-def test_none_outlives_its_parent(tmp_path: Path) -> None:
+def test_no_process_outlives_its_parent(tmp_path: Path) -> None:
     with broker(tmp_path) as bus, started("publishes-at-most-once", tmp_path, "--bus", bus.url) as chat:
         processes = [psutil.Process(chat.child.process.pid)]
         processes += processes[0].children()
@@ -386,7 +390,7 @@ def test_none_outlives_its_parent(tmp_path: Path) -> None:
         assert not alive
 
 
-def test_every_chat_says_what_it_lacks() -> None:
+def test_every_broken_chat_names_its_broken_promise() -> None:
     for name, chat in CHATS.items():
         assert chat.__doc__
-        assert ("Not kept: *" in chat.__doc__) is (name != CLEAN)
+        assert ("Broken: *" in chat.__doc__) is (name != CLEAN)

@@ -1,4 +1,4 @@
-"""The comparison of verdicts with what was expected misses nothing, and no scenario with a fault is without a row."""
+"""The comparison of verdicts, and the catalogue: every scenario with a fault has a row."""
 
 import tomllib
 from typing import Any
@@ -14,24 +14,24 @@ from .catalogue import ROWS, Row
 from .chats.names import CHATS, CLEAN
 from .judged import Outcome, problems_of
 from .report import table
-from .runs import run, struck, unharmed
+from .runs import adapted, run, unharmed
 
 
-def verdict(said: str = "fail", slos: dict[str, str] | None = None, **counts: int | None) -> dict[str, Any]:
-    """A verdict with these findings and no others."""
+def verdict(outcome: str = "fail", slos: dict[str, str] | None = None, **counts: int | None) -> dict[str, Any]:
+    """A verdict with only these findings."""
     deliveries: dict[str, int | None] = dict.fromkeys(Deliveries.__struct_fields__, 0)
     others: dict[str, int | None] = dict.fromkeys(Counts.__struct_fields__, 0)
     for name, count in counts.items():
         (deliveries if name in deliveries else others)[name] = count
     return {
-        "verdict": said, "reasons": [], "deliveries": deliveries, "counts": others, "rig": {"reasons": []},
+        "verdict": outcome, "reasons": [], "deliveries": deliveries, "counts": others, "rig": {"reasons": []},
         "findings": [{"check": name, "outcome": "fail", "count": count} for name, count in counts.items()],
         "slos": [{"expect": slo, "outcome": outcome, "actual": 4.2} for slo, outcome in (slos or {}).items()],
         "recoveries": [],
     }  # fmt: skip
 
 
-def test_what_is_as_expected_is_no_problem() -> None:
+def test_an_expected_verdict_has_no_problems() -> None:
     assert problems_of("without", {"lost": "> 0"}, verdict(lost=3)) == []
     assert problems_of("without", {"store_lost": "== 2", "late": "== 0"}, verdict(store_lost=2)) == []
     assert problems_of("without", {"slo": "visible"}, verdict(slos={"visible.p99 <= 2s": "fail"})) == []
@@ -58,7 +58,7 @@ def test_what_is_as_expected_is_no_problem() -> None:
         ("unharmed", {"lost": "> 0"}, verdict(lost=3), "pass expected, got fail"),
     ],
 )  # fmt: skip
-def test_what_is_not_as_expected_is_said(kind: Any, shows: dict[str, str], judged: Any, problem: str) -> None:
+def test_each_difference_is_a_problem(kind: Any, shows: dict[str, str], judged: Any, problem: str) -> None:
     assert problem in problems_of(kind, shows, judged)
 
 
@@ -79,7 +79,7 @@ def test_the_reference_backend_runs_once_for_each_scenario() -> None:
     assert kinds == ["reference", "clean", *["unharmed", "without"] * len(deploys)]
 
 
-def test_without_the_fault_nothing_speaks_of_it() -> None:
+def test_removing_the_faults_removes_their_slos() -> None:
     content = {
         "swarm": {"rate": 20},
         "fault": [{"name": "slow-net", "kind": "latency"}],
@@ -88,27 +88,27 @@ def test_without_the_fault_nothing_speaks_of_it() -> None:
     assert unharmed(content) == {"swarm": {"rate": 20}, "slo": [{"expect": "lost == 0"}]}
 
 
-def test_faults_are_told_how_to_strike_a_chat_that_is_given() -> None:
+def test_faults_get_the_keys_for_a_chat_that_chatswarm_did_not_start() -> None:
     row = Row("x", {}, faults={"a": {"database": "{database}"}, "b": {"kind": "command", "start": "kill {pid}"}})
-    places = {"database": "/tmp/chat.db", "pid": "7"}
+    values = {"database": "/tmp/chat.db", "pid": "7"}
     at = {"at": "2s", "for": "1s"}
-    assert struck({"name": "a", "kind": "lock_store", **at}, row, places) == {
+    assert adapted({"name": "a", "kind": "lock_store", **at}, row, values) == {
         "name": "a", "kind": "lock_store", **at, "database": "/tmp/chat.db",
     }  # fmt: skip
-    assert struck({"name": "b", "kind": "kill", "on": "broker", **at}, row, places) == {
+    assert adapted({"name": "b", "kind": "kill", "on": "broker", **at}, row, values) == {
         "name": "b", "kind": "command", **at, "start": "kill 7",
     }  # fmt: skip
     other = {"name": "c", "kind": "kill", **at}
-    assert struck(other, row, places) == other
+    assert adapted(other, row, values) == other
 
 
-def test_a_run_without_a_verdict_says_why_and_stops_nothing(tmp_path: Any) -> None:
+def test_a_run_without_a_verdict_reports_why(tmp_path: Any) -> None:
     outcome = run(Row("no-such-scenario", {"lost": "> 0"}), "reference", tmp_path / "0")
     assert outcome.problems
     assert "no-such-scenario" in outcome.problems[0]
 
 
-def test_the_table_tells_good_from_bad() -> None:
+def test_the_table_marks_unexpected_verdicts() -> None:
     judged = verdict(lost=3, absent=None)
     judged["recoveries"] = [
         {field: getattr(recovery, field) for field in Recovery.__struct_fields__}

@@ -1,9 +1,9 @@
-"""`make soak`: ten minutes of mixed faults. Nothing lost, memory flat, open files back to where they were.
+"""`make soak`: ten minutes of mixed faults, without losses, memory growth or leaked files.
 
     python -m tests.soak                 the shipped scenario `soak`
     python -m tests.soak SCENARIO.toml   another
 
-Exit code 1 if the verdict is no pass, or something grew.
+Exits with 1 if the verdict is not pass, or if memory or open files grew.
 """
 
 import json
@@ -11,22 +11,23 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from .samples import Samples, trend
+from .samples import Samples, Trend, trend
 
-MOST_GROWTH = 0.10
-"""Of memory over the second half of the measured part."""
-MORE_FILES = 20
-"""Open files at the end beyond those at the beginning: connections come and go."""
-_LOOK = 1.0
+MAX_GROWTH = 0.10
+"""The fraction by which memory may grow in the second half of the measured part."""
+MAX_MORE_FILES = 20
+"""How many more files may be open at the end than at the beginning: connections come and go."""
+_INTERVAL = 1.0  # seconds between samples
 
 
 def main() -> int:
-    """Returns the exit code."""
+    """Runs the scenario, samples its processes, and prints the results. Returns the exit code."""
     console = Console()
     scenario = sys.argv[1] if len(sys.argv) > 1 else "soak"
     with tempfile.TemporaryDirectory(prefix="chatswarm-soak-") as folder:
@@ -35,25 +36,37 @@ def main() -> int:
         samples = Samples()
         with subprocess.Popen(command) as run:
             while run.poll() is None:
-                samples.look(run.pid)
-                time.sleep(_LOOK)
+                samples.take(run.pid)
+                time.sleep(_INTERVAL)
         if not (out / "verdict.json").exists():
             return run.returncode
         verdict = json.loads((out / "verdict.json").read_text(encoding="utf-8"))
         manifest = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
     start, end = manifest["start"] - samples.began, manifest["end"] - samples.began
+    trends = {name: trend(part, start, end) for name, part in samples.parts.items()}
+    console.print(table_of(trends))
+    deliveries = verdict["deliveries"]
+    console.print(
+        f"{verdict['verdict']}: {deliveries['expected']:,} deliveries expected, {deliveries['lost']} lost; "
+        f"{len(verdict['faults'])} faults; memory may grow by {MAX_GROWTH:.0%}, open files by {MAX_MORE_FILES}"
+    )
+    return 0 if verdict["verdict"] == "pass" and all(map(is_flat, trends.values())) else 1
+
+
+def is_flat(found: Trend | None) -> bool:
+    """Whether neither memory nor open files grew. False if they were not measured."""
+    return found is not None and found.growth < MAX_GROWTH and found.files_after <= found.files_before + MAX_MORE_FILES
+
+
+def table_of(trends: Mapping[str, Trend | None]) -> Table:
+    """One row per part of the run."""
     table = Table("", box=None, pad_edge=False)
     for title in ("memory at half", "at the end", "growth", "open files first", "at the end"):
         table.add_column(title, justify="right")
-    well = bool(verdict["verdict"] == "pass")
-    for name, taken in samples.parts.items():
-        found = trend(taken, start, end)
+    for name, found in trends.items():
         if found is None:
             table.add_row(name, "not measured")
-            well = False
             continue
-        flat = found.growth < MOST_GROWTH and found.files_after <= found.files_before + MORE_FILES
-        well = well and flat
         table.add_row(
             name,
             f"{found.half / 2**20:.1f} MiB",
@@ -61,15 +74,9 @@ def main() -> int:
             f"{found.growth:+.1%}",
             f"{found.files_before:.0f}",
             f"{found.files_after:.0f}",
-            style="" if flat else "red",
+            style="" if is_flat(found) else "red",
         )
-    console.print(table)
-    deliveries = verdict["deliveries"]
-    console.print(
-        f"{verdict['verdict']}: {deliveries['expected']:,} deliveries expected, {deliveries['lost']} lost; "
-        f"{len(verdict['faults'])} faults; memory may grow by {MOST_GROWTH:.0%}, open files by {MORE_FILES}"
-    )
-    return 0 if well else 1
+    return table
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the processes of a run take, sampled from outside: memory and open files, by what each process is."""
+"""Samples the memory and the open files of a run's processes, by part."""
 
 import statistics
 import time
@@ -11,28 +11,28 @@ PARTS = {
     "swarm": "locustfile.py",
     "proxy": "chatswarm.loadtests.faults.proxy",
 }
-"""Of the run: what its command line has in it."""
+"""The parts of the run, each with a text that identifies its processes' command lines."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One look at all processes of a part together."""
+    """One sample of all processes of a part together."""
 
-    time: float  # seconds since the run was started
-    pid: int  # of the first of them
-    memory: int  # bytes that are theirs alone
+    time: float  # seconds since the run started
+    pid: int  # of the first one
+    memory: int  # bytes; unique set size
     files: int  # open files, sockets included
 
 
 @dataclass
 class Samples:
-    """All looks at one run."""
+    """All samples of one run."""
 
     began: float = field(default_factory=time.monotonic)
     parts: dict[str, list[Sample]] = field(default_factory=lambda: {name: [] for name in PARTS})
 
-    def look(self, pid: int) -> None:
-        """At the processes that `pid` started."""
+    def take(self, pid: int) -> None:
+        """Takes one sample of the descendants of `pid`."""
         found: dict[str, list[psutil.Process]] = {name: [] for name in PARTS}
         try:
             for process in psutil.Process(pid).children(recursive=True):
@@ -45,17 +45,17 @@ class Samples:
                     files = sum(process.num_fds() for process in processes)
                     self.parts[name].append(Sample(now, processes[0].pid, memory, files))
         except psutil.Error:
-            pass  # one of them ended while it was looked at
+            pass  # a process ended in the meantime
 
 
 def part_of(command: list[str]) -> list[str]:
-    """Which part a process is; empty for one that is none."""
-    return [name for name, sign in PARTS.items() if any(sign in word for word in command)]
+    """The part that a process belongs to, by its command line; empty if none."""
+    return [name for name, mark in PARTS.items() if any(mark in word for word in command)]
 
 
 @dataclass(frozen=True, slots=True)
 class Trend:
-    """Memory at the middle and at the end of a span, open files at its beginning and at its end; medians each."""
+    """Memory at the middle and end of a span, and open files at its beginning and end; all are medians."""
 
     half: float
     end: float
@@ -64,12 +64,12 @@ class Trend:
 
     @property
     def growth(self) -> float:
-        """Of memory over the second half, as a share."""
+        """The growth of memory over the second half, as a fraction."""
         return self.end / self.half - 1
 
 
 def trend(samples: list[Sample], start: float, end: float) -> Trend | None:
-    """Over the seconds from `start` to `end`, in tenths of it; None without samples where they are needed."""
+    """The trend from `start` to `end`, in seconds. None if a part that it needs has no samples."""
     tenth = (end - start) / 10
 
     def between(first: float, last: float) -> list[Sample]:

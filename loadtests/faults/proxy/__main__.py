@@ -27,16 +27,18 @@ def main() -> int:
         print(f"--api: {error}", file=sys.stderr)
         return _USAGE
     try:
-        lifeline = None if flags.lifeline_fd is None else _pipe(flags.lifeline_fd)
+        lifeline = None if flags.lifeline_fd is None else _pipe_descriptor(flags.lifeline_fd)
     except ValueError as error:
         print(f"--lifeline-fd: {error}", file=sys.stderr)
         return _USAGE
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(ValueError, OSError):  # two files per connection, and a flood of those is a fault
+    with contextlib.suppress(
+        ValueError, OSError
+    ):  # two files per connection, and a connection flood is one of the faults
         resource.setrlimit(
             resource.RLIMIT_NOFILE, (hard if hard != resource.RLIM_INFINITY else max(soft, 1 << 20), hard)
         )
-    # Only now the heavy imports: a wrong flag is told at once.
+    # The heavy imports come last, so that a wrong flag is reported at once.
     from .server import CannotServeError, run
 
     try:
@@ -50,20 +52,20 @@ def main() -> int:
 def _flags() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m chatswarm.loadtests.faults.proxy",
-        description="A TCP proxy with faults, driven as Toxiproxy is.",
+        description="A TCP proxy that injects faults, with Toxiproxy's HTTP API.",
     )
     parser.add_argument("--api", default="127.0.0.1:8474", metavar="HOST:PORT", help="where its HTTP API listens")
     parser.add_argument(
         "--lifeline-fd",
         default=os.environ.get(LIFELINE),
         metavar="N",
-        help=f"a pipe's reading end; the proxy ends when it closes (default: ${LIFELINE})",
+        help=f"a pipe's read end; the proxy exits when it closes (default: ${LIFELINE})",
     )
-    parser.add_argument("--seed", type=int, help="for toxicity, jitter and slices")
+    parser.add_argument("--seed", type=int, help="seeds the random numbers for toxicity, jitter and slices")
     return parser.parse_args()
 
 
-def _pipe(text: str) -> int:
+def _pipe_descriptor(text: str) -> int:
     """Raises ValueError unless it is the number of an open file."""
     try:
         number = int(text)

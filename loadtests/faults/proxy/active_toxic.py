@@ -1,4 +1,4 @@
-"""A toxic as a proxy has it: its name, its attributes, on which stream, and what it has done."""
+"""A toxic of a proxy: its name, stream and attributes, and the evidence of what it did."""
 
 import random
 from collections.abc import Mapping
@@ -25,12 +25,12 @@ class ActiveToxic:
     values: Values
     evidence: ToxicEvidence = field(default_factory=ToxicEvidence)
 
-    def meet(self, chance: random.Random, now: float, *, fresh: bool) -> Toxic:
-        """Its work on one direction of one connection."""
-        return TOXICS[self.kind](self.values, chance, now, fresh=fresh)
+    def attach(self, rng: random.Random, now: float, *, fresh: bool) -> Toxic:
+        """Make the toxic for one direction of one connection."""
+        return TOXICS[self.kind](self.values, rng, now, fresh=fresh)
 
-    def shown(self) -> dict[str, object]:
-        """As the API shows it."""
+    def as_json(self) -> dict[str, object]:
+        """As in the API's responses."""
         return {
             "attributes": dict(self.values),
             "name": self.name,
@@ -41,12 +41,12 @@ class ActiveToxic:
 
     @classmethod
     def read(cls, body: Body) -> "ActiveToxic":
-        """From the body that adds a toxic; raises Refused with all that is wrong in it."""
+        """Make a toxic from a request body. Raises ApiError with every problem."""
         kind = body.text("type", "")
         stream = body.text("stream", "downstream")
         name = body.text("name", "")
-        toxicity = body.share("toxicity", 1.0)
-        given = body.table("attributes")
+        toxicity = body.fraction("toxicity", 1.0)
+        given = body.mapping("attributes")
         if body.problems:
             raise bad_body(body.problems)
         if stream.lower() not in STREAMS:
@@ -58,9 +58,9 @@ class ActiveToxic:
         return cls(name or f"{kind}_{stream}", kind, stream, toxicity, values)
 
     def change(self, body: Body) -> None:
-        """From the body that updates a toxic: what is not in it stays. Raises Refused and changes nothing if wrong."""
-        toxicity = body.share("toxicity", self.toxicity)
-        given = body.table("attributes")
+        """Update it from a request body; missing fields stay. On a problem, raises ApiError and changes nothing."""
+        toxicity = body.fraction("toxicity", self.toxicity)
+        given = body.mapping("attributes")
         if body.problems:
             raise bad_body(body.problems)
         self.values = _attributes(self.kind, self.values, given)
@@ -78,7 +78,7 @@ def _attributes(kind: str, present: Values, given: Mapping[str, object]) -> Valu
         value = given.get(name)
         if value is None:
             value = present.get(name, 0)
-        if type(value) is int and attribute.least <= value <= attribute.most:
+        if type(value) is int and attribute.minimum <= value <= attribute.maximum:
             values[name] = value
         else:
             problems.append(f"{kind}.{name}: expected {attribute.expected}, got {value!r}")

@@ -7,30 +7,32 @@ import re
 import socket
 from dataclasses import dataclass
 
+from chatswarm.loadtests.net.address import join_host_port
+
 _FORM = re.compile(r"(?:\[([^\[\]]+)\]|([^\[\]:]*)):(\d{1,5})", re.ASCII)
-_BACKLOG = 4096  # a storm of reconnecting dashboards waits in the kernel's queue
+_BACKLOG = 4096  # lets a reconnect storm of dashboards wait in the kernel's queue
 
 
 @dataclass(frozen=True, slots=True)
 class ListenAddress:
-    """A host (a name, a number, or empty for all interfaces) and a port."""
+    """A host (a name, an IP address, or empty for all interfaces) and a port."""
 
     host: str
     port: int
 
     def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return join_host_port(self.host, self.port)
 
     @classmethod
     def parse(cls, text: str) -> "ListenAddress":
-        """Raises ValueError, with what was expected and got."""
+        """Raises ValueError that says what was expected and what came."""
         match = _FORM.fullmatch(text)
         if match is None or int(match[3]) > 65535:
             raise ValueError(f"expected host:port, such as 127.0.0.1:8000, got {text!r}")
         return cls(match[1] or match[2] or "", int(match[3]))
 
     async def resolve(self) -> list["ListenAddress"]:
-        """The same as numbers, IPv4 first. Raises OSError if the name is unknown."""
+        """The same as IP addresses, IPv4 first. Raises OSError if the name is unknown."""
         if not self.host:
             return [ListenAddress("::" if socket.has_dualstack_ipv6() else "0.0.0.0", self.port)]
         try:
@@ -48,7 +50,7 @@ class ListenAddress:
 
 
 async def listen(address: ListenAddress) -> socket.socket:
-    """A listening socket that does not block. Raises OSError."""
+    """Opens a non-blocking listening socket. Raises OSError."""
     resolved = (await address.resolve())[0]
     both = resolved.host == "::"
     listener = socket.create_server(
@@ -59,13 +61,13 @@ async def listen(address: ListenAddress) -> socket.socket:
 
 
 def bound(listener: socket.socket) -> ListenAddress:
-    """Where a socket really listens, which tells the port where 0 was asked for."""
+    """The address where a socket really listens, with the real port instead of 0."""
     name = listener.getsockname()
     return ListenAddress(str(name[0]), int(name[1]))
 
 
 def reason(error: OSError) -> str:
-    """Why it failed, in the system's plain words: `connection refused`."""
+    """Why it failed, in the system's words, such as `connection refused`."""
     if isinstance(error, TimeoutError) and not error.errno:
         return "no answer in time"
     if error.errno is not None and not isinstance(error, socket.gaierror):

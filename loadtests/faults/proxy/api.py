@@ -1,4 +1,4 @@
-"""The HTTP API of Toxiproxy 2, and what is ours alone: `GET /proxies/{proxy}/evidence` and `GET /lag`."""
+"""Toxiproxy 2's HTTP API, extended by `GET /proxies/{proxy}/evidence` and `GET /lag`."""
 
 from collections.abc import Awaitable, Callable, Mapping
 
@@ -15,27 +15,27 @@ from .lag import LoopLag
 from .request_body import read_list, read_object
 
 VERSION = "2.12.0+chatswarm"
-"""The Toxiproxy whose API this is; the part behind the + tells that there is evidence."""
+"""The version of Toxiproxy that has this API. The suffix tells clients that there is evidence."""
 
-_LARGEST = 1 << 20  # bytes of a request's body
+_MAX_BODY = 1 << 20  # bytes
 
 Names = Mapping[str, str]
-"""What stands in a path's places: `proxy` and `toxic`."""
+"""The path parameters: `proxy` and `toxic`."""
 
 Handler = Callable[[Names, bytes], Awaitable[Response]]
-"""From the names in the path and the body to the answer."""
+"""Takes the path parameters and the body."""
 
 
 class Api:
-    """Answers requests about one collection of proxies."""
+    """Handles requests for one collection of proxies."""
 
     def __init__(self, collection: Collection, lag: LoopLag) -> None:
         self._collection = collection
         self._lag = lag
 
     def application(self) -> ASGIApp:
-        """The ASGI application: each request is answered in one step, so that callers cannot mix their changes."""
-        table: list[tuple[str, str, Handler]] = [
+        """The ASGI application. It handles one request at a time, so that changes cannot interleave."""
+        operations: list[tuple[str, str, Handler]] = [
             ("GET", "/version", self._version),
             ("GET", "/lag", self._report_lag),
             ("POST", "/reset", self._reset),
@@ -52,20 +52,22 @@ class Api:
             ("POST PATCH", "/proxies/{proxy}/toxics/{toxic}", self._update_toxic),
             ("DELETE", "/proxies/{proxy}/toxics/{toxic}", self._delete_toxic),
         ]
-        routes = [Route(path, self._guarded(handler), methods=methods.split()) for methods, path, handler in table]
+        routes = [
+            Route(path, self._endpoint(handler), methods=methods.split()) for methods, path, handler in operations
+        ]
         return _without_browsers(Router(routes, redirect_slashes=False))
 
-    def _guarded(self, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
-        async def answer(request: Request) -> Response:
+    def _endpoint(self, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
+        async def respond(request: Request) -> Response:
             try:
-                # Read before the lock is taken: a client that stalls must not keep another one from healing.
+                # Read before taking the lock: a client that stalls must not keep another from healing.
                 body = await _read(request)
-                async with self._collection.changing:
+                async with self._collection.lock:
                     return await handler(request.path_params, body)
             except ApiError as error:
                 return _json({"error": error.message, "status": error.status}, error.status)
 
-        return answer
+        return respond
 
     async def _version(self, _names: Names, _body: bytes) -> Response:
         return _json({"version": VERSION})
@@ -82,25 +84,25 @@ class Api:
             done, problem = await self._collection.populate(read_list(body))
         except ApiError as error:
             return _json({"error": error.message, "status": error.status, "proxies": None}, error.status)
-        answer: dict[str, object] = {"proxies": [proxy.shown() for proxy in done]}
+        content: dict[str, object] = {"proxies": [proxy.as_json() for proxy in done]}
         if problem is None:
-            return _json(answer, 201)
-        return _json({"error": problem.message, "status": problem.status, **answer}, problem.status)
+            return _json(content, 201)
+        return _json({"error": problem.message, "status": problem.status, **content}, problem.status)
 
     async def _proxies(self, _names: Names, _body: bytes) -> Response:
-        return _json(self._collection.shown())
+        return _json(self._collection.as_json())
 
     async def _create_proxy(self, _names: Names, body: bytes) -> Response:
         proxy = await self._collection.create(read_object(body))
-        return _json(proxy.shown(), 201)
+        return _json(proxy.as_json(), 201)
 
     async def _proxy(self, names: Names, _body: bytes) -> Response:
-        return _json(self._collection[names["proxy"]].shown())
+        return _json(self._collection[names["proxy"]].as_json())
 
     async def _update_proxy(self, names: Names, body: bytes) -> Response:
         proxy = self._collection[names["proxy"]]
         await self._collection.update(proxy, read_object(body))
-        return _json(proxy.shown())
+        return _json(proxy.as_json())
 
     async def _delete_proxy(self, names: Names, _body: bytes) -> Response:
         self._collection.remove(names["proxy"])
@@ -111,24 +113,24 @@ class Api:
 
     async def _toxics(self, names: Names, _body: bytes) -> Response:
         proxy = self._collection[names["proxy"]]
-        return _json([toxic.shown() for toxic in proxy.toxics])
+        return _json([toxic.as_json() for toxic in proxy.toxics])
 
     async def _create_toxic(self, names: Names, body: bytes) -> Response:
         proxy = self._collection[names["proxy"]]
         toxic = ActiveToxic.read(read_object(body))
         proxy.add(toxic)
-        return _json(toxic.shown())
+        return _json(toxic.as_json())
 
     async def _toxic(self, names: Names, _body: bytes) -> Response:
         proxy = self._collection[names["proxy"]]
-        return _json(proxy.toxic(names["toxic"]).shown())
+        return _json(proxy.toxic(names["toxic"]).as_json())
 
     async def _update_toxic(self, names: Names, body: bytes) -> Response:
         proxy = self._collection[names["proxy"]]
         toxic = proxy.toxic(names["toxic"])
         toxic.change(read_object(body))
-        proxy.changed(toxic)
-        return _json(toxic.shown())
+        proxy.update_toxic(toxic)
+        return _json(toxic.as_json())
 
     async def _delete_toxic(self, names: Names, _body: bytes) -> Response:
         proxy = self._collection[names["proxy"]]
@@ -137,9 +139,9 @@ class Api:
 
 
 def _without_browsers(app: ASGIApp) -> ASGIApp:
-    """Refuses browsers as Toxiproxy does, so that a web page cannot drive the proxy of whoever looks at it."""
+    """Refuses browsers, as Toxiproxy does, so that a web page cannot drive its visitor's proxy."""
 
-    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+    async def filtered(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and any(
             name == b"user-agent" and value.startswith(b"Mozilla/") for name, value in scope["headers"]
         ):
@@ -147,16 +149,16 @@ def _without_browsers(app: ASGIApp) -> ASGIApp:
         else:
             await app(scope, receive, send)
 
-    return answer
+    return filtered
 
 
 async def _read(request: Request) -> bytes:
-    """The whole body; raises Refused if it is too large."""
+    """Read the whole body. Raises ApiError if it is too large."""
     body = bytearray()
     async for part in request.stream():
         body += part
-        if len(body) > _LARGEST:
-            raise ApiError(413, f"bad request body: expected at most {_LARGEST} bytes, got more")
+        if len(body) > _MAX_BODY:
+            raise ApiError(413, f"bad request body: expected at most {_MAX_BODY} bytes, got more")
     return bytes(body)
 
 

@@ -8,29 +8,29 @@ from .errors import ApiError, bad_body, missing_field, proxy_exists, proxy_not_f
 from .proxy import Proxy
 from .request_body import Body
 
-_ANYWHERE = ListenAddress("127.0.0.1", 0)  # where a proxy listens that was not told where
+_DEFAULT_LISTEN = ListenAddress("127.0.0.1", 0)
 
 
 class Collection:
-    """The proxies. Changes hold `changing`, so that two callers of the API cannot mix theirs."""
+    """The proxies. Every change holds `lock`, so that concurrent requests cannot interleave."""
 
-    def __init__(self, chance: random.Random) -> None:
-        self.changing = asyncio.Lock()
-        self._chance = chance
+    def __init__(self, rng: random.Random) -> None:
+        self.lock = asyncio.Lock()
+        self._rng = rng
         self._proxies: dict[str, Proxy] = {}
 
     def __getitem__(self, name: str) -> Proxy:
-        """Raises Refused if there is none of that name."""
+        """Raises ApiError if there is none of that name."""
         try:
             return self._proxies[name]
         except KeyError:
             raise proxy_not_found(name, self._proxies) from None
 
-    def shown(self) -> dict[str, object]:
-        return {name: proxy.shown() for name, proxy in self._proxies.items()}
+    def as_json(self) -> dict[str, object]:
+        return {name: proxy.as_json() for name, proxy in self._proxies.items()}
 
     async def create(self, body: Body) -> Proxy:
-        """Raises Refused."""
+        """Create a proxy. Raises ApiError."""
         proxy, enabled = self._read(body, "")
         if proxy.name in self._proxies:
             raise proxy_exists(proxy.name)
@@ -40,23 +40,23 @@ class Collection:
         return proxy
 
     async def update(self, proxy: Proxy, body: Body) -> None:
-        """Raises Refused."""
+        """Update a proxy. Raises ApiError."""
         address = body.address("listen", proxy.address)
         upstream = body.address("upstream", proxy.upstream)
-        enabled = body.truth("enabled", proxy.enabled)
+        enabled = body.boolean("enabled", proxy.enabled)
         if body.problems:
             raise bad_body(body.problems)
         await proxy.update(address, upstream, enabled=enabled)
 
     async def populate(self, bodies: list[Body]) -> tuple[list[Proxy], ApiError | None]:
-        """Create the proxies, and replace those that listen or lead elsewhere.
+        """Create the proxies, and replace existing ones whose address or upstream differs.
 
-        Returns those that are now as wished, and what stopped it, if anything. Raises Refused, and has done nothing,
-        if a body is wrong.
+        Returns the proxies that are now as requested, and the error that stopped it, or None. If a body is malformed,
+        raises ApiError and changes nothing.
         """
-        wished = [self._read(body, f" at proxy {number}") for number, body in enumerate(bodies, 1)]
+        requested = [self._read(body, f" at proxy {number}") for number, body in enumerate(bodies, 1)]
         done: list[Proxy] = []
-        for proxy, enabled in wished:
+        for proxy, enabled in requested:
             try:
                 done.append(await self._put(proxy, enabled=enabled))
             except ApiError as error:
@@ -64,14 +64,14 @@ class Collection:
         return done, None
 
     def remove(self, name: str) -> None:
-        """Raises Refused if there is none of that name."""
+        """Remove a proxy. Raises ApiError if there is none of that name."""
         self[name].stop()
         del self._proxies[name]
 
     async def reset(self) -> None:
-        """Enable all proxies and remove all toxics; all that can be healed is, even if an address is not free any more.
+        """Enable all proxies and remove all toxics.
 
-        Raises the first such Refused at the end.
+        If a proxy's address is no longer free, heals the others, and then raises the first such ApiError.
         """
         failure: ApiError | None = None
         for proxy in self._proxies.values():
@@ -100,8 +100,8 @@ class Collection:
 
     def _read(self, body: Body, where: str) -> tuple[Proxy, bool]:
         name = body.text("name", "")
-        enabled = body.truth("enabled", True)
-        address = body.address("listen", _ANYWHERE)
+        enabled = body.boolean("enabled", True)
+        address = body.address("listen", _DEFAULT_LISTEN)
         upstream = body.address("upstream", None)
         if body.problems:
             raise bad_body(body.problems)
@@ -109,4 +109,4 @@ class Collection:
             raise missing_field("name" + where)
         if upstream is None:
             raise missing_field("upstream" + where)
-        return Proxy(name, address, upstream, self._chance), enabled
+        return Proxy(name, address, upstream, self._rng), enabled

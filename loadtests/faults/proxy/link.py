@@ -1,10 +1,10 @@
-"""The pipeline of one direction of one connection: from one socket through the toxics into the other.
+"""The pipeline in one direction of a connection: from one socket through the toxics into the other.
 
-    socket ─► intake ─► stage ─► stage ─► socket
+    socket ─► intake ─► stub ─► stub ─► socket
                         (oldest) (newest toxic)
 
-Without a toxic, bytes go straight from one socket to the other. What waits is bounded: the stages' rooms, one piece,
-and one read in the intake; while anything is in the intake, nothing is read.
+Without toxics, bytes go straight from socket to socket. What waits is bounded: each stub's capacity plus one piece, and
+one read in the intake. Nothing more is read until the intake is empty.
 """
 
 import random
@@ -19,53 +19,58 @@ from .timers import Timers
 from .toxic_stub import ToxicStub
 from .toxics.toxic import End
 
-_PIECE = 16 << 10  # bytes that toxics get at a time, so that one read does not fill a stage far beyond its room
+_PIECE = 16 << 10  # bytes that toxics get at a time, so that one read cannot fill a stub far beyond its capacity
 
 
-class Ends(Protocol):
+class Endpoints(Protocol):
     """The two sockets of a connection, as one of its pipelines sees them."""
 
     def write(self, data: bytes) -> None:
-        """Hand bytes to the receiver's socket."""
+        """Write bytes to the receiver's socket."""
 
     def finish(self, end: End) -> None:
-        """All bytes have been written: pass on the sender's HALF or RESET, or CLOSE the connection."""
+        """After all bytes have been written: pass on the sender's HALF or RESET, or CLOSE the connection."""
 
-    def hold(self, wait: bool) -> None:
-        """Stop reading from the sender, or go on."""
+    def pause(self, paused: bool) -> None:
+        """Stop or resume reading from the sender."""
 
     def cut(self, *, reset: bool) -> bool:
-        """A toxic closes the connection; with `reset`, at once. False if one had closed it before."""
+        """A toxic closes the connection, with `reset` at once. False if one had already closed it."""
 
 
 class Link:
     """One direction of a connection. After `feed_end` nothing more is fed."""
 
     def __init__(
-        self, ends: Ends, toxics: Iterable[ActiveToxic], tally: ProxyEvidence, timers: Timers, chance: random.Random
+        self,
+        endpoints: Endpoints,
+        toxics: Iterable[ActiveToxic],
+        proxy_evidence: ProxyEvidence,
+        timers: Timers,
+        rng: random.Random,
     ) -> None:
-        self.tally = tally
+        self.proxy_evidence = proxy_evidence
         self.timers = timers
-        self.chance = chance
-        self.fed = False  # the sender has ended
-        self.ended = False  # the receiver has been told, or is gone
-        self._ends = ends
+        self.rng = rng
+        self.sender_ended = False  # the sender has ended
+        self.ended = False  # the end has reached the receiver, or the receiver is gone
+        self._endpoints = endpoints
         self._intake: deque[tuple[float, bytes | End]] = deque()
-        self._full = False  # the receiver's socket takes no more for now
+        self._receiver_full = False  # whether the receiver's socket accepts no more for now
         self._pumping = False
-        self._closed_by: ActiveToxic | None = None  # from here on, what the sender says is lost
-        self._stages = [ToxicStub(toxic, self) for toxic in toxics]
+        self._closed_by: ActiveToxic | None = None  # whatever the sender still sends is lost
+        self._stubs = [ToxicStub(toxic, self) for toxic in toxics]
         self._rewire()
-        for stage in self._stages:
-            stage.begin(fresh=True)
+        for stub in self._stubs:
+            stub.begin(fresh=True)
 
     def feed(self, data: bytes) -> None:
-        """Bytes from the sender."""
-        if not self._stages and not self._intake and not self.ended and self._closed_by is None:
-            self.tally.bytes_through += len(data)
-            self._ends.write(data)
+        """Take bytes from the sender."""
+        if not self._stubs and not self._intake and not self.ended and self._closed_by is None:
+            self.proxy_evidence.bytes_through += len(data)
+            self._endpoints.write(data)
         elif self._closed_by is not None:
-            self.lose(data)
+            self.drop(data)
         elif not self.ended:
             now = self.timers.now()
             self._intake.extend((now, data[at : at + _PIECE]) for at in range(0, len(data), _PIECE))
@@ -73,112 +78,112 @@ class Link:
 
     def feed_end(self, end: End) -> None:
         """The sender has ended."""
-        if not self.fed:
-            self.fed = True
+        if not self.sender_ended:
+            self.sender_ended = True
             if self._closed_by is None and not self.ended:
                 self._intake.append((self.timers.now(), end))
                 self.pump()
 
     def pump(self) -> None:
-        """Move from the intake what has room, and let the sender go on or wait accordingly."""
+        """Move pieces from the intake into the stubs while they have capacity, then resume or pause the sender."""
         if self._pumping:
             return
         self._pumping = True
         now = self.timers.now()
-        while self._intake and not self._full and not any(stage.full for stage in self._stages):
+        while self._intake and not self._receiver_full and not any(stub.full for stub in self._stubs):
             arrived, item = self._intake.popleft()
-            if self._stages:
-                self._stages[0].push(item, arrived, now)
+            if self._stubs:
+                self._stubs[0].push(item, arrived, now)
             else:
                 self.deliver(item)
         self._pumping = False
-        self._ends.hold(bool(self._intake) or self._full)
+        self._endpoints.pause(bool(self._intake) or self._receiver_full)
 
     def receiver_full(self, full: bool) -> None:
-        """Whether the receiver's socket takes no more for now."""
-        self._full = full
+        """The receiver's socket accepts no more for now, or accepts data again."""
+        self._receiver_full = full
         self.pump()
 
     def deliver(self, item: bytes | End) -> None:
-        """What has gone through all toxics."""
+        """Hand a piece that has passed all toxics to the receiver."""
         if self.ended:
             return
         if isinstance(item, bytes):
-            self.tally.bytes_through += len(item)
-            self._ends.write(item)
+            self.proxy_evidence.bytes_through += len(item)
+            self._endpoints.write(item)
         else:
             self.ended = True
-            self._ends.finish(item)
+            self._endpoints.finish(item)
 
-    def kill(self, *, swallowed: bool) -> None:
-        """Nothing more can be delivered. `swallowed`: through our doing, so that what is lost counts."""
+    def abort(self, *, swallowed: bool) -> None:
+        """Stop delivering. `swallowed`: the proxy is the cause, so lost bytes count as swallowed."""
         self.ended = True
-        self._full = False
-        for stage in self._stages:
-            stage.discard(by=stage.active, swallowed=swallowed)
-        self._stages = []
+        self._receiver_full = False
+        for stub in self._stubs:
+            stub.discard(by=stub.active, swallowed=swallowed)
+        self._stubs = []
         self._empty_intake(None, swallowed=swallowed)
 
     def add(self, toxic: ActiveToxic) -> None:
-        """A toxic was added to the proxy, behind all others."""
+        """A toxic was added to the proxy, after all others."""
         if not self.ended and self._closed_by is None:
-            stage = ToxicStub(toxic, self)
-            self._stages.append(stage)
+            stub = ToxicStub(toxic, self)
+            self._stubs.append(stub)
             self._rewire()
-            stage.begin(fresh=False)
+            stub.begin(fresh=False)
 
     def change(self, toxic: ActiveToxic) -> None:
-        """A toxic of the proxy has other attributes, or another toxicity."""
-        for stage in self._stages:
-            if stage.active is toxic:
-                if not stage.change():
-                    stage.close()
+        """A toxic's attributes or toxicity have changed."""
+        for stub in self._stubs:
+            if stub.active is toxic:
+                if not stub.change():
+                    stub.close()
                 break
         self.pump()
 
     def remove(self, toxic: ActiveToxic) -> None:
         """A toxic was removed from the proxy."""
-        for stage in self._stages:
-            if stage.active is toxic:
-                if stage.leave():
-                    self.without(stage)
+        for stub in self._stubs:
+            if stub.active is toxic:
+                if stub.detach():
+                    self.remove_stub(stub)
                 else:
-                    stage.close()
+                    stub.close()
                 break
         self.pump()
 
-    def without(self, stage: ToxicStub) -> None:
-        """Take a stage that holds nothing out of the pipeline."""
-        self._stages = [other for other in self._stages if other is not stage]
+    def remove_stub(self, stub: ToxicStub) -> None:
+        """Take an empty stub out of the pipeline."""
+        self._stubs = [other for other in self._stubs if other is not stub]
         self._rewire()
 
-    def end_here(self, stage: ToxicStub) -> None:
-        """A toxic closes the connection: what has not come so far is lost, and so is all that is fed from now on."""
-        if self._closed_by is stage.active:
+    def close_at(self, stub: ToxicStub) -> None:
+        """A toxic closes the connection at `stub`: what has not reached it is lost, and so is everything fed later."""
+        if self._closed_by is stub.active:
             return
-        at = self._stages.index(stage)
-        for earlier in self._stages[:at]:
-            earlier.discard(by=stage.active, swallowed=True)
-        self._stages = self._stages[at:]
-        self._empty_intake(stage.active, swallowed=True)
-        self._closed_by = stage.active
-        stage.active.evidence.connections_cut += 1
-        if self._ends.cut(reset=False):
-            self.tally.connections_cut += 1
+        at = self._stubs.index(stub)
+        for earlier in self._stubs[:at]:
+            earlier.discard(by=stub.active, swallowed=True)
+        self._stubs = self._stubs[at:]
+        self._empty_intake(stub.active, swallowed=True)
+        self._closed_by = stub.active
+        stub.active.evidence.connections_cut += 1
+        if self._endpoints.cut(reset=False):
+            self.proxy_evidence.connections_cut += 1
 
     def reset(self, toxic: ActiveToxic) -> None:
         """A toxic resets the connection."""
         toxic.evidence.connections_reset += 1
-        if self._ends.cut(reset=True):
-            self.tally.connections_reset += 1
+        if self._endpoints.cut(reset=True):
+            self.proxy_evidence.connections_reset += 1
 
-    def lose(self, item: bytes | End) -> None:
-        """A piece behind the place where a toxic has closed the connection."""
+    def drop(self, item: bytes | End) -> None:
+        """Drop a piece that comes after a toxic has closed the connection."""
         if self._closed_by is not None and isinstance(item, bytes):
             self.count_swallowed(self._closed_by, len(item))
 
     def count_swallowed(self, toxic: ActiveToxic | None, count: int) -> None:
-        self.tally.bytes_swallowed += count
+        self.proxy_evidence.bytes_swallowed += count
         if toxic is not None:
             toxic.evidence.bytes_swallowed += count
 
@@ -189,7 +194,7 @@ class Link:
             self.count_swallowed(by, lost)
 
     def _rewire(self) -> None:
-        for stage, following in pairwise(self._stages):
-            stage.next = following
-        if self._stages:
-            self._stages[-1].next = None
+        for stub, next_stub in pairwise(self._stubs):
+            stub.next = next_stub
+        if self._stubs:
+            self._stubs[-1].next = None

@@ -1,4 +1,4 @@
-"""Request bodies: JSON objects, whose problems are gathered and told all at once."""
+"""Parses request bodies: JSON objects, whose problems are collected and reported together."""
 
 from collections.abc import Mapping
 from typing import TypeVar
@@ -12,42 +12,42 @@ _T = TypeVar("_T")
 
 
 class Body:
-    """A JSON object from a client. Each getter returns what is there, or its default, and notes what is wrong.
+    """A JSON object from a client. Each getter returns the field or its default, and adds to `problems`.
 
-    As in Toxiproxy, `null` means "not given", and fields that nobody asks for are ignored.
+    As in Toxiproxy, `null` means "not given", and unknown fields are ignored.
     """
 
-    def __init__(self, fields: Mapping[str, object], place: str = "") -> None:
+    def __init__(self, fields: Mapping[str, object], where: str = "") -> None:
         self.problems: list[str] = []
         self._fields = fields
-        self._place = place
+        self._where = where
 
     def text(self, name: str, default: str) -> str:
         value = self._fields.get(name)
         if value is None or isinstance(value, str):
             return default if value is None else value
-        return self._wrong(name, "text", value, default)
+        return self._reject(name, "text", value, default)
 
-    def truth(self, name: str, default: bool) -> bool:
+    def boolean(self, name: str, default: bool) -> bool:
         value = self._fields.get(name)
         if value is None or isinstance(value, bool):
             return default if value is None else value
-        return self._wrong(name, "true or false", value, default)
+        return self._reject(name, "true or false", value, default)
 
-    def share(self, name: str, default: float) -> float:
+    def fraction(self, name: str, default: float) -> float:
         """A number from 0 to 1."""
         value = self._fields.get(name)
         if value is None:
             return default
         if type(value) in (int, float) and isinstance(value, int | float) and 0 <= value <= 1:
             return value
-        return self._wrong(name, "a number from 0 to 1", value, default)
+        return self._reject(name, "a number from 0 to 1", value, default)
 
-    def table(self, name: str) -> Mapping[str, object]:
+    def mapping(self, name: str) -> Mapping[str, object]:
         value = self._fields.get(name)
         if value is None or isinstance(value, dict):
             return value or {}
-        return self._wrong(name, "an object", value, {})
+        return self._reject(name, "an object", value, {})
 
     def address(self, name: str, default: _T) -> ListenAddress | _T:
         """An address; empty means "not given"."""
@@ -55,24 +55,24 @@ class Body:
         try:
             return ListenAddress.parse(text) if text else default
         except ValueError as error:
-            self.problems.append(f"{self._place}{name}: {error}")
+            self.problems.append(f"{self._where}{name}: {error}")
             return default
 
-    def _wrong(self, name: str, expected: str, got: object, default: _T) -> _T:
-        self.problems.append(f"{self._place}{name}: expected {expected}, got {_shown(got)}")
+    def _reject(self, name: str, expected: str, got: object, default: _T) -> _T:
+        self.problems.append(f"{self._where}{name}: expected {expected}, got {_excerpt(got)}")
         return default
 
 
 def read_object(body: bytes) -> Body:
-    """Raises Refused if the body is not a JSON object."""
+    """Raises ApiError if the body is not a JSON object."""
     return _object(_decode(body, "a JSON object"), "")
 
 
 def read_list(body: bytes) -> list[Body]:
-    """Raises Refused if the body is not a JSON array of objects."""
+    """Raises ApiError if the body is not a JSON array of objects."""
     value = _decode(body, "a JSON array of proxies")
     if not isinstance(value, list):
-        raise bad_body([f"expected a JSON array of proxies, got {_shown(value)}"])
+        raise bad_body([f"expected a JSON array of proxies, got {_excerpt(value)}"])
     return [_object(item, f"proxy {number}: ") for number, item in enumerate(value, 1)]
 
 
@@ -86,12 +86,12 @@ def _decode(body: bytes, expected: str) -> object:
     return value
 
 
-def _object(value: object, place: str) -> Body:
+def _object(value: object, where: str) -> Body:
     if not isinstance(value, dict):
-        raise bad_body([f"{place}expected a JSON object, got {_shown(value)}"])
-    return Body(value, place)
+        raise bad_body([f"{where}expected a JSON object, got {_excerpt(value)}"])
+    return Body(value, where)
 
 
-def _shown(value: object) -> str:
+def _excerpt(value: object) -> str:
     text = msgspec.json.encode(value).decode()
     return text if len(text) <= 100 else text[:100] + "…"

@@ -1,4 +1,4 @@
-"""The process's event loop: the API on it, the signals and the lifeline that end it."""
+"""The process's event loop: serves the API until a signal or the end of the lifeline."""
 
 import asyncio
 import contextlib
@@ -15,11 +15,11 @@ from .api import Api
 from .collection import Collection
 from .lag import LoopLag
 
-_GRACE = 1  # seconds that an answer of the API may take to be finished at the end
+_GRACE = 1  # seconds that open requests have to finish at shutdown
 
 
 class CannotServeError(Exception):
-    """The API's address is taken, unknown, or not of this machine."""
+    """The API's address is taken, unknown, or not on this machine."""
 
 
 def run(api: ListenAddress, lifeline: int | None, seed: int | None) -> None:
@@ -28,19 +28,19 @@ def run(api: ListenAddress, lifeline: int | None, seed: int | None) -> None:
 
 
 class _Server(uvicorn.Server):
-    """Leaves the signals to us: it would pass them on when it has ended, and the exit code would tell of a crash."""
+    """Leaves signals to us: uvicorn raises them again after shutdown, and the exit code would look like a crash."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
         yield
 
 
-async def _serve(api: ListenAddress, lifeline: int | None, chance: random.Random) -> None:
+async def _serve(api: ListenAddress, lifeline: int | None, rng: random.Random) -> None:
     try:
         listener = await listen(api)
     except OSError as error:
         raise CannotServeError(f"expected an address that is free to listen on, got {api}: {reason(error)}") from None
-    collection = Collection(chance)
+    collection = Collection(rng)
     config = uvicorn.Config(
         Api(collection, LoopLag(asyncio.get_running_loop())).application(),
         lifespan="off",
@@ -55,7 +55,7 @@ async def _serve(api: ListenAddress, lifeline: int | None, chance: random.Random
     def stop() -> None:
         server.should_exit = True
 
-    def feel_lifeline(descriptor: int) -> None:
+    def read_lifeline(descriptor: int) -> None:
         with contextlib.suppress(BlockingIOError):
             if not os.read(descriptor, 4096):
                 loop.remove_reader(descriptor)
@@ -66,8 +66,8 @@ async def _serve(api: ListenAddress, lifeline: int | None, chance: random.Random
     loop.add_signal_handler(signal.SIGINT, stop)
     if lifeline is not None:
         os.set_blocking(lifeline, False)
-        loop.add_reader(lifeline, feel_lifeline, lifeline)
+        loop.add_reader(lifeline, read_lifeline, lifeline)
     print(f"fault proxy: API at http://{bound(listener)}", flush=True)
     await server.serve([listener])
     collection.stop()
-    await asyncio.sleep(0)  # the sockets that were just cut are closed in the loop's next turn
+    await asyncio.sleep(0)  # the loop closes the cut sockets in its next iteration

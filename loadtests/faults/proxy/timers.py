@@ -1,4 +1,4 @@
-"""Time as the pipelines see it: a parameter, so that tests may turn it by hand."""
+"""The pipelines' clock and timers, as an interface, so that tests can control time."""
 
 import asyncio
 import math
@@ -6,17 +6,19 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-_LONGEST = 3600.0  # seconds; a later alarm is set again when this has passed
+_LONGEST = 3600.0  # seconds; a later call is scheduled again after this time
 
 
 class Cancellable(Protocol):
-    """A call that is to come."""
+    """A scheduled call."""
 
     def cancel(self) -> None: ...
 
 
 class Timers(Protocol):
-    """A clock in seconds, and calls at a time of it: perhaps late, perhaps too early (look again), never at once."""
+    """A clock in seconds, and calls scheduled by it. A call may come late or too early (check the clock again), but
+    never synchronously.
+    """
 
     def now(self) -> float: ...
 
@@ -36,5 +38,5 @@ class LoopTimers:
         wait = when - time.monotonic()
         if wait <= 0:
             return self._loop.call_soon(call)
-        # Loops tick in milliseconds and round to the nearest: rounding up spares us being called too early.
+        # The loop rounds to the nearest millisecond; rounding up avoids calls that come too early.
         return self._loop.call_later(math.ceil(min(wait, _LONGEST) * 1000) / 1000, call)

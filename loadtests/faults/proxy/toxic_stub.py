@@ -1,4 +1,4 @@
-"""One toxic at work in one pipeline: holds pieces until they are due, in order."""
+"""A toxic's place in one pipeline: holds the pieces until they are due, in order."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .evidence import ProxyEvidence
 from .timers import Cancellable, Timers
 from .toxics.toxic import NEVER, Due, End, Toxic
 
-_OVERHEAD = 200  # bytes of memory that a waiting piece takes besides its own
+_OVERHEAD = 200  # bytes of memory that a waiting piece takes on top of its data
 
 
 class _Waiting(NamedTuple):
@@ -22,58 +22,58 @@ class _Waiting(NamedTuple):
 
 
 class Pipeline(Protocol):
-    """What a stage needs of the pipeline it stands in."""
+    """What a stub needs of its pipeline."""
 
-    chance: random.Random
+    rng: random.Random
     timers: Timers
-    tally: ProxyEvidence
+    proxy_evidence: ProxyEvidence
 
     def deliver(self, item: bytes | End) -> None: ...
-    def lose(self, item: bytes | End) -> None: ...
+    def drop(self, item: bytes | End) -> None: ...
     def count_swallowed(self, toxic: ActiveToxic | None, count: int) -> None: ...
-    def end_here(self, stage: ToxicStub) -> None: ...
-    def without(self, stage: ToxicStub) -> None: ...
+    def close_at(self, stub: ToxicStub) -> None: ...
+    def remove_stub(self, stub: ToxicStub) -> None: ...
     def reset(self, toxic: ActiveToxic) -> None: ...
     def pump(self) -> None: ...
 
 
 class ToxicStub:
-    """A toxic's place in a pipeline. All happens in the event loop's thread and without awaiting: a change of the
-    pipeline is one step, between two pieces.
+    """A toxic in a pipeline. Everything runs in the event loop's thread without awaiting, so a change of the pipeline
+    is one step between two pieces.
     """
 
     def __init__(self, active: ActiveToxic, link: Pipeline) -> None:
         self.active = active
         self.next: ToxicStub | None = None
         self._link = link
-        # Drawn once: raising a toxicity adds connections, and never moves those it has already met.
-        self._luck = link.chance.random()
-        self._toxic: Toxic | None = None  # None: this connection is spared
-        self._met = False
+        # Drawn once, so that raising the toxicity adds connections and never swaps the affected ones for others.
+        self._draw = link.rng.random()
+        self._toxic: Toxic | None = None  # None: it does not apply to this connection
+        self._counted = False  # in the evidence, as an affected connection
         self._waiting: deque[_Waiting] = deque()
-        self._cost = 0
-        self._passed = 0.0  # when the last piece went on
+        self._buffered = 0  # bytes, overhead included
+        self._last_released = 0.0  # when the last piece was due
         self._timer: Cancellable | None = None
-        self._alarm: Cancellable | None = None
-        self._gone = False
+        self._deadline_timer: Cancellable | None = None
+        self._detached = False
 
     @property
     def full(self) -> bool:
-        """Whether it holds so much that the sender has to wait."""
-        return self._toxic is not None and self._cost > self._toxic.room
+        """Whether it holds so much that the sender must wait."""
+        return self._toxic is not None and self._buffered > self._toxic.capacity
 
     def begin(self, *, fresh: bool) -> None:
-        """Meet the connection, if the dice say so; it is `fresh` if it has just been opened."""
-        if self._luck < self.active.toxicity:
-            self._toxic = self.active.meet(self._link.chance, self._link.timers.now(), fresh=fresh)
-            self.active.evidence.connections_affected += not self._met
-            self._met = True
-            self._set_alarm()
+        """Apply the toxic to the connection, with its toxicity as the probability. `fresh`: it was just opened."""
+        if self._draw < self.active.toxicity:
+            self._toxic = self.active.attach(self._link.rng, self._link.timers.now(), fresh=fresh)
+            self.active.evidence.connections_affected += not self._counted
+            self._counted = True
+            self._set_deadline()
 
     def push(self, item: bytes | End, arrived: float, now: float) -> None:
-        """Take a piece, or the end, from the stage before."""
-        if self._gone:
-            self._link.lose(item)
+        """Take a piece, or the end, from the previous stub."""
+        if self._detached:
+            self._link.drop(item)
             return
         if self._toxic is None:
             self._forward(item, arrived, now)
@@ -85,80 +85,80 @@ class ToxicStub:
             self.active.evidence.pieces_cut += max(0, sum(isinstance(out, bytes) for _, out in dues) - 1)
         else:
             dues = [self._toxic.end(item, arrived)]
-        if self._alarm is None:
-            self._set_alarm()  # a toxic may have been waiting for the first bytes
+        if self._deadline_timer is None:
+            self._set_deadline()  # the toxic may have been waiting for the first bytes
         self._queue(item, dues, arrived)
         if self._timer is None:
             self._release(now)
 
     def change(self) -> bool:
-        """The toxic's attributes or toxicity were changed. False if the connection must be closed for it."""
+        """The toxic's attributes or toxicity have changed. False if the connection must therefore be closed."""
         now = self._link.timers.now()
         if self._toxic is None:
             self.begin(fresh=False)
-        elif self._luck < self.active.toxicity:
+        elif self._draw < self.active.toxicity:
             self._toxic.update(self.active.values, now)
-            self._set_alarm()
+            self._set_deadline()
             for arrived, _, item in self._take_all():
                 self.push(item, arrived, now)
-        elif self._toxic.spoils:
+        elif self._toxic.closes_on_removal:
             return False
         else:
             self._toxic = None
-            self._set_alarm()
+            self._set_deadline()
             self._flush(now)
         return True
 
-    def leave(self) -> bool:
-        """The toxic was removed: all goes on at once, in order. False if the connection must be closed for it."""
-        if self._toxic is not None and self._toxic.spoils:
+    def detach(self) -> bool:
+        """The toxic was removed: release everything, in order. False if the connection must therefore be closed."""
+        if self._toxic is not None and self._toxic.closes_on_removal:
             return False
         self._toxic = None
-        self._set_alarm()
+        self._set_deadline()
         self._flush(self._link.timers.now())
-        self._gone = True
+        self._detached = True
         return True
 
     def discard(self, *, by: ActiveToxic, swallowed: bool) -> None:
-        """Drop what is held, for ever. `swallowed`: through our doing, which counts as `by` this toxic."""
+        """Drop everything held. `swallowed`: the proxy is the cause, so the bytes count as swallowed `by` a toxic."""
         lost = sum(len(item) for _, _, item in self._take_all() if isinstance(item, bytes))
         if swallowed:
             self._link.count_swallowed(by, lost)
         self._toxic = None
-        self._set_alarm()
-        self._gone = True
+        self._set_deadline()
+        self._detached = True
 
     def close(self) -> None:
-        """Close the connection here: what is behind is lost, what is ahead is delivered."""
-        now, ahead = self._link.timers.now(), self.next
-        self._link.end_here(self)
+        """Close the connection here: earlier stubs' data is lost, later stubs' data is delivered."""
+        now, next_stub = self._link.timers.now(), self.next
+        self._link.close_at(self)
         self.discard(by=self.active, swallowed=True)
-        self._link.without(self)
-        if ahead is None:
+        self._link.remove_stub(self)
+        if next_stub is None:
             self._link.deliver(End.CLOSE)
         else:
-            ahead.push(End.CLOSE, now, now)
+            next_stub.push(End.CLOSE, now, now)
 
     def _queue(self, item: bytes | End, dues: Sequence[Due], arrived: float) -> None:
         for when, out in dues:
             if isinstance(out, End) and out is not item:
-                self._link.end_here(self)
+                self._link.close_at(self)
             self._waiting.append(_Waiting(arrived, when, out))
-            self._cost += _cost(out)
+            self._buffered += _size(out)
 
     def _release(self, now: float) -> None:
-        """Let go what is due, and set the timer for the rest."""
+        """Release what is due, and set the timer for the rest."""
         assert self._toxic is not None
-        apart = self._toxic.apart
+        one_at_a_time = self._toxic.one_at_a_time
         while self._waiting and self._waiting[0].when <= now:
             arrived, when, item = self._waiting.popleft()
-            self._cost -= _cost(item)
-            self._passed = max(self._passed, when)
+            self._buffered -= _size(item)
+            self._last_released = max(self._last_released, when)
             self._count_through(item, when > arrived)
-            self._forward(item, self._passed, now)
-            if self._gone:  # a later toxic, or the receiver, has ended the connection
+            self._forward(item, self._last_released, now)
+            if self._detached:  # a later toxic, or the receiver, has ended the connection
                 return
-            if apart:
+            if one_at_a_time:
                 break
         if self._waiting and self._waiting[0].when < NEVER:
             self._timer = self._link.timers.call_at(self._waiting[0].when, self._on_time)
@@ -170,9 +170,9 @@ class ToxicStub:
 
     def _flush(self, now: float) -> None:
         self._stop_timer()
-        while self._waiting and not self._gone:
+        while self._waiting and not self._detached:
             arrived, _, item = self._waiting.popleft()
-            self._cost -= _cost(item)
+            self._buffered -= _size(item)
             self._count_through(item, now > arrived)
             self._forward(item, now, now)
 
@@ -185,7 +185,7 @@ class ToxicStub:
     def _take_all(self) -> list[_Waiting]:
         waiting = list(self._waiting)
         self._waiting.clear()
-        self._cost = 0
+        self._buffered = 0
         self._stop_timer()
         return waiting
 
@@ -194,22 +194,23 @@ class ToxicStub:
             self._timer.cancel()
             self._timer = None
 
-    def _set_alarm(self) -> None:
-        if self._alarm is not None:
-            self._alarm.cancel()
-            self._alarm = None
-        alarm = self._toxic.alarm() if self._toxic is not None else None
-        if alarm is not None:
-            self._alarm = self._link.timers.call_at(alarm[0], self._on_alarm)
+    def _set_deadline(self) -> None:
+        if self._deadline_timer is not None:
+            self._deadline_timer.cancel()
+            self._deadline_timer = None
+        deadline = self._toxic.deadline() if self._toxic is not None else None
+        if deadline is not None:
+            self._deadline_timer = self._link.timers.call_at(deadline[0], self._on_deadline)
 
-    def _on_alarm(self) -> None:
-        self._alarm = None
-        alarm = self._toxic.alarm() if self._toxic is not None else None
-        if alarm is None:
+    def _on_deadline(self) -> None:
+        self._deadline_timer = None
+        deadline = self._toxic.deadline() if self._toxic is not None else None
+        if deadline is None:
             return
-        if self._link.timers.now() < alarm[0]:
-            self._set_alarm()
-        elif alarm[1] is End.RESET:
+        when, end = deadline
+        if self._link.timers.now() < when:
+            self._set_deadline()
+        elif end is End.RESET:
             self._link.reset(self.active)
         else:
             self.close()
@@ -223,8 +224,8 @@ class ToxicStub:
         evidence.bytes_through += len(item)
         if delayed:
             evidence.bytes_delayed += len(item)
-            self._link.tally.bytes_delayed += len(item)
+            self._link.proxy_evidence.bytes_delayed += len(item)
 
 
-def _cost(item: bytes | End) -> int:
+def _size(item: bytes | End) -> int:
     return _OVERHEAD + (len(item) if isinstance(item, bytes) else 0)

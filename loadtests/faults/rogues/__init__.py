@@ -1,4 +1,4 @@
-"""Clients that behave badly on purpose, in a process of their own. One kind, one file; `rogue.py` is their contract."""
+"""Clients that misbehave on purpose, in a separate process. One kind per file; `rogue.py` is the base class."""
 
 from collections.abc import Mapping
 

@@ -1,10 +1,10 @@
-"""`python -m chatswarm.loadtests.faults.rogues`: clients that behave badly until they are told to stop.
+"""`python -m chatswarm.loadtests.faults.rogues`: run misbehaving clients until told to stop.
 
-    stdin:  one line of JSON, the instructions (`instructions.py`); its end is one way of saying stop
-    stdout: {"begun": true}, and in the end the evidence, each one line of JSON
-            or {"problem": "..."}, and exit code 2
+    stdin:  one line of JSON, the instructions (`instructions.py`); end of input means stop
+    stdout: {"begun": true}, then at the end the evidence, one line of JSON each
+            or {"problem": "..."}, with exit code 2
 
-SIGTERM, SIGINT and the end of the lifeline stop it, too.
+SIGTERM, SIGINT and the end of the lifeline also stop it.
 """
 
 import asyncio
@@ -21,74 +21,74 @@ from chatswarm.loadtests.system.children import LIFELINE
 from .instructions import Instructions
 from .rogue import CannotBeginError, Rogue
 
-_BEGINNING = 25.0  # seconds; whoever started this process waits for 30
+_BEGIN_TIMEOUT = 25.0  # seconds; the parent process allows 30
 _USAGE = 2
 _STDIN, _STDOUT = 0, 1
 
 
 def main() -> int:
-    """Read the order, follow it, and tell. Returns the exit code."""
+    """Read the instructions, follow them, and report. Returns the exit code."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(ValueError, OSError):  # a flood of connections is one of open files
+    with contextlib.suppress(ValueError, OSError):  # a connection flood needs many open files
         resource.setrlimit(
             resource.RLIMIT_NOFILE, (hard if hard != resource.RLIM_INFINITY else max(soft, 1 << 20), hard)
         )
     try:
-        asyncio.run(_live(Instructions.parse(sys.stdin.buffer.readline())))
+        asyncio.run(_run(Instructions.parse(sys.stdin.buffer.readline())))
     except CannotBeginError as error:
-        _say({"problem": str(error)})
+        _report({"problem": str(error)})
         return _USAGE
     except BaseExceptionGroup as group:
-        cannot = group.subgroup(CannotBeginError)
-        if cannot is None:
+        known = group.subgroup(CannotBeginError)
+        if known is None:
             raise
-        _say({"problem": str(cannot.exceptions[0])})
+        _report({"problem": str(known.exceptions[0])})
         return _USAGE
     return 0
 
 
-async def _live(order: Instructions) -> None:
-    told_to_stop = asyncio.Event()
-    _listen(told_to_stop)
+async def _run(instructions: Instructions) -> None:
+    stop = asyncio.Event()
+    _watch_for_stop(stop)
     async with asyncio.TaskGroup() as tasks:
-        rogue = order.rogue(tasks)
+        rogue = instructions.rogue(tasks)
         beginning = tasks.create_task(_begin(rogue))
-        await told_to_stop.wait()
+        await stop.wait()
         beginning.cancel()
         await asyncio.wait([beginning])
-        _say(await rogue.end())
+        _report(await rogue.end())
 
 
 async def _begin(rogue: Rogue) -> None:
     try:
-        async with asyncio.timeout(_BEGINNING):
+        async with asyncio.timeout(_BEGIN_TIMEOUT):
             await rogue.begin()
     except TimeoutError:
-        raise CannotBeginError(f"expected to have begun in {_BEGINNING:g} s") from None
-    _say({"begun": True})
+        raise CannotBeginError(f"expected to begin within {_BEGIN_TIMEOUT:g} s, got no result") from None
+    _report({"begun": True})
 
 
-def _listen(told_to_stop: asyncio.Event) -> None:
+def _watch_for_stop(stop: asyncio.Event) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, told_to_stop.set)
+        loop.add_signal_handler(number, stop.set)
 
-    def feel(pipe: int) -> None:
+    def read(pipe: int) -> None:
         if not os.read(pipe, 4096):
             loop.remove_reader(pipe)
-            told_to_stop.set()
+            stop.set()
 
     pipes = [_STDIN]
     with contextlib.suppress(KeyError, ValueError):
         pipes.append(int(os.environ[LIFELINE]))
     for pipe in pipes:
-        with contextlib.suppress(PermissionError):  # a plain file cannot be watched, and does not end either
-            loop.add_reader(pipe, feel, pipe)
+        with contextlib.suppress(PermissionError):  # a plain file cannot be watched, and never ends
+            loop.add_reader(pipe, read, pipe)
 
 
-def _say(words: object) -> None:
-    with contextlib.suppress(OSError):  # nobody listens any more
-        os.write(_STDOUT, msgspec.json.encode(words) + b"\n")
+def _report(message: object) -> None:
+    with contextlib.suppress(OSError):  # the parent is gone
+        os.write(_STDOUT, msgspec.json.encode(message) + b"\n")
 
 
 if __name__ == "__main__":

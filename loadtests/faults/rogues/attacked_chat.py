@@ -1,4 +1,4 @@
-"""The chat that rogues strike: where it is, what it speaks, and how a connection to it is opened."""
+"""The chat that rogues attack: its address, its protocol, and how to connect to it."""
 
 import asyncio
 import contextlib
@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from chatswarm.loadtests.faults.proxy.address import reason
 from chatswarm.loadtests.net.address import Address, parse_address
-from chatswarm.loadtests.net.dialing import DialError, Place, request_target, server_name, trusting
+from chatswarm.loadtests.net.dialing import DialError, SocketAddress, default_tls, request_target, server_name
 from chatswarm.loadtests.net.rotation import Rotation
 from chatswarm.loadtests.protocols import ChatProtocol
 from chatswarm.loadtests.protocols.protocol import Request
@@ -19,87 +19,87 @@ from chatswarm.loadtests.system.rig_limits import RESOURCES, own_errno
 from .tcp import TcpConnection
 
 PATIENCE = 10.0
-"""Seconds that connecting, and each answer to a handshake or a request, may take."""
+"""Seconds that connecting, and each response to a handshake or request, may take."""
 
-_ETHERNET = 1460  # bytes of a segment
-_MOST_HEAD = 1 << 18  # bytes of HTTP answers in which the final one's first line must end
+_ETHERNET_SEGMENT = 1460  # bytes
+_MAX_HEAD = 1 << 18  # bytes of HTTP responses within which the final status line must end
 _INTERIM = re.compile(rb"\A(?:\r?\n)*HTTP/\S+[ \t]+1(?!01)\d\d\b[^\n]*\n(?:[^\r\n][^\n]*\n)*\r?\n")
 _INTERIM_STATUS = re.compile(rb"1(?!01)")
 _STATUS = re.compile(rb"\A(?:\r?\n)*HTTP/\S+[ \t]+(\d\d\d)\b[^\n]*\n")
 
 
 class AttackedChat:
-    """One target, and how it looks to those who know the token with which its dashboards are let in."""
+    """A target, with the protocol and the token that a proper dashboard would use."""
 
-    def __init__(self, url: str, protocol: Callable[[str | None], ChatProtocol], token: str | None) -> None:
-        """Raises ValueError if `url` is no base URL."""
+    def __init__(self, url: str, make_protocol: Callable[[str | None], ChatProtocol], token: str | None) -> None:
+        """`make_protocol` takes a token. Raises ValueError if `url` is not a base URL."""
         self.address: Address = parse_address(url)
-        self.protocol = protocol
+        self.make_protocol = make_protocol
         self.token = token
-        self.target = protocol(token)
-        # SSL_CERT_FILE and SSL_CERT_DIR in the environment replace the system's authorities, as OpenSSL has it.
+        self.protocol = make_protocol(token)
+        # As in OpenSSL, SSL_CERT_FILE and SSL_CERT_DIR replace the system's certificate authorities.
         try:
-            self._tls = trusting() if self.address.secure else None
+            self._tls = default_tls() if self.address.secure else None
         except DialError as error:
             raise ValueError(str(error)) from None
-        self._turns: Rotation[Place] | None = None
+        self._rotation: Rotation[SocketAddress] | None = None
 
     async def connect(self, *, receive_buffer: int | None = None, source: str | None = None) -> TcpConnection:
-        """A connection, after its TLS handshake where the target has one. Raises OSError.
+        """Opens a connection, including the TLS handshake if the target uses TLS. Raises OSError.
 
-        `receive_buffer`: bytes asked of the kernel.
+        `receive_buffer`: the size in bytes to ask the kernel for.
         """
-        pipe = await self.connect_plainly(receive_buffer=receive_buffer, source=source)
+        connection = await self.connect_plain(receive_buffer=receive_buffer, source=source)
         try:
             if self._tls is not None:
                 async with asyncio.timeout(PATIENCE):
-                    await pipe.encrypt(self._tls, server_name(self.address.host))
+                    await connection.encrypt(self._tls, server_name(self.address.host))
         except BaseException:
-            pipe.close()
+            connection.close()
             raise
-        return pipe
+        return connection
 
-    async def connect_plainly(self, *, receive_buffer: int | None = None, source: str | None = None) -> TcpConnection:
-        """A TCP connection without TLS, whatever the target has. Raises OSError.
+    async def connect_plain(self, *, receive_buffer: int | None = None, source: str | None = None) -> TcpConnection:
+        """Opens a TCP connection without TLS, even to a target that uses TLS. Raises OSError.
 
-        `source`: the loopback address that it comes from, if the target is on loopback, too.
+        `source`: the loopback address to connect from, if the target is on loopback, too.
         """
         failure = OSError(f"{self.address.host} has no address")
         deadline = time.monotonic() + PATIENCE
         async with asyncio.timeout(PATIENCE):
-            turns = await self._where()
-        places = turns.order(time.monotonic())
+            rotation = await self._addresses()
+        places = rotation.order(time.monotonic())
         for at, place in enumerate(places):
             try:
-                # One that drops packets leaves some of the time for the next.
+                # An address that drops packets must leave time for the next one.
                 async with asyncio.timeout((deadline - time.monotonic()) / (len(places) - at)):
-                    pipe = await self._connected(place, receive_buffer, source)
+                    connection = await self._connected(place, receive_buffer, source)
             except OSError as error:
                 if own_errno(error) in RESOURCES:
                     raise
-                turns.failed(place, time.monotonic())
-                # What says most of the chat counts: not that this machine has no way to one of its addresses.
+                rotation.failed(place, time.monotonic())
+                # Prefer the error that says most about the chat to one about this machine, such as a missing route.
                 if own_errno(error) is None or own_errno(failure) is not None or at == 0:
                     failure = error
             else:
-                turns.worked(place)
-                return pipe
+                rotation.worked(place)
+                return connection
         raise failure
 
-    async def _connected(self, place: Place, receive_buffer: int | None, source: str | None) -> TcpConnection:
+    async def _connected(self, place: SocketAddress, receive_buffer: int | None, source: str | None) -> TcpConnection:
         sock = socket.socket(place.family, place.kind, place.protocol)
         try:
             sock.setblocking(False)
             if receive_buffer is not None:
-                # Before connecting, because the window's scale is settled then.
+                # Before connecting, because the handshake fixes the window scale.
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-                # On loopback a segment has 64 KiB, for which the sender's kernel takes megabytes before it has
-                # the sender wait. A slow reader is far away, where it has what fits into an Ethernet frame.
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, _ETHERNET)
-            if source is not None and place.shown.startswith("127."):
-                with contextlib.suppress(OSError):  # not every system has more than 127.0.0.1
+                # Loopback segments have 64 KiB, and with them the sender's kernel buffers megabytes before the sender
+                # has to wait. A real slow reader is remote, where a segment fits into an Ethernet frame.
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, _ETHERNET_SEGMENT)
+            if source is not None and place.ip.startswith("127."):
+                with contextlib.suppress(OSError):  # some systems have no other loopback address than 127.0.0.1
                     sock.bind((source, 0))
-            await asyncio.get_running_loop().sock_connect(sock, place.address)
+            await asyncio.get_running_loop().sock_connect(sock, place.sockaddr)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         except BaseException:
             sock.close()
@@ -107,18 +107,18 @@ class AttackedChat:
         return TcpConnection(sock)
 
     async def status(self, request: Request) -> int:
-        """The status of the answer to an HTTP request. Raises OSError if there is none."""
-        pipe = await self.connect()
+        """Sends an HTTP request, and returns the status of the response. Raises OSError if there is none."""
+        connection = await self.connect()
         try:
             async with asyncio.timeout(PATIENCE):
-                await pipe.write(self.head(request))
-                answer = b""
-                while (status := final_answer(answer)[0]) is None and len(answer) < _MOST_HEAD:
-                    if (data := await pipe.read()) is None:
+                await connection.write(self.head(request))
+                received = b""
+                while (status := final_response(received)[0]) is None and len(received) < _MAX_HEAD:
+                    if (data := await connection.read()) is None:
                         break
-                    answer += data
+                    received += data
         finally:
-            pipe.close()
+            connection.close()
         if status is None:
             raise ConnectionError("no HTTP answer")
         return status
@@ -130,26 +130,28 @@ class AttackedChat:
         text = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
         return f"{request.method} {path} HTTP/1.1\r\n{text}\r\n".encode()
 
-    async def _where(self) -> Rotation[Place]:
-        if self._turns is None:
+    async def _addresses(self) -> Rotation[SocketAddress]:
+        if self._rotation is None:
             host, port = self.address.host, self.address.port
             found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-            self._turns = Rotation([Place(family, kind, protocol, place) for family, kind, protocol, _, place in found])
-        return self._turns
+            self._rotation = Rotation(
+                [SocketAddress(family, kind, protocol, place) for family, kind, protocol, _, place in found]
+            )
+        return self._rotation
 
 
-def final_answer(heard: bytes) -> tuple[int | None, bytes]:
-    """The status of the final answer among these bytes, None if there is none yet; and the bytes from it on."""
-    while interim := _INTERIM.match(heard):
-        heard = heard[interim.end() :]
-    found = _STATUS.match(heard)
-    return (None if found is None or _INTERIM_STATUS.match(found[1]) else int(found[1])), heard
+def final_response(received: bytes) -> tuple[int | None, bytes]:
+    """The status of the final (not interim) response, or None if it has not come yet; and the bytes from there on."""
+    while interim := _INTERIM.match(received):
+        received = received[interim.end() :]
+    found = _STATUS.match(received)
+    return (None if found is None or _INTERIM_STATUS.match(found[1]) else int(found[1])), received
 
 
 def why(error: OSError) -> str:
-    """Why there is no connection, in plain words."""
+    """Why connecting failed, in plain words."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"a certificate that is not trusted: {error.verify_message}"
-    if isinstance(error, ssl.SSLError):  # its number is not the system's
+    if isinstance(error, ssl.SSLError):  # its errno is not one of the system's
         return f"no TLS: {(error.reason or str(error)).lower().replace('_', ' ')}"
     return reason(error)

@@ -1,4 +1,4 @@
-"""Dashboards that send frames which break a rule, and look at how each is answered."""
+"""Dashboards that send malformed frames, and check how the chat responds to each."""
 
 import asyncio
 import sys
@@ -13,36 +13,36 @@ from .malformed_frames import BAD_FRAMES, BadFrame
 from .rogue import CannotBeginError, Rogue
 from .websocket import Dashboard, EndedError, NotLetInError
 
-_SENDING = 30.0  # seconds that writing one case may take
-_BREATH = 0.02  # seconds after each piece in which an answer is read
+_SEND_TIMEOUT = 30.0  # seconds that writing one bad frame may take
+_READ_PAUSE = 0.02  # seconds for reading a response after each piece
 
 
 class BadFrames(Rogue):
-    """Sends each kind of bad frame on a fresh subscribed connection, one after the other, round after round."""
+    """Sends the bad frames one after the other, each on a fresh subscribed connection, round after round."""
 
-    def __init__(self, site: AttackedChat, values: Mapping[str, Value], tasks: asyncio.TaskGroup) -> None:
-        super().__init__(site, values, tasks)
+    def __init__(self, chat: AttackedChat, values: Mapping[str, Value], tasks: asyncio.TaskGroup) -> None:
+        super().__init__(chat, values, tasks)
         self.sent = 0
         self.answered_right = 0
         self.wrong = 0
-        self._told: dict[str, str] = {}  # of each case that was answered wrongly, how it was the first time
+        self._first_wrong: dict[str, str] = {}  # the first wrong response to each bad frame
 
     async def begin(self) -> None:
         try:
             dashboard = await self._dashboard()
         except (NotLetInError, EndedError, TimeoutError) as error:
             got = str(error) or "no answer in time"
-            raise CannotBeginError(f"expected a dashboard to be let in and subscribed, got {got}") from error
+            raise CannotBeginError(f"expected a dashboard to be admitted and subscribed, got {got}") from error
         await dashboard.close()
         self.start(self._rounds())
 
     async def end(self) -> Evidence:
         await self.stop()
         return {
-            "sent": self.sent,  # the last one may have been given no time to be answered
+            "sent": self.sent,  # the last one may have had no time for a response
             "answered_right": self.answered_right,
             "wrong": self.wrong,
-            **self._told,
+            **self._first_wrong,
         }
 
     async def _rounds(self) -> None:
@@ -51,24 +51,24 @@ class BadFrames(Rogue):
                 try:
                     dashboard = await self._dashboard()
                 except (NotLetInError, EndedError, TimeoutError) as error:
-                    # No wrong answer to a bad frame: none was sent.
+                    # Not a wrong response to a bad frame: none was sent.
                     print(f"{name}: no subscribed connection to send it on: {error}", file=sys.stderr, flush=True)
                     await asyncio.sleep(1)
                     continue
                 try:
                     self.sent += 1
-                    got = await self._answer(dashboard, bad)
+                    got = await self._try(dashboard, bad)
                 finally:
                     await dashboard.close()
                 if got is None:
                     self.answered_right += 1
                 else:
                     self.wrong += 1
-                    self._told.setdefault(f"wrong_{name}", f"expected {bad.expected}, got {got}")
+                    self._first_wrong.setdefault(f"wrong_{name}", f"expected {bad.expected}, got {got}")
             await asyncio.sleep(self.number("pause"))
 
     async def _dashboard(self) -> Dashboard:
-        dashboard = await Dashboard.open(self.site)
+        dashboard = await Dashboard.open(self.chat)
         try:
             await dashboard.subscribe()
         except BaseException:
@@ -76,31 +76,31 @@ class BadFrames(Rogue):
             raise
         return dashboard
 
-    async def _answer(self, dashboard: Dashboard, bad: BadFrame) -> str | None:
-        """Sends it; what came instead of a right answer, or None."""
+    async def _try(self, dashboard: Dashboard, bad: BadFrame) -> str | None:
+        """Sends a bad frame. Returns the wrong response, or None if the response was right."""
         patience = self.number("patience")
         seen = ""
         sending: asyncio.Task[None] | None = None
         try:
-            async with asyncio.timeout(_SENDING) as limit:
+            async with asyncio.timeout(_SEND_TIMEOUT) as limit:
                 sending = asyncio.create_task(
-                    _send(dashboard, bad.pieces(self.site.target, self.count("size")), limit, patience)
+                    _send(dashboard, bad.pieces(self.chat.protocol, self.count("size")), limit, patience)
                 )
                 while True:
-                    kind = (await dashboard.hear()).kind
+                    kind = (await dashboard.receive()).kind
                     if kind is Kind.ERROR and not seen:
                         seen = "an error frame, then "
                         if bad.error:
                             limit.reschedule(asyncio.get_running_loop().time() + patience)
-                            await dashboard.say(self.site.target.ping())
+                            await dashboard.send(self.chat.protocol.ping())
                     elif seen and bad.error and kind is Kind.OTHER:
                         return None
         except EndedError as error:
             return None if error.code in bad.codes else f"{seen}close code {error.code}"
         except TimeoutError:
             if seen and bad.error:
-                return f"{seen}no answer to a ping in {patience:g} s"
-            return f"{seen}an open connection without an answer for {patience:g} s"
+                return f"{seen}no pong for {patience:g} s"
+            return f"{seen}no response for {patience:g} s on an open connection"
         finally:
             if sending is not None:
                 sending.cancel()
@@ -110,10 +110,10 @@ class BadFrames(Rogue):
 async def _send(dashboard: Dashboard, pieces: Iterable[bytes], limit: asyncio.Timeout, patience: float) -> None:
     try:
         for piece in pieces:
-            await dashboard.pipe.write(piece)
-            # A server that has answered and closed resets the connection at bytes that come later, and a reset may
-            # destroy its answer on the way: so that is read before more is written.
-            await asyncio.sleep(_BREATH)
+            await dashboard.connection.write(piece)
+            # A server that has responded and closed answers further bytes with a reset, which may destroy its response
+            # on the way. So read before writing more.
+            await asyncio.sleep(_READ_PAUSE)
     except OSError:
-        return  # that it has ended shows in reading
+        return  # the reader notices that the connection has ended
     limit.reschedule(asyncio.get_running_loop().time() + patience)

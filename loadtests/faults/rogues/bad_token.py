@@ -1,4 +1,4 @@
-"""Somebody without a good token: dashboards' handshakes and reads of the list."""
+"""Handshakes and list requests without a valid token."""
 
 import base64
 import secrets
@@ -13,25 +13,25 @@ from .rogue import CannotBeginError
 
 
 class BadToken(Intrusion):
-    """Attempts handshakes and reads of the list without the token, with a wrong one, and with the right one in the
-    URL, where a token must not be taken from because URLs are logged. HTTP 401 and 403 refuse them.
+    """Attempts handshakes and list requests without a token, with a wrong one, and with the right one in the URL,
+    where a chat must not accept it because URLs are logged. HTTP 401 and 403 are refusals.
     """
 
     needs_token = True
 
     async def begin(self) -> None:
-        if self.site.token is None:
-            raise CannotBeginError("expected a token that lets dashboards in, got none: nobody would be refused")
+        if self.chat.token is None:
+            raise CannotBeginError("expected a token that admits dashboards, got none: nobody would be refused")
         await super().begin()
-        if not 200 <= (status := await self._list(self.site.target)) < 300:
+        if not 200 <= (status := await self._list(self.chat.protocol)) < 300:
             got = f"HTTP {status}" if status else "no HTTP answer"
             raise CannotBeginError(f"expected the list for the right token, got {got}")
 
     def attempts(self) -> Mapping[str, Attempt]:
         wrong_token = secrets.token_urlsafe(24)
-        wrong, without = self.site.protocol(wrong_token), self.site.protocol(None)
+        wrong, without = self.chat.make_protocol(wrong_token), self.chat.make_protocol(None)
         encoded = base64.urlsafe_b64encode(wrong_token.encode()).decode().rstrip("=")
-        right_token = quote(self.site.token or "")
+        right_token = quote(self.chat.token or "")
         return {
             "socket without a token": partial(self.handshake, without.socket_headers),
             "list without a token": partial(self._list, without),
@@ -48,8 +48,8 @@ class BadToken(Intrusion):
     def is_refusal(self, status: int) -> bool:
         return status in (401, 403)
 
-    async def _list(self, target: ChatProtocol) -> int:
+    async def _list(self, protocol: ChatProtocol) -> int:
         try:
-            return await self.site.status(target.list_chats())
+            return await self.chat.status(protocol.list_chats())
         except OSError:
             return 0

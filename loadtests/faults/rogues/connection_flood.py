@@ -1,4 +1,4 @@
-"""TCP connections that send nothing."""
+"""A flood of TCP connections that send nothing."""
 
 import resource
 
@@ -6,12 +6,12 @@ from .held_connections import HeldConnections
 from .rogue import CannotBeginError
 from .tcp import TcpConnection
 
-_PER_SOURCE = 10_000  # connections from one loopback address: a system gives out 28,000 ports for each
-_OTHER_FILES = 50
+_PER_SOURCE = 10_000  # connections from each loopback address, which has 28,000 ephemeral ports
+_OTHER_FILES = 50  # open files besides the connections
 
 
 class ConnectionFlood(HeldConnections):
-    """Opens very many plain TCP connections, also where the target has TLS, and keeps them open without a word."""
+    """Opens many plain TCP connections, even to a target with TLS, and keeps them open without sending anything."""
 
     @property
     def per_second(self) -> float:
@@ -25,10 +25,10 @@ class ConnectionFlood(HeldConnections):
         await super().begin()
 
     async def connect(self, number: int) -> TcpConnection:
-        # From 127.0.0.2 on, so that the measured users keep the ports of 127.0.0.1.
-        return await self.site.connect_plainly(source=f"127.0.0.{2 + number // _PER_SOURCE % 250}")
+        # Starts at 127.0.0.2, which leaves the ports of 127.0.0.1 to the measured users.
+        return await self.chat.connect_plain(source=f"127.0.0.{2 + number // _PER_SOURCE % 250}")
 
-    async def hold(self, number: int, pipe: TcpConnection) -> None:
+    async def hold(self, number: int, connection: TcpConnection) -> None:
         del number
-        while await pipe.read() is not None:
+        while await connection.read() is not None:
             pass

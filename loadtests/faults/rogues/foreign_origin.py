@@ -1,4 +1,4 @@
-"""Another site's page in a user's browser: handshakes with an Origin that is not the chat's."""
+"""Handshakes with a foreign Origin, as from another site's page in a user's browser."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -7,11 +7,11 @@ from .intrusion import Attempt, Intrusion
 
 
 class ForeignOrigin(Intrusion):
-    """Attempts handshakes from another site, with the right token if there is one. HTTP 4xx refuses them."""
+    """Attempts handshakes with a foreign Origin, and the right token if there is one. Any HTTP 4xx is a refusal."""
 
     def attempts(self) -> Mapping[str, Attempt]:
         origin = str(self.values["origin"])
-        return {origin: partial(self.handshake, {**self.site.target.socket_headers, "Origin": origin})}
+        return {origin: partial(self.handshake, {**self.chat.protocol.socket_headers, "Origin": origin})}
 
     def is_refusal(self, status: int) -> bool:
         return 400 <= status < 500

@@ -1,4 +1,4 @@
-"""Clients that never finish what they ask."""
+"""Clients that never finish their request."""
 
 import asyncio
 import base64
@@ -13,40 +13,40 @@ _UPGRADE = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Vers
 
 
 class HalfHandshakes(HeldConnections):
-    """Sends half of a WebSocket handshake, or of a request for the list, and then a byte now and then, without end."""
+    """Sends half of a WebSocket handshake, or of a request for the list, then drips single bytes without end."""
 
     async def connect(self, number: int) -> TcpConnection:
-        pipe = await self.site.connect()
+        connection = await self.chat.connect()
         try:
-            await pipe.write(self._half(number))
+            await connection.write(self._half(number))
         except BaseException:
-            pipe.close()
+            connection.close()
             raise
-        return pipe
+        return connection
 
-    async def hold(self, number: int, pipe: TcpConnection) -> None:
+    async def hold(self, number: int, connection: TcpConnection) -> None:
         del number
-        dripping = asyncio.create_task(self._drip(pipe))
+        drip = asyncio.create_task(self._drip(connection))
         try:
-            while await pipe.read() is not None:
+            while await connection.read() is not None:
                 pass
         finally:
-            dripping.cancel()
-            await asyncio.wait([dripping])
+            drip.cancel()
+            await asyncio.wait([drip])
 
     def _half(self, number: int) -> bytes:
         if number % 2:
-            head = self.site.head(self.site.target.list_chats())
+            head = self.chat.head(self.chat.protocol.list_chats())
         else:
             key = {"Sec-WebSocket-Key": base64.b64encode(secrets.token_bytes(16)).decode()}
-            head = self.site.head(Request("GET", self.site.target.socket_path, headers={**_UPGRADE, **key}))
-        # Whatever comes after this belongs to a header that never ends.
+            head = self.chat.head(Request("GET", self.chat.protocol.socket_path, headers={**_UPGRADE, **key}))
+        # The bytes that follow belong to a header that never ends.
         return head.removesuffix(b"\r\n") + b"X-More: "
 
-    async def _drip(self, pipe: TcpConnection) -> None:
+    async def _drip(self, connection: TcpConnection) -> None:
         try:
             while True:
                 await asyncio.sleep(self.number("drip"))
-                await pipe.write(b"x")
+                await connection.write(b"x")
         except OSError:
-            return  # that it has ended shows in reading
+            return  # the reader notices that the connection has ended

@@ -1,4 +1,4 @@
-"""WebSockets on which nobody ever says a word."""
+"""WebSockets that are opened and then never used."""
 
 import asyncio
 from collections.abc import Mapping
@@ -12,18 +12,18 @@ from .websocket import Dashboard
 
 
 class IdleSockets(HeldConnections):
-    """Completes the handshake and then only answers the protocol's own pings."""
+    """Completes the handshake, then only answers WebSocket pings."""
 
-    def __init__(self, site: AttackedChat, values: Mapping[str, Value], tasks: asyncio.TaskGroup) -> None:
-        super().__init__(site, values, tasks)
+    def __init__(self, chat: AttackedChat, values: Mapping[str, Value], tasks: asyncio.TaskGroup) -> None:
+        super().__init__(chat, values, tasks)
         self._dashboards: dict[int, Dashboard] = {}
 
     async def connect(self, number: int) -> TcpConnection:
-        dashboard = await Dashboard.open(self.site)
+        dashboard = await Dashboard.open(self.chat)
         self._dashboards[number] = dashboard
-        return dashboard.pipe
+        return dashboard.connection
 
-    async def hold(self, number: int, pipe: TcpConnection) -> None:
-        del pipe
+    async def hold(self, number: int, connection: TcpConnection) -> None:
+        del connection
         while await self._dashboards[number].drain(3600) is None:
             pass

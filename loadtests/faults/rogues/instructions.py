@@ -1,4 +1,4 @@
-"""What the process is told: one line of JSON, with a token in it, which is why it is no flag."""
+"""The instructions for the rogues: one line of JSON on standard input, because flags would show the token."""
 
 import asyncio
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from .rogue import CannotBeginError, Rogue
 
 
 class Instructions(msgspec.Struct, forbid_unknown_fields=True):
-    """Which rogue, against what. `target` is a base URL; parameters that are left out have their defaults."""
+    """Which rogue, and against what. `target` is a base URL. Missing parameters get their defaults."""
 
     kind: str
     target: str
@@ -31,17 +31,17 @@ class Instructions(msgspec.Struct, forbid_unknown_fields=True):
             return msgspec.json.decode(line, type=cls)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise CannotBeginError(
-                f"order: expected one line of JSON with kind, target and protocol, got: {error}"
+                f"instructions: expected one line of JSON with kind, target and protocol, got: {error}"
             ) from None
 
     def rogue(self, tasks: asyncio.TaskGroup) -> Rogue:
-        """The rogue that was ordered. Raises CannotBeginError."""
+        """Makes the rogue. Raises CannotBeginError."""
         if self.kind not in KINDS:
             raise CannotBeginError(f"kind: expected one of {', '.join(KINDS)}, got {self.kind!r}")
         if self.protocol not in PROTOCOLS:
             raise CannotBeginError(f"protocol: expected one of {', '.join(PROTOCOLS)}, got {self.protocol!r}")
         try:
-            site = AttackedChat(self.target, PROTOCOLS[self.protocol], self.token)
+            chat = AttackedChat(self.target, PROTOCOLS[self.protocol], self.token)
         except ValueError as error:
             raise CannotBeginError(f"target: {error}") from None
         known = FAULT_KINDS[self.kind].parameters
@@ -50,4 +50,4 @@ class Instructions(msgspec.Struct, forbid_unknown_fields=True):
         table.finish()
         if table.problems:
             raise CannotBeginError("; ".join(table.problems))
-        return KINDS[self.kind](site, {key: value for key, value in values.items() if value is not None}, tasks)
+        return KINDS[self.kind](chat, {key: value for key, value in values.items() if value is not None}, tasks)

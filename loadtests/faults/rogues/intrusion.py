@@ -1,4 +1,4 @@
-"""Attempts to be let in that must fail, again and again, counted by how they were answered."""
+"""Repeats attempts at access that the chat must refuse, and counts how it responds."""
 
 import asyncio
 from abc import abstractmethod
@@ -13,32 +13,32 @@ from .rogue import CannotBeginError, Rogue
 from .websocket import Dashboard, NotLetInError
 
 Attempt = Callable[[], Awaitable[int]]
-"""One attempt; the status of its answer, 101 for a WebSocket that was opened, 0 if there was no HTTP answer."""
+"""Makes one attempt. Returns the HTTP status: 101 if a WebSocket opened, 0 without an HTTP response."""
 
-_MOST_AT_ONCE = 100  # attempts without an answer yet
+_MAX_PENDING = 100  # attempts without a response yet
 
 
 class Intrusion(Rogue):
-    """Makes `attempts` attempts per second, in turn. It begins only if a proper handshake is let in."""
+    """Makes `attempts` attempts per second, each kind in turn. Begins only if a proper handshake succeeds."""
 
-    def __init__(self, site: AttackedChat, values: Mapping[str, Value], tasks: asyncio.TaskGroup) -> None:
-        super().__init__(site, values, tasks)
+    def __init__(self, chat: AttackedChat, values: Mapping[str, Value], tasks: asyncio.TaskGroup) -> None:
+        super().__init__(chat, values, tasks)
         self.statuses: Counter[int] = Counter()
         self.refused = 0
         self.let_in: Counter[str] = Counter()
 
     @abstractmethod
     def attempts(self) -> Mapping[str, Attempt]:
-        """What is tried in turn, by what it is in words."""
+        """The kinds of attempts, by their description."""
 
     @abstractmethod
     def is_refusal(self, status: int) -> bool:
-        """Whether this status says no for the right reason."""
+        """Whether this status is a refusal for the right reason."""
 
     async def handshake(self, headers: Mapping[str, str], query: str = "", subprotocols: tuple[str, ...] = ()) -> int:
-        """Attempts to open a WebSocket."""
+        """Attempts to open a WebSocket. Returns the HTTP status."""
         try:
-            dashboard = await Dashboard.open(self.site, headers, query=query, subprotocols=subprotocols)
+            dashboard = await Dashboard.open(self.chat, headers, query=query, subprotocols=subprotocols)
         except NotLetInError as error:
             return error.status
         await dashboard.close()
@@ -46,12 +46,12 @@ class Intrusion(Rogue):
 
     async def begin(self) -> None:
         try:
-            await (await Dashboard.open(self.site)).close()
+            await (await Dashboard.open(self.chat)).close()
         except NotLetInError as error:
             raise CannotBeginError(
-                f"expected a proper handshake to be let in (else refusals prove nothing), got {error}"
+                f"expected a proper handshake to be accepted (else refusals prove nothing), got {error}"
             ) from error
-        self.start(self._go_on())
+        self.start(self._repeat())
 
     async def end(self) -> Evidence:
         await self.stop()
@@ -65,15 +65,15 @@ class Intrusion(Rogue):
             evidence["let_in_with"] = ", ".join(f"{what} ×{count}" for what, count in sorted(self.let_in.items()))
         return {key: value for key, value in evidence.items() if value != ""}
 
-    async def _go_on(self) -> None:
+    async def _repeat(self) -> None:
         attempts = list(self.attempts().items())
-        free = asyncio.Semaphore(_MOST_AT_ONCE)
+        slots = asyncio.Semaphore(_MAX_PENDING)
         number = 0
         async with asyncio.TaskGroup() as group:
             while True:
-                await free.acquire()
+                await slots.acquire()
                 group.create_task(self._attempt(*attempts[number % len(attempts)])).add_done_callback(
-                    lambda _: free.release()
+                    lambda _: slots.release()
                 )
                 number += 1
                 await asyncio.sleep(1 / self.number("attempts"))

@@ -1,7 +1,7 @@
-"""Frames that break a rule, and what the right answers to each are. No I/O.
+"""Malformed frames, and the right responses to each. No I/O.
 
-A chat answers what it does not understand with an error frame, and what breaks the WebSocket protocol (RFC 6455,
-section 7.4.1) by closing with the code for it.
+A chat responds to a message that it does not understand with an error frame, and to a violation of the WebSocket
+protocol by closing with the matching code (RFC 6455, section 7.4.1).
 """
 
 import json
@@ -12,42 +12,42 @@ from itertools import islice, repeat
 
 from chatswarm.loadtests.protocols import ChatProtocol
 
-_DEPTH = 20_000  # of nested arrays: far beyond what a recursive parser survives, and still within 64 KiB
+_DEPTH = 20_000  # nested arrays: far more than a recursive parser survives, yet within 64 KiB
 _FRAGMENTS = 100_000
-_PIECE = 32 << 10  # bytes written before a look at whether an answer has come
+_PIECE = 32 << 10  # bytes written between checks for a response
 
 _TEXT, _BINARY, _CONTINUATION, _PING, _FIN = 0x1, 0x2, 0x0, 0x9, 0x80
 
 
 @dataclass(frozen=True, slots=True)
 class BadFrame:
-    """One way of breaking a rule."""
+    """One malformed frame."""
 
     pieces: Callable[[ChatProtocol, int], Iterable[bytes]]
-    """What is written, piece by piece, given the size in bytes of the big one."""
+    """What is written, piece by piece. Takes the size in bytes of the oversized frame."""
     codes: frozenset[int]
-    """Close codes that are right answers."""
+    """The close codes that are right responses."""
     error: bool = False
-    """Whether an error frame is one, too, on a connection that stays open."""
+    """Whether an error frame on a connection that stays open is right, too."""
 
     @property
     def expected(self) -> str:
-        """The right answers, in words."""
+        """The right responses, in words."""
         numbers = sorted(self.codes)
         codes = f"close code {', '.join(map(str, numbers[:-1]))}{' or ' if numbers[1:] else ''}{numbers[-1]}"
         return f"an error frame or {codes}" if self.error else codes
 
 
 def frame(first: int, payload: bytes, *, masked: bool = True) -> bytes:
-    """One frame, as a client sends it. `first` is its first byte: FIN, reserved bits and opcode."""
-    bit = 0x80 if masked else 0
+    """One client frame. `first` is its first byte: FIN, reserved bits and opcode."""
+    mask_bit = 0x80 if masked else 0
     if len(payload) < 126:
-        head = bytes([first, bit | len(payload)])
+        head = bytes([first, mask_bit | len(payload)])
     elif len(payload) < 1 << 16:
-        head = bytes([first, bit | 126]) + struct.pack("!H", len(payload))
+        head = bytes([first, mask_bit | 126]) + struct.pack("!H", len(payload))
     else:
-        head = bytes([first, bit | 127]) + struct.pack("!Q", len(payload))
-    return head + bytes(4) + payload if masked else head + payload  # a mask of zeros changes nothing
+        head = bytes([first, mask_bit | 127]) + struct.pack("!Q", len(payload))
+    return head + bytes(4) + payload if masked else head + payload  # a zero mask leaves the payload as it is
 
 
 def _text(text: str) -> bytes:
@@ -55,12 +55,12 @@ def _text(text: str) -> bytes:
 
 
 def _whole(data: bytes) -> Callable[[ChatProtocol, int], Iterable[bytes]]:
-    return lambda target, size: [data]  # noqa: ARG005
+    return lambda protocol, size: [data]  # noqa: ARG005
 
 
 def _altered(alter: Callable[[dict[str, object]], object]) -> Callable[[ChatProtocol, int], Iterable[bytes]]:
-    """A request as this chat knows it, with something about it changed."""
-    return lambda target, size: [_text(json.dumps(alter(json.loads(target.subscribe()))))]  # noqa: ARG005
+    """A valid subscription request, altered."""
+    return lambda protocol, size: [_text(json.dumps(alter(json.loads(protocol.subscribe()))))]  # noqa: ARG005
 
 
 def _unknown_action(request: dict[str, object]) -> object:
@@ -68,22 +68,22 @@ def _unknown_action(request: dict[str, object]) -> object:
     return {**request, first: "no such action"}
 
 
-def _deep(target: ChatProtocol, _size: int) -> Iterator[bytes]:
-    # What is deep comes first and the wrong type last, so that a parser cannot stop before it has been down there.
-    wrong = json.dumps(dict.fromkeys(json.loads(target.subscribe()), 7))
+def _deep(protocol: ChatProtocol, _size: int) -> Iterator[bytes]:
+    # The nesting comes before the wrong types, so that a parser cannot reject the message without descending.
+    wrong = json.dumps(dict.fromkeys(json.loads(protocol.subscribe()), 7))
     yield _text(f'{{"deep": {"[" * _DEPTH}{"]" * _DEPTH}, {wrong[1:]}')
 
 
-def _oversized(_target: ChatProtocol, size: int) -> Iterator[bytes]:
+def _oversized(_protocol: ChatProtocol, size: int) -> Iterator[bytes]:
     data = frame(_FIN | _TEXT, b"x" * size)
-    # The head alone first: it says the length, and a server that answers it at once is not reading the rest.
+    # First the header alone: it gives the length, and a server that rejects it at once need not read the rest.
     head = len(data) - size
     yield data[:head]
     for at in range(head, len(data), _PIECE):
         yield data[at : at + _PIECE]
 
 
-def _endless(_target: ChatProtocol, _size: int) -> Iterator[bytes]:
+def _endless(_protocol: ChatProtocol, _size: int) -> Iterator[bytes]:
     yield frame(_TEXT, b"")
     fragments = repeat(frame(_CONTINUATION, b""), _FRAGMENTS)
     while batch := b"".join(islice(fragments, 500)):

@@ -1,7 +1,7 @@
-"""What a rogue is: clients of one kind that behave badly on purpose, all in this process.
+"""The base class of rogues: clients of one kind that misbehave on purpose, all in one process.
 
-A kind of rogue is a subclass of Rogue in a file of this folder, and a row in ROGUES. The process makes one, calls
-`begin`, says so, and calls `end` when it is told to stop.
+A kind of rogue is a subclass of Rogue in this folder, and a row in KINDS. The process makes one, calls `begin`, reports
+that it has begun, and calls `end` when it is told to stop.
 """
 
 import asyncio
@@ -16,47 +16,47 @@ from .attacked_chat import AttackedChat
 
 
 class CannotBeginError(Exception):
-    """The fault cannot be brought about. The text says what was expected and what came."""
+    """The rogue cannot begin. The text says what was expected and what came."""
 
 
 class Rogue(ABC):
-    """Clients that behave badly. `begin` is called once, then `end`, also if `begin` is not through yet."""
+    """Clients that misbehave. `begin` is called once, then `end`, even if `begin` was cancelled."""
 
     needs_token: ClassVar[bool] = False
-    """Whether it proves nothing unless dashboards are let in with a token only."""
+    """Whether it proves nothing unless the target asks dashboards for a token."""
 
-    def __init__(self, site: AttackedChat, values: Mapping[str, Value], tasks: asyncio.TaskGroup) -> None:
-        """`values` has all of `parameters`. An error in one of `tasks` ends the process, and no evidence is given."""
-        self.site = site
+    def __init__(self, chat: AttackedChat, values: Mapping[str, Value], tasks: asyncio.TaskGroup) -> None:
+        """`values`: a value for each parameter. An error in one of `tasks` ends the process without evidence."""
+        self.chat = chat
         self.values = values
         self._tasks = tasks
-        self._mine: list[asyncio.Task[None]] = []
+        self._started: list[asyncio.Task[None]] = []
 
     def number(self, key: str) -> float:
-        """A parameter that is a number."""
+        """The value of a numeric parameter."""
         value = self.values[key]
         assert isinstance(value, (int, float))
         return value
 
     def count(self, key: str) -> int:
-        """A parameter that is a whole number."""
+        """The value of an integer parameter."""
         return int(self.number(key))
 
     def start(self, work: Coroutine[None, None, None]) -> None:
-        """Has something done from now on, until `stop`."""
-        self._mine.append(self._tasks.create_task(work))
+        """Runs `work` in the background until `stop`."""
+        self._started.append(self._tasks.create_task(work))
 
     async def stop(self) -> None:
-        """Ends all that was started, and waits until it has ended."""
-        for task in self._mine:
+        """Cancels all background work, and waits until it has ended."""
+        for task in self._started:
             task.cancel()
-        if self._mine:
-            await asyncio.wait(self._mine)
+        if self._started:
+            await asyncio.wait(self._started)
 
     @abstractmethod
     async def begin(self) -> None:
-        """Returns once the fault is in force, which must not take 25 s. Raises CannotBeginError."""
+        """Returns once the fault is in force, within 25 s. Raises CannotBeginError."""
 
     @abstractmethod
     async def end(self) -> Evidence:
-        """Closes everything, in a few seconds. Returns what was done: all 0 and empty if nothing was."""
+        """Closes everything within a few seconds. Returns the evidence: all 0 and empty if nothing was done."""

@@ -1,6 +1,6 @@
-"""A TCP connection that reads only when it is asked to, with or without TLS.
+"""A TCP connection, with or without TLS, that reads only on request.
 
-asyncio's own streams read ahead, which is just what a slow reader must not do.
+asyncio's own streams read ahead, which a slow reader must not do.
 """
 
 import asyncio
@@ -12,18 +12,18 @@ READ_SIZE = 1 << 16
 
 
 class TcpConnection:
-    """A connected socket that does not block. One task may read while another writes."""
+    """A connected, non-blocking socket. One task may read while another writes."""
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
-        self.received = 0  # bytes that came, before decryption
+        self.received = 0  # bytes received, before decryption
         self._tls: ssl.SSLObject | None = None
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
-        self._one_writer = asyncio.Lock()
+        self._write_lock = asyncio.Lock()
 
     async def encrypt(self, context: ssl.SSLContext, host: str) -> None:
-        """The TLS handshake. Raises OSError, of which ssl.SSLError is one."""
+        """Performs the TLS handshake. Raises OSError (which includes ssl.SSLError)."""
         tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
         while True:
             try:
@@ -38,10 +38,10 @@ class TcpConnection:
         await self._flush()
         self._tls = tls
 
-    async def read(self, most: int = READ_SIZE) -> bytes | None:
-        """What one read of at most so many bytes gives: perhaps nothing yet under TLS. None: the connection is over."""
+    async def read(self, limit: int = READ_SIZE) -> bytes | None:
+        """The data of one read of at most `limit` bytes; can be empty under TLS. None once the connection has ended."""
         try:
-            data = await asyncio.get_running_loop().sock_recv(self.sock, most)
+            data = await asyncio.get_running_loop().sock_recv(self.sock, limit)
         except OSError:
             return None
         self.received += len(data)
@@ -61,20 +61,20 @@ class TcpConnection:
         return bytes(clear)
 
     async def write(self, data: bytes) -> None:
-        """Returns once the kernel has taken all of it. Raises OSError."""
+        """Returns once the kernel has accepted all the data. Raises OSError."""
         if self._tls is None:
-            async with self._one_writer:
+            async with self._write_lock:
                 await asyncio.get_running_loop().sock_sendall(self.sock, data)
         else:
             self._tls.write(data)
             await self._flush()
 
     def close(self) -> None:
-        """Ends the connection. If bytes have come that nobody read, the other side sees a reset."""
+        """Closes the connection. If received bytes are still unread, the other side sees a reset."""
         with contextlib.suppress(OSError):
             self.sock.close()
 
     async def _flush(self) -> None:
-        async with self._one_writer:
+        async with self._write_lock:
             if self._outgoing.pending:
                 await asyncio.get_running_loop().sock_sendall(self.sock, self._outgoing.read())

@@ -1,7 +1,7 @@
-"""The questions asked of every run. A new check is one file and one row here."""
+"""The checks that every run goes through. A new check is one file and one row here."""
 
 from .absent import absent
-from .check import WORST, Check, Found
+from .check import WORST, Check, CheckResult
 from .frames import silent_socket, unnotified
 from .late import late
 from .lost import lost
@@ -26,9 +26,9 @@ CHECKS: dict[str, Check] = {
     "refused": refused,
     "absent": absent,
 }
-"""Each finding by its name in `verdict.json`. One with a count above 0 fails, unless an SLO names it."""
+"""Each check by the name of its finding in `verdict.json`. A count above 0 fails the run, unless an SLO names it."""
 
 COUNTS: dict[str, Check] = {"recovered": recovered}
-"""Counted and shown, and never a failure by themselves."""
+"""Counted and reported, but never a failure."""
 
-__all__ = ["CHECKS", "COUNTS", "WORST", "Check", "Found"]
+__all__ = ["CHECKS", "COUNTS", "WORST", "Check", "CheckResult"]

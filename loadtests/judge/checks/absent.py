@@ -6,24 +6,22 @@ from chatswarm.loadtests.history.tables import ConnectionEvent
 from chatswarm.loadtests.judge.ledger.ledger import Ledger
 from chatswarm.loadtests.judge.verdict import Example
 
-from .check import WORST, Found
+from .check import WORST, CheckResult
 
 
-def absent(ledger: Ledger) -> Found:
-    """A dashboard whose history was cut or is missing is not counted: nobody knows. Nor is one that the rig or its
-    operator kept away.
-    """
-    connections, scenario = ledger.evidence.connections, ledger.scenario
+def absent(ledger: Ledger) -> CheckResult:
+    """Not counted: dashboards whose history was cut or is missing, and those that the rig or its operator kept away."""
+    connections, scenario = ledger.observations.connections, ledger.scenario
     examples: list[Example] = []
     for dashboard in range(scenario.dashboards):
         planned = [span for span in scenario.planned(dashboard) if span[0] < ledger.end - ledger.start]
-        if not planned or not ledger.witnessed[dashboard] or ledger.hindrance.for_good[dashboard]:
+        if not planned or not ledger.witnessed[dashboard] or ledger.rig_outages.permanent[dashboard]:
             continue
         mine = np.flatnonzero(connections.dashboard == dashboard)
         if not np.isfinite(connections.subscribed[mine]).any():
-            tried = [connections.detail[number] for number in mine.tolist() if connections.detail[number]]
-            why = f": {tried[-1]}" if tried else ""
-            examples.append(Example(dashboard=dashboard, detail=f"never subscribed, in {len(mine)} tries{why}"))
+            details = [connections.detail[number] for number in mine.tolist() if connections.detail[number]]
+            why = f": {details[-1]}" if details else ""
+            examples.append(Example(dashboard=dashboard, detail=f"never subscribed, in {len(mine)} attempts{why}"))
             continue
         last = int(mine[np.argmax(connections.opening[mine])])
         stayed = connections.event[last] in (ConnectionEvent.SUBSCRIBED, ConnectionEvent.STOPPED)
@@ -36,4 +34,4 @@ def absent(ledger: Ledger) -> Found:
                     + (f" (code {code})" if code > 0 else ""),
                 )
             )
-    return Found(len(examples), examples[:WORST])
+    return CheckResult(len(examples), examples[:WORST])

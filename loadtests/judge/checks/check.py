@@ -1,4 +1,4 @@
-"""What a check is: a question asked of the ledger, answered with a count and the worst examples."""
+"""The interface of a check: a function from the ledger to a count and the worst examples."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -10,31 +10,33 @@ from chatswarm.loadtests.judge.ledger.ledger import Ledger
 from chatswarm.loadtests.judge.verdict import Example
 
 WORST = 32
-"""So many examples a finding carries at the most."""
+"""At most this many examples per finding."""
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """A check's answer. `count` None: this run could not be asked.
+class CheckResult:
+    """What a check found. `count` None: the run does not hold enough to tell.
 
-    Each case that can be dated has a span, in monotonic seconds, by which it belongs to a window (see `windows.py`).
+    Each case that can be dated has a span, in monotonic seconds, which assigns it to windows (see `windows.py`).
     """
 
     count: int | None
     examples: list[Example] = field(default_factory=list)
-    begun: Floats = field(default_factory=lambda: np.zeros(0))
-    over: Floats = field(default_factory=lambda: np.zeros(0))
+    starts: Floats = field(default_factory=lambda: np.zeros(0))
+    ends: Floats = field(default_factory=lambda: np.zeros(0))
 
     @property
     def undated(self) -> int:
-        """How many of the cases have no span."""
-        return (self.count or 0) - len(self.begun)
+        """How many cases have no span."""
+        return (self.count or 0) - len(self.starts)
 
 
-def about(ledger: Ledger, rows: Sequence[int] | Ints, examples: list[Example], undated: int = 0) -> Found:
-    """An answer about messages, each dated by its send, and some that nobody can date."""
+def result_for_messages(
+    ledger: Ledger, rows: Sequence[int] | Ints, examples: list[Example], undated: int = 0
+) -> CheckResult:
+    """A result about messages, each dated by its send, plus `undated` cases."""
     rows = ints(rows)
-    return Found(len(rows) + undated, examples, ledger.messages.intended[rows], ledger.answered[rows])
+    return CheckResult(len(rows) + undated, examples, ledger.messages.intended[rows], ledger.answered[rows])
 
 
-Check = Callable[[Ledger], Found]
+Check = Callable[[Ledger], CheckResult]

@@ -1,4 +1,4 @@
-"""`unnotified` and `silent_socket`: frames that were due and did not come."""
+"""`unnotified` and `silent_socket`: frames that were due and did not arrive."""
 
 import numpy as np
 
@@ -7,33 +7,35 @@ from chatswarm.loadtests.judge.ledger.ledger import Ledger
 from chatswarm.loadtests.judge.verdict import Example
 from chatswarm.loadtests.system.units import human
 
-from .check import WORST, Found
+from .check import WORST, CheckResult
 
 
-def healed(ledger: Ledger) -> Bools:
+def visible_without_frame(ledger: Ledger) -> Bools:
     """Where frames have ids: the deliveries that are visible although no frame announced them."""
-    return np.asarray(ledger.announced.missed & np.isfinite(ledger.visible))
+    return np.asarray(ledger.announcements.missed & np.isfinite(ledger.visible))
 
 
-def unnotified(ledger: Ledger) -> Found:
-    """Visible, but no frame announced it on a connection that was there: a later refetch healed a missed wake-up.
+def unnotified(ledger: Ledger) -> CheckResult:
+    """Visible, but no frame announced it on an open connection: a later refetch made up for the missed wake-up.
 
-    What a silent socket explains is not counted again. Without ids this is a lower bound, per dashboard and chat.
+    Frames that a silent socket explains are not counted again. Without ids, a lower bound per dashboard and chat.
     """
-    announced = ledger.announced
-    if not announced.exact:
-        worst = sorted(announced.missed_by_count, key=lambda missed: -missed[2])[:WORST]
-        return Found(
-            sum(count for *_, count in announced.missed_by_count),
+    announcements = ledger.announcements
+    if not announcements.exact:
+        worst = sorted(announcements.missed_by_count, key=lambda missed: -missed.missing)[:WORST]
+        return CheckResult(
+            sum(missed.missing for missed in announcements.missed_by_count),
             [
                 Example(
-                    chat=ledger.chat(chat), dashboard=dashboard, detail=f"at least {count} of its frames never came"
+                    chat=ledger.chat(missed.chat),
+                    dashboard=missed.dashboard,
+                    detail=f"at least {missed.missing} of its frames never came",
                 )
-                for dashboard, chat, count in worst
+                for missed in worst
             ],
         )
-    rows, dashboards = np.nonzero(healed(ledger))
-    return Found(
+    rows, dashboards = np.nonzero(visible_without_frame(ledger))
+    return CheckResult(
         len(rows),
         [
             ledger.example(row, dashboard, "no frame announced it")
@@ -42,17 +44,17 @@ def unnotified(ledger: Ledger) -> Found:
     )
 
 
-def silent_socket(ledger: Ledger) -> Found:
-    """A span of 3 s or more on one subscribed connection in which 5 or more frames were due and none came."""
-    silences = sorted(ledger.announced.silences, key=lambda silence: -silence.due)
-    return Found(
+def silent_socket(ledger: Ledger) -> CheckResult:
+    """A span of 3 s or more on one subscribed connection in which 5 or more frames were due and none arrived."""
+    silences = sorted(ledger.announcements.silences, key=lambda silence: -silence.due)
+    return CheckResult(
         len(silences),
         [
             Example(
-                dashboard=int(ledger.evidence.connections.dashboard[silence.connection]),
+                dashboard=int(ledger.observations.connections.dashboard[silence.connection]),
                 detail=f"{silence.due} frames were due and none came for {human(silence.end - silence.start)}, "
                 f"from {silence.start - ledger.start:.2f} s on",
-                fault=ledger.active(silence.start, silence.end),
+                fault=ledger.active_faults(silence.start, silence.end),
             )
             for silence in silences[:WORST]
         ],

@@ -1,4 +1,4 @@
-"""`late`: visible, but after the update target, counted from when the message was intended."""
+"""`late`: visible, but later than the update target after the message was intended."""
 
 import numpy as np
 
@@ -6,15 +6,15 @@ from chatswarm.loadtests.judge.ledger.arrays import Bools, Floats
 from chatswarm.loadtests.judge.ledger.ledger import Ledger
 from chatswarm.loadtests.system.units import human
 
-from .check import WORST, Found
+from .check import WORST, CheckResult
 
 
-def late(ledger: Ledger) -> Found:
-    """Each delivery once, the latest ones first."""
+def late(ledger: Ledger) -> CheckResult:
+    """Each delivery once, latest first."""
     latency = ledger.visible - ledger.messages.intended[:, None]
     rows, dashboards = np.nonzero(ledger.late)
     worst = np.argsort(-latency[rows, dashboards], kind="stable")[:WORST]
-    return Found(
+    return CheckResult(
         len(rows),
         [
             ledger.example(row, dashboard, f"visible after {human(float(latency[row, dashboard]))}")
@@ -24,5 +24,5 @@ def late(ledger: Ledger) -> Found:
 
 
 def late_without(ledger: Ledger, delays: Floats) -> Bools:
-    """Which are still late (messages × dashboards) if the rig's own delays are taken off."""
+    """Which deliveries (messages × dashboards) are late even without the rig's own delays."""
     return np.asarray(ledger.late & (ledger.visible - delays > ledger.deadline[:, None]))

@@ -5,11 +5,11 @@ import numpy.typing as npt
 
 from chatswarm.loadtests.judge.ledger.ledger import Ledger
 
-from .check import WORST, Found
+from .check import WORST, CheckResult
 
 _PARTS = ("middle", "prefix", "postfix", "all")
 _PART_OF = np.array([[3, 1], [2, 0]], np.int8)
-"""By whether the dashboard showed some of the sender's messages before it, and some after it."""
+"""Indexed by whether the dashboard showed any of the sender's messages before it, and any after it."""
 _MEANING = {
     "middle": "middle: this dashboard showed this sender's messages before and after it",
     "prefix": "prefix: this dashboard showed none of this sender's messages before it",
@@ -18,17 +18,17 @@ _MEANING = {
 }
 
 
-def lost(ledger: Ledger) -> Found:
-    """Middle losses are damning and come first among the examples; a postfix may be slowness."""
+def lost(ledger: Ledger) -> CheckResult:
+    """Losses in the middle are conclusive, so their examples come first; a postfix may only be slow."""
     rows, dashboards = np.nonzero(ledger.lost)
     if not len(rows):
-        return Found(0)
+        return CheckResult(0)
     part = _parts(ledger)[rows, dashboards]
     total = {name: int((part == number).sum()) for number, name in enumerate(_PARTS)}
     split = ", ".join(f"{count} {name}" for name, count in total.items() if count)
     eligible, missing = ledger.expected.sum(axis=1), ledger.lost.sum(axis=1)
     worst = np.lexsort((ledger.messages.intended[rows], -missing[rows], part))[:WORST]
-    return Found(
+    return CheckResult(
         len(rows),
         [
             ledger.example(
@@ -42,7 +42,7 @@ def lost(ledger: Ledger) -> Found:
 
 
 def _parts(ledger: Ledger) -> npt.NDArray[np.int8]:
-    """For each loss (messages × dashboards), where it is among its sender's messages due on that dashboard."""
+    """For each loss (messages × dashboards): its position among its sender's messages due on that dashboard."""
     messages = ledger.messages
     part = np.zeros(ledger.lost.shape, np.int8)
     delivered = ledger.delivered

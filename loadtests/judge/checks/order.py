@@ -1,23 +1,25 @@
-"""`reordered`: shown the other way round than they were sent, or in another order than other reads show them."""
+"""`reordered`: messages stored in another order than they were sent, or listed in another order than stored."""
 
 import numpy as np
 
 from chatswarm.loadtests.judge.ledger.ledger import Ledger
 from chatswarm.loadtests.judge.ledger.messages import Explanation
 
-from .check import WORST, Found, about
+from .check import WORST, CheckResult, result_for_messages
 
 
-def reordered(ledger: Ledger) -> Found:
-    """Each message once that stands on the wrong side of another one."""
+def reordered(ledger: Ledger) -> CheckResult:
+    """Each message that is on the wrong side of another, once."""
     rows = _in_store(ledger) | _in_lists(ledger)
-    return about(ledger, list(rows), [ledger.example(row, detail=text) for row, text in list(rows.items())[:WORST]])
+    return result_for_messages(
+        ledger, list(rows), [ledger.example(row, detail=text) for row, text in list(rows.items())[:WORST]]
+    )
 
 
 def _in_store(ledger: Ledger) -> dict[int, str]:
-    """A message that was sent after another one of its sender had been answered, and stored before it."""
+    """Messages stored before an earlier one of the same sender whose response came before they were sent."""
     messages, copies = ledger.messages, ledger.copies
-    chat, position = copies.place()
+    chat, position = copies.locations()
     right = np.zeros(len(messages), bool)
     placed = np.flatnonzero(copies.of_message >= 0)
     right[placed] = copies.explanation[copies.of_message[placed]] != Explanation.CORRUPTED
@@ -38,15 +40,15 @@ def _in_store(ledger: Ledger) -> dict[int, str]:
 
 
 def _in_lists(ledger: Ledger) -> dict[int, str]:
-    """A text that a list showed after one that the final read has behind it."""
+    """Texts that a list showed after one that follows them in the final read."""
     lists = ledger.lists
     final = lists.text_position
     known = np.flatnonzero((final >= 0) & (lists.text_message >= 0) & (lists.text_end > lists.text_row))
     first, second = known[:-1], known[1:]
     together = (lists.text_chat[first] == lists.text_chat[second]) & (lists.text_end[first] > lists.text_row[second])
-    # A copy of the same text is `duplicated`.
+    # Copies of the same text are `duplicated`.
     wrong = together & (final[first] > final[second])
     return {
-        int(lists.text_message[text]): "a list showed it behind a message that the final read has after it"
+        int(lists.text_message[text]): "a list showed it after a message that follows it in the final read"
         for text in second[wrong]
     }

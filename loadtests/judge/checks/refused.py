@@ -1,28 +1,30 @@
-"""`refused`: a send that was rejected, or whose outcome is unknown, outside a fault's window."""
+"""`refused`: a send that was rejected, or whose outcome is unknown, while no fault was active."""
 
 import numpy as np
 
 from chatswarm.loadtests.history.tables import SendOutcome
 from chatswarm.loadtests.judge.ledger.ledger import Ledger
 
-from .check import WORST, Found, about
+from .check import WORST, CheckResult, result_for_messages
 
 _TOO_MANY = 429
 
 
-def refused(ledger: Ledger) -> Found:
-    """Each send once, unless a fault was there at some moment between intended and answered, or the rig itself failed.
+def refused(ledger: Ledger) -> CheckResult:
+    """Each send once, unless a fault was active between intended and the response, or the rig itself failed.
 
-    Where the nemesis's history is not whole, nobody knows whether there was a fault.
+    If the nemesis's history is incomplete, it cannot be known whether there was a fault.
     """
     messages = ledger.messages
     outside = (messages.outcome != SendOutcome.ACCEPTED) & ~messages.rig_failed
-    for fault in ledger.evidence.faults:
+    for fault in ledger.observations.faults:
         outside &= (messages.intended > fault.stop) | (ledger.answered < fault.start)
     rows = np.flatnonzero(outside)
-    if len(rows) and not ledger.evidence.all_faults:
-        return Found(None)
-    return about(ledger, rows, [ledger.example(row, detail=_why(ledger, row)) for row in rows[:WORST].tolist()])
+    if len(rows) and not ledger.observations.all_faults:
+        return CheckResult(None)
+    return result_for_messages(
+        ledger, rows, [ledger.example(row, detail=_why(ledger, row)) for row in rows[:WORST].tolist()]
+    )
 
 
 def _why(ledger: Ledger, row: int) -> str:

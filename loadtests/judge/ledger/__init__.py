@@ -1,4 +1,4 @@
-"""What happened to every message on every dashboard, from what the processes wrote down. No opinions: see `checks`."""
+"""What happened to each message on each dashboard, derived from the history. No opinions: those are in `checks`."""
 
 from .ledger import Ledger, build
 from .merge import merge_histories

@@ -1,4 +1,4 @@
-"""The arrays that the ledger is made of, and the few ways in which they are cut and joined."""
+"""Array types of the ledger, and helpers to look up, join and slice them."""
 
 from collections.abc import Sequence
 
@@ -23,17 +23,12 @@ def floats(values: npt.ArrayLike) -> Floats:
 
 
 def joined(parts: Sequence[Ints]) -> Ints:
-    """All parts in one array, also if there are none."""
+    """All parts in one array; empty if there are no parts."""
     return np.concatenate([np.zeros(0, np.int64), *parts])
 
 
-def joined_floats(parts: Sequence[Floats]) -> Floats:
-    """All parts in one array, also if there are none."""
-    return np.concatenate([np.zeros(0), *parts])
-
-
 def translated(numbers: Numbers, table: Ints) -> Ints:
-    """Each number looked up in `table`; -1 for one that the table does not have."""
+    """Each number looked up in `table`; -1 for a number outside the table."""
     at = ints(numbers)
     out = np.full(len(at), -1, np.int64)
     known = (at >= 0) & (at < len(table))
@@ -42,14 +37,14 @@ def translated(numbers: Numbers, table: Ints) -> Ints:
 
 
 def key_of(widget: Numbers, n: Numbers) -> Ints:
-    """One number for each identity, ascending by widget and then by n; -1 where there is none."""
+    """One integer per identity, ascending by widget and then by n; -1 where there is no identity."""
     key = (ints(widget) << 32) | ints(n)
     key[ints(widget) < 0] = -1
     return key
 
 
 def found(keys: Ints, sorted_keys: Ints, owners: Ints) -> Ints:
-    """For each key the owner of the same key in `sorted_keys`, or -1."""
+    """For each key, the owner of the same key in `sorted_keys`, or -1."""
     if not len(sorted_keys):
         return np.full(len(keys), -1, np.int64)
     at = np.minimum(np.searchsorted(sorted_keys, keys), len(sorted_keys) - 1)
@@ -58,5 +53,5 @@ def found(keys: Ints, sorted_keys: Ints, owners: Ints) -> Ints:
 
 
 def starts_of(sorted_values: Ints, count: int) -> Ints:
-    """Where each of the numbers 0 to `count` begins in an ascending array: the edges of `count` slices."""
+    """Where each of the numbers 0 to `count` starts in an ascending array: the edges of `count` slices."""
     return ints(np.searchsorted(sorted_values, np.arange(count + 1)))

@@ -1,20 +1,29 @@
-"""The faults of a run, from when to when each was there, as the nemesis wrote them down."""
+"""The faults of a run with their start and stop times, from the nemesis's history."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
+from typing import NamedTuple
 
 import msgspec
 
 from chatswarm.loadtests.history.tables import FaultEvent
 
-Row = tuple[str, str, int, float, str]
-"""A fault's name and kind, its FaultEvent, the time, and the evidence as JSON."""
+
+class FaultRow(NamedTuple):
+    """One row of the history's table `fault`."""
+
+    name: str
+    kind: str
+    event: int  # a FaultEvent
+    time: float
+    evidence: str  # JSON
 
 
 @dataclass(frozen=True, slots=True)
 class FaultSpan:
-    """One fault, once. Times are monotonic seconds; `stop` is infinite for one that was never healed."""
+    """One occurrence of a fault. Times are monotonic seconds; `stop` is infinite if it was never healed."""
 
     name: str
     kind: str
@@ -24,38 +33,38 @@ class FaultSpan:
 
     @property
     def proven(self) -> bool:
-        """Its evidence says that it did something: a number that is not 0, or a text."""
+        """Its evidence shows an effect: a number other than 0, or a non-empty text."""
         return any(self.evidence.values())
 
-    def overlaps(self, begun: float, over: float) -> bool:
-        """Whether it was there at some moment of a span, the ends included."""
-        return begun <= self.stop and over >= self.start
+    def overlaps(self, begin: float, end: float) -> bool:
+        """Whether it was active at any moment of a span, both ends included."""
+        return begin <= self.stop and end >= self.start
 
 
-def faults_of(rows: Sequence[Row], begin: float) -> tuple[list[FaultSpan], list[str]]:
-    """The faults in the order of their starts, and what is wrong with them in plain words.
+def faults_of(rows: Sequence[FaultRow], begin: float) -> tuple[list[FaultSpan], list[str]]:
+    """The faults by start time, and the problems with them as sentences.
 
-    A stop heals the oldest fault of its name and kind that is not healed yet. `begin` is the start of the run, from
-    which the words count their seconds.
+    A stop heals the oldest active fault of its name and kind. `begin` is the start of the run, from which the sentences
+    count their seconds.
     """
     problems: list[str] = []
     running: dict[tuple[str, str], list[tuple[float, dict[str, float | str]]]] = {}
     spans: list[FaultSpan] = []
-    for name, kind, event, time, text in sorted(rows, key=lambda row: row[3]):
+    for name, kind, event, time, text in sorted(rows, key=attrgetter("time")):
         evidence = _evidence(text)
         if evidence is None:
             problems.append(f"the evidence of the fault {name} cannot be read: expected a JSON object, got {text!r}")
             evidence = {}
-        open_ones = running.setdefault((name, kind), [])
+        active = running.setdefault((name, kind), [])
         if event == FaultEvent.START:
-            open_ones.append((time, evidence))
-        elif open_ones:
-            start, before = open_ones.pop(0)
+            active.append((time, evidence))
+        elif active:
+            start, before = active.pop(0)
             spans.append(FaultSpan(name, kind, start, time, before | evidence))
         else:
             problems.append(f"the fault {name} was healed at {time - begin:.1f} s, but nothing says that it began")
-    for (name, kind), open_ones in running.items():
-        spans += [FaultSpan(name, kind, start, math.inf, evidence) for start, evidence in open_ones]
+    for (name, kind), active in running.items():
+        spans += [FaultSpan(name, kind, start, math.inf, evidence) for start, evidence in active]
     spans.sort(key=lambda span: (span.start, span.stop))
     for span in spans:
         which = f"the fault {span.name} (from {span.start - begin:.1f} s on)"

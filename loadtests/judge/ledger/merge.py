@@ -1,7 +1,7 @@
-"""Joins the histories of all processes of a run into one.
+"""Merges the histories of all processes of a run into one.
 
-Processes keep numbers of their own for chats, connections, announcements and versions; here they get common ones.
-Whatever cannot be read becomes a reason in plain words, and the rest is still read.
+Each process numbers its own chats, connections, announcements and versions; merging renumbers them across processes.
+A file that cannot be read becomes a reason in the verdict, and the rest is still read.
 """
 
 from collections.abc import Callable
@@ -14,13 +14,14 @@ from chatswarm.loadtests.history.manifest import Manifest, history_file
 from chatswarm.loadtests.history.tables import TABLES, TIMES, ConnectionEvent
 
 from .arrays import Bools, Floats, Ints, Numbers, floats, ints, translated
-from .faults import FaultSpan, Row, faults_of
+from .faults import FaultRow, FaultSpan, faults_of
 from .observations import (
     ConnectionTable,
     Finals,
     FrameTable,
     Observations,
     RefetchTable,
+    RigTrouble,
     Samples,
     SendTable,
     Users,
@@ -31,38 +32,38 @@ from .observations import (
 _NEVER = float("nan")
 
 
-def merge_histories(folder: Path, manifest: Manifest, begin: Callable[[str], None] = lambda _: None) -> Observations:
-    """The histories of the processes that the manifest names, as one; `begin` hears whose is read next."""
+def merge_histories(folder: Path, manifest: Manifest, reading: Callable[[str], None] = lambda _: None) -> Observations:
+    """Merges the histories of the processes in the manifest; calls `reading` with each process before its file."""
     reasons: list[str] = []
-    gatherer = _Gatherer(len(manifest.processes))
+    merger = _Merger(len(manifest.processes))
     whole = np.zeros(len(manifest.processes), bool)
-    far: list[str] = []
+    unsynchronised: list[str] = []
     for number, process in enumerate(manifest.processes):
-        begin(process)
+        reading(process)
         history = _history(folder, process, manifest.run, reasons)
         if history is not None:
             whole[number] = history.cut is None
             if history.header.boot_id != manifest.boot_id and process not in manifest.clocks:
-                far.append(process)
+                unsynchronised.append(process)
         clock = manifest.clocks.get(process)
-        gatherer.add(number, process, history, 0.0 if clock is None else clock.offset)
+        merger.add(number, process, history, 0.0 if clock is None else clock.offset)
     expected = {history_file(folder, process).name for process in manifest.processes}
     reasons.extend(
         f"history/{path.name} belongs to no process of the manifest: it was not read"
         for path in sorted((folder / "history").glob("*.cs1"))
         if path.name not in expected
     )
-    if far:
+    if unsynchronised:
         reasons.append(
-            f"{', '.join(far)} ran on another host, or across a reboot, and how far its clock is from the others' was "
-            "not measured: their times cannot be compared"
+            f"{', '.join(unsynchronised)} ran on another host, or across a reboot, and how far its clock is from the "
+            "others' was not measured: their times cannot be compared"
         )
-    faults, problems = faults_of(gatherer.faults, manifest.start or 0.0)
-    return gatherer.evidence(manifest.processes, whole, faults, [*reasons, *problems])
+    faults, problems = faults_of(merger.faults, manifest.start or 0.0)
+    return merger.observations(manifest.processes, whole, faults, [*reasons, *problems])
 
 
 def _history(folder: Path, process: str, run: str, reasons: list[str]) -> History | None:
-    """One process's history, or None; what is wrong with it goes to `reasons`."""
+    """One process's history, or None. Appends what is wrong with it to `reasons`."""
     path = history_file(folder, process)
     name = f"history/{path.name}"
     try:
@@ -86,8 +87,8 @@ def _history(folder: Path, process: str, run: str, reasons: list[str]) -> Histor
     return history
 
 
-class _Gatherer:
-    """Joins the tables of one process after another."""
+class _Merger:
+    """Collects the tables of one process after another."""
 
     def __init__(self, processes: int) -> None:
         self.columns: dict[tuple[str, str], list[Numbers]] = {}
@@ -99,13 +100,13 @@ class _Gatherer:
         self.details: list[str] = []
         self.final_details: list[str] = []
         self.samples: list[Samples] = []
-        self.troubles: list[tuple[str, str, str]] = []
+        self.troubles: list[RigTrouble] = []
         self.notes: dict[str, None] = {}
-        self.faults: list[Row] = []
+        self.faults: list[FaultRow] = []
         self.last: Floats = np.full(processes, _NEVER)
 
     def add(self, process: int, name: str, history: History | None, offset: float) -> None:
-        """`offset`: seconds by which this process's clock is ahead."""
+        """`offset`: how many seconds this process's clock is ahead."""
         if history is None:
             self.versions.append(self.versions[-1])
             return
@@ -139,23 +140,18 @@ class _Gatherer:
         self.details += rows.texts("connection", "detail")
         self.final_details += rows.texts("final", "detail")
         troubles = zip(rows.texts("trouble", "kind"), rows.texts("trouble", "detail"), strict=True)
-        self.troubles += [(name, kind, detail) for kind, detail in dict.fromkeys(troubles)]
+        self.troubles += [RigTrouble(name, kind, detail) for kind, detail in dict.fromkeys(troubles)]
         self.notes |= dict.fromkeys(rows.texts("note", "detail"))
-        self.faults += zip(
-            rows.texts("fault", "name"),
-            rows.texts("fault", "kind"),
-            rows.ints("fault", "event").tolist(),
-            rows.floats("fault", "time").tolist(),
-            rows.texts("fault", "evidence"),
-            strict=True,
-        )
+        self.faults += rows.faults()
         self.last[process] = rows.last()
         self.samples.append(
             Samples(
-                name,
-                bool(rows.count("send") or rows.count("connection")),
-                *(rows.floats("lag", column) for column in ("time", "lag")),
-                *(rows.floats("cpu", column) for column in ("time", "cpu")),
+                name=name,
+                busy=bool(rows.count("send") or rows.count("connection")),
+                lag_time=rows.floats("lag", "time"),
+                lag=rows.floats("lag", "lag"),
+                cpu_time=rows.floats("cpu", "time"),
+                cpu=rows.floats("cpu", "cpu"),
             )
         )
 
@@ -169,7 +165,7 @@ class _Gatherer:
         return table
 
     def _joined(self, table: str, column: str) -> Numbers:
-        # Popped, so that the joined copy is the only one left of millions of rows.
+        # Popped, so that only the joined copy of millions of rows stays in memory.
         parts = self.columns.pop((table, column), [])
         return np.concatenate(parts) if parts else np.zeros(0, np.dtype(TABLES[table].columns.get(column, "q")))
 
@@ -179,7 +175,9 @@ class _Gatherer:
     def _floats(self, table: str, column: str) -> Floats:
         return floats(self._joined(table, column))
 
-    def evidence(self, processes: list[str], whole: Bools, faults: list[FaultSpan], reasons: list[str]) -> Observations:
+    def observations(
+        self, processes: list[str], whole: Bools, faults: list[FaultSpan], reasons: list[str]
+    ) -> Observations:
         owner = np.full(len(self.chats), -1, np.int64)
         for chat, widget in self.owners.items():
             owner[chat] = widget
@@ -242,7 +240,7 @@ class _Gatherer:
         time = self._floats("connection", "time")
         dashboard, process, last, last_code = (np.full(self.connections, -1, np.int64) for _ in range(4))
         dashboard[number], process[number] = (self._ints("connection", name) for name in ("dashboard", "process"))
-        # In order of time, so the last event stays.
+        # In time order, so the last event wins.
         last[number], last_code[number] = event, code
         detail = [""] * self.connections
         for connection, text in zip(number.tolist(), self.details, strict=True):
@@ -250,12 +248,21 @@ class _Gatherer:
         opening, subscribed, ended = (np.full(self.connections, _NEVER) for _ in range(3))
         opening[number[event == ConnectionEvent.OPENING]] = time[event == ConnectionEvent.OPENING]
         subscribed[number[event == ConnectionEvent.SUBSCRIBED]] = time[event == ConnectionEvent.SUBSCRIBED]
-        over = event > ConnectionEvent.SUBSCRIBED
-        # Backwards: the first end of a connection is its end.
-        ended[number[over][::-1]] = time[over][::-1]
-        still = np.isnan(ended) & (process >= 0)
-        ended[still] = self.last[process[still]]
-        return ConnectionTable(dashboard, process, opening, subscribed, ended, last, last_code, detail)
+        is_end = event > ConnectionEvent.SUBSCRIBED
+        # Backwards, so that the first end of a connection wins.
+        ended[number[is_end][::-1]] = time[is_end][::-1]
+        open_at_end = np.isnan(ended) & (process >= 0)
+        ended[open_at_end] = self.last[process[open_at_end]]
+        return ConnectionTable(
+            dashboard=dashboard,
+            process=process,
+            opening=opening,
+            subscribed=subscribed,
+            ended=ended,
+            event=last,
+            code=last_code,
+            detail=detail,
+        )
 
     def _frames(self) -> FrameTable:
         number, of_chat, from_customer, of_message = (
@@ -265,39 +272,42 @@ class _Gatherer:
         customer = np.zeros(self.announcements, bool)
         chat[number], message_id[number], customer[number] = of_chat, of_message, from_customer > 0
         return FrameTable(
-            np.asarray(self._joined("frame", "connection"), np.int32),
-            np.asarray(self._joined("frame", "announcement"), np.int32),
-            self._floats("frame", "time"),
-            chat,
-            customer,
-            message_id,
+            connection=np.asarray(self._joined("frame", "connection"), np.int32),
+            announcement=np.asarray(self._joined("frame", "announcement"), np.int32),
+            time=self._floats("frame", "time"),
+            chat=chat,
+            from_customer=customer,
+            message_id=message_id,
         )
 
     def _finals(self, whole: Bools) -> Finals:
-        chat, process, status, told = (self._ints("final", name) for name in ("chat", "process", "status", "total"))
+        chat, process, status, totals = (self._ints("final", name) for name in ("chat", "process", "status", "total"))
         best, reader, total = (np.full(len(self.chats), -1, np.int64) for _ in range(3))
         detail: dict[int, str] = {}
         for row, (at, code) in enumerate(zip(chat.tolist(), status.tolist(), strict=True)):
-            # Of several tries the one that worked counts.
+            # Of several attempts, the successful one counts.
             if at >= 0 and not 200 <= best[at] < 300:
-                best[at], reader[at], total[at] = code, process[row], told[row]
+                best[at], reader[at], total[at] = code, process[row], totals[row]
                 detail[at] = self.final_details[row]
         text_chat, text_process, position = (self._ints("final_text", name) for name in ("chat", "process", "position"))
         kept = np.flatnonzero((text_chat >= 0) & answered(best)[text_chat] & (reader[text_chat] == text_process))
         kept = kept[np.lexsort((position[kept], text_chat[kept]))]
         return Finals(
-            best,
-            answered(best) & np.append(whole, False)[reader],
-            total,
-            detail,
-            text_chat[kept],
-            position[kept],
-            *(self._ints("final_text", name)[kept] for name in ("widget", "n", "condition", "message_id")),
+            status=best,
+            read=answered(best) & np.append(whole, False)[reader],
+            total=total,
+            detail=detail,
+            chat=text_chat[kept],
+            position=position[kept],
+            widget=self._ints("final_text", "widget")[kept],
+            n=self._ints("final_text", "n")[kept],
+            condition=self._ints("final_text", "condition")[kept],
+            message_id=self._ints("final_text", "message_id")[kept],
         )
 
 
 class _Rows:
-    """The tables of one process, with numbers that are being replaced by common ones."""
+    """The tables of one process, while they are being renumbered."""
 
     def __init__(self, history: History) -> None:
         self.cut = history.cut is not None
@@ -326,7 +336,7 @@ class _Rows:
         self.numbers[table, column] = values
 
     def shift(self, table: str, column: str, by: int) -> None:
-        """Adds to all numbers. int32, as they are in the file: there are millions of frames."""
+        """Adds `by` to a column. It stays int32, as in the file: there are millions of frames."""
         if by:
             self.numbers[table, column] = np.asarray(self.numbers[table, column], np.int32) + np.int32(by)
 
@@ -337,14 +347,24 @@ class _Rows:
         values = np.asarray(self.numbers[table, column], np.int32)
         return int(values.max(initial=-1)) + 1
 
+    def faults(self) -> list[FaultRow]:
+        columns = (
+            self.texts("fault", "name"),
+            self.texts("fault", "kind"),
+            self.ints("fault", "event").tolist(),
+            self.floats("fault", "time").tolist(),
+            self.texts("fault", "evidence"),
+        )
+        return [FaultRow(*row) for row in zip(*columns, strict=True)]
+
     def last(self) -> float:
-        """The last moment that the process wrote anything down for."""
+        """The last moment that the process recorded."""
         columns = [("frame", "time"), ("refetch", "done"), ("connection", "time"), ("lag", "time"), ("send", "done")]
         times = [self.floats(*column) for column in columns]
         return max((float(np.nanmax(time)) for time in times if not np.isnan(time).all()), default=_NEVER)
 
     def known_versions(self) -> int:
-        """How many versions have a known content. Cuts off the rows whose texts are no longer in a cut file."""
+        """How many versions are complete. Drops the rows whose texts a cut file no longer contains."""
         versions, added = self.ints("version", "version"), np.cumsum(self.ints("version", "added"))
         texts = self.count("text")
         highest = int(versions.max(initial=-1))
@@ -354,7 +374,7 @@ class _Rows:
             return 1 + max(highest, int(self.ints("refetch", "version").max(initial=-1)))
         complete = int(np.searchsorted(added, texts, side="right"))
         known = int(versions[complete]) if complete < len(versions) else highest + 1
-        # A version whose rows are not all complete is not known at all.
+        # A version counts only if all its rows are complete.
         rows = int(np.searchsorted(versions, known))
         kept = {"version": rows, "text": int(added[rows - 1]) if rows else 0}
         for (table, column), values in self.numbers.items():

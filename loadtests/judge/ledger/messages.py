@@ -1,11 +1,12 @@
-"""The messages of a run: every send once, with what the final read says about where it was stored.
+"""The messages of a run: each send once, with where the final read shows that it was stored.
 
-One explanation for each stored copy, first match: corrupted, misplaced, duplicated, phantom. A copy so explained counts
-as visible and as stored.
+Each stored copy has one explanation, the first that matches: corrupted, misplaced, duplicated, phantom. Such a copy
+counts as visible and as stored.
 """
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from .observations import Finals, Observations
 
 @dataclass(frozen=True, slots=True)
 class SentMessages:
-    """One row for each send, by chat and then by when it was intended; -1 and NaN for what is not known."""
+    """One row per send, by chat and then by when it was intended; -1 and NaN where unknown."""
 
     process: Ints
     widget: Ints
@@ -32,7 +33,7 @@ class SentMessages:
     status: Ints
     message_id: Ints
     keys: Ints  # the identities, ascending
-    owners: Ints  # the message of each of the keys
+    owners: Ints  # per key: its message
     repeated: int  # sends that were recorded twice
 
     def __len__(self) -> int:
@@ -48,7 +49,7 @@ class SentMessages:
 
     @property
     def rig_failed(self) -> Bools:
-        """Which of them met a limit of the rig's own, and say nothing of the target."""
+        """Which sends failed on a limit of the rig itself, and say nothing about the target."""
         return np.asarray(self.status < 0)
 
 
@@ -63,31 +64,40 @@ class Explanation(IntEnum):
     OTHER = 5  # an agent's text, or nothing of this run
 
 
-@dataclass(frozen=True, slots=True)
-class Copies:
-    """Every stored text in the final read, by chat and position, and where that puts each message."""
+class Locations(NamedTuple):
+    """Per message: the chat and the position at which it was stored; -1 where it was not."""
 
     chat: Ints
     position: Ints
-    key: Ints  # the identity, -1 if it carries none of this run
+
+
+@dataclass(frozen=True, slots=True)
+class Copies:
+    """Every stored text of the final read, by chat and position, and the copy that represents each message."""
+
+    chat: Ints
+    position: Ints
+    key: Ints  # the identity; -1: none of this run
     message: Ints
     condition: Ints
     message_id: Ints
     explanation: Ints
-    of_message: Ints  # per message: the copy that is its place; -1: none
-    read: Bools  # per chat: the final read of it is whole
+    of_message: Ints  # per message: its best copy; -1: none
+    read: Bools  # per chat: its final read is complete
 
-    def place(self) -> tuple[Ints, Ints]:
-        """Per message: the chat and the position at which it was stored; -1 where it was not."""
+    def locations(self) -> Locations:
+        """Where each message was stored."""
         if not len(self.chat):
-            return self.of_message.copy(), self.of_message.copy()
+            return Locations(self.of_message.copy(), self.of_message.copy())
         known = self.of_message >= 0
-        return np.where(known, self.chat[self.of_message], -1), np.where(known, self.position[self.of_message], -1)
+        return Locations(
+            np.where(known, self.chat[self.of_message], -1), np.where(known, self.position[self.of_message], -1)
+        )
 
 
-def messages_of(evidence: Observations) -> SentMessages:
-    """The sends, each identity once. One recorded twice is a fault of the rig, and the first counts."""
-    sends = evidence.sends
+def messages_of(observations: Observations) -> SentMessages:
+    """The sends, each identity once. A send recorded twice is the rig's fault; the first record counts."""
+    sends = observations.sends
     order = np.lexsort((sends.n, sends.intended, sends.chat))
     key = key_of(sends.widget, sends.n)[order]
     _, first = np.unique(key, return_index=True)
@@ -115,16 +125,16 @@ def messages_of(evidence: Observations) -> SentMessages:
 
 
 def is_damage(condition: Ints) -> Bools:
-    """Which texts are a message of this run, and not as it was sent, in whatever way."""
-    others = (Condition.INTACT, Condition.FOREIGN, Condition.IGNORED)
-    return np.asarray(~np.isin(condition, others))
+    """Which texts belong to a message of this run but differ from what was sent."""
+    not_damaged = (Condition.INTACT, Condition.FOREIGN, Condition.IGNORED)
+    return np.asarray(~np.isin(condition, not_damaged))
 
 
-def home_chats(evidence: Observations, messages: SentMessages, key: Ints, message: Ints) -> Ints:
-    """The chat in which a text of that identity belongs; -1 if its widget has none."""
-    widgets = np.full(int(evidence.chat_widget.max(initial=-1)) + 1, -1, np.int64)
-    owned = np.flatnonzero(evidence.chat_widget >= 0)
-    widgets[evidence.chat_widget[owned]] = owned
+def home_chats(observations: Observations, messages: SentMessages, key: Ints, message: Ints) -> Ints:
+    """The chat that each text belongs in; -1 if its widget has none."""
+    widgets = np.full(int(observations.chat_widget.max(initial=-1)) + 1, -1, np.int64)
+    owned = np.flatnonzero(observations.chat_widget >= 0)
+    widgets[observations.chat_widget[owned]] = owned
     widget = key >> 32
     home = np.full(len(key), -1, np.int64)
     known = (widget >= 0) & (widget < len(widgets))
@@ -134,44 +144,44 @@ def home_chats(evidence: Observations, messages: SentMessages, key: Ints, messag
     return home
 
 
-def copies_of(evidence: Observations, messages: SentMessages) -> Copies:
-    """The final read, explained copy by copy."""
-    finals = evidence.finals
+def copies_of(observations: Observations, messages: SentMessages) -> Copies:
+    """The final read, with an explanation for each copy."""
+    finals = observations.finals
     key = key_of(finals.widget, finals.n)
     message = messages.find(key)
-    explanation = _explained(evidence, messages, finals, key, message)
+    explanation = _explained(observations, messages, finals, key, message)
     of_message = np.full(len(messages), -1, np.int64)
     rank = np.where(explanation == Explanation.MISPLACED, 1, np.where(explanation == Explanation.CORRUPTED, 2, 0))
     candidates = np.flatnonzero(message >= 0)
-    # The best copy first: an intact one in its own chat, at the lowest position.
+    # Best copy first: intact and in its own chat, at the lowest position.
     candidates = candidates[np.lexsort((candidates, rank[candidates], message[candidates]))]
     owners, first = np.unique(message[candidates], return_index=True)
     of_message[owners] = candidates[first]
     return Copies(
-        finals.chat,
-        finals.position,
-        key,
-        message,
-        finals.condition,
-        finals.message_id,
-        explanation,
-        of_message,
-        finals.read,
+        chat=finals.chat,
+        position=finals.position,
+        key=key,
+        message=message,
+        condition=finals.condition,
+        message_id=finals.message_id,
+        explanation=explanation,
+        of_message=of_message,
+        read=finals.read,
     )
 
 
-def _explained(evidence: Observations, messages: SentMessages, finals: Finals, key: Ints, message: Ints) -> Ints:
+def _explained(observations: Observations, messages: SentMessages, finals: Finals, key: Ints, message: Ints) -> Ints:
     condition = finals.condition
     explanation = np.full(len(key), int(Explanation.OTHER), np.int64)
-    ours = evidence.chat_widget[finals.chat] >= 0 if len(key) else np.zeros(0, bool)
-    explanation[(condition == Condition.FOREIGN) & ours] = Explanation.PHANTOM
+    own_chats = observations.chat_widget[finals.chat] >= 0 if len(key) else np.zeros(0, bool)
+    explanation[(condition == Condition.FOREIGN) & own_chats] = Explanation.PHANTOM
     intact = condition == Condition.INTACT
     explanation[intact] = Explanation.RIGHT
     sent = np.zeros(len(key), bool)
     if len(messages):
         sent = (message >= 0) & (messages.outcome[message] != SendOutcome.REJECTED)
     explanation[intact & ~sent] = Explanation.PHANTOM
-    home = home_chats(evidence, messages, key, message)
+    home = home_chats(observations, messages, key, message)
     at_home = intact & (home == finals.chat)
     _, first = np.unique(np.stack([finals.chat, key])[:, at_home], axis=1, return_index=True)
     again = np.ones(int(at_home.sum()), bool)

@@ -1,6 +1,7 @@
-"""What the processes of a run wrote down, as one: tables of observations with common numbers, and what is missing."""
+"""The merged histories of a run: tables of observations with common numbering, and what is missing."""
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,17 +12,17 @@ from .arrays import Bools, Floats, Ints, Small
 from .faults import FaultSpan
 
 NO_FINAL = -1
-"""In place of a status: there was no final read of that chat."""
+"""In place of a status: the chat had no final read."""
 
 
 def answered(status: Ints) -> Bools:
-    """Which answers were a 2xx: a proxy that changes what it passes on makes a 203 of a 200."""
+    """Which responses were 2xx: a proxy that modifies a response turns a 200 into a 203."""
     return np.asarray((status >= 200) & (status < 300))
 
 
 @dataclass(frozen=True, slots=True)
 class SendTable:
-    """The widgets' sends, in the order of the files. `chat` is -1 where the widget never had one."""
+    """The widgets' sends, in file order. `chat` is -1 if the widget never had one."""
 
     process: Ints
     widget: Ints
@@ -38,26 +39,26 @@ class SendTable:
 
 @dataclass(frozen=True, slots=True)
 class ConnectionTable:
-    """One row for each attempt of a dashboard to connect. Times are NaN for what did not happen."""
+    """One row per attempt of a dashboard to connect. Times are NaN for what did not happen."""
 
-    dashboard: Ints  # -1: a number that no row explains
+    dashboard: Ints  # -1: no row has this connection
     process: Ints
     opening: Floats
     subscribed: Floats
-    ended: Floats  # closed, failed or stopped; where none of them: the last moment in its process's history
+    ended: Floats  # closed, failed or stopped; otherwise the last moment in its process's history
     event: Ints  # the last ConnectionEvent
     code: Ints
     detail: list[str]
 
     @property
     def rig_failed(self) -> Bools:
-        """Which attempts met a limit of the rig's own, and say nothing of the target."""
+        """Which attempts failed on a limit of the rig itself, and say nothing about the target."""
         return np.asarray((self.event == ConnectionEvent.FAILED) & (self.code < 0))
 
 
 @dataclass(frozen=True, slots=True)
 class FrameTable:
-    """The frames that announce something, and what they announce."""
+    """The frames that announce a message, and what they announce."""
 
     connection: Small
     announcement: Small
@@ -69,18 +70,18 @@ class FrameTable:
 
 @dataclass(frozen=True, slots=True)
 class RefetchTable:
-    """All reads of the list. `version` is -1 where it failed, or where the history was cut before its content."""
+    """All reads of the list. `version` is -1 if the read failed, or the history was cut before its content."""
 
     dashboard: Ints  # -1: the final read
     process: Ints
     started: Floats
     done: Floats
     status: Ints
-    version: Ints  # common numbers: those of process p begin at `version_start[p]`
+    version: Ints  # numbered across processes: those of process p start at `Versions.start[p]`
 
     @property
     def showed(self) -> Bools:
-        """Which of them brought a list."""
+        """Which reads returned a list."""
         return np.asarray(answered(self.status) & (self.version >= 0))
 
 
@@ -88,7 +89,7 @@ class RefetchTable:
 class Versions:
     """The contents of the list, as differences: rows by (process, version), texts by row."""
 
-    start: Ints  # per process and one more: where its versions begin
+    start: Ints  # per process: where its versions start, then the total
     process: Ints
     version: Ints
     chat: Ints
@@ -102,11 +103,11 @@ class Versions:
 
 @dataclass(frozen=True, slots=True)
 class Finals:
-    """The final read of whole chats, one for each chat at most."""
+    """The final read of whole chats, at most one per chat."""
 
-    status: Ints  # per chat; NO_FINAL: there was none
-    read: Bools  # per chat: it succeeded, and all its texts are here
-    total: Ints  # per chat: how many messages the target says there are
+    status: Ints  # per chat; NO_FINAL: none
+    read: Bools  # per chat: it succeeded, and its texts are complete
+    total: Ints  # per chat: the target's count of messages
     detail: dict[int, str]
     chat: Ints  # per text
     position: Ints
@@ -128,7 +129,7 @@ class Users:
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """How one process fared: its loop's lag and its CPU."""
+    """The loop lag and CPU use of one process."""
 
     name: str
     busy: bool  # it had widgets or dashboards
@@ -138,14 +139,22 @@ class Samples:
     cpu: Floats
 
 
+class RigTrouble(NamedTuple):
+    """Something that went wrong with the rig. `kind` is for programs, `detail` for people."""
+
+    process: str
+    kind: str
+    detail: str
+
+
 @dataclass(frozen=True, slots=True)
 class Observations:
-    """Everything that the processes of a run wrote down."""
+    """Everything that the processes of a run recorded."""
 
     processes: list[str]
-    whole: Bools  # per process: its file is there, of this run and not cut
+    whole: Bools  # per process: its file exists, is of this run, and was not cut
     chat_ids: list[str]
-    chat_widget: Ints  # whose chat it is; -1: not made by this run
+    chat_widget: Ints  # the widget that owns it; -1: not created by this run
     sends: SendTable
     connections: ConnectionTable
     frames: FrameTable
@@ -154,14 +163,14 @@ class Observations:
     finals: Finals
     users: Users
     samples: list[Samples]
-    troubles: list[tuple[str, str, str]]  # process, kind, detail; each once
+    troubles: list[RigTrouble]  # each once
     notes: list[str]  # each once
-    faults: list[FaultSpan] = field(default_factory=list)  # by their starts
+    faults: list[FaultSpan] = field(default_factory=list)  # by start time
     reasons: list[str] = field(default_factory=list)
 
     @property
     def complete(self) -> bool:
-        """Nothing of the swarm is missing, so that what is not here did not happen."""
+        """Nothing of the swarm is missing, so what is not here did not happen."""
         return all(
             whole
             for name, whole in zip(self.processes, self.whole.tolist(), strict=True)
@@ -170,5 +179,5 @@ class Observations:
 
     @property
     def all_faults(self) -> bool:
-        """Nothing of the nemesis is missing: where no fault is, there was none."""
+        """Nothing of the nemesis is missing, so there were no faults but these."""
         return all(whole for name, whole in zip(self.processes, self.whole.tolist(), strict=True) if name == NEMESIS)

@@ -31,7 +31,7 @@ class _Open:
     most: float = 0.0
 
 
-class LiveFigures:
+class CombinedFigures:
     """Times are seconds after T0. `schedule`: per widget, when it means to send."""
 
     def __init__(self, scenario: Scenario, schedule: Sequence[Sequence[float]], run: str, target: str) -> None:

@@ -1,7 +1,7 @@
 """What a process of the swarm saw since its last report, ready for the wire. To be summed, and to be watched."""
 
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from chatswarm.loadtests.history.tables import SendOutcome
 
@@ -41,16 +41,6 @@ class Increment:
     lost: dict[str, int] = field(default_factory=dict)  # close code → connections
     late_sends: int = 0
     cpu: float | None = None  # cores
-
-    def wire(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.__slots__}
-
-    @classmethod
-    def read(cls, wire: dict[str, Any]) -> "Increment":
-        """What `wire` made, whatever became of its tuples on the way."""
-        rows = {name: [DeliveryCounts(*row) for row in wire[name]] for name in ("visible", "notified")}
-        spreads = {name: Spread(*wire[name]) for name in ("refetch", "connect", "lag")}
-        return cls(**{**wire, **rows, **spreads, "sends": [Send(*send) for send in wire["sends"]]})
 
 
 def empty(edges: tuple[float, ...]) -> Spread:

@@ -33,7 +33,7 @@ class _ChatTexts:
     texts: list[int]
 
 
-class Shown:
+class ShownMessages:
     """Messages get numbers here in the order in which they came up in this process.
 
     By text, or by count: what a chat's tail no longer shows when its count has gone up by more than that. Those are

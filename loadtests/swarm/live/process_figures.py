@@ -18,13 +18,13 @@ from chatswarm.loadtests.swarm.recorder import Recorder
 
 from .buckets import LAG, LATENCY, DeliveryCounts, Floats, Ints, LatencyHistogram, rows_of
 from .increment import RIG_FAILED, Increment, Send, spread
-from .newly_shown import Intended, Shown
+from .newly_shown import Intended, ShownMessages
 
 _CODES = (1000, 1001, 1006, 1008, 1009, 1011, 1012, 1013)
 CODES = (*map(str, _CODES), "other")
 """The close codes that are told apart."""
-_NAMED = 16384  # ids of messages that are remembered
-_TOLD = 2048  # announcements of which it is remembered who had them
+_MAX_IDS = 16384  # ids of messages that are remembered
+_TRACKED = 2048  # announcements of which it is remembered who had them
 _NOT_YET = -1
 _PATIENCE = 10.0  # seconds that a frame waits for somebody to say which message its id is
 
@@ -32,15 +32,15 @@ Identified = tuple[int, int, int]
 """The id that the target gave a message, its widget, and its number there."""
 
 
-class Live:
+class ProcessFigures:
     """Call `look` before the recorder's columns are written out, and `report` twice a second."""
 
-    def __init__(self, recorder: Recorder, messages: Shown, scenario: Scenario, intended: Intended) -> None:
+    def __init__(self, recorder: Recorder, messages: ShownMessages, scenario: Scenario, intended: Intended) -> None:
         self.start = float("inf")  # T0 in monotonic seconds
         self.end = float("inf")  # of the measured part
         self._recorder, self._messages, self._scenario, self._intended = recorder, messages, scenario, intended
         self._lag_limit = tightest(scenario.slos, scenario.update_target) * LAG_SHARE
-        self._same_for_all = len({stage.dashboards for stage in scenario.stages}) == 1
+        self._all_dashboards_due = len({stage.dashboards for stage in scenario.stages}) == 1
         self._report = Increment()
         self._refetch, self._connect, self._lag = _fresh()
         self._seen: list[tuple[int, float, int, int]] = []  # dashboard, done, first and last of the new messages
@@ -51,25 +51,25 @@ class Live:
         self._keys: list[tuple[int, int]] = []  # by announcement
         self._when = array("d")  # by announcement: when its message was intended; NaN: whose it is, is not known
         # By announcement and dashboard: the place of its first frame among those that were looked at with it.
-        self._had = np.full((_TOLD, scenario.dashboards), _NOT_YET, np.int32)
+        self._had = np.full((_TRACKED, scenario.dashboards), _NOT_YET, np.int32)
         self._frames: list[tuple[Ints, Ints, Floats]] = []
 
     def begin(self, start: float) -> None:
         """T0 is known, in monotonic seconds."""
         self.start, self.end = start, start + self._scenario.duration
 
-    def saw(self, dashboard: int, done: float, new: range) -> None:
+    def add_shown(self, dashboard: int, done: float, new: range) -> None:
         """These messages are new to a dashboard whose refetch was done then."""
         self._seen.append((dashboard, done, new.start, new.stop))
 
-    def name(self, found: Iterable[Identified]) -> None:
+    def identify(self, found: Iterable[Identified]) -> None:
         """Other processes' messages got these ids from the target."""
         for message_id, widget, n in found:
             self._ids[message_id] = (widget, n)
-        while len(self._ids) > _NAMED:
+        while len(self._ids) > _MAX_IDS:
             del self._ids[next(iter(self._ids))]
 
-    def look(self) -> None:
+    def collect(self) -> None:
         """Takes in what the recorder has taken down since the last look."""
         self._take_connections()
         self._take_sends()
@@ -85,15 +85,17 @@ class Live:
         if len(cpu):
             self._report.cpu = float(cpu[-1])
 
-    def report(self) -> Increment:
+    def take_increment(self) -> Increment:
         """All since the last one."""
-        self.look()
-        report, cpu = self._report, self._report.cpu
-        report.visible, report.notified = self._visible(), self._notified()
-        report.refetch, report.connect, report.lag = map(spread, (self._refetch, self._connect, self._lag))
+        self.collect()
+        take_increment, cpu = self._report, self._report.cpu
+        take_increment.visible, take_increment.notified = self._visible(), self._notified()
+        take_increment.refetch, take_increment.connect, take_increment.lag = map(
+            spread, (self._refetch, self._connect, self._lag)
+        )
         self._refetch, self._connect, self._lag = _fresh()
         self._report = Increment(cpu=cpu)
-        return report
+        return take_increment
 
     def _new(self, table: str, *columns: str) -> list[Any]:
         return [np.asarray(column) for column in self._recorder.since(table, columns)]
@@ -107,7 +109,7 @@ class Live:
             kind = RIG_FAILED if status < 0 else outcome
             self._report.sends.append(Send(widget, n, kind, done - self.start, message_id))
             if outcome == SendOutcome.ACCEPTED and message_id >= 0:
-                self.name([(message_id, widget, n)])
+                self.identify([(message_id, widget, n)])
 
     def _take_connections(self) -> None:
         lost: Counter[str] = Counter(self._report.lost)
@@ -142,7 +144,7 @@ class Live:
         self, keys: list[tuple[int, int]], message: Ints, intended: Floats, dashboard: Ints, time: Floats
     ) -> list[DeliveryCounts]:
         """Of the dashboards that must show the message."""
-        if not self._same_for_all:
+        if not self._all_dashboards_due:
             due = {at: self._scenario.eligible(at - self.start) for at in np.unique(intended).tolist()}
             planned = dashboard < np.array([due[at] for at in intended.tolist()])
             message, intended, time = message[planned], intended[planned], time[planned]
@@ -156,7 +158,7 @@ class Live:
         ):
             self._keys.append((-1, -1))
             self._when.append(float("nan"))
-            self._had[number % _TOLD] = _NOT_YET
+            self._had[number % _TRACKED] = _NOT_YET
             if from_customer and message_id >= 0:
                 self._unnamed[number] = message_id
         connection, announcement, time = self._new("frame", "connection", "announcement", "time")
@@ -164,9 +166,9 @@ class Live:
             return
         dashboard = np.asarray(self._dashboard)[connection]
         # The first frame of each message on each dashboard: they stand in the order in which they came.
-        there = (dashboard < self._had.shape[1]) & (announcement > len(self._keys) - _TOLD)
+        there = (dashboard < self._had.shape[1]) & (announcement > len(self._keys) - _TRACKED)
         dashboard, announcement, time = dashboard[there], announcement[there], time[there]
-        spot = announcement % _TOLD * self._had.shape[1] + dashboard
+        spot = announcement % _TRACKED * self._had.shape[1] + dashboard
         place, had = np.arange(len(spot), dtype=np.int32), self._had.ravel()
         new = had[spot] == _NOT_YET
         spot, place = spot[new], place[new]
@@ -182,7 +184,7 @@ class Live:
                 widget, n = self._ids[message_id]
                 if (intended := self._intended(widget, n)) is not None:
                     self._keys[number], self._when[number] = (widget, n), intended
-        while len(self._unnamed) > _TOLD:
+        while len(self._unnamed) > _TRACKED:
             del self._unnamed[next(iter(self._unnamed))]
         if not self._frames:
             return []

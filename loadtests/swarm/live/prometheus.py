@@ -16,7 +16,7 @@ from prometheus_client.registry import Collector
 from chatswarm.loadtests.history.tables import SendOutcome
 
 from .buckets import LatencyHistogram
-from .combined_figures import LiveFigures
+from .combined_figures import CombinedFigures
 from .increment import RIG_FAILED
 from .process_figures import CODES
 
@@ -117,38 +117,38 @@ METRICS: dict[str, Spec] = {
 
 
 @dataclass(slots=True)
-class Scene:
+class Snapshot:
     """What a scrape sees. Without figures: no run has begun."""
 
     phase: str = "idle"
     now: float = float("-inf")  # seconds after T0
     until: float = float("inf")  # the schedule is over: the end of the measured part, in seconds after T0
-    figures: LiveFigures | None = None
+    figures: CombinedFigures | None = None
     faults: Mapping[tuple[str, str], bool] | None = None  # whether it is in force, by name and kind; None: nobody knows
 
 
 Values = Mapping[tuple[str, ...], float]
 
 
-def exposition(scene: Scene) -> bytes:
+def exposition(snapshot: Snapshot) -> bytes:
     """Everything in Prometheus' text format. What was not measured is not there."""
     registry = CollectorRegistry()
-    registry.register(_Collector(scene))
+    registry.register(_Collector(snapshot))
     return generate_latest(registry)
 
 
 class _Collector(Collector):
-    def __init__(self, scene: Scene) -> None:
-        self._scene = scene
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
 
     def describe(self) -> list[Metric]:
         return []
 
     def collect(self) -> Iterator[Metric]:
-        scene = self._scene
-        yield _family("chatswarm_phase", {(phase,): float(phase == scene.phase) for phase in PHASES})
-        if scene.figures is not None:
-            values = _values(scene, scene.figures)
+        snapshot = self._snapshot
+        yield _family("chatswarm_phase", {(phase,): float(phase == snapshot.phase) for phase in PHASES})
+        if snapshot.figures is not None:
+            values = _values(snapshot, snapshot.figures)
             for name, value in values.items():
                 if isinstance(value, LatencyHistogram):
                     yield _histogram(name, value)
@@ -158,14 +158,14 @@ class _Collector(Collector):
                     yield _family(name, {(): float(value)})
 
 
-def _values(scene: Scene, figures: LiveFigures) -> dict[str, float | Values | LatencyHistogram]:
-    now = scene.now
+def _values(snapshot: Snapshot, figures: CombinedFigures) -> dict[str, float | Values | LatencyHistogram]:
+    now = snapshot.now
     values: dict[str, float | Values | LatencyHistogram] = {
         "chatswarm_run_info": {(figures.run, figures.scenario.name, figures.target): 1.0},
         "chatswarm_update_target_seconds": figures.scenario.update_target,
         "chatswarm_users": {(kind,): float(count) for kind, count in figures.users(now).items()},
         "chatswarm_dashboards_subscribed": figures.subscribed,
-        "chatswarm_messages_intended_total": figures.intended(min(now, scene.until)),
+        "chatswarm_messages_intended_total": figures.intended(min(now, snapshot.until)),
         "chatswarm_messages_sent_total": figures.sent,
         "chatswarm_messages_total": {(OUTCOMES[outcome],): float(n) for outcome, n in figures.outcomes.items()},
         "chatswarm_deliveries_expected_total": figures.expected,
@@ -186,8 +186,8 @@ def _values(scene: Scene, figures: LiveFigures) -> dict[str, float | Values | La
         values["chatswarm_rig_lag_seconds"] = figures.lag
     if figures.cpu:
         values["chatswarm_rig_cpu_cores"] = {(process,): cores for process, cores in figures.cpu.items()}
-    if scene.faults:
-        values["chatswarm_fault_active"] = {key: float(active) for key, active in scene.faults.items()}
+    if snapshot.faults:
+        values["chatswarm_fault_active"] = {key: float(active) for key, active in snapshot.faults.items()}
     return values
 
 

@@ -8,6 +8,8 @@ from gevent import socket
 from gevent.pywsgi import WSGIServer
 from locust.web import WebUI
 
+from chatswarm.loadtests.net.address import join_host_port
+
 from .prometheus import CONTENT_TYPE
 
 PATH = "/metrics"
@@ -29,8 +31,7 @@ class Scrapes:
         except OSError:
             listener.close()
             raise
-        place = f"[{host}]" if ":" in host else host
-        self.url = f"http://{place}:{listener.getsockname()[1]}{PATH}"
+        self.url = f"http://{join_host_port(host, listener.getsockname()[1])}{PATH}"
         self._server = WSGIServer(listener, self._answer, log=None, error_log=logger)
         self._server.start()
 

@@ -1,1 +1,1 @@
-"""The swarm joined to Locust: its options, master and workers, and what they say to each other."""
+"""The swarm under Locust: options, master, workers, and the messages between them."""

@@ -1,12 +1,14 @@
-"""What the processes of a swarm compare before they read anything else of each other: version and wire.
+"""The versions that a swarm's processes compare before anything else, and whether a worker can take part.
 
-The fingerprint is computed from all that crosses between them, so that nobody has to remember to raise a number. Two
-trees of one version between releases differ in it as soon as they could misread each other.
+The fingerprint of the wire is computed from everything that crosses between processes, so nobody has to remember to
+raise a number: two unreleased trees of one version differ in it as soon as they could misread each other.
 """
 
 import dataclasses
 import hashlib
 from typing import Any, NamedTuple
+
+import msgspec
 
 from chatswarm.loadtests.history.files import Chunk, Footer, Header
 from chatswarm.loadtests.history.tables import FORMAT, TABLES
@@ -17,24 +19,17 @@ from chatswarm.loadtests.swarm.plan import ProcessProgress, RunPlan
 from chatswarm.loadtests.system.open_files import too_few_files
 from chatswarm.loadtests.system.version import installed_version
 
-TO_WORKERS = ("who", "welcome", "plan", "drop", "grant", "clock", "begin", "ids", "drain", "apart", "bye")
-"""The kinds of messages from the conductor to a process with users in it."""
-TO_CONDUCTOR = ("hello", "entered", "unfit", "ask", "progress", "clocked", "history", "leaving", "closed")
-"""And the other way."""
+from .messages import TO_CONDUCTOR, TO_WORKERS, Hello, decode
 
 
 class Build(NamedTuple):
-    """Which chatswarm a process runs."""
+    """The chatswarm that a process runs."""
 
     version: str
     wire: str
 
     def __str__(self) -> str:
         return f"version {self.version} (wire {self.wire})"
-
-    def said(self) -> dict[str, str]:
-        """As it stands in front of a message."""
-        return {"version": self.version, "wire": self.wire}
 
 
 def build_in(data: object) -> Build | None:
@@ -47,15 +42,18 @@ def build_in(data: object) -> Build | None:
 
 def mismatch(who: str, theirs: Build | None) -> str | None:
     """Why this process and `who` cannot be part of one swarm, in one line with both builds; None if they can."""
-    if theirs == MINE:
+    if theirs == THIS_BUILD:
         return None
     got = "none: it said no version, so it is older than 0.2" if theirs is None else str(theirs)
-    return f"{who}: expected chatswarm {MINE} as here, got {got}"
+    return f"{who}: expected chatswarm {THIS_BUILD} as here, got {got}"
 
 
 def fingerprint() -> str:
-    """Of the fields and types of all messages, and of the histories that may be sent along."""
-    parts: list[Any] = [TO_WORKERS, TO_CONDUCTOR, FORMAT, buckets.LATENCY, buckets.LAG]
+    """A hash of the fields and types of all messages, and of the histories that may be sent along."""
+    parts: list[Any] = [FORMAT, buckets.LATENCY, buckets.LAG]
+    for message in (*TO_WORKERS, *TO_CONDUCTOR):
+        parts.append((message.kind, message.__name__))
+        parts += [(message.kind, field.name, repr(field.type)) for field in msgspec.structs.fields(message)]
     for kind in (RunPlan, ProcessProgress, Increment):
         parts += [(kind.__name__, field.name, repr(field.type)) for field in dataclasses.fields(kind)]
     for row in (Send, Spread, buckets.DeliveryCounts, Header, Chunk, Footer):
@@ -65,37 +63,36 @@ def fingerprint() -> str:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Hello:
-    """What a worker says of itself as soon as it is connected."""
+class WorkerInfo:
+    """What the master knows of a worker before a run."""
 
     build: Build | None
     open_files: int
     token: bool  # it has one for its dashboards
 
-    def said(self) -> dict[str, Any]:
-        """As the data of a message."""
-        build = {} if self.build is None else self.build.said()
-        return {**build, "open_files": self.open_files, "token": self.token}
-
-    def unfit_for(self, client: str, needed: int, *, token: bool) -> str | None:
-        """Why this worker cannot take part in a run that needs so many open files, and a token or none."""
+    def unfit_for(self, client: str, needed_files: int, *, token: bool) -> str | None:
+        """Why this worker cannot take part in a run that needs this many open files and, perhaps, a token; None if it
+        can.
+        """
         if problem := mismatch(f"the worker {client}", self.build):
             return problem
-        if self.open_files < needed:
-            return f"the worker {client}: {too_few_files(needed, self.open_files)}"
+        if self.open_files < needed_files:
+            return f"the worker {client}: {too_few_files(needed_files, self.open_files)}"
         if token and not self.token:
             return f"the worker {client}: expected {TOKEN} in its environment as in the others', got none"
         return None
 
 
-def hello_in(data: object) -> Hello:
-    """What a hello says, as far as this version can read it."""
-    said = data if isinstance(data, dict) else {}
-    files = said.get("open_files")
-    return Hello(build_in(data), files if isinstance(files, int) else 0, bool(said.get("token")))
+def worker_info(data: object) -> WorkerInfo:
+    """What a hello says. Of a worker with another build only that build is read. Raises MessageError."""
+    build = build_in(data)
+    if build != THIS_BUILD:
+        return WorkerInfo(build, 0, token=False)
+    hello = decode(Hello, data)
+    return WorkerInfo(build, hello.open_files, hello.token)
 
 
-SILENT = Hello(None, 0, token=False)
-"""In place of what a worker did not say."""
+SILENT = WorkerInfo(None, 0, token=False)
+"""Stands for a worker that did not say hello in time."""
 
-MINE = Build(installed_version(), fingerprint())
+THIS_BUILD = Build(installed_version(), fingerprint())

@@ -1,4 +1,4 @@
-"""What the processes of a run say to its conductor. Whatever is about another run, late or early, is not heard."""
+"""Decodes what the processes of a run send to its conductor, and ignores messages about any other run."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,58 +6,72 @@ from typing import Any
 from locust.rpc import Message
 
 from chatswarm.loadtests.swarm.conductor import Conductor
-from chatswarm.loadtests.swarm.live.increment import Increment
-from chatswarm.loadtests.swarm.plan import ProcessProgress
+
+from .messages import (
+    CannotJoin,
+    ClockReading,
+    ClosedHistory,
+    GrantedNumber,
+    HistoryPart,
+    HistoryReceived,
+    JoinedRun,
+    LeavingRun,
+    NumberRequest,
+    P,
+    ProgressReport,
+    SwarmMessage,
+    bus_name,
+    decode,
+    run_of,
+)  # fmt: skip
 
 
 class IncomingMessages:
-    """`conductor` is that of the run that goes on, if any; `tell(kind, data, client)` answers."""
+    """`conductor` returns that of the current run, if any; `send(message, client)` answers."""
 
-    def __init__(self, conductor: Callable[[], Conductor | None], tell: Callable[[str, object, str], None]) -> None:
+    def __init__(self, conductor: Callable[[], Conductor | None], send: Callable[[SwarmMessage, str], None]) -> None:
         self._conductor = conductor
-        self._tell = tell
-        self._heard: dict[str, Callable[[Conductor, str, dict[str, Any]], None]] = {
-            "entered": self._entered,
-            "unfit": lambda conductor, client, said: conductor.unfit(client, said["process"], said["why"]),
-            "ask": self._ask,
-            "progress": self._progress,
-            "clocked": lambda conductor, _, said: conductor.clocked(said["process"], said["sent"], said["there"]),
-            "history": lambda conductor, _, said: conductor.received(said["process"], said["data"]),
-            "leaving": lambda conductor, _, said: conductor.leaving(said["process"]),
-            "closed": lambda conductor, _, said: conductor.closed(said["process"], said["failure"]),
-        }
+        self._send = send
 
     def listeners(self) -> dict[str, Callable[..., None]]:
-        """What to register with Locust, by the kind of message."""
-        return {kind: self._listener(kind) for kind in self._heard}
+        """The listeners to register with Locust, by the name of the message."""
+        return dict(
+            (
+                self._listener(JoinedRun, _joined),
+                self._listener(
+                    CannotJoin, lambda conductor, client, it: conductor.cannot_join(client, it.process, it.reason)
+                ),
+                self._listener(NumberRequest, self._grant_number),
+                self._listener(ProgressReport, _progressed),
+                self._listener(ClockReading, lambda conductor, _, it: conductor.clocked(it.process, it.sent, it.there)),
+                self._listener(HistoryPart, lambda conductor, _, it: conductor.received(it.process, it.data)),
+                self._listener(LeavingRun, lambda conductor, _, it: conductor.leaving(it.process)),
+                self._listener(ClosedHistory, lambda conductor, _, it: conductor.closed(it.process, it.failure)),
+            )
+        )
 
-    def _listener(self, kind: str) -> Callable[..., None]:
-        hear = self._heard[kind]
-
+    def _listener(self, kind: type[P], handle: Callable[[Conductor, str, P], Any]) -> tuple[str, Callable[..., None]]:
         def listener(msg: Message, **_: object) -> None:
-            conductor, data = self._conductor(), msg.data
-            run = data.get("run") if isinstance(data, dict) else None
-            if conductor is not None and conductor.plan.run == run:
-                hear(conductor, msg.node_id, data)
-            if kind == "closed":
-                # Whoever waits to end may do so: there is nothing more to be had from it.
-                self._tell("bye", None, msg.node_id)
+            conductor = self._conductor()
+            if conductor is not None and conductor.plan.run == run_of(msg.data):
+                handle(conductor, msg.node_id, decode(kind, msg.data))
+            if kind is ClosedHistory:
+                # Whatever run it was: a process that waits for this before it exits has sent everything.
+                self._send(HistoryReceived(), msg.node_id)
 
-        listener.__name__ = kind
-        return listener
+        name = bus_name(kind)
+        listener.__name__ = name
+        return name, listener
 
-    def _entered(self, conductor: Conductor, client: str, said: dict[str, Any]) -> None:
-        conductor.entered(client, said["process"], said["boot_id"], shared=said["shared"])
+    def _grant_number(self, conductor: Conductor, client: str, request: NumberRequest) -> None:
+        self._send(GrantedNumber(request.run, request.role, conductor.next_number(request.role)), client)
 
-    def _ask(self, conductor: Conductor, client: str, said: dict[str, Any]) -> None:
-        kind = said["kind"]
-        grant = {"run": conductor.plan.run, "kind": kind, "number": conductor.next_place(kind)}
-        self._tell("grant", grant, client)
 
-    def _progress(self, conductor: Conductor, _: str, said: dict[str, Any]) -> None:
-        progress = dict(said["progress"])
-        # Numbers as keys come back as text from some transports.
-        progress["latencies"] = {int(key): count for key, count in progress["latencies"].items()}
-        conductor.progressed(said["process"], ProcessProgress(**progress))
-        if (report := said["report"]) is not None:
-            conductor.reported(said["process"], Increment.read(report))
+def _joined(conductor: Conductor, client: str, message: JoinedRun) -> None:
+    conductor.joined(client, message.process, message.boot_id, shared=message.shared)
+
+
+def _progressed(conductor: Conductor, _: str, message: ProgressReport) -> None:
+    conductor.progressed(message.process, message.progress)
+    if message.increment is not None:
+        conductor.reported(message.process, message.increment)

@@ -1,7 +1,7 @@
-"""`python -m chatswarm.loadtests.swarm.locust.launch`: Locust's own main for `chatswarm run`, by its flags alone.
+"""Runs Locust's main for `chatswarm run`, configured by its command line alone.
 
-A team's locust.conf, `[tool.locust]`, `LOCUST_…` and modules in the working folder are meant for the team's own tests:
-each would change what is measured here without a word. For `locust -f` they hold as always.
+A team's locust.conf, `[tool.locust]`, `LOCUST_…` and modules in the working folder are for the team's own tests: each
+would silently change what is measured here. With `locust -f` they apply as always.
 """
 
 import os
@@ -9,18 +9,18 @@ import sys
 from collections.abc import MutableMapping
 from typing import Any
 
-# Read by Locust, gevent, greenlet, prometheus-client and HTTP libraries; and what `chatswarm run` gives as flags.
+# Read by Locust, gevent, greenlet, prometheus-client and HTTP libraries, or passed by `chatswarm run` as flags.
 _FOREIGN = ("LOCUST_", "GEVENT_", "GEVENTARES_", "GREENLET_", "PROMETHEUS_MULTIPROC_DIR", "CHATSWARM_METRICS_")
 _PROXY = "_PROXY"
 
 
 def forget_foreign(environment: MutableMapping[str, str]) -> None:
-    """Unsets what is meant for other programs, and for Locust tests of others."""
+    """Unsets the variables that are meant for other programs and other Locust tests."""
     for name in list(environment):
         upper = name.upper()
         if upper.startswith(_FOREIGN) or upper.endswith(_PROXY):
             del environment[name]
-    # Importing Locust opens this file, and fails where that cannot be. What speaks TLS here says so by itself, before.
+    # Importing Locust opens this file, and fails if it cannot. Our own TLS code reports that earlier.
     keys = environment.get("SSLKEYLOGFILE")
     if keys is not None and not _can_append(keys):
         del environment["SSLKEYLOGFILE"]
@@ -35,9 +35,9 @@ def _can_append(path: str) -> bool:
 
 
 def main() -> None:
-    """Runs Locust by the command line alone."""
+    """Runs Locust by its command line alone."""
     forget_foreign(os.environ)
-    # Only now, and before all else: importing it patches the process.
+    # Not earlier, and before anything else: importing Locust patches the process.
     import locust.main
     from locust import argument_parser
 
@@ -47,18 +47,18 @@ def main() -> None:
         return make(add_help, default_config_files=())
 
     def load(_path: str) -> tuple[dict[str, Any], list[Any]]:
-        # Locust's way would put the working folder in front of all modules.
+        # Locust's own loader would put the working folder at the front of sys.path.
         from locust import events
 
-        from chatswarm.loadtests.swarm.locust.worker import wire
+        from chatswarm.loadtests.swarm.locust.setup import register
         from chatswarm.loadtests.swarm.users import DashboardUser, WidgetUser
 
-        wire(events)
+        register(events)
         return {user.__name__: user for user in (DashboardUser, WidgetUser)}, []
 
     replaced: dict[Any, dict[str, object]] = {
         argument_parser: {"get_empty_argument_parser": without_files},
-        # A comma in the path would be two locustfiles.
+        # Locust would split a path with a comma into two locustfiles.
         locust.main: {"load_locustfile": load, "get_locustfiles_locally": lambda options: [options.locustfile]},
     }
     for module, names in replaced.items():

@@ -1,7 +1,7 @@
-"""The conductor's side of Locust: its start, stop and end, its page, and what the processes with users in them say.
+"""Locust's master, or the only process: checks the options, starts and stops runs, has them judged, and exits.
 
-Locust starts a test by itself, and says what its listeners raise in the log only. So nothing is left to them that may
-fail: `start` makes sure of a whole run, from the options to an open history in every process, before Locust knows.
+Locust starts a test by itself, and only logs what its listeners raise. So nothing that may fail is left to them:
+`start` prepares the whole run, from the options to an open history in every process, before Locust starts it.
 """
 
 import logging
@@ -28,7 +28,7 @@ from chatswarm.loadtests.messages.identity import new_run
 from chatswarm.loadtests.protocols import token_of
 from chatswarm.loadtests.scenario.scenario import ScenarioError, load
 from chatswarm.loadtests.swarm.conductor import Conductor
-from chatswarm.loadtests.swarm.live.prometheus import Scene, exposition
+from chatswarm.loadtests.swarm.live.prometheus import Snapshot, exposition
 from chatswarm.loadtests.swarm.live.scrapes import Scrapes, join_page
 from chatswarm.loadtests.swarm.plan import RunPlan
 from chatswarm.loadtests.swarm.users import DashboardUser, WidgetUser
@@ -36,21 +36,22 @@ from chatswarm.loadtests.system.children import python
 from chatswarm.loadtests.system.exit_code import ExitCode
 from chatswarm.loadtests.system.open_files import needed_files, raise_open_files
 
-from .compatibility import MINE, SILENT, Hello, hello_in, mismatch
-from .dispatcher import SteadyDispatcher, processes_of
+from .compatibility import SILENT, THIS_BUILD, WorkerInfo, mismatch, worker_info
+from .dispatcher import SteadyDispatcher, client_processes
 from .incoming import IncomingMessages
-from .options import RefusedOptionsError, RunOptions, claim, read, wrong_with
+from .messages import Hello, HelloRequest, SwarmMessage, Welcome, bus_name, encode
+from .options import RefusedOptionsError, RunOptions, claim, locust_problems, read
 from .page import guard_page
 from .parent_pipes import driven
 
 logger = logging.getLogger(__name__)
 
 _NO_WORKER = "expected at least one worker that is connected, got none"
-_HELLO = 5.0  # seconds for the first word of a worker that has just connected
+_HELLO_TIMEOUT = 5.0  # seconds that a worker which has just connected may take to say hello
 
 
 class Master:
-    """What the master does, or the only process."""
+    """Listens to Locust and to the processes with users, and has one conductor per run."""
 
     def __init__(self, environment: Environment) -> None:
         self.environment = environment
@@ -58,21 +59,21 @@ class Master:
         runner: Any = environment.runner
         self.runner = runner
         self.conductor: Conductor | None = None
-        self._watched: Conductor | None = None  # the last run, also when it is over
+        self._last: Conductor | None = None  # of the last run, even if it is over
         self._scrapes: Scrapes | None = None
-        self._hellos: dict[str, Hello] = {}
+        self._known_workers: dict[str, WorkerInfo] = {}  # by Locust's client id
         self._overrides: dict[str, object] = {}
         self._preparing = False
-        self._idle = Event()  # nothing is to be finished or judged
+        self._idle = Event()  # no run is to be finished or judged
         self._idle.set()
-        self._waiting = True  # for workers, before the first start
+        self._waiting = True  # for workers, until the first start
         self._locust_start: Callable[..., None] = runner.start
 
-    def lead(self) -> None:
-        """From here on this process conducts. Ends it where the options make no run."""
-        hearing = IncomingMessages(lambda: self.conductor, self._tell)
-        for kind, listener in {"hello": self._on_hello, **hearing.listeners()}.items():
-            self.runner.register_message(f"chatswarm-{kind}", self._safe(listener))
+    def register(self) -> None:
+        """From here on this process conducts runs. Exits if the options allow none."""
+        incoming = IncomingMessages(lambda: self.conductor, self._send)
+        for name, listener in {bus_name(Hello): self._on_hello, **incoming.listeners()}.items():
+            self.runner.register_message(name, self._safe(listener))
         self._apply_options()
         events = self.environment.events
         events.test_stopping.add_listener(self._safe(self._on_test_stopping))
@@ -80,19 +81,19 @@ class Master:
         # Registered after the runner's own listener and fired in reverse, so that this one comes first.
         events.quitting.add_listener(self._safe(self._on_quitting))
         events.worker_connect.add_listener(self._safe(self._on_worker_connect))
-        self.environment.dispatcher_class = self._dispatcher  # type: ignore[assignment]
+        self.environment.dispatcher_class = self._make_dispatcher  # type: ignore[assignment]
         self.runner.start = self.start
         if self.environment.web_ui is not None:
-            guard_page(self.environment.web_ui, self.options, self._why_not_on_page)
+            guard_page(self.environment.web_ui, self.options, self._problems_on_page)
 
     # Before a run.
 
     def _apply_options(self) -> None:
-        """Locust's own words win over the scenario: `-u`, `-r`, `-t`, `--host`. Refuses what makes no run."""
+        """Locust's `-u`, `-r`, `-t` and `--host` override the scenario. Exits if the options allow no run."""
         options = self.options
-        problems = self._wrong_with_locust()
+        problems = self._problems_with_locust()
         if options.run_time and (options.headless or options.autostart):
-            # Locust counts from the first user; a run of that length is measured from T0, when all are there.
+            # Locust counts from the first user; here the measured part is that long, from T0, when all users are ready.
             self._overrides["duration"], options.run_time = float(options.run_time), None
         try:
             plan = load(options.scenario, self._overrides)
@@ -103,26 +104,26 @@ class Master:
         except ValueError as error:
             problems.append(f"--scenario: expected a name or a file, got {options.scenario!r} ({error})")
         if not problems and options.headless:
-            problems += self._why_not(options, self.environment.host, options.num_users, options.spawn_rate)
+            problems += self._problems_with(options, self.environment.host, options.num_users, options.spawn_rate)
         problems += self._serve_metrics()
         if problems:
-            _say(problems)
+            _print(problems)
             gevent.sleep(0.5 if isinstance(self.runner, MasterRunner) else 0)  # for workers that connect right now
             self.runner.quit()
             self._end_children()
             sys.exit(ExitCode.USAGE)
         if options.headless and getattr(options, "expect_workers_max_wait", 0):
-            # Locust would end with 1, which says that the target failed.
-            gevent.spawn_later(options.expect_workers_max_wait, self._tired_of_waiting)
+            # Locust would exit with 1, which means that the target failed.
+            gevent.spawn_later(options.expect_workers_max_wait, self._on_workers_timeout)
             options.expect_workers_max_wait = 0
 
-    def _wrong_with_locust(self) -> list[str]:
-        """What in Locust's own settings leaves no room for a scenario."""
+    def _problems_with_locust(self) -> list[str]:
+        """What in Locust's own settings rules out any scenario."""
         shape, picked = self.environment.shape_class, self.options.class_picker and not self.options.headless
-        return wrong_with(None if picked else shape, [kind.__name__ for kind in self.environment.user_classes])
+        return locust_problems(None if picked else shape, [kind.__name__ for kind in self.environment.user_classes])
 
-    def _why_not(self, options: Namespace, host: str | None, users: int | None, spawn_rate: float) -> list[str]:
-        """Why no run can begin with these options; empty if one can. Leaves nothing behind."""
+    def _problems_with(self, options: Namespace, host: str | None, users: int | None, spawn_rate: float) -> list[str]:
+        """Why no run can begin with these options; empty if one can. Leaves no folder behind."""
         try:
             asked = self._read(options, host, users, spawn_rate)
             _, made = claim(asked, given=driven())
@@ -131,24 +132,25 @@ class Master:
         give_back(made)
         return []
 
-    def _why_not_on_page(
+    def _problems_on_page(
         self, options: Namespace, host: str | None, users: int, spawn_rate: float, kinds: list[str] | None
     ) -> list[str]:
-        """The same, and why a run that goes on cannot be edited so."""
+        """The same for the web page, and why a current run cannot be edited like this."""
         if self._running():
             fine = users >= 0 and spawn_rate > 0
             return [] if fine else [f"expected a number of users and users per second, got {users} and {spawn_rate:g}"]
-        if why := self._why_not_now():
+        if why := self._why_busy():
             return [why]
         if isinstance(self.runner, MasterRunner) and not self._workers():
             return [_NO_WORKER]
-        problems = wrong_with(None, kinds) if self.options.class_picker and kinds else []
-        return problems or self._why_not(options, host, users, spawn_rate)
+        problems = locust_problems(None, kinds) if self.options.class_picker and kinds else []
+        return problems or self._problems_with(options, host, users, spawn_rate)
 
     def _running(self) -> bool:
         return self.conductor is not None and not self.conductor.over and not self._preparing
 
-    def _why_not_now(self) -> str | None:
+    def _why_busy(self) -> str | None:
+        """Why no run can begin right now; None if one can."""
         if self._preparing:
             return "expected one start at a time, got another while a run is being prepared"
         if self.conductor is not None and self.conductor.over:
@@ -156,8 +158,8 @@ class Master:
         return None
 
     def _read(self, options: Namespace, host: str | None, users: int | None, spawn_rate: float) -> RunOptions:
-        """What is asked for, as far as this process and the workers that are there now can do it. Raises Refused."""
-        if problems := self._wrong_with_locust():
+        """The run that is asked for. Raises RefusedOptionsError if this process or a worker cannot take part."""
+        if problems := self._problems_with_locust():
             raise RefusedOptionsError(problems)
         asked = read(options, host, users, spawn_rate, self._overrides, with_faults=driven())
         dashboards, widgets = asked.scenario.dashboards, asked.scenario.widgets
@@ -169,20 +171,20 @@ class Master:
         return asked
 
     def _workers(self) -> list[str]:
-        """The clients of workers that wait for a run, or have users."""
+        """Locust's client ids of the workers that wait for a run or have users."""
         clients = self.runner.clients
         return [worker.id for worker in (*clients.ready, *clients.spawning, *clients.running)]
 
     def _unfit_workers(self, needed: int) -> list[str]:
-        """What speaks against those workers that said who they are."""
-        known = [client for client in self._workers() if client in self._hellos]
-        # A master has no dashboards, so it needs no token; its workers need one all, or none.
-        token = token_of(os.environ) is not None or any(self._hellos[client].token for client in known)
-        found = [self._hellos[client].unfit_for(client, needed, token=token) for client in known]
+        """Why workers that said hello cannot take part."""
+        known = [client for client in self._workers() if client in self._known_workers]
+        # A master has no dashboards, so it needs no token; either all workers need one, or none does.
+        token = token_of(os.environ) is not None or any(self._known_workers[client].token for client in known)
+        found = [self._known_workers[client].unfit_for(client, needed, token=token) for client in known]
         return [problem for problem in found if problem is not None]
 
     def _serve_metrics(self) -> list[str]:
-        """From before any load to the process's end. Returns why it cannot be."""
+        """Serves metrics from now until the process exits. Returns why that is impossible; empty if it is not."""
         host, port = self.options.metrics_host, self.options.metrics_port
         if self.environment.web_ui is not None:
             join_page(self.environment.web_ui, self._exposition)
@@ -196,22 +198,22 @@ class Master:
         return []
 
     def _exposition(self) -> bytes:
-        return exposition(Scene() if self._watched is None else self._watched.scene())
+        return exposition(Snapshot() if self._last is None else self._last.snapshot())
 
     # A run.
 
     def start(self, user_count: int, spawn_rate: float, wait: bool = False, user_classes: Any = None) -> None:  # noqa: ANN401
-        """In place of the runner's own: a run begins whole or not at all."""
+        """Replaces the runner's `start`: a run begins with all its processes or not at all."""
         self._waiting = False
         if self._running():
             if self.runner.state == STATE_RUNNING and user_count == self.runner.target_user_count:
-                return  # Locust wants to spread the users again over its workers
+                return  # Locust wants to rebalance users over its workers
             self._locust_start(user_count, spawn_rate, wait=wait, user_classes=user_classes)
             return
         if self.conductor is not None and self.runner.state in (STATE_RUNNING, STATE_SPAWNING):
             return  # the same, while the run ends
         try:
-            if why := self._why_not_now():
+            if why := self._why_busy():
                 raise RefusedOptionsError([why])
             self._prepare(user_count, spawn_rate)
         except RefusedOptionsError as error:
@@ -223,22 +225,21 @@ class Master:
             self._locust_start(user_count, spawn_rate, wait=wait, user_classes=user_classes)
 
     def _prepare(self, users: int, spawn_rate: float) -> None:
-        """All that a run needs. Raises Refused, and leaves nothing then."""
+        """Prepares and begins a run. Raises RefusedOptionsError, and then leaves nothing behind."""
         self._preparing, begun = True, False
         made: list[Path] = []
         try:
-            self._hear_workers()
+            self._await_hellos()
             asked = self._read(self.options, self.environment.host, users, spawn_rate)
             folder, made = claim(asked, given=driven())
-            self.conductor = conductor = self._conductor(asked, folder, users / spawn_rate)
-            if problems := conductor.prepare(MINE.said()):
+            self.conductor = conductor = self._make_conductor(asked, folder, users / spawn_rate)
+            if problems := conductor.prepare(*THIS_BUILD):
                 raise RefusedOptionsError(problems)
-            chosen = asked.scenario
-            # How many of each user Locust is to spawn.
-            DashboardUser.fixed_count, WidgetUser.fixed_count = chosen.dashboards, chosen.widgets
+            # Locust spawns exactly this many of each.
+            DashboardUser.fixed_count, WidgetUser.fixed_count = asked.scenario.dashboards, asked.scenario.widgets
             self._idle.clear()
             conductor.begin()
-            self._watched, begun = conductor, True
+            self._last, begun = conductor, True
             plan = conductor.plan
             logger.info("chatswarm: %s against %s, run %s, in %s", plan.name, plan.base_url, plan.run, plan.folder)
         except OSError as error:
@@ -247,48 +248,48 @@ class Master:
             self._preparing = False
             if not begun:
                 if self.conductor is not None:
-                    self.conductor.drop()
+                    self.conductor.cancel()
                     self.conductor = None
                 give_back(made)
 
-    def _conductor(self, asked: RunOptions, folder: Path, spawning: float) -> Conductor:
-        processes = processes_of(self.environment)
+    def _make_conductor(self, asked: RunOptions, folder: Path, spawning: float) -> Conductor:
+        processes = client_processes(self.environment)
         plan = RunPlan(
-            new_run(), asked.seed, str(folder.resolve()), asked.base_url, asked.protocol, asked.scenario.name,
-            dict(asked.scenario.table), boot_id(), asked.via,
-            self._scrapes is not None or self.environment.web_ui is not None,
+            run=new_run(), seed=asked.seed, folder=str(folder.resolve()), base_url=asked.base_url,
+            protocol=asked.protocol, name=asked.scenario.name, table=dict(asked.scenario.table), boot_id=boot_id(),
+            via=asked.via, watched=self._scrapes is not None or self.environment.web_ui is not None,
             processes=len(processes), origin=asked.origin,
         )  # fmt: skip
-        return Conductor(plan, self.environment, processes, self._tell, self._stop, spawning)
+        return Conductor(plan, self.environment, processes, self._send, self._stop, spawning)
 
-    def _hear_workers(self) -> None:
-        """Waits for the first word of workers that have just connected. Raises Refused if there is none."""
+    def _await_hellos(self) -> None:
+        """Waits until workers that have just connected say hello. Raises RefusedOptionsError if there is no worker."""
         if not isinstance(self.runner, MasterRunner):
             return
         if not self._workers():
             raise RefusedOptionsError([_NO_WORKER])
-        for client in set(self._workers()) - self._hellos.keys():
-            # It was connected, and spoke, before anything here listened.
-            self._tell("who", None, client)
-        with gevent.Timeout(_HELLO, False):
-            while not set(self._workers()) <= self._hellos.keys():
+        for client in set(self._workers()) - self._known_workers.keys():
+            # It connected and said hello before anything here listened.
+            self._send(HelloRequest(), client)
+        with gevent.Timeout(_HELLO_TIMEOUT, False):
+            while not set(self._workers()) <= self._known_workers.keys():
                 gevent.sleep(0.05)
         for client in self._workers():
-            self._hellos.setdefault(client, SILENT)
+            self._known_workers.setdefault(client, SILENT)
 
-    def _dispatcher(self, worker_nodes: list[WorkerNode], user_classes: list[type[User]]) -> SteadyDispatcher:
-        """Over those workers that know the run's plan: another may have come while that was prepared."""
+    def _make_dispatcher(self, worker_nodes: list[WorkerNode], user_classes: list[type[User]]) -> SteadyDispatcher:
+        """For the workers that know the run's plan: another may have connected while the run was prepared."""
         known = set() if self.conductor is None else self.conductor.clients
         nodes = [node for node in worker_nodes if node.id in known or not isinstance(self.runner, MasterRunner)]
         return SteadyDispatcher(nodes, user_classes)
 
     def _refuse(self, problems: list[str], code: ExitCode = ExitCode.USAGE) -> None:
-        """Says why there is no run. Ends this process, and its workers, where nobody is there to try again."""
+        """Says why there is no run. Ends this process and its workers if nobody is there to try again."""
         if not self._unattended():
             for problem in problems:
                 logger.error(problem)
             return
-        _say(problems)
+        _print(problems)
         self.environment.process_exit_code = code
         gevent.spawn(self._give_up)
 
@@ -296,46 +297,46 @@ class Master:
         return bool(self.options.headless or self.options.autoquit >= 0)
 
     def _quit(self) -> None:
-        """Ends Locust. In a greenlet of its own, because the runner ends its own ones."""
+        """Ends Locust. Call it in a new greenlet, because the runner kills its own."""
         self.runner.quit()
         if self.environment.web_ui is not None:
             self.environment.web_ui.stop()
 
     def _give_up(self) -> None:
-        """The same without a run. Workers, too: those that wait for one, and those that are not even connected."""
+        """Ends Locust without a run, and its workers, even those that are not connected yet."""
         self._quit()
         self._end_children()
         if self._waiting:
-            # Locust's main greenlet waits for workers, and looks for nothing else.
+            # Locust's main greenlet waits for workers, and checks nothing else.
             raise SystemExit(self.environment.process_exit_code)
 
     def _end_children(self) -> None:
-        """Those workers that this process started (`--processes`) would wait for a master that is no more."""
+        """Ends the workers that this process started (`--processes`): they would wait for a master that is gone."""
         if self.options.processes and isinstance(self.runner, MasterRunner):
             for child in psutil.Process().children():
                 child.terminate()
 
-    def _tired_of_waiting(self) -> None:
+    def _on_workers_timeout(self) -> None:
         if self._waiting:
             wanted, got = self.options.expect_workers, len(self._workers())
             self._refuse([f"--expect-workers: expected {wanted} workers in time, got {got}"])
 
-    # What Locust says.
+    # Locust's events.
 
     def _on_worker_connect(self, client_id: str, **_: object) -> None:
         conductor = self.conductor
-        if conductor is not None and not conductor.over and client_id not in processes_of(self.environment):
+        if conductor is not None and not conductor.over and client_id not in client_processes(self.environment):
             logger.warning("chatswarm: the worker %s joined in the middle of a run: it waits for the next", client_id)
 
     def _on_test_stopping(self, **_: object) -> None:
         if (conductor := self.conductor) is not None:
-            # From here on Ctrl-C would end this process in the middle of the drain, or of the verdict.
+            # From here on Ctrl-C would end this process during the drain or the judging.
             if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
                 signal.signal(signal.SIGINT, lambda *_: gevent.spawn(conductor.interrupt))
             conductor.finish()
 
     def _on_test_stop(self, **_: object) -> None:
-        # Let go of first: from the web page, the next run may begin while this one is judged.
+        # First, because the next run may begin from the web page while this one is judged.
         conductor, self.conductor = self.conductor, None
         if conductor is None:
             return
@@ -348,13 +349,13 @@ class Master:
                 signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def _judge(self, folder: str) -> None:
-        # In a session of its own: what ends this process must not keep the verdict from being written.
+        # In its own session, so that a signal to this process does not keep the verdict from being written.
         command = python("chatswarm.loadtests.entry", "judge", folder)
         code = subprocess.run(command, check=False, start_new_session=True).returncode
         self.environment.process_exit_code = code if code >= 0 else ExitCode.INTERNAL
 
     def _on_quitting(self, **_: object) -> None:
-        """Whatever ends this process, at whatever moment, a run that has begun is finished and judged first."""
+        """Whatever ends this process, and whenever, a run that has begun is finished and judged first."""
         self.runner.stop()
         if not self._idle.is_set():
             self._on_test_stopping()
@@ -364,7 +365,7 @@ class Master:
             self.environment.process_exit_code = ExitCode.UNDECIDED
 
     def _stop(self) -> None:
-        """The measured part is over. In a greenlet of its own, because the conductor's ends with it."""
+        """Ends the measured part, in a new greenlet, because the conductor's ends with it."""
         gevent.spawn(self._stop_and_quit if self._unattended() else self.runner.stop)
 
     def _stop_and_quit(self) -> None:
@@ -373,22 +374,22 @@ class Master:
             gevent.sleep(self.options.autoquit)
         self._quit()
 
-    # What processes say.
+    # Messages from processes.
 
     def _on_hello(self, msg: Message, **_: object) -> None:
-        self._tell("welcome", MINE.said(), msg.node_id)
-        hello = self._hellos[msg.node_id] = hello_in(msg.data)
-        if problem := mismatch(f"the worker {msg.node_id}", hello.build):
+        self._send(Welcome(*THIS_BUILD), msg.node_id)
+        info = self._known_workers[msg.node_id] = worker_info(msg.data)
+        if problem := mismatch(f"the worker {msg.node_id}", info.build):
             if self._waiting:
                 self._refuse([problem])
             else:
                 logger.error(problem)
 
-    def _tell(self, kind: str, data: object, client: str) -> None:
-        self.runner.send_message(f"chatswarm-{kind}", data, client)
+    def _send(self, message: SwarmMessage, client: str) -> None:
+        self.runner.send_message(bus_name(type(message)), encode(message), client)
 
     def _safe(self, listener: Callable[..., None]) -> Callable[..., None]:
-        """Locust says what a listener raises in its log, and goes on: to a run that nobody ends or judges."""
+        """Locust only logs what a listener raises, and goes on to a run that nobody ends or judges."""
 
         def call(*args: object, **kwargs: object) -> None:
             try:
@@ -407,6 +408,6 @@ class Master:
         return call
 
 
-def _say(problems: list[str]) -> None:
+def _print(problems: list[str]) -> None:
     for problem in problems:
         print(problem, file=sys.stderr)

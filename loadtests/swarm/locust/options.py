@@ -1,4 +1,4 @@
-"""What Locust's options, or the fields of its page, ask for: a run that can be, or all reasons why there is none."""
+"""Reads Locust's options, or its page's form, into the options of a run, or all reasons why no run can begin."""
 
 import math
 from argparse import Namespace
@@ -11,17 +11,17 @@ from chatswarm.loadtests.history.folders import claim_folder, claim_next, not_th
 from chatswarm.loadtests.history.manifest import MANIFEST
 from chatswarm.loadtests.net.address import parse_address
 from chatswarm.loadtests.net.origin import parse_origin
-from chatswarm.loadtests.net.reachability import unanswered
+from chatswarm.loadtests.net.reachability import http_problem
 from chatswarm.loadtests.protocols import PROTOCOLS, protocol_of
 from chatswarm.loadtests.scenario import scenario
 from chatswarm.loadtests.scenario.scenario import Scenario, ScenarioError
 
 PAGE_FIELDS = ("scenario", "protocol", "seed", "out", "origin", "via")
-"""Our options that a person may change in the form of Locust's page."""
+"""The options of ours that the form of Locust's page shows."""
 
 
 class RefusedOptionsError(Exception):
-    """No run can be made of what was asked. `problems`: a line each."""
+    """No run can begin with these options. `problems`: a line each."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("; ".join(problems))
@@ -30,7 +30,7 @@ class RefusedOptionsError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """A run that can be made."""
+    """The options of a run that can begin."""
 
     scenario: Scenario
     base_url: str
@@ -45,16 +45,16 @@ def read(
     options: Namespace, host: str | None, users: int | None, spawn_rate: float, overrides: Mapping[str, object],
     *, with_faults: bool,
 ) -> RunOptions:  # fmt: skip
-    """What these options ask for; `users` None: the scenario's own number. Raises Refused with all problems.
+    """The run that these options ask for; `users` None: as many as in the scenario. Raises RefusedOptionsError.
 
-    `with_faults`: somebody makes the scenario's faults happen.
+    `with_faults`: `chatswarm run` injects the scenario's faults.
     """
     problems: list[str] = []
     chosen: Scenario | None = None
     try:
         chosen = scenario.load(options.scenario, overrides)
         if users is not None and users >= 2:
-            dashboards, widgets = shares(users, chosen.dashboards, chosen.widgets)
+            dashboards, widgets = split_users(users, chosen.dashboards, chosen.widgets)
             if (dashboards, widgets) != (chosen.dashboards, chosen.widgets):
                 shared = {**overrides, "dashboards": dashboards, "widgets": widgets}
                 chosen = scenario.load(options.scenario, shared)
@@ -69,7 +69,7 @@ def read(
     base_url = _base_url(host, problems)
     origin = _origin(options.origin, problems)
     seed, via = _seed(options.seed, problems), _via(options.via, problems)
-    if base_url and not problems and (why := unanswered(base_url)):
+    if base_url and not problems and (why := http_problem(base_url)):
         problems.append(f"--host: {why}")
     if problems or chosen is None:
         raise RefusedOptionsError(problems)
@@ -77,9 +77,9 @@ def read(
 
 
 def claim(asked: RunOptions, *, given: bool = False) -> tuple[Path, list[Path]]:
-    """Makes the run's folder. Returns it, and what of it `give_back` may remove. Raises Refused.
+    """Creates the run's folder. Returns it, and the paths that `give_back` may remove. Raises RefusedOptionsError.
 
-    `given`: whoever started this process has made it for this run.
+    `given`: the parent process has created it for this run.
     """
     folder = Path(asked.out or "runs")
     try:
@@ -96,8 +96,8 @@ def claim(asked: RunOptions, *, given: bool = False) -> tuple[Path, list[Path]]:
     return claimed, [claimed / MANIFEST, *not_there(claimed), *([] if claimed == folder else [claimed]), *above]
 
 
-def wrong_with(shape: object, kinds: Sequence[str]) -> list[str]:
-    """What in Locust's shape and kinds of users leaves no room for a scenario; empty if nothing does."""
+def locust_problems(shape: object, kinds: Sequence[str]) -> list[str]:
+    """What in Locust's shape and user classes rules out a scenario; empty if nothing does."""
     problems = []
     if shape is not None:
         problems.append(
@@ -110,17 +110,17 @@ def wrong_with(shape: object, kinds: Sequence[str]) -> list[str]:
 
 
 def with_form(options: Namespace, form: Mapping[str, str]) -> Namespace:
-    """The options as they will be once Locust has taken over its page's form. They themselves stay as they are."""
+    """A copy of the options with the values of the page's form, as Locust will set them."""
     return Namespace(**{**vars(options), **{name: form[name] for name in PAGE_FIELDS if name in form}})
 
 
-def shares(users: int, dashboards: int, widgets: int) -> tuple[int, int]:
-    """How many of `users` are dashboards and how many widgets, in the scenario's proportion, at least one of each."""
+def split_users(users: int, dashboards: int, widgets: int) -> tuple[int, int]:
+    """Splits `users` into dashboards and widgets in the scenario's proportion, with at least one of each."""
     if users == dashboards + widgets:
         return dashboards, widgets
-    share = math.floor(users * dashboards / (dashboards + widgets) + 0.5)
-    share = min(max(1, share), users - 1)
-    return share, users - share
+    rounded = math.floor(users * dashboards / (dashboards + widgets) + 0.5)
+    chosen = min(max(1, rounded), users - 1)
+    return chosen, users - chosen
 
 
 def _unfit(chosen: Scenario, protocol: str, *, with_faults: bool) -> list[str]:
@@ -169,9 +169,9 @@ def _seed(given: Any, problems: list[str]) -> int:  # noqa: ANN401
 def _via(given: str, problems: list[str]) -> dict[str, str]:
     via: dict[str, str] = {}
     for pair in filter(None, given.split(",")):
-        place, equals, address = pair.partition("=")
+        route, equals, address = pair.partition("=")
         if not equals or not address.rpartition(":")[2].isdecimal():
-            problems.append(f"--via: expected PLACE=HOST:PORT,…, got {given!r}")
+            problems.append(f"--via: expected ROUTE=HOST:PORT,…, got {given!r}")
             break
-        via[place] = address
+        via[route] = address
     return via

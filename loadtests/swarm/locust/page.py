@@ -1,4 +1,4 @@
-"""Locust's page: what makes no run is said to the person who asked for it, before anything starts."""
+"""Checks a start or edit on Locust's web page, and shows its errors before anything starts."""
 
 import math
 from argparse import Namespace
@@ -13,21 +13,21 @@ from .options import with_form
 Check = Callable[[Namespace, str | None, int, float, list[str] | None], list[str]]
 """Why no run can begin with these options, host, users, users per second and kinds of users (None: as they are)."""
 
-_ENDPOINT = "locust.swarm"  # of Flask: what answers POST /swarm
+_ENDPOINT = "locust.swarm"  # Flask's name for POST /swarm
 
 
 def guard_page(page: WebUI, options: Namespace, check: Check) -> None:
-    """From now on the page's *Start* and *Edit* are answered with an error where `check` finds one."""
+    """From now on, the page's *Start* and *Edit* show an error if `check` finds one."""
     app = page.app
-    assert app is not None, "it is made with the page"
+    assert app is not None, "it is created with the page"
     swarm = app.view_functions.get(_ENDPOINT)
     if swarm is None:
-        return  # another Locust: then errors are in its log only
+        return  # another version of Locust: errors are only in its log
 
-    def answer(**arguments: Any) -> Any:  # noqa: ANN401
+    def checked_swarm(**arguments: Any) -> Any:  # noqa: ANN401
         form = request.form
         users, spawn_rate = _whole(form.get("user_count")), _number(form.get("spawn_rate"))
-        # What is no number is Locust's own to refuse.
+        # Locust itself refuses what is not a number.
         if users is not None and spawn_rate is not None:
             kinds = form.getlist("user_classes") or None
             problems = check(with_form(options, form), form.get("host", options.host), users, spawn_rate, kinds)
@@ -35,7 +35,7 @@ def guard_page(page: WebUI, options: Namespace, check: Check) -> None:
                 return jsonify({"success": False, "message": "; ".join(problems), "host": page.environment.host})
         return swarm(**arguments)
 
-    app.view_functions[_ENDPOINT] = page.auth_required_if_enabled(answer)
+    app.view_functions[_ENDPOINT] = page.auth_required_if_enabled(checked_swarm)
 
 
 def _whole(text: str | None) -> int | None:

@@ -1,15 +1,9 @@
-"""The pipes to whoever started this process: one to tell its progress on, one whose end is the end of this process."""
+"""The two pipes to the parent process: one for progress lines, one whose closing ends this process."""
 
-import json
 import os
 import stat
-import time
-from collections import deque
 
-from chatswarm.loadtests.swarm.plan import ProcessProgress
 from chatswarm.loadtests.system.children import LIFELINE, PROGRESS
-
-_RECENT = 7  # lines over which rates are taken
 
 
 def driven() -> bool:
@@ -18,48 +12,32 @@ def driven() -> bool:
 
 
 def lifeline() -> int | None:
-    """The pipe that closes when the process that started this one ends; None if there is none."""
+    """The descriptor of the pipe that closes when the parent process ends; None if there is none."""
     return _pipe(os.environ.get(LIFELINE))
 
 
 class ProgressPipe:
-    """Lines of JSON for whoever watches. Says nothing where nobody does, or no longer."""
+    """Writes lines to the parent process. Does nothing if there is no pipe, or once nobody reads it."""
 
     def __init__(self) -> None:
-        self.number = _pipe(os.environ.get(PROGRESS))
-        self._recent: deque[tuple[float, int, int]] = deque(maxlen=_RECENT)
+        self.descriptor = _pipe(os.environ.get(PROGRESS))
 
-    def tell(self, phase: str, began: float, length: float, dashboards: int, total: ProcessProgress) -> None:
-        """One line: the phase that `began` then and lasts `length` seconds, and the figures of the whole swarm."""
-        if self.number is None:
+    def write(self, line: bytes) -> None:
+        if self.descriptor is None:
             return
-        now = time.monotonic()
-        self._recent.append((now, total.sent, total.updates))
-        then, sent, updates = self._recent[0]
-        span = max(now - then, 0.001)
-        line = {
-            "phase": phase,
-            "elapsed": now - began,
-            "length": length,
-            "dashboards": dashboards,
-            "p99": total.p99(),
-            "sent_rate": (total.sent - sent) / span,
-            "update_rate": (total.updates - updates) / span,
-            **{key: value for key, value in total.wire().items() if key != "latencies"},
-        }
         try:
-            os.write(self.number, json.dumps(line).encode() + b"\n")
+            os.write(self.descriptor, line)
         except OSError:
-            self.number = None
+            self.descriptor = None
 
 
-def _pipe(number: str | None) -> int | None:
-    """The descriptor with this number, if it is a pipe. A variable alone proves nothing: it may be left over, or handed
-    on to a process that did not inherit the pipe.
+def _pipe(descriptor: str | None) -> int | None:
+    """The descriptor, if it is a pipe. The variable alone proves nothing: it may be left over, or inherited by a
+    process that did not inherit the pipe.
     """
-    if number is None or not (number.isascii() and number.isdecimal()):
+    if descriptor is None or not (descriptor.isascii() and descriptor.isdecimal()):
         return None
     try:
-        return int(number) if stat.S_ISFIFO(os.fstat(int(number)).st_mode) else None
+        return int(descriptor) if stat.S_ISFIFO(os.fstat(int(descriptor)).st_mode) else None
     except (OSError, OverflowError):
         return None

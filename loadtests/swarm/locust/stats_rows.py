@@ -1,8 +1,8 @@
-"""What people watch while the swarm runs: rows in Locust's own statistics, and the figures of the progress line.
+"""Fills the rows of Locust's statistics, and counts updates for the progress line.
 
-Requests are few and go through Locust's event, so that its listeners and its total see them. Frames and updates are
-many (firing an event for each would take half a core at 200,000 a second) and are no requests: their rows are filled in
-bulk and stay out of the aggregated row.
+Requests are few and go through Locust's event, so its listeners and its total include them. Frames and updates are many
+(an event for each would take half a core at 200,000 a second) and are not requests: their rows are filled in bulk and
+stay out of the aggregated row.
 """
 
 import time
@@ -19,7 +19,7 @@ from chatswarm.loadtests.system.text import one_line
 
 
 class StatsRows:
-    """Counts what this process does."""
+    """This process's rows."""
 
     def __init__(self, environment: Environment) -> None:
         self._environment = environment
@@ -28,7 +28,7 @@ class StatsRows:
         self._frames_shown = 0
 
     def request(self, kind: str, name: str, seconds: float | None, size: int, problem: str) -> None:
-        """One exchange with the target; `seconds` None if not measured, `problem` empty if it went well."""
+        """Counts one request; `seconds` None if not measured, `problem` empty if it succeeded."""
         self._environment.events.request.fire(
             request_type=kind,
             name=name,
@@ -38,21 +38,21 @@ class StatsRows:
             context={},
         )
 
-    def answer(self, kind: str, name: str, since: float, answer: Response) -> None:
-        """One HTTP exchange that counts from `since`."""
-        self.request(kind, name, answer.done - since, len(answer.body), answer.problem)
+    def response(self, kind: str, name: str, since: float, response: Response) -> None:
+        """Counts one HTTP request whose time runs from `since`."""
+        self.request(kind, name, response.done - since, len(response.body), response.problem)
 
     def updates(self, visible: float, intended: Sequence[float]) -> None:
-        """Messages that were intended then became visible on one dashboard at `visible`."""
+        """Counts messages that became visible on one dashboard at `visible`, by their intended times."""
         self._updates.extend([visible - then for then in intended])
 
     def flush(self) -> None:
-        """Brings the rows of frames and updates up to date. To be called about once a second."""
+        """Updates the rows of frames and updates. Call it about once a second."""
         latencies, self._updates = self._updates, []
         frames = self.progress.frames - self._frames_shown
         self._frames_shown = self.progress.frames
         if frames:
-            # A time that was not measured is not 0: Locust keeps such rows out of its percentiles.
+            # Not measured, not 0: Locust keeps such rows out of its percentiles.
             self._count("FRAME", "announcement", frames).num_none_requests += frames
         if latencies:
             self._time(self._count("UPDATE", "visible", len(latencies)), np.asarray(latencies) * 1000)
@@ -67,7 +67,7 @@ class StatsRows:
         return entry
 
     def _time(self, entry: StatsEntry, latencies: npt.NDArray[np.float64]) -> None:
-        """Adds latencies in milliseconds, in numpy: a loop over a second's worth of them would stop all users."""
+        """Adds latencies in milliseconds, with numpy: a loop over those of a second would stop all users."""
         entry.total_response_time += round(latencies.sum())
         shortest, before = round(latencies.min()), entry.min_response_time
         entry.min_response_time = shortest if before is None else min(shortest, before)
@@ -78,11 +78,11 @@ class StatsRows:
 
 
 def buckets(latencies: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Locust's buckets (two digits, in milliseconds) and how many latencies fall into each."""
+    """Locust's buckets (two significant digits, in milliseconds) and the number of latencies in each."""
     step = np.select([latencies < 100, latencies < 1000, latencies < 10000], [1, 10, 100], 1000)
     found, counts = np.unique((np.rint(latencies / step) * step).astype(np.int64), return_counts=True)
     return found, counts
 
 
 class ShownFailure(Exception):
-    """What Locust's table of failures shows."""
+    """A failure as Locust's table shows it."""

@@ -1,401 +1,359 @@
-"""Joins a run to Locust: its command line, and the side of a process with users in it.
+"""A process with users: its part in each run, the messages it handles, and how it exits without losing a history.
 
-The same listeners serve a single process, a master and a worker: a single process sends its messages to itself.
-`master.py` has the conductor's side.
+A single process is a master and a worker at once: it has the same listeners, and sends its messages to itself.
 """
 
 import logging
 import os
 import shutil
 import signal
-import sys
 import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import cycle
 from pathlib import Path
-from types import TracebackType
-from typing import Any, NoReturn
+from typing import Any
 
 import gevent
-import gevent.socket
 import msgspec
 from gevent.event import Event
-from locust.argument_parser import LocustArgumentParser
 from locust.env import Environment
-from locust.event import Events
 from locust.rpc import Message
-from locust.runners import LocalRunner, MasterRunner, WorkerRunner
+from locust.runners import WorkerRunner
 
 from chatswarm.loadtests.history.manifest import boot_id, history_file, read_manifest
-from chatswarm.loadtests.protocols import DEFAULT, PROTOCOLS, TOKEN
+from chatswarm.loadtests.protocols import TOKEN
 from chatswarm.loadtests.swarm.node import Node, enter
 from chatswarm.loadtests.swarm.plan import RunPlan
 from chatswarm.loadtests.system.exit_code import ExitCode
 from chatswarm.loadtests.system.open_files import needed_files, open_files, raise_open_files
 
-from .compatibility import MINE, Hello, build_in, mismatch
-from .master import Master
-from .parent_pipes import lifeline
+from .compatibility import THIS_BUILD, build_in, mismatch
+from .messages import (
+    CancelledRun,
+    CannotJoin,
+    ClockReading,
+    ClockRequest,
+    ClosedHistory,
+    GrantedNumber,
+    Hello,
+    HelloRequest,
+    HistoryPart,
+    HistoryReceived,
+    JoinedRun,
+    LeavingRun,
+    MessageIds,
+    NumberRequest,
+    PlannedRun,
+    ProgressReport,
+    R,
+    RunEnd,
+    RunStart,
+    SeparateFolder,
+    SwarmMessage,
+    Welcome,
+    bus_name,
+    decode,
+    encode,
+    run_of,
+)  # fmt: skip
 from .stats_rows import StatsRows
 
 logger = logging.getLogger(__name__)
 
-_PIECE = 1 << 18  # bytes of a history in one message
-_REPORT_EVERY = 0.25  # seconds between two reports of a process to the conductor
-_ANSWERS = 5.0  # seconds that a worker which is to end waits for the answers to its sends, and then for its master
+_PART = 1 << 18  # bytes of a history in one message
+_REPORT_EVERY = 0.25  # seconds between two progress reports to the conductor
+_PATIENCE = 5.0  # seconds that a worker which is to exit waits for responses to its sends, and then for its master
 
 
-def wire(events: Events) -> None:
-    """Registers everything with Locust. To be called once, by the locustfile."""
-    events.init_command_line_parser.add_listener(_add_arguments)
-    events.init.add_listener(_on_init)
-    _keep_one_for_verdicts(events)
+class WorkerRun:
+    """This process's part in one run, from its plan to the closed history."""
 
-
-def _add_arguments(parser: LocustArgumentParser) -> None:
-    group = parser.add_argument_group("chatswarm")
-    group.add_argument(
-        "--scenario", default="steady", help="a shipped scenario's name or a TOML file (default: steady)"
-    )
-    group.add_argument("--protocol", default=DEFAULT, choices=sorted(PROTOCOLS), help="the kind of chat under test")
-    group.add_argument("--seed", type=int, default=1, help="the same seed gives the same schedule")
-    group.add_argument("--origin", default="", metavar="URL", help="the Origin of every request (default: none)")
-    group.add_argument("--via", default="", help="for chatswarm run: sockets=HOST:PORT,… of the fault proxies")
-    group.add_argument("--out", default="", help="the run's folder (default: runs/<time>-<scenario>)")
-    port = group.add_argument(
-        "--metrics-port", type=int, default=setting("CHATSWARM_METRICS_PORT"), metavar="PORT",
-        help="serve live figures for Prometheus at /metrics of this port (0: a free one; default: "
-        "$CHATSWARM_METRICS_PORT, else not at all)",
-    )  # fmt: skip
-    host = group.add_argument(
-        "--metrics-host", default=setting("CHATSWARM_METRICS_HOST") or "127.0.0.1", metavar="HOST",
-        help="the address of that port (default: $CHATSWARM_METRICS_HOST, else 127.0.0.1, this machine only)",
-    )  # fmt: skip
-    for fixed in (port, host):
-        fixed.include_in_web_ui = False  # its form is for what may differ from run to run
-
-
-def setting(name: str) -> str | None:
-    """A variable of the environment, where somebody set it for chatswarm.
-
-    Kubernetes sets CHATSWARM_METRICS_PORT=tcp://10.0.0.1:9646 in every pod next to a service `chatswarm-metrics`.
-    """
-    value = os.environ.get(name, "").strip()
-    return value if value and "://" not in value else None
-
-
-def _on_init(environment: Environment, **_: object) -> None:
-    try:
-        _take_part(environment)
-    except Exception:
-        logger.exception("chatswarm: this process could not begin")
-        sys.exit(ExitCode.INTERNAL)
-
-
-def _take_part(environment: Environment) -> None:
-    runner = environment.runner
-    _die_with_parent()
-    if isinstance(runner, (LocalRunner, MasterRunner)):
-        Master(environment).lead()
-        _on_hangup(lambda: os.kill(os.getpid(), signal.SIGTERM))
-    if isinstance(runner, (LocalRunner, WorkerRunner)):
-        Worker(environment).follow()
-
-
-def _keep_one_for_verdicts(events: Events) -> None:
-    """Locust exits with 1 where it cannot begin, as when the master's port is taken, and Python where an exception is
-    not caught. Here 1 says that the target failed.
-    """
-    leave, show = sys.exit, sys.excepthook
-    began = False
-
-    def leave_before_all(code: Any = None) -> NoReturn:  # noqa: ANN401
-        leave(ExitCode.USAGE if code == ExitCode.FAIL else code)
-
-    def uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        if began or not isinstance(error, Exception):
-            show(kind, error, trace)
-        else:
-            print(f"locust: {kind.__name__}: {error}", file=sys.stderr)
-        if isinstance(error, Exception):
-            leave(ExitCode.INTERNAL if began else ExitCode.USAGE)
-
-    def begun(**_: object) -> None:
-        nonlocal began
-        began, sys.exit = True, leave
-
-    sys.exit, sys.excepthook = leave_before_all, uncaught
-    events.init.add_listener(begun)
-
-
-def _on_hangup(act: Callable[[], None]) -> None:
-    """When the terminal closes, unless `nohup` keeps that from this process."""
-    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        gevent.signal_handler(signal.SIGHUP, act)
-
-
-class Worker:
-    """A process with users in it, or the only one."""
-
-    def __init__(self, environment: Environment) -> None:
-        self.environment = environment
-        self.runner: Any = environment.runner
-        self.node: Node | None = None
-        self._own_folder: Path | None = None  # this process's alone: the run's is not there, or not to be written to
-        self._apart = False  # the history is to be sent over
-        self._draining = False
-        self._drained = Event()
-        self._noted = Event()  # the conductor has all that this process sent
-        self._interrupted = False  # by Ctrl-C, in the run that goes on
-        self._orphaned = False  # its terminal is closed
-
-    def follow(self) -> None:
-        """From here on this process takes part in runs."""
-        for kind, listener in {
-            "who": self._say_hello,
-            "welcome": self._on_welcome,
-            "plan": self._on_plan,
-            "drop": self._on_drop,
-            "apart": self._on_apart,
-            "grant": self._on_grant,
-            "clock": self._on_clock,
-            "begin": self._on_begin,
-            "ids": self._on_ids,
-            "drain": self._on_drain,
-            "bye": self._on_bye,
-        }.items():
-            self.runner.register_message(f"chatswarm-{kind}", listener)
-        if isinstance(self.runner, WorkerRunner):
-            # Registered after the runner's own listener and fired in reverse, so that this one comes first.
-            self.environment.events.quitting.add_listener(self._on_quitting)
-            gevent.signal_handler(signal.SIGINT, self._on_interrupt)
-            _on_hangup(self._on_terminal_closed)
-            self._say_hello()
-
-    # Before a run.
-
-    def _say_hello(self, **_: object) -> None:
-        has_token = bool(os.environ.get(TOKEN, "").strip())
-        self._tell("hello", Hello(MINE, open_files(), has_token).said())
-
-    def _on_welcome(self, msg: Message, **_: object) -> None:
-        if problem := mismatch("the master", build_in(msg.data)):
-            self._give_up(problem)
-
-    def _on_plan(self, msg: Message, **_: object) -> None:
-        """Takes part in a run, or ends this process and says why."""
-        data = msg.data
-        if problem := mismatch("the master", build_in(data)):
-            self._give_up(problem)
-            return
-        try:
-            plan = RunPlan(**data["plan"])
-            self._enter(plan, data["process"])
-        except Exception as error:
-            logger.exception("chatswarm: no part in the run")
-            why = f"it cannot take part: {type(error).__name__}: {error} (it runs chatswarm {MINE}, as its master says)"
-            self._tell("unfit", {"run": data["plan"]["run"], "process": data["process"], "why": why})
-            if isinstance(self.runner, WorkerRunner):
-                self._give_up(why)
-
-    def _enter(self, plan: RunPlan, process: str) -> None:
+    def __init__(
+        self, environment: Environment, plan: RunPlan, process: str, send: Callable[[SwarmMessage], None]
+    ) -> None:
+        """Opens the history. Raises OSError if there are too few open files, or nowhere to write."""
         scenario = plan.scenario()
         if problem := raise_open_files(needed_files(scenario.dashboards, scenario.widgets, plan.processes)):
             raise OSError(problem)
-        self._draining, self._apart = False, False
-        self._drained.clear()
-        self._noted.clear()
-        self.node = self._node(plan, process)
-        enter(self.node)
-        shared = not self._apart
-        self._tell_of_run("entered", boot_id=boot_id(), shared=shared)
-        gevent.spawn(self._report, self.node)
+        self._send = send
+        self._plan, self._process = plan, process
+        self._own_folder: Path | None = None  # with the history, if the run's folder is not there or not writable
+        self._sends_history = False
+        self.draining = False
+        self.drained = Event()
+        self.received = Event()  # the conductor has everything that this process sent
+        self.node = self._open_node(StatsRows(environment))
 
-    def _node(self, plan: RunPlan, process: str) -> Node:
-        """With its history in the run's folder, if that is the one that the conductor made, and can be written to.
+    def _open_node(self, rows: StatsRows) -> Node:
+        """With its history in the run's folder, if that is the folder that the conductor made, and writable.
 
         Processes of one host need not have the same files: containers, pods, other users, read-only mounts.
         """
-        rows = StatsRows(self.environment)
-        if _is_there(plan):
+        if _is_folder_of(self._plan):
             try:
-                return Node(plan, process, rows, self._ask)
+                return Node(self._plan, self._process, rows, self._request_number)
             except OSError as error:
                 logger.info("chatswarm: no history can be written to the run's folder: %s", error)
         logger.info("chatswarm: the history is kept here, and sent over at the end of the run")
-        self._own_folder, self._apart = Path(tempfile.mkdtemp(prefix="chatswarm-")), True
-        return Node(replace(plan, folder=str(self._own_folder)), process, rows, self._ask)
+        self._own_folder, self._sends_history = Path(tempfile.mkdtemp(prefix="chatswarm-")), True
+        return Node(replace(self._plan, folder=str(self._own_folder)), self._process, rows, self._request_number)
 
-    def _on_drop(self, msg: Message, **_: object) -> None:
+    @property
+    def active(self) -> bool:
+        return not self.node.recorder.closed
+
+    def join(self) -> None:
+        """Tells the conductor that the history is open, and starts to report."""
+        self._send(JoinedRun(self._plan.run, self._process, boot_id(), shared=not self._sends_history))
+        gevent.spawn(self._report)
+
+    def cancel(self, _: CancelledRun) -> None:
         """The run does not begin."""
-        if (node := self._node_of(msg)) is not None:
-            node.leave(0)
-            self._remove_own_folder()
+        self.node.leave(0)
+        self.remove_own_folder()
 
-    def _on_apart(self, msg: Message, **_: object) -> None:
-        """The conductor does not see what is written here, though the folder looks like its own."""
-        if self._node_of(msg) is not None:
-            self._apart = True
+    def keep_apart(self, _: SeparateFolder) -> None:
+        """The conductor cannot read what is written here, though the folder looks like its own."""
+        self._sends_history = True
 
-    # During a run.
+    def grant(self, message: GrantedNumber) -> None:
+        self.node.grant(message.role, message.number)
 
-    def _node_of(self, msg: Message) -> Node | None:
-        """The node of the run that the message is about, if that is this process's last one."""
-        node = self.node
-        return node if node is not None and msg.data["run"] == node.plan.run else None
+    def read_clock(self, message: ClockRequest) -> None:
+        self._send(ClockReading(self._plan.run, self._process, message.sent, time.monotonic()))
 
-    def _in_run(self) -> bool:
-        return self.node is not None and not self.node.recorder.closed
+    def begin(self, message: RunStart) -> None:
+        self.node.begin(message.start)
 
-    def _ask(self, kind: str) -> None:
-        self._tell_of_run("ask", kind=kind)
+    def identify(self, message: MessageIds) -> None:
+        if self.node.live is not None:
+            self.node.live.identify(message.identified)
 
-    def _report(self, node: Node) -> None:
-        with_figures = cycle((True, False))
-        while not node.recorder.closed:
-            try:
-                self._tell_progress(node, with_figures=next(with_figures))
-            except Exception:
-                logger.exception("chatswarm: a report could not be sent")
-            gevent.sleep(_REPORT_EVERY)
-
-    def _tell_progress(self, node: Node, *, with_figures: bool = True) -> None:
-        """Figures are for scrapes that are a second apart: every other time will do."""
-        report = node.live.report().wire() if node.live is not None and with_figures else None
-        self._tell_of_run("progress", node, progress=node.progress.wire(), report=report)
-
-    def _on_grant(self, msg: Message, **_: object) -> None:
-        if (node := self._node_of(msg)) is not None:
-            node.grant(msg.data["kind"], msg.data["number"])
-
-    def _on_clock(self, msg: Message, **_: object) -> None:
-        if (node := self._node_of(msg)) is not None:
-            self._tell_of_run("clocked", node, sent=msg.data["sent"], there=time.monotonic())
-
-    def _on_begin(self, msg: Message, **_: object) -> None:
-        if (node := self._node_of(msg)) is not None:
-            node.begin(msg.data["start"])
-
-    def _on_ids(self, msg: Message, **_: object) -> None:
-        if (node := self._node_of(msg)) is not None and node.live is not None:
-            node.live.name(msg.data["found"])
-
-    # The end of a run.
-
-    def _on_drain(self, msg: Message, **_: object) -> None:
-        """In a greenlet of its own: a process must go on talking while it drains, and Ctrl-C must not end it."""
-        node = self._node_of(msg)
-        if node is not None and not node.recorder.closed:
-            self._draining = True
-            gevent.spawn(self._drain, node, msg.data["end"])
-
-    def _drain(self, node: Node, end: float) -> None:
+    def drain(self, end: float) -> None:
+        """Drains, closes the history and hands it over. Raises nothing."""
         try:
-            self._hand_over(node, node.finish(end))
+            self._hand_over(self.node.finish(end))
         except Exception as error:
             logger.exception("chatswarm: the drain failed")
-            node.recorder.close()
-            self._tell_of_run("closed", node, failure=f"{type(error).__name__}: {error}")
+            self.node.recorder.close()
+            self._send(ClosedHistory(self._plan.run, self._process, f"{type(error).__name__}: {error}"))
         finally:
-            self._drained.set()
-            self._interrupted = False
-            if self._orphaned:
-                self._noted.wait(_ANSWERS)
-                self._end()
+            self.drained.set()
 
-    def _hand_over(self, node: Node, failure: str | None) -> None:
-        """Whatever the conductor still has to know of a run whose history is closed here."""
-        self._tell_progress(node)
-        if self._apart:
-            self._send_history(node)
-        self._tell_of_run("closed", node, failure=failure)
+    def leave(self, stop_users: Callable[[], object]) -> None:
+        """Hands the history over in the middle of the run: this process is to exit."""
+        self._send(LeavingRun(self._plan.run, self._process))
+        # Users first, so that the history says that they were taken away.
+        stop_users()
+        self._hand_over(self.node.leave(_PATIENCE))
+        self.received.wait(_PATIENCE)
 
-    def _send_history(self, node: Node) -> None:
-        """The closed file, in pieces, and then nothing is left here."""
-        with history_file(node.plan.path, node.process).open("rb") as file:
-            while data := file.read(_PIECE):
-                self._tell_of_run("history", node, data=data)
-                gevent.sleep(0)
-        self._remove_own_folder()
-
-    def _remove_own_folder(self) -> None:
+    def remove_own_folder(self) -> None:
         if self._own_folder is not None:
             shutil.rmtree(self._own_folder, ignore_errors=True)
             self._own_folder = None
 
-    def _on_bye(self, **_: object) -> None:
-        self._noted.set()
+    def _request_number(self, role: str) -> None:
+        self._send(NumberRequest(self._plan.run, self._process, role))
 
-    # The end of this process.
+    def _report(self) -> None:
+        with_increment = cycle((True, False))
+        while self.active:
+            try:
+                self._send_progress(with_increment=next(with_increment))
+            except Exception:
+                logger.exception("chatswarm: a report could not be sent")
+            gevent.sleep(_REPORT_EVERY)
+
+    def _send_progress(self, *, with_increment: bool = True) -> None:
+        """Increments are for scrapes, which are a second apart: every other report is enough."""
+        live = self.node.live
+        increment = live.take_increment() if live is not None and with_increment else None
+        self._send(ProgressReport(self._plan.run, self._process, self.node.progress, increment))
+
+    def _hand_over(self, failure: str | None) -> None:
+        """Sends what the conductor still has to know of a run whose history is closed here."""
+        self._send_progress()
+        if self._sends_history:
+            self._send_history()
+        self._send(ClosedHistory(self._plan.run, self._process, failure))
+
+    def _send_history(self) -> None:
+        """Sends the closed file in parts, and then removes it."""
+        with history_file(self.node.plan.path, self._process).open("rb") as file:
+            while data := file.read(_PART):
+                self._send(HistoryPart(self._plan.run, self._process, data))
+                gevent.sleep(0)
+        self.remove_own_folder()
+
+
+class WorkerExit:
+    """Decides when a worker exits, and lets no observation be lost by it."""
+
+    def __init__(self, environment: Environment, current_run: Callable[[], WorkerRun | None]) -> None:
+        self._environment = environment
+        self._runner: Any = environment.runner
+        self._current_run = current_run
+        self._interrupted = False  # by Ctrl-C, in the current run
+        self._orphaned = False  # its terminal is closed
+
+    def register(self) -> None:
+        # Registered after the runner's own listener and fired in reverse, so that this one comes first.
+        self._environment.events.quitting.add_listener(self._on_quitting)
+        gevent.signal_handler(signal.SIGINT, self._on_interrupt)
+        on_hangup(self._on_terminal_closed)
+
+    def give_up(self, problem: str) -> None:
+        """Ends this worker: no run is possible here."""
+        logger.error(problem)
+        self._environment.process_exit_code = ExitCode.USAGE
+        gevent.spawn(self._runner.quit)
+
+    def on_drained(self, run: WorkerRun) -> None:
+        self._interrupted = False
+        if self._orphaned:
+            run.received.wait(_PATIENCE)
+            self._terminate()
 
     def _on_interrupt(self) -> None:
-        """Ctrl-C reaches every process of the terminal. In a run the master acts on it: it knows how to end one."""
+        """Ctrl-C reaches every process of the terminal. During a run the master acts on it: it knows how to end one."""
         if not self._in_run() or self._interrupted:
-            self._end()
+            self._terminate()
         else:
             self._interrupted = True
             logger.info("chatswarm: Ctrl-C is left to the master; once more ends this worker alone")
 
     def _on_terminal_closed(self) -> None:
-        """The same, but nobody can say it a second time."""
+        """As Ctrl-C, but nobody can press it a second time."""
         self._orphaned = True
         if not self._in_run():
-            self._end()
+            self._terminate()
 
-    def _end(self) -> None:
+    def _in_run(self) -> bool:
+        run = self._current_run()
+        return run is not None and run.active
+
+    def _terminate(self) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
-    def _give_up(self, problem: str) -> None:
-        """Ends this worker: no run is possible here."""
-        logger.error(problem)
-        self.environment.process_exit_code = ExitCode.USAGE
-        gevent.spawn(self.runner.quit)
-
     def _on_quitting(self, **_: object) -> None:
-        """This process ends: what it observed must count. Locust tells its master after this."""
-        if self.environment.process_exit_code is None:
+        """Hands over what was observed, before Locust tells its master that this worker quits."""
+        if self._environment.process_exit_code is None:
             # Failed requests are for the master to judge: they make no worker fail.
-            self.environment.process_exit_code = ExitCode.PASS
-        node = self.node
-        if node is None or (node.recorder.closed and self._drained.is_set()):
+            self._environment.process_exit_code = ExitCode.PASS
+        run = self._current_run()
+        if run is None or (not run.active and run.drained.is_set()):
             return
-        if self._draining:
-            self._drained.wait(2 * node.scenario.drain + _ANSWERS)
-        elif not node.recorder.closed:
-            self._tell_of_run("leaving", node)
-            # Its users first, so that the history says that they were taken away.
-            self.runner.stop_users(self.runner.user_classes_count)
-            self._hand_over(node, node.leave(_ANSWERS))
-            self._noted.wait(_ANSWERS)
-        self._remove_own_folder()
-
-    def _tell(self, kind: str, data: object) -> None:
-        self.runner.send_message(f"chatswarm-{kind}", data)
-
-    def _tell_of_run(self, kind: str, node: Node | None = None, /, **data: object) -> None:
-        node = node or self.node
-        assert node is not None, "there is a run"
-        self._tell(kind, {"run": node.plan.run, "process": node.process, **data})
+        if run.draining:
+            run.drained.wait(2 * run.node.scenario.drain + _PATIENCE)
+        elif run.active:
+            run.leave(lambda: self._runner.stop_users(self._runner.user_classes_count))
+        run.remove_own_folder()
 
 
-def _is_there(plan: RunPlan) -> bool:
-    """Whether the plan's folder is, in this process, the one of its run."""
+class Worker:
+    """Handles the conductor's messages: compares builds, joins runs, and passes on what concerns the current run."""
+
+    def __init__(self, environment: Environment) -> None:
+        self.environment = environment
+        self.runner: Any = environment.runner
+        self.run: WorkerRun | None = None
+        self._exit = WorkerExit(environment, lambda: self.run)
+
+    def register(self) -> None:
+        """From here on this process takes part in runs."""
+        self._listen(HelloRequest, lambda _: self._say_hello())
+        self._listen(Welcome, self._on_welcome)
+        self._listen(PlannedRun, self._on_plan)
+        self._listen_in_run(CancelledRun, WorkerRun.cancel)
+        self._listen_in_run(SeparateFolder, WorkerRun.keep_apart)
+        self._listen_in_run(GrantedNumber, WorkerRun.grant)
+        self._listen_in_run(ClockRequest, WorkerRun.read_clock)
+        self._listen_in_run(RunStart, WorkerRun.begin)
+        self._listen_in_run(MessageIds, WorkerRun.identify)
+        self._listen_in_run(RunEnd, self._on_end)
+        self._listen(HistoryReceived, lambda _: self._on_received())
+        if isinstance(self.runner, WorkerRunner):
+            self._exit.register()
+            self._say_hello()
+
+    def _listen(self, kind: type[SwarmMessage], handle: Callable[[object], None]) -> None:
+        """Hands over the data as it came: the sender's build may be another one."""
+
+        def listener(msg: Message, **_: object) -> None:
+            handle(msg.data)
+
+        self.runner.register_message(bus_name(kind), listener)
+
+    def _listen_in_run(self, kind: type[R], handle: Callable[[WorkerRun, R], None]) -> None:
+        """Ignores messages about any other run than this process's last one."""
+
+        def listener(msg: Message, **_: object) -> None:
+            run = self.run
+            if run is not None and run.node.plan.run == run_of(msg.data):
+                handle(run, decode(kind, msg.data))
+
+        self.runner.register_message(bus_name(kind), listener)
+
+    def _send(self, message: SwarmMessage) -> None:
+        self.runner.send_message(bus_name(type(message)), encode(message))
+
+    def _say_hello(self) -> None:
+        has_token = bool(os.environ.get(TOKEN, "").strip())
+        self._send(Hello(*THIS_BUILD, open_files(), has_token))
+
+    def _on_welcome(self, data: object) -> None:
+        if problem := mismatch("the master", build_in(data)):
+            self._exit.give_up(problem)
+
+    def _on_plan(self, data: object) -> None:
+        """Joins a run, or ends this process and says why."""
+        if problem := mismatch("the master", build_in(data)):
+            self._exit.give_up(problem)
+            return
+        message = decode(PlannedRun, data)
+        try:
+            self.run = run = WorkerRun(self.environment, message.plan, message.process, self._send)
+            enter(run.node)
+            run.join()
+        except Exception as error:
+            logger.exception("chatswarm: no part in the run")
+            reason = (
+                f"it cannot take part: {type(error).__name__}: {error} (it runs chatswarm {THIS_BUILD}, as its master "
+                "says)"
+            )
+            self._send(CannotJoin(message.plan.run, message.process, reason))
+            if isinstance(self.runner, WorkerRunner):
+                self._exit.give_up(reason)
+
+    def _on_end(self, run: WorkerRun, message: RunEnd) -> None:
+        """In a greenlet of its own: a process must go on talking while it drains, and Ctrl-C must not end it."""
+        if run.active:
+            run.draining = True
+            gevent.spawn(self._drain, run, message.end)
+
+    def _drain(self, run: WorkerRun, end: float) -> None:
+        try:
+            run.drain(end)
+        finally:
+            self._exit.on_drained(run)
+
+    def _on_received(self) -> None:
+        if self.run is not None:
+            self.run.received.set()
+
+
+def on_hangup(act: Callable[[], None]) -> None:
+    """Acts when the terminal closes, unless `nohup` keeps that from this process."""
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        gevent.signal_handler(signal.SIGHUP, act)
+
+
+def _is_folder_of(plan: RunPlan) -> bool:
+    """Whether the plan's folder, as this process sees it, is that of its run."""
     try:
         return bool(read_manifest(plan.path).run == plan.run)
     except (OSError, ValueError, msgspec.MsgspecError):
         return False
-
-
-def _die_with_parent() -> None:
-    """Ends this process when the pipe to the one that started it closes, so that none is left behind."""
-    number = lifeline()
-    if number is None:
-        return
-
-    def wait() -> None:
-        gevent.socket.wait_read(number)
-        os._exit(ExitCode.INTERNAL)
-
-    gevent.spawn(wait)

@@ -17,6 +17,7 @@ from typing import Any
 import gevent
 from gevent import socket
 
+from chatswarm.loadtests.net.address import join_host_port
 from chatswarm.loadtests.system.rig_limits import RESOURCES, own_errno
 
 from .tls import check_for_files
@@ -98,12 +99,6 @@ def addresses(host: str, port: int, patience: float = _PATIENCE) -> list[Info]:
     return _name(host, port).addresses(patience)
 
 
-def address_of(text: str) -> Endpoint:
-    """The address that `host:port` is; an IPv6 address may have its brackets."""
-    host, _, port = text.rpartition(":")
-    return host.removeprefix("[").removesuffix("]"), int(port)
-
-
 def connect(
     host: str, port: int, timeout: float, lane: str = "", passed_over: Callable[[str], object] | None = None
 ) -> socket.socket:
@@ -182,8 +177,7 @@ def _of_all(failures: list[tuple[Info, OSError]]) -> OSError:
 
 
 def _shown(info: Info) -> str:
-    host, port = info[4][:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return join_host_port(*info[4][:2])
 
 
 def _is_loopback(info: Info) -> bool:

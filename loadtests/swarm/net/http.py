@@ -16,14 +16,14 @@ from gevent.monkey import get_original
 
 from chatswarm.loadtests.history.tables import UNREADABLE_HERE
 from chatswarm.loadtests.net.address import Address, parse_address
-from chatswarm.loadtests.net.encodings import Memory, UnreadableEncoding
+from chatswarm.loadtests.net.encodings import DecodedBodies, UnreadableEncoding
 from chatswarm.loadtests.protocols.protocol import Request
 from chatswarm.loadtests.system.rig_limits import RESOURCES, own_errno
 from chatswarm.loadtests.system.text import one_line
 
 from .addresses import Endpoint, connect
-from .requests import MOST_REDIRECTS, REDIRECTS, Outgoing, Unfollowable, Unsendable, outgoing, redirected
-from .responses import Malformed, Reading, TooLarge
+from .requests import MOST_REDIRECTS, REDIRECTS, OutgoingRequest, Unfollowable, Unsendable, outgoing, redirected
+from .responses import Malformed, ResponseReader, TooLarge
 from .tls import wrapped
 
 TIMEOUT = 10.0
@@ -96,112 +96,112 @@ class Client:
         self._note = note
         self._slots = Semaphore(concurrency)
         self._idle: dict[Address, list[_Connection]] = {}
-        self._last: tuple[Request, Outgoing, bytes] | None = None
+        self._last: tuple[Request, OutgoingRequest, bytes] | None = None
         self._closed = False
 
-    def ask(self, request: Request) -> Response:
+    def send_request(self, request: Request) -> Response:
         """See `exchange`."""
-        trip = _Trip(time.monotonic() + TIMEOUT)
+        state = _ExchangeState(time.monotonic() + TIMEOUT)
         if not self._slots.acquire(timeout=TIMEOUT):
-            return trip.failed(0, f"no free connection within {TIMEOUT:g} s")
+            return state.failed(0, f"no free connection within {TIMEOUT:g} s")
         try:
-            if time.monotonic() >= trip.deadline:
+            if time.monotonic() >= state.deadline:
                 # It was free at the last moment: what went out now could not be answered in time.
-                return trip.failed(0, f"no free connection within {TIMEOUT:g} s")
-            return self._follow(*self._ready(request), trip)
+                return state.failed(0, f"no free connection within {TIMEOUT:g} s")
+            return self._follow(*self._prepared(request), state)
         except Unsendable as error:
-            return trip.failed(-errno.EINVAL, str(error))
+            return state.failed(-errno.EINVAL, str(error))
         except Exception as error:  # noqa: BLE001 - the last line of defence: whatever it is, there is an outcome
-            return trip.failed(UNREADABLE_HERE, f"the rig failed: {_shown(error)}")
+            return state.failed(UNREADABLE_HERE, f"the rig failed: {_described(error)}")
         finally:
             self._slots.release()
 
     def close(self) -> None:
         """Closes what is idle now, and what is in use when it is given back."""
         self._closed = True
-        self.rest()
+        self.close_idle()
 
-    def rest(self) -> None:
+    def close_idle(self) -> None:
         """Closes what is idle now: each is an open file."""
         for connections in self._idle.values():
             for connection in connections:
                 connection.close()
         self._idle.clear()
 
-    def _ready(self, request: Request) -> tuple[Outgoing, bytes]:
+    def _prepared(self, request: Request) -> tuple[OutgoingRequest, bytes]:
         last = self._last
         if last is not None and last[0] is request:
             return last[1:]
-        going = outgoing(self._address, request, self._origin)
-        data = going.wire()
-        self._last = request, going, data
-        return going, data
+        sending = outgoing(self._address, request, self._origin)
+        data = sending.wire()
+        self._last = request, sending, data
+        return sending, data
 
-    def _follow(self, going: Outgoing, data: bytes, trip: "_Trip") -> Response:
+    def _follow(self, sending: OutgoingRequest, data: bytes, state: "_ExchangeState") -> Response:
         for hop in range(MOST_REDIRECTS):
-            answer = self._once(going, data, trip)
-            if hop and answer.error:
-                answer = answer._replace(error=f"redirected to {going.address.origin}: {answer.error}")
-            if not trip.location:
-                return answer
+            response = self._once(sending, data, state)
+            if hop and response.error:
+                response = response._replace(error=f"redirected to {sending.address.origin}: {response.error}")
+            if not state.location:
+                return response
             try:
-                further = redirected(going, answer.status, trip.location)
+                further = redirected(sending, response.status, state.location)
             except Unfollowable as error:
-                return answer._replace(error=f"{answer.error}: {error}")
+                return response._replace(error=f"{response.error}: {error}")
             if further is None:
-                return answer
-            going, data = further, further.wire()
-        answer = self._once(going, data, trip)
-        if trip.location:
-            answer = answer._replace(error=f"{answer.error}: more than {MOST_REDIRECTS} redirects")
-        return answer
+                return response
+            sending, data = further, further.wire()
+        response = self._once(sending, data, state)
+        if state.location:
+            response = response._replace(error=f"{response.error}: more than {MOST_REDIRECTS} redirects")
+        return response
 
-    def _once(self, going: Outgoing, data: bytes, trip: "_Trip") -> Response:
+    def _once(self, sending: OutgoingRequest, data: bytes, state: "_ExchangeState") -> Response:
         """One request on one connection, and what came back."""
-        trip.location = ""
+        state.location = ""
         connection: _Connection | None = None
         keep = False
         try:
-            connection = self._connection(going.address, trip)
+            connection = self._connection(sending.address, state)
             reading = connection.reading
-            reading.begin(bodiless=going.method == "HEAD")
-            if trip.sent != trip.sent:  # NaN: this is the first request
-                trip.sent = time.monotonic()
-            connection.exchange(data, trip.deadline)
-            answer = trip.answered(reading)
+            reading.begin(bodiless=sending.method == "HEAD")
+            if state.sent != state.sent:  # NaN: this is the first request
+                state.sent = time.monotonic()
+            connection.exchange(data, state.deadline)
+            response = state.response_from(reading)
             keep = reading.reusable
         except TimeoutError as error:
-            text = _shown(error)
-            if time.monotonic() >= trip.deadline:
+            text = _described(error)
+            if time.monotonic() >= state.deadline:
                 text = f"no {'connection' if connection is None else 'full answer'} within {TIMEOUT:g} s"
-            answer = trip.failed(_status(connection), text, connection)
+            response = state.failed(_status(connection), text, connection)
         except TooLarge as error:
-            answer = trip.failed(UNREADABLE_HERE, f"the answer is too large for this rig: {error}", connection)
+            response = state.failed(UNREADABLE_HERE, f"the answer is too large for this rig: {error}", connection)
         except (OSError, EOFError, Malformed) as error:
             own = own_errno(error)
             if own is not None and connection is not None and own not in RESOURCES:
                 own = None
-            answer = trip.failed(_status(connection) if own is None else -own, _shown(error), connection)
+            response = state.failed(_status(connection) if own is None else -own, _described(error), connection)
         finally:
             if connection is not None:
                 if keep and not self._closed:
-                    connection.idle_since, connection.patience = time.monotonic(), trip.patience
-                    self._keep(connection, self._idle.setdefault(going.address, []))
+                    connection.idle_since, connection.keep_for = time.monotonic(), state.keep_for
+                    self._keep(connection, self._idle.setdefault(sending.address, []))
                 else:
                     connection.close()
-        return answer
+        return response
 
-    def _connection(self, address: Address, trip: "_Trip") -> "_Connection":
+    def _connection(self, address: Address, state: "_ExchangeState") -> "_Connection":
         """One that idles and still stands, or a new one. Raises OSError."""
         idle = self._idle.get(address)
         while idle:
             connection = idle.pop()
             idled = time.monotonic() - connection.idle_since
-            if idled <= min(IDLE_LIMIT, connection.patience) and not connection.stirs():
+            if idled <= min(IDLE_LIMIT, connection.keep_for) and not connection.is_readable():
                 return connection
             connection.close()
         host, port = self._via if self._via is not None and address is self._address else (address.host, address.port)
-        return _Connection(connect(host, port, trip.left(), self._lane, self._passed_over), address, trip.left())
+        return _Connection(connect(host, port, state.left(), self._lane, self._passed_over), address, state.left())
 
     @staticmethod
     def _keep(connection: "_Connection", idle: list["_Connection"]) -> None:
@@ -215,33 +215,35 @@ class Client:
             self._note("passed_over", detail)
 
 
-class _Trip:
+class _ExchangeState:
     """What is known of an exchange while it goes on."""
 
     def __init__(self, deadline: float) -> None:
         self.deadline = deadline
         self.sent = _NEVER
         self.location = ""
-        self.patience = float("inf")  # seconds for which the server is sure to keep an idle connection
+        self.keep_for = float("inf")  # seconds for which the server is sure to keep an idle connection
 
     def left(self) -> float:
         return max(0.001, self.deadline - time.monotonic())
 
-    def answered(self, reading: Reading) -> Response:
+    def response_from(self, reading: ResponseReader) -> Response:
         done = time.monotonic()  # what decoding costs is the rig's
         status, body, error, retry_after, undecoded = reading.status, reading.body, "", None, False
         encoding, self.location, retry, keep_alive = reading.head
         if keep_alive and (told := _KEPT.search(keep_alive)):
-            self.patience = float(told[1]) / 2
+            self.keep_for = float(told[1]) / 2
         if encoding:
             try:
                 body = _memory.decoded(encoding, body)
             except UnreadableEncoding as failure:
-                body, error, undecoded = b"", _one(str(failure)), True
+                body, error, undecoded = b"", _shortened(str(failure)), True
                 if not 200 <= status < 300:
                     error = f"status {status}, {error}"
         if status in REDIRECTS:
-            error = f"status {status}, " + (f"Location: {_one(self.location)}" if self.location else "no Location")
+            error = f"status {status}, " + (
+                f"Location: {_shortened(self.location)}" if self.location else "no Location"
+            )
         else:
             self.location = ""
         if status in (429, 503) and retry:
@@ -267,12 +269,12 @@ class _Connection:
             tcp.close()
             raise
         self._secure = address.secure
-        self.reading = Reading()
-        self.idle_since, self.patience = 0.0, 0.0
+        self.reading = ResponseReader()
+        self.idle_since, self.keep_for = 0.0, 0.0
         self._look = _poll()
         self._look.register(tcp.fileno() if not address.secure else self._socket.fileno(), _POLLIN)
 
-    def stirs(self) -> bool:
+    def is_readable(self) -> bool:
         """Whether an idle connection has been closed by the other side, or has said something unasked."""
         return bool(self._look.poll(0))
 
@@ -351,19 +353,19 @@ def exchange(client: Client, request: Request) -> Response:
 
     Redirects are followed as a browser follows them: `sent` is that of the first request.
     """
-    return client.ask(request)
+    return client.send_request(request)
 
 
 def _status(connection: _Connection | None) -> int:
     return 0 if connection is None else connection.reading.status
 
 
-def _shown(error: BaseException) -> str:
-    return f"{type(error).__name__}: {_one(str(error))}" if str(error) else type(error).__name__
+def _described(error: BaseException) -> str:
+    return f"{type(error).__name__}: {_shortened(str(error))}" if str(error) else type(error).__name__
 
 
-def _one(text: str) -> str:
+def _shortened(text: str) -> str:
     return one_line(text[:_LONGEST_SHOWN])
 
 
-_memory = Memory()
+_memory = DecodedBodies()

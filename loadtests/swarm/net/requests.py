@@ -33,7 +33,7 @@ class Unfollowable(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Outgoing:
+class OutgoingRequest:
     """One request on its way to one server: `path` with the prefix and fit for the wire."""
 
     address: Address
@@ -67,14 +67,14 @@ def check_header(name: str, value: str) -> None:
         raise Unsendable(f"header {name}: expected a value in one line, got the character U+{ord(wrong[0]):04X}")
 
 
-def outgoing(address: Address, request: Request, origin: str | None) -> Outgoing:
+def outgoing(address: Address, request: Request, origin: str | None) -> OutgoingRequest:
     """A request to a target. `origin`: for the Origin header, where one is to be sent."""
     path = request.path if request.path.startswith("/") else f"/{request.path}"
     headers = request.headers if origin is None else {**request.headers, "Origin": origin}
-    return Outgoing(address, request.method, address.prefix + _encoded(path), request.body, headers)
+    return OutgoingRequest(address, request.method, address.prefix + _encoded(path), request.body, headers)
 
 
-def redirected(request: Outgoing, status: int, location: str) -> Outgoing | None:
+def redirected(request: OutgoingRequest, status: int, location: str) -> OutgoingRequest | None:
     """Where an answer sends this request; None if a browser would not go there by itself, or the answer does not
     redirect. A GET goes wherever it is sent, anything else only with a 307 or 308, which repeat it as it is. Another
     origin gets no credentials. Raises Unfollowable.
@@ -93,7 +93,7 @@ def redirected(request: Outgoing, status: int, location: str) -> Outgoing | None
     else:
         headers = {name: value for name, value in headers.items() if name.lower() not in {"host", *_SECRET}}
     path = _encoded(parts.path or "/") + (f"?{_encoded(parts.query)}" if parts.query else "")
-    return Outgoing(there, request.method, path, request.body, headers)
+    return OutgoingRequest(there, request.method, path, request.body, headers)
 
 
 def _encoded(path: str) -> str:

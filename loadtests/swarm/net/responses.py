@@ -42,7 +42,7 @@ class HeaderFields(NamedTuple):
     keep_alive: str = ""
 
 
-class Reading:
+class ResponseReader:
     """Reads the answers on one connection, one after the other.
 
     `begin`, then `feed` until `complete` or until the connection ends, which `end` is told.
@@ -61,7 +61,7 @@ class Reading:
         self._bodiless = bodiless
         self._fed = 0
         self._head: list[bytes] | None = []  # what was fed before the end of the head, None after it
-        self._mended = False
+        self._repaired = False
         self._parts: list[bytes] = []
         self._fields: list[tuple[bytes, bytes]] = []
         self._measured = False  # whether the answer itself says where it ends
@@ -79,7 +79,7 @@ class Reading:
             self._parser.feed_data(data)
         except (HttpParserError, HttpParserUpgrade) as error:
             if not self.status:
-                self._mend(error)
+                self._repair(error)
             elif not self.complete:
                 raise Malformed(f"the answer is broken: {error}") from error
         if self._head is not None and self._fed > LONGEST_HEAD:
@@ -162,31 +162,31 @@ class Reading:
         parser.set_dangerous_leniencies(**_LENIENT)
         return parser
 
-    def _mend(self, error: Exception) -> None:
+    def _repair(self, error: Exception) -> None:
         """Feeds the head again without what browsers overlook, once it is whole."""
         came = b"".join(self._head or [])
         end = BLANK_LINE.search(came)
-        if self._mended:
+        if self._repaired:
             raise Malformed(f"no HTTP answer: {error}, got {came[:100]!r}") from error
         if not came.lstrip(b"\r\n")[:5].upper().startswith(b"HTTP/"[: len(came)]):
             raise Malformed(f"no HTTP answer: {error}, got {came[:100]!r}") from error
         if end is None:
             # Every feed meets the same error again until the head is whole.
             return
-        self._mended = True
+        self._repaired = True
         self._parser = self._new_parser()
         self._fields.clear()
         self._measured = False
         self._head = []
         self._fed -= len(came)
-        self.feed(mended(came[: end.start()]) + b"\r\n\r\n" + came[end.end() :])
+        self.feed(repaired(came[: end.start()]) + b"\r\n\r\n" + came[end.end() :])
 
 
 _WANTED = (b"content-encoding", b"location", b"retry-after", b"keep-alive")  # in the order of Head
 _NO_FIELDS = HeaderFields()
 
 
-def mended(head: bytes) -> bytes:
+def repaired(head: bytes) -> bytes:
     """A head, without its blank line, as a browser understands it.
 
     Lines that are no field are dropped; of equal lengths one is left, and none beside chunks; a transfer encoding that

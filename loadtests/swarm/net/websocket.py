@@ -29,7 +29,7 @@ from chatswarm.loadtests.system.text import one_line
 
 from .addresses import Endpoint, connect
 from .requests import Unsendable, check_header
-from .responses import BLANK_LINE, LONGEST_HEAD, mended
+from .responses import BLANK_LINE, LONGEST_HEAD, repaired
 from .tls import wrapped
 
 _READ_SIZE = 65536
@@ -272,7 +272,7 @@ class WebSocket:
 
     def _take_answer(self, head: bytes, rest: bytes) -> None:
         """The answer to the handshake, and the first bytes after it. Raises ConnectError and WebSocketException."""
-        status_line, *fields = mended(head).split(b"\r\n")
+        status_line, *fields = repaired(head).split(b"\r\n")
         status = _STATUS.match(status_line)
         if status is None:
             raise EOFError(f"expected an HTTP answer, got {head[:_LONGEST_SHOWN]!r}")

@@ -1,4 +1,4 @@
-"""What a dashboard says and hears, over real sockets: also when it says nonsense."""
+"""The dashboards' protocol over real sockets, including invalid frames."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class TestProtocol:
     def test_a_subscriber_gets_one_frame_for_each_message_in_order(self, shared: Backend) -> None:
         chat_id = shared.new_chat()
         with shared.dashboard() as dashboard:
-            # Subscribing again changes nothing.
+            # Subscribing again has no effect.
             say(dashboard, **SUBSCRIBE)
             assert frame(dashboard)["type"] == "subscribed"
             for number in range(20):
@@ -99,8 +99,10 @@ class TestProtocol:
             b'{"action": "ping"}',
         ],
     )
-    def test_nonsense_is_an_error_frame_and_the_connection_stays(self, shared: Backend, message: str | bytes) -> None:
-        """Promise 7: raw frames are taken from `receive()`, whatever is in them."""
+    def test_an_invalid_message_gets_an_error_frame_and_the_connection_stays(
+        self, shared: Backend, message: str | bytes
+    ) -> None:
+        """Promise 7: the app receives every frame, whatever is in it."""
         with shared.dashboard(subscribe=False) as dashboard:
             dashboard.send(message)
             assert frame(dashboard)["type"] == "error"
@@ -170,12 +172,12 @@ class TestBrokenFrames:
             "endless-frame",
         ],
     )
-    def test_they_end_their_own_connection_only(self, shared: Backend, bytes_: bytes, code: int) -> None:
-        """Promise 8. So says `websockets`, whose protocol it is, with the close code for each."""
+    def test_they_close_only_their_own_connection(self, shared: Backend, bytes_: bytes, code: int) -> None:
+        """Promise 8. `websockets` implements the protocol and sets the close code for each violation."""
         chat_id = shared.new_chat()
         with shared.dashboard() as other:
             raw = raw_dashboard(shared.port)
-            # It need not read all of it before it hangs up.
+            # It may close before it has read all of it.
             with contextlib.suppress(ConnectionError):
                 raw.sendall(bytes_)
             assert close_code(raw) == code
@@ -189,7 +191,7 @@ class TestBrokenFrames:
             dashboard.send(['{"acti', 'on": ', '"ping"}'])
             assert frame(dashboard)["type"] == "pong"
 
-    def test_half_a_handshake_and_a_broken_one_harm_nobody(self, shared: Backend) -> None:
+    def test_partial_and_malformed_handshakes_harm_nobody(self, shared: Backend) -> None:
         for bytes_ in (b"GET /ws/dashboard HTTP/1.1\r\nUpgrade: webso", b"\x16\x03\x01\x02", b"GET / HTTP/9\r\n\r\n"):
             raw = raw_dashboard(shared.port, subscribe=False)
             raw.sendall(bytes_)
@@ -203,8 +205,8 @@ class TestBrokenFrames:
 class TestReplay:
     """Promise 5, and promise 3: everything after an id can be asked for."""
 
-    def heard(self, backend: Backend, after: int, until_id: Callable[[], int]) -> list[int]:
-        """Message ids of everything that a dashboard hears that subscribes after `after`."""
+    def received(self, backend: Backend, after: int, until_id: Callable[[], int]) -> list[int]:
+        """The ids of all messages that a dashboard receives if it subscribes with `after`."""
         ids: list[int] = []
         with backend.dashboard(subscribe=False) as dashboard:
             say(dashboard, **SUBSCRIBE, after=after)
@@ -213,7 +215,7 @@ class TestReplay:
                 ids.append(frame(dashboard)["data"]["message_id"])
         return ids
 
-    def test_what_was_missed_comes_first_then_what_is_new(self, backend: Backend) -> None:
+    def test_missed_messages_come_first_then_new_ones(self, backend: Backend) -> None:
         chat_id = backend.new_chat()
         for _ in range(10):
             backend.send(chat_id, "x")
@@ -228,7 +230,7 @@ class TestReplay:
             backend.send(chat_id, "x")
             assert frame(dashboard)["data"]["message_id"] == 11
 
-    def test_nothing_missed_is_nothing_replayed(self, backend: Backend) -> None:
+    def test_nothing_is_replayed_if_nothing_was_missed(self, backend: Backend) -> None:
         chat_id = backend.new_chat()
         backend.send(chat_id, "x")
         with backend.dashboard(subscribe=False) as dashboard:
@@ -237,14 +239,14 @@ class TestReplay:
             backend.send(chat_id, "x")
             assert frame(dashboard)["data"]["message_id"] == 2
 
-    def test_an_id_from_another_store_is_told_to_refetch(self, backend: Backend) -> None:
+    def test_an_id_from_another_store_causes_a_refetch(self, backend: Backend) -> None:
         chat_id = backend.new_chat()
         backend.send(chat_id, "x")
         with backend.dashboard(subscribe=False) as dashboard:
             say(dashboard, **SUBSCRIBE, after=500)
             assert frame(dashboard)["type"] == "subscribed"
-            told = {"type": "refetch", "subscription_type": "chat_updates", "last_message_id": 1}
-            assert frame(dashboard) == told
+            expected = {"type": "refetch", "subscription_type": "chat_updates", "last_message_id": 1}
+            assert frame(dashboard) == expected
             backend.send(chat_id, "x")
             assert frame(dashboard)["data"]["message_id"] == 2
 
@@ -263,17 +265,17 @@ class TestReplay:
         try:
             until(lambda: max(last_ids) > 600)
             for after in (0, 1, 100, 300, 500, 600):
-                # Far enough beyond the head for live frames to follow the replayed ones.
+                # Far enough beyond the head that live frames follow the replayed ones.
                 goal = max(last_ids) + 100
-                ids = self.heard(backend, after, lambda goal=goal: goal)  # type: ignore[misc]
+                ids = self.received(backend, after, lambda goal=goal: goal)  # type: ignore[misc]
                 assert ids == list(range(after + 1, ids[-1] + 1))
         finally:
             done.set()
             for thread in threads:
                 thread.join(PATIENCE)
 
-    def test_too_much_while_a_slow_one_is_being_replayed_to_is_told(self, tmp_path: Path) -> None:
-        # Small buffers: a page of the log already fills them, so that live frames pile up behind it.
+    def test_too_many_live_frames_during_a_slow_replay_cause_a_refetch(self, tmp_path: Path) -> None:
+        # Small buffers: one page of the log fills them, so live frames pile up behind it.
         with running(tmp_path, "--buffer-limit", "120000", "--unsent-limit", "60s") as backend:
             chat_id = backend.new_chat()
             with backend.dashboard() as other:
@@ -283,7 +285,7 @@ class TestReplay:
                 raw = raw_dashboard(backend.port, receive_buffer=4096, subscribe=False)
                 raw.sendall(client_frame(0x81, json.dumps({**SUBSCRIBE, "after": 0}).encode()))
                 backend.send_many([chat_id] * 10, 600)
-                # The slow one wakes up: a whole prefix, then the word to refetch, and live frames after that.
+                # The slow dashboard reads again: a complete prefix, then the refetch frame, then live frames.
                 seen = b""
                 while b'"refetch"' not in seen:
                     seen += raw.recv(65536)

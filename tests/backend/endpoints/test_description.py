@@ -1,4 +1,4 @@
-"""The API's description: it is of all that is there, and true. See described.py for what every other test adds."""
+"""The OpenAPI document is complete and true. described.py also validates every response in other tests."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from tests.backend.servers import Backend, clean_environment, running
 
 CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
 OWN = ("/openapi.json", "/docs", "/docs/{name}")
-"""What describes, and is not described."""
+"""Paths of the documentation itself, which are not described."""
 
 
 def routes(settings: Settings) -> Iterator[tuple[str, str]]:
-    """Method and path of all that the app has a route for."""
+    """Method and path of all routes of the app."""
     for route in create_app(settings, Sockets(1, 1)).routes:
         assert isinstance(route, Route | WebSocketRoute)
         path = re.sub(r":\w+\}", "}", route.path)
@@ -47,7 +47,7 @@ def test_every_route_is_described_and_nothing_else(tmp_path: Path) -> None:
 
 
 def statuses(settings: Settings) -> dict[str, set[str]]:
-    """By operation: which statuses are described."""
+    """The described statuses, by operation."""
     return {
         operation["operationId"]: set(operation["responses"])
         for path in document(settings)["paths"].values()
@@ -55,7 +55,7 @@ def statuses(settings: Settings) -> dict[str, set[str]]:
     }
 
 
-def test_what_depends_on_the_settings_is_described_where_it_is_set() -> None:
+def test_responses_that_depend_on_settings_are_described_if_set() -> None:
     plain = statuses(Settings())
     assert plain["sendFromDashboard"] == {"200", "400", "404", "408", "413", "500", "503"}
     assert plain["connectDashboard"] == {"101", "400", "408", "426", "503"}
@@ -72,7 +72,7 @@ def test_what_depends_on_the_settings_is_described_where_it_is_set() -> None:
     assert statuses(replace(Settings(), origins=EVERYTHING.origins))["connectDashboard"] >= {"403"}
 
 
-def test_limits_are_those_of_the_settings() -> None:
+def test_limits_match_the_settings() -> None:
     said = document(Settings(max_message_length=77, list_size=5, max_frame_size=1234))
     send = said["paths"]["/api/users/chats/{chat_id}/send"]["post"]
     for content in send["requestBody"]["content"].values():
@@ -84,20 +84,20 @@ def test_limits_are_those_of_the_settings() -> None:
     assert "1234 bytes" in said["paths"][SOCKET]["get"]["description"]
 
 
-def test_every_reference_leads_somewhere() -> None:
+def test_every_reference_resolves() -> None:
     said = document(EVERYTHING)
     found = re.findall(r'"\$ref": "#/components/schemas/(\w+)"', json.dumps(said))
     assert set(found) | {"Refusal"} == set(said["components"]["schemas"])
 
 
-def test_it_is_served_and_is_what_fastapi_says(shared: Backend) -> None:
+def test_it_is_served_and_matches_fastapis(shared: Backend) -> None:
     answer = shared.http.get("/openapi.json")
     assert answer.headers["Content-Type"] == "application/json"
     assert answer.json() == document(Settings(port=shared.port))
     assert create_app(Settings(), Sockets(1, 1)).openapi() == document(Settings())
 
 
-def test_off_there_is_neither_the_description_nor_the_page(tmp_path: Path) -> None:
+def test_when_off_neither_document_nor_page_is_served(tmp_path: Path) -> None:
     with running(tmp_path, "--api-docs", "off") as backend:
         for path in ("/openapi.json", "/docs", "/docs/docs.js", "/redoc"):
             assert backend.http.get(path).status_code == 404
@@ -108,14 +108,14 @@ def test_off_there_is_neither_the_description_nor_the_page(tmp_path: Path) -> No
 
 
 class TestThePage:
-    def test_it_may_load_nothing_from_elsewhere(self, shared: Backend) -> None:
+    def test_its_policy_allows_no_external_resources(self, shared: Backend) -> None:
         answer = shared.http.get("/docs")
         policy = dict(part.strip().split(" ", 1) for part in answer.headers["Content-Security-Policy"].split(";"))
         assert policy["default-src"] == "'none'"
         assert {policy[f"{kind}-src"] for kind in ("script", "style", "img", "connect")} == {"'self'"}
         assert policy["require-trusted-types-for"] == "'script'"
 
-    def test_all_its_parts_are_there_and_name_no_other_place(self, shared: Backend) -> None:
+    def test_all_its_files_are_served_and_refer_to_nothing_external(self, shared: Backend) -> None:
         waiting, seen = ["/docs"], set()
         while waiting:
             path = waiting.pop()
@@ -140,26 +140,26 @@ def test_a_customer_with_a_slash_in_the_email_can_be_read(shared: Backend) -> No
     assert answer.json()["user_email"] == "sales/eu@example.org"
 
 
-def test_the_dashboards_path_without_a_handshake_is_426(shared: Backend) -> None:
+def test_a_plain_request_to_the_dashboards_path_is_426(shared: Backend) -> None:
     answer = shared.http.get(SOCKET)
     assert (answer.status_code, answer.headers["Upgrade"]) == (426, "websocket")
     assert "expected the handshake of a WebSocket" in answer.json()["message"]
 
 
 @pytest.mark.parametrize("path", ["/health", "/metrics", "/api/debug/users-chats", SOCKET, "/openapi.json", "/docs"])
-def test_what_can_be_read_can_be_asked_for_its_head(shared: Backend, path: str) -> None:
+def test_every_get_also_supports_head(shared: Backend, path: str) -> None:
     head, whole = shared.http.head(path), shared.http.get(path)
     assert (head.status_code, head.content) == (whole.status_code, b"")
     assert head.headers["Content-Type"] == whole.headers["Content-Type"]
 
 
-def strict(said: dict[str, Any]) -> dict[str, Any]:
-    """The description, read so that an answer may have no field that is not described."""
-    for operation in [operation for path in said["paths"].values() for operation in path.values()]:
+def strict(spec: dict[str, Any]) -> dict[str, Any]:
+    """The document with all undescribed fields in responses forbidden."""
+    for operation in [operation for path in spec["paths"].values() for operation in path.values()]:
         for response in operation["responses"].values():
             for content in response.get("content", {}).values():
-                _forbid_more(content["schema"], said["components"]["schemas"])
-    return said
+                _forbid_more(content["schema"], spec["components"]["schemas"])
+    return spec
 
 
 def _forbid_more(schema: Any, schemas: Mapping[str, Any]) -> None:
@@ -188,21 +188,19 @@ GUARDED = (
 
 
 @pytest.mark.parametrize(("flags", "token"), [((), None), (GUARDED, "s3cret")], ids=["open", "guarded"])
-def test_a_fuzzer_finds_nothing_that_is_not_described(
-    tmp_path: Path, flags: tuple[str, ...], token: str | None
-) -> None:
-    """Schemathesis: no answer of 5xx, every status, header, content type and body as described; what is valid by the
-    description is taken, what is not is refused, and other methods are 405. Links reach the chats that exist.
+def test_a_fuzzer_finds_nothing_undescribed(tmp_path: Path, flags: tuple[str, ...], token: str | None) -> None:
+    """Schemathesis: no 5xx; every status, header, content type and body as described; valid requests are accepted,
+    invalid ones refused, and other methods get 405. Links lead to chats that exist.
     """
     if token is not None:
         (tmp_path / "tokens").write_text(token)
         flags = (*flags, "--dashboard-token-file", str(tmp_path / "tokens"))
     with running(tmp_path, *flags) as backend:
-        said = tmp_path / "openapi.json"
-        said.write_text(json.dumps(strict(backend.http.get("/openapi.json").json())))
+        spec = tmp_path / "openapi.json"
+        spec.write_text(json.dumps(strict(backend.http.get("/openapi.json").json())))
         done = subprocess.run(
             [
-                *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(CONFIGURATION), "run", str(said)),
+                *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(CONFIGURATION), "run", str(spec)),
                 *("--url", f"http://127.0.0.1:{backend.port}", "--max-examples", "10", "--no-color"),
                 *(("--header", f"Authorization: Bearer {token}") if token else ()),
             ],

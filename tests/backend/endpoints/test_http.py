@@ -1,4 +1,4 @@
-"""Every call of the protocol, and every error of each."""
+"""Every HTTP call of the protocol, and all its errors."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def listed(backend: Backend, chat_id: str, **params: int) -> dict[str, Any] | No
 
 
 class TestContactForm:
-    def test_it_makes_a_customer(self, shared: Backend) -> None:
+    def test_it_creates_a_customer(self, shared: Backend) -> None:
         email = fresh_email()
         form = {"name": "Ann", "email": email, "category": "lead", "phone": "1", "tags": ["a"]}
         answer = shared.http.post("/api/users/data", json=form)
@@ -47,7 +47,7 @@ class TestContactForm:
         chats = shared.http.get(f"/api/users/{email}/chats").json()
         assert (chats["user_name"], chats["user_email"], chats["chats"], chats["total_chats"]) == ("Ann", email, [], 0)
 
-    def test_twice_the_same_email_is_one_customer_with_the_new_name(self, shared: Backend) -> None:
+    def test_the_same_email_again_updates_the_customers_name(self, shared: Backend) -> None:
         email = fresh_email()
         for name in ("Ann", "Anne"):
             shared.http.post("/api/users/data", data={"name": name, "email": email.upper()})
@@ -64,7 +64,7 @@ class TestContactForm:
 
 
 class TestCreateChat:
-    def test_with_an_email_the_customer_is_found_or_made(self, shared: Backend) -> None:
+    def test_with_an_email_the_customer_is_found_or_created(self, shared: Backend) -> None:
         email = fresh_email()
         answers = [
             shared.http.post("/api/users/chats/create", json={"email": email, "name": "Ann"}).json() for _ in range(2)
@@ -75,7 +75,7 @@ class TestCreateChat:
         chats = shared.http.get(f"/api/users/{answers[0]['user_id']}/chats").json()["chats"]
         assert [chat["chat_id"] for chat in chats] == [answer["chat_id"] for answer in reversed(answers)]
 
-    def test_with_a_user_id_that_is_new_it_is_used(self, shared: Backend) -> None:
+    def test_a_new_user_id_is_used(self, shared: Backend) -> None:
         user_id = uuid.uuid4().hex
         assert shared.http.post("/api/users/chats/create", json={"user_id": user_id}).json()["user_id"] == user_id
 
@@ -87,7 +87,7 @@ class TestCreateChat:
 
 
 class TestSend:
-    def test_it_numbers_over_all_chats_and_within_each(self, shared: Backend) -> None:
+    def test_messages_are_numbered_over_all_chats_and_within_each(self, shared: Backend) -> None:
         one, two = shared.new_chat(fresh_email()), shared.new_chat(fresh_email())
         answers = [shared.send(chat, "x").json() for chat in (one, two, one, two, two)]
         assert [answer["seq"] for answer in answers] == [1, 1, 2, 2, 3]
@@ -96,7 +96,7 @@ class TestSend:
         assert all(answer["success"] is True and answer["message"] for answer in answers)
 
     @pytest.mark.parametrize(("side", "role"), [("users", "user"), ("dashboard", "agent")])
-    def test_json_and_form_from_both_sides(self, shared: Backend, side: str, role: str) -> None:
+    def test_json_and_forms_from_widget_and_agent(self, shared: Backend, side: str, role: str) -> None:
         chat_id = shared.new_chat(fresh_email())
         path = f"/api/{side}/chats/{chat_id}/send"
         fields = {"content": "hé ✅ 🔴\0", "role": role}
@@ -148,7 +148,7 @@ class TestSend:
             assert answer.status_code == 404
             assert answer.json()["success"] is False
 
-    def test_the_longest_message_is_taken_and_a_longer_one_is_413(self, shared: Backend) -> None:
+    def test_the_longest_message_is_accepted_and_a_longer_one_is_413(self, shared: Backend) -> None:
         """Promise 8."""
         chat_id = shared.new_chat(fresh_email())
         path = f"/api/users/chats/{chat_id}/send"
@@ -163,7 +163,7 @@ class TestSend:
         assert shared.http.put(f"/api/users/chats/{uuid.uuid4()}/send").status_code == 405
         assert shared.http.post("/api/debug/users-chats").status_code == 405
 
-    def test_a_limit_per_chat_answers_429_with_retry_after(self, tmp_path: Path) -> None:
+    def test_the_limit_per_chat_is_429_with_retry_after(self, tmp_path: Path) -> None:
         """Promise 8."""
         with running(tmp_path, "--sends-per-second", "2") as backend:
             one, two = backend.new_chat(), backend.new_chat()
@@ -176,7 +176,7 @@ class TestSend:
 
 
 class TestReads:
-    def test_a_whole_chat_and_parts_of_it(self, shared: Backend) -> None:
+    def test_a_whole_chat_or_a_part_of_it(self, shared: Backend) -> None:
         """Promise 3: a client can ask for everything after a number."""
         chat_id = shared.new_chat(fresh_email())
         for number in range(1, 8):
@@ -229,7 +229,7 @@ class TestReads:
 
 
 class TestList:
-    def test_the_shape_is_that_of_the_protocol(self, shared: Backend) -> None:
+    def test_the_shape_matches_the_protocol(self, shared: Backend) -> None:
         email = fresh_email()
         chat_id = shared.new_chat(email)
         for number in range(5):
@@ -256,7 +256,7 @@ class TestList:
             names = {chat_id: email[0] + str(i) for email, ids in chats.items() for i, chat_id in enumerate(ids)}
             return [names[chat["chat_id"]] for user in users for chat in user["chats"]]
 
-        # Chats stand below their customers: a1 is newest, then b1; a0 stands with a1.
+        # Chats are grouped by customer: a1 is newest, then b1; a0 is in the group of a1.
         assert order(100) == ["a1", "a0", "b1", "b0", "c1", "c0"]
         assert order(3) == ["a1", "a0", "b1"]
         assert order(2) == ["a1", "b1"]
@@ -264,7 +264,7 @@ class TestList:
         backend.send(chats["c@x"][0], "x")
         assert order(2) == ["c0", "a1"]
 
-    def test_a_hundred_chats_unless_asked_for_more(self, backend: Backend) -> None:
+    def test_a_hundred_chats_by_default(self, backend: Backend) -> None:
         chats = [backend.new_chat(f"c{number}@x") for number in range(103)]
 
         def seen(query: str = "") -> list[str]:
@@ -297,7 +297,7 @@ class TestList:
         user = backend.http.get("/api/debug/users-chats").json()["users"][0]
         assert (user["name"], user["category"]) == ("Other", "lead")
 
-    def test_what_the_client_has_is_not_sent_again(self, backend: Backend) -> None:
+    def test_a_client_with_the_current_list_gets_304(self, backend: Backend) -> None:
         chat_id = backend.new_chat("a@x")
         tag = backend.http.get("/api/debug/users-chats").headers["ETag"]
         for known in (tag, f'"other", {tag}', f"W/{tag}", "*"):
@@ -308,11 +308,11 @@ class TestList:
         assert answer.status_code == 200
         assert answer.headers["ETag"] != tag
 
-    def test_the_list_is_the_same_after_a_restart_but_for_its_tag(self, backend: Backend) -> None:
+    def test_after_a_restart_only_the_lists_tag_changes(self, backend: Backend) -> None:
         chats = [backend.new_chat(f"c{number}@x") for number in range(3)]
         for number in (0, 2, 1, 1, 1):
             backend.send(chats[number], f"to {number}")
-        # A chat without messages belongs where it was made: above what was said before, below what is said now.
+        # A chat without messages is sorted by its creation: above earlier messages, below later ones.
         backend.new_chat("quiet@x")
         backend.send(chats[1], "to 1")
         before = backend.http.get("/api/debug/users-chats")
@@ -329,7 +329,7 @@ class TestList:
         }
 
     def test_a_list_read_after_a_frame_includes_its_message(self, shared: Backend) -> None:
-        """Promise 1: accepted is shown. Promise 4, in one process."""
+        """Promise 1: accepted messages are shown. Promise 4, in one process."""
         chat_id = shared.new_chat(fresh_email())
         with shared.dashboard() as dashboard:
             for number in range(1, 50):
@@ -345,10 +345,10 @@ class TestList:
     ("error", "status", "reason"),
     [(StoreUnavailableError("made up"), 503, "unavailable"), (OutcomeUnknownError("made up"), 500, "unknown")],
 )
-def test_what_the_store_is_sure_of_is_503_and_the_rest_500(
+def test_a_certain_store_failure_is_503_and_an_uncertain_one_500(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, status: int, reason: str
 ) -> None:
-    """Promise 1: a client may take a 503 for "not done"."""
+    """Promise 1: a 503 always means that nothing was stored."""
 
     async def fail(*_: object) -> None:
         raise error
@@ -381,7 +381,7 @@ def test_what_the_store_is_sure_of_is_503_and_the_rest_500(
         assert ("Retry-After" in answer.headers) == (status == 503)
 
 
-def test_what_nobody_thought_of_is_500_in_the_shape_of_every_refusal(
+def test_an_unexpected_error_is_500_in_the_shape_of_every_refusal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def fail(_: object) -> None:
@@ -402,13 +402,13 @@ def test_what_nobody_thought_of_is_500_in_the_shape_of_every_refusal(
     assert answer.json() == {"message": "Something went wrong here", "success": False}
 
 
-class TestWatching:
-    def test_health_writes(self, shared: Backend) -> None:
+class TestMonitoring:
+    def test_the_health_check_writes(self, shared: Backend) -> None:
         before = shared.metric("chat_commit_seconds_count")
         assert shared.http.get("/health").status_code == 200
         assert shared.metric("chat_commit_seconds_count") == before + 1
 
-    def test_metrics_count_what_happened(self, backend: Backend) -> None:
+    def test_metrics_count_events(self, backend: Backend) -> None:
         chat_id = backend.new_chat()
         with backend.dashboard() as dashboard, backend.dashboard(subscribe=False):
             for number in range(3):
@@ -434,7 +434,7 @@ class TestWatching:
         assert 'chat_broadcast_seconds_bucket{le="1.25"}' in text
         assert chat_id not in text
 
-    def test_a_page_of_another_origin_may_read_the_answers(self, shared: Backend) -> None:
+    def test_a_page_of_another_origin_may_read_responses(self, shared: Backend) -> None:
         origin = {"Origin": "http://localhost:3000"}
         chat_id = shared.new_chat(fresh_email())
         answers = [

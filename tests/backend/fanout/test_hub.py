@@ -1,4 +1,4 @@
-"""The hub's bookkeeping, with outlets that note what they are given."""
+"""The hub's bookkeeping, tested with sinks that record every write."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from chatswarm.backend.wire.frames import OutgoingFrame
 
 
 class Notes:
-    """An outlet that keeps every write apart; `slow` makes each of them take so many seconds."""
+    """A sink that records each write separately; each takes `slow` seconds."""
 
     def __init__(self, slow: float = 0.0) -> None:
         self.writes: list[bytes] = []
@@ -37,30 +37,30 @@ def hub(join_window: float = 0.2, held_limit: int = 1000) -> Hub:
 
 def test_a_lone_frame_is_written_before_publish_returns() -> None:
     async def scenario() -> None:
-        it, outlet = hub(), Notes()
-        it.subscribe(outlet, "a")
+        it, sink = hub(), Notes()
+        it.subscribe(sink, "a")
         it.publish(frames(1))
-        assert outlet.writes == [b"<1>"]
+        assert sink.writes == [b"<1>"]
 
     asyncio.run(scenario())
 
 
 def test_frames_within_the_window_share_a_write_in_order() -> None:
     async def scenario() -> None:
-        it, outlet = hub(), Notes(slow=0.02)
-        it.subscribe(outlet, "a")
+        it, sink = hub(), Notes(slow=0.02)
+        it.subscribe(sink, "a")
         it.publish(frames(1))
         await asyncio.sleep(0)
         for number in range(2, 6):
             it.publish(frames(number))
-        assert outlet.writes == [b"<1>"]
+        assert sink.writes == [b"<1>"]
         await asyncio.sleep(0.3)
-        assert outlet.writes == [b"<1>", b"<2><3><4><5>"]
+        assert sink.writes == [b"<1>", b"<2><3><4><5>"]
 
     asyncio.run(scenario())
 
 
-def test_one_that_subscribes_while_frames_wait_gets_only_later_ones() -> None:
+def test_a_subscriber_that_joins_while_frames_wait_gets_only_later_ones() -> None:
     async def scenario() -> None:
         it, old, new = hub(), Notes(slow=0.02), Notes()
         it.subscribe(old, "old")
@@ -79,22 +79,22 @@ def test_one_that_subscribes_while_frames_wait_gets_only_later_ones() -> None:
     asyncio.run(scenario())
 
 
-def test_a_broadcast_to_many_gives_the_loop_its_turn() -> None:
+def test_a_broadcast_to_many_yields_to_the_loop() -> None:
     """Promise 6: broadcasts are sliced."""
 
     async def scenario() -> None:
-        it, outlets = hub(), [Notes() for _ in range(3 * SLICE)]
-        subscribers = [it.subscribe(outlet, str(number)) for number, outlet in enumerate(outlets)]
+        it, sinks = hub(), [Notes() for _ in range(3 * SLICE)]
+        subscribers = [it.subscribe(sink, str(number)) for number, sink in enumerate(sinks)]
         it.publish(frames(1))
-        assert sum(len(outlet.writes) for outlet in outlets) == SLICE
-        # What happens in between: one leaves, one comes, and the next message is there.
+        assert sum(len(sink.writes) for sink in sinks) == SLICE
+        # Meanwhile one subscriber leaves, one joins, and the next message arrives.
         it.unsubscribe(subscribers[-1])
         late = Notes()
         it.subscribe(late, "late")
         it.publish(frames(2))
         await asyncio.sleep(0.3)
-        assert outlets[-1].writes == []
-        assert {b"".join(outlet.writes) for outlet in outlets[:-1]} == {b"<1><2>"}
+        assert sinks[-1].writes == []
+        assert {b"".join(sink.writes) for sink in sinks[:-1]} == {b"<1><2>"}
         assert late.writes == [b"<2>"]
 
     asyncio.run(scenario())
@@ -126,14 +126,14 @@ def test_held_frames_follow_the_replay_and_too_many_are_dropped() -> None:
 
 def test_flush_writes_everything_at_once() -> None:
     async def scenario() -> None:
-        it, outlets = hub(), [Notes() for _ in range(2 * SLICE)]
-        for number, outlet in enumerate(outlets):
-            it.subscribe(outlet, str(number))
+        it, sinks = hub(), [Notes() for _ in range(2 * SLICE)]
+        for number, sink in enumerate(sinks):
+            it.subscribe(sink, str(number))
         it.publish(frames(1))
         it.publish(frames(2))
         it.flush()
-        assert {b"".join(outlet.writes) for outlet in outlets} == {b"<1><2>"}
+        assert {b"".join(sink.writes) for sink in sinks} == {b"<1><2>"}
         await asyncio.sleep(0.1)
-        assert {b"".join(outlet.writes) for outlet in outlets} == {b"<1><2>"}
+        assert {b"".join(sink.writes) for sink in sinks} == {b"<1><2>"}
 
     asyncio.run(scenario())

@@ -1,4 +1,4 @@
-"""A dashboard that does not read harms itself only, and is cut off."""
+"""A dashboard that does not read harms only itself, and is cut off."""
 
 from __future__ import annotations
 
@@ -25,37 +25,37 @@ from tests.backend.servers import (
 
 MESSAGES = 20_000
 FRAME = 200
-"""A notification has at least so many bytes."""
+"""The minimum size of a notification, in bytes."""
 KERNEL = 512 << 10
-"""More than both ends' kernels take for a dashboard: 64 KiB and what its own small buffer comes to."""
+"""More than both kernels buffer for a dashboard: 64 KiB and its own small receive buffer."""
 SENDERS = 50
 
 
 async def listen(raw: socket.socket, count: int) -> list[int]:
-    """The message ids that a dashboard hears which reads all the time."""
+    """The message ids that a dashboard receives if it always reads."""
     reader, writer = await asyncio.open_connection(sock=raw)
     pieces: list[bytes] = []
-    heard, rest = 0, b""
-    while heard < count:
+    received, rest = 0, b""
+    while received < count:
         piece = await asyncio.wait_for(reader.read(1 << 18), PATIENCE)
         assert piece, "the good dashboard was cut off"
         pieces.append(piece)
-        # "}}" ends each notification, and stands nowhere else.
-        heard += (rest + piece).count(b"}}")
+        # "}}" ends each notification and occurs nowhere else.
+        received += (rest + piece).count(b"}}")
         rest = b"" if piece.endswith(b"}}") else piece[-1:]
     writer.close()
     await writer.wait_closed()
     return [int(number) for number in re.findall(rb'"message_id":(\d+)', b"".join(pieces))]
 
 
-def hung_up(raw: socket.socket) -> bool:
+def is_closed(raw: socket.socket) -> bool:
     poll = select.poll()
     poll.register(raw, 0)  # errors and hang-ups always count
     return bool(poll.poll(0))
 
 
-def test_three_that_never_read_are_cut_off_and_nobody_else_notices(tmp_path: Path) -> None:
-    """Promise 6: 20,000 messages of 200 bytes; the one that reads gets all, no send waits, each cut is counted."""
+def test_three_that_never_read_are_cut_off_without_affecting_others(tmp_path: Path) -> None:
+    """Promise 6: 20,000 messages of 200 bytes; the reader gets all, no send waits, and each cut is counted."""
     with running(tmp_path) as backend:
         chats = [backend.new_chat(f"c{number}@x") for number in range(SENDERS)]
         stalled = [raw_dashboard(backend.port, receive_buffer=4096) for _ in range(3)]
@@ -66,7 +66,7 @@ def test_three_that_never_read_are_cut_off_and_nobody_else_notices(tmp_path: Pat
 
         taken, ids = asyncio.run(drive())
         assert ids == list(range(1, MESSAGES + 1))
-        # Generous: with the sender waiting for a stalled dashboard, answers took minutes or never came.
+        # Generous: if sends waited for a stalled dashboard, responses would take minutes or never arrive.
         assert max(taken) < 5
         until(lambda: backend.metric("chat_dashboards_connected") == 0)
         cut = [backend.metric(f'chat_dashboards_cut_total{{reason="{why}"}}') for why in ("buffer", "age")]
@@ -76,8 +76,8 @@ def test_three_that_never_read_are_cut_off_and_nobody_else_notices(tmp_path: Pat
             raw.close()
 
 
-def test_no_more_bytes_are_kept_for_one_than_the_limit(tmp_path: Path) -> None:
-    """Promise 6: a bounded buffer, and next to nothing beyond it in the kernel (with its own size, megabytes)."""
+def test_no_more_bytes_than_the_limit_are_buffered_for_one(tmp_path: Path) -> None:
+    """Promise 6: a bounded buffer, and little beyond it in the kernel (by default, megabytes)."""
     limit = 65_536
     with running(tmp_path, "--buffer-limit", str(limit), "--unsent-limit", "60s") as backend:
         chat_id = backend.new_chat()
@@ -104,15 +104,15 @@ def test_one_whose_oldest_byte_waits_too_long_is_cut_off(tmp_path: Path) -> None
                 sent += 100
             until(lambda: backend.metric("chat_dashboards_connected") == 1)
             assert backend.metric('chat_dashboards_cut_total{reason="age"}') == 1
-            # By a reset, which it sees without reading; otherwise its kernel and ours keep what it does not read.
-            until(lambda: hung_up(raw))
+            # By a reset, which it sees without reading; otherwise both kernels would keep the unread bytes.
+            until(lambda: is_closed(raw))
             for number in range(1, sent + 1):
                 assert frame(good)["data"]["seq"] == number
         raw.close()
 
 
-def test_one_that_asks_and_never_reads_is_cut_off_too(tmp_path: Path) -> None:
-    """Promise 6, for answers and pongs."""
+def test_one_that_sends_and_never_reads_is_cut_off_too(tmp_path: Path) -> None:
+    """Promise 6, for replies and pongs."""
     with running(tmp_path, "--buffer-limit", "65536") as backend:
         cut = 'chat_dashboards_cut_total{reason="buffer"}'
         floods = {
@@ -134,7 +134,7 @@ def test_one_that_asks_and_never_reads_is_cut_off_too(tmp_path: Path) -> None:
             pass
 
 
-def test_one_that_wakes_up_in_time_hears_1013_and_nothing_after_it(tmp_path: Path) -> None:
+def test_one_that_reads_again_in_time_gets_1013_and_nothing_after_it(tmp_path: Path) -> None:
     """Promise 6: 1013. Promise 7: no write once the connection is closing."""
     with running(tmp_path, "--buffer-limit", "20000") as backend:
         chat_id = backend.new_chat()
@@ -147,8 +147,8 @@ def test_one_that_wakes_up_in_time_hears_1013_and_nothing_after_it(tmp_path: Pat
         assert frames[-1][1].startswith((1013).to_bytes(2, "big"))
 
 
-def test_one_that_is_being_replayed_to_and_reads_nothing_is_still_heard(tmp_path: Path) -> None:
-    """Promise 7: the app is always receiving, or uvicorn would not read the goodbye of one that stalls."""
+def test_a_dashboards_close_is_read_during_a_stalled_replay(tmp_path: Path) -> None:
+    """Promise 7: the app always receives; otherwise uvicorn would not read a stalled dashboard's Close."""
     with running(tmp_path, "--unsent-limit", "60s") as backend:
         chat_id = backend.new_chat()
         backend.send_many([chat_id] * 20, 5000)
@@ -157,7 +157,7 @@ def test_one_that_is_being_replayed_to_and_reads_nothing_is_still_heard(tmp_path
             raw.sendall(client_frame(0x81, subscribe))
             until(lambda: backend.metric("chat_unsent_bytes") > 100_000)
             raw.sendall(client_frame(0x81, b'{"action": "ping"}'))
-            # What comes later than that is read only when the app has taken it.
+            # uvicorn reads later frames only after the app has received these.
             time.sleep(0.5)
             raw.sendall(client_frame(0x88, b"\x03\xe8"))
             until(lambda: backend.metric("chat_dashboards_connected") == 0)

@@ -1,4 +1,4 @@
-"""A dashboard's connection in states that a real one is in for a moment only, on a transport that takes notes."""
+"""A dashboard's connection in short-lived states, on a transport that records calls."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Transport(asyncio.Transport):
 
 
 def connection(state: State) -> tuple[DashboardProtocol, Transport]:
-    """A connection in that state, past its handshake unless it is connecting."""
+    """A connection in this state, after its handshake unless it is connecting."""
     config = Config(app="none:none", interface="asgi3", log_config=None)
     config.loaded, config.loaded_app = True, lambda: None
     it = DashboardProtocol(config, ServerState(), {}, sockets=Sockets(buffer_limit=1000, unsent_limit=5))
@@ -69,7 +69,7 @@ def test_nothing_is_written_unless_it_is_open(state: State) -> None:
 
 
 def test_nothing_is_written_while_the_transport_is_closing() -> None:
-    """Promise 7: nor while its transport is closing."""
+    """Promise 7: no writes while its transport is closing."""
 
     def test() -> None:
         it, transport = connection(State.OPEN)
@@ -83,8 +83,8 @@ def test_nothing_is_written_while_the_transport_is_closing() -> None:
 
 @pytest.mark.parametrize("state", list(State))
 @pytest.mark.parametrize("unsent", [0, 500])
-def test_a_shutdown_ends_it_in_any_state(state: State, unsent: int) -> None:
-    """Promise 7: uvicorn's own raises InvalidState where the dashboard had sent Close, and skips the rest."""
+def test_a_shutdown_closes_it_in_any_state(state: State, unsent: int) -> None:
+    """Promise 7: uvicorn's own raises InvalidState if the dashboard has sent Close, and skips the rest."""
 
     def test() -> None:
         it, transport = connection(state)
@@ -109,7 +109,7 @@ def test_a_shutdowns_close_code_is_1012() -> None:
 class TestCuts:
     """Promise 6."""
 
-    def test_over_the_limit_it_hears_1013(self) -> None:
+    def test_over_the_limit_it_gets_1013(self) -> None:
         def test() -> None:
             it, transport = connection(State.OPEN)
             transport.unsent = 996
@@ -126,14 +126,14 @@ class TestCuts:
             reasons: list[str] = []
             it._sockets.on_cut = reasons.append
             now = it.loop.time() - 100
-            it._backlog.moved_at = now
+            it._backlog.last_progress = now
             it._since = now
             assert it.write(b"x" * 100)
             transport.unsent = 100
             for seconds in (0.0, 1.0, 5.0):
-                it.look(now + seconds)
+                it.check_limits(now + seconds)
                 assert (transport.end, reasons) == ("", [])
-            it.look(now + 5.1)
+            it.check_limits(now + 5.1)
             assert (transport.end, reasons) == ("aborted", ["age"])
 
         in_a_loop(test)

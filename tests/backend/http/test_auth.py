@@ -1,4 +1,4 @@
-"""Promise 8: origins and tokens, as decisions and over real sockets. Secrets turn up nowhere."""
+"""Promise 8: origins and tokens, as decisions and over real sockets. Secrets appear nowhere."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ class TestTokens:
             ([(b"authorization", b"Bearer three")], [offered("one")], False),
         ],
     )
-    def test_two_ways_to_present_one(
+    def test_a_token_can_be_presented_in_two_ways(
         self, headers: list[tuple[bytes, bytes]], subprotocols: Sequence[str], accepted: bool
     ) -> None:
         assert Tokens(["one", "two"]).accept(headers, subprotocols) is accepted
 
-    def test_they_are_not_kept(self) -> None:
+    def test_they_are_not_stored_in_clear(self) -> None:
         tokens = Tokens([TOKEN])
         assert repr(tokens) == "<1 tokens>"
         assert TOKEN not in repr(vars(tokens))
@@ -68,13 +68,13 @@ class TestOrigins:
         ("given", "is_foreign"),
         [([PAGE], False), ([FOREIGN], True), ([], False), (["null"], True), ([PAGE, FOREIGN], True), ([""], True)],
     )
-    def test_every_origin_that_is_given_must_be_listed(self, given: list[str], is_foreign: bool) -> None:
+    def test_every_origin_header_must_be_listed(self, given: list[str], is_foreign: bool) -> None:
         headers = [(b"host", b"x"), *[(b"origin", origin.encode()) for origin in given]]
         assert foreign(headers, frozenset([PAGE])) is is_foreign
         assert not foreign(headers, None)
 
 
-def test_every_route_is_a_dashboards_or_a_widgets(tmp_path: Path) -> None:
+def test_every_route_belongs_to_dashboards_or_widgets(tmp_path: Path) -> None:
     settings = Settings(database=tmp_path / "a.db")
     routes: list[BaseRoute] = create_app(settings, Sockets(1, 1)).routes
     paths = {route.path for route in routes if isinstance(route, Route)}
@@ -90,7 +90,7 @@ def test_every_route_is_a_dashboards_or_a_widgets(tmp_path: Path) -> None:
         "/api/users/{user_id_or_email:path}/chats",
         "/health",
         "/metrics",
-        # Those that describe; and what answers 426: the handshake asks for the token itself.
+        # Except the documentation, and the 426: the handshake checks the token itself.
         "/openapi.json",
         "/docs",
         "/docs/{name}",
@@ -100,7 +100,7 @@ def test_every_route_is_a_dashboards_or_a_widgets(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
-    """A backend with a list of origins and two tokens."""
+    """A backend with an origin list and two tokens."""
     folder = tmp_path_factory.mktemp("kept")
     (folder / "tokens").write_text(f"{TOKEN}\n\n  {NEXT_TOKEN}\n")
     origins = f"https://chat.example,{PAGE}"
@@ -111,7 +111,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
 def handshake(
     backend: Backend, *, origin: str | None = None, token: str | None = None, subprotocols: Sequence[str] = ()
 ) -> str | None:
-    """Connect and hear `connected`; the subprotocol. Raises InvalidStatus."""
+    """Connect, read `connected`, and return the subprotocol. Raises InvalidStatus."""
     with connect(
         f"ws://127.0.0.1:{backend.port}/ws/dashboard",
         proxy=None,
@@ -135,12 +135,12 @@ class TestHandshake:
 
     @pytest.mark.parametrize("origin", [None, PAGE, "https://chat.example"])
     @pytest.mark.parametrize("token", [TOKEN, NEXT_TOKEN])
-    def test_a_listed_origin_or_none_with_a_token_is_let_in(
+    def test_a_listed_origin_or_none_with_a_token_is_accepted(
         self, kept: Backend, origin: str | None, token: str
     ) -> None:
         assert handshake(kept, origin=origin, token=token) is None
 
-    def test_a_browser_offers_it_as_a_subprotocol_and_is_answered_without_it(self, kept: Backend) -> None:
+    def test_a_browser_offers_the_token_as_a_subprotocol_and_it_is_not_echoed(self, kept: Backend) -> None:
         assert handshake(kept, origin=PAGE, subprotocols=[SUBPROTOCOL, offered(TOKEN)]) == SUBPROTOCOL
 
     @pytest.mark.parametrize(
@@ -165,8 +165,8 @@ class TestHandshake:
         assert offered(TOKEN).encode() not in response.body
         assert kept.metric(refused) == before + 1
 
-    def test_a_header_that_cannot_be_read_is_not_repeated(self, kept: Backend) -> None:
-        # Padding is not allowed in the name of a subprotocol.
+    def test_a_malformed_header_is_not_echoed(self, kept: Backend) -> None:
+        # Padding is not allowed in a subprotocol's name.
         padded = base64.urlsafe_b64encode(TOKEN.encode() + b"x").decode()
         assert padded.endswith("=")
         with socket.create_connection(("127.0.0.1", kept.port), PATIENCE) as raw:
@@ -177,7 +177,7 @@ class TestHandshake:
         assert answer.startswith(b"HTTP/1.1 401 ")
         assert padded.encode().rstrip(b"=") not in answer
 
-    def test_where_nothing_is_set_everybody_is_let_in(self, shared: Backend) -> None:
+    def test_without_settings_everyone_is_accepted(self, shared: Backend) -> None:
         assert handshake(shared, origin=FOREIGN) is None
         assert handshake(shared, origin=FOREIGN, token=WRONG) is None
         assert handshake(shared, subprotocols=["other", SUBPROTOCOL]) == SUBPROTOCOL
@@ -202,15 +202,15 @@ class TestHttp:
                 assert TOKEN not in refused.text
             for headers in right:
                 assert kept.http.request(method, path, headers=headers, json=body).status_code in (200, 404, 405)
-        # Half of the right ones were stored, none of the wrong ones.
+        # Half of the valid requests stored something, none of the invalid ones.
         whole = kept.http.get(f"/api/chats/{chat_id}", headers=HEADERS).json()
         assert [message["role"] for message in whole["messages"]] == ["agent"] * 2
 
-    def test_a_token_in_the_url_is_none(self, kept: Backend) -> None:
+    def test_a_token_in_the_url_is_ignored(self, kept: Backend) -> None:
         path = "/api/debug/users-chats"
         assert kept.http.get(path, params={"token": NEXT_TOKEN, "access_token": NEXT_TOKEN}).status_code == 401
 
-    def test_widgets_calls_stay_open(self, kept: Backend) -> None:
+    def test_widgets_calls_need_no_token(self, kept: Backend) -> None:
         chat_id = kept.new_chat("open@x")
         assert kept.send(chat_id, "x").status_code == 200
         assert kept.http.post("/api/users/data", json={"email": "open@x"}).status_code == 200
@@ -233,7 +233,7 @@ class TestHttp:
                 assert answer.headers.get_list("Access-Control-Allow-Origin") == allowed
                 assert "Origin" in answer.headers["Vary"]
 
-    def test_a_preflight_needs_no_token_and_allows_to_send_one(self, kept: Backend) -> None:
+    def test_a_preflight_needs_no_token_and_allows_sending_one(self, kept: Backend) -> None:
         for path in ("/api/debug/users-chats", "/api/dashboard/chats/x/send", "/api/chats/x"):
             answer = kept.http.options(path, headers={"Origin": PAGE} | PREFLIGHT)
             assert answer.status_code == 200

@@ -1,4 +1,4 @@
-"""Promise 8: half requests, idle sockets and floods of connections meet limits; the list still answers."""
+"""Promise 8: partial requests, idle sockets and connection floods hit limits; the list still responds."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def connected(backend: Backend) -> socket.socket:
 
 
 def ask(raw: socket.socket) -> bytes:
-    """One list read; the head of its answer, after which its whole body was read, too."""
+    """Read the list once; returns the head of the response, after reading its whole body."""
     raw.sendall(GET)
     seen = b""
     while b"\r\n\r\n" not in seen:
@@ -60,7 +60,7 @@ def ask(raw: socket.socket) -> bytes:
 
 
 def is_listed(backend: Backend) -> bool:
-    """Whether the list answers on a new connection."""
+    """Whether the list responds on a new connection."""
     with contextlib.suppress(ConnectionError), connected(backend) as raw:
         return ask(raw).startswith(b"HTTP/1.1 200 ")
     return False
@@ -79,7 +79,7 @@ class TestSlowRequests:
         ids=["line", "header", "handshake", "body", "chunk"],
     )
     @pytest.mark.parametrize("first", [True, False], ids=["first", "further"])
-    def test_half_of_one_is_answered_408(self, hasty: Backend, part: bytes, first: bool) -> None:
+    def test_a_partial_request_gets_408(self, hasty: Backend, part: bytes, first: bool) -> None:
         timed_out = 'chat_connections_timed_out_total{what="request"}'
         before = hasty.metric(timed_out)
         with connected(hasty) as raw:
@@ -91,7 +91,7 @@ class TestSlowRequests:
         assert answer.endswith(b"}")
         assert hasty.metric(timed_out) == before + 1
 
-    def test_one_byte_after_the_other_is_late_all_the_same(self, hasty: Backend) -> None:
+    def test_a_request_sent_byte_by_byte_still_times_out(self, hasty: Backend) -> None:
         with connected(hasty) as raw:
             drips = 0
             with contextlib.suppress(ConnectionError):
@@ -102,11 +102,11 @@ class TestSlowRequests:
             assert drips < len(GET) * 3 - 3
             assert b" 408 " in read_all(raw)
 
-    def test_nothing_at_all_is_closed_without_a_word(self, hasty: Backend) -> None:
+    def test_a_silent_connection_is_closed_without_a_response(self, hasty: Backend) -> None:
         with connected(hasty) as raw:
             assert read_all(raw) == b""
 
-    def test_a_path_that_reads_no_body_is_answered_once(self, hasty: Backend) -> None:
+    def test_a_path_that_reads_no_body_gets_one_response(self, hasty: Backend) -> None:
         with connected(hasty) as raw:
             raw.sendall(b"POST /nothing HTTP/1.1\r\nHost: x\r\nContent-Length: 30\r\n\r\nxx")
             answer = read_all(raw)
@@ -120,12 +120,12 @@ class TestSlowRequests:
                 time.sleep(1)
             assert ask(raw).startswith(b"HTTP/1.1 200 ")
 
-    def test_several_requests_at_once_are_all_answered(self, hasty: Backend) -> None:
+    def test_pipelined_requests_all_get_responses(self, hasty: Backend) -> None:
         with connected(hasty) as raw:
             raw.sendall(GET * 3 + GET[:10])
             answers = read_all(raw)
         assert answers.count(b"HTTP/1.1 200 ") == 3
-        # The fourth was half there.
+        # The fourth was incomplete.
         assert answers.count(b"HTTP/1.1 408 ") == 1
 
     def test_no_traceback(self, hasty: Backend) -> None:
@@ -133,14 +133,14 @@ class TestSlowRequests:
 
 
 class TestIdleDashboards:
-    def test_one_that_says_nothing_hears_1008(self, hasty: Backend) -> None:
+    def test_a_silent_dashboard_is_closed_with_1008(self, hasty: Backend) -> None:
         timed_out = 'chat_connections_timed_out_total{what="idle"}'
         before = hasty.metric(timed_out)
         with raw_dashboard(hasty.port, subscribe=False) as raw:
             assert close_code(raw) == 1008
         assert hasty.metric(timed_out) == before + 1
 
-    def test_one_that_has_said_something_is_kept(self, hasty: Backend) -> None:
+    def test_a_dashboard_that_has_sent_something_is_kept(self, hasty: Backend) -> None:
         with hasty.dashboard() as subscribed, hasty.dashboard(subscribe=False) as pinged:
             say(pinged, action="ping")
             assert frame(pinged)["type"] == "pong"
@@ -151,14 +151,14 @@ class TestIdleDashboards:
 
 
 class TestFlood:
-    def test_the_list_sends_and_dashboards_go_on(self, tmp_path: Path) -> None:
+    def test_reads_sends_and_dashboards_go_on(self, tmp_path: Path) -> None:
         with running(tmp_path, before=few_files) as backend, contextlib.ExitStack() as stack:
             chat_id = backend.new_chat()
             dashboard = stack.enter_context(backend.dashboard())
             kept = stack.enter_context(connected(backend))
             ask(kept)
             flood = [stack.enter_context(connected(backend)) for _ in range(2 * FILES)]
-            # On connections from before the flood, and on new ones that come in the middle of it.
+            # On connections from before the flood, and on new ones during it.
             for number in range(1, 6):
                 assert backend.send(chat_id, "x").status_code == 200
                 assert frame(dashboard)["data"]["seq"] == number
@@ -167,7 +167,7 @@ class TestFlood:
                     assert ask(fresh).startswith(b"HTTP/1.1 200 ")
                 with backend.dashboard():
                     pass
-            # A part of a request changes nothing.
+            # A partial request makes no difference.
             for raw in flood:
                 with contextlib.suppress(ConnectionError):
                     raw.sendall(b"GET / HT")
@@ -179,7 +179,7 @@ class TestFlood:
             assert backend.metric("process_open_fds") < FILES
         assert "Traceback" not in backend.errors
 
-    def test_idle_ones_go_when_nobody_newer_is_there(self, tmp_path: Path) -> None:
+    def test_idle_connections_are_evicted_if_there_are_no_newcomers(self, tmp_path: Path) -> None:
         with running(tmp_path, "--max-http-connections", "20") as backend, contextlib.ExitStack() as stack:
             first = stack.enter_context(connected(backend))
             ask(first)
@@ -188,7 +188,7 @@ class TestFlood:
                 ask(last)
             assert read_all(first) == b""
             assert ask(last).startswith(b"HTTP/1.1 200 ")
-            # Dashboards are not counted, and do not go.
+            # Dashboards are not counted, and not evicted.
             with backend.dashboard() as dashboard:
                 for _ in range(30):
                     ask(stack.enter_context(connected(backend)))
@@ -207,10 +207,10 @@ class TestFlood:
                 assert read_all(raw).startswith(b"HTTP/1.1 503 ")
             assert backend.metric(full) == 1
             assert backend.metric("chat_dashboards_connected") == limit
-            assert f"--max-connections: expected room for 16000 dashboards, got {FILES} open files" in backend.errors
+            assert f"--max-connections: expected enough open files for 16000 dashboards, got {FILES}," in backend.errors
 
 
-def test_answers_that_nobody_takes_harm_nobody(tmp_path: Path) -> None:
+def test_clients_that_take_no_responses_harm_nobody(tmp_path: Path) -> None:
     with running(tmp_path, "--max-http-connections", "20") as backend, contextlib.ExitStack() as stack:
         chat_id = backend.new_chat()
         backend.send_many([chat_id] * 10, 500)
@@ -221,7 +221,7 @@ def test_answers_that_nobody_takes_harm_nobody(tmp_path: Path) -> None:
             raw.connect(("127.0.0.1", backend.port))
             with contextlib.suppress(ConnectionError):
                 raw.sendall(whole * (30 if number % 2 else 1))
-        # While all of them are being answered there is no room; soon they have had more than they take.
+        # While all of them are being served, no connection is free; soon they stop taking their responses.
         for _ in range(3):
             until(lambda: is_listed(backend))
         assert backend.send(chat_id, "x").status_code == 200

@@ -1,4 +1,4 @@
-"""The metrics: what they are called, and that each moves when its event happens, and only then."""
+"""The metrics: their names, and that each changes on its event and only then."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from websockets.sync.client import connect
 
 from chatswarm.backend.fanout.hub import SLICE, Hub
 from chatswarm.backend.metrics.histogram import FastHistogram
-from chatswarm.backend.metrics.loop_lag import watch_lag
+from chatswarm.backend.metrics.loop_lag import measure_lag
 from chatswarm.backend.metrics.metrics import BackendMetrics
 from chatswarm.backend.wire.frames import OutgoingFrame
 from tests.backend.servers import (
@@ -79,14 +79,14 @@ HISTOGRAMS = {
 
 
 def families(text: str) -> Iterator[Metric]:
-    """Without what prometheus_client adds of its own: the process, and when each counter was made."""
+    """Without the metrics that prometheus_client adds: the process, and creation times of counters."""
     for family in text_string_to_metric_families(text):
         if not family.name.startswith("process_") and not family.name.endswith("_created"):
             yield family
 
 
 def samples(text: str) -> dict[str, float]:
-    """Every value, by name and labels."""
+    """Every sample, by name and labels."""
     return {
         sample.name + "".join(f" {name}={value}" for name, value in sorted(sample.labels.items())): sample.value
         for family in families(text)
@@ -98,15 +98,15 @@ FRESH = BackendMetrics().exposition().decode()
 
 
 class TestNames:
-    def test_they_are_those_that_were_agreed(self) -> None:
+    def test_the_names_are_the_contract(self) -> None:
         found = {(family.type, family.name) for family in families(FRESH)}
-        # The parser takes the _total off.
+        # The parser strips _total.
         agreed = {("counter", name.removesuffix("_total")) for name in COUNTERS}
         agreed |= {("gauge", name) for name in GAUGES} | {("histogram", name) for name in HISTOGRAMS}
         assert found == agreed
 
     @pytest.mark.parametrize("family", list(families(FRESH)), ids=lambda family: family.name)
-    def test_each_has_help_and_names_its_unit(self, family: Metric) -> None:
+    def test_each_has_help_that_names_its_unit(self, family: Metric) -> None:
         assert len(family.documentation) > 10
         unit = family.name.rpartition("_")[2]
         if unit in ("seconds", "bytes", "writes", "dashboards"):
@@ -117,7 +117,7 @@ class TestNames:
         assert (family.type == "counter") == all(sample.name.endswith("_total") for sample in family.samples)
 
     @pytest.mark.parametrize(("name", "edges"), HISTOGRAMS.items())
-    def test_the_edges_are_those_that_were_agreed(self, name: str, edges: list[float] | None) -> None:
+    def test_the_edges_are_the_contract(self, name: str, edges: list[float] | None) -> None:
         found = [float(key.rpartition("=")[2]) for key in samples(FRESH) if key.startswith(f"{name}_bucket")]
         assert found == sorted(found)
         assert found[-1] == float("inf")
@@ -125,7 +125,7 @@ class TestNames:
             assert found[:-1] == edges
 
     @pytest.mark.parametrize(("name", "labels"), COUNTERS.items())
-    def test_all_values_of_a_label_are_there_from_the_start(self, name: str, labels: dict[str, str]) -> None:
+    def test_all_values_of_a_label_exist_from_the_start(self, name: str, labels: dict[str, str]) -> None:
         expected = {f"{name} {label}={value}" for label, values in labels.items() for value in values.split()}
         assert {key for key in samples(FRESH) if key.split(" ")[0] == name} == (expected or {name})
 
@@ -136,7 +136,7 @@ class TestNames:
 
 
 class TestHistogram:
-    def test_equal_values_are_counted_at_once_up_to_their_edge_and_above_all(self) -> None:
+    def test_equal_values_are_counted_in_one_step_in_their_bucket(self) -> None:
         registry = CollectorRegistry()
         it = FastHistogram("x_seconds", "X.", (1, 2.5), registry)
         it.observe(1.0, 3)
@@ -151,7 +151,7 @@ class TestHistogram:
 
 
 class Clock:
-    """Stands still unless it is told, or asked by a write."""
+    """A clock that only tests and writes advance."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -160,8 +160,8 @@ class Clock:
         return self.now
 
 
-class Outlet:
-    """Takes everything, or nothing; each write takes `slow` seconds of the clock."""
+class Sink:
+    """Accepts all writes, or none; each takes `slow` seconds of the clock."""
 
     def __init__(self, clock: Clock, *, slow: float = 0.0, takes: bool = True) -> None:
         self.clock = clock
@@ -177,7 +177,7 @@ class Outlet:
 
 
 class TestFanOut:
-    """The hub's bookkeeping, on a clock of the test's."""
+    """The hub's bookkeeping, on a fake clock."""
 
     @pytest.fixture
     def clock(self, monkeypatch: pytest.MonkeyPatch) -> Clock:
@@ -186,7 +186,7 @@ class TestFanOut:
         return clock
 
     def within(self, hub: Hub, name: str) -> dict[float, float]:
-        """How many values each bucket has of its own."""
+        """The number of values in each bucket alone."""
         found = samples(hub._metrics.exposition().decode())
         start = f"{name}_bucket le="
         buckets = {float(key.removeprefix(start)): count for key, count in found.items() if key.startswith(start)}
@@ -208,11 +208,11 @@ class TestFanOut:
         async def scenario() -> None:
             it = self.hub()
             for _ in range(3 * SLICE):
-                it.subscribe(Outlet(clock, slow=0.6 / SLICE), "x")
+                it.subscribe(Sink(clock, slow=0.6 / SLICE), "x")
             it.publish([OutgoingFrame(1, b"x", 100.0), OutgoingFrame(2, b"y", 99.0), OutgoingFrame(3, b"z", 100.0)])
             while it._frames:  # noqa: ASYNC110
                 await asyncio.sleep(0)
-            # After 0.6, 1.2 and 1.8 s; one of the messages was a second old, two shared a commit.
+            # After 0.6, 1.2 and 1.8 s; one message was a second old, two shared a commit.
             latest = {0.75: 2, 1.25: 2, 2: 2, 1.75: 1, 2.5: 1, 5: 1}
             assert self.within(it, "chat_delivery_seconds") == {edge: n * SLICE for edge, n in sorted(latest.items())}
             assert self.within(it, "chat_broadcast_seconds") == {2: 2, 5: 1}
@@ -220,10 +220,10 @@ class TestFanOut:
 
         asyncio.run(scenario())
 
-    def test_what_the_loop_has_not_handed_over_yet_is_not_counted(self, clock: Clock) -> None:
+    def test_what_the_loop_has_not_written_yet_is_not_counted(self, clock: Clock) -> None:
         async def scenario() -> None:
             it = self.hub()
-            it.subscribe(Outlet(clock), "x")
+            it.subscribe(Sink(clock), "x")
             it.publish([OutgoingFrame(1, b"x", 100.0)])
             assert self.count(it, "chat_delivery_seconds") == 0
             clock.now += 3
@@ -232,16 +232,16 @@ class TestFanOut:
 
         asyncio.run(scenario())
 
-    def test_those_that_take_nothing_and_those_that_left_are_not_counted(self, clock: Clock) -> None:
+    def test_subscribers_that_take_nothing_or_have_left_are_not_counted(self, clock: Clock) -> None:
         async def scenario() -> None:
             it = self.hub()
-            it.subscribe(Outlet(clock, takes=False), "cut off")
+            it.subscribe(Sink(clock, takes=False), "cut off")
             it.publish([OutgoingFrame(1, b"x", 100.0)])
             it.flush()
             assert self.count(it, "chat_delivery_seconds") == 0
             assert self.count(it, "chat_broadcast_seconds") == 0, "it reached nobody"
-            gone = it.subscribe(Outlet(clock), "gone")
-            it.subscribe(Outlet(clock), "there")
+            gone = it.subscribe(Sink(clock), "gone")
+            it.subscribe(Sink(clock), "there")
             for number in (2, 3):
                 it.publish([OutgoingFrame(number, b"x", 100.0)])
                 it.flush()
@@ -251,7 +251,7 @@ class TestFanOut:
 
         asyncio.run(scenario())
 
-    def test_without_subscribers_nothing_was_broadcast(self, clock: Clock) -> None:
+    def test_without_subscribers_nothing_is_broadcast(self, clock: Clock) -> None:
         async def scenario() -> None:
             it = self.hub()
             it.publish([OutgoingFrame(1, b"x", 100.0)])
@@ -261,14 +261,14 @@ class TestFanOut:
 
         asyncio.run(scenario())
 
-    def test_one_that_came_in_between_counts_what_it_is_due(self, clock: Clock) -> None:
+    def test_a_late_subscriber_counts_only_what_it_is_due(self, clock: Clock) -> None:
         async def scenario() -> None:
             it = self.hub(window=60)
-            it.subscribe(Outlet(clock, slow=1), "old")
+            it.subscribe(Sink(clock, slow=1), "old")
             it.publish([OutgoingFrame(1, b"x", 100.0)])
             await asyncio.sleep(0)
             it.publish([OutgoingFrame(2, b"x", 100.0), OutgoingFrame(3, b"x", 100.0)])
-            it.subscribe(Outlet(clock), "new")
+            it.subscribe(Sink(clock), "new")
             it.publish([OutgoingFrame(4, b"x", 100.0)])
             it.flush()
             assert self.count(it, "chat_delivery_seconds") == 1 + 3 + 1
@@ -276,11 +276,11 @@ class TestFanOut:
 
         asyncio.run(scenario())
 
-    def test_a_flush_counts_what_was_under_way_once(self, clock: Clock) -> None:
+    def test_a_flush_counts_a_broadcast_in_progress_once(self, clock: Clock) -> None:
         async def scenario() -> None:
             it = self.hub()
             for _ in range(2 * SLICE):
-                it.subscribe(Outlet(clock), "x")
+                it.subscribe(Sink(clock), "x")
             it.publish([OutgoingFrame(1, b"x", 100.0)])
             it.publish([OutgoingFrame(2, b"x", 100.0)])
             it.flush()
@@ -288,22 +288,22 @@ class TestFanOut:
                 await asyncio.sleep(0)
             it.publish([OutgoingFrame(3, b"x", 100.0)])
             await asyncio.sleep(0)
-            # All of it is written, but not counted yet.
+            # Everything is written, but not counted yet.
             it.flush()
             assert self.count(it, "chat_delivery_seconds") == 3 * 2 * SLICE
             assert self.count(it, "chat_broadcast_seconds") == 3
 
         asyncio.run(scenario())
 
-    def test_what_was_held_back_is_told_when_it_is_written(self, clock: Clock) -> None:
+    def test_held_frames_are_counted_when_they_are_written(self, clock: Clock) -> None:
         async def scenario() -> None:
             it = self.hub()
-            subscriber = it.subscribe(Outlet(clock), "x", hold=True)
+            subscriber = it.subscribe(Sink(clock), "x", hold=True)
             it.publish([OutgoingFrame(1, b"x", 97.0), OutgoingFrame(2, b"x", 98.0)])
             it.flush()
             assert self.count(it, "chat_delivery_seconds") == 0
             assert subscriber.release() == [97.0, 98.0]
-            cut_off = it.subscribe(Outlet(clock, takes=False), "y", hold=True)
+            cut_off = it.subscribe(Sink(clock, takes=False), "y", hold=True)
             it.publish([OutgoingFrame(3, b"x", 97.0)])
             it.flush()
             assert cut_off.release() == []
@@ -311,16 +311,16 @@ class TestFanOut:
         asyncio.run(scenario())
 
 
-def test_a_loop_that_is_held_up_is_late() -> None:
+def test_a_blocked_loop_is_late() -> None:
     async def scenario() -> None:
         lags: list[float] = []
-        watch = asyncio.create_task(watch_lag(lags.append))
+        watch = asyncio.create_task(measure_lag(lags.append))
         await asyncio.sleep(0)
         time.sleep(1.0)  # noqa: ASYNC251
         while not lags:  # noqa: ASYNC110
             await asyncio.sleep(0)
         watch.cancel()
-        # It was due after 0.1 s; on a busy machine it is later still.
+        # It was due after 0.1 s; on a busy machine it is even later.
         assert lags[0] > 0.8
 
     asyncio.run(scenario())
@@ -328,9 +328,9 @@ def test_a_loop_that_is_held_up_is_late() -> None:
 
 @contextlib.contextmanager
 def moves(backend: Backend, **expected: float) -> Iterator[dict[str, float]]:
-    """Sees to it that within it these counters move by so much, and no other one. To be filled in while it happens.
+    """Assert that within the block exactly these counters change, by these amounts. The block may add to the dict.
 
-    Histograms are counted by their number of values. Lag and log are left out: they move by themselves.
+    For histograms, the number of values counts. Lag and log size are left out: they change by themselves.
     """
 
     def counted() -> dict[str, float]:
@@ -373,7 +373,7 @@ class TestMessages:
             path = f"/api/dashboard/chats/{chat_id}/send"
             assert shared.http.post(path, json={"content": "x"}).status_code == 200
 
-    def test_a_repeated_one_is_neither_accepted_nor_announced_again(self, shared: Backend) -> None:
+    def test_a_retry_is_neither_accepted_nor_announced_again(self, shared: Backend) -> None:
         chat_id = shared.new_chat()
         with shared.dashboard():
             with moves(shared, **{"chat_messages_accepted_total role=user": 1}, **STORED, **TOLD):
@@ -396,7 +396,7 @@ class TestMessages:
         with moves(shared, **refused(reason)):
             assert 400 <= shared.http.post(path, content=body).status_code < 500
 
-    def test_refused_for_its_rate(self, tmp_path: Path) -> None:
+    def test_refused_for_the_rate(self, tmp_path: Path) -> None:
         with running(tmp_path, "--sends-per-second", "0.001") as backend:
             chat_id = backend.new_chat()
             with moves(backend, **{"chat_messages_accepted_total role=user": 1}, **STORED):
@@ -404,14 +404,14 @@ class TestMessages:
             with moves(backend, **refused("rate")):
                 assert backend.send(chat_id, "x").status_code == 429
 
-    def test_refused_for_want_of_the_store(self, backend: Backend) -> None:
+    def test_refused_without_the_store(self, backend: Backend) -> None:
         chat_id = backend.new_chat()
         with closing(sqlite3.connect(backend.database, isolation_level=None)) as lock:
             lock.execute("BEGIN IMMEDIATE")
             with moves(backend, **refused("unavailable"), chat_commits_failed_total=1):
                 assert backend.send(chat_id, "x").status_code == 503
 
-    def test_deliveries_are_messages_times_subscribers_and_broadcasts_messages(self, backend: Backend) -> None:
+    def test_deliveries_are_messages_times_subscribers_and_broadcasts_are_messages(self, backend: Backend) -> None:
         chats = [backend.new_chat(f"{number}@x") for number in range(8)]
         messages, subscribers = 200, 3
         with ExitStack() as stack:
@@ -432,7 +432,7 @@ class TestMessages:
             assert backend.metric("chat_dashboards_subscribed") == subscribers
             assert backend.metric("chat_dashboards_connected") == subscribers + 1
 
-    def test_what_is_replayed_is_no_delivery(self, backend: Backend) -> None:
+    def test_a_replay_is_not_a_delivery(self, backend: Backend) -> None:
         chat_id = backend.new_chat()
         backend.send_many([chat_id], 5)
         with backend.dashboard(subscribe=False) as dashboard:
@@ -496,13 +496,13 @@ ENDINGS: dict[str, tuple[str, Callable[[Backend], None]]] = {
 
 class TestCloses:
     @pytest.mark.parametrize(("told", "end"), ENDINGS.values(), ids=ENDINGS)
-    def test_each_is_counted_once_by_the_code_that_was_said_first(
+    def test_each_is_counted_once_by_the_code_that_was_sent_first(
         self, shared: Backend, told: str, end: Callable[[Backend], None]
     ) -> None:
         with shared.dashboard(), moves(shared, **{f"chat_closes_total code={told}": 1}):
             end(shared)
 
-    def test_a_handshake_that_is_refused_or_broken_off_is_no_close(self, tmp_path: Path) -> None:
+    def test_a_refused_or_aborted_handshake_is_not_a_close(self, tmp_path: Path) -> None:
         with running(tmp_path, "--max-connections", "1") as backend, backend.dashboard():
             with moves(backend, **{"chat_dashboards_refused_total reason=full": 1}):
                 url = f"ws://127.0.0.1:{backend.port}/ws/dashboard"
@@ -511,7 +511,7 @@ class TestCloses:
             with moves(backend), socket.create_connection(("127.0.0.1", backend.port)) as raw:
                 raw.sendall(HANDSHAKE[:-2])
 
-    def test_over_its_buffer_it_is_cut_off_with_1013(self, tmp_path: Path) -> None:
+    def test_beyond_its_buffer_it_is_cut_off_with_1013(self, tmp_path: Path) -> None:
         with running(tmp_path, "--buffer-limit", "20000", "--unsent-limit", "60s") as backend:
             raw = raw_dashboard(backend.port, receive_buffer=4096)
             raw.setblocking(False)
@@ -521,7 +521,7 @@ class TestCloses:
                         raw.send(client_frame(0x81, b"?") * 1000)
             raw.close()
 
-    def test_with_a_byte_unsent_for_too_long_it_is_cut_off_without_a_word(self, tmp_path: Path) -> None:
+    def test_with_a_byte_unsent_for_too_long_it_is_reset(self, tmp_path: Path) -> None:
         with running(tmp_path, "--unsent-limit", "2s") as backend:
             raw = raw_dashboard(backend.port, receive_buffer=4096)
             raw.setblocking(False)
@@ -532,19 +532,19 @@ class TestCloses:
                 until(lambda: backend.metric("chat_dashboards_connected") == 0)
             raw.close()
 
-    def test_one_that_says_nothing_is_closed_with_1008(self, tmp_path: Path) -> None:
+    def test_a_silent_dashboard_is_closed_with_1008(self, tmp_path: Path) -> None:
         with running(tmp_path, "--idle-timeout", "1s") as backend:
             expected = {"chat_connections_timed_out_total what=idle": 1, "chat_closes_total code=1008": 1}
             with moves(backend, **expected), backend.dashboard(subscribe=False):
                 until(lambda: backend.metric("chat_dashboards_connected") == 0)
 
 
-def test_the_loops_lag_is_looked_at_all_the_time(shared: Backend) -> None:
+def test_the_loops_lag_is_measured_continuously(shared: Backend) -> None:
     before = shared.metric("chat_loop_lag_seconds_count")
     until(lambda: shared.metric("chat_loop_lag_seconds_count") > before + 3)
 
 
-def test_labels_have_no_other_values_whatever_happens(backend: Backend) -> None:
+def test_labels_never_have_other_values(backend: Backend) -> None:
     for number in range(3):
         backend.send(backend.new_chat(f"{number}@x"), "x")
         with backend.dashboard():
@@ -555,7 +555,7 @@ def test_labels_have_no_other_values_whatever_happens(backend: Backend) -> None:
     assert set(samples(backend.http.get("/metrics").text)) == set(samples(FRESH))
 
 
-def test_several_workers_tell_theirs_together(tmp_path: Path) -> None:
+def test_several_workers_report_their_metrics_together(tmp_path: Path) -> None:
     with running(tmp_path, "--workers", "2") as backend:
         until(lambda: backend.metric("chat_workers_up") == 2)
         chat_id = backend.new_chat()

@@ -1,4 +1,4 @@
-"""The store on real SQLite files: commits, order, retries, and what happens when it cannot write."""
+"""The store on real SQLite files: commits, order, retries and failures."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.backend.servers import PATIENCE
 
 
 class Opened:
-    """A store on a file, and everything that it published."""
+    """A store on a file, with everything that it published."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -77,8 +77,8 @@ def test_many_sends_share_one_commit_and_are_numbered_in_order(tmp_path: Path) -
     asyncio.run(scenario())
 
 
-def test_an_answer_means_that_another_connection_sees_it(tmp_path: Path) -> None:
-    """Promise 1: nothing is answered before it is committed."""
+def test_an_acknowledged_message_is_visible_to_other_connections(tmp_path: Path) -> None:
+    """Promise 1: nothing is acknowledged before it is committed."""
 
     async def scenario() -> None:
         async with opened(tmp_path / "a.db") as it:
@@ -90,7 +90,7 @@ def test_an_answer_means_that_another_connection_sees_it(tmp_path: Path) -> None
     asyncio.run(scenario())
 
 
-def test_numbers_go_on_after_opening_again(tmp_path: Path) -> None:
+def test_numbering_goes_on_after_reopening(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with opened(tmp_path / "a.db") as it:
             chat = await it.chat()
@@ -102,8 +102,8 @@ def test_numbers_go_on_after_opening_again(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
-def test_every_commit_is_synced_and_none_moves_pages(tmp_path: Path) -> None:
-    """Promise 1: a 2xx means on disk, so FULL (2) and nothing less; and no checkpoint is on the commit's path."""
+def test_every_commit_is_synced_and_none_runs_a_checkpoint(tmp_path: Path) -> None:
+    """Promise 1: a 2xx means on disk, so FULL (2); and no checkpoint is on the commit's path."""
 
     async def scenario() -> None:
         async with opened(tmp_path / "a.db") as it:
@@ -118,7 +118,7 @@ def test_every_commit_is_synced_and_none_moves_pages(tmp_path: Path) -> None:
 
 
 def test_a_batch_wakes_the_loop_once(tmp_path: Path) -> None:
-    """Promise 1: group commit, with one wake-up for everyone who waits for it."""
+    """Promise 1: group commit, with one wake-up of the loop for all its writes."""
 
     async def scenario() -> None:
         async with opened(tmp_path / "a.db") as it:
@@ -138,14 +138,14 @@ def test_a_batch_wakes_the_loop_once(tmp_path: Path) -> None:
             it.store._loop = cast("asyncio.AbstractEventLoop", Counting())
             before = it.batches()
             await asyncio.gather(*[it.send(chat) for _ in range(500)])
-            # By the time that one more batch is through, the writer is through with all before it.
+            # Once one more batch is done, the writer is done with everything before it.
             await it.store.probe()
             assert wake_ups == it.batches() - before <= 10
 
     asyncio.run(scenario())
 
 
-def test_a_checkpoint_that_hangs_holds_up_no_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hanging_checkpoint_delays_no_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Promise 1: checkpoints stay off the commit's path."""
     hanging, go_on = threading.Event(), threading.Event()
 
@@ -168,8 +168,8 @@ def test_a_checkpoint_that_hangs_holds_up_no_commit(tmp_path: Path, monkeypatch:
     asyncio.run(scenario())
 
 
-def test_who_reads_after_an_id_never_skips_one(tmp_path: Path) -> None:
-    """Promise 3: ids grow in commit order, also where a batch fails, so nothing turns up below an id that was seen."""
+def test_reading_after_an_id_never_skips_a_message(tmp_path: Path) -> None:
+    """Promise 3: ids grow in commit order, even if a batch fails, so nothing appears below an id that was seen."""
 
     async def scenario() -> None:
         async with opened(tmp_path / "a.db") as it:
@@ -207,7 +207,7 @@ def test_who_reads_after_an_id_never_skips_one(tmp_path: Path) -> None:
 class TestIdempotency:
     """Promise 2."""
 
-    def test_a_retry_gets_the_first_answer_and_stores_nothing(self, tmp_path: Path) -> None:
+    def test_a_retry_gets_the_original_result_and_stores_nothing(self, tmp_path: Path) -> None:
         async def scenario() -> None:
             async with opened(tmp_path / "a.db") as it:
                 chat, other = await it.chat("a@x"), await it.chat("b@x")
@@ -227,7 +227,7 @@ class TestIdempotency:
         async def scenario() -> None:
             async with opened(tmp_path / "a.db") as it:
                 chat = await it.chat()
-                # A lock holds the first batch up while all others gather in the second.
+                # A lock delays the first batch while all other writes gather in the second.
                 with closing(sqlite3.connect(it.path, isolation_level=None)) as lock:
                     lock.execute("BEGIN IMMEDIATE")
                     first = asyncio.create_task(it.send(chat, "first"))
@@ -246,7 +246,7 @@ class TestIdempotency:
 
 class TestFailures:
     def test_a_locked_database_is_refused_and_recovers(self, tmp_path: Path) -> None:
-        """Promise 1: certainly not done, and told so. Promise 3: a refused send takes no id."""
+        """Promise 1: certainly not stored, and reported as such. Promise 3: a refused send takes no id."""
 
         async def scenario() -> None:
             async with opened(tmp_path / "a.db") as it:
@@ -326,7 +326,7 @@ class TestFailures:
                 await it.send(chat)
                 hidden = [path.rename(path.with_name("hidden-" + path.name)) for path in sorted(tmp_path.iterdir())]  # noqa: ASYNC240
 
-                # The next failure makes the store open its file anew, and there is none.
+                # After the next failure the store reopens its file, which is missing.
                 def fail(_connection: sqlite3.Connection, _now: str, _committed: Committed) -> None:
                     raise sqlite3.OperationalError("made up")
 
@@ -343,7 +343,7 @@ class TestFailures:
         asyncio.run(scenario())
 
     def check_unknown(self, folder: Path, monkeypatch: pytest.MonkeyPatch, fail: Callable[[str], None]) -> None:
-        """A send is unknown while `fail` raises for some of its statements, and the next one is stored as the first."""
+        """A send is unknown while `fail` raises for its statements, and the next one is stored as the first."""
 
         class Failing(sqlite3.Connection):
             def execute(self, sql: str, *values: object) -> sqlite3.Cursor:
@@ -370,7 +370,7 @@ class TestFailures:
         asyncio.run(scenario())
 
     def test_a_commit_that_fails_to_sync_is_unknown(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Promise 1: what may be on disk is not called refused."""
+        """Promise 1: what may be on disk is not reported as refused."""
 
         def fail(sql: str) -> None:
             if sql == "COMMIT":
@@ -383,7 +383,7 @@ class TestFailures:
     def test_a_batch_that_cannot_be_rolled_back_is_unknown(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Promise 1: "not available" only if the ROLLBACK succeeded."""
+        """Promise 1: unavailable only if the ROLLBACK succeeded."""
 
         def fail(sql: str) -> None:
             if sql.startswith(("INSERT", "ROLLBACK")):
@@ -391,7 +391,7 @@ class TestFailures:
 
         self.check_unknown(tmp_path, monkeypatch, fail)
 
-    def test_one_write_that_fails_takes_its_batch_with_it_whole(self, tmp_path: Path) -> None:
+    def test_one_failing_write_fails_its_whole_batch(self, tmp_path: Path) -> None:
         async def scenario() -> None:
             async with opened(tmp_path / "a.db") as it:
                 chat = await it.chat()
@@ -469,7 +469,7 @@ def test_the_log_is_read_in_pages_while_others_write(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
-def test_many_that_start_at_once_on_a_new_file_all_find_it_theirs(tmp_path: Path) -> None:
+def test_many_processes_can_prepare_one_new_file_at_once(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         for number in range(20):
             together = threading.Barrier(8)

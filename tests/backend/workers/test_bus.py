@@ -1,4 +1,4 @@
-"""Promise 4: backends on one database that ring over a real broker, which is killed, paused, silent or not there."""
+"""Promise 4: backends on one database with a real broker that is killed, paused, silent or missing."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from pathlib import Path
 import pytest
 from websockets.sync.client import ClientConnection
 
-from tests.backend.brokers import Broker, Hole, broker
+from tests.backend.brokers import BlackholeProxy, Broker, broker
 from tests.backend.servers import Backend, frame, free_port, running, until
 
 CONNECTED = "chat_bus_connected"
-BY_BELL = 'chat_log_reads_total{cause="bell"}'
+BY_WAKEUP = 'chat_log_reads_total{cause="bell"}'
 BY_CLOCK = 'chat_log_reads_total{cause="clock"}'
 
 
 @contextmanager
 def two(folder: Path, bus: str) -> Iterator[tuple[Backend, Backend]]:
-    """Two backends, of one worker each, on one database."""
+    """Two backends with one worker each on one database."""
     with ExitStack() as stack:
         backends = []
         for name in ("one", "two"):
@@ -36,42 +36,42 @@ def connected(backends: tuple[Backend, Backend]) -> bool:
 
 
 def talk(backends: tuple[Backend, Backend], dashboard: ClientConnection, chat_id: str, count: int = 5) -> None:
-    """Send at the first, and hear it at the second, each message once and in order."""
+    """Send to the first backend; the second must announce each message once and in order."""
     for number in range(count):
         sent = backends[0].send(chat_id, f"{number}").json()
-        heard = frame(dashboard)["data"]
-        assert (heard["message_id"], heard["seq"]) == (sent["message_id"], sent["seq"])
+        notified = frame(dashboard)["data"]
+        assert (notified["message_id"], notified["seq"]) == (sent["message_id"], sent["seq"])
 
 
-def talk_by_bell(backends: tuple[Backend, Backend], dashboard: ClientConnection, chat_id: str) -> None:
-    """The same, until it was a bell that brought them."""
-    before = backends[1].metric(BY_BELL)
+def talk_by_wakeup(backends: tuple[Backend, Backend], dashboard: ClientConnection, chat_id: str) -> None:
+    """The same, until a wake-up has caused a read."""
+    before = backends[1].metric(BY_WAKEUP)
 
-    def heard() -> bool:
+    def woken() -> bool:
         talk(backends, dashboard, chat_id)
-        return backends[1].metric(BY_BELL) >= before + 5
+        return backends[1].metric(BY_WAKEUP) >= before + 5
 
-    until(heard)
+    until(woken)
 
 
 @pytest.mark.parametrize("fault", ["killed", "paused", "cut off"])
-def test_with_the_broker_away_all_is_announced_and_bells_come_back_with_it(tmp_path: Path, fault: str) -> None:
+def test_without_the_broker_all_is_announced_and_wakeups_resume_when_it_returns(tmp_path: Path, fault: str) -> None:
     with (
         broker(tmp_path) as bus,
-        closing(Hole(bus.port)) as hole,
+        closing(BlackholeProxy(bus.port)) as hole,
         two(tmp_path, f"redis://127.0.0.1:{hole.port}" if fault == "cut off" else bus.url) as backends,
         backends[1].dashboard() as dashboard,
     ):
         faults: dict[str, tuple[Callable[[], object], Callable[[], object]]] = {
             "killed": (bus.kill, bus.start),
             "paused": (lambda: bus.signal(signal.SIGSTOP), lambda: bus.signal(signal.SIGCONT)),
-            # New connections get through all the time; the old ones never again.
+            # New connections work all the time; the old ones never again.
             "cut off": (hole.swallow, lambda: None),
         }
         away, back = faults[fault]
         until(lambda: connected(backends))
         chat_id = backends[0].new_chat()
-        talk_by_bell(backends, dashboard, chat_id)
+        talk_by_wakeup(backends, dashboard, chat_id)
         by_clock = backends[1].metric(BY_CLOCK)
         away()
         talk(backends, dashboard, chat_id)
@@ -81,14 +81,14 @@ def test_with_the_broker_away_all_is_announced_and_bells_come_back_with_it(tmp_p
         assert backends[0].metric('chat_messages_accepted_total{role="user"}') >= 15
         back()
         until(lambda: connected(backends))
-        talk_by_bell(backends, dashboard, chat_id)
+        talk_by_wakeup(backends, dashboard, chat_id)
         for each in backends:
-            # Told once for each of the two connections at most, not with every try.
+            # Logged at most once for each of the two connections, not for every attempt.
             assert 1 <= each.errors.count("is not connected") <= 2
             assert "Traceback" not in each.errors
 
 
-def test_a_broker_that_is_not_there_at_the_start_is_no_error_and_used_when_it_comes(tmp_path: Path) -> None:
+def test_a_broker_missing_at_the_start_is_no_error_and_used_once_it_runs(tmp_path: Path) -> None:
     it = Broker(tmp_path, port=free_port())
     with two(tmp_path, it.url) as backends, backends[1].dashboard() as dashboard:
         chat_id = backends[0].new_chat()
@@ -97,14 +97,14 @@ def test_a_broker_that_is_not_there_at_the_start_is_no_error_and_used_when_it_co
             it.start()
             stack.callback(it.kill)
             until(lambda: connected(backends))
-            talk_by_bell(backends, dashboard, chat_id)
-            # Stopping does not wait for a broker that does not answer.
+            talk_by_wakeup(backends, dashboard, chat_id)
+            # Stopping does not wait for a broker that does not respond.
             it.signal(signal.SIGSTOP)
             backends[0].send(chat_id, "last")
             assert backends[0].stop() == 0
 
 
-def test_a_port_that_takes_everything_and_says_nothing_delays_nobody(tmp_path: Path) -> None:
+def test_a_port_that_accepts_everything_and_never_replies_delays_nothing(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"redis://127.0.0.1:{silent.getsockname()[1]}"
         with two(tmp_path, url) as backends, backends[1].dashboard() as dashboard:
@@ -114,7 +114,7 @@ def test_a_port_that_takes_everything_and_says_nothing_delays_nobody(tmp_path: P
             assert backends[0].stop() == 0
 
 
-def test_workers_ring_over_the_broker_as_well(tmp_path: Path) -> None:
+def test_workers_wake_each_other_over_the_broker_too(tmp_path: Path) -> None:
     with (
         broker(tmp_path) as bus,
         running(tmp_path, "--workers", "2", "--bus", bus.url) as backend,
@@ -126,11 +126,11 @@ def test_workers_ring_over_the_broker_as_well(tmp_path: Path) -> None:
             backend.send(chat_id, "x")
             for dashboard in dashboards:
                 frame(dashboard)
-        by_bell = backend.by_worker('chat_log_reads_total{worker,cause="bell"}')
-        assert sum(by_bell.values()) > 0
+        by_wakeup = backend.by_worker('chat_log_reads_total{worker,cause="bell"}')
+        assert sum(by_wakeup.values()) > 0
 
 
-def test_the_password_is_used_and_never_told(tmp_path: Path) -> None:
+def test_the_password_is_used_and_never_shown(tmp_path: Path) -> None:
     with broker(tmp_path, "s3cret") as bus, running(tmp_path, "--bus", bus.url) as backend:
         until(lambda: backend.metric(CONNECTED) == 1)
         assert f"The bus redis://127.0.0.1:{bus.port}/0 is connected" in backend.errors

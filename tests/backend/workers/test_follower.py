@@ -22,7 +22,7 @@ from chatswarm.backend.workers.follower import Follower
 
 
 class Worker:
-    """A store and its follower, and what the follower published."""
+    """A store and its follower, and everything that the follower published."""
 
     def __init__(self, path: Path, *, shared: bool = True) -> None:
         self.metrics = BackendMetrics()
@@ -66,7 +66,7 @@ async def two(path: Path) -> AsyncIterator[tuple[Worker, Worker]]:
             assert await each.store.close(10)
 
 
-def test_own_commits_are_published_without_reading_while_nobody_else_writes(tmp_path: Path) -> None:
+def test_own_commits_are_published_without_reading_while_no_other_worker_writes(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with two(tmp_path / "a.db") as (one, other):
             chat = await one.store.write(open_chat(None, "a@x", "Ann"))
@@ -80,12 +80,12 @@ def test_own_commits_are_published_without_reading_while_nobody_else_writes(tmp_
     asyncio.run(scenario())
 
 
-def test_what_others_committed_before_an_own_commit_is_published_before_it(tmp_path: Path) -> None:
+def test_commits_of_others_before_an_own_commit_are_published_before_it(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with two(tmp_path / "a.db") as (one, other):
             chat = await one.store.write(open_chat(None, "a@x", "Ann"))
             assert [(await one.send(chat)).id, (await other.send(chat)).id] == [1, 2]
-            # No bell rang and nobody looked; `one` learns of 2 by its own 3.
+            # No wake-up and no poll: `one` learns of 2 through its own 3.
             stored = await one.send(chat)
             assert (stored.id, stored.seq) == (3, 3)
             assert (one.ids, other.ids) == ([1, 2, 3], [1, 2])
@@ -95,34 +95,34 @@ def test_what_others_committed_before_an_own_commit_is_published_before_it(tmp_p
     asyncio.run(scenario())
 
 
-def test_a_look_brings_what_is_new_once_and_then_nothing(tmp_path: Path) -> None:
+def test_a_poll_publishes_new_commits_once_and_then_nothing(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with two(tmp_path / "a.db") as (one, other):
             chat = await one.store.write(open_chat(None, "a@x", "Ann"))
             await asyncio.gather(*[one.send(chat, f"m{number}") for number in range(10)])
-            assert other.follower.look("bell")
-            assert not other.follower.look("clock")
+            assert other.follower.poll("bell")
+            assert not other.follower.poll("clock")
             assert other.ids == list(range(1, 11))
             assert [each.id for committed in other.published for each in committed.chats] == [chat.id]
             assert other.names == ["Ann"]
             await one.store.write(save_form("a@x", "Bea", None, "{}"))
             await one.store.probe()
-            assert other.follower.look("clock")
-            assert not other.follower.look("clock")
+            assert other.follower.poll("clock")
+            assert not other.follower.poll("clock")
             assert other.names == ["Ann", "Bea"]
             assert other.ids == one.ids
 
     asyncio.run(scenario())
 
 
-def test_own_commits_that_were_read_before_they_were_reported_come_once(tmp_path: Path) -> None:
+def test_own_commits_that_were_read_before_they_were_reported_are_published_once(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with two(tmp_path / "a.db") as (one, _):
             chat = await one.store.write(open_chat(None, "a@x", "Ann"))
             one.deaf = True
             await one.send(chat)
             one.deaf = False
-            assert one.follower.look("request")
+            assert one.follower.poll("request")
             one.follower.committed(one.published[-1])
             await one.send(chat)
             assert one.ids == [1, 2]
@@ -130,7 +130,7 @@ def test_own_commits_that_were_read_before_they_were_reported_come_once(tmp_path
     asyncio.run(scenario())
 
 
-def test_a_long_way_is_read_in_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_backlog_is_read_in_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PAGE", 4)
 
     async def scenario() -> None:
@@ -138,14 +138,14 @@ def test_a_long_way_is_read_in_pages(tmp_path: Path, monkeypatch: pytest.MonkeyP
             chat = await one.store.write(open_chat(None, "a@x", "Ann"))
             for count in (3, 4, 5, 8, 11):
                 await asyncio.gather(*[one.send(chat) for _ in range(count)])
-                assert other.follower.look("clock")
+                assert other.follower.poll("clock")
                 assert other.ids == one.ids
             assert max(len(each.messages) for each in other.published) == 4
 
     asyncio.run(scenario())
 
 
-def test_both_writing_at_once_agree_on_everything(tmp_path: Path) -> None:
+def test_two_concurrent_writers_agree_on_everything(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with two(tmp_path / "a.db") as (one, other):
             chats = [await one.store.write(open_chat(None, f"{n}@x", "Ann")) for n in range(3)]
@@ -158,8 +158,8 @@ def test_both_writing_at_once_agree_on_everything(tmp_path: Path) -> None:
                 *[send(one, f"one {n}") for n in range(2)], *[send(other, f"other {n}") for n in range(2)]
             )
             for worker in (one, other):
-                worker.follower.look("clock")
-                # 50 without a key from each of four, and 100 keys that all four of them sent.
+                worker.follower.poll("clock")
+                # Each of four senders sent 50 messages without a key, and all four sent the same 100 keys.
                 assert worker.ids == list(range(1, 301))
                 seqs: dict[str, list[int]] = {}
                 for each in worker.published:
@@ -171,22 +171,22 @@ def test_both_writing_at_once_agree_on_everything(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
-def test_a_log_that_cannot_be_read_is_said_and_read_later(tmp_path: Path) -> None:
+def test_an_unreadable_log_is_reported_and_read_later(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with two(tmp_path / "a.db") as (one, other):
             chat = await one.store.write(open_chat(None, "a@x", "Ann"))
             await one.send(chat)
             away = (tmp_path / "a.db").rename(tmp_path / "away.db")
             with pytest.raises(StoreUnavailableError):
-                other.follower.look("request")
+                other.follower.poll("request")
             away.rename(tmp_path / "a.db")
-            assert other.follower.look("request")
+            assert other.follower.poll("request")
             assert other.ids == [1]
 
     asyncio.run(scenario())
 
 
-def test_alone_nothing_is_looked_at_but_a_commit_of_unknown_outcome_is_found(tmp_path: Path) -> None:
+def test_a_lone_worker_never_polls_but_finds_a_commit_of_unknown_outcome(tmp_path: Path) -> None:
     async def scenario() -> None:
         await asyncio.to_thread(schema.prepare, tmp_path / "a.db")
         it = Worker(tmp_path / "a.db", shared=False)
@@ -196,9 +196,9 @@ def test_alone_nothing_is_looked_at_but_a_commit_of_unknown_outcome_is_found(tmp
             it.deaf = True
             await it.send(chat)
             it.deaf = False
-            assert not it.follower.look("request")
+            assert not it.follower.poll("request")
             assert it.ids == []
-            # As after a commit that failed to sync: it is on disk, and nobody was told.
+            # As after a commit whose sync failed: on disk, but not published.
             await it.send(chat)
             assert it.ids == [1, 2]
         finally:
@@ -208,7 +208,7 @@ def test_alone_nothing_is_looked_at_but_a_commit_of_unknown_outcome_is_found(tmp
     asyncio.run(scenario())
 
 
-def test_a_writer_that_never_pauses_does_not_keep_others_out(tmp_path: Path) -> None:
+def test_a_writer_that_never_pauses_does_not_starve_others(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with two(tmp_path / "a.db") as (one, other):
             chat = await one.store.write(open_chat(None, "a@x", "Ann"))
@@ -216,7 +216,7 @@ def test_a_writer_that_never_pauses_does_not_keep_others_out(tmp_path: Path) -> 
                 end = threading.Event()
 
                 def hog() -> None:
-                    # Holds the lock nine tenths of the time, as a worker under load does while it syncs.
+                    # Holds the lock 90 % of the time, like a worker under load that syncs.
                     while not end.is_set():
                         greedy.execute("BEGIN IMMEDIATE")
                         time.sleep(0.004)

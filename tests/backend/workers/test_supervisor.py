@@ -1,4 +1,4 @@
-"""Promise 7 with several workers: how they end, with their supervisor, one by one, in time or killed."""
+"""Promise 7 with several workers: they exit with their supervisor, one by one, in time or killed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ GRACE = 3.0
 
 
 def ready(backend: Backend, count: int) -> list[psutil.Process]:
-    """The workers, when all of them serve."""
+    """The workers, once all of them serve."""
     until(lambda: backend.metric("chat_workers_up") == count)
     return [psutil.Process(pid) for pid in backend.workers()]
 
@@ -31,7 +31,7 @@ def gone(processes: list[psutil.Process]) -> bool:
     return not any(each.is_running() and each.status() != psutil.STATUS_ZOMBIE for each in processes)
 
 
-def test_stopped_with_dashboards_that_do_not_read_all_end_in_time(tmp_path: Path) -> None:
+def test_all_workers_stop_in_time_with_dashboards_that_do_not_read(tmp_path: Path) -> None:
     flags = ("--workers", "2", "--grace", f"{GRACE}s", "--unsent-limit", "60s")
     with running(tmp_path, *flags) as backend, ExitStack() as raws:
         workers = ready(backend, 2)
@@ -55,7 +55,7 @@ def test_stopped_with_dashboards_that_do_not_read_all_end_in_time(tmp_path: Path
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_to_the_whole_group_is_one_stop_and_not_two(tmp_path: Path, number: signal.Signals) -> None:
+def test_a_signal_to_the_whole_group_counts_once(tmp_path: Path, number: signal.Signals) -> None:
     backend = Backend(tmp_path, ("--workers", "2"))
     try:
         backend.start(os.setsid)
@@ -70,14 +70,14 @@ def test_a_signal_to_the_whole_group_is_one_stop_and_not_two(tmp_path: Path, num
                 assert closed.value.rcvd is not None
                 assert closed.value.rcvd.code == 1012
         assert gone(workers)
-        # A second signal would make a worker leave its store as it is.
+        # A second signal would make a worker exit without closing its store.
         assert backend.errors.count("Application shutdown complete") == 2
         assert "another one is started" not in backend.errors
     finally:
         backend.stop(signal.SIGKILL)
 
 
-def test_a_worker_that_does_not_end_in_time_is_killed(tmp_path: Path) -> None:
+def test_a_worker_that_does_not_exit_in_time_is_killed(tmp_path: Path) -> None:
     with running(tmp_path, "--workers", "2", "--grace", "1s") as backend:
         workers = ready(backend, 2)
         workers[0].send_signal(signal.SIGSTOP)
@@ -86,16 +86,16 @@ def test_a_worker_that_does_not_end_in_time_is_killed(tmp_path: Path) -> None:
         assert f"[{workers[0].pid}] did not end in time and is killed" in backend.errors
 
 
-def test_the_supervisor_is_killed_and_no_process_is_left(tmp_path: Path) -> None:
+def test_no_process_is_left_when_the_supervisor_is_killed(tmp_path: Path) -> None:
     with running(tmp_path, "--workers", "2") as backend:
         workers = ready(backend, 2)
-        # One that was started later must know of it as well.
+        # A worker that was started later must notice, too.
         workers[0].send_signal(signal.SIGKILL)
         until(lambda: len({each.pid for each in workers} - set(backend.workers())) == 1 and len(backend.workers()) == 2)
         workers = [psutil.Process(pid) for pid in backend.workers()]
         assert backend.stop(signal.SIGKILL) == -signal.SIGKILL
         until(lambda: gone(workers))
-        # Nothing holds the port any more.
+        # The port is free again.
         with pytest.raises(httpx.TransportError):
             httpx.get(f"http://127.0.0.1:{backend.port}/health", trust_env=False)
         backend.start()
@@ -126,10 +126,10 @@ def test_the_supervisor_ends_with_its_parent(tmp_path: Path) -> None:
         backend.process.wait()
 
 
-def test_workers_that_cannot_start_are_not_started_for_ever(tmp_path: Path) -> None:
+def test_workers_that_cannot_start_are_not_restarted_for_ever(tmp_path: Path) -> None:
     path = tmp_path / "chat.db"
     schema.prepare(path)
-    # It still passes for ours, but a worker has nothing to read.
+    # It still looks like our database, but a worker cannot read it.
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("DROP TABLE messages")
     ended = subprocess.run(

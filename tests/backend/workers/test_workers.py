@@ -1,4 +1,4 @@
-"""Promise 4 with several workers on one port and one database: everybody sees everything, once and in order."""
+"""Promise 4 with several workers on one port and database: all see every message once and in order."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from tests.backend.servers import PATIENCE, Backend, frame, free_port, fresh_cli
 WORKERS = 3
 
 
-@pytest.fixture(scope="module", params=["with bells", "without"])
+@pytest.fixture(scope="module", params=["with wake-ups", "without"])
 def workers(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Backend]:
-    """Three workers; where no broker answers, nobody rings, and the promises are the same."""
-    bus = [] if request.param == "with bells" else ["--bus", f"redis://127.0.0.1:{free_port()}"]
+    """Three workers; without a broker that responds there are no wake-ups, and the promises are the same."""
+    bus = [] if request.param == "with wake-ups" else ["--bus", f"redis://127.0.0.1:{free_port()}"]
     with running(tmp_path_factory.mktemp("workers"), "--workers", str(WORKERS), *bus) as backend:
         until(lambda: backend.http.get("/metrics").text.count("chat_wal_bytes{") == WORKERS)
         yield backend
@@ -52,17 +52,17 @@ def ids_until(dashboard: ClientConnection, last: int) -> list[int]:
     return ids
 
 
-def wait_until_one_hears(dashboards: list[ClientConnection], seq: int) -> None:
-    """Read from all of them until the first has heard of this message."""
-    heard = 0
-    while heard < seq:
+def wait_until_one_receives(dashboards: list[ClientConnection], seq: int) -> None:
+    """Read from all dashboards until one has received this message."""
+    received = 0
+    while received < seq:
         for dashboard in dashboards:
             with suppress(TimeoutError):
-                heard = max(heard, json.loads(dashboard.recv(timeout=0.001))["data"]["seq"])
+                received = max(received, json.loads(dashboard.recv(timeout=0.001))["data"]["seq"])
 
 
-def test_every_dashboard_hears_every_message_once_and_in_order(workers: Backend) -> None:
-    """Promise 3: ids grow in commit order, whoever commits. Promise 4: missed bells are made up for from the log."""
+def test_every_dashboard_is_notified_of_every_message_once_and_in_order(workers: Backend) -> None:
+    """Promise 3: ids grow in commit order, whoever commits. Promise 4: missed wake-ups are made up for from the log."""
     chat_ids = [workers.new_chat(f"order.{number}@x") for number in range(12)]
     with workers.each_worker(WORKERS) as clients, workers.dashboards_everywhere(WORKERS) as dashboards:
         first = post(clients[0], chat_ids[0], "first")["message_id"]
@@ -110,21 +110,21 @@ def test_a_list_read_after_a_frame_shows_its_message_on_any_worker(workers: Back
     with workers.each_worker(WORKERS) as clients, workers.dashboards_everywhere(WORKERS) as dashboards:
         for number in range(200):
             post(clients[number % WORKERS], chat_id, f"m{number}")
-            wait_until_one_hears(dashboards, number + 1)
+            wait_until_one_receives(dashboards, number + 1)
             for client in clients:
                 chat = chats(client)[chat_id]
                 assert chat["total_messages"] == number + 1
                 assert chat["messages"][-1]["text"] == f"m{number}"
 
 
-def test_what_one_worker_made_all_others_know(workers: Backend) -> None:
+def test_all_workers_know_what_one_created(workers: Backend) -> None:
     with workers.each_worker(WORKERS) as clients:
         for number in range(30):
             one, other, third = (clients[(number + shift) % WORKERS] for shift in range(3))
             email = f"known.{number}@x"
             one.post("/api/users/chats/create", json={"email": email, "name": "Ann"})
             assert other.get(f"/api/users/{email}/chats").json()["total_chats"] == 1
-            # Each of the next three is the first that this worker hears of the chat.
+            # Each of the next three requests is the first that its worker gets about the chat.
             chat_id = one.post("/api/users/chats/create", json={"email": email}).json()["chat_id"]
             assert post(other, chat_id, "hello")["seq"] == 1
             assert third.get(f"/api/chats/{chat_id}").json()["messages"][0]["text"] == "hello"
@@ -136,7 +136,7 @@ def test_what_one_worker_made_all_others_know(workers: Backend) -> None:
             assert third.get(f"/api/users/{email}/chats").json()["user_name"] == "Bea"
 
 
-def test_what_is_learnt_at_once_is_in_the_order_in_which_it_happened(workers: Backend) -> None:
+def test_several_commits_read_at_once_keep_their_order(workers: Backend) -> None:
     old = workers.new_chat("old@x")
     with workers.each_worker(WORKERS) as clients:
         for number in range(10):
@@ -162,7 +162,7 @@ def test_subscribing_names_the_last_message_of_any_worker_and_replays_it(workers
             assert frame(dashboard)["data"]["message_id"] == last
 
 
-def test_metrics_are_those_of_all_workers_that_answer(tmp_path: Path) -> None:
+def test_metrics_cover_all_workers_that_respond(tmp_path: Path) -> None:
     with running(tmp_path, "--workers", str(WORKERS)) as backend:
         up = "chat_workers_up"
         until(lambda: backend.metric(up) == WORKERS)
@@ -175,12 +175,12 @@ def test_metrics_are_those_of_all_workers_that_answer(tmp_path: Path) -> None:
         accepted = 'chat_messages_accepted_total{worker,role="user"}'
         assert backend.by_worker(accepted) == dict.fromkeys("012", 1)
         sent = sum(backend.by_worker('chat_bells_rung_total{worker,outcome="sent"}').values())
-        # Health checks wrote something, too, but there was nothing to announce.
+        # Health checks also wrote, but there was nothing to announce.
         assert sent == 4 * (WORKERS - 1)
         assert sum(backend.by_worker('chat_log_reads_total{worker,cause="bell"}').values()) > 0
         os.kill(backend.workers()[1], signal.SIGSTOP)
         try:
-            # Fresh connections, some of which that worker may have: whoever gets an answer gets it from another.
+            # The paused worker may accept some of the new connections: every response comes from another worker.
             until(lambda: _metric_of_a_fresh_connection(backend, up) == WORKERS - 1)
         finally:
             os.kill(backend.workers()[1], signal.SIGCONT)
@@ -196,8 +196,8 @@ def _metric_of_a_fresh_connection(backend: Backend, name: str) -> float | None:
     return float(text.split(f"\n{name} ")[1].split("\n")[0])
 
 
-def test_a_worker_is_killed_and_nobody_else_notices(tmp_path: Path) -> None:
-    """Promise 1: what any worker accepted is not lost with it."""
+def test_a_killed_worker_does_not_affect_the_others(tmp_path: Path) -> None:
+    """Promise 1: no message is lost with the worker that accepted it."""
     with running(tmp_path, "--workers", str(WORKERS)) as backend:
         until(lambda: backend.metric("chat_workers_up") == WORKERS)
         chat_ids = [backend.new_chat(f"{number}@x") for number in range(6)]
@@ -206,7 +206,7 @@ def test_a_worker_is_killed_and_nobody_else_notices(tmp_path: Path) -> None:
 
         def keep_sending(chat_id: str) -> None:
             while not end.is_set():
-                # A connection of its own for a few sends, so that the new worker gets some, too.
+                # A new connection for every few sends, so that the new worker gets some, too.
                 with fresh_client(backend.port) as http:
                     try:
                         for _ in range(10):

@@ -70,7 +70,7 @@ def test_redirects_of_reads_are_followed_and_those_of_writes_are_not(status: int
         report = run_checklist(Reference(), chat.url)
     assert f"redirected by {status} to /moved/api/" in seen_of(report, StepName.LIST)
     assert report.problem is not None
-    assert f"POST /api/users/data was answered with HTTP {status}: redirect to /moved" in report.problem.seen
+    assert f"POST /api/users/data returned HTTP {status}: redirect to /moved" in report.problem.seen
     assert not [path for _, path, _ in chat.asked if path == "/moved/api/users/data"]
 
 
@@ -126,7 +126,7 @@ def body(data: bytes, more: bytes = b"") -> bytes:
     ("answer", "told"),
     [
         (body(b"(\xb5/\xfd", b"Content-Encoding: zstd\r\n"), "got zstd"),
-        (body(b"no gzip", b"Content-Encoding: gzip\r\n"), "expected content in gzip, got what is none"),
+        (body(b"no gzip", b"Content-Encoding: gzip\r\n"), "expected content in gzip, got malformed data"),
         (b"HTTP/1.1 302 No\r\nLocation: /api/debug/users-chats\r\nContent-Length: 0\r\n\r\n", "more than 5 redirects"),
         (body(b'{"x": ' + b"[" * 100_000 + b"]" * 100_000 + b', "users": []}'), "got b'{"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n", "more than 32 MiB"),
@@ -263,7 +263,7 @@ class TestOrigins:
             report = run_checklist(Reference(), chat.url, origin=origin)
         assert report.problem is not None
         assert seen_of(report, StepName.CONNECTED) == "HTTP 403"
-        assert report.problem.causes == [f"the chat lets only known origins in: pass --origin {own}"]
+        assert report.problem.causes == [f"the chat accepts only listed origins: pass --origin {own}"]
         assert report.exit_code == ExitCode.FAIL
 
     def test_nothing_is_promised_where_none_gets_in(self) -> None:
@@ -272,7 +272,7 @@ class TestOrigins:
             assert len([path for _, path, _ in chat.asked if path == "/ws/dashboard"]) == 2
         assert report.problem is not None
         assert "origin is not allowed (none was sent)" in report.problem.causes[0]
-        assert "known origins" not in str(report.problem)
+        assert "listed origins" not in str(report.problem)
 
     @pytest.mark.parametrize(
         "origin", ["", "shop.example", "https://shop.example/path", "https://a@b", "x://a b", "a\r\nb"]
@@ -303,7 +303,7 @@ class TestSeveralAddresses:
         assert report.ok, report.problem
         assert {address for address, _, _ in chat.asked} == {"127.0.0.1", "127.0.0.2"}
         assert report.notes[0].startswith(
-            "chat.test has several addresses: the dashboard's socket to 127.0.0.2, its HTTP"
+            "chat.test has several addresses: the dashboard's WebSocket to 127.0.0.2, its HTTP"
         )
 
     @pytest.mark.parametrize("framing", ["length", "until close"])
@@ -322,7 +322,7 @@ class TestSeveralAddresses:
         with broken_chat() as chat:
             report = run_checklist(Reference(), f"http://chat.test:{chat.port}")
         assert report.ok, report.problem
-        assert report.notes == ["127.0.0.3 of chat.test was passed over: connection refused"]
+        assert report.notes == ["127.0.0.3 of chat.test was skipped: connection refused"]
 
     def test_one_that_differs_shows(self, monkeypatch: pytest.MonkeyPatch) -> None:
         names(monkeypatch, {"chat.test": ["127.0.0.1", "127.0.0.2"]})
@@ -330,7 +330,7 @@ class TestSeveralAddresses:
             report = run_checklist(Reference(), f"http://chat.test:{chat.port}")
         assert not report.ok
         assert seen_of(report, StepName.CONNECTED) == "no answer"
-        assert "the dashboard's socket to 127.0.0.2" in report.notes[0]
+        assert "the dashboard's WebSocket to 127.0.0.2" in report.notes[0]
 
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.EADDRNOTAVAIL, errno.ENOBUFS, errno.ENETUNREACH])

@@ -5,7 +5,7 @@ import pytest
 
 from chatswarm.loadtests.checklist.diagnosis import HERE, TITLES, after_send, brief, diagnose
 from chatswarm.loadtests.checklist.symptoms import Delivery, Failure, StepName, Symptoms
-from chatswarm.loadtests.net.dialing import Trouble
+from chatswarm.loadtests.net.dialing import ConnectFailure
 from chatswarm.loadtests.system.rig_limits import OWN
 
 SENT, NOTIFIED, SHOWN, IN_TIME = StepName.SENT, StepName.NOTIFIED, StepName.SHOWN, StepName.IN_TIME
@@ -120,7 +120,7 @@ def test_send_without_an_answer_says_how_far_the_message_got(delivery: Delivery,
         (Delivery(accepted=0.1, chats=5, stored=True), 2, "is stored, but no frame came", "does not broadcast"),
         (Delivery(accepted=0.1, chats=5, stored=False), 2, "not in its chat either", "before the write"),
         (Delivery(accepted=0.1, chats=5), 2, "not in the list either", "before the write"),
-        (Delivery(accepted=0.1), 2, "neither list nor chat could be read", "fails after the answer"),
+        (Delivery(accepted=0.1), 2, "neither the list nor the chat could be read", "fails after the response"),
         (Delivery(accepted=0.1, stored=True, other_frames=1), 2, "1 frame for other chats", "filter"),
         (Delivery(accepted=0.1, stored=True, unreadable="a frame"), 2, "cannot be read: a frame", "another shape"),
         (Delivery(accepted=0.1, stored=True, lost="1011 (internal error)"), 4, "lost before the frame", "crashed"),
@@ -169,7 +169,7 @@ def test_late_is_blamed_on_the_longest_part(delivery: Delivery, cause: str) -> N
 
 @pytest.mark.parametrize("step", [StepName.CONNECTED, StepName.LIST, SHOWN])
 @pytest.mark.parametrize("status", [401, 403])
-@pytest.mark.parametrize(("with_token", "told"), [(True, "is not one that this chat lets in"), (False, "holds none")])
+@pytest.mark.parametrize(("with_token", "told"), [(True, "is not one that this chat accepts"), (False, "holds none")])
 def test_what_may_be_wrong_with_the_token_is_told(step: StepName, status: int, with_token: bool, told: str) -> None:
     problem = diagnose(Symptoms(step, Failure.STATUS, "a", status, with_token=with_token))
     assert "CHATSWARM_TOKEN" in problem.causes[0]
@@ -191,7 +191,7 @@ def test_rate_limit_tells_how_long_to_wait(step: StepName, after: str, remedy: s
 
 def test_limit_of_this_machine_comes_with_what_to_do() -> None:
     own = OWN[errno.EMFILE]
-    problem = diagnose(Symptoms(SENT, Failure.HERE, "POST /send", detail=own.name, own=own))
+    problem = diagnose(Symptoms(SENT, Failure.HERE, "POST /send", detail=own.name, limit=own))
     assert problem.title == HERE[Failure.HERE]
     assert own.name in problem.seen
     assert problem.remedies[0] == own.remedy
@@ -204,4 +204,4 @@ def test_proxy_that_is_ignored_is_told_where_the_network_fails(failure: Failure)
 
 
 def test_every_trouble_of_a_connection_is_a_failure_of_a_step() -> None:
-    assert {str(trouble) for trouble in Trouble} <= {str(failure) for failure in Failure}
+    assert {str(trouble) for trouble in ConnectFailure} <= {str(failure) for failure in Failure}

@@ -111,7 +111,7 @@ def test_proxy_from_the_environment_is_not_used(monkeypatch: pytest.MonkeyPatch)
 def test_connections_that_fail() -> None:
     step = StepName.REACHABLE
     assert_all_diagnosed([
-        (Defects(root="hangs"), Expected(step, 1, "gave no HTTP answer within", "event loop is blocked")),
+        (Defects(root="hangs"), Expected(step, 1, "gave no HTTP response within", "event loop is blocked")),
         (Defects(root="closes"), Expected(step, 1, "closed the connection without", "the backend crashed")),
         (Defects(root="garbage"), Expected(step, 1, "220 mail.example ESMTP", "this port expects TLS")),
     ])  # fmt: skip
@@ -120,7 +120,7 @@ def test_connections_that_fail() -> None:
 def test_answer_that_never_ends_is_cut() -> None:
     with broken_chat(Defects(root="drips")) as chat:
         report = run_checklist(Reference(), chat.url)
-    assert_diagnosed(report, Expected(StepName.REACHABLE, 1, "gave no HTTP answer", "blocked"))
+    assert_diagnosed(report, Expected(StepName.REACHABLE, 1, "gave no HTTP response", "blocked"))
 
 
 def test_connection_refused() -> None:
@@ -157,7 +157,7 @@ def test_handshake_that_fails() -> None:
         (Defects(handshake=503), Expected(step, 1, "with HTTP 503", "a proxy answers")),
         (Defects(handshake=500), Expected(step, 1, "with HTTP 500", "fails while it accepts")),
         (Defects(handshake=200), Expected(step, 1, "with HTTP 200", "Upgrade")),
-        (Defects(handshake_hangs=True), Expected(step, 1, "handshake got no answer within", "Upgrade")),
+        (Defects(handshake_hangs=True), Expected(step, 1, "handshake got no response within", "Upgrade")),
     ])  # fmt: skip
 
 
@@ -166,7 +166,7 @@ def test_first_frames_that_fail() -> None:
     assert_all_diagnosed([
         (Defects(connected="silent"), Expected(connected, 1, "no `connected` frame came", "before its greeting")),
         (Defects(connected="close"), Expected(connected, 1, "4401 (private use) token required", "token")),
-        (Defects(connected="error"), Expected(connected, 1, "an error frame: who are you?", "action")),
+        (Defects(connected="error"), Expected(connected, 1, "instead of `connected`: who are you?", "action")),
         (Defects(connected="garbage"), Expected(connected, 1, "cannot be read", "another version")),
         (Defects(subscribed="silent"), Expected(subscribed, 4, "no `subscribed` came", "does not know this channel")),
         (Defects(subscribed="error"), Expected(subscribed, 4, "Unknown action: subscribe", "action or the channel")),
@@ -176,21 +176,21 @@ def test_first_frames_that_fail() -> None:
 
 def test_requests_before_the_send_that_fail() -> None:
     lists, chat = StepName.LIST, StepName.CHAT
-    form, create = "POST /api/users/data was", "POST /api/users/chats/create was"
+    form, create = "POST /api/users/data", "POST /api/users/chats/create"
     assert_all_diagnosed([
-        (Defects(list_status=500), Expected(lists, 3, "users-chats was answered with HTTP 500", "fails")),
+        (Defects(list_status=500), Expected(lists, 3, "users-chats returned HTTP 500", "fails")),
         (Defects(list_body=b'{"users": 3}'), Expected(lists, 3, "Expected `array`", "another shape")),
-        (Defects(contact_status=400), Expected(chat, 2, f"{form} answered with HTTP 400", "other fields")),
-        (Defects(create_status=500), Expected(chat, 2, f"{create} answered with HTTP 500", "fails while it handles")),
-        (Defects(create_body=b'{"success": false}'), Expected(chat, 2, f"{create} answered, but", "another shape")),
+        (Defects(contact_status=400), Expected(chat, 2, f"{form} returned HTTP 400", "other fields")),
+        (Defects(create_status=500), Expected(chat, 2, f"{create} returned HTTP 500", "fails while it handles")),
+        (Defects(create_body=b'{"success": false}'), Expected(chat, 2, f"{create} got a response", "another shape")),
     ])  # fmt: skip
 
 
 def test_send_that_fails() -> None:
     step = StepName.SENT
     assert_all_diagnosed([
-        (Defects(send_status=500), Expected(step, 2, "/send was answered with HTTP 500", "fails while it handles")),
-        (Defects(send_status=404), Expected(step, 2, "/send was answered with HTTP 404", "unknown where the send")),
+        (Defects(send_status=500), Expected(step, 2, "/send returned HTTP 500", "fails while it handles")),
+        (Defects(send_status=404), Expected(step, 2, "/send returned HTTP 404", "unknown where the send")),
         (Defects(send_body=b"<html>"), Expected(step, 2, "<html>", "another shape")),
         (Defects(send_hangs="before"), Expected(step, 2, "nothing shows that the message was stored", "store hangs")),
         (Defects(send_hangs="after"), Expected(step, 2, "was stored and announced", "every dashboard in turn")),
@@ -203,7 +203,7 @@ def test_frame_that_does_not_come() -> None:
         (Defects(announces=False), Expected(step, 2, "is stored, but no frame came", "does not broadcast")),
         (
             Defects(announces=False, stores=False),
-            Expected(step, 2, "not in its chat either", "the answer comes before the write"),
+            Expected(step, 2, "not in its chat either", "the response comes before the write"),
         ),
         (Defects(announces=False, announces_other=2), Expected(step, 2, "2 frames for other chats", "a filter")),
         (Defects(announces=False, announces_garbage=True), Expected(step, 2, "cannot be read", "another shape")),
@@ -214,16 +214,16 @@ def test_frame_that_does_not_come() -> None:
 def test_message_that_the_list_does_not_show() -> None:
     step = StepName.SHOWN
     assert_all_diagnosed([
-        (Defects(list_fails_after_send=500), Expected(step, 3, "users-chats was answered with HTTP 500", "fails")),
-        (Defects(list_hangs_after_send=True), Expected(step, 3, "users-chats got no answer", "blocked")),
-        (Defects(stores=False), Expected(step, 3, "has it neither", "announced, but not stored")),
+        (Defects(list_fails_after_send=500), Expected(step, 3, "users-chats returned HTTP 500", "fails")),
+        (Defects(list_hangs_after_send=True), Expected(step, 3, "users-chats got no response", "blocked")),
+        (Defects(stores=False), Expected(step, 3, "does not have it either", "announced, but not stored")),
         (Defects(never_listed="chat"), Expected(step, 3, "not among the 0 in the list", "a filter")),
         (Defects(never_listed="text"), Expected(step, 3, "neither its texts nor its count", "a cache")),
         (
             Defects(never_listed="chat", other_chats=100),
             Expected(step, 3, "not among the 100", "limited to 100 chats"),
         ),
-        (Defects(list_delay=0.5), Expected(step, 3, "a page asks only once", "before it is committed")),
+        (Defects(list_delay=0.5), Expected(step, 3, "a page refetches only once", "before it is committed")),
     ])  # fmt: skip
 
 
@@ -240,7 +240,7 @@ def test_message_that_is_shown_too_late() -> None:
 def test_chat_that_is_slow_at_every_step_is_called_slow() -> None:
     with broken_chat(Defects(every_step_takes=0.5)) as chat:
         report = run_checklist(Reference(), chat.url)
-    assert_diagnosed(report, Expected(StepName.LIST, 3, "users-chats got no answer", "slow or far away"))
+    assert_diagnosed(report, Expected(StepName.LIST, 3, "users-chats got no response", "slow or far away"))
 
 
 def test_update_target_is_the_callers() -> None:
@@ -272,7 +272,7 @@ def test_certificate_that_is_not_trusted() -> None:
     server, _ = certificates()
     with broken_chat(tls=server) as chat:
         report = run_checklist(Reference(), f"https://localhost:{chat.port}")
-    assert_diagnosed(report, Expected(StepName.REACHABLE, 1, "is not trusted: ", "authority"))
+    assert_diagnosed(report, Expected(StepName.REACHABLE, 1, "is not trusted: ", "private CA"))
 
 
 def test_certificate_for_another_host() -> None:

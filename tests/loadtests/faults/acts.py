@@ -1,4 +1,4 @@
-"""Faults as a scenario asks for them, to be begun and healed by hand."""
+"""Makes faults from a scenario's text, for tests to begin and heal by hand."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from chatswarm.loadtests.scenario.scenario import parse
 
 
 def plan(kind: str, text: str = "") -> FaultPlan:
-    """The plan of a `[[fault]]` of that kind."""
+    """The plan of a `[[fault]]`."""
     table = tomllib.loads(f'[[fault]]\nkind = "{kind}"\nat = 0\n{text}')
     (only,) = parse(table, "quick", "quick.toml").faults
     return only
 
 
-def fault(world: FaultContext, kind: str, text: str = "", number: int = 0) -> Fault:
-    """One occurrence of it."""
+def fault(context: FaultContext, kind: str, text: str = "", number: int = 0) -> Fault:
+    """One occurrence of a fault, not begun yet."""
     made = plan(kind, text)
-    return KINDS[kind](made, number, world)
+    return KINDS[kind](made, number, context)
 
 
 def proven(evidence: Evidence) -> bool:
-    """Whether the judge will believe that it did something."""
+    """Whether the judge accepts this as evidence."""
     return FaultSpan("fault", "kind", 0, 1, dict(evidence)).proven

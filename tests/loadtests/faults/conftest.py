@@ -26,22 +26,22 @@ def proxied(fault_proxy: FaultProxy) -> Iterator[Proxied]:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[FaultContext]:
-    """Nothing to act on yet. In the end, what is still pledged is undone."""
-    pledges = UndoLog(tmp_path / "healer.log")
-    yield FaultContext("http://127.0.0.1:9", "reference", tmp_path, pledges)
-    pledges.close()
+def context(tmp_path: Path) -> Iterator[FaultContext]:
+    """A context without anything to act on. At the end, pending undo actions are performed."""
+    undo_log = UndoLog(tmp_path / "healer.log")
+    yield FaultContext("http://127.0.0.1:9", "reference", tmp_path, undo_log)
+    undo_log.close()
 
 
 @pytest.fixture
-def sockets(fault_proxy: FaultProxy, world: FaultContext) -> Iterator[Proxied]:
-    """A proxy in front of the dashboards' sockets, made by the client that the faults use."""
+def sockets(fault_proxy: FaultProxy, context: FaultContext) -> Iterator[Proxied]:
+    """A proxy in front of the dashboards' sockets, created by the same client that the faults use."""
     api = Toxiproxy(f"http://{fault_proxy.api}")
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(PATIENCE)
         name = f"sockets-{listener.getsockname()[1]}"
         _, port = api.create(name, f"127.0.0.1:{listener.getsockname()[1]}")
-        world.toxiproxy, world.proxies = api, {"sockets": name}
+        context.toxiproxy, context.proxies = api, {"sockets": name}
         proxied = Proxied(fault_proxy, name, port, listener)
         yield proxied
         proxied.close()

@@ -1,4 +1,4 @@
-"""A fault proxy in a process of its own, and both ends of connections through it."""
+"""Starts a fault proxy in a separate process, and gives tests both ends of the connections through it."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from typing import Any
 import httpx
 
 PATIENCE = 20.0
-"""Seconds that anything may take on a busy machine before a test gives up on it."""
+"""Seconds that anything may take on a busy machine before a test gives up."""
 
 AWHILE = 0.15
-"""Seconds in which something that must not happen would have."""
+"""Seconds to wait before concluding that nothing happens."""
 
 COMMAND = [sys.executable, "-m", "chatswarm.loadtests.faults.proxy"]
 
@@ -31,7 +31,7 @@ _names = (f"proxy-{number}" for number in itertools.count())
 
 @dataclass
 class FaultProxy:
-    """The process, and its API."""
+    """The fault proxy's process and API."""
 
     process: subprocess.Popen[str]
     api: str
@@ -41,14 +41,14 @@ class FaultProxy:
         return self.http.request(method, path, json=body)
 
     def ask(self, method: str, path: str, body: object = None) -> Any:
-        """The answer to a request that must succeed."""
-        answer = self.request(method, path, body)
-        assert answer.status_code < 300, answer.text
-        return answer.json() if answer.content else None
+        """Makes a request that must succeed. Returns the decoded body."""
+        response = self.request(method, path, body)
+        assert response.status_code < 300, response.text
+        return response.json() if response.content else None
 
     @contextmanager
     def in_front(self) -> Iterator[Proxied]:
-        """A proxy in front of a server whose ends of the connections the test holds."""
+        """A proxy in front of a listener that belongs to the test."""
         with socket.create_server(("127.0.0.1", 0)) as listener:
             listener.settimeout(PATIENCE)
             upstream = f"127.0.0.1:{listener.getsockname()[1]}"
@@ -58,13 +58,13 @@ class FaultProxy:
                 yield proxied
             finally:
                 proxied.close()
-                with contextlib.suppress(httpx.TransportError):  # the test may have ended the process
+                with contextlib.suppress(httpx.TransportError):  # the test may have stopped the process
                     self.request("DELETE", f"/proxies/{proxied.name}")
 
 
 @dataclass
 class Proxied:
-    """One proxy, the listener behind it, and the connections that were made through it."""
+    """One proxy, the listener behind it, and the connections through it."""
 
     fault_proxy: FaultProxy
     name: str
@@ -86,7 +86,7 @@ class Proxied:
         return server
 
     def connect(self) -> tuple[socket.socket, socket.socket]:
-        """The client's and the server's end of a connection that carries bytes already."""
+        """Opens a connection that has already carried bytes. Returns the client's and the server's end."""
         client, server = self.dial(), self.accept()
         client.sendall(b"?")
         assert server.recv(1) == b"?"
@@ -149,7 +149,7 @@ def port_of(address: str) -> int:
 
 
 def read(sock: socket.socket, count: int) -> bytes:
-    """Exactly so many bytes, or fewer if the connection ends before."""
+    """Reads exactly `count` bytes, or fewer if the connection ends."""
     data = bytearray()
     while len(data) < count and (piece := sock.recv(count - len(data))):
         data += piece
@@ -157,7 +157,7 @@ def read(sock: socket.socket, count: int) -> bytes:
 
 
 def read_all(sock: socket.socket) -> bytes:
-    """All until the end, also if that is a reset."""
+    """Reads to the end, which may be a reset."""
     data = bytearray()
     try:
         while piece := sock.recv(65536):
@@ -168,7 +168,7 @@ def read_all(sock: socket.socket) -> bytes:
 
 
 def silent(sock: socket.socket) -> bool:
-    """Nothing arrives for a while, neither bytes nor an end."""
+    """Whether nothing arrives for a while, neither bytes nor an end."""
     return not select.select([sock], [], [], AWHILE)[0]
 
 
@@ -183,24 +183,24 @@ def was_reset(sock: socket.socket) -> bool:
 
 
 def reset(sock: socket.socket) -> None:
-    """Close with an RST."""
+    """Closes with an RST."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     sock.close()
 
 
-def fill(sock: socket.socket, most: int) -> int:
-    """Send until the other side takes no more, but at most so much; how many bytes were taken."""
+def fill(sock: socket.socket, limit: int) -> int:
+    """Sends until the other side accepts no more, or up to `limit` bytes. Returns the number of bytes sent."""
     sock.setblocking(False)
     sent = 0
     block = bytes(65536)
-    while sent < most and select.select([], [sock], [], AWHILE)[1]:
+    while sent < limit and select.select([], [sock], [], AWHILE)[1]:
         sent += sock.send(block)
     sock.settimeout(PATIENCE)
     return sent
 
 
 def until(ready: Callable[[], bool]) -> None:
-    """Ask again until it is true."""
+    """Polls until `ready` returns true."""
     end = time.monotonic() + PATIENCE
     while not ready():
         assert time.monotonic() < end, "gave up waiting"

@@ -1,4 +1,4 @@
-"""Small servers that answer in ways of their own, and rogues that strike them, for the tests of rogues."""
+"""Scriptable servers, and rogues that attack them in this process, for the tests of rogues."""
 
 from __future__ import annotations
 
@@ -35,24 +35,24 @@ TEXT, CLOSE, PING, CLIENT_PONG = 0x81, 0x88, 0x89, 0x8A
 
 @dataclass
 class Connection:
-    """The server's end of one connection, with a thread of its own."""
+    """The server's end of one connection, served by its own thread."""
 
     sock: socket.socket
-    number: int  # from 0, in the order of accepting
+    number: int  # from 0, in the order accepted
     peer: str
     seen: bytes = b""
-    asked: bool = False  # whether a request's head was read
+    head_read: bool = False
 
     def head(self) -> str:
-        """The request's head. Raises ConnectionError if the connection ends before it does."""
+        """Reads the request's head. Raises ConnectionError if the connection ends first."""
         while b"\r\n\r\n" not in self.seen:
             self._more()
         head, _, self.seen = self.seen.partition(b"\r\n\r\n")
-        self.asked = True
+        self.head_read = True
         return head.decode()
 
     def refuse(self, status: int) -> None:
-        if not self.asked:
+        if not self.head_read:
             self.head()
         self.sock.sendall(b"HTTP/1.1 %d No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n" % status)
 
@@ -66,7 +66,7 @@ class Connection:
         )
 
     def dashboard(self, head: str | None = None) -> None:
-        """A good server's part up to a subscription."""
+        """Behaves like a proper server up to the subscription."""
         self.upgrade(head)
         self.send(TEXT, CONNECTED)
         self.frame()
@@ -77,7 +77,7 @@ class Connection:
         self.sock.sendall(bytes([first]) + length + payload)
 
     def frame(self) -> tuple[int, bytes]:
-        """The client's next frame. Raises ConnectionError at the end."""
+        """Reads the client's next frame. Raises ConnectionError at the end."""
         head = self._exactly(2)
         length = head[1] & 0x7F
         if length > 125:
@@ -86,7 +86,7 @@ class Connection:
         return head[0], bytes(byte ^ mask[at % 4] for at, byte in enumerate(self._exactly(length)))
 
     def close(self, code: int) -> None:
-        """A proper end: a close frame, then all that still comes is read."""
+        """Closes properly: sends a close frame, then reads to the end."""
         self.send(CLOSE, struct.pack("!H", code))
         self.sock.shutdown(socket.SHUT_WR)
         self.read_on()
@@ -113,7 +113,7 @@ class Connection:
 
 @dataclass
 class Server:
-    """A listener, and all connections that it ever had."""
+    """A listener, and all connections that it has accepted."""
 
     listener: socket.socket
     url: str
@@ -125,7 +125,7 @@ class Server:
 def server(
     serve: Callable[[Connection], object], tls: ssl.SSLContext | None = None, listener: socket.socket | None = None
 ) -> Iterator[Server]:
-    """Has `serve` answer each connection in a thread; when it returns, the connection is closed."""
+    """Runs `serve` in a thread for each connection, and closes the connection when it returns."""
     with listener or socket.create_server(("127.0.0.1", 0), backlog=1000) as listener:
         scheme = "http" if tls is None else "https"
         self = Server(listener, f"{scheme}://localhost:{listener.getsockname()[1]}")
@@ -164,14 +164,16 @@ def server(
                 thread.join(PATIENCE)
 
 
-def strike(
+def attack(
     kind: str, url: str, until: Callable[[Any], object], *, token: str | None = None, **values: object
 ) -> dict[str, Any]:
-    """Has rogues strike, in this process, until something is true of them; their evidence. Raises CannotBeginError."""
+    """Runs rogues in this process until `until` is true of them. Returns their evidence. Raises CannotBeginError."""
 
     async def run() -> dict[str, Any]:
         async with asyncio.TaskGroup() as tasks:
-            rogue = Instructions(kind, url, "reference", token, values).rogue(tasks)
+            rogue = Instructions(kind=kind, target=url, protocol="reference", token=token, parameters=values).rogue(
+                tasks
+            )
             try:
                 await rogue.begin()
                 deadline = time.monotonic() + PATIENCE
@@ -191,9 +193,17 @@ def strike(
 
 
 def fault(kind: str, url: str, folder: Path, *, token: str | None = None, **values: float | str) -> Fault:
-    """One occurrence of such a fault, not begun yet, as the nemesis makes it."""
+    """One occurrence of a rogue fault, not begun yet, as the nemesis makes it."""
     defaults = {key: parameter.default for key, parameter in FAULT_KINDS[kind].parameters.items()}
-    plan = FaultPlan("f", kind, 0.0, 1.0, None, "target", cast("Any", {**defaults, **values}))
+    plan = FaultPlan(
+        name="f",
+        kind=kind,
+        at=0.0,
+        length=1.0,
+        every=None,
+        on="target",
+        values=cast("Any", {**defaults, **values}),
+    )
     return ROGUES[kind](plan, 0, FaultContext(url, "reference", folder, cast("Any", None), token=token))
 
 

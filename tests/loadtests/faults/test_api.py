@@ -1,4 +1,4 @@
-"""Every call of the API: what it answers, with which status code, and what it refuses in which words."""
+"""Every operation of the API: its response, its status code and its errors."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def of_this_module() -> Iterator[FaultProxy]:
 
 @pytest.fixture
 def api(own: FaultProxy) -> FaultProxy:
-    """Without a proxy in it."""
+    """A fault proxy without any proxies."""
     for name in own.ask("GET", "/proxies"):
         own.ask("DELETE", f"/proxies/{name}")
     return own
@@ -43,11 +43,11 @@ def web(api: FaultProxy) -> dict[str, Any]:
     return created
 
 
-def refusal(answer: httpx.Response, status: int) -> str:
-    """The message of a refusal, which has Toxiproxy's form."""
-    body = answer.json()
-    assert answer.status_code == body["status"] == status
-    assert answer.headers["content-type"] == "application/json"
+def error_of(response: httpx.Response, status: int) -> str:
+    """The message of an error response, which has Toxiproxy's form."""
+    body = response.json()
+    assert response.status_code == body["status"] == status
+    assert response.headers["content-type"] == "application/json"
     message: str = body["error"]
     return message
 
@@ -102,30 +102,30 @@ def test_create_a_proxy_that_is_down(api: FaultProxy) -> None:
         ),
     ],
 )
-def test_a_wrong_proxy_is_refused_with_all_problems(api: FaultProxy, body: object, message: str) -> None:
-    assert refusal(api.request("POST", "/proxies", body), 400) == message
+def test_an_invalid_proxy_is_refused_with_all_problems(api: FaultProxy, body: object, message: str) -> None:
+    assert error_of(api.request("POST", "/proxies", body), 400) == message
     assert api.ask("GET", "/proxies") == {}
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff"])
 def test_a_body_that_is_not_json_is_refused(api: FaultProxy, content: bytes) -> None:
-    message = refusal(api.http.post("/proxies", content=content), 400)
+    message = error_of(api.http.post("/proxies", content=content), 400)
     assert message.startswith("bad request body: expected a JSON object, got ")
 
 
-def test_a_body_without_end_is_refused(api: FaultProxy) -> None:
-    message = refusal(api.http.post("/proxies", content=b" " * (2 << 20)), 413)
+def test_an_oversized_body_is_refused(api: FaultProxy) -> None:
+    message = error_of(api.http.post("/proxies", content=b" " * (2 << 20)), 413)
     assert message == "bad request body: expected at most 1048576 bytes, got more"
 
 
-def test_the_same_name_twice(api: FaultProxy, web: dict[str, Any]) -> None:
-    message = refusal(api.request("POST", "/proxies", {"name": "web", "upstream": UPSTREAM}), 409)
+def test_a_duplicate_proxy_name(api: FaultProxy, web: dict[str, Any]) -> None:
+    message = error_of(api.request("POST", "/proxies", {"name": "web", "upstream": UPSTREAM}), 409)
     assert message == "proxy already exists: web"
 
 
-def test_a_port_that_is_taken(api: FaultProxy, web: dict[str, Any]) -> None:
+def test_a_port_in_use(api: FaultProxy, web: dict[str, Any]) -> None:
     body = {"name": "two", "listen": web["listen"], "upstream": UPSTREAM}
-    message = refusal(api.request("POST", "/proxies", body), 500)
+    message = error_of(api.request("POST", "/proxies", body), 500)
     assert (
         message
         == f"proxy two: expected an address that is free to listen on, got {web['listen']}: address already in use"
@@ -133,9 +133,9 @@ def test_a_port_that_is_taken(api: FaultProxy, web: dict[str, Any]) -> None:
     assert list(api.ask("GET", "/proxies")) == ["web"]
 
 
-def test_a_host_that_does_not_exist(api: FaultProxy) -> None:
+def test_an_unknown_host(api: FaultProxy) -> None:
     body = {"name": "two", "listen": "no-such-host.invalid:1", "upstream": UPSTREAM}
-    message = refusal(api.request("POST", "/proxies", body), 500)
+    message = error_of(api.request("POST", "/proxies", body), 500)
     assert message.startswith("proxy two: expected an address that is free to listen on, got no-such-host.invalid:1: ")
 
 
@@ -147,8 +147,8 @@ def test_a_host_that_does_not_exist(api: FaultProxy) -> None:
         ("DELETE", "/toxics/x"),
     ],
 )  # fmt: skip
-def test_a_proxy_that_is_not_there(api: FaultProxy, web: dict[str, Any], method: str, path: str) -> None:
-    message = refusal(api.request(method, f"/proxies/wed{path}", {}), 404)
+def test_an_unknown_proxy(api: FaultProxy, web: dict[str, Any], method: str, path: str) -> None:
+    message = error_of(api.request(method, f"/proxies/wed{path}", {}), 404)
     assert message == "proxy not found: expected one of web, got 'wed'"
 
 
@@ -167,10 +167,10 @@ def test_update_a_proxy(api: FaultProxy, web: dict[str, Any], method: str) -> No
     assert listens(port_of(moved["listen"]))
 
 
-def test_an_update_to_a_taken_port_leaves_it_down(api: FaultProxy, web: dict[str, Any]) -> None:
+def test_an_update_to_a_port_in_use_leaves_it_down(api: FaultProxy, web: dict[str, Any]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         listen = f"127.0.0.1:{taken.getsockname()[1]}"
-        refusal(api.request("PATCH", "/proxies/web", {"listen": listen}), 500)
+        error_of(api.request("PATCH", "/proxies/web", {"listen": listen}), 500)
         assert not api.ask("GET", "/proxies/web")["enabled"]
     assert api.ask("PATCH", "/proxies/web", {"enabled": True})["listen"] == listen
 
@@ -179,7 +179,7 @@ def test_delete_a_proxy(api: FaultProxy, web: dict[str, Any]) -> None:
     answer = api.request("DELETE", "/proxies/web")
     assert (answer.status_code, answer.content) == (204, b"")
     assert not listens(port_of(web["listen"]))
-    assert refusal(api.request("DELETE", "/proxies/web"), 404).startswith("proxy not found")
+    assert error_of(api.request("DELETE", "/proxies/web"), 404).startswith("proxy not found")
 
 
 def test_toxics_from_creation_to_removal(api: FaultProxy, web: dict[str, Any]) -> None:
@@ -201,20 +201,20 @@ def test_toxics_from_creation_to_removal(api: FaultProxy, web: dict[str, Any]) -
     answer = api.request("DELETE", f"{toxics}/hole")
     assert (answer.status_code, answer.content) == (204, b"")
     assert api.ask("GET", toxics) == [LATENCY]
-    assert refusal(api.request("GET", f"{toxics}/hole"), 404) == (
+    assert error_of(api.request("GET", f"{toxics}/hole"), 404) == (
         "toxic not found: expected one of latency_downstream, got 'hole'"
     )
 
 
 @pytest.mark.parametrize("method", ["POST", "PATCH"])
-def test_update_a_toxic_keeps_what_is_not_said(api: FaultProxy, web: dict[str, Any], method: str) -> None:
+def test_updating_a_toxic_keeps_missing_fields(api: FaultProxy, web: dict[str, Any], method: str) -> None:
     api.ask("POST", "/proxies/web/toxics", LATENCY)
     path = "/proxies/web/toxics/latency_downstream"
     changed = {**LATENCY, "attributes": {"latency": 7, "jitter": 10}}
     assert api.ask(method, path, {"attributes": {"latency": 7}, "name": "ignored"}) == changed
     changed = {**changed, "toxicity": 0.5}
     assert api.ask(method, path, {"toxicity": 0.5}) == changed
-    message = refusal(api.request(method, path, {"toxicity": 0.1, "attributes": {"jitter": "a bit"}}), 400)
+    message = error_of(api.request(method, path, {"toxicity": 0.1, "attributes": {"jitter": "a bit"}}), 400)
     assert (
         message == "bad request body: latency.jitter: expected a whole number of milliseconds, 0 or more, got 'a bit'"
     )
@@ -274,15 +274,15 @@ def test_every_toxic_can_be_added_in_both_streams(api: FaultProxy, web: dict[str
         ({"type": "latency", "attributes": 5}, "bad request body: attributes: expected an object, got 5"),
     ],
 )
-def test_a_wrong_toxic_is_refused(api: FaultProxy, web: dict[str, Any], body: object, message: str | None) -> None:
-    got = refusal(api.request("POST", "/proxies/web/toxics", body), 400)
+def test_an_invalid_toxic_is_refused(api: FaultProxy, web: dict[str, Any], body: object, message: str | None) -> None:
+    got = error_of(api.request("POST", "/proxies/web/toxics", body), 400)
     assert got == message if message else got.startswith("invalid toxic type")
     assert api.ask("GET", "/proxies/web/toxics") == []
 
 
-def test_the_same_toxic_twice(api: FaultProxy, web: dict[str, Any]) -> None:
+def test_a_duplicate_toxic_name(api: FaultProxy, web: dict[str, Any]) -> None:
     api.ask("POST", "/proxies/web/toxics", LATENCY)
-    message = refusal(api.request("POST", "/proxies/web/toxics", LATENCY), 409)
+    message = error_of(api.request("POST", "/proxies/web/toxics", LATENCY), 409)
     assert message == "toxic already exists: latency_downstream"
 
 
@@ -308,19 +308,19 @@ def test_populate_creates_keeps_and_replaces(api: FaultProxy, web: dict[str, Any
         ([3], "bad request body: proxy 1: expected a JSON object, got 3"),
     ],
 )
-def test_a_wrong_populate_does_nothing(api: FaultProxy, body: object, message: str) -> None:
+def test_an_invalid_populate_changes_nothing(api: FaultProxy, body: object, message: str) -> None:
     answer = api.request("POST", "/populate", body)
-    assert refusal(answer, 400) == message
+    assert error_of(answer, 400) == message
     assert answer.json()["proxies"] is None
     assert api.ask("GET", "/proxies") == {}
 
 
-def test_populate_tells_what_it_has_done_before_it_failed(api: FaultProxy) -> None:
+def test_populate_reports_the_proxies_created_before_it_failed(api: FaultProxy) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         listen = f"127.0.0.1:{taken.getsockname()[1]}"
         bodies = [{"name": "a", "upstream": UPSTREAM}, {"name": "b", "listen": listen, "upstream": UPSTREAM}]
         answer = api.request("POST", "/populate", bodies)
-    assert refusal(answer, 500).endswith("address already in use")
+    assert error_of(answer, 500).endswith("address already in use")
     assert [proxy["name"] for proxy in answer.json()["proxies"]] == ["a"]
 
 
@@ -332,12 +332,12 @@ def test_reset_enables_and_removes_toxics(api: FaultProxy, web: dict[str, Any]) 
     assert api.ask("GET", "/proxies/web") == web
 
 
-def test_reset_heals_the_others_where_one_cannot_be(api: FaultProxy, web: dict[str, Any]) -> None:
+def test_reset_heals_the_others_if_one_cannot_be_healed(api: FaultProxy, web: dict[str, Any]) -> None:
     api.ask("PATCH", "/proxies/web", {"enabled": False})
     api.ask("POST", "/proxies", {"name": "zero", "upstream": UPSTREAM})
     api.ask("POST", "/proxies/zero/toxics", LATENCY)
     with socket.create_server(("127.0.0.1", port_of(web["listen"]))):
-        assert refusal(api.request("POST", "/reset"), 500).endswith("address already in use")
+        assert error_of(api.request("POST", "/reset"), 500).endswith("address already in use")
     assert api.ask("GET", "/proxies/zero/toxics") == []
 
 
@@ -362,7 +362,7 @@ def test_browsers_are_refused(api: FaultProxy) -> None:
 
 
 @pytest.mark.parametrize(("method", "path", "status"), [("GET", "/nothing", 404), ("PUT", "/reset", 405)])
-def test_what_is_not_in_the_api(api: FaultProxy, method: str, path: str, status: int) -> None:
+def test_unknown_paths_and_methods(api: FaultProxy, method: str, path: str, status: int) -> None:
     assert api.request(method, path).status_code == status
 
 

@@ -1,4 +1,4 @@
-"""A client library that was written for Toxiproxy drives our proxy: toxiproxy-python, as it comes from PyPI."""
+"""A client library written for Toxiproxy (toxiproxy-python) drives our proxy."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_the_library_creates_and_destroys(library: tuple[Toxiproxy, Proxied]) ->
     assert server.proxies() == {}
 
 
-def test_the_library_understands_refusals(library: tuple[Toxiproxy, Proxied]) -> None:
+def test_the_library_understands_errors(library: tuple[Toxiproxy, Proxied]) -> None:
     server, _ = library
     proxy = server.create(upstream="127.0.0.1:9", name="refusing")
     with pytest.raises(InvalidToxic, match="invalid toxic type"):

@@ -1,4 +1,4 @@
-"""Faults of one's own: shell commands."""
+"""Custom faults: shell commands."""
 
 from __future__ import annotations
 
@@ -15,46 +15,46 @@ from chatswarm.loadtests.faults.fault import Fault, FaultContext
 from .acts import fault, proven
 
 
-def command(world: FaultContext, start: str, stop: str = "true", timeout: float = 20) -> Fault:
-    return fault(world, "command", f"start = '''{start}'''\nstop = '''{stop}'''\ntimeout = {timeout}")
+def command(context: FaultContext, start: str, stop: str = "true", timeout: float = 20) -> Fault:
+    return fault(context, "command", f"start = '''{start}'''\nstop = '''{stop}'''\ntimeout = {timeout}")
 
 
-def test_it_begins_and_is_healed(world: FaultContext, tmp_path: Path) -> None:
-    made = command(world, f"echo first; echo broker is down; touch {tmp_path}/on", f"rm {tmp_path}/on")
+def test_it_begins_and_is_healed(context: FaultContext, tmp_path: Path) -> None:
+    made = command(context, f"echo first; echo broker is down; touch {tmp_path}/on", f"rm {tmp_path}/on")
     made.begin()
     assert (tmp_path / "on").exists()
-    assert list(world.pledges._pledged.values()) == [["shell", f"rm {tmp_path}/on"]]
+    assert list(context.undo_log._actions.values()) == [["shell", f"rm {tmp_path}/on"]]
     evidence = made.heal()
     assert not (tmp_path / "on").exists()
-    assert world.pledges._pledged == {}
+    assert context.undo_log._actions == {}
     assert (evidence["start"], evidence["said"]) == ("exit code 0", "broker is down")
     assert float(evidence["stopped_in"]) > 0
     assert (tmp_path / "fault-command.log").read_text() == "first\nbroker is down\n"
 
 
-def test_a_silent_one_that_succeeds_has_done_it(world: FaultContext) -> None:
-    made = command(world, "true")
+def test_a_silent_command_that_succeeds_is_evidence(context: FaultContext) -> None:
+    made = command(context, "true")
     made.begin()
     assert proven(made.heal())
 
 
-def test_what_it_says_is_its_own_also_the_second_time(world: FaultContext) -> None:
+def test_each_occurrence_reports_only_its_own_output(context: FaultContext) -> None:
     for number, (command, said) in enumerate((("echo one", "one"), ("echo two", "two"), ("true", ""))):
-        made = fault(world, "command", f'start = "{command}"\nstop = "echo healed"', number)
+        made = fault(context, "command", f'start = "{command}"\nstop = "echo healed"', number)
         made.begin()
         assert made.heal()["said"] == said
 
 
-def test_a_start_that_fails_is_healed_and_proves_nothing(world: FaultContext, tmp_path: Path) -> None:
-    made = command(world, "echo no such container; exit 7", f"touch {tmp_path}/healed")
+def test_a_start_that_fails_is_healed_and_proves_nothing(context: FaultContext, tmp_path: Path) -> None:
+    made = command(context, "echo no such container; exit 7", f"touch {tmp_path}/healed")
     with pytest.raises(FaultError, match=r"start: expected exit code 0, got 7: echo no .*: no such container$"):
         made.begin()
     assert made.heal() == {}
     assert (tmp_path / "healed").exists()
 
 
-def test_a_start_that_does_not_end_is_ended_with_all_that_it_started(world: FaultContext, tmp_path: Path) -> None:
-    made = command(world, f"sleep 600 & echo $! > {tmp_path}/pid; wait", timeout=0.5)
+def test_a_start_that_does_not_exit_is_killed_with_its_descendants(context: FaultContext, tmp_path: Path) -> None:
+    made = command(context, f"sleep 600 & echo $! > {tmp_path}/pid; wait", timeout=0.5)
     began = time.monotonic()
     with pytest.raises(FaultError, match=re.escape("start: expected an end within 0.5 s, got none: sleep 600")):
         made.begin()
@@ -64,8 +64,8 @@ def test_a_start_that_does_not_end_is_ended_with_all_that_it_started(world: Faul
     assert made.heal() == {}
 
 
-def test_what_it_leaves_in_the_background_is_not_waited_for(world: FaultContext, tmp_path: Path) -> None:
-    made = command(world, f"sleep 600 & echo $! > {tmp_path}/pid", f"kill $(cat {tmp_path}/pid)")
+def test_background_processes_are_not_waited_for(context: FaultContext, tmp_path: Path) -> None:
+    made = command(context, f"sleep 600 & echo $! > {tmp_path}/pid", f"kill $(cat {tmp_path}/pid)")
     made.begin()
     (pid,) = running(tmp_path / "pid")
     sleeper = psutil.Process(pid)
@@ -76,25 +76,25 @@ def test_what_it_leaves_in_the_background_is_not_waited_for(world: FaultContext,
 @pytest.mark.parametrize(
     ("stop", "timeout", "problem"), [("exit 4", 20, "exit code 0, got 4"), ("sleep 600", 0.3, "an end within")]
 )
-def test_a_stop_that_fails_stays_pledged(
-    world: FaultContext, stop: str, timeout: float, problem: str, tmp_path: Path
+def test_a_stop_that_fails_stays_pending(
+    context: FaultContext, stop: str, timeout: float, problem: str, tmp_path: Path
 ) -> None:
-    made = command(world, "true", stop, timeout)
+    made = command(context, "true", stop, timeout)
     made.begin()
     with pytest.raises(FaultError, match=f"stop: expected {problem}"):
         made.heal()
-    # The healer will try once more.
-    assert list(world.pledges._pledged.values()) == [["shell", stop]]
-    world.pledges.drop(1)
+    # The healer will try again.
+    assert list(context.undo_log._actions.values()) == [["shell", stop]]
+    context.undo_log.drop(1)
 
 
-def test_bytes_that_are_no_text(world: FaultContext) -> None:
-    made = command(world, r"printf 'caf\351\n'")
+def test_output_that_is_not_utf_8(context: FaultContext) -> None:
+    made = command(context, r"printf 'caf\351\n'")
     made.begin()
     assert made.heal()["said"] == "caf�"
 
 
 def running(path: Path) -> list[int]:
-    """The process whose pid a command left in a file, if it is still there."""
+    """The pid that a command left in a file, if that process still exists."""
     pid = int(path.read_text())
     return [pid] if psutil.pid_exists(pid) else []

@@ -1,4 +1,4 @@
-"""Faults of the net, by the client that the nemesis uses, on our own proxy and on one that counts nothing."""
+"""Network faults, through our own proxy and through a Toxiproxy that has no evidence."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from .acts import fault, plan, proven
 from .harness import PATIENCE, FaultProxy, Proxied, read, read_all, silent, until, was_reset
 
 Ends = tuple[socket.socket, socket.socket]
-"""The client's and the server's."""
+"""The client's and the server's end of a connection."""
 
 
 def sent(count: int) -> Callable[[Ends], None]:
-    """Bytes from the server arrive in the end."""
+    """Bytes from the server arrive eventually."""
 
     def act(ends: Ends) -> None:
         ends[1].sendall(b"x" * count)
@@ -61,7 +61,7 @@ TOXICS: dict[str, tuple[str, Callable[[Ends], None], str]] = {
     "slicer": ("average_size = 10", sent(100), "pieces_cut"),
     "limit_data": ("bytes = 5", cut_short, "connections_cut"),
 }
-"""Of each: how it is asked for, what shows that it is there, and what proves it."""
+"""For each toxic: its parameters, a check that it works, and the counter that proves it."""
 
 
 def test_every_toxic_is_tried() -> None:
@@ -69,10 +69,10 @@ def test_every_toxic_is_tried() -> None:
 
 
 @pytest.mark.parametrize("kind", TOXICS)
-def test_a_toxic_begins_shows_is_healed_and_proven(kind: str, world: FaultContext, sockets: Proxied) -> None:
+def test_a_toxic_begins_works_is_healed_and_proven(kind: str, context: FaultContext, sockets: Proxied) -> None:
     values, act, proof = TOXICS[kind]
     ends = sockets.connect()
-    toxic = fault(world, kind, f'on = "sockets"\n{values}')
+    toxic = fault(context, kind, f'on = "sockets"\n{values}')
     toxic.begin()
     act(ends)
     evidence = toxic.heal()
@@ -84,26 +84,26 @@ def test_a_toxic_begins_shows_is_healed_and_proven(kind: str, world: FaultContex
 
 
 @pytest.mark.parametrize("kind", TOXICS)
-def test_a_toxic_that_struck_nothing_proves_nothing(kind: str, world: FaultContext, sockets: Proxied) -> None:
-    toxic = fault(world, kind, f'on = "sockets"\n{TOXICS[kind][0]}')
+def test_a_toxic_without_connections_proves_nothing(kind: str, context: FaultContext, sockets: Proxied) -> None:
+    toxic = fault(context, kind, f'on = "sockets"\n{TOXICS[kind][0]}')
     toxic.begin()
     evidence = toxic.heal()
     assert not proven(evidence)
-    # Not measured and did not happen are two things: it says which numbers were 0.
+    # "Not measured" is not "did not happen": the evidence says which numbers were 0.
     assert set(evidence.values()) == {0}
 
 
-def test_a_toxic_that_bytes_only_went_through_proves_nothing(world: FaultContext, sockets: Proxied) -> None:
+def test_bytes_that_merely_passed_prove_nothing(context: FaultContext, sockets: Proxied) -> None:
     ends = sockets.connect()
-    toxic = fault(world, "limit_data", 'on = "sockets"\nbytes = 1000000')
+    toxic = fault(context, "limit_data", 'on = "sockets"\nbytes = 1000000')
     toxic.begin()
     sent(100)(ends)
     assert not proven(toxic.heal())
 
 
-def test_both_streams_count_together(world: FaultContext, sockets: Proxied) -> None:
+def test_both_streams_count_together(context: FaultContext, sockets: Proxied) -> None:
     client, server = sockets.connect()
-    toxic = fault(world, "latency", 'on = "sockets"\nlatency = 0.01\nstream = "both"')
+    toxic = fault(context, "latency", 'on = "sockets"\nlatency = 0.01\nstream = "both"')
     toxic.begin()
     assert {it["stream"] for it in sockets.ask("GET", "/toxics")} == {"upstream", "downstream"}
     server.sendall(b"12345")
@@ -112,24 +112,26 @@ def test_both_streams_count_together(world: FaultContext, sockets: Proxied) -> N
     assert toxic.heal()["bytes_delayed"] == 8
 
 
-def test_several_places_are_struck_and_healed_together(world: FaultContext, sockets: Proxied, proxied: Proxied) -> None:
-    world.proxies = {**world.proxies, "refetches": proxied.name}
-    toxic = fault(world, "latency", 'on = "dashboards"\nlatency = 0.01')
+def test_several_places_are_faulted_and_healed_together(
+    context: FaultContext, sockets: Proxied, proxied: Proxied
+) -> None:
+    context.proxies = {**context.proxies, "refetches": proxied.name}
+    toxic = fault(context, "latency", 'on = "dashboards"\nlatency = 0.01')
     toxic.begin()
     sent(4)(sockets.connect())
     sent(5)(proxied.connect())
-    # `connect` itself sends a byte down.
+    # `connect` itself sends one byte downstream.
     assert toxic.heal()["bytes_delayed"] == 11
     assert sockets.ask("GET", "/toxics") == proxied.ask("GET", "/toxics") == []
 
 
-def test_toxics_of_faults_that_overlap_do_not_meet(world: FaultContext, sockets: Proxied) -> None:
+def test_toxics_of_overlapping_faults_have_different_names(context: FaultContext, sockets: Proxied) -> None:
     text = 'on = "sockets"\nlatency = 0.01'
     overlapping = [
-        fault(world, "latency", text),
-        fault(world, "latency", text, number=1),
-        fault(world, "latency", f'name = "other"\n{text}'),
-        fault(world, "timeout", 'on = "sockets"'),
+        fault(context, "latency", text),
+        fault(context, "latency", text, number=1),
+        fault(context, "latency", f'name = "other"\n{text}'),
+        fault(context, "timeout", 'on = "sockets"'),
     ]
     for toxic in overlapping:
         toxic.begin()
@@ -139,9 +141,9 @@ def test_toxics_of_faults_that_overlap_do_not_meet(world: FaultContext, sockets:
         assert len(sockets.ask("GET", "/toxics")) == left
 
 
-def test_down_cuts_refuses_and_comes_back(world: FaultContext, sockets: Proxied) -> None:
+def test_down_cuts_refuses_and_comes_back(context: FaultContext, sockets: Proxied) -> None:
     client, _ = sockets.connect()
-    down = fault(world, "down", 'on = "sockets"')
+    down = fault(context, "down", 'on = "sockets"')
     down.begin()
     assert read_all(client) == b""
     with pytest.raises(ConnectionRefusedError):
@@ -150,32 +152,32 @@ def test_down_cuts_refuses_and_comes_back(world: FaultContext, sockets: Proxied)
     sent(10)(sockets.connect())
 
 
-def test_down_that_somebody_ended_early_proves_nothing(world: FaultContext, sockets: Proxied) -> None:
-    down = fault(world, "down", 'on = "sockets"')
+def test_a_proxy_that_somebody_enabled_early_proves_nothing(context: FaultContext, sockets: Proxied) -> None:
+    down = fault(context, "down", 'on = "sockets"')
     down.begin()
     sockets.enable(True)
     assert not proven(down.heal())
 
 
 @pytest.mark.parametrize("kind", ["latency", "down"])
-def test_a_proxy_that_is_gone_leaves_no_other_one_unhealed(
-    kind: str, world: FaultContext, sockets: Proxied, proxied: Proxied
+def test_a_missing_proxy_does_not_keep_the_others_from_healing(
+    kind: str, context: FaultContext, sockets: Proxied, proxied: Proxied
 ) -> None:
-    world.proxies = {"sockets": sockets.name, "refetches": proxied.name}
-    assert world.toxiproxy is not None
-    world.toxiproxy._addresses[proxied.name] = ("127.0.0.1", proxied.port)
-    struck = fault(world, kind, 'on = "dashboards"\n' + ("latency = 1" if kind == "latency" else ""))
-    struck.begin()
+    context.proxies = {"sockets": sockets.name, "refetches": proxied.name}
+    assert context.toxiproxy is not None
+    context.toxiproxy._addresses[proxied.name] = ("127.0.0.1", proxied.port)
+    failing = fault(context, kind, 'on = "dashboards"\n' + ("latency = 1" if kind == "latency" else ""))
+    failing.begin()
     sockets.fault_proxy.ask("DELETE", f"/proxies/{sockets.name}")
     with pytest.raises(FaultError, match=r"got 404"):
-        struck.heal()
+        failing.heal()
     assert proxied.ask("GET", "/toxics") == []
     assert proxied.ask("GET", "")["enabled"]
 
 
-def test_a_toxic_that_could_not_begin_is_healed_without_a_word(world: FaultContext, sockets: Proxied) -> None:
-    world.proxies = {"sockets": sockets.name, "refetches": "nowhere"}
-    toxic = fault(world, "latency", 'on = "dashboards"\nlatency = 1')
+def test_a_toxic_that_could_not_begin_is_healed_where_it_did(context: FaultContext, sockets: Proxied) -> None:
+    context.proxies = {"sockets": sockets.name, "refetches": "nowhere"}
+    toxic = fault(context, "latency", 'on = "dashboards"\nlatency = 1')
     with pytest.raises(FaultError, match=r"/proxies/nowhere/toxics: expected a 2xx for POST, got 404"):
         toxic.begin()
     with pytest.raises(FaultError, match="nowhere"):
@@ -184,63 +186,63 @@ def test_a_toxic_that_could_not_begin_is_healed_without_a_word(world: FaultConte
 
 
 @pytest.mark.parametrize("kind", ["latency", "down"])
-def test_an_api_that_is_gone_is_said_at_both_ends(kind: str, world: FaultContext, sockets: Proxied) -> None:
-    assert world.toxiproxy is not None
+def test_an_unreachable_api_is_reported_by_begin_and_heal(kind: str, context: FaultContext, sockets: Proxied) -> None:
+    assert context.toxiproxy is not None
     gone = free_port()
-    assert world.toxiproxy._place is not None
-    world.toxiproxy._place = world.toxiproxy._place._replace(address=("127.0.0.1", gone))
-    struck = fault(world, kind, 'on = "sockets"\n' + ("latency = 1" if kind == "latency" else ""))
+    assert context.toxiproxy._place is not None
+    context.toxiproxy._place = context.toxiproxy._place._replace(sockaddr=("127.0.0.1", gone))
+    failing = fault(context, kind, 'on = "sockets"\n' + ("latency = 1" if kind == "latency" else ""))
     with pytest.raises(FaultError, match=r"expected Toxiproxy's API, got .*refused"):
-        struck.begin()
+        failing.begin()
     if kind == "latency":
         with pytest.raises(FaultError, match="refused"):
-            struck.heal()
+            failing.heal()
     else:
-        assert not proven(struck.heal())
+        assert not proven(failing.heal())
 
 
-def test_a_broker_that_is_not_there(world: FaultContext) -> None:
+def test_a_missing_broker(context: FaultContext) -> None:
     expected = "expected a reference backend with a broker (`[backend] broker = true`), got none"
     for kind in ("down", "kill"):
         planned = plan(kind, 'on = "broker"')
-        assert fault(world, kind).unfit(planned, world) == expected
+        assert fault(context, kind).unfit(planned, context) == expected
 
 
-def test_durations_below_a_millisecond_are_not_none(world: FaultContext, sockets: Proxied) -> None:
-    # A timeout of 0 is one that never comes.
-    toxic = fault(world, "timeout", 'on = "sockets"\ntimeout = "0.4ms"')
+def test_durations_below_a_millisecond_do_not_become_0(context: FaultContext, sockets: Proxied) -> None:
+    # A timeout of 0 never fires.
+    toxic = fault(context, "timeout", 'on = "sockets"\ntimeout = "0.4ms"')
     toxic.begin()
     assert sockets.ask("GET", "/toxics")[0]["attributes"] == {"timeout": 1}
     toxic.heal()
 
 
-class TestOneThatCountsNothing:
-    """A real Toxiproxy: that the toxic stands there is all that it can say."""
+class TestToxiproxyWithoutEvidence:
+    """A real Toxiproxy can only prove that the toxic was there."""
 
     @pytest.fixture(autouse=True)
-    def silent_api(self, world: FaultContext, sockets: Proxied) -> None:
-        assert world.toxiproxy is not None
-        world.toxiproxy.has_evidence = False
+    def without_evidence(self, context: FaultContext, sockets: Proxied) -> None:
+        assert context.toxiproxy is not None
+        context.toxiproxy.has_evidence = False
 
-    def test_the_toxic_is_what_proves_it(self, world: FaultContext, sockets: Proxied) -> None:
-        toxic = fault(world, "latency", 'on = "sockets"\nlatency = 0.01')
+    def test_the_toxics_presence_is_the_evidence(self, context: FaultContext, sockets: Proxied) -> None:
+        toxic = fault(context, "latency", 'on = "sockets"\nlatency = 0.01')
         toxic.begin()
         assert toxic.heal() == {f"toxic_at_{sockets.name}": "latency-latency-0-0-downstream"}
 
-    def test_one_that_somebody_removed_proves_nothing(self, world: FaultContext, sockets: Proxied) -> None:
-        toxic = fault(world, "latency", 'on = "sockets"\nlatency = 0.01')
+    def test_a_toxic_that_somebody_removed_proves_nothing(self, context: FaultContext, sockets: Proxied) -> None:
+        toxic = fault(context, "latency", 'on = "sockets"\nlatency = 0.01')
         toxic.begin()
         sockets.fault_proxy.ask("POST", "/reset")
         assert toxic.heal() == {}
 
-    def test_down_is_seen(self, world: FaultContext, sockets: Proxied) -> None:
-        down = fault(world, "down", 'on = "sockets"')
+    def test_down_is_proven_by_refused_connections(self, context: FaultContext, sockets: Proxied) -> None:
+        down = fault(context, "down", 'on = "sockets"')
         down.begin()
         assert down.heal() == {"refusing": sockets.name}
 
 
-class TestWhatIsNoToxiproxy:
-    """Refused before any load."""
+class TestNotAToxiproxy:
+    """These are refused before any load."""
 
     @pytest.fixture
     def page(self) -> Iterator[str]:
@@ -265,7 +267,7 @@ class TestWhatIsNoToxiproxy:
     @pytest.mark.parametrize(
         "url", ["127.0.0.1:8474", "ftp://127.0.0.1:8474", "http://", "http://me:secret@127.0.0.1", ""]
     )
-    def test_no_url(self, url: str) -> None:
+    def test_an_invalid_url(self, url: str) -> None:
         with pytest.raises(
             FaultError, match=r"expected the URL of Toxiproxy's API, such as http://127.0.0.1:8474, got .*"
         ) as caught:
@@ -277,7 +279,7 @@ class TestWhatIsNoToxiproxy:
             Toxiproxy(f"http://127.0.0.1:{free_port()}")
 
 
-def test_how_the_proxy_keeps_up_is_told_once(fault_proxy: FaultProxy) -> None:
+def test_each_lag_sample_is_reported_once(fault_proxy: FaultProxy) -> None:
     api = Toxiproxy(f"http://{fault_proxy.api}/")
     api.lag()
     samples: list[tuple[float, float]] = []

@@ -1,4 +1,4 @@
-"""How rogues find the chat that they strike: all its addresses, below its path, over TLS."""
+"""How rogues connect to the chat under attack: several addresses, a path prefix, TLS."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import pytest
 import trustme
 
-from chatswarm.loadtests.faults.rogues.attacked_chat import AttackedChat, final_answer
+from chatswarm.loadtests.faults.rogues.attacked_chat import AttackedChat, final_response
 from chatswarm.loadtests.faults.rogues.websocket import Dashboard, NotLetInError
 from chatswarm.loadtests.protocols import Reference
 from chatswarm.loadtests.protocols.protocol import Request
@@ -44,12 +44,12 @@ def saying(answer: bytes) -> Callable[[Connection], None]:
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
 
-async def peers(site: AttackedChat) -> list[str]:
+async def peers(chat: AttackedChat) -> list[str]:
     found = []
     for _ in range(4):
-        pipe = await site.connect()
-        found.append(pipe.sock.getpeername()[0])
-        pipe.close()
+        connection = await chat.connect()
+        found.append(connection.sock.getpeername()[0])
+        connection.close()
     return found
 
 
@@ -68,8 +68,8 @@ async def peers(site: AttackedChat) -> list[str]:
         (b"SSH-2.0\r\n", None),
     ],
 )
-def test_the_final_answers_status(heard: bytes, status: int | None) -> None:
-    assert final_answer(heard)[0] == status
+def test_the_final_responses_status(heard: bytes, status: int | None) -> None:
+    assert final_response(heard)[0] == status
 
 
 def test_connections_are_spread_over_all_addresses_of_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,7 +80,7 @@ def test_connections_are_spread_over_all_addresses_of_a_name(monkeypatch: pytest
             assert at(f"http://chat.test:{port}", peers) == ["127.0.0.1", "127.0.0.2"] * 2
 
 
-def test_an_address_that_refuses_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_address_that_refuses_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
     names(monkeypatch, {"chat.test": ["127.0.0.3", "127.0.0.1"]})
     with server(saying(OK)) as one:
         assert at(f"http://chat.test:{one.listener.getsockname()[1]}", peers) == ["127.0.0.1"] * 4
@@ -101,7 +101,7 @@ def test_an_address_that_failed_is_not_tried_first_for_some_time(monkeypatch: py
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_what_is_told_is_the_chats_refusal_and_not_a_missing_route(monkeypatch: pytest.MonkeyPatch, order: int) -> None:
+def test_the_chats_refusal_is_reported_rather_than_a_missing_route(monkeypatch: pytest.MonkeyPatch, order: int) -> None:
     names(monkeypatch, {"chat.test": ["127.0.0.1", "127.0.0.2"][::order]})
 
     async def connect(_: Any, __: socket.socket, address: Any) -> None:
@@ -113,7 +113,7 @@ def test_what_is_told_is_the_chats_refusal_and_not_a_missing_route(monkeypatch: 
         at("http://chat.test:1", peers)
 
 
-def test_a_limit_of_this_machine_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_limit_of_this_machine_is_reported_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     names(monkeypatch, {"chat.test": ["127.0.0.1", "127.0.0.2"]})
     tried: list[str] = []
 
@@ -127,7 +127,7 @@ def test_a_limit_of_this_machine_is_told_at_once(monkeypatch: pytest.MonkeyPatch
     assert tried == ["127.0.0.1"]
 
 
-def test_requests_and_handshakes_are_below_the_path() -> None:
+def test_the_urls_path_prefixes_requests_and_handshakes() -> None:
     lines: list[str] = []
 
     def serve(connection: Connection) -> None:
@@ -138,9 +138,9 @@ def test_requests_and_handshakes_are_below_the_path() -> None:
         else:
             connection.sock.sendall(OK)
 
-    async def both(site: AttackedChat) -> None:
-        assert await site.status(Request("GET", "/a%2Fb/ä\r\n")) == 200
-        await (await Dashboard.open(site, query="?a=b")).close()
+    async def both(chat: AttackedChat) -> None:
+        assert await chat.status(Request("GET", "/a%2Fb/ä\r\n")) == 200
+        await (await Dashboard.open(chat, query="?a=b")).close()
 
     with server(serve) as chat:
         at(f"{chat.url}/team%2Fa/", both)
@@ -155,17 +155,17 @@ def test_requests_and_handshakes_are_below_the_path() -> None:
         b"HTTP/1.1 103 Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 403 No\r\nTransfer-Encoding: gzip\r\n\r\n",
     ],
 )
-def test_a_refusal_is_one_however_it_is_written(refusal: bytes) -> None:
-    async def refused(site: AttackedChat) -> tuple[int, int]:
+def test_every_form_of_a_refusal_is_understood(refusal: bytes) -> None:
+    async def refused(chat: AttackedChat) -> tuple[int, int]:
         with pytest.raises(NotLetInError) as caught:
-            await Dashboard.open(site)
-        return caught.value.status, await site.status(LIST)
+            await Dashboard.open(chat)
+        return caught.value.status, await chat.status(LIST)
 
     with server(saying(refusal)) as chat:
         assert at(chat.url, refused) == (403, 403)
 
 
-def test_frames_that_come_with_the_answer_are_heard() -> None:
+def test_frames_that_come_with_the_response_are_received() -> None:
     def serve(connection: Connection) -> None:
         head, sock = connection.head(), connection.sock
         ours, theirs = socket.socketpair()
@@ -177,10 +177,10 @@ def test_frames_that_come_with_the_answer_are_heard() -> None:
             sock.sendall(b"HTTP/1.1 103 Hints\r\n\r\n" + theirs.recv(1 << 16))
         connection.read_on()
 
-    async def heard(site: AttackedChat) -> str:
-        dashboard = await Dashboard.open(site)
+    async def heard(chat: AttackedChat) -> str:
+        dashboard = await Dashboard.open(chat)
         try:
-            return (await dashboard.hear()).kind.name
+            return (await dashboard.receive()).kind.name
         finally:
             await dashboard.close()
 
@@ -188,7 +188,7 @@ def test_frames_that_come_with_the_answer_are_heard() -> None:
         assert at(chat.url, heard) == "CONNECTED"
 
 
-def test_what_the_system_trusts_is_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_systems_certificates_are_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
     authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("localhost").configure_cert(context)
@@ -196,4 +196,4 @@ def test_what_the_system_trusts_is_trusted(monkeypatch: pytest.MonkeyPatch) -> N
         with pytest.raises(ssl.SSLCertVerificationError):
             at(chat.url, peers)
         monkeypatch.setenv("SSL_CERT_FILE", pem)
-        assert at(chat.url, lambda site: site.status(LIST)) == 200
+        assert at(chat.url, lambda chat: chat.status(LIST)) == 200

@@ -1,4 +1,4 @@
-"""Bad frames: a right answer is never called wrong, and a wrong one always, under its name."""
+"""Bad frames: right responses are never reported as wrong, and wrong ones always are, by name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from chatswarm.loadtests.faults.rogues.malformed_frames import BAD_FRAMES, BadFr
 from chatswarm.loadtests.faults.rogues.rogue import CannotBeginError
 from tests.backend.servers import running
 
-from .misbehaving import ERROR, PONG, TEXT, Connection, server, strike
+from .misbehaving import ERROR, PONG, TEXT, Connection, attack, server
 
 CASES = list(BAD_FRAMES.items())
 HEARTBEAT = b'{"type": "chat_updates", "data": {"type": "something else"}}'
@@ -23,18 +23,18 @@ def round_done(rogue: Any) -> bool:
 
 
 def case(connection: Connection) -> tuple[str, BadFrame]:
-    """What it is sent: one after the other, after the connection that shows that they can begin."""
+    """The bad frame for this connection. The first connection only shows that the rogue can begin."""
     return CASES[(connection.number - 1) % len(CASES)]
 
 
-def answering(answer: Callable[[Connection, str, BadFrame], object]) -> Callable[[Connection], None]:
-    """A chat that is good until it has read some of a bad frame."""
+def responding(respond: Callable[[Connection, str, BadFrame], object]) -> Callable[[Connection], None]:
+    """A chat that behaves properly until it has read part of a bad frame."""
 
     def serve(connection: Connection) -> None:
         connection.dashboard()
         connection.seen += connection.sock.recv(1 << 16)
         if connection.number > 0:
-            answer(connection, *case(connection))
+            respond(connection, *case(connection))
 
     return serve
 
@@ -56,33 +56,33 @@ def error_frame(connection: Connection, *then: bytes) -> None:
 @pytest.fixture(autouse=True)
 def _in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("chatswarm.loadtests.faults.rogues.malformed_frames._FRAGMENTS", 5000)
-    monkeypatch.setattr("chatswarm.loadtests.faults.rogues.websocket._GOODBYE", 0.1)
+    monkeypatch.setattr("chatswarm.loadtests.faults.rogues.websocket._WRITE_TIMEOUT", 0.1)
 
 
-def test_the_reference_backend_answers_all_right(tmp_path: Path) -> None:
+def test_the_reference_backend_responds_correctly(tmp_path: Path) -> None:
     with running(tmp_path) as backend:
-        evidence = strike("bad_frames", f"http://127.0.0.1:{backend.port}", round_done)
+        evidence = attack("bad_frames", f"http://127.0.0.1:{backend.port}", round_done)
     assert evidence == {"sent": evidence["sent"], "answered_right": evidence["sent"], "wrong": 0}
 
 
-def test_every_right_answer_is_right() -> None:
-    with server(answering(right)) as chat:
-        evidence = strike("bad_frames", chat.url, lambda rogue: rogue.sent > 2 * len(CASES), pause=0.01, size=200_000)
+def test_every_right_response_is_accepted() -> None:
+    with server(responding(right)) as chat:
+        evidence = attack("bad_frames", chat.url, lambda rogue: rogue.sent > 2 * len(CASES), pause=0.01, size=200_000)
     assert evidence["wrong"] == 0
     assert list(evidence) == ["sent", "answered_right", "wrong"]
     assert evidence["answered_right"] >= 2 * len(CASES)
 
 
 @pytest.mark.parametrize("these", [0, 1])
-def test_what_is_wrong_is_told_by_its_name(these: int) -> None:
+def test_wrong_responses_are_reported_by_name(these: int) -> None:
     def serve(connection: Connection, name: str, bad: BadFrame) -> None:
         if CASES.index((name, bad)) % 2 == these:
             connection.abort()
         else:
             right(connection, name, bad)
 
-    with server(answering(serve)) as chat:
-        evidence = strike("bad_frames", chat.url, round_done, size=200_000)
+    with server(responding(serve)) as chat:
+        evidence = attack("bad_frames", chat.url, round_done, size=200_000)
     wrong = [name for name, _ in CASES[these::2]]
     assert [key for key in evidence if key.startswith("wrong_")] == [f"wrong_{name}" for name in wrong]
     assert evidence["wrong"] == len(wrong)
@@ -91,16 +91,14 @@ def test_what_is_wrong_is_told_by_its_name(these: int) -> None:
         assert evidence[f"wrong_{name}"] == f"expected {BAD_FRAMES[name].expected}, got close code 1006"
 
 
-def test_a_chat_that_stays_silent() -> None:
-    with server(answering(lambda connection, *_: connection.read_on())) as chat:
-        evidence = strike("bad_frames", chat.url, round_done, patience=0.1, size=100_000)
+def test_a_silent_chat() -> None:
+    with server(responding(lambda connection, *_: connection.read_on())) as chat:
+        evidence = attack("bad_frames", chat.url, round_done, patience=0.1, size=100_000)
     assert evidence["wrong"] == len(CASES)
     assert evidence["wrong_binary"] == (
-        "expected an error frame or close code 1003, 1007 or 1008, got an open connection without an answer for 0.1 s"
+        "expected an error frame or close code 1003, 1007 or 1008, got no response for 0.1 s on an open connection"
     )
-    assert evidence["wrong_bad_utf8"] == (
-        "expected close code 1007, got an open connection without an answer for 0.1 s"
-    )
+    assert evidence["wrong_bad_utf8"] == ("expected close code 1007, got no response for 0.1 s on an open connection")
 
 
 NOT_TAKEN = "expected an error frame or close code 1003, 1007 or 1008"
@@ -113,22 +111,22 @@ WRONG: dict[str, tuple[Callable[[Connection, str, BadFrame], object], str, str]]
     "an error frame where the protocol was broken": (
         lambda connection, *_: error_frame(connection, PONG),
         "reserved_bits",
-        "expected close code 1002, got an error frame, then an open connection without an answer for 0.5 s",
+        "expected close code 1002, got an error frame, then no response for 0.5 s on an open connection",
     ),
     "an error frame, and then deaf to pings": (
         lambda connection, *_: error_frame(connection),
         "invalid_json",
-        f"{NOT_TAKEN}, got an error frame, then no answer to a ping in 0.5 s",
+        f"{NOT_TAKEN}, got an error frame, then no pong for 0.5 s",
     ),
     "an error frame, and then the end": (
         lambda connection, *_: (connection.send(TEXT, ERROR), connection.abort()),
         "no_object",
         f"{NOT_TAKEN}, got an error frame, then close code 1006",
     ),
-    "a heartbeat is no answer": (
+    "a heartbeat is no response": (
         lambda connection, *_: (connection.send(TEXT, HEARTBEAT), connection.read_on()),
         "unknown_action",
-        "expected an error frame or close code 1003, 1007 or 1008, got an open connection without an answer for 0.5 s",
+        "expected an error frame or close code 1003, 1007 or 1008, got no response for 0.5 s on an open connection",
     ),
     "an internal error": (
         lambda connection, *_: connection.close(1011),
@@ -139,27 +137,27 @@ WRONG: dict[str, tuple[Callable[[Connection, str, BadFrame], object], str, str]]
 
 
 @pytest.mark.parametrize("how", WRONG)
-def test_a_wrong_answer(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    answer, name, told = WRONG[how]
+def test_a_wrong_response(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    respond, name, reported = WRONG[how]
     only = {name: BAD_FRAMES[name]}
     monkeypatch.setattr("chatswarm.loadtests.faults.rogues.bad_frames.BAD_FRAMES", only)
-    with server(answering(answer)) as chat:
-        evidence = strike("bad_frames", chat.url, lambda rogue: rogue.wrong, patience=0.5)
-    assert evidence[f"wrong_{name}"] == told
+    with server(responding(respond)) as chat:
+        evidence = attack("bad_frames", chat.url, lambda rogue: rogue.wrong, patience=0.5)
+    assert evidence[f"wrong_{name}"] == reported
     assert evidence["answered_right"] == 0
 
 
-def test_a_close_that_is_followed_by_a_reset_is_heard() -> None:
+def test_a_close_frame_followed_by_a_reset_is_received() -> None:
     def hasty(connection: Connection, _name: str, bad: BadFrame) -> None:
-        # Closes without reading what is still coming: the kernel answers that with a reset.
+        # Closes without reading the rest, to which the kernel responds with a reset.
         connection.sock.sendall(b"\x88\x02" + min(bad.codes).to_bytes(2))
 
-    with server(answering(hasty)) as chat:
-        evidence = strike("bad_frames", chat.url, lambda rogue: rogue.sent > 2 * len(CASES), pause=0.01)
+    with server(responding(hasty)) as chat:
+        evidence = attack("bad_frames", chat.url, lambda rogue: rogue.sent > 2 * len(CASES), pause=0.01)
     assert evidence["wrong"] == 0
 
 
-def test_after_an_answer_no_more_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_more_is_written_after_a_response(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "chatswarm.loadtests.faults.rogues.bad_frames.BAD_FRAMES", {"oversized_text": BAD_FRAMES["oversized_text"]}
     )
@@ -170,13 +168,13 @@ def test_after_an_answer_no_more_is_written(monkeypatch: pytest.MonkeyPatch) -> 
         while piece := connection.sock.recv(1 << 16):
             read[0] += len(piece)
 
-    with server(answering(serve)) as chat:
-        evidence = strike("bad_frames", chat.url, lambda rogue: rogue.answered_right, size=size, pause=9)
+    with server(responding(serve)) as chat:
+        evidence = attack("bad_frames", chat.url, lambda rogue: rogue.answered_right, size=size, pause=9)
     assert evidence["wrong"] == 0
     assert read[0] < size // 2
 
 
-def test_a_chat_that_lets_nobody_in() -> None:
-    expected = "expected a dashboard to be let in and subscribed, got HTTP 503"
+def test_a_chat_that_refuses_everybody() -> None:
+    expected = "expected a dashboard to be admitted and subscribed, got HTTP 503"
     with server(lambda connection: connection.refuse(503)) as chat, pytest.raises(CannotBeginError, match=expected):
-        strike("bad_frames", chat.url, round_done)
+        attack("bad_frames", chat.url, round_done)

@@ -1,4 +1,4 @@
-"""Foreign origins and bad tokens: what is let in is told, and nothing begins where refusals would prove nothing."""
+"""Foreign origins and bad tokens: access is reported, and nothing begins if refusals would prove nothing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from chatswarm.loadtests.faults.rogues.rogue import CannotBeginError
 
-from .misbehaving import Connection, server, strike
+from .misbehaving import Connection, attack, server
 
 TOKEN = "right-token"
 
@@ -19,12 +19,12 @@ def headers(head: str) -> dict[str, str]:
     return {name.lower(): value for name, _, value in (line.partition(": ") for line in head.split("\r\n")[1:])}
 
 
-def checking(allowed: Callable[[str, dict[str, str]], int]) -> Callable[[Connection], None]:
-    """A chat that lets in, unless `allowed` gives a status to refuse with."""
+def checking(refusal: Callable[[str, dict[str, str]], int]) -> Callable[[Connection], None]:
+    """A chat that grants access unless `refusal` returns a status."""
 
     def serve(connection: Connection) -> None:
         head = connection.head()
-        if status := allowed(head.split(" ")[1], headers(head)):
+        if status := refusal(head.split(" ")[1], headers(head)):
             connection.refuse(status)
         elif "sec-websocket-key" in headers(head):
             connection.upgrade(head)
@@ -43,7 +43,7 @@ def strict(path: str, head: dict[str, str]) -> int:
 
 @pytest.fixture(autouse=True)
 def _in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chatswarm.loadtests.faults.rogues.websocket._GOODBYE", 0.1)
+    monkeypatch.setattr("chatswarm.loadtests.faults.rogues.websocket._WRITE_TIMEOUT", 0.1)
 
 
 def twelve(rogue: Any) -> bool:
@@ -52,14 +52,14 @@ def twelve(rogue: Any) -> bool:
 
 def test_a_chat_that_refuses_foreign_origins() -> None:
     with server(checking(strict)) as chat:
-        evidence = strike("foreign_origin", chat.url, twelve, token=TOKEN, attempts=50)
+        evidence = attack("foreign_origin", chat.url, twelve, token=TOKEN, attempts=50)
     count = evidence["attempts"]
     assert evidence == {"attempts": count, "refused": count, "let_in": 0, "statuses": f"403 ×{count}"}
 
 
 def test_a_chat_that_lets_every_origin_in() -> None:
     with server(checking(lambda *_: 0)) as chat:
-        evidence = strike("foreign_origin", chat.url, twelve, attempts=50, origin="https://other.example")
+        evidence = attack("foreign_origin", chat.url, twelve, attempts=50, origin="https://other.example")
     count = evidence["attempts"]
     assert evidence == {
         "attempts": count,
@@ -70,7 +70,7 @@ def test_a_chat_that_lets_every_origin_in() -> None:
     }
 
 
-def test_a_failure_is_no_refusal() -> None:
+def test_an_error_is_not_a_refusal() -> None:
     def broken(connection: Connection) -> None:
         head = connection.head()
         if "origin" not in headers(head):
@@ -79,7 +79,7 @@ def test_a_failure_is_no_refusal() -> None:
             connection.refuse(500)
 
     with server(broken) as chat:
-        evidence = strike("foreign_origin", chat.url, twelve, attempts=50)
+        evidence = attack("foreign_origin", chat.url, twelve, attempts=50)
     assert (evidence["refused"], evidence["let_in"]) == (0, 0)
     assert evidence["statuses"].startswith("none ×")
     assert ", 500 ×" in evidence["statuses"]
@@ -87,7 +87,7 @@ def test_a_failure_is_no_refusal() -> None:
 
 def test_a_chat_that_refuses_bad_tokens() -> None:
     with server(checking(strict)) as chat:
-        evidence = strike("bad_token", chat.url, twelve, token=TOKEN, attempts=50)
+        evidence = attack("bad_token", chat.url, twelve, token=TOKEN, attempts=50)
     count = evidence["attempts"]
     assert evidence == {"attempts": count, "refused": count, "let_in": 0, "statuses": f"401 ×{count}"}
 
@@ -96,19 +96,19 @@ def list_is_open(path: str, head: dict[str, str]) -> int:
     return 0 if "users-chats" in path else strict(path, head)
 
 
-def any_token_will_do(path: str, head: dict[str, str]) -> int:
+def accepts_any_token(path: str, head: dict[str, str]) -> int:
     return 0 if head.get("authorization") else 401
 
 
-def none_will_do(path: str, head: dict[str, str]) -> int:
+def accepts_no_token(path: str, head: dict[str, str]) -> int:
     return 0 if "authorization" not in head else strict(path, head)
 
 
-def url_will_do(path: str, head: dict[str, str]) -> int:
+def accepts_token_in_url(path: str, head: dict[str, str]) -> int:
     return 0 if f"token={TOKEN}" in path else strict(path, head)
 
 
-def any_subprotocol_will_do(path: str, head: dict[str, str]) -> int:
+def accepts_any_subprotocol(path: str, head: dict[str, str]) -> int:
     chatswarm, _, offered = head.get("sec-websocket-protocol", "").partition(", bearer.")
     if chatswarm == "chatswarm" and TOKEN.encode() != base64.urlsafe_b64decode(offered + "=="):
         return 0
@@ -119,9 +119,9 @@ def any_subprotocol_will_do(path: str, head: dict[str, str]) -> int:
     ("flaw", "let_in"),
     [
         (list_is_open, {"list without a token", "list with a wrong token"}),
-        (any_token_will_do, {"socket with a wrong token", "list with a wrong token"}),
+        (accepts_any_token, {"socket with a wrong token", "list with a wrong token"}),
         (
-            none_will_do,
+            accepts_no_token,
             {
                 "socket without a token",
                 "list without a token",
@@ -129,24 +129,24 @@ def any_subprotocol_will_do(path: str, head: dict[str, str]) -> int:
                 "socket with the token in its URL",
             },
         ),
-        (url_will_do, {"socket with the token in its URL"}),
-        (any_subprotocol_will_do, {"socket with a wrong token as subprotocol"}),
+        (accepts_token_in_url, {"socket with the token in its URL"}),
+        (accepts_any_subprotocol, {"socket with a wrong token as subprotocol"}),
     ],
 )
-def test_what_is_let_in_is_told(flaw: Callable[[str, dict[str, str]], int], let_in: set[str]) -> None:
+def test_granted_access_is_reported(flaw: Callable[[str, dict[str, str]], int], let_in: set[str]) -> None:
     with server(checking(flaw)) as chat:
-        evidence = strike("bad_token", chat.url, twelve, token=TOKEN, attempts=50)
+        evidence = attack("bad_token", chat.url, twelve, token=TOKEN, attempts=50)
     assert {entry.partition(" ×")[0] for entry in evidence["let_in_with"].split(", ")} == let_in
     assert 0 < evidence["let_in"] == evidence["attempts"] - evidence["refused"]
 
 
-def test_it_does_not_begin_where_refusals_prove_nothing() -> None:
+def test_it_does_not_begin_if_refusals_would_prove_nothing() -> None:
     with server(checking(lambda *_: 403)) as chat:
         for kind in ("foreign_origin", "bad_token"):
-            with pytest.raises(CannotBeginError, match=r"expected a proper handshake to be let in .*, got HTTP 403"):
-                strike(kind, chat.url, twelve, token=TOKEN)
+            with pytest.raises(CannotBeginError, match=r"expected a proper handshake to be accepted .*, got HTTP 403"):
+                attack(kind, chat.url, twelve, token=TOKEN)
     with server(checking(lambda path, _: 404 if "users-chats" in path else 0)) as chat:
         with pytest.raises(CannotBeginError, match="expected the list for the right token, got HTTP 404"):
-            strike("bad_token", chat.url, twelve, token=TOKEN)
-        with pytest.raises(CannotBeginError, match="expected a token that lets dashboards in, got none"):
-            strike("bad_token", chat.url, twelve)
+            attack("bad_token", chat.url, twelve, token=TOKEN)
+        with pytest.raises(CannotBeginError, match="expected a token that admits dashboards, got none"):
+            attack("bad_token", chat.url, twelve)

@@ -1,4 +1,4 @@
-"""The process of rogues, and the fault that starts it: what is told, what is kept secret, and that nothing is left."""
+"""The process of rogues, and the fault that starts it: messages, the secret token, and cleaning up."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from chatswarm.loadtests.scenario.fault_kinds import FAULT_KINDS
 from chatswarm.loadtests.system.children import LIFELINE, free_port
 
 from .harness import PATIENCE, until
-from .misbehaving import CONNECTED, TEXT, Connection, did_nothing, fault, server, strike
+from .misbehaving import CONNECTED, TEXT, Connection, attack, did_nothing, fault, server
 
 COMMAND = [sys.executable, "-m", "chatswarm.loadtests.faults.rogues"]
 TOKEN = "a-token-that-nobody-may-see"
@@ -38,12 +38,12 @@ def let_in(connection: Connection) -> None:
     connection.read_on()
 
 
-def order(url: str, kind: str = "idle_sockets", **parameters: object) -> dict[str, object]:
+def instructions(url: str, kind: str = "idle_sockets", **parameters: object) -> dict[str, object]:
     return {"kind": kind, "target": url, "protocol": "reference", "token": TOKEN, "parameters": parameters}
 
 
 @contextmanager
-def rogues(said: object, *fds: int, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
+def rogues(instructions: object, *fds: int, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
     with subprocess.Popen(
         COMMAND,
         stdin=subprocess.PIPE,
@@ -54,7 +54,7 @@ def rogues(said: object, *fds: int, **environment: str) -> Iterator[subprocess.P
     ) as process:
         try:
             assert process.stdin is not None
-            process.stdin.write(json.dumps(said).encode() + b"\n")
+            process.stdin.write(json.dumps(instructions).encode() + b"\n")
             process.stdin.flush()
             yield process
         finally:
@@ -67,11 +67,11 @@ def line(process: subprocess.Popen[bytes]) -> Any:
 
 
 @pytest.mark.parametrize("way", ["SIGTERM", "SIGINT", "standard input", "lifeline"])
-def test_it_begins_and_ends_when_told_and_leaves_nothing(way: str) -> None:
+def test_it_begins_and_stops_on_request_and_leaves_nothing(way: str) -> None:
     lifeline, held = os.pipe()
     with (
         server(let_in) as chat,
-        rogues(order(chat.url, connections=5), lifeline, **{LIFELINE: str(lifeline)}) as process,
+        rogues(instructions(chat.url, connections=5), lifeline, **{LIFELINE: str(lifeline)}) as process,
     ):
         assert line(process) == {"begun": True}
         os.close(lifeline)
@@ -90,7 +90,7 @@ def test_it_begins_and_ends_when_told_and_leaves_nothing(way: str) -> None:
         os.close(held)
 
 
-def test_told_to_end_before_it_has_begun_it_did_nothing() -> None:
+def test_stopped_before_it_has_begun_it_did_nothing() -> None:
     asked = threading.Event()
 
     def mute(connection: Connection) -> None:
@@ -98,36 +98,36 @@ def test_told_to_end_before_it_has_begun_it_did_nothing() -> None:
         asked.set()
         connection.read_on()
 
-    with server(mute) as chat, rogues(order(chat.url, "foreign_origin")) as process:
+    with server(mute) as chat, rogues(instructions(chat.url, "foreign_origin")) as process:
         assert asked.wait(PATIENCE)
         process.send_signal(signal.SIGTERM)
         assert did_nothing(line(process))
         assert process.wait(PATIENCE) == 0
 
 
-WRONG_ORDERS: dict[str, tuple[dict[str, object], str]] = {
+WRONG_INSTRUCTIONS: dict[str, tuple[dict[str, object], str]] = {
     "kind": ({"kind": "saint"}, "kind: expected one of bad_frames, bad_token, "),
     "protocol": ({"protocol": "irc"}, "protocol: expected one of reference, got 'irc'"),
     "target": ({"target": "ftp://x"}, "target: expected a URL such as "),
     "value": ({"parameters": {"connections": -1}}, "parameters: connections: expected a whole number above 0, got -1"),
     "parameter": ({"parameters": {"reader": 1}}, "parameters: reader: expected one of connections, got this key"),
-    "shape": ({"more": 1}, "order: expected one line of JSON with kind, target and protocol, got: "),
-    "nobody there": ({}, "expected connections to be taken, got none of them: connection refused"),
+    "shape": ({"more": 1}, "instructions: expected one line of JSON with kind, target and protocol, got: "),
+    "nobody there": ({}, "expected connections to be accepted, got none: connection refused"),
 }
 
 
-@pytest.mark.parametrize("what", WRONG_ORDERS)
-def test_it_says_why_it_cannot_begin(what: str) -> None:
-    change, told = WRONG_ORDERS[what]
-    with rogues({**order(f"http://127.0.0.1:{free_port()}", connections=1), **change}) as process:
-        assert line(process)["problem"].startswith(told)
+@pytest.mark.parametrize("what", WRONG_INSTRUCTIONS)
+def test_it_reports_why_it_cannot_begin(what: str) -> None:
+    change, problem = WRONG_INSTRUCTIONS[what]
+    with rogues({**instructions(f"http://127.0.0.1:{free_port()}", connections=1), **change}) as process:
+        assert line(process)["problem"].startswith(problem)
         assert process.wait(PATIENCE) == 2
         assert process.stderr is not None
         assert process.stderr.read() == b""
 
 
 def rogues_of_this_process() -> list[psutil.Process]:
-    """Not a zombie, nor what other tests have started."""
+    """Without zombies and without children of other tests."""
     return [
         child
         for child in psutil.Process().children()
@@ -135,7 +135,7 @@ def rogues_of_this_process() -> list[psutil.Process]:
     ]
 
 
-def test_as_a_fault_it_logs_into_the_run_and_keeps_the_token_secret(tmp_path: Path) -> None:
+def test_the_fault_logs_into_the_run_and_keeps_the_token_secret(tmp_path: Path) -> None:
     with server(let_in) as chat:
         idle = fault("idle_sockets", chat.url, tmp_path, token=TOKEN, connections=3)
         idle.begin()
@@ -152,39 +152,39 @@ def test_as_a_fault_it_logs_into_the_run_and_keeps_the_token_secret(tmp_path: Pa
 def test_a_fault_that_cannot_begin(tmp_path: Path) -> None:
     with server(lambda connection: connection.refuse(401)) as chat:
         token = fault("bad_token", chat.url, tmp_path, token=TOKEN)
-        with pytest.raises(FaultError, match=r"expected a proper handshake to be let in .*, got HTTP 401") as told:
+        with pytest.raises(FaultError, match=r"expected a proper handshake to be accepted .*, got HTTP 401") as caught:
             token.begin()
-        assert TOKEN not in str(told.value)
+        assert TOKEN not in str(caught.value)
         assert token.heal() == {}
     assert not rogues_of_this_process()
 
 
-def test_giving_up_does_not_wait_for_a_beginning(tmp_path: Path) -> None:
+def test_giving_up_does_not_wait_for_the_rogues_to_begin(tmp_path: Path) -> None:
     def mute(connection: Connection) -> None:
         connection.head()
-        origin.world.giving_up.set()
+        origin.context.giving_up.set()
         connection.read_on()
 
     with server(mute) as chat:
         origin = fault("foreign_origin", chat.url, tmp_path)
-        with pytest.raises(FaultError, match="expected rogues that begin within 30 s, got the run being given up"):
+        with pytest.raises(FaultError, match="expected the rogues to begin within 30 s, got the end of the run"):
             origin.begin()
         assert did_nothing(origin.heal())
     assert not rogues_of_this_process()
 
 
-def test_without_evidence_it_is_not_healed_in_silence(tmp_path: Path) -> None:
+def test_missing_evidence_is_an_error(tmp_path: Path) -> None:
     with server(let_in) as chat:
         idle = fault("idle_sockets", chat.url, tmp_path, connections=1)
         idle.begin()
         (child,) = rogues_of_this_process()
         child.kill()
-        with pytest.raises(FaultError, match="expected rogues that end with evidence, got none"):
+        with pytest.raises(FaultError, match="expected evidence from the rogues, got none"):
             idle.heal()
     assert not rogues_of_this_process()
 
 
-def test_it_ends_with_a_parent_that_is_killed(tmp_path: Path) -> None:
+def test_it_exits_when_its_parent_is_killed(tmp_path: Path) -> None:
     program = """
         import sys, time
         from pathlib import Path
@@ -214,8 +214,8 @@ def test_over_tls(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("localhost").configure_cert(tls)
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
-    monkeypatch.setattr("chatswarm.loadtests.faults.rogues.slow_reader._DRAIN", 0.5)
-    monkeypatch.setattr("chatswarm.loadtests.faults.rogues.websocket._GOODBYE", 0.1)
+    monkeypatch.setattr("chatswarm.loadtests.faults.rogues.slow_reader._DRAIN_TIMEOUT", 0.5)
+    monkeypatch.setattr("chatswarm.loadtests.faults.rogues.websocket._WRITE_TIMEOUT", 0.1)
     heard: list[str] = []
 
     def serve(connection: Connection) -> None:
@@ -231,7 +231,7 @@ def test_over_tls(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         connection.read_on()
 
     with server(serve, tls) as chat:
-        evidence = strike(
+        evidence = attack(
             kind,
             chat.url,
             lambda rogue: len(heard) > 2 and (kind != "foreign_origin" or rogue.statuses),
@@ -242,13 +242,13 @@ def test_over_tls(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         assert evidence["bytes_unread"] > 0
 
 
-def test_a_certificate_that_is_not_trusted(tmp_path: Path) -> None:
+def test_an_untrusted_certificate(tmp_path: Path) -> None:
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     trustme.CA().issue_cert("localhost").configure_cert(tls)
     with server(let_in, tls) as chat:
         slow = fault("slow_reader", chat.url, tmp_path)
         with pytest.raises(
-            FaultError, match="expected a dashboard to be let in, got a certificate that is not trusted"
+            FaultError, match="expected a dashboard to be admitted, got a certificate that is not trusted"
         ):
             slow.begin()
         slow.heal()
@@ -265,14 +265,14 @@ def test_every_kind_is_a_fault_on_the_target() -> None:
             assert parameter.read(parameter.default) == parameter.default, name
 
 
-def test_bad_token_is_unfit_without_one(tmp_path: Path) -> None:
+def test_bad_token_is_unfit_without_a_token(tmp_path: Path) -> None:
     bad = fault("bad_token", "http://127.0.0.1:1", tmp_path)
-    assert ROGUES["bad_token"].unfit(bad.plan, bad.world) == (
+    assert ROGUES["bad_token"].unfit(bad.plan, bad.context) == (
         "expected a target that asks dashboards for a token, and that token in $CHATSWARM_TOKEN, got none"
     )
     good = fault("bad_token", "http://127.0.0.1:1", tmp_path, token=TOKEN)
-    assert ROGUES["bad_token"].unfit(good.plan, good.world) is None
-    assert ROGUES["slow_reader"].unfit(bad.plan, bad.world) is None
+    assert ROGUES["bad_token"].unfit(good.plan, good.context) is None
+    assert ROGUES["slow_reader"].unfit(bad.plan, bad.context) is None
 
 
 def test_it_imports_no_locust() -> None:

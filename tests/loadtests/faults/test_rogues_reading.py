@@ -1,4 +1,4 @@
-"""Slow readers: they do not read, and tell how many the server cut off, and when, as far as a client can know."""
+"""Slow readers: they do not read, and report how many were cut off, and when, as far as clients can know."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from chatswarm.loadtests.faults.rogues.rogue import CannotBeginError
 from tests.backend.servers import frame, running
 
 from .harness import fill, until
-from .misbehaving import TEXT, Connection, fault, server, strike
+from .misbehaving import TEXT, Connection, attack, fault, server
 
 PLENTY = 32 << 20
 SMALL = 4608
@@ -21,11 +21,11 @@ SMALL = 4608
 
 @pytest.fixture(autouse=True)
 def _in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chatswarm.loadtests.faults.rogues.slow_reader._DRAIN", 0.5)
-    monkeypatch.setattr("chatswarm.loadtests.faults.rogues.websocket._GOODBYE", 0.1)
+    monkeypatch.setattr("chatswarm.loadtests.faults.rogues.slow_reader._DRAIN_TIMEOUT", 0.5)
+    monkeypatch.setattr("chatswarm.loadtests.faults.rogues.websocket._WRITE_TIMEOUT", 0.1)
 
 
-def test_the_reference_backend_cuts_off_those_and_nobody_else(tmp_path: Path) -> None:
+def test_the_reference_backend_cuts_off_only_stalled_dashboards(tmp_path: Path) -> None:
     with running(tmp_path, "--unsent-limit", "0.3s") as backend, backend.dashboard() as good:
         url = f"http://127.0.0.1:{backend.port}"
         stalled = fault("slow_reader", url, tmp_path, readers=2, receive_buffer=2048)
@@ -45,7 +45,7 @@ def test_the_reference_backend_cuts_off_those_and_nobody_else(tmp_path: Path) ->
     assert kept == {"readers": 1, "subscribed": 1, "cut_off": 0, "bytes_unread": kept["bytes_unread"]}
 
 
-def test_a_chat_that_never_cuts_off() -> None:
+def test_a_chat_that_never_cuts_anyone_off() -> None:
     taken: list[int] = []
 
     def serve(connection: Connection) -> None:
@@ -54,14 +54,14 @@ def test_a_chat_that_never_cuts_off() -> None:
         connection.read_on()
 
     with server(serve) as chat:
-        evidence = strike("slow_reader", chat.url, lambda _: len(taken) == 2, readers=2)
+        evidence = attack("slow_reader", chat.url, lambda _: len(taken) == 2, readers=2)
     assert max(taken) < PLENTY
     assert 0 < evidence.pop("bytes_unread") < 2 * 64 << 10
     assert evidence == {"readers": 2, "subscribed": 2, "cut_off": 0}
 
 
 @pytest.mark.parametrize(("asked", "least", "most"), [(2304, 1, 40_000), (1 << 20, 400_000, PLENTY)])
-def test_a_receive_buffer_of_that_size_is_asked_for(asked: int, least: int, most: int) -> None:
+def test_the_receive_buffer_has_the_requested_size(asked: int, least: int, most: int) -> None:
     taken: list[int] = []
 
     def serve(connection: Connection) -> None:
@@ -70,12 +70,12 @@ def test_a_receive_buffer_of_that_size_is_asked_for(asked: int, least: int, most
         connection.read_on()
 
     with server(serve) as chat:
-        evidence = strike("slow_reader", chat.url, lambda _: taken, readers=1, receive_buffer=asked)
+        evidence = attack("slow_reader", chat.url, lambda _: taken, readers=1, receive_buffer=asked)
     assert least <= evidence["bytes_unread"] <= most
 
 
 @pytest.mark.parametrize(("way", "code"), [("abort", 1006), ("close", 1013)])
-def test_when_it_was_cut_off_is_known_if_it_shows(way: str, code: int) -> None:
+def test_a_visible_cut_off_is_timed(way: str, code: int) -> None:
     cut = threading.Event()
 
     def serve(connection: Connection) -> None:
@@ -93,34 +93,34 @@ def test_when_it_was_cut_off_is_known_if_it_shows(way: str, code: int) -> None:
         return sum(reader.cut_off_at is not None for reader in getattr(rogue, "_readers", [])) == 2
 
     with server(serve) as chat:
-        evidence = strike("slow_reader", chat.url, cut_two)
+        evidence = attack("slow_reader", chat.url, cut_two)
     assert (evidence["readers"], evidence["cut_off"]) == (3, 2)
     assert 0 < evidence["first_cut_off_after_s"] <= evidence["last_cut_off_after_s"] < 20
     assert evidence["close_codes"] == f"{code} ×2"
 
 
-def test_a_close_behind_unread_bytes_is_found_in_the_end() -> None:
+def test_a_close_behind_unread_bytes_is_found_at_the_end() -> None:
     closed = threading.Event()
 
     def serve(connection: Connection) -> None:
         connection.dashboard()
-        # Small, because a kernel that is short of memory resets a closed connection that still holds much of it.
+        # Small, because a kernel short of memory resets closed connections with much buffered data.
         connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SMALL)
         fill(connection.sock, PLENTY)
-        # Not a reset: the end waits behind what the client does not take.
+        # Not a reset: the end waits behind the unread bytes.
         connection.sock.close()
         closed.set()
 
     with server(serve) as chat:
-        evidence = strike("slow_reader", chat.url, lambda _: closed.is_set(), readers=1)
-    # When that was it may tell all the same: a kernel that is short of memory resets what nobody owns any more.
+        evidence = attack("slow_reader", chat.url, lambda _: closed.is_set(), readers=1)
+    # The time may be reported all the same: a kernel short of memory resets orphaned connections.
     assert evidence["cut_off"] == 1
     assert evidence["close_codes"] == "1006 ×1"
 
 
-def test_the_rate_is_kept() -> None:
+def test_the_read_rate() -> None:
     sent: list[int] = []
-    told = threading.Event()
+    done = threading.Event()
 
     def serve(connection: Connection) -> None:
         connection.dashboard()
@@ -130,15 +130,15 @@ def test_the_rate_is_kept() -> None:
         while time.monotonic() < began + 1.5:
             total += fill(connection.sock, 1 << 16)
         sent.append(total)
-        told.set()
+        done.set()
         connection.read_on()
 
     with server(serve) as chat:
-        strike("slow_reader", chat.url, lambda _: told.is_set(), readers=1, rate=100_000)
+        attack("slow_reader", chat.url, lambda _: done.is_set(), readers=1, rate=100_000)
     assert 80_000 < sent[0] < 1_000_000
 
 
-def test_one_that_is_never_subscribed_cannot_begin(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reader_without_a_subscription_cannot_begin(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("chatswarm.loadtests.faults.rogues.websocket.PATIENCE", 0.3)
 
     def serve(connection: Connection) -> None:
@@ -147,10 +147,10 @@ def test_one_that_is_never_subscribed_cannot_begin(monkeypatch: pytest.MonkeyPat
 
     expected = "expected a dashboard to be subscribed, got no answer in time"
     with server(serve) as chat, pytest.raises(CannotBeginError, match=expected):
-        strike("slow_reader", chat.url, lambda _: True)
+        attack("slow_reader", chat.url, lambda _: True)
 
 
-def test_one_that_is_sent_away_cannot_begin() -> None:
+def test_a_reader_that_is_closed_at_once_cannot_begin() -> None:
     def serve(connection: Connection) -> None:
         connection.upgrade()
         connection.send(TEXT, b"no JSON at all")
@@ -159,4 +159,4 @@ def test_one_that_is_sent_away_cannot_begin() -> None:
 
     expected = "expected a dashboard to be subscribed, got close code 1008"
     with server(serve) as chat, pytest.raises(CannotBeginError, match=expected):
-        strike("slow_reader", chat.url, lambda _: True)
+        attack("slow_reader", chat.url, lambda _: True)

@@ -1,4 +1,4 @@
-"""Faults of the store, on the reference backend's: 503 while they last, and back by itself."""
+"""Store faults on the reference backend: it responds with 503 while they last, and recovers by itself."""
 
 from __future__ import annotations
 
@@ -32,33 +32,33 @@ class Sender:
 
     def __init__(self, base_url: str) -> None:
         self.http = httpx.Client(base_url=base_url, timeout=30, trust_env=False)
-        self.target = PROTOCOLS["reference"](None)
+        self.protocol = PROTOCOLS["reference"](None)
         customer = Customer("Ada", "ada@example.com")
-        self.ask(self.target.submit_contact(customer)).raise_for_status()
-        self.chat = self.target.read_created(self.ask(self.target.create_chat(customer)).raise_for_status().content)
+        self.ask(self.protocol.submit_contact(customer)).raise_for_status()
+        self.chat = self.protocol.read_created(self.ask(self.protocol.create_chat(customer)).raise_for_status().content)
         self.sent = 0
 
     def ask(self, request: Request) -> httpx.Response:
         return self.http.request(request.method, request.path, content=request.body, headers=dict(request.headers))
 
     def send(self) -> httpx.Response:
-        answer = self.ask(self.target.send(self.chat, f"message {self.sent} {'x' * 900}"))
-        self.sent += answer.is_success
-        return answer
+        response = self.ask(self.protocol.send(self.chat, f"message {self.sent} {'x' * 900}"))
+        self.sent += response.is_success
+        return response
 
     def stored(self) -> int:
-        """How many of its messages there are."""
-        return self.target.read_whole_chat(self.ask(self.target.whole_chat(self.chat)).content).total
+        """How many of its messages are stored."""
+        return self.protocol.read_whole_chat(self.ask(self.protocol.whole_chat(self.chat)).content).total
 
 
 @pytest.fixture
-def sender(world: FaultContext, tmp_path: Path) -> Iterator[Sender]:
-    """At a backend that is all that faults may act on."""
-    world.database = tmp_path / "chat.db"
-    backend = ReferenceBackend(tmp_path / "backend.log", world.database, free_port())
+def sender(context: FaultContext, tmp_path: Path) -> Iterator[Sender]:
+    """Connected to a backend that is the only target of the faults."""
+    context.database = tmp_path / "chat.db"
+    backend = ReferenceBackend(tmp_path / "backend.log", context.database, free_port())
     try:
         backend.wait()
-        world.processes = {"target": backend}
+        context.processes = {"target": backend}
         made = Sender(backend.base_url)
         yield made
         made.http.close()
@@ -66,75 +66,75 @@ def sender(world: FaultContext, tmp_path: Path) -> Iterator[Sender]:
         backend.stop()
 
 
-def is_unavailable(answer: httpx.Response) -> bool:
-    return answer.status_code == 503 and int(answer.headers["Retry-After"]) > 0
+def is_unavailable(response: httpx.Response) -> bool:
+    return response.status_code == 503 and int(response.headers["Retry-After"]) > 0
 
 
-def test_a_locked_store_refuses_and_comes_back(world: FaultContext, sender: Sender) -> None:
+def test_a_locked_store_refuses_and_comes_back(context: FaultContext, sender: Sender) -> None:
     assert sender.send().is_success
-    lock = fault(world, "lock_store")
+    lock = fault(context, "lock_store")
     lock.begin()
     assert is_unavailable(sender.send())
-    assert sender.stored() == 1, "reading goes on"
+    assert sender.stored() == 1, "reads still work"
     evidence = lock.heal()
     assert float(evidence["locked_seconds"]) > 0
     assert sender.send().is_success
     assert sender.stored() == sender.sent == 2
 
 
-def test_a_full_store_refuses_and_comes_back(world: FaultContext, sender: Sender) -> None:
-    managed = world.processes["target"]
+def test_a_full_store_refuses_and_comes_back(context: FaultContext, sender: Sender) -> None:
+    managed = context.processes["target"]
     unlimited = resource.prlimit(managed.pid, resource.RLIMIT_FSIZE)
-    assert KINDS["fill_store"].unfit(plan("fill_store"), world) is None
-    full = fault(world, "fill_store")
+    assert KINDS["fill_store"].unfit(plan("fill_store"), context) is None
+    full = fault(context, "fill_store")
     full.begin()
-    assert list(world.pledges._pledged.values()) == [["file_limit", managed.pid, *unlimited]]
-    answers = [sender.send() for _ in range(60)]
-    assert is_unavailable(answers[-1]), "64 KB more than there was, and no further"
+    assert list(context.undo_log._actions.values()) == [["file_limit", managed.pid, *unlimited]]
+    responses = [sender.send() for _ in range(60)]
+    assert is_unavailable(responses[-1]), "the store may grow by 64 KB only"
     assert sender.stored() == sender.sent < 60
     evidence = full.heal()
     assert evidence["full"] == "chat.db-wal"
     assert resource.prlimit(managed.pid, resource.RLIMIT_FSIZE) == unlimited
-    assert world.pledges._pledged == {}
+    assert context.undo_log._actions == {}
     assert sender.send().is_success
     assert sender.stored() == sender.sent
 
 
-def test_a_store_that_had_room_enough_proves_nothing(world: FaultContext, sender: Sender) -> None:
-    full = fault(world, "fill_store")
+def test_a_store_with_enough_space_proves_nothing(context: FaultContext, sender: Sender) -> None:
+    full = fault(context, "fill_store")
     full.begin()
     assert sender.send().is_success
     assert not proven(full.heal())
 
 
-def test_a_log_that_starts_over_was_not_full(world: FaultContext, sender: Sender) -> None:
-    """Where the log has been moved into the database, what is written next takes the place of what was there."""
+def test_a_log_that_starts_over_is_not_full(context: FaultContext, sender: Sender) -> None:
+    """After a checkpoint, new writes overwrite the log instead of growing it."""
     for _ in range(40):
         sender.send()
-    assert world.database is not None
-    with sqlite3.connect(world.database) as connection:
+    assert context.database is not None
+    with sqlite3.connect(context.database) as connection:
         connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
     connection.close()
-    full = fault(world, "fill_store")
+    full = fault(context, "fill_store")
     full.begin()
     assert all(sender.send().is_success for _ in range(20))
     assert not proven(full.heal())
 
 
-def test_one_of_several_processes_is_gone_when_it_is_healed(world: FaultContext, sender: Sender) -> None:
-    full = fault(world, "fill_store")
+def test_a_process_that_is_gone_does_not_keep_it_from_healing(context: FaultContext, sender: Sender) -> None:
+    full = fault(context, "fill_store")
     full.begin()
-    managed = world.processes["target"]
+    managed = context.processes["target"]
     managed.start()
     assert not proven(full.heal())
     assert sender.send().is_success
 
 
-def test_a_lock_that_is_not_to_be_had(
-    world: FaultContext, sender: Sender, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_lock_that_cannot_be_acquired(
+    context: FaultContext, sender: Sender, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store_faults, "_LOCKING", 0.2)
-    first, second = fault(world, "lock_store"), fault(world, "lock_store", number=1)
+    monkeypatch.setattr(store_faults, "_LOCK_TIMEOUT", 0.2)
+    first, second = fault(context, "lock_store"), fault(context, "lock_store", number=1)
     first.begin()
     with pytest.raises(FaultError, match=r"chat\.db: expected its lock within 0\.2 s, got: database is locked"):
         second.begin()
@@ -143,22 +143,22 @@ def test_a_lock_that_is_not_to_be_had(
     assert sender.send().is_success
 
 
-def test_a_store_that_is_gone_by_then(world: FaultContext, tmp_path: Path) -> None:
-    world.database = tmp_path / "gone.db"
-    lock = fault(world, "lock_store")
+def test_a_store_that_no_longer_exists(context: FaultContext, tmp_path: Path) -> None:
+    context.database = tmp_path / "gone.db"
+    lock = fault(context, "lock_store")
     with pytest.raises(FaultError, match=r"gone\.db: expected its lock within 10 s, got: unable to open database file"):
         lock.begin()
     assert lock.heal() == {}
-    assert not world.database.exists()
+    assert not context.database.exists()
 
 
-def test_a_path_with_signs_of_a_url(world: FaultContext, tmp_path: Path) -> None:
+def test_a_path_with_special_characters_of_urls(context: FaultContext, tmp_path: Path) -> None:
     folder = tmp_path / "50% ?mode=ro#"
     folder.mkdir()
-    world.database = folder / "chat.db"
-    connection = sqlite3.connect(world.database)
+    context.database = folder / "chat.db"
+    connection = sqlite3.connect(context.database)
     connection.execute("CREATE TABLE t (x)")
-    lock = fault(world, "lock_store")
+    lock = fault(context, "lock_store")
     lock.begin()
     connection.execute("PRAGMA busy_timeout = 0")
     with pytest.raises(sqlite3.OperationalError, match="locked"):
@@ -169,25 +169,25 @@ def test_a_path_with_signs_of_a_url(world: FaultContext, tmp_path: Path) -> None
     connection.close()
 
 
-def test_what_they_need_is_said_before_any_load(world: FaultContext, tmp_path: Path) -> None:
+def test_missing_requirements_are_reported_before_any_load(context: FaultContext, tmp_path: Path) -> None:
     unknown = "expected database, the path of the target's SQLite file, because chatswarm did not start it"
-    assert KINDS["lock_store"].unfit(plan("lock_store"), world) == unknown
+    assert KINDS["lock_store"].unfit(plan("lock_store"), context) == unknown
     for content in (None, b"no database"):
         path = tmp_path / "some.db"
         if content is not None:
             path.write_bytes(content)
-        problem = KINDS["lock_store"].unfit(plan("lock_store", f'database = "{path}"'), world)
+        problem = KINDS["lock_store"].unfit(plan("lock_store", f'database = "{path}"'), context)
         assert problem == f"database: expected an SQLite file, got {path}"
     path.write_bytes(b"")
-    assert KINDS["lock_store"].unfit(plan("lock_store", f'database = "{path}"'), world) is None
+    assert KINDS["lock_store"].unfit(plan("lock_store", f'database = "{path}"'), context) is None
 
 
-def test_a_target_that_would_die_of_a_full_file_is_not_given_one(world: FaultContext, tmp_path: Path) -> None:
+def test_a_target_that_does_not_ignore_sigxfsz_is_refused(context: FaultContext, tmp_path: Path) -> None:
     with given_victim(tmp_path, "children") as victim:  # a shell and its `sleep`
-        world.processes = {"target": victim.given()}
+        context.processes = {"target": victim.given()}
         (tmp_path / "some.db").write_bytes(b"")
         text = f'database = "{tmp_path / "some.db"}"'
-        problem = KINDS["fill_store"].unfit(plan("fill_store", text), world)
+        problem = KINDS["fill_store"].unfit(plan("fill_store", text), context)
         assert problem == f"expected a target that ignores SIGXFSZ: pid {victim.pid} would die of it"
     with subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(60)"]) as asleep:
         until(lambda: store_faults._ignores(asleep.pid, signal.SIGXFSZ))

@@ -1,4 +1,4 @@
-"""The streams themselves: whole, ended as they were ended, bounded, and never with a gap."""
+"""Streams through the proxy: complete, ended as by the sender, bounded in memory, and never with a gap."""
 
 from __future__ import annotations
 
@@ -28,30 +28,30 @@ CUTTING: list[tuple[str, dict[str, int]]] = [
 ]
 
 
-def meddle(proxied: Proxied, seed: int, rounds: int, choice: list[tuple[str, dict[str, int]]]) -> None:
-    """Add, change and remove toxics at random; at the end there are none."""
-    dice = random.Random(seed)
+def change_toxics(proxied: Proxied, seed: int, rounds: int, choice: list[tuple[str, dict[str, int]]]) -> None:
+    """Adds, changes and removes toxics at random. Leaves none behind."""
+    rng = random.Random(seed)
     present: dict[str, str] = {}
     for number in range(rounds):
-        if present and dice.random() < 0.5:
-            name = dice.choice(list(present))
-            if dice.random() < 0.5:
+        if present and rng.random() < 0.5:
+            name = rng.choice(list(present))
+            if rng.random() < 0.5:
                 proxied.remove(name)
                 del present[name]
             else:
-                proxied.change(name, toxicity=dice.choice([0, 1]))
+                proxied.change(name, toxicity=rng.choice([0, 1]))
         else:
-            kind, attributes = dice.choice(choice)
+            kind, attributes = rng.choice(choice)
             name = f"t{number}"
-            stream = dice.choice(["upstream", "downstream"])
+            stream = rng.choice(["upstream", "downstream"])
             proxied.ask("POST", "/toxics", {"name": name, "type": kind, "stream": stream, "attributes": attributes})
             present[name] = kind
     for name in present:
         proxied.remove(name)
 
 
-def both_ways(proxied: Proxied, seed: int) -> tuple[list[bytes], list[bytes], threading.Thread]:
-    """Starts sending at both ends; what is sent, what has arrived (complete when the thread has ended)."""
+def send_both_ways(proxied: Proxied, seed: int) -> tuple[list[bytes], list[bytes], threading.Thread]:
+    """Starts sending at both ends. Returns what is sent, what has arrived, and the thread that ends when all has."""
     client, server = proxied.connect()
     sent = [random.Random(seed).randbytes(SIZE), random.Random(seed + 1).randbytes(SIZE)]
     arrived = [b"", b""]
@@ -85,21 +85,21 @@ def both_ways(proxied: Proxied, seed: int) -> tuple[list[bytes], list[bytes], th
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_bytes_stay_whole_while_toxics_come_and_go(proxied: Proxied, seed: int) -> None:
+def test_no_byte_is_lost_while_toxics_come_and_go(proxied: Proxied, seed: int) -> None:
     proxied.add("bandwidth", "upstream", rate=20_000)
     proxied.add("bandwidth", "downstream", rate=20_000)
-    sent, arrived, work = both_ways(proxied, seed)
-    meddle(proxied, seed, 60, GENTLE)
+    sent, arrived, work = send_both_ways(proxied, seed)
+    change_toxics(proxied, seed, 60, GENTLE)
     work.join(60)
     assert arrived == sent
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_what_arrives_is_a_prefix_whatever_cuts(proxied: Proxied, seed: int) -> None:
+def test_what_arrives_is_a_prefix_whatever_cuts_the_connection(proxied: Proxied, seed: int) -> None:
     proxied.add("bandwidth", "upstream", rate=20_000)
     proxied.add("bandwidth", "downstream", rate=20_000)
-    sent, arrived, work = both_ways(proxied, seed)
-    meddle(proxied, seed, 40, GENTLE + CUTTING)
+    sent, arrived, work = send_both_ways(proxied, seed)
+    change_toxics(proxied, seed, 40, GENTLE + CUTTING)
     work.join(60)
     for whole, part in zip(sent, arrived, strict=True):
         assert whole.startswith(part)
@@ -108,7 +108,7 @@ def test_what_arrives_is_a_prefix_whatever_cuts(proxied: Proxied, seed: int) -> 
         assert evidence["connections_cut"] + evidence["connections_reset"] >= 1
 
 
-def test_a_half_close_is_passed_on_and_the_other_direction_lives(proxied: Proxied) -> None:
+def test_a_half_close_is_passed_on_and_the_other_direction_stays_open(proxied: Proxied) -> None:
     client, server = proxied.connect()
     client.sendall(b"question")
     client.shutdown(socket.SHUT_WR)
@@ -121,13 +121,13 @@ def test_a_half_close_is_passed_on_and_the_other_direction_lives(proxied: Proxie
     assert proxied.evidence()["connections_cut"] == 0
 
 
-def test_a_server_that_speaks_first_is_heard(proxied: Proxied) -> None:
+def test_a_server_may_send_first(proxied: Proxied) -> None:
     client, server = proxied.dial(), proxied.accept()
     server.sendall(b"welcome")
     assert read(client, 7) == b"welcome"
 
 
-def test_a_client_that_speaks_and_leaves_at_once_is_heard(proxied: Proxied) -> None:
+def test_a_client_may_send_and_close_at_once(proxied: Proxied) -> None:
     client = proxied.dial()
     client.sendall(b"hello")
     client.close()
@@ -141,7 +141,7 @@ def test_a_reset_arrives_as_a_reset(proxied: Proxied) -> None:
     client, server = proxied.connect()
     reset(server)
     assert was_reset(client)
-    assert proxied.evidence()["connections_reset"] == 0  # the proxy has done nothing
+    assert proxied.evidence()["connections_reset"] == 0  # not by the proxy
 
 
 def test_a_reader_that_stops_makes_the_sender_wait(proxied: Proxied) -> None:
@@ -151,7 +151,7 @@ def test_a_reader_that_stops_makes_the_sender_wait(proxied: Proxied) -> None:
     assert len(read(client, sent)) == sent
 
 
-def test_a_delay_holds_so_much_and_no_more(proxied: Proxied) -> None:
+def test_a_delay_holds_a_bounded_amount(proxied: Proxied) -> None:
     client, server = proxied.connect()
     toxic = proxied.add("latency", latency=3_600_000)
     sent = fill(server, 64 << 20)
@@ -160,7 +160,7 @@ def test_a_delay_holds_so_much_and_no_more(proxied: Proxied) -> None:
     assert len(read(client, sent)) == sent
 
 
-def test_an_upstream_that_is_not_there_closes_the_client_and_counts(fault_proxy: FaultProxy, proxied: Proxied) -> None:
+def test_an_unreachable_upstream_closes_the_client_and_is_counted(fault_proxy: FaultProxy, proxied: Proxied) -> None:
     upstream = proxied.listener.getsockname()[1]
     proxied.listener.close()
     assert read_all(proxied.dial()) == b""
@@ -189,7 +189,7 @@ def test_deleting_a_proxy_cuts_its_connections(fault_proxy: FaultProxy, proxied:
     assert read_all(server) == b""
 
 
-def test_an_idle_connection_stays(proxied: Proxied) -> None:
+def test_an_idle_connection_stays_open(proxied: Proxied) -> None:
     client, server = proxied.connect()
     assert silent(client)
     assert silent(server)

@@ -1,4 +1,4 @@
-"""The process: how it starts, what it says when it cannot, and that it ends with its parent."""
+"""The fault proxy's process: how it starts, what errors it reports, and that it exits with its parent."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .harness import COMMAND, PATIENCE, fault_proxy, read_all, until
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_and_cuts_all(number: signal.Signals) -> None:
+def test_a_signal_stops_it_and_cuts_all_connections(number: signal.Signals) -> None:
     with fault_proxy() as started, started.in_front() as proxied:
         client, server = proxied.connect()
         proxied.add("latency", latency=3_600_000)
@@ -30,23 +30,23 @@ def test_a_signal_ends_it_and_cuts_all(number: signal.Signals) -> None:
 
 
 @pytest.mark.parametrize("way", ["flag", "environment"])
-def test_it_ends_with_its_parent(way: str) -> None:
+def test_it_exits_with_its_parent(way: str) -> None:
     lifeline, held = os.pipe()
     flags = ["--lifeline-fd", str(lifeline)] if way == "flag" else []
     environment = {"CHATSWARM_LIFELINE_FD": str(lifeline)} if way == "environment" else {}
     with fault_proxy(*flags, fds=(lifeline,), **environment) as started:
         os.close(lifeline)
-        os.write(held, b"a word through the pipe is no end")
+        os.write(held, b"data in the pipe is not its end")
         assert started.ask("GET", "/proxies") == {}
         os.close(held)
         assert started.process.wait(PATIENCE) == 0
 
 
-def test_as_a_child_it_says_where_its_api_is(tmp_path: Path) -> None:
+def test_as_a_child_it_logs_the_address_of_its_api(tmp_path: Path) -> None:
     child = Child([*COMMAND, "--api", "127.0.0.1:0"], tmp_path / "proxy.log")
     try:
-        until(lambda: "API at" in child.last_words())
-        assert re.search(r"fault proxy: API at http://127\.0\.0\.1:\d+", child.last_words())
+        until(lambda: "API at" in child.log_tail())
+        assert re.search(r"fault proxy: API at http://127\.0\.0\.1:\d+", child.log_tail())
     finally:
         assert child.stop(PATIENCE) == 0
 
@@ -61,7 +61,7 @@ def refused(*flags: str, **environment: str) -> str:
     return done.stderr.strip()
 
 
-def test_an_api_port_that_is_taken() -> None:
+def test_an_api_port_in_use() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         api = f"127.0.0.1:{taken.getsockname()[1]}"
         assert refused("--api", api) == (

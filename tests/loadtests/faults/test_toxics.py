@@ -1,4 +1,4 @@
-"""Each toxic over real sockets: on open connections, removed while something waits, combined, and in both streams."""
+"""Each toxic over real sockets: on open connections, removed while data waits, combined, and in both streams."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ AGES = 3_600_000  # milliseconds; longer than any test
 
 
 class Ends:
-    """The sending and the receiving end of an open connection, as a stream sees them."""
+    """The sending and the receiving end of one stream of an open connection."""
 
     def __init__(self, proxied: Proxied, stream: str) -> None:
         client, server = proxied.connect()
@@ -45,14 +45,14 @@ def test_latency_does_not_limit_the_rate(proxied: Proxied) -> None:
     ends = Ends(proxied, "downstream")
     proxied.add("latency", latency=300)
     start = time.monotonic()
-    for _ in range(20):  # one after the other this would take six seconds
+    for _ in range(20):  # sequentially, this would take 6 s
         ends.sender.sendall(b"x" * 1000)
         time.sleep(0.005)
     assert len(read(ends.receiver, 20_000)) == 20_000
     assert time.monotonic() - start < 3
 
 
-def test_latency_removed_while_pieces_wait_lets_them_go_in_order(proxied: Proxied, stream: str) -> None:
+def test_removing_latency_releases_waiting_pieces_in_order(proxied: Proxied, stream: str) -> None:
     ends = Ends(proxied, stream)
     toxic = proxied.add("latency", stream, latency=AGES)
     for number in range(5):
@@ -67,7 +67,7 @@ def test_latency_removed_while_pieces_wait_lets_them_go_in_order(proxied: Proxie
     assert read(ends.receiver, 1) == b"5"
 
 
-def test_latency_lowered_while_pieces_wait_counts_from_their_arrival(proxied: Proxied) -> None:
+def test_lowered_latency_counts_from_the_arrival_of_waiting_pieces(proxied: Proxied) -> None:
     ends = Ends(proxied, "downstream")
     toxic = proxied.add("latency", latency=AGES)
     ends.sender.sendall(b"first")
@@ -97,17 +97,17 @@ def test_bandwidth_limits_the_rate(proxied: Proxied, stream: str) -> None:
     assert proxied.toxic_evidence(toxic)["bytes_delayed"] == len(data)
 
 
-def test_bandwidth_of_nothing_makes_the_sender_wait_and_loses_nothing(proxied: Proxied, stream: str) -> None:
+def test_bandwidth_of_0_makes_the_sender_wait_and_loses_nothing(proxied: Proxied, stream: str) -> None:
     ends = Ends(proxied, stream)
     toxic = proxied.add("bandwidth", stream, rate=0)
     sent = fill(ends.sender, 64 << 20)
-    assert sent < 32 << 20  # in the kernel's buffers, nearly all of it
+    assert sent < 32 << 20  # nearly all of it in kernel buffers
     assert silent(ends.receiver)
     proxied.remove(toxic)
     assert len(read(ends.receiver, sent)) == sent
 
 
-def test_bandwidth_raised_while_bytes_wait(proxied: Proxied) -> None:
+def test_bandwidth_raised_while_data_waits(proxied: Proxied) -> None:
     ends = Ends(proxied, "downstream")
     toxic = proxied.add("bandwidth", rate=1)
     data = bytes(range(200)) * 1000
@@ -116,7 +116,7 @@ def test_bandwidth_raised_while_bytes_wait(proxied: Proxied) -> None:
     assert read(ends.receiver, len(data)) == data
 
 
-def test_slow_close_delays_the_end_and_no_byte(proxied: Proxied, stream: str) -> None:
+def test_slow_close_delays_only_the_end(proxied: Proxied, stream: str) -> None:
     ends = Ends(proxied, stream)
     proxied.add("slow_close", stream, delay=400)
     start = time.monotonic()
@@ -152,7 +152,7 @@ def test_timeout_is_a_black_hole_until_it_is_removed(proxied: Proxied, stream: s
     assert proxied.evidence()["connections_cut"] == 1
 
 
-def test_timeout_closes_when_its_time_has_come_whatever_is_sent(proxied: Proxied) -> None:
+def test_timeout_closes_on_time_whatever_is_sent(proxied: Proxied) -> None:
     ends = Ends(proxied, "downstream")
     start = time.monotonic()
     proxied.add("timeout", timeout=300)
@@ -162,17 +162,17 @@ def test_timeout_closes_when_its_time_has_come_whatever_is_sent(proxied: Proxied
     assert time.monotonic() - start >= 0.3
 
 
-def test_timeout_never_passes_a_clean_end_behind_swallowed_bytes(proxied: Proxied) -> None:
+def test_timeout_never_passes_a_clean_end_after_swallowed_bytes(proxied: Proxied) -> None:
     ends = Ends(proxied, "upstream")
     toxic = proxied.add("timeout", "upstream", timeout=0)
     ends.sender.sendall(b"lost")
     ends.sender.shutdown(socket.SHUT_WR)
     assert read_all(ends.receiver) == b""
-    assert read_all(ends.sender) == b""  # the server has said nothing, yet the connection is closed
+    assert read_all(ends.sender) == b""  # the server has sent nothing, yet the connection is closed
     assert proxied.toxic_evidence(toxic)["connections_cut"] == 1
 
 
-def test_reset_peer_resets_open_connections_though_they_are_idle(proxied: Proxied, stream: str) -> None:
+def test_reset_peer_resets_open_connections_even_if_idle(proxied: Proxied, stream: str) -> None:
     ends = Ends(proxied, stream)
     toxic = proxied.add("reset_peer", stream)
     assert was_reset(ends.sender)
@@ -182,7 +182,7 @@ def test_reset_peer_resets_open_connections_though_they_are_idle(proxied: Proxie
     until(lambda: proxied.evidence()["connections_open"] == 0)
 
 
-def test_reset_peer_lets_the_request_of_a_new_connection_through_and_resets_at_the_answer(proxied: Proxied) -> None:
+def test_reset_peer_passes_a_new_connections_request_and_resets_instead_of_the_response(proxied: Proxied) -> None:
     proxied.add("reset_peer")
     client, server = proxied.dial(), proxied.accept()
     client.sendall(b"request")
@@ -194,7 +194,7 @@ def test_reset_peer_lets_the_request_of_a_new_connection_through_and_resets_at_t
     assert was_reset(server)
 
 
-def test_reset_peer_after_a_time_holds_what_arrives_before(proxied: Proxied) -> None:
+def test_reset_peer_with_a_timeout_holds_data_until_then(proxied: Proxied) -> None:
     ends = Ends(proxied, "downstream")
     start = time.monotonic()
     toxic = proxied.add("reset_peer", timeout=300)
@@ -205,7 +205,7 @@ def test_reset_peer_after_a_time_holds_what_arrives_before(proxied: Proxied) -> 
     assert proxied.toxic_evidence(toxic)["bytes_swallowed"] == 5
 
 
-def test_reset_peer_removed_in_time_lets_the_connection_live(proxied: Proxied) -> None:
+def test_reset_peer_removed_in_time_leaves_the_connection_open(proxied: Proxied) -> None:
     ends = Ends(proxied, "downstream")
     toxic = proxied.add("reset_peer", timeout=AGES)
     ends.sender.sendall(b"held")
@@ -214,7 +214,7 @@ def test_reset_peer_removed_in_time_lets_the_connection_live(proxied: Proxied) -
     assert read(ends.receiver, 4) == b"held"
 
 
-def test_slicer_cuts_into_small_pieces_with_pauses(proxied: Proxied, stream: str) -> None:
+def test_slicer_cuts_data_into_small_pieces_with_pauses(proxied: Proxied, stream: str) -> None:
     ends = Ends(proxied, stream)
     proxied.add("slicer", stream, average_size=10, size_variation=5, delay=5000)
     data = bytes(range(200))
@@ -224,7 +224,7 @@ def test_slicer_cuts_into_small_pieces_with_pauses(proxied: Proxied, stream: str
     while len(b"".join(pieces)) < len(data):
         pieces.append(ends.receiver.recv(1000))
     assert b"".join(pieces) == data
-    assert len(pieces) > 3  # some may be joined where the machine is busy
+    assert len(pieces) > 3  # a busy machine may merge some
     assert time.monotonic() - start >= 0.06  # at most 15 bytes each, so at least 14 pieces, 13 pauses
 
 
@@ -238,8 +238,8 @@ def test_slicer_removed_while_pieces_wait(proxied: Proxied) -> None:
     assert read(ends.receiver, 5) == b"bcdef"
 
 
-def test_limit_data_closes_after_exactly_so_many_bytes(proxied: Proxied, stream: str) -> None:
-    ends = Ends(proxied, stream)  # what it has carried before does not count
+def test_limit_data_closes_after_exactly_its_number_of_bytes(proxied: Proxied, stream: str) -> None:
+    ends = Ends(proxied, stream)  # bytes carried before do not count
     toxic = proxied.add("limit_data", stream, bytes=10)
     ends.sender.sendall(b"01234")
     assert read(ends.receiver, 5) == b"01234"
@@ -250,7 +250,7 @@ def test_limit_data_closes_after_exactly_so_many_bytes(proxied: Proxied, stream:
     assert (evidence["bytes_through"], evidence["bytes_swallowed"], evidence["connections_cut"]) == (10, 6, 1)
 
 
-def test_limit_data_raised_goes_on_counting(proxied: Proxied) -> None:
+def test_raised_limit_data_keeps_counting(proxied: Proxied) -> None:
     ends = Ends(proxied, "downstream")
     toxic = proxied.add("limit_data", bytes=4)
     ends.sender.sendall(b"abc")
@@ -260,7 +260,7 @@ def test_limit_data_raised_goes_on_counting(proxied: Proxied) -> None:
     assert read_all(ends.receiver) == b"def"
 
 
-def test_down_cuts_what_is_open_and_refuses_what_is_new(proxied: Proxied) -> None:
+def test_down_cuts_open_connections_and_refuses_new_ones(proxied: Proxied) -> None:
     client, server = proxied.connect()
     proxied.enable(False)
     assert read_all(client) == b""
@@ -294,7 +294,7 @@ def test_delays_add_up(proxied: Proxied) -> None:
     assert time.monotonic() - start >= 0.3
 
 
-def test_a_limit_behind_a_delay_delivers_late_and_closes(proxied: Proxied) -> None:
+def test_a_limit_after_a_delay_delivers_late_and_closes(proxied: Proxied) -> None:
     ends = Ends(proxied, "downstream")
     proxied.add("latency", latency=200)
     proxied.add("limit_data", bytes=3)
@@ -304,7 +304,7 @@ def test_a_limit_behind_a_delay_delivers_late_and_closes(proxied: Proxied) -> No
     assert time.monotonic() - start >= 0.2
 
 
-def test_what_waits_behind_a_limit_is_still_delivered_before_the_end(proxied: Proxied) -> None:
+def test_data_that_has_passed_a_limit_is_delivered_before_the_end(proxied: Proxied) -> None:
     ends = Ends(proxied, "downstream")
     limit = proxied.add("limit_data", bytes=3)
     proxied.add("latency", latency=AGES)
@@ -340,10 +340,10 @@ def test_toxicity_decides_per_connection(proxied: Proxied) -> None:
     proxied.remove(toxic)
     for (client, _), was_hit in zip(pairs, hit, strict=True):
         assert read(client, 1) == (b"" if was_hit else b"x")
-        assert was_hit or silent_now(client)  # those that were spared are still open
+        assert was_hit or silent_now(client)  # the unaffected ones are still open
 
 
-def test_toxicity_raised_reaches_the_spared_ones(proxied: Proxied) -> None:
+def test_raised_toxicity_affects_further_connections(proxied: Proxied) -> None:
     ends = Ends(proxied, "downstream")
     toxic = proxied.add("latency", toxicity=0, latency=AGES)
     ends.sender.sendall(b"a")
@@ -355,7 +355,7 @@ def test_toxicity_raised_reaches_the_spared_ones(proxied: Proxied) -> None:
     assert read(ends.receiver, 1) == b"b"
 
 
-def test_a_black_hole_that_spares_from_now_on_closes_what_it_has_robbed(proxied: Proxied) -> None:
+def test_a_black_hole_whose_toxicity_drops_closes_the_connections_it_swallowed_from(proxied: Proxied) -> None:
     ends = Ends(proxied, "downstream")
     toxic = proxied.add("timeout")
     ends.sender.sendall(b"lost")

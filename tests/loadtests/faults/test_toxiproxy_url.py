@@ -1,4 +1,4 @@
-"""Where Toxiproxy's API may be: the same addresses as a target's."""
+"""The URL of Toxiproxy's API: the same forms as for a target."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .misbehaving import Connection, server
 
 
 def api(asked: list[str], listen: str = "127.0.0.1:5000") -> Callable[[Connection], None]:
-    """A Toxiproxy that makes every proxy at `listen`, and notes what it is asked."""
+    """A Toxiproxy that creates every proxy at `listen`, and records its requests."""
 
     def serve(connection: Connection) -> None:
         head = connection.head()
@@ -33,7 +33,7 @@ def api(asked: list[str], listen: str = "127.0.0.1:5000") -> Callable[[Connectio
     return serve
 
 
-def test_a_path_stands_before_all_others() -> None:
+def test_the_urls_path_prefixes_all_requests() -> None:
     asked: list[str] = []
     with server(api(asked)) as proxy:
         toxiproxy = Toxiproxy(f"{proxy.url}/team/a/")
@@ -57,9 +57,7 @@ def test_a_path_stands_before_all_others() -> None:
         ("HTTP://[::1]", ("::1", 8474)),
     ],
 )
-def test_the_port_is_its_usual_one_unless_one_is_given(
-    monkeypatch: pytest.MonkeyPatch, url: str, asked_at: tuple[str, int]
-) -> None:
+def test_the_default_port(monkeypatch: pytest.MonkeyPatch, url: str, asked_at: tuple[str, int]) -> None:
     seen: list[tuple[str, int]] = []
 
     def refused(_: object, address: tuple[str, int]) -> None:
@@ -72,7 +70,7 @@ def test_the_port_is_its_usual_one_unless_one_is_given(
     assert seen == [asked_at]
 
 
-def test_https_is_verified_by_what_the_system_trusts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_https_is_verified_with_the_systems_certificates(monkeypatch: pytest.MonkeyPatch) -> None:
     authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("localhost").configure_cert(context)
@@ -84,8 +82,8 @@ def test_https_is_verified_by_what_the_system_trusts(monkeypatch: pytest.MonkeyP
             assert Toxiproxy(proxy.url).version == "2.12.0"
 
 
-def test_of_several_addresses_always_the_same_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each may be a Toxiproxy with proxies of its own."""
+def test_of_several_addresses_always_the_same_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each may be a different Toxiproxy."""
     asked: list[str] = []
     with server(api(asked)) as proxy:
         port = proxy.listener.getsockname()[1]
@@ -100,7 +98,7 @@ def test_of_several_addresses_always_the_same_is_asked(monkeypatch: pytest.Monke
     assert (len(asked), len(other)) == (5, 0)
 
 
-def test_proxies_are_at_the_address_that_the_api_was_reached_at() -> None:
+def test_proxies_are_at_the_address_where_the_api_was_reached() -> None:
     try:
         listener = socket.create_server(("::1", 0), family=socket.AF_INET6)
     except OSError:
@@ -112,7 +110,7 @@ def test_proxies_are_at_the_address_that_the_api_was_reached_at() -> None:
     assert '"listen": "[::1]:0"' in asked[1]
 
 
-def test_what_it_says_is_told_in_one_line() -> None:
+def test_its_error_is_reported_in_one_line() -> None:
     def serve(connection: Connection) -> None:
         connection.head()
         connection.sock.sendall(b"HTTP/1.1 500 No\r\nContent-Length: 9\r\n\r\n\x1b[2J\nno\r\n")

@@ -1,4 +1,4 @@
-"""A process to be struck: answers every request, and is what its words say. Run as a file: it imports nothing of ours.
+"""A victim process: an HTTP server that behaves as its words say. Run as a file; it imports only the stdlib.
 
 victim.py PORT [deaf] [children] [zombie] [helper] [workers]
 """
@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 
-class Answer(BaseHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.send_response(200)
         self.send_header("Content-Length", "0")
@@ -23,7 +23,7 @@ class Answer(BaseHTTPRequestHandler):
 
 
 def supervise() -> None:
-    """Two workers, of which each that has ended is replaced in a moment; until then it is a zombie."""
+    """Runs two workers, and soon replaces any that has ended; until then it is a zombie."""
     workers = [work() for _ in range(2)]
     while True:
         time.sleep(0.3)
@@ -31,7 +31,7 @@ def supervise() -> None:
 
 
 def work() -> "subprocess.Popen[bytes]":
-    # It ends when its supervisor does.
+    # It exits when its supervisor does.
     return subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
 
 
@@ -51,7 +51,7 @@ def main() -> None:
         time.sleep(0.1)
     if "workers" in words:
         threading.Thread(target=supervise, daemon=True).start()
-    ThreadingHTTPServer(("127.0.0.1", int(port)), Answer).serve_forever()
+    ThreadingHTTPServer(("127.0.0.1", int(port)), Handler).serve_forever()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Victims for faults of processes: real ones, given to chatswarm or started by it."""
+"""Victims for process faults: real processes, started by the test or by chatswarm."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import psutil
 
 from chatswarm.loadtests.faults import target_processes
 from chatswarm.loadtests.faults.target_processes import GivenProcess, OwnProcess
-from chatswarm.loadtests.net.reachability import unanswered
+from chatswarm.loadtests.net.reachability import http_problem
 from chatswarm.loadtests.system.children import Child, free_port
 
 VICTIM = Path(__file__).with_name("victim.py")
@@ -23,7 +23,7 @@ PATIENCE = 20.0
 
 
 class Victim:
-    """One port, and whoever answers there."""
+    """A port, and the process that listens there."""
 
     def __init__(self, folder: Path, *words: str) -> None:
         self.folder = folder
@@ -39,22 +39,22 @@ class Victim:
 
     @property
     def pid(self) -> int:
-        """Of whoever listens there now."""
+        """The pid of the current listener."""
         pid = target_processes.listener_on(self.port)
         assert pid is not None
         return pid
 
     def unanswered(self) -> str | None:
-        return unanswered(self.url, 1.0)
+        return http_problem(self.url, 1.0)
 
     def given(self, command: str | None = None, *, known: bool = True) -> GivenProcess:
-        """As `--pid` and `--restart-command` give it."""
+        """As given by `--pid` and `--restart-command`."""
         log = self.folder / "restart.log"
         self.givens.append(GivenProcess(self.pid if known else None, command, self.port, self.unanswered, log))
         return self.givens[-1]
 
     def members(self) -> list[psutil.Process]:
-        """Every process that was started for it."""
+        """All its processes."""
         mine = []
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
@@ -65,7 +65,7 @@ class Victim:
 
 @contextmanager
 def given_victim(folder: Path, *words: str) -> Iterator[Victim]:
-    """One that somebody else started."""
+    """A victim that chatswarm did not start."""
     victim = Victim(folder, *words)
     with subprocess.Popen(victim.arguments) as process:
         try:
@@ -84,7 +84,7 @@ def given_victim(folder: Path, *words: str) -> Iterator[Victim]:
 
 @contextmanager
 def own_victim(folder: Path, *words: str) -> Iterator[tuple[Victim, OwnProcess]]:
-    """One that chatswarm starts."""
+    """A victim that chatswarm started."""
     victim = Victim(folder, *words)
     own = OwnProcess("the victim", lambda: Child(victim.arguments, folder / "victim.log"), victim.unanswered, 5.0)
     try:
@@ -97,5 +97,5 @@ def own_victim(folder: Path, *words: str) -> Iterator[tuple[Victim, OwnProcess]]
 def until(condition: Callable[[], object]) -> None:
     deadline = time.monotonic() + PATIENCE
     while not condition():
-        assert time.monotonic() < deadline, "it never came true"
+        assert time.monotonic() < deadline, "gave up waiting"
         time.sleep(0.02)

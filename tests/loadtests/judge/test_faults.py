@@ -10,7 +10,7 @@ from chatswarm.loadtests.history.files import read
 from chatswarm.loadtests.history.manifest import NEMESIS, boot_id, history_file
 from chatswarm.loadtests.history.tables import FaultEvent
 from chatswarm.loadtests.judge.judge import judge
-from chatswarm.loadtests.judge.ledger.faults import FaultSpan, faults_of
+from chatswarm.loadtests.judge.ledger.faults import FaultRow, FaultSpan, faults_of
 from chatswarm.loadtests.scenario.slo import SloError
 
 from .play import REJECTED, T0, UNKNOWN, Plant, Play, finding, found
@@ -49,7 +49,7 @@ DID = '{"bytes": 1}'
     ],
 )
 def test_starts_and_stops_pair(rows: list[tuple[str, str, int, float, str]], spans: list[object]) -> None:
-    found, problems = faults_of(rows, 0.0)
+    found, problems = faults_of([FaultRow(*row) for row in rows], 0.0)
     assert [(span.name, span.start, span.stop) for span in found] == spans
     assert problems == []
 
@@ -66,11 +66,14 @@ def test_starts_and_stops_pair(rows: list[tuple[str, str, int, float, str]], spa
     ],
 )
 def test_what_is_wrong_with_a_fault(rows: list[tuple[str, str, int, float, str]], problem: str) -> None:
-    assert problem in "\n".join(faults_of(rows, 1.0)[1])
+    assert problem in "\n".join(faults_of([FaultRow(*row) for row in rows], 1.0)[1])
 
 
 def test_evidence_of_start_and_stop_are_one() -> None:
-    rows = [("a", "k", START, 1.0, '{"pid": 7, "state": "running"}'), ("a", "k", STOP, 2.0, '{"state": "killed"}')]
+    rows = [
+        FaultRow("a", "k", START, 1.0, '{"pid": 7, "state": "running"}'),
+        FaultRow("a", "k", STOP, 2.0, '{"state": "killed"}'),
+    ]
     assert faults_of(rows, 0.0)[0] == [FaultSpan("a", "k", 1, 2, {"pid": 7, "state": "killed"})]
     assert faults_of(rows[:1], 0.0)[0][0].stop == math.inf
 

@@ -306,14 +306,14 @@ def test_a_count_shows_nothing_before_it_was_sent(tmp_path: Path) -> None:
 
 
 def test_an_older_list_is_vanishing_only_if_it_was_read_later(tmp_path: Path) -> None:
-    for begun, expected in ((1.0, {"vanished": 3}), (-1.4, {})):
-        play = Play(tmp_path / str(begun), dashboards=1, widgets=1)
+    for starts, expected in ((1.0, {"vanished": 3}), (-1.4, {})):
+        play = Play(tmp_path / str(starts), dashboards=1, widgets=1)
         old: dict[int, tuple[int, list[Stored]]] = {}
 
         def answer_late(
-            play: Play = play, begun: float = begun, old: dict[int, tuple[int, list[Stored]]] = old
+            play: Play = play, starts: float = starts, old: dict[int, tuple[int, list[Stored]]] = old
         ) -> None:
-            play.refetch(0, T0 + 5.9 + begun, T0 + 5.9 + max(0.1, begun + 0.1), content=old)
+            play.refetch(0, T0 + 5.9 + starts, T0 + 5.9 + max(0.1, starts + 0.1), content=old)
 
         play.later(T0 + 4.5, lambda play=play, old=old: old.update(play.content(0)))  # type: ignore[misc]
         play.later(T0 + 5.95, answer_late)

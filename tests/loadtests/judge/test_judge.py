@@ -10,7 +10,7 @@ import pytest
 from chatswarm.loadtests.history.manifest import Clock
 from chatswarm.loadtests.history.tables import TABLES, TIMES, ConnectionEvent
 from chatswarm.loadtests.judge import checks
-from chatswarm.loadtests.judge.checks import Found
+from chatswarm.loadtests.judge.checks import CheckResult
 from chatswarm.loadtests.judge.judge import NoRunError, judge, write_verdict
 from chatswarm.loadtests.judge.ledger import Ledger
 from chatswarm.loadtests.judge.rig import UNREADABLE
@@ -323,7 +323,7 @@ def test_a_latency_that_the_clocks_cannot_tell_from_its_limit(tmp_path: Path) ->
         alone = verdict.latency.accepted.max
         assert alone is not None
         assert play.judge([f"accepted.max <= {alone * 1000 + 1:.3f}ms"]).slos[0].outcome == "pass"
-    assert "how sure the hosts' clocks are" in reasons(play.judge([f"visible.max <= {longest * 1000:.3f}ms"]))
+    assert "the uncertainty of the hosts' clocks" in reasons(play.judge([f"visible.max <= {longest * 1000:.3f}ms"]))
 
 
 def test_a_failed_final_read_proves_no_loss_and_passes_nothing(tmp_path: Path) -> None:
@@ -413,7 +413,7 @@ def test_sends_that_left_too_late(tmp_path: Path) -> None:
     verdict = Play(tmp_path, plants={(0, 2): Plant(handed_late=0.5)}).perform().judge()
     assert verdict.rig.late_sends == 1
     assert (verdict.verdict, verdict.rig.sound) == ("undecided", False)
-    assert "1 of 12 sends left more than" in reasons(verdict)
+    assert "1 of 12 sends were more than" in reasons(verdict)
     # The lateness is part of what is measured.
     assert verdict.latency.visible.max == pytest.approx(0.55)
 
@@ -500,7 +500,7 @@ def test_notified_without_ids_is_undecided_where_counts_prove_nothing(tmp_path: 
 
 
 def test_a_check_that_crashes_is_undecided(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(_: Ledger) -> Found:
+    def broken(_: Ledger) -> CheckResult:
         raise KeyError("oh")
 
     monkeypatch.setitem(checks.CHECKS, "phantom", broken)
@@ -589,6 +589,6 @@ def test_thousands_of_unreadable_answers_are_a_few_reasons(tmp_path: Path) -> No
     for number in range(1000):
         play.row("worker0", "trouble", T0, UNREADABLE, f"id {number}")
     verdict = play.judge()
-    told = [reason for reason in verdict.reasons if "could not be read" in reason]
-    assert told[0] == "an answer could not be read: id 0"
-    assert told[5:] == ["995 more answers could not be read, each for a reason that differs"]
+    unreadable = [reason for reason in verdict.reasons if "could not be read" in reason]
+    assert unreadable[0] == "a response could not be read: id 0"
+    assert unreadable[5:] == ["995 more responses could not be read, each for a different reason"]

@@ -192,14 +192,14 @@ def test_visible_notified_and_lost_are_what_the_slow_ledger_says(world: World) -
                 assert found == visible or abs(found - visible) < 1e-6
                 reads = {done for to, _, done, _ in world.reads if to == dashboard}
                 if math.isfinite(visible) and sum(abs(done - visible) < 1e-9 for done in reads) == len(reads):
-                    assert bool(ledger.sight.as_text[row, dashboard]) == as_text
+                    assert bool(ledger.visibility.as_text[row, dashboard]) == as_text
                 missing = outcome == ACCEPTED and not math.isfinite(visible)
                 provable = identity[0] not in world.unread or place(world, identity) is not None
                 assert bool(ledger.expected[row, dashboard]) == (outcome == ACCEPTED)
                 assert bool(ledger.lost[row, dashboard]) == (missing and provable)
                 assert bool(ledger.unproven[row, dashboard]) == (missing and not provable)
                 if world.frames:
-                    heard = float(ledger.announced.notified[row, dashboard]) - T0
+                    heard = float(ledger.announcements.notified[row, dashboard]) - T0
                     expected = slow_notified(world, identity, dashboard)
                     assert heard == expected or abs(heard - expected) < 1e-6
 

@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 
 from chatswarm.loadtests.history.tables import ConnectionEvent
-from chatswarm.loadtests.judge.recovery import Bounds, Met, whole_again
+from chatswarm.loadtests.judge.recovery import Bounds, TargetMisses, recovery_bounds
 from chatswarm.loadtests.judge.verdict import Recovery, Verdict
 
 from .play import REJECTED, T0, UNKNOWN, Plant, Play
 
 
-def met(times: list[float], missed: list[float], unknown: list[float] | None = None) -> Met:
+def misses(times: list[float], missed: list[float], unknown: list[float] | None = None) -> TargetMisses:
     moments = np.array(sorted({*times, *missed, *(unknown or [])}))
-    surely = np.isin(moments, missed)
-    return Met(moments, surely, surely | np.isin(moments, unknown or []))
+    certain = np.isin(moments, missed)
+    return TargetMisses(moments, certain, certain | np.isin(moments, unknown or []))
 
 
 def every(step: float, first: float, last: float) -> list[float]:
@@ -51,8 +51,8 @@ def every(step: float, first: float, last: float) -> list[float]:
         ([*every(0.25, 5, 9.75), *every(0.25, 10.125, 20)], [9.5], [], Bounds(10, 10)),
     ],
 )  # fmt: skip
-def test_whole_again(times: list[float], missed: list[float], unknown: list[float], expected: Bounds) -> None:
-    assert whole_again(met(times, missed, unknown), 10.0, 20.0) == expected
+def test_recovery_bounds(times: list[float], missed: list[float], unknown: list[float], expected: Bounds) -> None:
+    assert recovery_bounds(misses(times, missed, unknown), 10.0, 20.0) == expected
 
 
 def recovery(verdict: Verdict) -> Recovery:

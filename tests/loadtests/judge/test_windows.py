@@ -40,7 +40,7 @@ def test_a_span_belongs_to_one_of_before_during_and_after(kind: Kind, spans: lis
     # The fault from 5 to 8; all was whole again at 10.
     window = window_of(kind, "a", [FaultSpan("a", "k", 5, 8), FaultSpan("b", "k", 0, 99)], [10.0, 100.0])
     assert isinstance(window, Window)
-    held = window.holds(np.array([begun for begun, _ in every]), np.array([over for _, over in every]))
+    held = window.holds(np.array([starts for starts, _ in every]), np.array([ends for _, ends in every]))
     assert [span for span, inside in zip(every, held.tolist(), strict=True) if inside] == spans
 
 

@@ -13,7 +13,7 @@ from chatswarm.loadtests.judge.latency import Latencies, fan_out
 from chatswarm.loadtests.judge.ledger import Ledger
 from chatswarm.loadtests.judge.ledger.faults import FaultSpan
 from chatswarm.loadtests.judge.metrics import MetricValues
-from chatswarm.loadtests.judge.recovery import Bounds, Met, met_of, recoveries_of, whole_again
+from chatswarm.loadtests.judge.recovery import Bounds, TargetMisses, recoveries_of, recovery_bounds, target_misses_of
 from chatswarm.loadtests.judge.windows import Window, window_of
 from chatswarm.loadtests.scenario.slo import Kind
 
@@ -38,49 +38,49 @@ def faults(draw: st.DrawFn) -> list[FaultSpan]:
 # Windows
 
 
-def slow_in_window(kind: Kind, spans: list[tuple[float, float, float]], begun: float, over: float) -> bool:
+def slow_in_window(kind: Kind, spans: list[tuple[float, float, float]], starts: float, ends: float) -> bool:
     """`spans` are starts, stops and when all was whole again."""
     if kind == "before":
-        return all(over < start for start, _, _ in spans)
+        return all(ends < start for start, _, _ in spans)
     if kind == "after":
-        return all(begun > stop for _, stop, _ in spans)
+        return all(starts > stop for _, stop, _ in spans)
     if kind == "during":
-        return any(begun <= stop and start <= over for start, stop, _ in spans)
-    return not any(begun <= max(stop, whole) and start <= over for start, stop, whole in spans)
+        return any(starts <= stop and start <= ends for start, stop, _ in spans)
+    return not any(starts <= max(stop, whole) and start <= ends for start, stop, whole in spans)
 
 
 @slowly
 @given(faults(), st.lists(st.tuples(eighths, eighths), max_size=20), st.lists(eighths, min_size=4, max_size=4))
 def test_windows(spans: list[FaultSpan], moments: list[tuple[float, float]], took: list[float]) -> None:
     whole = [span.stop + more if more else math.nan for span, more in zip(spans, took, strict=False)]
-    begun = np.array([start for start, _ in moments])
-    over = begun + np.array([length for _, length in moments])
+    starts = np.array([start for start, _ in moments])
+    ends = starts + np.array([length for _, length in moments])
     mine = [(span.start, span.stop, end) for span, end in zip(spans, whole, strict=True) if span.name == "a"]
     for kind in KINDS:
         window = window_of(kind, "a", spans, whole)
         if isinstance(window, str):
             assert not mine or (kind == "outside" and not all(math.isfinite(end) for _, _, end in mine))
             continue
-        expected = [slow_in_window(kind, mine, *span) for span in zip(begun.tolist(), over.tolist(), strict=True)]
-        assert window.holds(begun, over).tolist() == expected
+        expected = [slow_in_window(kind, mine, *span) for span in zip(starts.tolist(), ends.tolist(), strict=True)]
+        assert window.holds(starts, ends).tolist() == expected
 
 
 # Recovery
 
 
-def slow_whole_again(met: Met, stop: float, end: float) -> Bounds:
-    """Tries every eighth of a second, one after the other."""
+def slow_recovery_bounds(misses: TargetMisses, stop: float, end: float) -> Bounds:
+    """Tries every eighth of a second in turn."""
 
     def inside(at: float, until: float) -> list[int]:
-        return [row for row, time in enumerate(met.intended.tolist()) if at < time <= until]
+        return [row for row, time in enumerate(misses.intended.tolist()) if at < time <= until]
 
     low = high = math.inf
     at = stop
     while at <= max(end, stop):
         calm = inside(at, at + 3)
-        if low == math.inf and not met.surely_not[calm].any():
+        if low == math.inf and not misses.certain[calm].any():
             low = at
-        if at + 3 <= end and len(calm) >= 10 and not met.perhaps_not[calm].any():
+        if at + 3 <= end and len(calm) >= 10 and not misses.possible[calm].any():
             high = at
             break
         at += 1 / 8
@@ -94,10 +94,10 @@ def slow_whole_again(met: Met, stop: float, end: float) -> Bounds:
 )
 def test_recovery(messages: list[tuple[int, str]], stop: float) -> None:
     messages.sort()
-    surely = np.array([kind == "missed" for _, kind in messages], bool)
-    perhaps = np.array([kind != "met" for _, kind in messages], bool)
-    met = Met(np.array([at / 8 for at, _ in messages]), surely, perhaps)
-    assert whole_again(met, stop, 20.0) == slow_whole_again(met, stop, 20.0)
+    missed = np.array([kind == "missed" for _, kind in messages], bool)
+    possibly_missed = np.array([kind != "met" for _, kind in messages], bool)
+    misses = TargetMisses(np.array([at / 8 for at, _ in messages]), missed, possibly_missed)
+    assert recovery_bounds(misses, stop, 20.0) == slow_recovery_bounds(misses, stop, 20.0)
 
 
 @st.composite
@@ -120,11 +120,11 @@ def faulty_ledger(world: World, spans: list[FaultSpan], folder: str) -> Ledger:
 
 @slowly
 @given(troubled())
-def test_the_messages_that_met_the_target(given: tuple[World, list[FaultSpan]]) -> None:
+def test_which_messages_missed_the_target(given: tuple[World, list[FaultSpan]]) -> None:
     world, spans = given
     with tempfile.TemporaryDirectory() as folder:
         ledger = faulty_ledger(world, spans, folder)
-        met = met_of(ledger)
+        misses = target_misses_of(ledger)
         slow = []
         messages = ledger.messages
         for row in range(len(messages)):
@@ -137,7 +137,7 @@ def test_the_messages_that_met_the_target(given: tuple[World, list[FaultSpan]]) 
             if outcome == SendOutcome.REJECTED:
                 missed = True
             slow.append((intended, missed, missed or unknown))
-        fast = zip(met.intended.tolist(), met.surely_not.tolist(), met.perhaps_not.tolist(), strict=True)
+        fast = zip(misses.intended.tolist(), misses.certain.tolist(), misses.possible.tolist(), strict=True)
         assert sorted(fast) == sorted(slow)
 
 
@@ -147,7 +147,7 @@ def test_the_parts_of_a_recovery(given: tuple[World, list[FaultSpan]]) -> None:
     world, spans = given
     with tempfile.TemporaryDirectory() as folder:
         ledger = faulty_ledger(world, spans, folder)
-        for recovery, fault in zip(recoveries_of(ledger), ledger.evidence.faults, strict=True):
+        for recovery, fault in zip(recoveries_of(ledger), ledger.observations.faults, strict=True):
             first, caught = math.inf, []
             for row in range(len(ledger.messages)):
                 intended = float(ledger.messages.intended[row])
@@ -182,19 +182,19 @@ def slow_sample(ledger: Ledger, window: Window, name: str) -> list[float]:
             if ledger.expected[row, d] and not ledger.excused[row, d]
         ]
         if name == "visible":
-            spans += [(intended, over) for over in seen]
+            spans += [(intended, end) for end in seen]
         elif seen:
-            ordered = sorted(over - intended for over in seen if not math.isnan(over))
+            ordered = sorted(end - intended for end in seen if not math.isnan(end))
             if len(ordered) < len(seen):
                 spans.append((intended, math.nan))
                 continue
             which = {"first_dashboard": 0, "median_dashboard": (len(ordered) - 1) // 2, "last_dashboard": -1}[name]
             spans.append((intended, intended + ordered[which]))
     inside = []
-    for begun, over in spans:
-        end = over if math.isfinite(over) else begun + target
-        if bool(window.holds(np.array([begun]), np.array([end]))[0]):
-            inside.append(over - begun)
+    for start, end in spans:
+        settled = end if math.isfinite(end) else start + target
+        if bool(window.holds(np.array([start]), np.array([settled]))[0]):
+            inside.append(end - start)
     return sorted(inside, key=lambda value: math.inf if math.isnan(value) else value)
 
 
@@ -205,7 +205,7 @@ def test_latencies_in_windows(given: tuple[World, list[FaultSpan]], kind: Kind) 
     with tempfile.TemporaryDirectory() as folder:
         ledger = faulty_ledger(world, spans, folder)
         latencies = Latencies(ledger, [])
-        found = ledger.evidence.faults
+        found = ledger.observations.faults
         window = window_of(kind, found[0].name, found, [fault.stop + 1 for fault in found])
         assert isinstance(window, Window)
         for name in ("visible", "accepted", "first_dashboard", "median_dashboard", "last_dashboard"):
@@ -248,7 +248,7 @@ def test_counts_in_windows(given: tuple[World, list[FaultSpan]], kind: Kind) -> 
     world, spans = given
     with tempfile.TemporaryDirectory() as folder:
         ledger = faulty_ledger(world, spans, folder)
-        found = ledger.evidence.faults
+        found = ledger.observations.faults
         window = window_of(kind, found[0].name, found, [fault.stop + 1 for fault in found])
         assert isinstance(window, Window)
         slow = dict.fromkeys(("sent", "accepted", "rejected", "unknown", "expected", "visible", "lost", "late"), 0)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from chatswarm.loadtests.net.address import parse_address
+from chatswarm.loadtests.net.address import join_host_port, parse_address, split_host_port
 
 
 @pytest.mark.parametrize("host", ["h[::1]", "[::1]x", "[::1]x:80", "[::1][::2]", "h[::1]:80"])
@@ -35,3 +35,23 @@ def test_what_is_no_zone_is_refused(zone: str) -> None:
 def test_an_address_is_the_same_when_its_url_is_read_again(url: str) -> None:
     address = parse_address(url)
     assert parse_address(address.url) == address
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [("127.0.0.1:80", ("127.0.0.1", 80)), ("[::1]:80", ("::1", 80)), ("chat.test:80", ("chat.test", 80))],
+)
+def test_split_host_port(text: str, parts: tuple[str, int]) -> None:
+    assert split_host_port(text) == parts
+
+
+@pytest.mark.parametrize(("host", "text"), [("127.0.0.1", "127.0.0.1:80"), ("::1", "[::1]:80"), ("", ":80")])
+def test_join_host_port(host: str, text: str) -> None:
+    assert join_host_port(host, 80) == text
+
+
+@pytest.mark.parametrize(
+    ("url", "port"), [("http://h", 8474), ("http://h:80", 80), ("https://h", 443), ("https://h:1", 1)]
+)
+def test_default_port_of_http_is_the_callers(url: str, port: int) -> None:
+    assert parse_address(url, http_port=8474).port == port

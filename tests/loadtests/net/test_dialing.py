@@ -14,12 +14,12 @@ import pytest
 
 from chatswarm.loadtests.net.address import parse_address
 from chatswarm.loadtests.net.dialing import (
+    ConnectFailure,
     Dialer,
     DialError,
-    Trouble,
     request_target,
     server_name,
-    unreadable_authorities,
+    unreadable_ca_note,
 )
 from tests.loadtests.names import names
 
@@ -59,7 +59,7 @@ def test_the_addresses_of_a_name_take_turns(monkeypatch: pytest.MonkeyPatch) -> 
             with dialer.open(soon()) as sock:
                 seen.append(sock.getpeername()[0])
     assert seen == ["127.0.0.1", "127.0.0.2"] * 2
-    assert dialer.passed_over == {}
+    assert dialer.skipped == {}
 
 
 def test_an_address_that_refuses_is_passed_over_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,14 +69,14 @@ def test_an_address_that_refuses_is_passed_over_and_told(monkeypatch: pytest.Mon
         for _ in range(2):
             with dialer.open(soon()) as sock:
                 assert sock.getpeername()[0] == "127.0.0.2"
-    assert dialer.passed_over == {"127.0.0.1": "connection refused"}
+    assert dialer.skipped == {"127.0.0.1": "connection refused"}
 
 
 def test_a_file_of_authorities_that_cannot_be_read_is_named() -> None:
     here = Path(__file__).parent
-    assert unreadable_authorities({}) == ""
-    assert unreadable_authorities({"SSL_CERT_FILE": __file__, "SSL_CERT_DIR": f"/nowhere:{here}"}) == ""
-    told = unreadable_authorities({"SSL_CERT_FILE": "/nowhere/ca.pem", "SSL_CERT_DIR": "/nowhere:/else"})
+    assert unreadable_ca_note({}) == ""
+    assert unreadable_ca_note({"SSL_CERT_FILE": __file__, "SSL_CERT_DIR": f"/nowhere:{here}"}) == ""
+    told = unreadable_ca_note({"SSL_CERT_FILE": "/nowhere/ca.pem", "SSL_CERT_DIR": "/nowhere:/else"})
     assert "SSL_CERT_FILE names '/nowhere/ca.pem', which cannot be read" in told
     assert "SSL_CERT_DIR names '/nowhere:/else', which cannot be read" in told
 
@@ -85,7 +85,7 @@ def test_tls_that_cannot_be_set_up_is_this_machines_own(monkeypatch: pytest.Monk
     monkeypatch.setenv("SSLKEYLOGFILE", "/nowhere/keys")
     with socket.create_server(("127.0.0.1", 0)) as one, pytest.raises(DialError, match="SSLKEYLOGFILE") as caught:
         Dialer(parse_address(f"https://127.0.0.1:{one.getsockname()[1]}")).open(soon())
-    assert caught.value.trouble is Trouble.HERE
+    assert caught.value.failure is ConnectFailure.HERE
 
 
 def test_threads_that_run_out_are_this_machines_own(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,7 +95,7 @@ def test_threads_that_run_out_are_this_machines_own(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("threading.Thread.start", fails)
     with pytest.raises(DialError, match="no more threads") as caught:
         Dialer(parse_address("http://127.0.0.1:1")).open(soon())
-    assert caught.value.trouble is Trouble.HERE
+    assert caught.value.failure is ConnectFailure.HERE
 
 
 def failing(monkeypatch: pytest.MonkeyPatch, numbers: dict[str, int]) -> None:
@@ -116,34 +116,34 @@ def test_a_family_without_a_route_is_nothing_to_tell(monkeypatch: pytest.MonkeyP
         failing(monkeypatch, {"127.0.0.1": errno.ENETUNREACH})
         dialer = Dialer(parse_address(f"http://chat.test:{one.getsockname()[1]}"))
         dialer.open(soon()).close()
-    assert dialer.passed_over == {}
+    assert dialer.skipped == {}
 
 
 @pytest.mark.parametrize(
-    ("numbers", "trouble"),
+    ("numbers", "failure"),
     [
-        ({"127.0.0.1": errno.ECONNREFUSED, "127.0.0.2": errno.ENETUNREACH}, Trouble.REFUSED),
-        ({"127.0.0.1": errno.ENETUNREACH, "127.0.0.2": errno.ENETUNREACH}, Trouble.HERE),
-        ({"127.0.0.1": errno.ENETUNREACH, "127.0.0.2": errno.ETIMEDOUT}, Trouble.UNREACHABLE),
-        ({"127.0.0.1": errno.EMFILE}, Trouble.HERE),
-        ({"127.0.0.1": errno.ECONNREFUSED, "127.0.0.2": errno.ENOBUFS}, Trouble.HERE),
+        ({"127.0.0.1": errno.ECONNREFUSED, "127.0.0.2": errno.ENETUNREACH}, ConnectFailure.REFUSED),
+        ({"127.0.0.1": errno.ENETUNREACH, "127.0.0.2": errno.ENETUNREACH}, ConnectFailure.HERE),
+        ({"127.0.0.1": errno.ENETUNREACH, "127.0.0.2": errno.ETIMEDOUT}, ConnectFailure.UNREACHABLE),
+        ({"127.0.0.1": errno.EMFILE}, ConnectFailure.HERE),
+        ({"127.0.0.1": errno.ECONNREFUSED, "127.0.0.2": errno.ENOBUFS}, ConnectFailure.HERE),
     ],
 )
 def test_what_several_failures_mean_together(
-    monkeypatch: pytest.MonkeyPatch, numbers: dict[str, int], trouble: Trouble
+    monkeypatch: pytest.MonkeyPatch, numbers: dict[str, int], failure: ConnectFailure
 ) -> None:
     names(monkeypatch, {"chat.test": ["127.0.0.1", "127.0.0.2"]})
     failing(monkeypatch, numbers)
     with pytest.raises(DialError) as caught:
         Dialer(parse_address("http://chat.test:1")).open(soon())
-    assert caught.value.trouble is trouble
-    assert (caught.value.own is not None) == (trouble is Trouble.HERE)
+    assert caught.value.failure is failure
+    assert (caught.value.limit is not None) == (failure is ConnectFailure.HERE)
 
 
 def test_a_name_that_cannot_be_looked_up_for_want_of_files_is_not_called_unknown() -> None:
     code = """
 import resource, socket, time
-from chatswarm.loadtests.net.dialing import Dialer, DialError, Trouble
+from chatswarm.loadtests.net.dialing import Dialer, DialError, ConnectFailure
 from chatswarm.loadtests.net.address import parse_address
 dialer = Dialer(parse_address("http://chat.invalid"))
 held = []
@@ -156,9 +156,9 @@ except OSError:
 try:
     dialer.open(time.monotonic() + 10)
 except DialError as error:
-    trouble = error.trouble
+    failure = error.failure
 held.clear()
-print(trouble is Trouble.HERE)
+print(failure is ConnectFailure.HERE)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "True\n"

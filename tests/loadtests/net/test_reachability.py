@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from chatswarm.loadtests.net.reachability import unanswered
+from chatswarm.loadtests.net.reachability import http_problem
 from tests.loadtests.faults.misbehaving import Connection, server
 from tests.loadtests.names import names
 
@@ -49,7 +49,7 @@ def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_any_http_answer_will_do(answer: bytes) -> None:
     with server(saying(answer)) as chat:
-        assert unanswered(chat.url) is None
+        assert http_problem(chat.url) is None
 
 
 def test_an_answer_without_an_end_is_one() -> None:
@@ -59,7 +59,7 @@ def test_an_answer_without_an_end_is_one() -> None:
         connection.read_on()
 
     with server(endless) as chat:
-        assert unanswered(chat.url, 30.0) is None
+        assert http_problem(chat.url, 30.0) is None
 
 
 def test_a_byte_now_and_then_is_no_answer() -> None:
@@ -70,20 +70,20 @@ def test_a_byte_now_and_then_is_no_answer() -> None:
             time.sleep(0.05)
 
     with server(drips) as chat:
-        assert unanswered(chat.url, 0.3) == f"expected an HTTP answer from {chat.url}, got no answer: timed out"
+        assert http_problem(chat.url, 0.3) == f"expected an HTTP answer from {chat.url}, got no answer: timed out"
 
 
 @pytest.mark.parametrize(
     ("said", "told"),
     [
-        (b"", "the connection ended without an answer"),
-        (b"HTTP/1.1 200 OK\r\nServer", "in the middle of the answer"),
+        (b"", "the connection ended without a response"),
+        (b"HTTP/1.1 200 OK\r\nServer", "in the middle of the response"),
         (b"SSH-2.0-OpenSSH\x1b[2J\r\n", "no HTTP: 'SSH-2.0-OpenSSH\\x1b[2J\\r\\n'"),
     ],
 )
 def test_what_is_no_answer_is_told_in_one_line(said: bytes, told: str) -> None:
     with server(saying(said)) as chat:
-        assert unanswered(chat.url) == f"expected an HTTP answer from {chat.url}, got {told}"
+        assert http_problem(chat.url) == f"expected an HTTP answer from {chat.url}, got {told}"
 
 
 def test_it_asks_below_the_path_and_for_the_right_host() -> None:
@@ -95,12 +95,12 @@ def test_it_asks_below_the_path_and_for_the_right_host() -> None:
 
     with server(serve) as chat:
         port = chat.listener.getsockname()[1]
-        assert unanswered(f"http://LOCALHOST:{port}/team/ä%2Fb/") is None
-        assert unanswered("http://chat.example/x?y=1") == (
+        assert http_problem(f"http://LOCALHOST:{port}/team/ä%2Fb/") is None
+        assert http_problem("http://chat.example/x?y=1") == (
             "expected a URL such as http://127.0.0.1:8000 or https://chat.example.com/path, "
             "got 'http://chat.example/x?y=1' (it has a query or a fragment)"
         )
-        assert unanswered("http://chat.example/x", via=f"127.0.0.1:{port}") is None
+        assert http_problem("http://chat.example/x", via=f"127.0.0.1:{port}") is None
     lines = [head.split("\r\n")[:2] for head in heads]
     assert lines == [
         ["GET /team/%C3%A4%2Fb/ HTTP/1.1", f"Host: localhost:{port}"],
@@ -116,11 +116,11 @@ def test_a_proxy_may_be_at_an_ipv6_address(form: str) -> None:
         pytest.skip("no IPv6 here")
     with listener, server(saying(OK), listener=listener):
         via = form.format(port=listener.getsockname()[1])
-        assert unanswered("http://chat.example", via=via) is None
+        assert http_problem("http://chat.example", via=via) is None
 
 
 def test_a_password_is_never_repeated() -> None:
-    told = unanswered("http://me:secret@127.0.0.1:1")
+    told = http_problem("http://me:secret@127.0.0.1:1")
     assert told is not None
     assert "secret" not in told
 
@@ -131,23 +131,23 @@ class TestSeveralAddresses:
     def test_an_address_that_refuses_is_passed_over(self, monkeypatch: pytest.MonkeyPatch) -> None:
         with server(saying(OK)) as chat:
             names(monkeypatch, {"chat.test": ["127.0.0.3", "127.0.0.1"]})
-            assert unanswered(f"http://chat.test:{chat.listener.getsockname()[1]}") is None
+            assert http_problem(f"http://chat.test:{chat.listener.getsockname()[1]}") is None
 
     def test_an_address_that_says_nothing_leaves_time_for_the_next(self, monkeypatch: pytest.MonkeyPatch) -> None:
         with server(saying(OK)) as chat:
             port = chat.listener.getsockname()[1]
             with socket.create_server(("127.0.0.3", port)):
                 names(monkeypatch, {"chat.test": ["127.0.0.3", "127.0.0.1"]})
-                assert unanswered(f"http://chat.test:{port}", 1.0) is None
+                assert http_problem(f"http://chat.test:{port}", 1.0) is None
 
     def test_when_none_answers_each_is_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
         with server(saying(b"")) as chat:
             port = chat.listener.getsockname()[1]
             names(monkeypatch, {"chat.test": ["127.0.0.3", "127.0.0.1"]})
-            told = unanswered(f"http://chat.test:{port}")
+            told = http_problem(f"http://chat.test:{port}")
         assert told == (
             f"expected an HTTP answer from http://chat.test:{port}, got connection refused (127.0.0.3), "
-            "the connection ended without an answer (127.0.0.1)"
+            "the connection ended without a response (127.0.0.1)"
         )
 
 
@@ -170,7 +170,7 @@ class TestProxies:
         self, monkeypatch: pytest.MonkeyPatch, scheme: str, variable: str, told: bool
     ) -> None:
         monkeypatch.setenv(variable, "http://me:secret@proxy:3128")
-        said = str(unanswered(f"{scheme}://127.0.0.1:1"))
+        said = str(http_problem(f"{scheme}://127.0.0.1:1"))
         note = f" ({variable} is set, and ignored: chatswarm connects directly)"
         assert said.endswith(note) == told
         assert "secret" not in said
@@ -178,11 +178,11 @@ class TestProxies:
     def test_nothing_is_told_where_there_is_an_answer(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
         with server(saying(OK)) as chat:
-            assert unanswered(chat.url) is None
+            assert http_problem(chat.url) is None
 
     def test_an_empty_variable_is_none(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("HTTP_PROXY", "")
-        assert "PROXY" not in str(unanswered("http://127.0.0.1:1"))
+        assert "PROXY" not in str(http_problem("http://127.0.0.1:1"))
 
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL, errno.ENOBUFS, errno.ENETUNREACH])
@@ -191,8 +191,8 @@ def test_this_machines_own_limits_are_told_as_such(monkeypatch: pytest.MonkeyPat
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(socket.socket, "connect", fails)
-    told = str(unanswered("http://127.0.0.1:1"))
-    assert f" ({errno.errorcode[number]}: {os.strerror(number).lower()}), which is this machine's own trouble: " in told
+    told = str(http_problem("http://127.0.0.1:1"))
+    assert f" ({errno.errorcode[number]}: {os.strerror(number).lower()}), which is a limit of this machine: " in told
 
 
 @pytest.fixture
@@ -215,7 +215,7 @@ def test_it_trusts_what_the_system_trusts(authority: tuple[ssl.SSLContext, Path]
     context, folder = authority
     held = str(folder if variable == "SSL_CERT_DIR" else folder / "ca.pem")
     others = {name: value for name, value in os.environ.items() if not name.startswith("SSL_CERT_")}
-    code = "import sys; from chatswarm.loadtests.net.reachability import unanswered; print(unanswered(sys.argv[1]))"
+    code = "import sys; from chatswarm.loadtests.net.reachability import http_problem; print(http_problem(sys.argv[1]))"
     with server(saying(OK), context) as chat:
         done = subprocess.run(
             [sys.executable, "-c", code, chat.url],
@@ -224,7 +224,7 @@ def test_it_trusts_what_the_system_trusts(authority: tuple[ssl.SSLContext, Path]
             text=True,
             check=True,
         )
-        told = unanswered(chat.url)
+        told = http_problem(chat.url)
     assert done.stdout == "None\n"
     assert told is not None
     assert "certificate not trusted" in told

@@ -6,14 +6,14 @@ import time
 import pytest
 
 from chatswarm.loadtests.net.responses import (
-    EndedEarlyError,
-    NothingCameError,
+    EmptyResponseError,
     NotHttpError,
     Reader,
     TooLargeError,
+    TruncatedResponseError,
+    keeps_alive,
     read_body,
     read_head,
-    stays_open,
 )
 
 MOST = 1000
@@ -28,7 +28,7 @@ def read(said: bytes, *, ends: bool = True) -> tuple[int, bytes, bool]:
             theirs.shutdown(socket.SHUT_WR)
         reader = Reader(ours, time.monotonic() + 10)
         head = read_head(reader)
-        return head.status, read_body(reader, head, MOST), stays_open(head)
+        return head.status, read_body(reader, head, MOST), keeps_alive(head)
 
 
 @pytest.mark.parametrize(
@@ -77,16 +77,16 @@ def test_chunks(chunks: bytes, coding: bytes) -> None:
 @pytest.mark.parametrize(
     ("said", "error"),
     [
-        (b"", NothingCameError),
-        (b"\r\n", NothingCameError),
+        (b"", EmptyResponseError),
+        (b"\r\n", EmptyResponseError),
         (b"HTT", NotHttpError),
         (b"SSH-2.0\r\n", NotHttpError),
         (b"HTTP/1.1 20 OK\r\n\r\n", NotHttpError),
         (b"HTTP/1.1 2000 OK\r\n\r\n", NotHttpError),
         (b"HTTP/1.1 OK\r\n\r\n", NotHttpError),
-        (b"HTTP/1.1 200 OK\r\nServ", EndedEarlyError),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok", EndedEarlyError),
-        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nok", EndedEarlyError),
+        (b"HTTP/1.1 200 OK\r\nServ", TruncatedResponseError),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok", TruncatedResponseError),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nok", TruncatedResponseError),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nnone\r\n", NotHttpError),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nok\r\n", NotHttpError),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 1001\r\n\r\n", TooLargeError),

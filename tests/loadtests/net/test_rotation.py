@@ -1,4 +1,4 @@
-from chatswarm.loadtests.net.rotation import AGAIN, Rotation
+from chatswarm.loadtests.net.rotation import RETRY_AFTER, Rotation
 
 
 def test_each_address_is_first_in_its_turn() -> None:
@@ -21,7 +21,7 @@ def test_an_address_that_failed_comes_last_until_its_time_is_over() -> None:
     turns = Rotation(["a", "b", "c"])
     turns.failed("b", 10.0)
     assert [turns.order(11.0) for _ in range(3)] == [["a", "c", "b"], ["c", "a", "b"], ["a", "c", "b"]]
-    assert {turns.order(10.0 + AGAIN)[0] for _ in range(3)} == {"a", "b", "c"}
+    assert {turns.order(10.0 + RETRY_AFTER)[0] for _ in range(3)} == {"a", "b", "c"}
 
 
 def test_an_address_that_works_again_has_its_turn_at_once() -> None:
@@ -33,13 +33,13 @@ def test_an_address_that_works_again_has_its_turn_at_once() -> None:
 
 def test_of_addresses_that_all_failed_the_first_to_fail_is_tried_first() -> None:
     turns = Rotation(["a", "b", "c"])
-    for at, place in enumerate(["c", "a", "b", "c"]):
-        turns.failed(place, float(at))
+    for at, address in enumerate(["c", "a", "b", "c"]):
+        turns.failed(address, float(at))
     assert turns.order(5.0) == ["a", "b", "c"]
 
 
 def test_an_address_that_was_told_twice_has_one_turn() -> None:
-    assert Rotation(["a", "a", "b"]).places == ("a", "b")
+    assert Rotation(["a", "a", "b"]).addresses == ("a", "b")
 
 
 def test_a_caller_may_count_by_itself() -> None:

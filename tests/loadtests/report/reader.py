@@ -1,4 +1,4 @@
-"""Reads a report's HTML as a browser would: its elements, tables and texts. Refuses tags that do not nest."""
+"""Parses a report's HTML: its elements, tables and texts. Fails on tags that do not nest."""
 
 from html.parser import HTMLParser
 
@@ -43,5 +43,5 @@ class Reader(HTMLParser):
             self.tables[self._caption][-1][-1] += data
 
     def rows(self, caption: str) -> dict[str, list[str]]:
-        """A table's rows by their headings."""
+        """The rows of a table, by their headings."""
         return {row[0]: row[1:] for row in self.tables[caption][1:]}

@@ -1,4 +1,4 @@
-"""Three small runs on paper: one that passes, one that fails under a fault, and one whose history was cut."""
+"""Three small synthetic runs: one that passes, one that fails during a fault, and one with a truncated history."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ def passing(folder: Path) -> Play:
 
 
 def failing(folder: Path) -> Play:
-    """A message is lost on two of four dashboards, one is refused, one is unclear, one comes 2.5 s late."""
+    """One message is lost on two of four dashboards, one is rejected, one is unknown, one is 2.5 s late."""
     play = Play(folder, dashboards=4, rate=10, seconds=12, slos=[*SLOS, "recovery.max <= 4s after net-cut"])
     play.plants = {
         (0, 11): Plant(unseen_by={1, 2}),
@@ -37,6 +37,6 @@ def undecided(folder: Path) -> Path:
 
 
 def write(play: Play) -> Path:
-    """The run's folder, with its verdict."""
+    """Writes the run and its verdict. Returns its folder."""
     write_verdict(play.folder, play.perform().judge())
     return play.folder

@@ -22,7 +22,7 @@ def test_spans_have_a_round_width(seconds: float, width: float, count: int) -> N
     assert seconds == 0 or edges[1] == pytest.approx(width)
 
 
-def test_a_span_holds_its_worst_delivery_and_its_lost_ones(tmp_path: Path) -> None:
+def test_a_span_has_its_worst_and_its_lost_deliveries(tmp_path: Path) -> None:
     run = judged(write(failing(tmp_path)))
     figures = figures_of(run)
     assert run.ledger is not None
@@ -56,27 +56,27 @@ def test_curves_go_through_the_quantiles_of_the_verdict(tmp_path: Path) -> None:
         assert values == sorted(values)
 
 
-def test_the_stages_are_the_whole_latency(tmp_path: Path) -> None:
+def test_the_parts_add_up_to_the_whole_latency(tmp_path: Path) -> None:
     play = passing(tmp_path)
     play.plants = {(0, 3): Plant(handed_late=0.4), (1, 4): Plant(no_frame_on={1}), (1, 6): Plant(slow=0.3)}
     run = judged(write(play))
     assert run.ledger is not None
-    shares = figures_of(run).shares[0]
+    breakdown = figures_of(run).breakdowns[0]
     latency = (run.ledger.visible - run.ledger.messages.intended[:, None])[run.ledger.delivered]
-    assert sum(shares.seconds.values()) == pytest.approx(latency.sum())
-    assert shares.deliveries == len(latency)
-    assert shares.seconds["sending"] == pytest.approx((0.4 + 0.001 * 60) * 4)
-    assert shares.seconds["unannounced"] > 0
-    assert all(seconds >= 0 for seconds in shares.seconds.values())
+    assert sum(breakdown.seconds.values()) == pytest.approx(latency.sum())
+    assert breakdown.deliveries == len(latency)
+    assert breakdown.seconds["sending"] == pytest.approx((0.4 + 0.001 * 60) * 4)
+    assert breakdown.seconds["unannounced"] > 0
+    assert all(seconds >= 0 for seconds in breakdown.seconds.values())
 
 
-def test_dashboards_that_were_away_are_seen(tmp_path: Path) -> None:
+def test_disconnected_dashboards_are_counted(tmp_path: Path) -> None:
     spans = figures_of(judged(write(failing(tmp_path)))).spans
     assert spans[0].subscribed == 4
     assert spans[-1].subscribed == 3
 
 
-def test_a_loop_that_stood_still_did_so_in_every_span_that_it_slept_through(tmp_path: Path) -> None:
+def test_a_blocked_loop_is_late_in_every_span_that_it_missed(tmp_path: Path) -> None:
     play = passing(tmp_path)
     play.row("worker0", "lag", T0 + 3.55, 1.0)
     (lag,) = figures_of(judged(write(play))).lags
@@ -85,14 +85,14 @@ def test_a_loop_that_stood_still_did_so_in_every_span_that_it_slept_through(tmp_
 
 
 @pytest.mark.parametrize("make", [passing, failing, undecided])
-def test_the_cases_say_what_the_verdict_says(make: object, tmp_path: Path) -> None:
+def test_the_cases_agree_with_the_verdict(make: object, tmp_path: Path) -> None:
     run = judged(make(tmp_path) if make is undecided else write(make(tmp_path)))  # type: ignore[operator]
     outcomes = [case.outcome for case in figures_of(run).cases]
     expected = "fail" if "fail" in outcomes else "undecided" if "undecided" in outcomes else "pass"
     assert expected == run.verdict.verdict
 
 
-def test_a_rig_that_was_not_sound_makes_no_green_ci(tmp_path: Path) -> None:
+def test_an_unsound_rig_never_makes_ci_green(tmp_path: Path) -> None:
     play = passing(tmp_path)
     play.lag = 1.0
     run = judged(write(play))
@@ -102,7 +102,7 @@ def test_a_rig_that_was_not_sound_makes_no_green_ci(tmp_path: Path) -> None:
     assert any("bottleneck" in why or "short of CPU" in why for why in trusted.why)
 
 
-def test_a_run_without_a_message(tmp_path: Path) -> None:
+def test_a_run_without_messages(tmp_path: Path) -> None:
     play = Play(tmp_path, rate=0.1, seconds=3)
     figures = figures_of(judged(write(play)))
     assert figures.verdict.verdict == "undecided"

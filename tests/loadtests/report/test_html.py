@@ -21,27 +21,27 @@ from .runs import HOSTILE, failing, passing, undecided, write
 
 
 def read(folder: Path) -> tuple[Reader, Verdict, str]:
-    """The page of a run, and its verdict as the file has it."""
+    """The page of a run, and the verdict in its `verdict.json`."""
     document = page(figures_again(folder))
     verdict = msgspec.json.decode((folder / "verdict.json").read_bytes(), type=Verdict)
     return Reader(document), verdict, document
 
 
 def check_figures(reader: Reader, verdict: Verdict) -> None:
-    """Every figure of the verdict stands on the page, as it is."""
-    latencies = reader.rows("Exact quantiles over what was expected")
+    """Asserts that every figure of the verdict is on the page, unchanged."""
+    latencies = reader.rows("Exact quantiles; a lost delivery counts as infinite")
     for name in LATENCIES:
         quantiles: Quantiles = getattr(verdict.latency, name)
         values = [getattr(quantiles, key) for key in QUANTILES]
         shown = ["lost" if value is None and quantiles.count else human(value) for value in values]
         assert latencies[name] == [*shown, f"{quantiles.count:,}"]
-    slos = reader.rows("What was expected, and what came") if verdict.slos else {}
+    slos = reader.rows("SLOs and their actual values") if verdict.slos else {}
     for result in verdict.slos:
         assert slos[result.expect][:2] == [
             f"{wording.MARKS[result.outcome]} {result.outcome}",
             wording.actual(result),
         ]
-    findings = reader.rows("What was looked for, and how often it was found")
+    findings = reader.rows("What the checks looked for, and how often they found it")
     for finding in verdict.findings:
         assert findings[finding.check][0].endswith(finding.outcome)
         assert findings[finding.check][1] in (f"{finding.count:,}", "not measured")
@@ -50,9 +50,10 @@ def check_figures(reader: Reader, verdict: Verdict) -> None:
             assert example.detail in reader.text
     balance = reader.rows("Every message, delivery and frame accounted for")
     deliveries, messages, frames = verdict.deliveries, verdict.messages, verdict.frames
+    unclear = f"{messages.unknown:,}"
     assert balance["messages sent"] == [
         f"{messages.sent:,}",
-        f"{messages.accepted:,} accepted + {messages.rejected:,} rejected + {messages.unknown:,} with no clear answer",
+        f"{messages.accepted:,} accepted + {messages.rejected:,} rejected + {unclear} without a clear response",
     ]
     assert balance["deliveries expected"] == [
         f"{deliveries.expected:,}",
@@ -60,7 +61,7 @@ def check_figures(reader: Reader, verdict: Verdict) -> None:
     ]
     assert balance["frames due"][0] == f"{frames.due:,}"
     assert balance["frames received"][0] == f"{frames.received:,}"
-    rig = reader.rows("How the load generator fared")
+    rig = reader.rows("Health of the load-generating side")
     assert rig["loop lag, p99"][0] == human(verdict.rig.lag_p99)
     assert rig["late sends"][0] == f"{verdict.rig.late_sends:,}"
     for reason in [*verdict.reasons, *verdict.rig.reasons]:
@@ -71,13 +72,13 @@ def check_figures(reader: Reader, verdict: Verdict) -> None:
             code: f"{times:,}" for code, times in verdict.connections.codes.items()
         }
     if verdict.recoveries:
-        recoveries = reader.rows("How the chat came back from each fault")
+        recoveries = reader.rows("Recovery from each fault")
         for recovery in verdict.recoveries:
             assert recoveries[recovery.name][1] == f"{recovery.start:.1f} s"
             whole = recoveries[recovery.name][7].removeprefix("≥ ")
             assert whole == human(recovery.whole_again if recovery.at_least is None else recovery.at_least)
     for fault in verdict.faults:
-        proof = reader.rows("What proves that each fault was there")[fault.name][1]
+        proof = reader.rows("Evidence that each fault took place")[fault.name][1]
         said = ", ".join(f"{key} {wording.evidence(value)}" for key, value in fault.evidence.items())
         assert proof == (said or "left no evidence")
     assert f"{wording.MARKS[verdict.verdict]} {verdict.verdict.upper()}" in reader.text
@@ -85,7 +86,7 @@ def check_figures(reader: Reader, verdict: Verdict) -> None:
 
 
 @pytest.mark.parametrize("make", [passing, failing])
-def test_every_figure_is_the_verdicts(make: Any, tmp_path: Path) -> None:
+def test_every_figure_of_the_verdict_is_on_the_page(make: Any, tmp_path: Path) -> None:
     reader, verdict, _ = read(write(make(tmp_path)))
     assert verdict.verdict == ("pass" if make is passing else "fail")
     check_figures(reader, verdict)
@@ -111,8 +112,8 @@ def test_a_run_that_never_began(tmp_path: Path) -> None:
     assert {case.outcome for case in figures.cases} == {"undecided"}
 
 
-class TestNothingComesFromOutside:
-    def test_no_address_is_loaded(self, tmp_path: Path) -> None:
+class TestThePageIsSelfContained:
+    def test_it_loads_no_url(self, tmp_path: Path) -> None:
         reader, _, document = read(write(failing(tmp_path)))
         for tag, attributes in reader.tags:
             assert tag not in ("script", "link", "img", "iframe", "object", "base")
@@ -124,7 +125,7 @@ class TestNothingComesFromOutside:
         assert "@import" not in document
         assert set(re.findall(r"https?://[^\s<\"']*", document)) == {"http://chat"}
 
-    def test_the_policy_allows_nothing_but_the_style(self, tmp_path: Path) -> None:
+    def test_the_policy_allows_only_its_own_style_sheet(self, tmp_path: Path) -> None:
         import base64
         import hashlib
 
@@ -136,7 +137,7 @@ class TestNothingComesFromOutside:
 
 
 def hostile(folder: Path) -> Path:
-    """A run with markup in every name that somebody else gives."""
+    """A run with markup in every name that comes from outside."""
     play = failing(folder)
     play.manifest.target = f"http://chat/{HOSTILE}"[:-1]
     play.manifest.scenario = HOSTILE[:-1]
@@ -154,7 +155,7 @@ def test_data_never_becomes_markup(tmp_path: Path) -> None:
     assert "\x07" not in document
 
 
-def test_a_message_that_is_markup_is_shown_as_text(tmp_path: Path) -> None:
+def test_markup_in_a_message_is_shown_as_text(tmp_path: Path) -> None:
     from chatswarm.loadtests.judge.judge import judged
 
     run = judged(write(failing(tmp_path)))
@@ -167,18 +168,18 @@ def test_a_message_that_is_markup_is_shown_as_text(tmp_path: Path) -> None:
     assert '<script>alert("1")</script> & `*|*' in Reader(document).text
 
 
-class TestItCanBeReadByEverybody:
+class TestAccessibility:
     @pytest.fixture
     def reader(self, tmp_path: Path) -> Reader:
         return read(write(failing(tmp_path)))[0]
 
-    def test_every_chart_says_in_words_what_it_shows(self, reader: Reader) -> None:
+    def test_every_chart_has_a_text_alternative(self, reader: Reader) -> None:
         charts = [a for tag, a in reader.tags if tag == "svg" and a.get("aria-hidden") != "true"]
         assert len(charts) > 10
         assert all(a["role"] == "img" and len(a["aria-label"] or "") > 20 for a in charts)
         assert sum(tag == "figure" for tag, _ in reader.tags) == sum(tag == "figcaption" for tag, _ in reader.tags)
 
-    def test_every_table_has_a_caption_and_can_be_scrolled_by_keyboard(self, reader: Reader) -> None:
+    def test_every_table_has_a_caption_and_scrolls_by_keyboard(self, reader: Reader) -> None:
         kinds = [tag for tag, _ in reader.tags]
         assert kinds.count("table") == kinds.count("caption")
         around = [a for tag, a in reader.tags if a.get("class") == "scroll"]
@@ -186,12 +187,12 @@ class TestItCanBeReadByEverybody:
         assert all(a["tabindex"] == "0" and a["role"] == "region" and a["aria-label"] for a in around)
         assert all(a.get("scope") in ("row", "col") for tag, a in reader.tags if tag == "th")
 
-    def test_links_lead_somewhere(self, reader: Reader) -> None:
+    def test_every_link_has_a_destination(self, reader: Reader) -> None:
         assert len(reader.ids) == len(set(reader.ids))
         links = [(a["href"] or "").removeprefix("#") for tag, a in reader.tags if tag == "a"]
         assert set(links) <= set(reader.ids)
 
-    def test_headings_leave_no_level_out(self, reader: Reader) -> None:
+    def test_headings_skip_no_level(self, reader: Reader) -> None:
         levels = [int(tag[1]) for tag, _ in reader.tags if re.fullmatch("h[1-6]", tag)]
         assert levels[0] == 1
         assert levels.count(1) == 1
@@ -199,7 +200,7 @@ class TestItCanBeReadByEverybody:
         assert dict(reader.tags)["html"]["lang"] == "en"
 
 
-def test_a_million_deliveries_stay_small(tmp_path: Path) -> None:
+def test_the_page_of_a_million_deliveries_is_small(tmp_path: Path) -> None:
     generated.write(tmp_path / "run", dashboards=200, messages=5000, fault=True)
     figures = figures_again(tmp_path / "run")
     assert figures.verdict.deliveries.expected == 1_000_000
@@ -207,7 +208,7 @@ def test_a_million_deliveries_stay_small(tmp_path: Path) -> None:
     check_figures(Reader(page(figures)), figures.verdict)
 
 
-def test_how_to_repeat_the_run(tmp_path: Path) -> None:
+def test_the_page_has_the_command_that_repeats_the_run(tmp_path: Path) -> None:
     play: Play = passing(tmp_path)
     play.manifest.command = ["chatswarm", "run", "a b/scenario.toml", "--seed", "7"]
     reader, _, _ = read(write(play))

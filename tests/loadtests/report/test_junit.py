@@ -25,7 +25,7 @@ def made(folder: Path) -> tuple[ReportFigures, bytes]:
     return figures, junit(figures)
 
 
-def test_the_schema_is_checked() -> None:
+def test_the_schema_finds_invalid_documents() -> None:
     assert SCHEMA.problems(b'<testsuites><testsuite name="a" tests="1" failures="0"/></testsuites>')
     assert SCHEMA.problems(b'<testsuites time="soon"/>')
     assert SCHEMA.problems(b'<testsuites><testcase name="a"/></testsuites>')
@@ -34,7 +34,7 @@ def test_the_schema_is_checked() -> None:
 
 
 @pytest.mark.parametrize("make", [passing, failing, undecided, hostile])
-def test_it_fits_the_schema(make: object, tmp_path: Path) -> None:
+def test_it_is_valid_by_the_schema(make: object, tmp_path: Path) -> None:
     folder = make(tmp_path) if make in (undecided, hostile) else write(make(tmp_path))  # type: ignore[operator]
     figures, document = made(folder)
     assert SCHEMA.problems(document) == []
@@ -47,7 +47,7 @@ def test_it_fits_the_schema(make: object, tmp_path: Path) -> None:
         assert suite.attrib["errors"] == str(sum(case.find("error") is not None for case in found))
 
 
-def test_a_case_for_each_slo_and_finding_with_its_actual_value(tmp_path: Path) -> None:
+def test_every_slo_and_check_is_a_case_with_its_actual_value(tmp_path: Path) -> None:
     figures, document = made(write(failing(tmp_path)))
     found = cases(document)
     counts = {finding.check: finding.count for finding in figures.verdict.findings}
@@ -73,7 +73,7 @@ def test_undecided_is_an_error_and_never_green(tmp_path: Path) -> None:
     assert "is not whole" in (error.text or "")
 
 
-def test_data_is_data(tmp_path: Path) -> None:
+def test_data_never_becomes_markup(tmp_path: Path) -> None:
     run = judged(write(failing(tmp_path)))
     for finding in run.verdict.findings:
         for example in finding.examples:

@@ -24,7 +24,7 @@ def test_a_pass(tmp_path: Path) -> None:
     assert "--seed 7" in text
 
 
-def test_a_fail_names_what_was_found_and_the_worst_of_it(tmp_path: Path) -> None:
+def test_a_fail_lists_the_findings_with_examples(tmp_path: Path) -> None:
     text = made(write(failing(tmp_path)))
     assert text.startswith("## ❌ FAIL: play\n")
     assert "| ❌ | lost | 2 |" in text
@@ -32,19 +32,19 @@ def test_a_fail_names_what_was_found_and_the_worst_of_it(tmp_path: Path) -> None
     assert "### Recoveries" in text
 
 
-def test_undecided_says_why(tmp_path: Path) -> None:
+def test_an_undecided_run_has_reasons(tmp_path: Path) -> None:
     text = made(undecided(tmp_path))
     assert text.startswith("## ❔ UNDECIDED: play\n")
     assert "- because history/worker0.cs1 is not whole" in text.replace("&#95;", "_")
 
 
-def test_tables_are_whole(tmp_path: Path) -> None:
+def test_every_row_of_a_table_has_all_columns(tmp_path: Path) -> None:
     for block in made(hostile(tmp_path)).split("\n\n"):
         rows = [line for line in block.splitlines() if line.startswith("|")]
         assert len({line.count("|") for line in rows}) <= 1, block
 
 
-def test_data_is_data(tmp_path: Path) -> None:
+def test_data_never_becomes_markup(tmp_path: Path) -> None:
     text = made(hostile(tmp_path))
     outside = re.sub(r"^(`{3,}).*?^\1$", "", text, flags=re.DOTALL | re.MULTILINE)
     assert "<script" not in outside

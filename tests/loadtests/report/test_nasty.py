@@ -1,4 +1,4 @@
-"""One table of nasty texts in every place that others fill, over every output: none is taken for more than text."""
+"""Nasty texts in every field that comes from outside, in every output: all of them stay plain text."""
 
 import json
 import re
@@ -33,7 +33,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> ReportFigures:
 
 
 def filled(plain: ReportFigures, text: str) -> ReportFigures:
-    """The run with this text in all places that a user, a file or a target fills."""
+    """The run with this text in every field that comes from a user, a file or the target."""
     verdict = msgspec.convert(msgspec.to_builtins(plain.verdict), Verdict)
     verdict.scenario = verdict.target = verdict.folder = text
     verdict.reasons = [text, f"because {text}"]
@@ -48,13 +48,22 @@ def filled(plain: ReportFigures, text: str) -> ReportFigures:
     verdict.recoveries = [Recovery(text, 1.0, 2.0, reason=text)]
     worst = (Example(text, text, 1, fault=text, detail=text), Example(detail=text))
     cases = tuple(replace(case, name=text, why=(text,), examples=worst) for case in plain.cases)
-    return ReportFigures(verdict, cases, text, plain.target, plain.lag_limit, (text,), plain.spans, plain.lags)
+    return ReportFigures(
+        verdict=verdict,
+        cases=cases,
+        repeat=text,
+        target=plain.target,
+        lag_limit=plain.lag_limit,
+        notes=(text,),
+        spans=plain.spans,
+        lags=plain.lags,
+    )
 
 
 def terminal_of(verdict: Verdict) -> str:
-    page_ = StringIO()
-    print_verdict(Console(file=page_, width=200, no_color=True, force_terminal=False), verdict)
-    return page_.getvalue()
+    output = StringIO()
+    print_verdict(Console(file=output, width=200, no_color=True, force_terminal=False), verdict)
+    return output.getvalue()
 
 
 texts = pytest.mark.parametrize("text", NASTY.values(), ids=NASTY)
@@ -82,7 +91,7 @@ def test_the_live_line(text: str, live: bool) -> None:
         line.show(RunProgress(text, 1, 2, 3, 3, 1, 1, 0, 0, 1, 1, None, 0, 0))
         line.step(text, 1, 2)
     shown = file.getvalue()
-    # What remains are Rich's own: colours, the cursor, the line that it draws again.
+    # Remove Rich's own escape sequences: colours, cursor movements, redrawn lines.
     own = re.sub(r"\x1b\[[?\d;]*[A-Za-z]|\r", "", shown) if live else shown
     assert wrong_in(own) == []
     assert "\x1b[2J" not in shown
@@ -101,7 +110,7 @@ def test_markdown(plain: ReportFigures, text: str, monkeypatch: pytest.MonkeyPat
 
 
 def shape_of(made: str) -> list[str]:
-    """Which elements GitHub's Markdown makes of it, without their texts."""
+    """The elements that GitHub Markdown renders, without their texts."""
     parser = MarkdownIt("gfm-like", {"linkify": False}).enable(["table", "strikethrough"])
     shape = []
     for token in parser.parse(made):
@@ -113,14 +122,14 @@ def shape_of(made: str) -> list[str]:
 
 
 @texts
-def test_data_in_markdown_is_read_back(text: str) -> None:
+def test_data_in_markdown_reads_back_unchanged(text: str) -> None:
     line = " ".join(text.split())
     for before in ("", "## ", "- ", "> ", "a "):
         (*_, inline) = [
             token for token in MarkdownIt("commonmark").parse(before + data(text)) if token.type == "inline"
         ]
         shown = "".join(child.content for child in inline.children or [])
-        # A space before the end of a line is no part of the text.
+        # Markdown drops spaces at the end of a line.
         assert (shown.removeprefix("a ") if before == "a " else shown) == one_line(line).rstrip()
 
 
@@ -137,17 +146,17 @@ def test_html(plain: ReportFigures, text: str, monkeypatch: pytest.MonkeyPatch) 
 
 def tags_of(made: str) -> tuple[list[str], str]:
     tags: list[str] = []
-    said: list[str] = []
+    texts: list[str] = []
 
     class Reader(HTMLParser):
         def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
             tags.append(f"{tag} {sorted(name for name, _ in attrs)}")
 
         def handle_data(self, data: str) -> None:
-            said.append(data)
+            texts.append(data)
 
     Reader().feed(made)
-    return tags, "".join(said)
+    return tags, "".join(texts)
 
 
 @texts
@@ -176,6 +185,6 @@ def test_words_are_one_line(plain: ReportFigures, text: str) -> None:
     verdict = filled(plain, text).verdict
     example = verdict.findings[0].examples[0]
     verdict.verdict, verdict.exit_code = "undecided", 3
-    for said in (wording.example(example), wording.headline(verdict), wording.evidence(text)):
-        assert wrong_in(said, ours="") == []
-        assert one_line(text) in said
+    for line in (wording.example(example), wording.headline(verdict), wording.evidence(text)):
+        assert wrong_in(line, ours="") == []
+        assert one_line(text) in line

@@ -10,7 +10,7 @@ from chatswarm.loadtests.report.sql import TABLES, open_sql
 from tests.loadtests.judge.play import Plant, Play
 
 
-def test_a_question_of_ones_own(tmp_path: Path) -> None:
+def test_queries(tmp_path: Path) -> None:
     Play(tmp_path, plants={(0, 2): Plant(unseen_by={1})}).perform().write()
     run = open_sql(tmp_path)
     assert run.sql("select outcome, count(*) from delivery group by all order by 1").fetchall() == [
@@ -25,7 +25,7 @@ def test_a_question_of_ones_own(tmp_path: Path) -> None:
 MANUAL = (Path(__file__).parents[3] / "docs" / "sql.md").read_text(encoding="utf-8")
 
 
-def test_the_manuals_examples_work(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_examples_in_the_manual_work(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Play(tmp_path, plants={(0, 2): Plant(unseen_by={1})}).perform().write()
     python = re.findall(r'python -c "\n(.*?)"\n```', MANUAL, re.DOTALL)
     queries = re.findall(r"```sql\n(.*?)```", MANUAL, re.DOTALL)

@@ -1,4 +1,4 @@
-"""Checks a document against an XML schema, as far as `junit-10.xsd` uses the language; refuses all else of it."""
+"""Validates a document against an XML schema. Supports only the parts of XSD that `junit-10.xsd` uses."""
 
 import re
 from pathlib import Path
@@ -16,7 +16,7 @@ class Schema:
         self._types = {node.attrib["name"]: node for node in root if node.tag != f"{_XS}element"}
 
     def problems(self, document: bytes) -> list[str]:
-        """What of the document is not as the schema has it; empty if it fits."""
+        """What is invalid in the document; empty if it is valid."""
         found: list[str] = []
         self._check(ElementTree.fromstring(document), found)
         return found
@@ -41,7 +41,7 @@ class Schema:
             found.append(f"{element.tag}: expected {content}, got {children}")
         text = [element.text or "", *(child.tail or "" for child in element)]
         if kind.get("mixed") != "true" and "".join(text).strip():
-            found.append(f"{element.tag}: expected no text of its own")
+            found.append(f"{element.tag}: expected no text")
         for child in element:
             self._check(child, found)
 
@@ -59,7 +59,7 @@ class Schema:
                     found.append(f"{element.tag}: {name}: unexpected {element.attrib[name]!r}")
 
     def _pattern(self, node: Element) -> str:
-        """The children that may stand there, as a regular expression."""
+        """The allowed children, as a regular expression."""
         parts = [self._pattern(child) for child in node]
         match node.tag.removeprefix(_XS):
             case "element":

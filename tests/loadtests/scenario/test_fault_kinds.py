@@ -1,4 +1,4 @@
-"""`[[fault]]` tables: what each kind takes, and how wrong ones are refused, all problems at once."""
+"""`[[fault]]` tables: the parameters of each kind, and the errors for wrong ones, all at once."""
 
 import tomllib
 
@@ -30,8 +30,8 @@ READ: dict[str, tuple[str, dict[str, Value]]] = {
     "fill_store": ('database = "/chat.db"', {"database": "/chat.db"}),
     "command": ('start = "a"\nstop = "b"', {"start": "a", "stop": "b", "timeout": 30.0}),
 }  # fmt: skip
-"""Of each kind: the least that it needs or a little more, and what is read from that."""
-for _kind in ROGUES:  # theirs are told apart in test_rogues_reading.py
+"""A minimal table of each kind, and the parameters that are read from it."""
+for _kind in ROGUES:  # their parameters are tested in test_rogues_reading.py
     READ[_kind] = "", {key: it.default for key, it in FAULT_KINDS[_kind].parameters.items() if it.default is not None}
 
 
@@ -67,7 +67,7 @@ def test_times_names_and_places() -> None:
 
 
 @pytest.mark.parametrize("kind", FAULT_KINDS)
-def test_every_kind_strikes_where_it_says_and_nowhere_else(kind: str) -> None:
+def test_every_kind_accepts_only_its_own_places(kind: str) -> None:
     for place in FAULT_KINDS[kind].places:
         assert plan_of(row(kind, f'{READ[kind][0]}\non = "{place}"')).on == place
     expected = f"quick.toml: fault 1.on: expected one of {', '.join(FAULT_KINDS[kind].places)}, got moon"
@@ -83,12 +83,12 @@ def test_every_kind_strikes_where_it_says_and_nowhere_else(kind: str) -> None:
         if parameter.default is None
     ],
 )
-def test_what_a_kind_cannot_do_without(kind: str, missing: str) -> None:
+def test_a_missing_required_parameter_is_refused(kind: str, missing: str) -> None:
     kept = [line for line in READ[kind][0].splitlines() if not line.startswith(f"{missing} ")]
     assert problems_of(row(kind, "\n".join(kept))) == [f"quick.toml: fault 1.{missing}: expected a value, got none"]
 
 
-def test_only_what_has_a_default_may_be_left_out() -> None:
+def test_the_required_parameters() -> None:
     needed = {
         kind: {key for key, it in fault.parameters.items() if it.default is None} for kind, fault in FAULT_KINDS.items()
     }
@@ -99,7 +99,7 @@ def test_only_what_has_a_default_may_be_left_out() -> None:
 
 
 @pytest.mark.parametrize("kind", FAULT_KINDS)
-def test_a_key_that_a_kind_does_not_have(kind: str) -> None:
+def test_an_unknown_key_is_refused_with_a_suggestion(kind: str) -> None:
     (problem,) = problems_of(row(kind, f"{READ[kind][0]}\nevry = 1"))
     assert problem.startswith("quick.toml: fault 1.evry: expected one of at, ")
     assert problem.endswith("got this key (did you mean every?)")
@@ -152,7 +152,7 @@ def test_all_problems_at_once() -> None:
 @pytest.mark.parametrize(
     ("at", "length", "right"), [("29s", "1s", True), ("29s", "1001ms", False), ("31s", "0s", False)]
 )
-def test_it_is_healed_before_the_end(at: str, length: str, right: bool) -> None:
+def test_a_fault_must_be_healed_before_the_end(at: str, length: str, right: bool) -> None:
     text = row("kill", f'for = "{length}"', at)
     if right:
         assert plan_of(text).at == 29
@@ -161,13 +161,13 @@ def test_it_is_healed_before_the_end(at: str, length: str, right: bool) -> None:
         assert problem.startswith("quick.toml: fault 1.for: expected its end within the 30 s that are measured, got 3")
 
 
-def test_stages_are_measured_together() -> None:
+def test_the_measured_part_is_all_stages_together() -> None:
     stages = '[[stage]]\nfor = "20s"\nrate = 1\n' * 2
     assert plan_of(stages + row("kill", 'for = "1s"', "39s")).at == 39
     assert "the 40 s that are measured" in problems_of(stages + row("kill", 'for = "2s"', "39s"))[0]
 
 
-def test_a_shorter_run_than_its_faults_need_is_refused() -> None:
+def test_a_run_that_is_too_short_for_its_faults_is_refused() -> None:
     with pytest.raises(ScenarioError) as caught:
         parse(tomllib.loads(row("kill", at="20s")), "quick", "quick.toml", {"duration": "10s"})
     assert "the 10 s that are measured" in caught.value.problems[0]
@@ -183,17 +183,17 @@ def test_a_shorter_run_than_its_faults_need_is_refused() -> None:
         ("for = 5\nevery = 40", [1]),
     ],
 )
-def test_it_occurs_again_as_long_as_it_is_healed_before_the_end(text: str, times: list[float]) -> None:
+def test_a_fault_recurs_as_long_as_it_is_healed_before_the_end(text: str, times: list[float]) -> None:
     assert plan_of(row("kill", text)).occurrences(30.0) == times
 
 
 @pytest.mark.parametrize("every", ["2s", "1s"])
-def test_it_is_over_before_it_occurs_again(every: str) -> None:
+def test_a_fault_must_end_before_it_recurs(every: str) -> None:
     (problem,) = problems_of(row("kill", f'for = "2s"\nevery = "{every}"'))
     assert problem == f"quick.toml: fault 1.every: expected more than for = 2 s, got {every.removesuffix('s')} s"
 
 
-def test_windows_name_faults_by_their_names_or_else_by_their_kinds() -> None:
+def test_a_window_names_a_fault_by_its_name_or_by_its_kind() -> None:
     text = row("kill") + row("pause", 'name = "nap"')
     scenario = read(text + '[[slo]]\nexpect = "lost == 0 during kill"\n[[slo]]\nexpect = "lost == 0 after nap"')
     assert scenario.fault_names == {"kill", "nap"}
@@ -201,7 +201,7 @@ def test_windows_name_faults_by_their_names_or_else_by_their_kinds() -> None:
     assert "expected the name of a fault (known: kill, nap) after during, got 'pause'" in problem
 
 
-def test_every_place_has_a_parameter_of_the_swarm() -> None:
+def test_the_places_on_the_network() -> None:
     assert {place for places in NET_PLACES.values() for place in places} == {
         "sockets",
         "refetches",
@@ -219,18 +219,18 @@ def test_a_scenario_with_faults_reads_back_the_same() -> None:
 
 
 @pytest.mark.parametrize("kind", FAULT_KINDS)
-def test_every_parameter_says_what_it_is_about(kind: str) -> None:
+def test_every_parameter_has_a_description(kind: str) -> None:
     assert FAULT_KINDS[kind].__doc__
     assert all(parameter.about for parameter in FAULT_KINDS[kind].parameters.values())
 
 
-def test_plans_are_told_to_people() -> None:
+def test_a_plan_in_words() -> None:
     plan = plan_of(row("latency", 'name = "slow-net"\nfor = "1500ms"\nevery = "4s"\nlatency = 0.1'))
     assert plan.shown == "slow-net: latency on dashboards, 1 s after the start, for 1.5 s, again every 4 s"
     assert plan_of(row("restart")).shown == "restart: restart on target, 1 s after the start"
 
 
-def test_two_that_would_heal_each_other() -> None:
+def test_overlapping_faults_that_would_heal_each_other_are_refused() -> None:
     pause = 'for = "3s"\nname = "{}"'
     two = row("pause", pause.format("one"), "2s") + row("pause", pause.format("two") + '\nevery = "8s"', "4s")
     assert problems_of(two) == ["quick.toml: fault: expected one pause on target at a time, got one and two at 4 s"]
@@ -242,5 +242,5 @@ def test_two_that_would_heal_each_other() -> None:
     assert len(read(toxics).faults) == 2
 
 
-def test_every_kind_that_can_be_wanted_can_be_done() -> None:
+def test_every_kind_in_a_scenario_is_implemented() -> None:
     assert set(FAULT_KINDS) == set(KINDS)

@@ -1,4 +1,4 @@
-"""Scenarios: read whole, resolved, or refused with every problem at once."""
+"""Scenarios: read and resolved, or refused with all problems at once."""
 
 import tomllib
 from pathlib import Path
@@ -21,11 +21,11 @@ def problems(text: str, overrides: dict[str, object] | None = None) -> list[str]
 
 
 @pytest.mark.parametrize("name", shipped())
-def test_every_shipped_scenario_loads_and_fits_every_target(name: str) -> None:
+def test_every_shipped_scenario_loads_and_fits_every_protocol(name: str) -> None:
     scenario = load(name)
     assert scenario.slos
-    for target in PROTOCOLS.values():
-        assert scenario.unfit_for(target(None)) == []
+    for protocol in PROTOCOLS.values():
+        assert scenario.unfit_for(protocol(None)) == []
 
 
 def test_defaults() -> None:
@@ -130,10 +130,10 @@ def test_wrong_scenarios(text: str, problem: str) -> None:
     assert problem in "\n".join(problems(text))
 
 
-def test_more_widgets_than_the_list_shows_are_refused_unless_the_scenario_says_so() -> None:
-    target = PROTOCOLS["reference"](None)
-    assert "swarm.widgets: expected at most 100" in read("[swarm]\nwidgets = 101").unfit_for(target)[0]
-    assert read("[swarm]\nwidgets = 101\nlist_window = 100").unfit_for(target) == []
+def test_more_widgets_than_the_list_shows_are_refused_without_a_list_window() -> None:
+    protocol = PROTOCOLS["reference"](None)
+    assert "swarm.widgets: expected at most 100" in read("[swarm]\nwidgets = 101").unfit_for(protocol)[0]
+    assert read("[swarm]\nwidgets = 101\nlist_window = 100").unfit_for(protocol) == []
 
 
 def test_an_unknown_name_and_an_unreadable_file(tmp_path: Path) -> None:
@@ -154,7 +154,7 @@ def test_texts_are_ascii_unless_the_scenario_says_otherwise() -> None:
 
 
 @pytest.mark.parametrize("value", ["latin-1", "", 8, True])
-def test_an_alphabet_that_there_is_not(value: object) -> None:
+def test_an_unknown_alphabet_is_refused(value: object) -> None:
     with pytest.raises(ScenarioError, match="text"):
         parse({"swarm": {"text": value}}, "x", "x.toml")
 
@@ -167,7 +167,7 @@ def test_nonsense_is_refused(key: str, value: object) -> None:
 
 
 @pytest.mark.parametrize("text", NASTY.values(), ids=NASTY)
-def test_problems_are_lines_whatever_the_file_says(text: str) -> None:
+def test_problems_are_single_lines_for_any_text_in_the_file(text: str) -> None:
     with pytest.raises(ScenarioError) as caught:
         parse({text: 1, "swarm": {text: text, "size": text}, "slo": [{"expect": text}]}, text, text)
     assert len(caught.value.problems) == 4
@@ -175,7 +175,7 @@ def test_problems_are_lines_whatever_the_file_says(text: str) -> None:
     str(caught.value).encode()
 
 
-def test_a_file_whose_name_is_not_utf_8_names_a_scenario_that_can_be_written(tmp_path: Path) -> None:
+def test_a_file_name_that_is_not_utf_8_becomes_a_name_that_can_be_written(tmp_path: Path) -> None:
     path = Path(f"{tmp_path}/caf\udce9.toml")
     path.write_text("", encoding="utf-8")
     scenario = load(str(path))

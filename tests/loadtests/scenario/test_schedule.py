@@ -19,19 +19,19 @@ def test_the_same_seed_gives_the_same_times(arrivals: Arrivals) -> None:
     assert intended_times(7, 3, 50, STEADY, arrivals) == intended_times(7, 3, 50, STEADY, arrivals)
 
 
-def test_another_seed_or_widget_gives_others() -> None:
+def test_another_seed_or_widget_gives_other_times() -> None:
     times = {tuple(intended_times(seed, widget, 50, STEADY, "poisson")) for seed in (1, 2) for widget in (0, 1)}
     assert len(times) == 4
 
 
 def test_known_times_of_a_known_seed() -> None:
-    # A change of these breaks every comparison with an earlier run.
+    # If these change, no run can be compared with an earlier one.
     assert intended_times(1, 0, 50, Rates((0.0, 5.0), (50.0,)), "poisson")[:3] == pytest.approx(
         [0.4504445717, 0.5771367901, 0.6991076251], abs=1e-9
     )
 
 
-def test_the_union_over_all_widgets_has_the_rate() -> None:
+def test_all_widgets_together_have_the_rate() -> None:
     count = len(union(1, 50, STEADY, "poisson"))
     assert abs(count - 2000) < 4 * 2000**0.5
 
@@ -43,7 +43,7 @@ def test_poisson_gaps_are_exponential() -> None:
     assert statistics.stdev(gaps) == pytest.approx(1 / 20, rel=0.1)
 
 
-def test_even_sends_are_equally_far_apart() -> None:
+def test_even_sends_are_equally_spaced() -> None:
     times = union(3, 7, STEADY, "even")
     assert len(times) == 2000
     assert all(later - earlier == pytest.approx(1 / 20) for earlier, later in pairwise(times))
@@ -80,6 +80,6 @@ def test_each_widgets_times_ascend() -> None:
 
 
 @pytest.mark.parametrize("widget", [-1, 50])
-def test_a_widget_that_is_none(widget: int) -> None:
+def test_a_widget_number_out_of_range_is_refused(widget: int) -> None:
     with pytest.raises(ValueError, match=f"widget: expected 0 to 49, got {widget}"):
         intended_times(1, widget, 50, STEADY, "poisson")

@@ -29,7 +29,7 @@ VALUES = {
         ("(expected - lost) * 2 == 1994", "pass", 1994),
         ("10 - 3 - 2 == accepted - 5", "pass", 5),
         ("visible.max <= 2s", "fail", None),
-        ("visible.p99 <= visible.max", "fail", 1.5),  # against a limit that nothing reached there is nothing to pass
+        ("visible.p99 <= visible.max", "fail", 1.5),  # an infinite limit cannot be met
         ("lost / refused <= 1", "undecided", None),
         ("recovery.p99 <= 2s", "undecided", None),
         ("lost <= recovery.p99", "undecided", 3),
@@ -100,7 +100,7 @@ def test_limits(text: str, limit: float | None) -> None:
         "visible.count > 0",
     ],
 )
-def test_counts_are_no_latencies(text: str) -> None:
+def test_counts_are_not_latencies(text: str) -> None:
     assert not any(map(is_latency, parse(text).metrics))
 
 
@@ -120,11 +120,11 @@ def test_every_metric_can_be_named(metric: str) -> None:
         ("notified >= expected", 5.0, 15.0, False),
     ],
 )
-def test_bounds_that_leave_an_equality_open(text: str, low: float, high: float, crosses: bool) -> None:
+def test_whether_bounds_leave_an_equality_open(text: str, low: float, high: float, crosses: bool) -> None:
     bounds = [{"notified": value, "expected": 10.0}.get for value in (low, high)]
     assert parse(text).crosses(*bounds) == crosses
 
 
 @pytest.mark.parametrize("text", ["notified == expected", "accepted >= 10", "visible.count >= 10"])
-def test_a_count_that_bears_a_latencys_name_has_no_seconds(text: str) -> None:
+def test_a_count_with_the_name_of_a_latency_is_not_a_latency(text: str) -> None:
     assert not any(map(is_latency, parse(text).metrics))

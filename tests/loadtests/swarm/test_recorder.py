@@ -18,15 +18,15 @@ HALF = "a\ud800\0"
 def test_numbers_and_texts_that_do_not_fit(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path, "run", "swarm-0")
     odd = Response(100_000, b"", True, 1.0, 2.0, HALF)
-    sight = ParsedText(0, 0, Condition.INTACT)
+    parsed = ParsedText(0, 0, Condition.INTACT)
     assert recorder.chat(HALF, 0) == 0
     for message_id in (HUGE, -5, 2**63, None, 7):
         recorder.send(0, 0, 0, 1.0, 1.0, odd, SendOutcome.UNKNOWN, message_id)
     recorder.announcement(b"x", Frame(Kind.MESSAGE, HALF, True, HUGE))
     recorder.connection(1, 0, ConnectionEvent.CLOSED, 1.0, 70_000, HALF)
     recorder.refetch(1, 0, 1.0, odd, 0)
-    recorder.change(0, HALF, HUGE, 0, [sight])
-    recorder.final(HALF, 1.0, odd, _Chat(HALF, HUGE, [_Text("x", "user", HUGE)]), [sight])
+    recorder.change(0, HALF, HUGE, 0, [parsed])
+    recorder.final(HALF, 1.0, odd, _Chat(HALF, HUGE, [_Text("x", "user", HUGE)]), [parsed])
     recorder.trouble(1.0, "kind", HALF)
     recorder.note(1.0, "kind", HALF)
     assert recorder.close() is None
@@ -46,7 +46,7 @@ def test_numbers_and_texts_that_do_not_fit(tmp_path: Path) -> None:
 def test_what_a_read_records_of_an_answer(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path, "run", "swarm-0")
     whole = Response(200, b"x", True, 1.0, 2.0)
-    for answer in (
+    for response in (
         whole,
         whole._replace(complete=False),
         whole._replace(undecoded=True),
@@ -54,7 +54,7 @@ def test_what_a_read_records_of_an_answer(tmp_path: Path) -> None:
         whole._replace(status=-24, complete=False),
         whole._replace(status=UNREADABLE_HERE),
     ):
-        recorder.refetch(1, 0, 1.0, answer, -1)
+        recorder.refetch(1, 0, 1.0, response, -1)
     assert recorder.close() is None
     statuses = read(history_file(tmp_path, "swarm-0")).tables["refetch"]["status"]
     assert list(statuses) == [200, 0, UNREADABLE_HERE, 404, -24, UNREADABLE_HERE]

@@ -65,6 +65,6 @@ def test_hidden_variables_are_not_handed_on(tmp_path: Path, monkeypatch: pytest.
         "import os; print(os.environ.get('CHATSWARM_LIST_SIZE'), os.environ['CHATSWARM_BUS'], os.environ['OF_THEIRS'])"
     )
     child = Child(
-        [sys.executable, "-c", shown], tmp_path / "log", env={"CHATSWARM_BUS": "given"}, hidden=("CHATSWARM_",)
+        [sys.executable, "-c", shown], tmp_path / "log", env={"CHATSWARM_BUS": "given"}, hidden_prefixes=("CHATSWARM_",)
     )
     assert told(child).strip() == "None given 2"

@@ -1,4 +1,4 @@
-"""Chats in processes of their own: a clean one, and copies of it that lack one promise each.
+"""A clean chat, and copies of it that each break one promise; each runs in a separate process.
 
 `python -m tests.resilience.chats NAME --port PORT [--database FILE]`
 """

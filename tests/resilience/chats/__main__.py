@@ -1,10 +1,10 @@
-"""Runs one chat on 127.0.0.1 until SIGTERM, or until the pipe closes that the environment names."""
+"""Runs one chat on 127.0.0.1 until SIGTERM, or until the lifeline in its environment closes."""
 
 import argparse
 
 from .chat import Settings
 from .names import CHATS
-from .server import hold_to_lifeline
+from .server import exit_with_parent
 from .store import Store
 
 
@@ -13,16 +13,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.resilience.chats", description=__doc__)
     parser.add_argument("name", choices=CHATS, metavar="NAME", help=", ".join(CHATS))
     parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--database", default="", metavar="FILE", help="without: in memory, gone with the process")
-    parser.add_argument("--origin", action="append", default=[], help="whose pages may connect besides its own")
-    parser.add_argument("--token", default="", help="that dashboards must bear")
-    parser.add_argument("--bus", default="", metavar="redis://HOST:PORT", help="for chats of several workers")
+    parser.add_argument("--database", default="", metavar="FILE", help="default: in memory")
+    parser.add_argument("--origin", action="append", default=[], help="another origin whose pages may connect")
+    parser.add_argument("--token", default="", help="the token that dashboards need")
+    parser.add_argument("--bus", default="", metavar="redis://HOST:PORT", help="for chats with several workers")
     parser.add_argument("--listener", type=int, help=argparse.SUPPRESS)
     flags = parser.parse_args()
     settings = Settings(
-        flags.name, flags.port, flags.database, tuple(flags.origin), flags.token, flags.bus, flags.listener
+        name=flags.name,
+        port=flags.port,
+        database=flags.database,
+        origins=tuple(flags.origin),
+        token=flags.token,
+        bus=flags.bus,
+        listener=flags.listener,
     )
-    hold_to_lifeline()
+    exit_with_parent()
     CHATS[flags.name](settings, Store(flags.database)).serve()
 
 

@@ -1,4 +1,4 @@
-"""Chats whose 2xx is not worth much."""
+"""Broken chats that accept messages which they then lose."""
 
 import asyncio
 import itertools
@@ -6,29 +6,29 @@ import logging
 import time
 from dataclasses import dataclass, field
 
-from .chat import Answer, Chat
-from .store import Message, Room, Unavailable
+from .chat import Chat, JsonResponse
+from .store import Conversation, Message, Unavailable
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass
 class AnswersBeforeTheCommit(Chat):
-    """Not kept: *a 2xx means that the message is on disk*. It is shown and answered at once; the commit follows.
+    """Broken: *a 2xx means that the message is on disk*. The response comes before the commit.
 
-    Written to take the disk's latency off the answer (a background task, write-behind, `BackgroundTasks.add_task`).
-    Everything is well until the process is killed: then the last half a second was said to be there, and is not.
+    A common optimization to hide the disk's latency (a background task, write-behind, `BackgroundTasks.add_task`).
+    All is well until the process is killed: then the messages of the last half second were accepted, and are lost.
     """
 
     _ids: "itertools.count[int]" = field(default_factory=itertools.count)
     _commits: set[asyncio.Task[Message]] = field(default_factory=set)
 
     async def start(self) -> None:
-        known = [message_id for room in self.rooms.values() for message_id in room.messages]
+        known = [message_id for conversation in self.conversations.values() for message_id in conversation.messages]
         self._ids = itertools.count(max(known, default=0) + 1)
 
-    async def keep(self, room: Room, role: str, text: str) -> Message:
-        message = Message(next(self._ids), room.id, role, text)
+    async def persist(self, conversation: Conversation, role: str, text: str) -> Message:
+        message = Message(next(self._ids), conversation.id, role, text)
         commit = asyncio.create_task(self._commit_later(message))
         self._commits.add(commit)
         commit.add_done_callback(self._commits.discard)
@@ -39,16 +39,16 @@ class AnswersBeforeTheCommit(Chat):
         return await self.store.add_message(message.chat, message.role, message.text, message.id)
 
     async def finish(self) -> None:
-        """A deploy loses nothing."""
+        """Waits for the commits, so that a deployment loses nothing."""
         await asyncio.gather(*self._commits)
 
 
 @dataclass
 class DropsWhatWaited(Chat):
-    """Not kept: *late, never lost*. What has waited while the process stood still is thrown away, and answered 2xx.
+    """Broken: *late, never lost*. Sends that waited while the process was paused are dropped, with a 2xx.
 
-    Load shedding as so many have it: a timer that comes late tells that the event loop is "too busy", and requests are
-    dropped until it comes in time again; with a 2xx, because an error would only make widgets send once more.
+    A common kind of load shedding: a late timer means that the event loop is "too busy", and sends are dropped until
+    the timer is on time again. They get a 2xx, because an error would only make widgets send again.
     """
 
     _ticked: float = field(default_factory=time.monotonic)
@@ -58,10 +58,10 @@ class DropsWhatWaited(Chat):
     async def start(self) -> None:
         self._ticker = asyncio.create_task(self._tick())
 
-    async def send(self, room: Room, role: str, text: str) -> Answer:
+    async def send(self, conversation: Conversation, role: str, text: str) -> JsonResponse:
         if self._busy or time.monotonic() - self._ticked > _TOO_BUSY:
-            return Answer(200, {"success": True, "message": "sent"})
-        return await super().send(room, role, text)
+            return JsonResponse(200, {"success": True, "message": "sent"})
+        return await super().send(conversation, role, text)
 
     async def _tick(self) -> None:
         self._ticked = time.monotonic()
@@ -76,15 +76,14 @@ _TICK, _TOO_BUSY = 0.2, 2.0  # seconds
 
 @dataclass
 class SwallowsStoreErrors(Chat):
-    """Not kept: *503 where the store is locked or full*. It says 2xx, and writes into its log that this was not true.
+    """Broken: *503 while the store is locked or full*. It responds with 2xx, and only logs the error.
 
-    `except Exception: logger.exception(...)` around the insert, so that a problem of the database may not break the
-    conversation.
+    `except Exception: logger.exception(...)` around the insert, so that database problems do not interrupt the chat.
     """
 
-    async def send(self, room: Room, role: str, text: str) -> Answer:
+    async def send(self, conversation: Conversation, role: str, text: str) -> JsonResponse:
         try:
-            return await super().send(room, role, text)
+            return await super().send(conversation, role, text)
         except Unavailable as error:
             _log.warning("could not store a message: %s", error)
-            return Answer(200, {"success": True, "message": "sent"})
+            return JsonResponse(200, {"success": True, "message": "sent"})

@@ -1,6 +1,6 @@
-"""A small clean chat that keeps its promises under faults, and shares nothing with the reference backend.
+"""A small clean chat that keeps its promises under faults. It shares no code with the reference backend.
 
-A broken chat is a copy of it that overrides as little as possible.
+A broken chat is a subclass that overrides as little as possible.
 """
 
 import asyncio
@@ -13,131 +13,131 @@ from typing import ClassVar, NamedTuple
 from urllib.parse import urlsplit
 
 from .dashboard import Dashboard
-from .store import Message, Room, Store, Unavailable
+from .store import Conversation, Message, Store, Unavailable
 
 _TAIL = 3
-"""So many of each chat's last messages the list shows, and how many there are in all."""
-_LONGEST = 20_000
-"""Characters in a message."""
+"""The list shows this many of each chat's latest messages, and their total number."""
+_MAX_CHARACTERS = 20_000
+"""In a message."""
 
 
-class Answer(NamedTuple):
-    """An HTTP answer in JSON, ready or to be encoded."""
+class JsonResponse(NamedTuple):
+    """An HTTP response whose body is JSON: bytes that are already encoded, or a value."""
 
     status: int
     body: object
     headers: Mapping[str, str] = {}
 
     @property
-    def ready(self) -> bytes:
+    def encoded(self) -> bytes:
         return self.body if isinstance(self.body, bytes) else json.dumps(self.body).encode()
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What the command line says."""
+    """The command line flags."""
 
     name: str
     port: int
     database: str = ""  # empty: in memory
-    origins: tuple[str, ...] = ()  # besides the chat's own
-    token: str = ""  # that dashboards must bear; empty: none
-    bus: str = ""  # a Redis or Valkey, where a chat has several workers
-    listener: int | None = None  # one of several workers: its listening socket, which it inherits
+    origins: tuple[str, ...] = ()  # allowed besides the chat's own
+    token: str = ""  # that dashboards need; empty: none
+    bus: str = ""  # a Redis or Valkey URL, for a chat with several workers
+    listener: int | None = None  # a worker's inherited listening socket
 
 
 @dataclass
 class Chat:
-    """The clean one.
+    """The clean chat.
 
-    A 2xx means that the message is on disk and will be shown; a 503, that it is not and will not be. What is on disk is
-    shown again after a restart. No dashboard waits for another one, nor a send for any of them. A dashboard that does
-    not read is cut off, bad frames harm only who sends them, idle connections shut nobody out, strangers are refused.
-    On SIGTERM it finishes what it accepted, says goodbye with 1012, and ends within seconds.
+    A 2xx means that the message is on disk and will be shown; a 503, that it is not and will not be. After a restart,
+    everything on disk is shown again. No dashboard waits for another, and no send waits for a dashboard. A dashboard
+    that does not read is cut off. Bad frames harm only their sender, idle connections shut nobody out, and strangers
+    are refused. On SIGTERM it finishes what it accepted, closes with 1012, and exits within seconds.
     """
 
     settings: Settings
     store: Store
-    rooms: dict[str, Room] = field(default_factory=dict)
+    conversations: dict[str, Conversation] = field(default_factory=dict)
     dashboards: set[Dashboard] = field(default_factory=set)
-    _list: bytes = b""  # ready; empty: to be made anew
+    _list: bytes = b""  # encoded; empty: stale
 
-    longest_wait_for_a_request: ClassVar[float | None] = 10
-    """Seconds from the connection to the first whole request."""
-    most_without_a_request: ClassVar[int] = 200
-    """So many connections may wait for their first whole request; of more, the oldest are closed."""
-    most_files: ClassVar[int | None] = None
-    """How many files, and so connections, may be open. None: as many as the system allows."""
+    request_timeout: ClassVar[float | None] = 10
+    """Seconds from connecting to the first complete request."""
+    max_waiting_connections: ClassVar[int] = 200
+    """How many connections may be without a complete request; beyond that, the oldest are closed."""
+    max_open_files: ClassVar[int | None] = None
+    """The limit on open files, and so on connections. None: the system's limit."""
 
     def __post_init__(self) -> None:
-        self.rooms = {room.id: room for room in self.store.rooms()}
+        self.conversations = {conversation.id: conversation for conversation in self.store.conversations()}
 
-    # What a broken chat may override.
+    # Overridden by broken chats.
 
     async def start(self) -> None:
-        """In the loop, before the first connection."""
+        """Runs in the event loop before the first connection."""
 
-    async def send(self, room: Room, role: str, text: str) -> Answer:
-        """A message comes in: stored, shown, announced, answered."""
-        message = await self.keep(room, role, text)
-        self.show(message)
+    async def send(self, conversation: Conversation, role: str, text: str) -> JsonResponse:
+        """Handles a new message: stores, lists and announces it, then responds."""
+        message = await self.persist(conversation, role, text)
+        self.add_to_list(message)
         await self.announce(message)
         return self.accepted(message)
 
-    async def keep(self, room: Room, role: str, text: str) -> Message:
-        """Returns when it is on disk. Raises Unavailable."""
-        return await self.store.add_message(room.id, role, text)
+    async def persist(self, conversation: Conversation, role: str, text: str) -> Message:
+        """Stores a message. Returns once it is on disk. Raises Unavailable."""
+        return await self.store.add_message(conversation.id, role, text)
 
     async def announce(self, message: Message) -> None:
-        """A frame to every subscriber, without waiting for any."""
+        """Sends a frame to every subscriber, without waiting for any."""
         frame = notification(message)
         for dashboard in tuple(self.dashboards):
             if dashboard.subscribed:
-                dashboard.say(frame)
+                dashboard.send(frame)
 
-    async def create(self, room: Room) -> None:
-        """A new chat. Raises Unavailable."""
-        await self.store.add_chat(room)
-        self.rooms[room.id] = room
+    async def create(self, conversation: Conversation) -> None:
+        """Creates a chat. Raises Unavailable."""
+        await self.store.add_chat(conversation)
+        self.conversations[conversation.id] = conversation
         self._list = b""
 
-    async def find(self, chat: str) -> Room | None:
-        return self.rooms.get(chat)
+    async def find(self, chat: str) -> Conversation | None:
+        return self.conversations.get(chat)
 
-    def all_messages(self, room: Room) -> list[Message]:
-        return list(room.messages.values())
+    def all_messages(self, conversation: Conversation) -> list[Message]:
+        return list(conversation.messages.values())
 
-    def welcome(self, headers: Mapping[str, str]) -> bool:
-        """Whether a dashboard may connect, by the headers of its handshake (names in small letters)."""
+    def admits(self, headers: Mapping[str, str]) -> bool:
+        """Whether a dashboard may connect. `headers`: of its handshake, with lower-case names."""
         origin = headers.get("origin", "")
         own = urlsplit(origin).netloc == headers.get("host", "")
-        return (not origin or own or origin in self.settings.origins) and self.trusted(headers)
+        return (not origin or own or origin in self.settings.origins) and self.authorized(headers)
 
-    def trusted(self, headers: Mapping[str, str]) -> bool:
-        """Whether it is a dashboard that asks: it bears the token, where there is one."""
+    def authorized(self, headers: Mapping[str, str]) -> bool:
+        """Whether the request has the token, if there is one."""
         return not self.settings.token or headers.get("authorization") == f"Bearer {self.settings.token}"
 
-    def told(self, dashboard: Dashboard, text: str | bytes) -> None:
-        """A dashboard's frame, which may be anything."""
-        dashboard.say(self.reply(dashboard, text))
+    def received_frame(self, dashboard: Dashboard, text: str | bytes) -> None:
+        """Handles a dashboard's frame, which may be malformed."""
+        dashboard.send(self.reply(dashboard, text))
 
-    def ponged(self, dashboard: Dashboard) -> None:
-        """A dashboard has answered a ping."""
+    def received_pong(self, dashboard: Dashboard) -> None:
+        """Handles a dashboard's pong."""
 
     async def finish(self) -> None:
-        """In the loop, after the last request."""
+        """Runs in the event loop after the last request."""
 
     def serve(self) -> None:
         """Runs until SIGTERM."""
         from .server import Server, limit_files, listener_on
 
-        limit_files(self.most_files)
+        limit_files(self.max_open_files)
         asyncio.run(Server(self).run(listener_on(self.settings.port)))
 
-    # What is the same for all.
+    # The same for all chats.
 
     def reply(self, dashboard: Dashboard, text: str | bytes) -> bytes:
-        """What a dashboard's frame is answered with."""
+        """The reply to a dashboard's frame."""
         try:
             message = json.loads(text) if isinstance(text, str) else None
         except (ValueError, RecursionError):
@@ -155,59 +155,68 @@ class Chat:
         """The first frame."""
         return _json({"type": "connected", "connection_id": str(uuid.uuid4()), "message": "hello"})
 
-    def show(self, message: Message) -> None:
-        """From now on the list has it."""
-        self.rooms[message.chat].messages[message.id] = message
+    def add_to_list(self, message: Message) -> None:
+        """Adds a stored message to the list."""
+        self.conversations[message.chat].messages[message.id] = message
         self._list = b""
 
-    def accepted(self, message: Message) -> Answer:
-        return Answer(200, {"success": True, "message": "sent", "message_id": message.id})
+    def accepted(self, message: Message) -> JsonResponse:
+        return JsonResponse(200, {"success": True, "message": "sent", "message_id": message.id})
 
-    async def respond(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
-        """Any request."""
-        if path == _LIST and not self.trusted(headers):
-            return Answer(401, {"detail": "for dashboards only"}, {"WWW-Authenticate": "Bearer"})
+    async def respond(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> JsonResponse:
+        """Handles any request."""
+        if path == _LIST and not self.authorized(headers):
+            return JsonResponse(401, {"detail": "for dashboards only"}, {"WWW-Authenticate": "Bearer"})
         try:
             return await self._respond(method, path, body)
         except Unavailable as error:
-            return Answer(503, {"detail": f"the store is unavailable: {error}"}, {"Retry-After": "1"})
+            return JsonResponse(503, {"detail": f"the store is unavailable: {error}"}, {"Retry-After": "1"})
 
-    async def _respond(self, method: str, path: str, body: bytes) -> Answer:
+    async def _respond(self, method: str, path: str, body: bytes) -> JsonResponse:
         if (method, path) == ("GET", _LIST):
-            return Answer(200, self.list_of_chats())
+            return JsonResponse(200, self.list_of_chats())
         if method == "GET" and path.startswith("/api/chats/"):
-            room = await self.find(path.removeprefix("/api/chats/"))
-            return Answer(200, _whole(room, self.all_messages(room))) if room else _not_found()
+            conversation = await self.find(path.removeprefix("/api/chats/"))
+            return (
+                JsonResponse(200, _chat_json(conversation, self.all_messages(conversation)))
+                if conversation
+                else _not_found()
+            )
         if method != "POST":
             return _not_found()
         values = _values(body)
         if values is None:
-            return Answer(400, {"detail": "expected a JSON object"})
+            return JsonResponse(400, {"detail": "expected a JSON object"})
         if path == "/api/users/data":
-            return Answer(200, {"success": True, "message": "thanks"})
+            return JsonResponse(200, {"success": True, "message": "thanks"})
         if path == "/api/users/chats/create":
-            room = Room(str(uuid.uuid4()), str(values.get("email", "")), str(values.get("name", "")))
-            await self.create(room)
-            return Answer(200, {"success": True, "chat_id": room.id, "message": "created"})
+            conversation = Conversation(str(uuid.uuid4()), str(values.get("email", "")), str(values.get("name", "")))
+            await self.create(conversation)
+            return JsonResponse(200, {"success": True, "chat_id": conversation.id, "message": "created"})
         parts = path.split("/")
         if len(parts) == 6 and parts[2] in _ROLES and (parts[3], parts[5]) == ("chats", "send"):
-            room = await self.find(parts[4])
+            conversation = await self.find(parts[4])
             text = values.get("content")
-            if room is None:
+            if conversation is None:
                 return _not_found()
             if not isinstance(text, str) or not text:
-                return Answer(400, {"detail": "expected a content"})
-            if len(text) > _LONGEST:
-                return Answer(413, {"detail": "too long"})
-            return await self.send(room, _ROLES[parts[2]], text)
+                return JsonResponse(400, {"detail": "expected content"})
+            if len(text) > _MAX_CHARACTERS:
+                return JsonResponse(413, {"detail": "too long"})
+            return await self.send(conversation, _ROLES[parts[2]], text)
         return _not_found()
 
     def list_of_chats(self) -> bytes:
-        """What a dashboard refetches, encoded once for all of them."""
+        """The list that dashboards refetch, encoded once for all of them."""
         if not self._list:
             users = [
-                {"_id": room.id, "name": room.name, "email": room.email, "chats": [_whole(room, _last(room))]}
-                for room in self.rooms.values()
+                {
+                    "_id": conversation.id,
+                    "name": conversation.name,
+                    "email": conversation.email,
+                    "chats": [_chat_json(conversation, _latest(conversation))],
+                }
+                for conversation in self.conversations.values()
             ]
             self._list = _json({"users": users})
         return self._list
@@ -223,30 +232,35 @@ def notification(message: Message) -> bytes:
     return _json({"type": "chat_updates", "data": {**data, "timestamp": "t", "message_id": message.id}})
 
 
-def _last(room: Room) -> list[Message]:
-    return [*islice(reversed(room.messages.values()), _TAIL)][::-1]
+def _latest(conversation: Conversation) -> list[Message]:
+    return [*islice(reversed(conversation.messages.values()), _TAIL)][::-1]
 
 
-def _whole(room: Room, messages: list[Message]) -> dict[str, object]:
+def _chat_json(conversation: Conversation, messages: list[Message]) -> dict[str, object]:
     shown = [
         {"role": each.role, "text": each.text, "timestamp": "t", "read": False, "message_id": each.id}
         for each in messages
     ]
-    return {"chat_id": room.id, "status": "active", "total_messages": len(room.messages), "messages": shown}
+    return {
+        "chat_id": conversation.id,
+        "status": "active",
+        "total_messages": len(conversation.messages),
+        "messages": shown,
+    }
 
 
 def _values(body: bytes) -> dict[str, object] | None:
     try:
         values = json.loads(body)
-        # A lone surrogate is JSON, and nothing that can be stored.
+        # A lone surrogate is valid JSON, but cannot be stored.
         json.dumps(values, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         return None
     return values if isinstance(values, dict) else None
 
 
-def _not_found() -> Answer:
-    return Answer(404, {"detail": "not found"})
+def _not_found() -> JsonResponse:
+    return JsonResponse(404, {"detail": "not found"})
 
 
 def _json(value: object) -> bytes:

@@ -1,4 +1,4 @@
-"""Chats that handle connections badly: slowly, without limits, or without a look at who comes."""
+"""Broken chats that handle connections badly: slowly, without limits, or without access control."""
 
 import time
 from collections import deque
@@ -16,54 +16,54 @@ from .store import Message
 
 @dataclass
 class SlowHandshakes(Chat):
-    """Not kept: *accepted at a bounded rate, and nobody waits for it*. Each handshake stops the event loop.
+    """Broken: *handshakes are accepted at a bounded rate, and nobody waits for them*. Each one blocks the event loop.
 
-    A password hash that is checked right in the handler, or a query by a synchronous driver. Nobody notices with one
-    dashboard after the other; when all come back at once, sends and refetches stand in line with them. With 75 ms and
-    300 dashboards they give up before it is their turn, come again, and it never ends.
+    Such as a password hash checked in the handler, or a query by a synchronous driver. Nobody notices while dashboards
+    connect one by one. When all reconnect at once, sends and refetches queue up with them. At 75 ms each, 300
+    dashboards give up before their turn, try again, and it never ends.
     """
 
     handshake: ClassVar[float] = 0.025
     """Seconds."""
 
-    def welcome(self, headers: Mapping[str, str]) -> bool:
-        # It sleeps, where the original works: on the tests' machine that work would starve the rig.
+    def admits(self, headers: Mapping[str, str]) -> bool:
+        # Sleeps instead of computing, which would starve the rig on the same machine.
         time.sleep(self.handshake)
-        return super().welcome(headers)
+        return super().admits(headers)
 
 
 @dataclass
 class NoLimits(Chat):
-    """Not kept: *idle connections shut nobody out*. They may stay for ever, as many as there are files: 512.
+    """Broken: *idle connections shut nobody out*. They may stay for ever, until all 512 open files are used.
 
-    What nearly everybody has who puts the server on the net as it is, with a usual limit of open files.
+    The usual result of exposing a server with its defaults and a usual limit on open files.
     """
 
-    longest_wait_for_a_request: ClassVar[float | None] = None
-    most_without_a_request: ClassVar[int] = 1 << 30
-    most_files: ClassVar[int | None] = 512
+    request_timeout: ClassVar[float | None] = None
+    max_waiting_connections: ClassVar[int] = 1 << 30
+    max_open_files: ClassVar[int | None] = 512
 
 
 @dataclass
 class LetsEverybodyIn(Chat):
-    """Not kept: *strangers are refused at the handshake*. It looks neither at the origin nor at the token.
+    """Broken: *strangers are refused at the handshake*. It checks neither the origin nor the token.
 
-    `await websocket.accept()` as the tutorials have it: CORS does not cover WebSockets, and few know.
+    `await websocket.accept()`, as in the tutorials. Few people know that CORS does not cover WebSockets.
     """
 
-    def welcome(self, headers: Mapping[str, str]) -> bool:
+    def admits(self, headers: Mapping[str, str]) -> bool:
         return True
 
-    def trusted(self, headers: Mapping[str, str]) -> bool:
+    def authorized(self, headers: Mapping[str, str]) -> bool:
         return True
 
 
 @dataclass
 class OneFrameInFlight(Chat):
-    """Not kept: *latency adds to the update latency, no more*. The next frame waits for the answer to the one before.
+    """Broken: *network latency only adds to the update latency*. Each frame waits for the pong to the previous one.
 
-    `await ws.send(frame); await (await ws.ping())`, to be sure that a frame has arrived. With 0.2 ms to the dashboards
-    that is quick; with 250 ms it is 4 frames a second, and what comes faster piles up.
+    `await ws.send(frame); await (await ws.ping())`, to be sure that a frame has arrived. With a round trip of 0.2 ms
+    that is fast; with 250 ms it allows 4 frames per second, and faster messages pile up.
     """
 
     _waiting: WeakKeyDictionary[Dashboard, deque[bytes]] = field(default_factory=WeakKeyDictionary)
@@ -77,17 +77,17 @@ class OneFrameInFlight(Chat):
                 waiting.append(frame)
             else:
                 self._waiting[dashboard] = deque()
-                self._say(dashboard, frame)
+                self._send_and_ping(dashboard, frame)
 
-    def ponged(self, dashboard: Dashboard) -> None:
+    def received_pong(self, dashboard: Dashboard) -> None:
         waiting = self._waiting.get(dashboard)
         if waiting:
-            self._say(dashboard, waiting.popleft())
+            self._send_and_ping(dashboard, waiting.popleft())
         else:
             self._waiting.pop(dashboard, None)
 
-    def _say(self, dashboard: Dashboard, frame: bytes) -> None:
-        dashboard.say(frame)
+    def _send_and_ping(self, dashboard: Dashboard, frame: bytes) -> None:
+        dashboard.send(frame)
         if dashboard.protocol.state is State.OPEN:
             dashboard.protocol.send_ping(b"")
             dashboard.flush()

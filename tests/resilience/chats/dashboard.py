@@ -1,4 +1,4 @@
-"""A dashboard's socket."""
+"""A dashboard's WebSocket, on the chat's side."""
 
 import asyncio
 import contextlib
@@ -8,29 +8,29 @@ from dataclasses import dataclass, field
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
-MOST_UNSENT = 256 * 1024
+MAX_UNSENT = 256 * 1024
 """Bytes that may wait for a dashboard that does not read."""
-LONGEST_UNSENT = 5.0
+UNSENT_TIMEOUT = 5.0
 """Seconds that they may wait."""
 
 
 @dataclass(eq=False)
 class Dashboard:
-    """Writing to it never waits; one that does not read is cut off."""
+    """Sends without waiting, and cuts off a dashboard that does not read."""
 
     protocol: ServerProtocol
     transport: asyncio.WriteTransport
     subscribed: bool = False
-    _sent_at: float = field(default_factory=time.monotonic)  # when nothing was waiting
+    _sent_at: float = field(default_factory=time.monotonic)  # when nothing was waiting last
 
-    def say(self, frame: bytes) -> None:
-        """One text frame."""
+    def send(self, frame: bytes) -> None:
+        """Sends a text frame."""
         if self.protocol.state is State.OPEN:
             self.protocol.send_text(frame)
             self.flush()
 
     def close(self, code: int) -> None:
-        """Begins the closing handshake."""
+        """Starts the closing handshake."""
         if self.protocol.state is State.OPEN:
             self.protocol.send_close(code)
             self.flush()
@@ -44,12 +44,12 @@ class Dashboard:
             else:
                 with contextlib.suppress(OSError):  # the other side has reset it
                     self.transport.write_eof()
-        self.look_after()
+        self.cut_off_if_stalled()
 
-    def look_after(self) -> None:
-        """Cuts it off if it does not read. To be called now and then."""
+    def cut_off_if_stalled(self) -> None:
+        """Cuts the dashboard off if it does not read. Must be called regularly."""
         waiting = self.transport.get_write_buffer_size()
         if not waiting:
             self._sent_at = time.monotonic()
-        elif waiting > MOST_UNSENT or time.monotonic() - self._sent_at > LONGEST_UNSENT:
+        elif waiting > MAX_UNSENT or time.monotonic() - self._sent_at > UNSENT_TIMEOUT:
             self.transport.abort()

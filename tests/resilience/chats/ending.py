@@ -1,4 +1,4 @@
-"""A chat that ends badly."""
+"""A broken chat that does not shut down properly."""
 
 import asyncio
 import signal
@@ -9,9 +9,9 @@ from .chat import Chat
 
 @dataclass
 class ForgetsToSayGoodbye(Chat):
-    """Not kept: *on SIGTERM, what was accepted is finished and dashboards are told*. It ends at once: 1006 for all.
+    """Broken: *on SIGTERM, accepted requests are finished and dashboards get a close frame*. It exits at once.
 
-    Nobody wrote a handler for SIGTERM, or a wrapper script took the signal and the process was killed after it.
+    There is no handler for SIGTERM, or a wrapper script swallowed it and the process was killed. All see a 1006.
     """
 
     async def start(self) -> None:

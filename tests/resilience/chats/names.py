@@ -1,4 +1,4 @@
-"""Which chats there are."""
+"""The chats, by their names on the command line."""
 
 from .accepting import AnswersBeforeTheCommit, DropsWhatWaited, SwallowsStoreErrors
 from .chat import Chat
@@ -24,4 +24,4 @@ CHATS: dict[str, type[Chat]] = {
     "lets-everybody-in": LetsEverybodyIn,
     "forgets-to-say-goodbye": ForgetsToSayGoodbye,
 }
-"""What each lacks stands in its docstring."""
+"""Each class's docstring says which promise it breaks."""

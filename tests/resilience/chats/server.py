@@ -1,4 +1,4 @@
-"""Serves a chat on asyncio: HTTP/1.1 and WebSockets, with limits, and with an end that comes in time."""
+"""Serves a chat on asyncio: HTTP/1.1 and WebSockets, with limits and a timely shutdown."""
 
 import asyncio
 import contextlib
@@ -17,18 +17,20 @@ from websockets.server import ServerProtocol
 
 from chatswarm.loadtests.system.children import LIFELINE
 
-from .chat import Answer, Chat
+from .chat import Chat, JsonResponse
 from .dashboard import Dashboard
 
-_LONGEST_BODY = 1 << 20
-_LONGEST_FRAME = 1 << 16
-_LONGEST_IDLE = 75.0  # seconds between two requests
-_SEND_BUFFER = 1 << 16  # bytes in the kernel per connection, so that a dashboard that does not read is felt soon
-_GRACE = 2.0  # seconds for what was accepted to be answered, and again for dashboards to say goodbye
+_MAX_BODY = 1 << 20
+_MAX_FRAME = 1 << 16
+_IDLE_TIMEOUT = 75.0  # seconds between two requests
+_SEND_BUFFER = (
+    1 << 16
+)  # bytes in the kernel per connection; small, so that a dashboard that does not read is noticed soon
+_GRACE = 2.0  # seconds to respond to open requests, and again for dashboards to close
 
 
 def listener_on(port: int, *, shared: bool = False, send_buffer: int = _SEND_BUFFER) -> socket.socket:
-    """A socket that listens on 127.0.0.1; `shared`: beside others on the same port."""
+    """Opens a socket that listens on 127.0.0.1. `shared`: other sockets may use the same port."""
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if shared:
@@ -39,8 +41,8 @@ def listener_on(port: int, *, shared: bool = False, send_buffer: int = _SEND_BUF
     return listener
 
 
-def hold_to_lifeline() -> None:
-    """Ends this process when the pipe named by the environment closes. Does nothing where there is none."""
+def exit_with_parent() -> None:
+    """Ends this process when the lifeline in its environment closes. Does nothing if there is none."""
     try:
         lifeline = int(os.environ.get(LIFELINE, ""))
         if not stat.S_ISFIFO(os.fstat(lifeline).st_mode):
@@ -48,18 +50,18 @@ def hold_to_lifeline() -> None:
     except (ValueError, OSError):
         return
 
-    def hold() -> None:
+    def wait_for_end() -> None:
         while os.read(lifeline, 4096):
             pass
         os._exit(1)
 
-    threading.Thread(target=hold, daemon=True).start()
+    threading.Thread(target=wait_for_end, daemon=True).start()
 
 
-def limit_files(most: int | None) -> None:
-    """Sets how many files may be open; None: as many as the system allows."""
+def limit_files(limit: int | None) -> None:
+    """Limits the number of open files. None: as many as the system allows."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard if most is None else most, hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard if limit is None else limit, hard))
 
 
 class Server:
@@ -67,7 +69,7 @@ class Server:
 
     def __init__(self, chat: Chat) -> None:
         self._chat = chat
-        self._new: dict[asyncio.StreamWriter, None] = {}  # without a whole request so far, the oldest first
+        self._new: dict[asyncio.StreamWriter, None] = {}  # without a complete request yet, oldest first
         self._idle: set[asyncio.StreamWriter] = set()  # between two requests
         self._connections: set[asyncio.Task[None]] = set()
 
@@ -79,53 +81,53 @@ class Server:
             loop.add_signal_handler(number, stop.set)
         await self._chat.start()
         server = await asyncio.start_server(self._accept, sock=listener, backlog=1024)
-        carer = asyncio.create_task(self._care())
+        checker = asyncio.create_task(self._check_dashboards())
         await stop.wait()
         server.close()
-        carer.cancel()
+        checker.cancel()
         for writer in (*self._idle, *self._new):
             writer.transport.abort()
-        watching = {dashboard.transport for dashboard in self._chat.dashboards}
-        await self._ended(_GRACE, besides=len(watching))
+        dashboards = {dashboard.transport for dashboard in self._chat.dashboards}
+        await self._wait_until_ended(_GRACE, except_for=len(dashboards))
         for dashboard in tuple(self._chat.dashboards):
             dashboard.close(CloseCode.SERVICE_RESTART)
-        await self._ended(_GRACE)
+        await self._wait_until_ended(_GRACE)
         for dashboard in tuple(self._chat.dashboards):
             dashboard.transport.abort()
         await self._chat.finish()
         self._chat.store.close()
 
-    async def _ended(self, patience: float, besides: int = 0) -> None:
-        """Waits until all connections have ended but so many."""
-        end = asyncio.get_running_loop().time() + patience
-        while len(self._connections) > besides and asyncio.get_running_loop().time() < end:  # noqa: ASYNC110
+    async def _wait_until_ended(self, grace: float, except_for: int = 0) -> None:
+        """Waits until at most `except_for` connections are left."""
+        end = asyncio.get_running_loop().time() + grace
+        while len(self._connections) > except_for and asyncio.get_running_loop().time() < end:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
-    async def _care(self) -> None:
+    async def _check_dashboards(self) -> None:
         while True:
             await asyncio.sleep(1)
             for dashboard in tuple(self._chat.dashboards):
-                dashboard.look_after()
+                dashboard.cut_off_if_stalled()
 
     async def _accept(self, stream: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._connections.add(task)
         self._new[writer] = None
-        if len(self._new) > self._chat.most_without_a_request:
+        if len(self._new) > self._chat.max_waiting_connections:
             next(iter(self._new)).transport.abort()
         try:
             with contextlib.suppress(OSError, TimeoutError, asyncio.IncompleteReadError, _BadRequest):
-                await self._converse(stream, writer)
+                await self._serve_connection(stream, writer)
         finally:
             self._connections.discard(task)
             self._new.pop(writer, None)
             writer.close()
 
-    async def _converse(self, stream: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        patience = self._chat.longest_wait_for_a_request
+    async def _serve_connection(self, stream: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        timeout = self._chat.request_timeout
         while True:
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(timeout):
                 head = await _head(stream)
                 self._idle.discard(writer)
                 method, path, headers = _parsed(head)
@@ -134,25 +136,25 @@ class Server:
                     break
                 body = await _body(stream, writer, headers)
             self._new.pop(writer, None)
-            answer = await self._chat.respond(method, path, headers, body)
-            _write(writer, answer)
-            await asyncio.wait_for(writer.drain(), _LONGEST_IDLE)
+            response = await self._chat.respond(method, path, headers, body)
+            _write(writer, response)
+            await asyncio.wait_for(writer.drain(), _IDLE_TIMEOUT)
             if headers.get("connection", "").lower() == "close":
                 return
-            patience = _LONGEST_IDLE
+            timeout = _IDLE_TIMEOUT
             self._idle.add(writer)
-        await self._watch(head, headers, stream, writer)
+        await self._serve_dashboard(head, headers, stream, writer)
 
-    async def _watch(
+    async def _serve_dashboard(
         self, head: bytes, headers: Mapping[str, str], stream: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        protocol = ServerProtocol(max_size=_LONGEST_FRAME)
+        protocol = ServerProtocol(max_size=_MAX_FRAME)
         dashboard = Dashboard(protocol, writer.transport)
         protocol.receive_data(head)
         events = protocol.events_received()
         if not events or not isinstance(events[0], Request):
             raise _BadRequest
-        if self._chat.welcome(headers):
+        if self._chat.admits(headers):
             protocol.send_response(protocol.accept(events[0]))
         else:
             protocol.send_response(protocol.reject(403, "not allowed\n"))
@@ -161,7 +163,7 @@ class Server:
             return
         self._chat.dashboards.add(dashboard)
         try:
-            dashboard.say(self._chat.greeting())
+            dashboard.send(self._chat.greeting())
             fragments = bytearray()
             kind = Opcode.TEXT
             while data := await stream.read(1 << 16):
@@ -169,36 +171,36 @@ class Server:
                 for event in protocol.events_received():
                     assert isinstance(event, Frame)
                     if event.opcode is Opcode.PONG:
-                        self._chat.ponged(dashboard)
+                        self._chat.received_pong(dashboard)
                     if event.opcode not in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
                         continue
                     kind = kind if event.opcode is Opcode.CONT else event.opcode
                     fragments += event.data
                     if event.fin:
-                        self._tell(dashboard, bytes(fragments), kind)
+                        self._handle_message(dashboard, bytes(fragments), kind)
                         fragments.clear()
                 dashboard.flush()
                 if protocol.close_expected():
                     break
         finally:
             self._chat.dashboards.discard(dashboard)
-        # Whoever closes with bytes unread sends a reset, which may overtake the close frame.
+        # Closing with unread bytes sends a reset, which may overtake the close frame.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_GRACE):
                 while await stream.read(1 << 16):
                     pass
 
-    def _tell(self, dashboard: Dashboard, data: bytes, kind: Opcode) -> None:
+    def _handle_message(self, dashboard: Dashboard, data: bytes, kind: Opcode) -> None:
         try:
             text = data.decode() if kind is Opcode.TEXT else data
         except UnicodeDecodeError:
             dashboard.protocol.fail(CloseCode.INVALID_DATA)
         else:
-            self._chat.told(dashboard, text)
+            self._chat.received_frame(dashboard, text)
 
 
 class _BadRequest(Exception):
-    """Not worth an answer."""
+    """A request that gets no response."""
 
 
 async def _head(stream: asyncio.StreamReader) -> bytes:
@@ -209,7 +211,7 @@ async def _head(stream: asyncio.StreamReader) -> bytes:
 
 
 def _parsed(head: bytes) -> tuple[str, str, dict[str, str]]:
-    """Method, path without the query, and headers with small names."""
+    """The method, the path without its query, and the headers with lower-case names."""
     try:
         first, *lines = head.decode().split("\r\n")
         method, target, _ = first.split(" ")
@@ -224,14 +226,16 @@ async def _body(stream: asyncio.StreamReader, writer: asyncio.StreamWriter, head
         length = int(headers.get("content-length", "0"))
     except ValueError:
         raise _BadRequest from None
-    if "transfer-encoding" in headers or not 0 <= length <= _LONGEST_BODY:
-        _write(writer, Answer(413, {"detail": "too long, or of unknown length"}))
+    if "transfer-encoding" in headers or not 0 <= length <= _MAX_BODY:
+        _write(writer, JsonResponse(413, {"detail": "too long, or of unknown length"}))
         raise _BadRequest
     return await stream.readexactly(length)
 
 
-def _write(writer: asyncio.StreamWriter, answer: Answer) -> None:
-    body = answer.ready
-    extra = "".join(f"{name}: {value}\r\n" for name, value in answer.headers.items())
-    head = f"HTTP/1.1 {answer.status} X\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n{extra}\r\n"
+def _write(writer: asyncio.StreamWriter, response: JsonResponse) -> None:
+    body = response.encoded
+    extra = "".join(f"{name}: {value}\r\n" for name, value in response.headers.items())
+    head = (
+        f"HTTP/1.1 {response.status} X\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n{extra}\r\n"
+    )
     writer.write(head.encode() + body)

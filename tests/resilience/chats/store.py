@@ -1,4 +1,4 @@
-"""What is kept, in an SQLite file: one thread writes, as many writes per commit as are waiting."""
+"""The chats and messages, in an SQLite file. One writer thread commits all waiting writes together."""
 
 import asyncio
 import contextlib
@@ -21,11 +21,11 @@ _MESSAGES_OF_A_CHAT = "SELECT id, chat, role, text FROM messages WHERE chat = ? 
 
 
 class Unavailable(Exception):
-    """The store is locked, full or broken. What was to be written is certainly not there."""
+    """The store is locked, full or broken. The write is certainly not stored."""
 
 
 class Message(NamedTuple):
-    """What somebody wrote. Ids grow in commit order over all chats."""
+    """One message. Ids grow in commit order across all chats."""
 
     id: int
     chat: str
@@ -34,7 +34,7 @@ class Message(NamedTuple):
 
 
 @dataclass
-class Room:
+class Conversation:
     """One customer's chat, with its messages by id, in order."""
 
     id: str
@@ -50,10 +50,10 @@ class _Write(NamedTuple):
 
 
 class Store:
-    """A database file, or memory where there is none. Must be closed."""
+    """A database file, or an in-memory database. Must be closed."""
 
     def __init__(self, database: str, wait_for_lock: float = 1.0) -> None:
-        """Opens or makes it. `wait_for_lock`: seconds until a locked file counts as unavailable."""
+        """Opens or creates it. `wait_for_lock`: seconds until a locked file counts as unavailable."""
         self._connection = sqlite3.connect(
             database or ":memory:", isolation_level=None, timeout=wait_for_lock, check_same_thread=False
         )
@@ -65,41 +65,41 @@ class Store:
         self._writer = threading.Thread(target=self._write_all, daemon=True)
         self._writer.start()
 
-    async def add_chat(self, room: Room) -> None:
-        """Returns when it is on disk. Raises Unavailable."""
-        await self._written(_ADD_CHAT, (room.id, room.email, room.name))
+    async def add_chat(self, conversation: Conversation) -> None:
+        """Returns once it is on disk. Raises Unavailable."""
+        await self._write(_ADD_CHAT, (conversation.id, conversation.email, conversation.name))
 
     async def add_message(self, chat: str, role: str, text: str, message_id: int | None = None) -> Message:
-        """Returns when it is on disk. Raises Unavailable."""
-        written = await self._written(_ADD_MESSAGE, (message_id, chat, role, text))
+        """Returns once it is on disk. Raises Unavailable."""
+        written = await self._write(_ADD_MESSAGE, (message_id, chat, role, text))
         return Message(written, chat, role, text)
 
-    def rooms(self) -> Iterator[Room]:
-        """All that is kept."""
+    def conversations(self) -> Iterator[Conversation]:
+        """Everything stored."""
         with self._lock:
             chats = self._connection.execute("SELECT id, email, name FROM chats ORDER BY rowid").fetchall()
         for chat in chats:
-            room = Room(*chat)
-            room.messages = {message.id: message for message in self.messages_of(room.id)}
-            yield room
+            conversation = Conversation(*chat)
+            conversation.messages = {message.id: message for message in self.messages_of(conversation.id)}
+            yield conversation
 
-    def room(self, chat: str) -> Room | None:
+    def conversation(self, chat: str) -> Conversation | None:
         """One chat, without its messages."""
         with self._lock:
             row = self._connection.execute("SELECT id, email, name FROM chats WHERE id = ?", (chat,)).fetchone()
-        return Room(*row) if row else None
+        return Conversation(*row) if row else None
 
     def messages_of(self, chat: str) -> list[Message]:
         with self._lock:
             return [Message(*row) for row in self._connection.execute(_MESSAGES_OF_A_CHAT, (chat,))]
 
     def close(self) -> None:
-        """Writes what is waiting, and ends."""
+        """Writes what is waiting, and closes the database."""
         self._writes.put(None)
         self._writer.join()
         self._connection.close()
 
-    async def _written(self, statement: str, values: tuple[object, ...]) -> int:
+    async def _write(self, statement: str, values: tuple[object, ...]) -> int:
         done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._writes.put(_Write(statement, values, done))
         return await done
@@ -113,25 +113,25 @@ class Store:
                     batch.append(more)
                 last = True
             result = self._commit(batch)
-            first.done.get_loop().call_soon_threadsafe(_tell, batch, result)
+            first.done.get_loop().call_soon_threadsafe(_resolve, batch, result)
             if last:
                 return
 
     def _commit(self, batch: list[_Write]) -> list[int] | Exception:
-        """The ids of what was written; or what went wrong."""
+        """The new ids, or what went wrong."""
         with self._lock:
             try:
                 self._connection.execute("BEGIN IMMEDIATE")
                 ids = [self._connection.execute(write.statement, write.values).lastrowid or 0 for write in batch]
                 self._connection.execute("COMMIT")
             except sqlite3.Error as error:
-                return self._undone(error)
+                return self._rolled_back(error)
             return ids
 
-    def _undone(self, error: sqlite3.Error) -> Exception:
-        """Why nothing was written; only if that is certain, Unavailable."""
+    def _rolled_back(self, error: sqlite3.Error) -> Exception:
+        """Rolls back. Returns Unavailable, or another error if it is uncertain whether anything was stored."""
         try:
-            # On a full disk SQLite has rolled back by itself.
+            # On a full disk, SQLite has already rolled back.
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
         except sqlite3.Error as worse:
@@ -139,8 +139,8 @@ class Store:
         return Unavailable(str(error))
 
 
-def _tell(batch: list[_Write], result: list[int] | Exception) -> None:
-    """In the loop, in commit order: who waits for the ids runs in the order of the ids."""
+def _resolve(batch: list[_Write], result: list[int] | Exception) -> None:
+    """Runs in the event loop, in commit order, so that the waiting tasks continue in the order of their ids."""
     for number, write in enumerate(batch):
         if write.done.done():
             continue

@@ -1,4 +1,4 @@
-"""Chats on FastAPI and uvicorn, as tutorials and many teams write them: a list of connections, and a broadcast loop."""
+"""Broken chats as in many tutorials: FastAPI and uvicorn, a list of connections and a broadcast loop."""
 
 import asyncio
 import contextlib
@@ -20,7 +20,7 @@ from .store import Message
 
 @dataclass
 class Tutorial(Chat):
-    """What both have: HTTP and storage are the clean chat's; dashboards are in a list, and awaited in turn."""
+    """The base of both: the clean chat's HTTP and storage, but a list of dashboards that are awaited in turn."""
 
     connections: list[WebSocket] = field(default_factory=list)
 
@@ -31,23 +31,23 @@ class Tutorial(Chat):
         await self.broadcast(json.loads(notification(message)))
 
     async def broadcast(self, frame: dict[str, Any]) -> None:
-        """To every subscriber, in turn."""
+        """Sends a frame to every subscriber, in turn."""
         raise NotImplementedError
 
     async def listen(self, socket: WebSocket) -> None:
-        """One dashboard, from its greeting to its end."""
+        """Serves one dashboard after its greeting, until it ends."""
         raise NotImplementedError
 
-    def answer(self, socket: WebSocket, text: str | bytes) -> dict[str, Any]:
-        """What a dashboard's frame is answered with; keeps the list of connections."""
+    def reply_to(self, socket: WebSocket, text: str | bytes) -> dict[str, Any]:
+        """The reply to a dashboard's frame. Also updates the list of connections."""
         listed = socket in self.connections
         dashboard = Dashboard(ServerProtocol(state=State.CLOSED), asyncio.WriteTransport(), subscribed=listed)
-        answer: dict[str, Any] = json.loads(self.reply(dashboard, text))
+        reply: dict[str, Any] = json.loads(self.reply(dashboard, text))
         if dashboard.subscribed and not listed:
             self.connections.append(socket)
         elif listed and not dashboard.subscribed:
             self.connections.remove(socket)
-        return answer
+        return reply
 
     def application(self) -> FastAPI:
         """The routes."""
@@ -63,7 +63,7 @@ class Tutorial(Chat):
 
         @app.websocket("/ws/dashboard")
         async def dashboard(socket: WebSocket) -> None:
-            if not self.welcome(dict(socket.headers)):
+            if not self.admits(dict(socket.headers)):
                 await socket.close()
                 return
             await socket.accept()
@@ -73,13 +73,13 @@ class Tutorial(Chat):
         @app.api_route("/{path:path}", methods=["GET", "POST"])
         async def anything(request: Request) -> Response:
             body = await request.body()
-            answer = await self.respond(request.method, request.url.path, request.headers, body)
-            return Response(answer.ready, answer.status, dict(answer.headers), "application/json")
+            response = await self.respond(request.method, request.url.path, request.headers, body)
+            return Response(response.encoded, response.status, dict(response.headers), "application/json")
 
         return app
 
     def serve(self) -> None:
-        limit_files(self.most_files)
+        limit_files(self.max_open_files)
         config = uvicorn.Config(
             self.application(), log_level="warning", timeout_graceful_shutdown=self.graceful_shutdown
         )
@@ -88,21 +88,21 @@ class Tutorial(Chat):
 
 @dataclass
 class AwaitsEachDashboard(Tutorial):
-    """Not kept: *no dashboard waits for another one, nor a send for any of them*. The broadcast awaits each in turn.
+    """Broken: *no dashboard waits for another, and no send waits for a dashboard*. The broadcast awaits each in turn.
 
-    `for ws in connections: await ws.send_json(...)` in the handler of the POST, and uvicorn as it is. One dashboard
-    that does not read, once its buffers are full, stops all sends and all other dashboards; and without
-    `timeout_graceful_shutdown`, which nobody sets, SIGTERM does not end the process while it is there.
-    Each frame carries what its chat looks like now, as a page wants it that is not to ask for it again.
+    `for ws in connections: await ws.send_json(...)` in the POST handler, and uvicorn with its defaults. Once the
+    buffers of one dashboard that does not read are full, it blocks all sends and all other dashboards. Without
+    `timeout_graceful_shutdown`, which nobody sets, SIGTERM does not end the process while it is connected.
+    Each frame carries the chat's latest messages, for pages that do not refetch.
     """
 
     graceful_shutdown: ClassVar[int | None] = None
 
     async def broadcast(self, frame: dict[str, Any]) -> None:
-        room = self.rooms[frame["data"]["chat_id"]]
-        frame["data"]["chat"] = [message.text for message in [*room.messages.values()][-_SHOWN:]]
+        conversation = self.conversations[frame["data"]["chat_id"]]
+        frame["data"]["chat"] = [message.text for message in [*conversation.messages.values()][-_SHOWN:]]
         for socket in tuple(self.connections):
-            with contextlib.suppress(RuntimeError, WebSocketDisconnect):  # it has just gone
+            with contextlib.suppress(RuntimeError, WebSocketDisconnect):  # it has just disconnected
                 await socket.send_json(frame)
 
     async def listen(self, socket: WebSocket) -> None:
@@ -111,7 +111,7 @@ class AwaitsEachDashboard(Tutorial):
                 received = await socket.receive()
                 if received["type"] == "websocket.disconnect":
                     return
-                await socket.send_json(self.answer(socket, received.get("text") or b""))
+                await socket.send_json(self.reply_to(socket, received.get("text") or b""))
         except (RuntimeError, WebSocketDisconnect):
             return
         finally:
@@ -120,28 +120,28 @@ class AwaitsEachDashboard(Tutorial):
 
 
 _SHOWN = 10
-"""Messages that a frame carries."""
+"""The number of messages in a frame."""
 
 
 @dataclass
 class DiesOfBadFrames(Tutorial):
-    """Not kept: *bad frames harm only who sends them*. One that is no JSON leaves a dead connection in the list.
+    """Broken: *bad frames harm only their sender*. A frame that is not JSON leaves a dead connection in the list.
 
-    `receive_json()` in a `try` whose `except WebSocketDisconnect` takes the connection out of the list, as the tutorial
-    has it: any other exception ends the connection and leaves it there. From then on each broadcast stops at it:
-    whoever comes after it hears nothing, and the send itself is answered 500, though it is stored.
+    As in the tutorial, `except WebSocketDisconnect` around `receive_json()` removes the connection from the list. Any
+    other exception ends the connection and leaves it there. From then on each broadcast stops at it: later dashboards
+    get nothing, and the send gets a 500 although it is stored.
     """
 
     async def broadcast(self, frame: dict[str, Any]) -> None:
         for socket in self.connections:
-            with contextlib.suppress(TimeoutError):  # no dashboard is waited for long
+            with contextlib.suppress(TimeoutError):  # does not wait long for any dashboard
                 await asyncio.wait_for(socket.send_json(frame), 0.2)
 
     async def listen(self, socket: WebSocket) -> None:
         try:
             while True:
                 message = await socket.receive_json()
-                await socket.send_json(self.answer(socket, json.dumps(message)))
+                await socket.send_json(self.reply_to(socket, json.dumps(message)))
         except WebSocketDisconnect:
             if socket in self.connections:
                 self.connections.remove(socket)

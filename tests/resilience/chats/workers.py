@@ -1,4 +1,4 @@
-"""Chats of several processes that know of each other's messages only by hearsay."""
+"""Broken chats with several workers, which learn of each other's messages only from the message bus."""
 
 import asyncio
 import json
@@ -17,23 +17,23 @@ from typing import ClassVar
 from chatswarm.loadtests.system.children import LIFELINE
 
 from .bus import Bus
-from .chat import Answer, Chat
-from .server import Server, hold_to_lifeline, limit_files, listener_on
-from .store import Message, Room
+from .chat import Chat, JsonResponse
+from .server import Server, exit_with_parent, limit_files, listener_on
+from .store import Conversation, Message
 
 _WORKERS = 2
-_PATIENCE = 10.0  # seconds that workers have to end
-_PATIENCE_WITH_THE_BROKER = 2.0  # seconds that a worker waits for it at its start
-_BEHIND = 0.05  # seconds: a frame's refetch may go to another worker, whose list must be as far
+_GRACE = 10.0  # seconds that workers have to exit
+_BROKER_TIMEOUT = 2.0  # seconds that a starting worker waits for the broker
+_ANNOUNCE_DELAY = 0.05  # seconds; the refetch may go to another worker, whose list must be up to date
 
 
 @dataclass
 class PublishesAtMostOnce(Chat):
-    """Not kept: *messages become visible without the broker, too*. What it did not deliver, others never show.
+    """Broken: *messages become visible even without the broker*. Workers never show what the broker did not deliver.
 
-    Two workers over one database file. Each reads it at its start, and from then on keeps the list in memory, from its
-    own messages and from what it hears by publish/subscribe: the usual way to scale a chat out. While the broker is
-    down, a message is known to the worker that took it and to nobody else, and nothing makes up for it later.
+    Two workers share one database file. Each reads it once at its start. After that it keeps the list in memory, from
+    its own messages and from publish/subscribe: the usual way to scale out a chat. While the broker is down, only the
+    worker that accepted a message knows it, and nothing makes up for that later.
     """
 
     _bus: Bus | None = None
@@ -48,59 +48,59 @@ class PublishesAtMostOnce(Chat):
         if self.settings.listener is None:
             _Supervisor(self.settings.port).run()
         else:
-            limit_files(self.most_files)
+            limit_files(self.max_open_files)
             asyncio.run(Server(self).run(socket.socket(fileno=self.settings.listener)))
 
     async def start(self) -> None:
-        self._bus = Bus(self.settings.bus, self._hear)
+        self._bus = Bus(self.settings.bus, self._on_message)
         self._spawn(self._bus.listen())
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._bus.subscribed.wait(), _PATIENCE_WITH_THE_BROKER)
-        # Read only now: what was committed before is in the file, what is published from now on is heard.
-        for room in self.store.rooms():
-            self.rooms.setdefault(room.id, room).messages.update(room.messages)
+            await asyncio.wait_for(self._bus.subscribed.wait(), _BROKER_TIMEOUT)
+        # Read the file after subscribing: earlier commits are in it, and later ones are published.
+        for conversation in self.store.conversations():
+            self.conversations.setdefault(conversation.id, conversation).messages.update(conversation.messages)
 
-    async def create(self, room: Room) -> None:
-        await super().create(room)
+    async def create(self, conversation: Conversation) -> None:
+        await super().create(conversation)
         assert self._bus is not None
-        await self._bus.publish(json.dumps([room.id, room.email, room.name]).encode())
+        await self._bus.publish(json.dumps([conversation.id, conversation.email, conversation.name]).encode())
 
-    async def send(self, room: Room, role: str, text: str) -> Answer:
-        message = await self.keep(room, role, text)
-        self.show(message)
+    async def send(self, conversation: Conversation, role: str, text: str) -> JsonResponse:
+        message = await self.persist(conversation, role, text)
+        self.add_to_list(message)
         self._spawn(self._announce_here(message))
         if self.publish_after:
-            self._spawn(self._publish(room, message))
+            self._spawn(self._publish(conversation, message))
         else:
-            await self._publish(room, message)
+            await self._publish(conversation, message)
         return self.accepted(message)
 
-    async def find(self, chat: str) -> Room | None:
-        if chat not in self.rooms and (room := self.store.room(chat)):
-            self.rooms[chat] = room
+    async def find(self, chat: str) -> Conversation | None:
+        if chat not in self.conversations and (conversation := self.store.conversation(chat)):
+            self.conversations[chat] = conversation
         return await super().find(chat)
 
-    def all_messages(self, room: Room) -> list[Message]:
-        """The whole chat is read from the file: nothing is ever gone, it is only not shown."""
-        return self.store.messages_of(room.id)
+    def all_messages(self, conversation: Conversation) -> list[Message]:
+        """Reads the whole chat from the file: no message is ever lost, only not listed."""
+        return self.store.messages_of(conversation.id)
 
-    async def _publish(self, room: Room, message: Message) -> None:
+    async def _publish(self, conversation: Conversation, message: Message) -> None:
         assert self._bus is not None
         if self.publish_after:
             await asyncio.sleep(self.publish_after)
-        await self._bus.publish(json.dumps([room.id, room.email, room.name, *message]).encode())
+        await self._bus.publish(json.dumps([conversation.id, conversation.email, conversation.name, *message]).encode())
 
-    async def _hear(self, data: bytes) -> None:
+    async def _on_message(self, data: bytes) -> None:
         chat, email, name, *rest = json.loads(data)
-        room = self.rooms.setdefault(chat, Room(chat, email, name))
-        if rest and rest[0] not in room.messages:
+        conversation = self.conversations.setdefault(chat, Conversation(chat, email, name))
+        if rest and rest[0] not in conversation.messages:
             message = Message(*rest)
-            self.show(message)
-            room.messages = dict(sorted(room.messages.items()))
+            self.add_to_list(message)
+            conversation.messages = dict(sorted(conversation.messages.items()))
             self._spawn(self._announce_here(message))
 
     async def _announce_here(self, message: Message) -> None:
-        await asyncio.sleep(_BEHIND)
+        await asyncio.sleep(_ANNOUNCE_DELAY)
         await self.announce(message)
 
     def _spawn(self, coroutine: Coroutine[None, None, None]) -> None:
@@ -111,20 +111,20 @@ class PublishesAtMostOnce(Chat):
 
 @dataclass
 class PublishesLater(PublishesAtMostOnce):
-    """Not kept: *what a killed worker accepted is shown by the others*. It told them 0.45 s later, and no more.
+    """Broken: *other workers show what a killed worker accepted*. It publishes each message only 0.45 s later.
 
-    Publications are held back a little, to join those of a busy chat and spare the broker. Whatever a worker had
-    accepted and held back when it was killed is in the database, and no other worker ever looks there.
+    Such a delay batches a busy chat's messages to relieve the broker. What a killed worker had accepted and not yet
+    published is in the database, but no other worker ever looks there.
     """
 
     publish_after: ClassVar[float] = 0.45
 
 
 class _Supervisor:
-    """Keeps the workers running. They end with it, however it ends.
+    """Keeps the workers running. They exit when it does, even if it is killed.
 
-    It holds a listener for each of them, between which the system divides connections: those of a worker that has just
-    died, or has not come up, wait for the next one.
+    It keeps one listening socket per worker open, and the kernel distributes connections among them. The connections
+    for a worker that has died or has not started yet wait for its successor.
     """
 
     def __init__(self, port: int) -> None:
@@ -133,10 +133,10 @@ class _Supervisor:
         self._listeners = [listener_on(port, shared=True) for _ in range(_WORKERS)]
 
     def run(self) -> None:
-        """Until SIGTERM."""
+        """Runs until SIGTERM."""
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGINT, self._stop)
-        hold_to_lifeline()
+        exit_with_parent()
         workers = [self._start(listener) for listener in self._listeners]
         while not self._stopping:
             for number, listener in enumerate(self._listeners):
@@ -147,7 +147,7 @@ class _Supervisor:
             listener.close()
         for worker in workers:
             worker.terminate()
-        end = time.monotonic() + _PATIENCE
+        end = time.monotonic() + _GRACE
         for worker in workers:
             try:
                 worker.wait(max(0.1, end - time.monotonic()))

@@ -1,4 +1,4 @@
-"""The toxics, by the names that Toxiproxy gives them. One toxic, one file; `toxic.py` is their contract."""
+"""The toxics, by their names in Toxiproxy. One toxic per file; `toxic.py` is the base class."""
 
 from collections.abc import Mapping
 

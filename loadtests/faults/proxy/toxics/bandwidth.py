@@ -1,19 +1,19 @@
-"""`bandwidth`: so many kilobytes per second and no more."""
+"""`bandwidth`: limits the throughput to a rate in KB/s."""
 
 from collections.abc import Sequence
 from typing import ClassVar
 
 from .toxic import NEVER, Attribute, Due, Toxic, Values
 
-_STEP = 100  # milliseconds: a slow line gives out what it has carried in that time, as Toxiproxy does
+_STEP = 100  # milliseconds of data per piece, as in Toxiproxy
 
 
 class BandwidthToxic(Toxic):
-    """A line of `rate` × 1000 bytes per second. With rate 0 nothing moves, and nothing is lost."""
+    """A line of `rate` × 1000 bytes per second. At rate 0 nothing moves, and nothing is lost."""
 
     attributes: ClassVar = {"rate": Attribute("KB/s (1 KB: 1000 bytes)")}
 
-    _free = 0.0  # when the line will have carried all that it was given
+    _free = 0.0  # when the line will have sent everything queued so far
 
     def data(self, data: bytes, arrived: float) -> Sequence[Due]:
         rate = self.values["rate"]  # bytes per millisecond
@@ -29,4 +29,4 @@ class BandwidthToxic(Toxic):
 
     def update(self, values: Values, now: float) -> None:
         super().update(values, now)
-        self._free = now  # what waits is carried anew, at the new rate
+        self._free = now  # what waits is scheduled again at the new rate

@@ -1,4 +1,4 @@
-"""`limit_data`: the connection is closed after so many bytes, in the middle of a frame if need be."""
+"""`limit_data`: closes the connection after a number of bytes, even in the middle of a frame."""
 
 from collections.abc import Sequence
 from typing import ClassVar
@@ -7,7 +7,7 @@ from .toxic import Attribute, Due, End, Toxic
 
 
 class LimitDataToxic(Toxic):
-    """Lets `bytes` bytes pass, counted from when the toxic met the connection, then closes; what is beyond is lost."""
+    """Passes `bytes` bytes, counted from when the toxic was applied, then closes. The rest is lost."""
 
     attributes: ClassVar = {"bytes": Attribute("bytes")}
 

@@ -1,4 +1,4 @@
-"""`reset_peer`: the connection is reset (RST) at both ends."""
+"""`reset_peer`: resets the connection (RST) at both ends."""
 
 from collections.abc import Sequence
 from typing import ClassVar
@@ -7,29 +7,29 @@ from .toxic import NEVER, Attribute, Due, End, Toxic, Values
 
 
 class ResetPeerToxic(Toxic):
-    """Resets after `timeout`; until then it holds what arrives. Removed in time, it lets that go on.
+    """Resets after `timeout`, and holds what arrives until then. If it is removed in time, that goes on.
 
-    On a connection that is opened under it, the time counts from the first bytes of its stream, as in Toxiproxy: a
-    request arrives, its answer meets the reset. One that was open before is reset whether or not it says anything.
-    (Toxiproxy waits for bytes there as well, and then closes with a FIN.)
+    On a new connection, the time counts from the first bytes of the toxic's stream, as in Toxiproxy: a request gets
+    through, and the reset comes instead of the response. A connection that was already open is reset even if it is
+    idle. (Toxiproxy waits for bytes there as well, and then closes with a FIN.)
     """
 
     attributes: ClassVar = {"timeout": Attribute("milliseconds")}
 
-    _since: float | None = None  # when the first bytes came
+    _first_bytes: float | None = None  # when they arrived
 
     def data(self, data: bytes, arrived: float) -> Sequence[Due]:
-        self._since = arrived if self._since is None else self._since
+        self._first_bytes = arrived if self._first_bytes is None else self._first_bytes
         return [(NEVER, data)]
 
     def end(self, end: End, arrived: float) -> Due:
-        self._since = arrived if self._since is None else self._since
+        self._first_bytes = arrived if self._first_bytes is None else self._first_bytes
         return (NEVER, end)
 
-    def alarm(self) -> tuple[float, End] | None:
-        since = self._since if self.fresh else self.began
+    def deadline(self) -> tuple[float, End] | None:
+        since = self._first_bytes if self.fresh else self.began
         return None if since is None else (since + self.values["timeout"] / 1000, End.RESET)
 
     def update(self, values: Values, now: float) -> None:
         super().update(values, now)
-        self._since = None if self._since is None else now
+        self._first_bytes = None if self._first_bytes is None else now

@@ -1,4 +1,4 @@
-"""`slicer`: data arrives in small pieces."""
+"""`slicer`: cuts data into small pieces."""
 
 from collections.abc import Sequence
 from typing import ClassVar
@@ -7,17 +7,17 @@ from .toxic import Attribute, Due, Toxic, Values
 
 
 class SlicerToxic(Toxic):
-    """Cuts into pieces of `average_size` ± `size_variation` bytes, `delay` microseconds apart, each written by itself.
+    """Cuts data into pieces of `average_size` ± `size_variation` bytes, `delay` microseconds apart, one write each.
 
-    Timers tick in milliseconds: with a shorter delay, several pieces follow each other at once in each tick.
+    Timers have a resolution of 1 ms: with a shorter delay, several pieces follow each other in each tick.
     """
 
     attributes: ClassVar = {
-        "average_size": Attribute("bytes", least=1),
+        "average_size": Attribute("bytes", minimum=1),
         "size_variation": Attribute("bytes"),
         "delay": Attribute("microseconds"),
     }
-    apart = True
+    one_at_a_time = True
 
     _free = 0.0  # when the next piece may go
 
@@ -33,7 +33,7 @@ class SlicerToxic(Toxic):
         self._free = max(self._free, arrived)
         start = 0
         while start < len(data):
-            size = self.chance.randint(average - variation, average + variation)
+            size = self.rng.randint(average - variation, average + variation)
             dues.append((self._free, data[start : start + size]))
             self._free += self.values["delay"] / 1_000_000
             start += size

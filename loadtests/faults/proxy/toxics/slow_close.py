@@ -1,4 +1,4 @@
-"""`slow_close`: the end of the connection arrives later than its last byte."""
+"""`slow_close`: delays the end of the connection after its last byte."""
 
 from typing import ClassVar
 
@@ -6,7 +6,7 @@ from .toxic import Attribute, Due, End, Toxic
 
 
 class SlowCloseToxic(Toxic):
-    """Holds back the end for `delay`; bytes pass untouched."""
+    """Delays the end by `delay`. Data passes at once."""
 
     attributes: ClassVar = {"delay": Attribute("milliseconds")}
 

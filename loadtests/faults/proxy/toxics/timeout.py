@@ -1,4 +1,4 @@
-"""`timeout`: a black hole. Bytes are taken, acknowledged and thrown away; then the connection is closed."""
+"""`timeout`: a black hole that acknowledges and drops all data, then closes the connection."""
 
 from collections.abc import Sequence
 from typing import ClassVar
@@ -7,10 +7,10 @@ from .toxic import Attribute, Due, End, Toxic
 
 
 class TimeoutToxic(Toxic):
-    """Swallows everything, and closes after `timeout`; with 0, when it is removed.
+    """Swallows everything, and closes after `timeout`, or with 0 only when it is removed.
 
-    The time counts from when the toxic met the connection, as Toxiproxy's manual has it (its code starts again with
-    each chunk). As in Toxiproxy, its removal always closes.
+    The time counts from when the toxic was applied, as Toxiproxy's manual says (its code starts again with each
+    chunk). As in Toxiproxy, removing it always closes the connection.
     """
 
     attributes: ClassVar = {"timeout": Attribute("milliseconds")}
@@ -23,13 +23,13 @@ class TimeoutToxic(Toxic):
         return []
 
     def end(self, end: End, arrived: float) -> Due:
-        # A clean half-close behind swallowed bytes would tell the receiver that it has all of them.
+        # A clean half-close after swallowed bytes would look to the receiver like complete data.
         return (arrived, End.CLOSE if self._swallowed and end is End.HALF else end)
 
-    def alarm(self) -> tuple[float, End] | None:
+    def deadline(self) -> tuple[float, End] | None:
         timeout = self.values["timeout"]
         return (self.began + timeout / 1000, End.CLOSE) if timeout else None
 
     @property
-    def spoils(self) -> bool:
+    def closes_on_removal(self) -> bool:
         return True

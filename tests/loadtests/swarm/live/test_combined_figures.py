@@ -17,9 +17,9 @@ from chatswarm.loadtests.scenario import scenario
 from chatswarm.loadtests.scenario.scenario import Scenario
 from chatswarm.loadtests.swarm.live.active_faults import ActiveFaults
 from chatswarm.loadtests.swarm.live.buckets import LAG, LATENCY, DeliveryCounts, LatencyHistogram, rows_of
-from chatswarm.loadtests.swarm.live.combined_figures import LiveFigures
+from chatswarm.loadtests.swarm.live.combined_figures import CombinedFigures
 from chatswarm.loadtests.swarm.live.increment import RIG_FAILED, Increment, Send, Spread
-from chatswarm.loadtests.swarm.live.prometheus import METRICS, PHASES, Scene, exposition
+from chatswarm.loadtests.swarm.live.prometheus import METRICS, PHASES, Snapshot, exposition
 from chatswarm.loadtests.swarm.plan import ProcessProgress
 
 ACCEPTED, REJECTED, UNKNOWN = SendOutcome
@@ -37,8 +37,8 @@ def row(widget: int, n: int, *latencies: float, target: float = 2.0) -> Delivery
     return made
 
 
-def figures(of: Scenario | None = None) -> LiveFigures:
-    return LiveFigures(of or planned(), [[0.0, 1.0, 2.0], [0.5]], "abc", "http://chat")
+def figures(of: Scenario | None = None) -> CombinedFigures:
+    return CombinedFigures(of or planned(), [[0.0, 1.0, 2.0], [0.5]], "abc", "http://chat")
 
 
 def sent(widget: int, n: int, outcome: int, done: float) -> Send:
@@ -142,22 +142,14 @@ def test_a_loop_that_stood_still_counts_as_often_as_it_should_have_woken() -> No
     assert filled_in(np.array([0.002, 0.03])) == pytest.approx([0.002, 0.03, 0.02, 0.01])
 
 
-def test_a_report_is_the_same_after_the_wire() -> None:
-    report = Increment([sent(0, 0, ACCEPTED, 0.2)], [row(0, 0, 0.1)], [row(1, 0, 0.3)], lost={"1006": 1}, cpu=0.5)
-    wire = report.wire()
-    # As the transport leaves it: no named tuples.
-    plain = {**wire, **{name: [list(each) for each in wire[name]] for name in ("sends", "visible", "notified")}}
-    assert Increment.read({**plain, "lag": list(wire["lag"])}) == report
-
-
 # What is exposed.
 
 
-def lines(scene: Scene) -> list[str]:
-    return exposition(scene).decode().splitlines()
+def lines(snapshot: Snapshot) -> list[str]:
+    return exposition(snapshot).decode().splitlines()
 
 
-def whole() -> Scene:
+def whole() -> Snapshot:
     """A run in which everything was measured."""
     of = figures()
     report = Increment(
@@ -166,16 +158,16 @@ def whole() -> Scene:
     )  # fmt: skip
     of.take("swarm-0", report)
     of.progressed(ProcessProgress(sent=2, subscribed=3))
-    return Scene("measuring", 9.0, float("inf"), of, {("gone", "kill"): True})
+    return Snapshot("measuring", 9.0, float("inf"), of, {("gone", "kill"): True})
 
 
 def test_without_a_run_there_is_nothing_but_the_phase() -> None:
-    samples = [line for line in lines(Scene()) if not line.startswith("#")]
+    samples = [line for line in lines(Snapshot()) if not line.startswith("#")]
     assert samples == [f'chatswarm_phase{{phase="{phase}"}} {float(phase == "idle")}' for phase in PHASES]
 
 
 def test_what_nobody_measured_is_absent_and_never_0() -> None:
-    text = "\n".join(lines(Scene("connecting", figures=figures())))
+    text = "\n".join(lines(Snapshot("connecting", figures=figures())))
     for name in ("notified_seconds", "rig_lag", "rig_cpu", "fault_active"):
         assert f"chatswarm_{name}" not in text
     assert "chatswarm_messages_sent_total 0.0" in text
@@ -209,9 +201,9 @@ def test_every_metric_is_exposed_with_its_kind_and_help_and_nothing_else_is() ->
 
 
 def test_nothing_is_intended_after_a_run_that_was_cut_short() -> None:
-    scene = whole()
-    scene.until = 0.7
-    assert "chatswarm_messages_intended_total 2.0" in lines(scene)
+    snapshot = whole()
+    snapshot.until = 0.7
+    assert "chatswarm_messages_intended_total 2.0" in lines(snapshot)
 
 
 # The nemesis's own words.
@@ -220,22 +212,22 @@ def test_nothing_is_intended_after_a_run_that_was_cut_short() -> None:
 def test_faults_are_in_force_from_their_begin_to_their_end(tmp_path: Path) -> None:
     plans = scenario.load("kill").faults
     ((name, kind),) = keys = [(plan.name, plan.kind) for plan in plans]
-    strikes = ActiveFaults(plans, history_file(tmp_path, NEMESIS))
-    assert strikes.active() == dict.fromkeys(keys, False), "nothing was done yet"
+    faults = ActiveFaults(plans, history_file(tmp_path, NEMESIS))
+    assert faults.active() == dict.fromkeys(keys, False), "nothing was done yet"
     writer = FaultWriter(tmp_path, "abc")
-    assert strikes.active() == {(name, kind): False}
+    assert faults.active() == {(name, kind): False}
     writer.start(name, kind, 1.0)
     writer.start(name, kind, 2.0)
-    assert strikes.active() == {(name, kind): True}
+    assert faults.active() == {(name, kind): True}
     writer.stop(name, kind, 3.0)
-    assert strikes.active() == {(name, kind): True}, "the second one is not over"
+    assert faults.active() == {(name, kind): True}, "the second one is not over"
     writer.stop(name, kind, 4.0)
-    assert strikes.active() == {(name, kind): False}
+    assert faults.active() == {(name, kind): False}
     writer.close()
-    assert strikes.active() == {(name, kind): False}
+    assert faults.active() == {(name, kind): False}
 
 
 def test_what_cannot_be_read_is_not_known(tmp_path: Path) -> None:
-    strikes = ActiveFaults(scenario.load("kill").faults, tmp_path / "nemesis.cs1")
+    faults = ActiveFaults(scenario.load("kill").faults, tmp_path / "nemesis.cs1")
     (tmp_path / "nemesis.cs1").write_bytes(b"something else")
-    assert strikes.active() is None
+    assert faults.active() is None

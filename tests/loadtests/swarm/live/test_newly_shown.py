@@ -1,7 +1,7 @@
 """Which messages are new to a dashboard, version by version. Numbers are given in the order of coming up."""
 
 from chatswarm.loadtests.messages.identity import IGNORED, Condition, ParsedText
-from chatswarm.loadtests.swarm.live.newly_shown import Shown, Viewer
+from chatswarm.loadtests.swarm.live.newly_shown import ShownMessages, Viewer
 
 
 def texts(*ns: int, widget: int = 0) -> list[ParsedText]:
@@ -12,7 +12,7 @@ class Play:
     """A list, and a dashboard that sees only what it is shown."""
 
     def __init__(self) -> None:
-        self.shown = Shown(lambda widget, n: float(100 * widget + n) if n < 90 else None)
+        self.shown = ShownMessages(lambda widget, n: float(100 * widget + n) if n < 90 else None)
         self.versions = 0
 
     def version(self, *changes: tuple[str, int, int, list[ParsedText]]) -> int:

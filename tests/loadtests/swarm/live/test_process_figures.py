@@ -11,8 +11,8 @@ from chatswarm.loadtests.protocols.protocol import Frame, Kind
 from chatswarm.loadtests.scenario import scenario
 from chatswarm.loadtests.swarm.live.buckets import DeliveryCounts
 from chatswarm.loadtests.swarm.live.increment import RIG_FAILED
-from chatswarm.loadtests.swarm.live.newly_shown import Shown
-from chatswarm.loadtests.swarm.live.process_figures import Live
+from chatswarm.loadtests.swarm.live.newly_shown import ShownMessages
+from chatswarm.loadtests.swarm.live.process_figures import ProcessFigures
 from chatswarm.loadtests.swarm.net.http import Response
 from chatswarm.loadtests.swarm.recorder import Recorder
 
@@ -26,15 +26,15 @@ class Process:
         self.recorder = Recorder(folder, "abc", "swarm-0")
         stages = [{"for": "5s", "rate": 1, "dashboards": 3}, {"for": "5s", "rate": 1, "dashboards": 2}]
         of = scenario.parse({"swarm": {"widgets": 2}, "stage": stages}, "some", "some")
-        self.shown = Shown(lambda widget, n: T0 + widget + n)
-        self.live = Live(self.recorder, self.shown, of, lambda widget, n: T0 + widget + n)
+        self.shown = ShownMessages(lambda widget, n: T0 + widget + n)
+        self.live = ProcessFigures(self.recorder, self.shown, of, lambda widget, n: T0 + widget + n)
         self.live.begin(T0)
         self.connections = [self.recorder.opening(dashboard, T0 - 2) for dashboard in range(3)]
 
     def send(self, n: int, message_id: int, handed: float = 0.0) -> None:
         at = T0 + n
-        answer = Response(200, b"", True, at, at + 0.25)
-        self.recorder.send(0, n, 0, at, at + handed, answer, SendOutcome.ACCEPTED, message_id)
+        response = Response(200, b"", True, at, at + 0.25)
+        self.recorder.send(0, n, 0, at, at + handed, response, SendOutcome.ACCEPTED, message_id)
 
     def frame(self, message_id: int, dashboard: int, time: float) -> None:
         frame = Frame(Kind.MESSAGE, "a", True, message_id)
@@ -51,9 +51,9 @@ def process(tmp_path: Path) -> Iterator[Process]:
 
 
 def test_sends_that_failed_on_a_limit_of_the_rigs_own_are_no_rejections(process: Process) -> None:
-    answer = Response(-24, b"", False, float("nan"), T0 + 0.1, "open files")
-    process.recorder.send(0, 0, 0, T0, T0, answer, SendOutcome.REJECTED, None)
-    assert [send.outcome for send in process.live.report().sends] == [RIG_FAILED]
+    response = Response(-24, b"", False, float("nan"), T0 + 0.1, "open files")
+    process.recorder.send(0, 0, 0, T0, T0, response, SendOutcome.REJECTED, None)
+    assert [send.outcome for send in process.live.take_increment().sends] == [RIG_FAILED]
 
 
 def told(rows: list[DeliveryCounts]) -> list[tuple[int, int, int, float]]:
@@ -64,46 +64,46 @@ def test_frames_are_told_once_their_id_is_known_and_each_dashboards_first_one_co
     process.frame(7, 0, 0.1)
     process.frame(7, 1, 0.2)
     process.frame(7, 0, 0.4)
-    assert process.live.report().notified == []
-    process.live.name([(7, 0, 0)])
-    assert told(process.live.report().notified) == [(0, 0, 2, 0.3)]
+    assert process.live.take_increment().notified == []
+    process.live.identify([(7, 0, 0)])
+    assert told(process.live.take_increment().notified) == [(0, 0, 2, 0.3)]
     process.frame(7, 1, 0.5)
     process.frame(7, 2, 0.6)
-    assert told(process.live.report().notified) == [(0, 0, 1, 0.6)]
+    assert told(process.live.take_increment().notified) == [(0, 0, 1, 0.6)]
 
 
 def test_the_ids_of_its_own_sends_are_known_at_once(process: Process) -> None:
     process.send(1, 8, handed=0.3)
     process.frame(8, 0, 1.5)
-    report = process.live.report()
+    report = process.live.take_increment()
     assert told(report.notified) == [(0, 1, 1, 0.5)]
     assert [tuple(send) for send in report.sends] == [(0, 1, SendOutcome.ACCEPTED, 1.25, 8)]
     assert report.late_sends == 1
-    assert process.live.report().sends == []
+    assert process.live.take_increment().sends == []
 
 
 def test_what_is_visible_counts_where_the_dashboard_was_planned_to_show_it(process: Process) -> None:
     process.shown.change("a", 5, 0, [ParsedText(0, n, Condition.INTACT) for n in range(5)])
     process.shown.end_version()
     for dashboard in range(3):
-        process.live.saw(dashboard, T0 + 7.0, range(2, 5))
+        process.live.add_shown(dashboard, T0 + 7.0, range(2, 5))
     # The third dashboard goes after 5 s: the message of 4 s had not the whole target of 2 s left.
-    assert [(row.n, sum(row.counts), row.late, row.most) for row in process.live.report().visible] == [
+    assert [(row.n, sum(row.counts), row.late, row.most) for row in process.live.take_increment().visible] == [
         (2, 3, 3, 5.0), (3, 3, 3, 4.0), (4, 2, 2, 3.0),
     ]  # fmt: skip
-    assert process.live.report().visible == []
+    assert process.live.take_increment().visible == []
 
 
 def test_refetches_and_lags_of_the_measured_part(process: Process) -> None:
     for started, status, version in (
         (-0.1, 200, 0), (0.0, 200, 0), (9.9, 203, 0), (9.9, 500, -1), (9.9, 200, -1), (10.1, 200, 0),
     ):  # fmt: skip
-        answer = Response(status, b"", True, T0 + started, T0 + started + 0.5)
-        process.recorder.refetch(1, 0, T0 + started, answer, version)
+        response = Response(status, b"", True, T0 + started, T0 + started + 0.5)
+        process.recorder.refetch(1, 0, T0 + started, response, version)
     process.recorder.refetch(-1, -1, T0 + 1, Response(200, b"", True, T0 + 1, T0 + 2), 0)
     for time in (-0.1, 0.1, 11.9, 12.1):
         process.recorder.lag(T0 + time, 0.004)
-    report = process.live.report()
+    report = process.live.take_increment()
     assert (sum(report.refetch.counts), round(report.refetch.seconds, 6)) == (2, 1.0)
     assert (sum(report.lag.counts), round(report.lag.seconds, 6)) == (2, 0.008)
 
@@ -114,17 +114,17 @@ def test_connections(process: Process) -> None:
     process.recorder.connection(first, 0, ConnectionEvent.CLOSED, T0 + 1, 1012)
     process.recorder.connection(second, 1, ConnectionEvent.FAILED, T0 - 1, 503)
     process.recorder.connection(third, 2, ConnectionEvent.CLOSED, T0 + 1, 4000)
-    report = process.live.report()
+    report = process.live.take_increment()
     assert (sum(report.connect.counts), report.connect.seconds) == (1, 0.5)
     assert report.lost == {"1012": 1, "other": 1}
 
 
 def test_nothing_is_missed_or_counted_twice_where_the_history_is_written_out(process: Process) -> None:
     process.send(0, 5)
-    process.live.look()
+    process.live.collect()
     process.recorder.flush()
     process.send(1, 6)
     process.recorder.cpu(T0 + 1, 0.25, 0)
-    report = process.live.report()
+    report = process.live.take_increment()
     assert [send.n for send in report.sends] == [0, 1]
-    assert report.cpu == process.live.report().cpu == 0.25
+    assert report.cpu == process.live.take_increment().cpu == 0.25

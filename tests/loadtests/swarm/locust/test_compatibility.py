@@ -1,21 +1,31 @@
-"""What processes of a swarm know of each other before they read anything else."""
+"""What the processes of a swarm check of each other before anything else."""
 
 from dataclasses import make_dataclass
+from typing import ClassVar
 
 import pytest
 
 from chatswarm.loadtests.history import tables
 from chatswarm.loadtests.swarm.locust import compatibility
-from chatswarm.loadtests.swarm.locust.compatibility import MINE, SILENT, Build, Hello, build_in, hello_in, mismatch
+from chatswarm.loadtests.swarm.locust.compatibility import (
+    SILENT,
+    THIS_BUILD,
+    Build,
+    WorkerInfo,
+    build_in,
+    mismatch,
+    worker_info,
+)
+from chatswarm.loadtests.swarm.locust.messages import TO_WORKERS, Hello, MessageError, SwarmMessage, encode
 
 
 def test_the_same_build_fits() -> None:
-    assert mismatch("the worker w", Build(*MINE)) is None
+    assert mismatch("the worker w", Build(*THIS_BUILD)) is None
 
 
-@pytest.mark.parametrize("theirs", [Build("9.9", MINE.wire), Build(MINE.version, "0123456789ab")])
-def test_another_version_or_another_wire_is_said_with_both(theirs: Build) -> None:
-    assert mismatch("the worker w", theirs) == f"the worker w: expected chatswarm {MINE} as here, got {theirs}"
+@pytest.mark.parametrize("theirs", [Build("9.9", THIS_BUILD.wire), Build(THIS_BUILD.version, "0123456789ab")])
+def test_another_version_or_another_wire_is_refused_with_both_builds_named(theirs: Build) -> None:
+    assert mismatch("the worker w", theirs) == f"the worker w: expected chatswarm {THIS_BUILD} as here, got {theirs}"
 
 
 def test_a_process_that_says_no_version_is_older() -> None:
@@ -29,12 +39,25 @@ def test_a_process_that_says_no_version_is_older() -> None:
 )
 def test_what_older_versions_say_names_no_build(data: object) -> None:
     assert build_in(data) is None
-    assert hello_in(data).build is None
+    assert worker_info(data).build is None
 
 
-def test_a_hello_arrives_as_it_was_said() -> None:
-    hello = Hello(MINE, 1024, token=True)
-    assert hello_in(hello.said()) == hello
+def test_a_hello_says_what_the_master_must_know() -> None:
+    assert worker_info(encode(Hello(*THIS_BUILD, 1024, token=True))) == WorkerInfo(THIS_BUILD, 1024, token=True)
+
+
+def test_of_another_build_only_the_build_is_read() -> None:
+    data = {"version": "9.9", "wire": "x", "open_files": "many"}
+    assert worker_info(data) == WorkerInfo(Build("9.9", "x"), 0, token=False)
+
+
+def test_a_broken_hello_of_this_build_is_an_error() -> None:
+    with pytest.raises(MessageError, match="open_files"):
+        worker_info({**THIS_BUILD._asdict(), "open_files": "many", "token": True})
+
+
+class Sing(SwarmMessage, frozen=True):
+    kind: ClassVar[str] = "sing"
 
 
 @pytest.mark.parametrize("changed", ["field", "type", "table", "column", "format", "message"])
@@ -48,34 +71,34 @@ def test_whatever_crosses_between_processes_is_in_the_fingerprint(
     elif changed == "format":
         monkeypatch.setattr(compatibility, "FORMAT", 2)
     elif changed == "message":
-        monkeypatch.setattr(compatibility, "TO_WORKERS", (*compatibility.TO_WORKERS, "sing"))
+        monkeypatch.setattr(compatibility, "TO_WORKERS", (*TO_WORKERS, Sing))
     else:
         column: dict[str, tables.Code] = {"colour": "s"} if changed == "column" else {}
         name = "send" if changed == "column" else "colour"
         monkeypatch.setattr(
             compatibility, "TABLES", {**tables.TABLES, name: tables.Table(name, {**table.columns, **column})}
         )
-    assert compatibility.fingerprint() != MINE.wire
+    assert compatibility.fingerprint() != THIS_BUILD.wire
 
 
 def test_the_fingerprint_is_the_same_each_time() -> None:
-    assert compatibility.fingerprint() == MINE.wire
+    assert compatibility.fingerprint() == THIS_BUILD.wire
 
 
 @pytest.mark.parametrize(("has", "needed"), [(True, True), (True, False), (False, False)])
 def test_a_worker_with_enough_files_and_the_token_that_is_needed_fits(has: bool, needed: bool) -> None:
-    assert Hello(MINE, 100, token=has).unfit_for("w", 100, token=needed) is None
+    assert WorkerInfo(THIS_BUILD, 100, token=has).unfit_for("w", 100, token=needed) is None
 
 
 @pytest.mark.parametrize(
-    ("hello", "said"),
+    ("info", "said"),
     [
         (SILENT, "older than 0.2"),
-        (Hello(MINE, 99, token=True), "the worker w: open files: expected a limit of at least 100"),
-        (Hello(MINE, 100, token=False), "the worker w: expected CHATSWARM_TOKEN in its environment"),
+        (WorkerInfo(THIS_BUILD, 99, token=True), "the worker w: open files: expected a limit of at least 100"),
+        (WorkerInfo(THIS_BUILD, 100, token=False), "the worker w: expected CHATSWARM_TOKEN in its environment"),
     ],
 )
-def test_why_a_worker_cannot_take_part(hello: Hello, said: str) -> None:
-    problem = hello.unfit_for("w", 100, token=True)
+def test_why_a_worker_cannot_take_part(info: WorkerInfo, said: str) -> None:
+    problem = info.unfit_for("w", 100, token=True)
     assert problem is not None
     assert said in problem

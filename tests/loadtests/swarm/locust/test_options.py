@@ -11,10 +11,10 @@ from chatswarm.loadtests.swarm.locust.options import (
     RefusedOptionsError,
     RunOptions,
     claim,
+    locust_problems,
     read,
-    shares,
+    split_users,
     with_form,
-    wrong_with,
 )
 from tests.plants import Chat, serving
 
@@ -59,7 +59,7 @@ def test_an_origin_may_be_that_of_an_app(target: str) -> None:
             "got 'https://a.example/path' (it has a path)",
         ),
         ({"origin": "chat"}, "--origin: expected an origin such as "),
-        ({"via": "sockets"}, "--via: expected PLACE=HOST:PORT"),
+        ({"via": "sockets"}, "--via: expected ROUTE=HOST:PORT"),
         ({"users": 1}, "-u: expected at least 2 users"),
         ({"spawn_rate": 0.0}, "-r: expected a number of users per second above 0, got 0"),
         ({"spawn_rate": float("nan")}, "-r: expected a number of users per second above 0, got nan"),
@@ -138,15 +138,16 @@ def test_a_folder_that_was_made_for_this_run_is_taken_as_it_is(target: str, tmp_
 
 
 def test_a_shape_and_a_missing_kind_of_user_leave_no_room_for_a_scenario() -> None:
-    assert wrong_with(None, ["DashboardUser", "WidgetUser", "Other"]) == []
+    assert locust_problems(None, ["DashboardUser", "WidgetUser", "Other"]) == []
     assert (
-        "got object: a shape and a scenario cannot both say who is there" in wrong_with(object(), ["DashboardUser"])[0]
+        "got object: a shape and a scenario cannot both say who is there"
+        in locust_problems(object(), ["DashboardUser"])[0]
     )
-    assert wrong_with(None, ["WidgetUser"]) == ["expected both kinds of users, got no DashboardUser"]
+    assert locust_problems(None, ["WidgetUser"]) == ["expected both kinds of users, got no DashboardUser"]
 
 
 @pytest.mark.parametrize(
     ("users", "expected"), [(6, (4, 2)), (3, (2, 1)), (2, (1, 1)), (30, (20, 10)), (1000, (667, 333))]
 )
 def test_users_are_shared_out_in_the_scenarios_proportion(users: int, expected: tuple[int, int]) -> None:
-    assert shares(users, 4, 2) == expected
+    assert split_users(users, 4, 2) == expected

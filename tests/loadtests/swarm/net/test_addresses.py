@@ -11,7 +11,7 @@ import gevent.socket
 import pytest
 
 from chatswarm.loadtests.swarm.net import addresses
-from chatswarm.loadtests.swarm.net.addresses import address_of, connect
+from chatswarm.loadtests.swarm.net.addresses import connect
 
 NAME = "chat.test"
 ONE, TWO, THREE = "127.0.0.2", "127.0.0.3", "127.0.0.4"
@@ -236,11 +236,3 @@ def test_a_name_that_is_not_found_is_an_oserror(failure: Exception, said: str, r
         with pytest.raises(OSError, match=said):
             connect(NAME, port, 5)
     assert resolver.asked == 1, "and not looked up for every connection"
-
-
-@pytest.mark.parametrize(
-    ("text", "endpoint"),
-    [("127.0.0.1:80", ("127.0.0.1", 80)), ("[::1]:80", ("::1", 80)), ("chat.test:80", ("chat.test", 80))],
-)
-def test_address_of(text: str, endpoint: tuple[str, int]) -> None:
-    assert address_of(text) == endpoint

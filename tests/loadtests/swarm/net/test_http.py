@@ -167,7 +167,7 @@ def test_connections_of_a_burst_are_given_up_once_nobody_uses_them(monkeypatch: 
         assert used is served[4]
         wait_until(lambda: all(connection.fileno() < 0 for connection in served if connection is not used))
         assert used.fileno() >= 0
-        client.rest()
+        client.close_idle()
         wait_until(lambda: used.fileno() < 0)
 
 
@@ -496,7 +496,11 @@ def test_tls_trusts_what_the_system_trusts(
 
 
 @settings(max_examples=30, deadline=None)
-@given(data=st.one_of(st.binary(min_size=1, max_size=100), st.binary(max_size=60).map(lambda rest: OK[:17] + rest)))
+@given(
+    data=st.one_of(
+        st.binary(min_size=1, max_size=100), st.binary(max_size=60).map(lambda close_idle: OK[:17] + close_idle)
+    )
+)
 def test_nothing_that_a_server_says_is_raised(data: bytes) -> None:
     with server(saying(data + CLOSE)) as (url, _), client_of(url) as client:
         got = exchange(client, GET)

@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatswarm.loadtests.swarm.net.responses import LONGEST_HEAD, HeaderFields, Malformed, Reading, TooLarge, mended
+from chatswarm.loadtests.swarm.net.responses import (
+    LONGEST_HEAD,
+    HeaderFields,
+    Malformed,
+    ResponseReader,
+    TooLarge,
+    repaired,
+)
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
@@ -91,7 +98,7 @@ CUT = {
 }
 
 
-def feed(reading: Reading, data: bytes, cuts: list[int]) -> None:
+def feed(reading: ResponseReader, data: bytes, cuts: list[int]) -> None:
     places = sorted({min(cut, len(data)) for cut in cuts} | {0, len(data)})
     for start, stop in pairwise(places):
         reading.feed(data[start:stop])
@@ -104,7 +111,7 @@ _CUTS = st.lists(st.integers(1, 200), max_size=8)
 @given(cuts=_CUTS)
 def test_an_answer_reads_the_same_however_it_is_cut(name: str, cuts: list[int]) -> None:
     data, ends, status, body, reusable = VALID[name]
-    reading = Reading()
+    reading = ResponseReader()
     for _ in range(2 if reusable else 1):
         reading.begin()
         feed(reading, data, cuts)
@@ -119,7 +126,7 @@ def test_an_answer_reads_the_same_however_it_is_cut(name: str, cuts: list[int]) 
 @pytest.mark.parametrize("name", VALID)
 def test_an_answer_byte_by_byte(name: str) -> None:
     data, ends, status, body, reusable = VALID[name]
-    reading = Reading()
+    reading = ResponseReader()
     feed(reading, data, list(range(len(data))))
     if ends:
         reading.end()
@@ -129,7 +136,7 @@ def test_an_answer_byte_by_byte(name: str) -> None:
 @pytest.mark.parametrize("name", MALFORMED)
 @given(cuts=_CUTS)
 def test_what_is_no_answer_is_malformed(name: str, cuts: list[int]) -> None:
-    reading = Reading()
+    reading = ResponseReader()
     with pytest.raises(Malformed):
         feed(reading, MALFORMED[name], cuts)
     assert not reading.complete
@@ -138,7 +145,7 @@ def test_what_is_no_answer_is_malformed(name: str, cuts: list[int]) -> None:
 
 @pytest.mark.parametrize("name", CUT)
 def test_an_answer_that_is_cut_is_not_complete(name: str) -> None:
-    reading = Reading()
+    reading = ResponseReader()
     if CUT[name]:
         reading.feed(CUT[name])
     reading.end()
@@ -148,20 +155,20 @@ def test_an_answer_that_is_cut_is_not_complete(name: str) -> None:
 
 @pytest.mark.parametrize("more", [b"x", OK, b"HTTP/1.1 408 Request Timeout\r\n\r\n"])
 def test_what_comes_unasked_behind_an_answer_spoils_the_connection_and_not_the_answer(more: bytes) -> None:
-    reading = Reading()
+    reading = ResponseReader()
     reading.feed(OK + more)
     assert (reading.status, reading.body, reading.complete, reading.reusable) == (200, b"ok", True, False)
 
 
 def test_the_answer_to_a_head_has_no_body_whatever_it_says() -> None:
-    reading = Reading()
+    reading = ResponseReader()
     reading.begin(bodiless=True)
     reading.feed(b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n")
     assert (reading.status, reading.body, reading.complete) == (200, b"", True)
 
 
 def test_the_fields_that_matter() -> None:
-    reading = Reading()
+    reading = ResponseReader()
     reading.feed(
         b"HTTP/1.1 429 No\r\nRETRY-AFTER:  5 \r\nContent-Encoding: gzip\r\nlocation: /a\xc3\xa9\xff\r\n"
         b"content-encoding: br\r\nLocation: /b\r\nContent-Length: 0\r\n\r\n"
@@ -171,7 +178,7 @@ def test_the_fields_that_matter() -> None:
 
 def test_a_body_beyond_all_measure_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("chatswarm.loadtests.swarm.net.responses.LARGEST", 1000)
-    reading = Reading()
+    reading = ResponseReader()
     reading.feed(b"HTTP/1.1 200 OK\r\n\r\n")
     reading.feed(b"x" * 1000)
     with pytest.raises(TooLarge):
@@ -179,10 +186,13 @@ def test_a_body_beyond_all_measure_is_given_up(monkeypatch: pytest.MonkeyPatch) 
 
 
 @given(
-    st.one_of(st.binary(max_size=400), st.binary(max_size=200).map(lambda rest: b"HTTP/1.1 200 OK\r\n" + rest)), _CUTS
+    st.one_of(
+        st.binary(max_size=400), st.binary(max_size=200).map(lambda close_idle: b"HTTP/1.1 200 OK\r\n" + close_idle)
+    ),
+    _CUTS,
 )
 def test_garbage_is_malformed_or_an_answer_and_nothing_else(data: bytes, cuts: list[int]) -> None:
-    reading = Reading()
+    reading = ResponseReader()
     try:
         feed(reading, data, cuts)
     except Malformed:
@@ -192,4 +202,4 @@ def test_garbage_is_malformed_or_an_answer_and_nothing_else(data: bytes, cuts: l
 
 def test_a_head_is_mended_as_a_browser_would_read_it() -> None:
     head = b"HTTP/1.1 200 \xffOK\r\nA : 1\r\nnothing\r\nB: 2\r\n  3\r\nContent-Length: 4, 4\r\ncontent-length: 4"
-    assert mended(head) == b"HTTP/1.1 200 OK\r\nA: 1\r\nB: 2 3\r\nContent-Length: 4"
+    assert repaired(head) == b"HTTP/1.1 200 OK\r\nA: 1\r\nB: 2 3\r\nContent-Length: 4"

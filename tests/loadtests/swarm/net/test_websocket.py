@@ -428,7 +428,7 @@ def test_out_of_files_is_the_rigs() -> None:
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.one_of(st.binary(max_size=80), st.binary(max_size=80).map(lambda rest: ACCEPT + b"\r\n" + rest)))
+@given(st.one_of(st.binary(max_size=80), st.binary(max_size=80).map(lambda close_idle: ACCEPT + b"\r\n" + close_idle)))
 def test_nothing_that_a_server_says_is_raised_but_two_words(data: bytes) -> None:
     with answering(data, closes=True) as (url, _):
         try:

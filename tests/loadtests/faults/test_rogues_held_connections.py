@@ -1,4 +1,4 @@
-"""Half handshakes, idle sockets and connection floods: what they say and keep to themselves, and what they count."""
+"""Half handshakes, idle sockets and connection floods: what they send, what they leave out, what they count."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from chatswarm.loadtests.faults.rogues.rogue import CannotBeginError
 from tests.backend.servers import running
 
 from .harness import until
-from .misbehaving import CLIENT_PONG, CONNECTED, PING, TEXT, Connection, server, strike
+from .misbehaving import CLIENT_PONG, CONNECTED, PING, TEXT, Connection, attack, server
 
-CROWDS = ["half_handshakes", "idle_sockets", "connection_flood"]
+HELD_KINDS = ["half_handshakes", "idle_sockets", "connection_flood"]
 
 
 @pytest.fixture(autouse=True)
 def _in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chatswarm.loadtests.faults.rogues.held_connections._AGAIN", 0.05)
+    monkeypatch.setattr("chatswarm.loadtests.faults.rogues.held_connections._RETRY_DELAY", 0.05)
 
 
 def patient(connection: Connection) -> None:
@@ -32,10 +32,10 @@ def let_in(connection: Connection) -> None:
     connection.read_on()
 
 
-@pytest.mark.parametrize("kind", CROWDS)
-def test_a_chat_that_keeps_them(kind: str) -> None:
+@pytest.mark.parametrize("kind", HELD_KINDS)
+def test_a_chat_that_keeps_the_connections(kind: str) -> None:
     with server(let_in if kind == "idle_sockets" else patient) as chat:
-        evidence = strike(kind, chat.url, lambda rogue: rogue.open == 30, connections=30)
+        evidence = attack(kind, chat.url, lambda rogue: rogue.open == 30, connections=30)
         assert evidence == {
             "opened": 30,
             "closed_by_server": 0,
@@ -46,43 +46,43 @@ def test_a_chat_that_keeps_them(kind: str) -> None:
         until(lambda: len(chat.ended) == 30)
 
 
-@pytest.mark.parametrize("kind", CROWDS)
-def test_the_reference_backend_keeps_them(kind: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", HELD_KINDS)
+def test_the_reference_backend_keeps_the_connections(kind: str, tmp_path: Path) -> None:
     with running(tmp_path) as backend:
-        evidence = strike(kind, f"http://127.0.0.1:{backend.port}", lambda rogue: rogue.opened >= 40, connections=40)
+        evidence = attack(kind, f"http://127.0.0.1:{backend.port}", lambda rogue: rogue.opened >= 40, connections=40)
     assert evidence["opened"] >= 40
     assert evidence["refused"] == 0
 
 
-@pytest.mark.parametrize("kind", CROWDS)
+@pytest.mark.parametrize("kind", HELD_KINDS)
 @pytest.mark.parametrize("way", ["close", "abort"])
-def test_what_the_chat_closes_is_counted_and_opened_anew(kind: str, way: str) -> None:
+def test_closed_connections_are_counted_and_reopened(kind: str, way: str) -> None:
     def serve(connection: Connection) -> None:
         if kind == "idle_sockets":
             connection.upgrade()
         elif kind == "half_handshakes":
             connection.sock.recv(1 << 16)
         else:
-            time.sleep(0.05)  # one that is reset at once counts as refused
+            time.sleep(0.05)  # an immediate reset would count as refused
         if way == "abort":
             connection.abort()
 
     with server(serve) as chat:
-        evidence = strike(kind, chat.url, lambda rogue: rogue.closed_by_server >= 20, connections=5)
+        evidence = attack(kind, chat.url, lambda rogue: rogue.closed_by_server >= 20, connections=5)
     assert evidence["opened"] >= evidence["closed_by_server"] >= 20
     assert evidence["opened"] - evidence["closed_by_server"] == evidence["open_at_end"]
     assert evidence["open_at_most"] <= 5
 
 
-@pytest.mark.parametrize("kind", CROWDS)
-def test_a_chat_that_is_not_there(kind: str) -> None:
+@pytest.mark.parametrize("kind", HELD_KINDS)
+def test_an_unreachable_chat(kind: str) -> None:
     with server(patient) as chat:
         url = chat.url
-    with pytest.raises(CannotBeginError, match="got none of them: connection refused"):
-        strike(kind, url, lambda _: True, connections=3)
+    with pytest.raises(CannotBeginError, match="got none: connection refused"):
+        attack(kind, url, lambda _: True, connections=3)
 
 
-def test_refused_later_is_counted() -> None:
+def test_later_refusals_are_counted() -> None:
     cut = threading.Event()
 
     def serve(connection: Connection) -> None:
@@ -97,12 +97,12 @@ def test_refused_later_is_counted() -> None:
         return getattr(rogue, "refused", 0) >= 4
 
     with server(serve) as chat:
-        evidence = strike("idle_sockets", chat.url, after_cutting, connections=2)
+        evidence = attack("idle_sockets", chat.url, after_cutting, connections=2)
     assert (evidence["opened"], evidence["closed_by_server"], evidence["open_at_end"]) == (2, 2, 0)
     assert evidence["refused"] >= 4
 
 
-def test_a_half_handshake_grows_by_bytes_and_is_never_whole() -> None:
+def test_a_half_handshake_grows_byte_by_byte_and_never_completes() -> None:
     heads: dict[int, bytes] = {}
 
     def listen(connection: Connection) -> None:
@@ -111,7 +111,7 @@ def test_a_half_handshake_grows_by_bytes_and_is_never_whole() -> None:
             heads[connection.number] += piece
 
     with server(listen) as chat:
-        strike(
+        attack(
             "half_handshakes",
             chat.url + "/prefix",
             lambda _: len(heads) == 4 and all(head.endswith(b"X-More: xxx") for head in heads.values()),
@@ -124,7 +124,7 @@ def test_a_half_handshake_grows_by_bytes_and_is_never_whole() -> None:
     assert sum(b"\r\nSec-WebSocket-Key: " in head for head in heads.values()) == 2
 
 
-def test_an_idle_socket_answers_pings_and_says_nothing_else() -> None:
+def test_an_idle_socket_sends_only_pongs() -> None:
     answers: list[tuple[int, bytes]] = []
 
     def serve(connection: Connection) -> None:
@@ -136,23 +136,23 @@ def test_an_idle_socket_answers_pings_and_says_nothing_else() -> None:
             answers.append(connection.frame())
 
     with server(serve) as chat:
-        strike("idle_sockets", chat.url, lambda _: len(answers) >= 3, connections=1)
+        attack("idle_sockets", chat.url, lambda _: len(answers) >= 3, connections=1)
     assert answers[:3] == [(CLIENT_PONG, b"%d" % number) for number in range(3)]
     assert len(answers) == 3
 
 
-def test_a_flood_is_silent_and_comes_from_addresses_of_its_own() -> None:
+def test_a_flood_is_silent_and_uses_separate_source_addresses() -> None:
     heard: list[bytes] = []
     with server(lambda connection: heard.append(connection.sock.recv(1))) as chat:
-        strike("connection_flood", chat.url, lambda rogue: rogue.open == 20, connections=20)
+        attack("connection_flood", chat.url, lambda rogue: rogue.open == 20, connections=20)
         until(lambda: len(heard) == 20)
         assert {connection.peer for connection in chat.connections} == {"127.0.0.2"}
     assert set(heard) == {b""}
 
 
-def test_a_flood_that_needs_more_files_than_there_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_flood_that_needs_more_open_files_than_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("resource.getrlimit", lambda _: (1000, 1000))
     with server(patient) as chat:
         with pytest.raises(CannotBeginError, match="expected a limit of at least 1050 open files, got 1000"):
-            strike("connection_flood", chat.url, lambda _: True, connections=1000)
+            attack("connection_flood", chat.url, lambda _: True, connections=1000)
         assert not chat.connections

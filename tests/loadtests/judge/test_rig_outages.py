@@ -143,7 +143,7 @@ def test_a_list_that_only_this_rig_cannot_read_is_said_and_loses_nothing(tmp_pat
     failing_reads(play, 1, -100, 100, UNREADABLE_HERE)
     verdict = play.judge()
     assert (verdict.verdict, found(verdict)) == ("undecided", {})
-    assert "could not read what came" in reasons(verdict)
+    assert "could not read what it received" in reasons(verdict)
 
 
 def test_a_dashboard_that_the_rig_could_not_connect_is_not_absent(tmp_path: Path) -> None:
@@ -199,7 +199,7 @@ def test_dashboards_that_were_taken_away_lost_nothing(tmp_path: Path) -> None:
     withdraw(play, Role.DASHBOARD, 1, 3)
     verdict = play.judge(["lost == 0", "notified == expected", "absent == 0"])
     assert (verdict.verdict, found(verdict)) == ("undecided", {})
-    assert "1 dashboard was taken away (from 3.0 s after the start on)" in reasons(verdict)
+    assert "1 dashboard was removed (from 3.0 s after the start on)" in reasons(verdict)
     assert verdict.rig.sound
     assert [result.outcome for result in verdict.slos] == ["pass", "undecided", "pass"]
 
@@ -218,7 +218,7 @@ def test_widgets_that_were_taken_away_are_told_as_that(tmp_path: Path) -> None:
     withdraw(play, Role.WIDGET, 1, 3)
     verdict = play.judge()
     assert (verdict.verdict, found(verdict)) == ("undecided", {})
-    assert "1 widget was taken away" in reasons(verdict)
+    assert "1 widget was removed" in reasons(verdict)
     assert "did not keep up" not in reasons(verdict)
 
 
@@ -228,7 +228,7 @@ def test_users_that_nobody_asked_for_are_told(tmp_path: Path) -> None:
         play.row("worker0", "user", Role.DASHBOARD, number, UserEvent.ADDED, T0 + 3)
     verdict = play.judge()
     assert (verdict.verdict, found(verdict)) == ("undecided", {})
-    assert "2 dashboards were started beyond those of the scenario" in reasons(verdict)
+    assert "2 dashboards were started in excess of the scenario" in reasons(verdict)
 
 
 # What was asked
@@ -238,10 +238,10 @@ def test_users_that_nobody_asked_for_are_told(tmp_path: Path) -> None:
     ("asked", "words"),
     [
         (Asked(2, 2, 6.0, 1), None),
-        (Asked(7, 2, 6.0, 1), "dashboards: 7 asked for, and the run had 2"),
-        (Asked(2, 1, 6.0, 1), "widgets: 1 asked for, and the run had 2"),
-        (Asked(2, 2, 30.0, 1), "seconds: 30 asked for, and the run was made for 6"),
-        (Asked(2, 2, 6.0, 4), "processes: 4 asked for, and the run had 1"),
+        (Asked(7, 2, 6.0, 1), "dashboards: 7 requested, but the run had 2"),
+        (Asked(2, 1, 6.0, 1), "widgets: 1 requested, but the run had 2"),
+        (Asked(2, 2, 30.0, 1), "seconds: 30 requested, but the run was planned for 6"),
+        (Asked(2, 2, 6.0, 4), "processes: 4 requested, but the run had 1"),
     ],
 )
 def test_a_run_is_the_one_that_was_asked_for(tmp_path: Path, asked: Asked, words: str | None) -> None:
