@@ -31,7 +31,7 @@ prometheus:
 mutants: .venv/ready  ## tests the judge against broken, slow and clean chats; 7 minutes
 	$(BIN)/python -m tests.mutants
 
-resilience: .venv/ready  ## tests the fault scenarios against chats that each lack one promise; 20 minutes
+resilience: .venv/ready  ## tests the fault scenarios against chats that each lack one promise; 30 minutes
 	$(BIN)/python -m tests.resilience
 
 soak: .venv/ready  ## ten minutes of mixed faults: nothing lost, memory flat, open files back; 11 minutes

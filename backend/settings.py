@@ -277,46 +277,54 @@ class _Field:
 
 FIELDS = (
     _Field("host", "HOST", "127.0.0.1", _host, "address to listen on"),
-    _Field("port", "PORT", "8000", _whole(0, 65535), "port to listen on; 0 takes a free one"),
-    _Field("database", "URL", "sqlite:///chatswarm.db", _database, "SQLite file: sqlite:////abs.db, sqlite:///rel.db"),
-    _Field("buffer_limit", "BYTES", "1048576", _whole(4096, 1 << 30), "unsent bytes at which a dashboard is cut off"),
-    _Field("unsent_limit", "TIME", "5s", _seconds(0.1, 3600), "age of its oldest unsent byte at which it is cut off"),
-    _Field("max_message_length", "CHARS", "10000", _whole(1, 1_000_000), "longer messages are refused with 413"),
-    _Field("max_frame_size", "BYTES", "65536", _whole(125, 1 << 24), "larger WebSocket messages are closed with 1009"),
-    _Field("max_connections", "N", "16000", _whole(1, 1_000_000), "dashboards at once; more are refused with 503"),
+    _Field("port", "PORT", "8000", _whole(0, 65535), "port to listen on; 0 picks a free one"),
+    _Field(
+        "database", "URL", "sqlite:///chatswarm.db", _database, "SQLite file: sqlite:////abs.db or sqlite:///rel.db"
+    ),
+    _Field(
+        "buffer_limit", "BYTES", "1048576", _whole(4096, 1 << 30), "disconnect a dashboard with this many unsent bytes"
+    ),
+    _Field(
+        "unsent_limit", "TIME", "5s", _seconds(0.1, 3600), "disconnect a dashboard with a byte unsent for this long"
+    ),
+    _Field("max_message_length", "CHARS", "10000", _whole(1, 1_000_000), "refuse longer messages with 413"),
+    _Field("max_frame_size", "BYTES", "65536", _whole(125, 1 << 24), "on a larger WebSocket message, close with 1009"),
+    _Field("max_connections", "N", "16000", _whole(1, 1_000_000), "maximum number of dashboards; refuse more with 503"),
     _Field(
         "max_http_connections",
         "N",
         "auto",
         _auto(_whole(1, 1_000_000)),
-        "HTTP connections at once; beyond that, the oldest idle one is closed; auto: as many as open files allow",
+        "maximum number of HTTP connections; then close the oldest idle one; auto: as many as open files allow",
     ),
-    _Field("request_timeout", "TIME", "10s", _seconds(0.1, 3600), "time for a request to arrive in full, else 408"),
-    _Field("idle_timeout", "TIME", "60s", _seconds(0.1, 3600), "time for a dashboard's first message, else code 1008"),
-    _Field("sends_per_second", "N", "off", _rate, "sends per second and chat; more are refused with 429"),
+    _Field("request_timeout", "TIME", "10s", _seconds(0.1, 3600), "time for a complete request to arrive; then 408"),
+    _Field(
+        "idle_timeout", "TIME", "60s", _seconds(0.1, 3600), "time for a dashboard's first message; then close with 1008"
+    ),
+    _Field("sends_per_second", "N", "off", _rate, "sends per second and chat; refuse more with 429"),
     _Field("origins", "LIST", "any", _origins, "comma-separated origins whose pages may call this backend"),
     _Field(
         "dashboard_tokens",
         "FILE",
         "off",
         _tokens,
-        "file with one token per line; dashboards must present one of them",
+        "file with one token per line; dashboards must present one",
         called="dashboard_token_file",
     ),
     _Field("list_size", "N", "100", _whole(1, 10_000), "chats in the list if a request sets no limit"),
-    _Field("grace", "TIME", "5s", _seconds(0.5, 600), "time within which a stopped backend exits"),
-    _Field("join_window", "TIME", "50ms", _seconds(0, 1), "longest time for which frames are joined into one write"),
-    _Field("workers", "N", "1", _whole(1, 64), "processes that share port and database; limits apply to each process"),
-    _Field("bus", "URL", "off", _bus, "broker to wake other backends on the same database: redis://HOST:PORT[/DB]"),
+    _Field("grace", "TIME", "5s", _seconds(0.5, 600), "maximum time to shut down"),
+    _Field("join_window", "TIME", "50ms", _seconds(0, 1), "maximum time to collect frames for one write"),
+    _Field("workers", "N", "1", _whole(1, 64), "processes that share the port and database; limits apply to each"),
+    _Field("bus", "URL", "off", _bus, "broker that wakes other backends on this database: redis://HOST:PORT[/DB]"),
     _Field("pages_port", "PORT", "auto", _pages_port, "port of /inbox and /widget; auto: 3000 if free; off: no pages"),
     _Field(
         "backend_url",
         "URL",
         "auto",
         _backend_url,
-        "this backend, as seen by the pages; auto: page's host, --port",
+        "URL of this backend for the pages; auto: the page's host and --port",
     ),
-    _Field("api_docs", "on|off", "on", _switch, "/openapi.json, and /docs, a page that shows it"),
+    _Field("api_docs", "on|off", "on", _switch, "serve /openapi.json, and /docs, a page that shows it"),
     _Field("lifeline_fd", "FD", None, _open_pipe, "stop when this inherited pipe ends", hidden=True),
 )
 

@@ -25,7 +25,7 @@ from .system.version import installed_version
 if TYPE_CHECKING:
     from .checklist import CheckReport, Step
     from .run.run import MetricsEndpoint
-    from .run.testbed import TestbedOptions
+    from .testbed.messages import TestbedOptions
 
 
 def _examples(*commands: str) -> str:
@@ -252,7 +252,7 @@ def run(
     Without --target, the reference chat is started on a free port for the run, and stopped afterwards.
     """
     from .run.run import MetricsEndpoint
-    from .run.testbed import TestbedOptions
+    from .testbed.messages import TestbedOptions
 
     _check_protocol(protocol)
     problems: list[str] = []
@@ -301,8 +301,7 @@ def _run_and_judge(
     """Runs the scenario, shows its progress and its verdict, and exits with the verdict's exit code."""
     from .report import report_on
     from .report.terminal import LiveLine
-    from .run.run import InterruptedRunError, RigError, Run
-    from .run.testbed import CannotRunError
+    from .run.run import CannotRunError, InterruptedRunError, RigError, Run
     from .system.interrupts import Interrupts
 
     console = _console()
@@ -367,26 +366,31 @@ def judge(
         list[str] | None,
         typer.Option(metavar="'visible.p99 <= 2s'", help="Judge by this SLO instead of the run's own; repeatable."),
     ] = None,
+    with_report: Annotated[
+        bool, typer.Option("--report", help=f"Also write {REPORT} into the run's folder, as `chatswarm run` does.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Judge a recorded run again, from its history alone."""
-    from .judge.judge import NoRunError, write_verdict
-    from .judge.judge import judge as judge_run
+    from .judge.judge import NoRunError, judged, write_verdict
+    from .report import report_on
     from .report.terminal import LiveLine
     from .scenario.slo import SloError
 
     console = _console()
     try:
         with LiveLine(console, _animated(as_json)) as line:
-            verdict = judge_run(folder, slo or None, line.step)
-        write_verdict(folder, verdict)
+            run = judged(folder, slo or None, line.step)
+        write_verdict(folder, run.verdict)
     except SloError as error:
         _refuse(f"--slo: {error}")
     except NoRunError as error:
         _refuse(str(error))
     except OSError as error:
         _refuse(f"{one_line(str(folder))}: expected a folder to write {VERDICT} to, got: {error}")
-    _finish(verdict, console, as_json)
+    if with_report and (problem := report_on(run, folder)):
+        _say(problem)
+    _finish(run.verdict, console, as_json)
 
 
 @app.command(

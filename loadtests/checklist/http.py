@@ -29,7 +29,7 @@ from chatswarm.loadtests.net.responses import (
     read_head,
 )
 from chatswarm.loadtests.protocols.protocol import Request
-from chatswarm.loadtests.system.rig_limits import OwnLimit
+from chatswarm.loadtests.system.rig_limits import RigLimit
 from chatswarm.loadtests.system.text import one_line
 
 from .symptoms import Failure
@@ -57,7 +57,7 @@ class ProbeError(Exception):
         detail: str = "",
         status: int | None = None,
         retry_after: str = "",
-        limit: OwnLimit | None = None,
+        limit: RigLimit | None = None,
     ) -> None:
         super().__init__(f"{failure}: {detail}")
         self.failure = failure

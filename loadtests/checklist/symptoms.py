@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from chatswarm.loadtests.system.rig_limits import OwnLimit
+from chatswarm.loadtests.system.rig_limits import RigLimit
 
 
 class StepName(StrEnum):
@@ -86,7 +86,7 @@ class Symptoms:
     update_target: float = 2.0  # seconds
     list_window: int | None = None
     retry_after: str = ""  # the response's Retry-After, as it came
-    limit: OwnLimit | None = None  # the limit of this machine that caused the failure
+    limit: RigLimit | None = None  # the limit of this machine that caused the failure
     with_token: bool = False  # whether a token was sent, from CHATSWARM_TOKEN
     origin: str | None = None  # the Origin that was sent
     accepted_origin: str | None = None  # the Origin with which the same handshake succeeded

@@ -59,7 +59,8 @@ def main() -> None:
     """Reads its input to the end, then undoes what is left."""
     # Ctrl-C and a hang-up are not for the healer: only the end of its input counts.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
+        # Not SIG_IGN, which what an action starts would inherit.
+        signal.signal(number, lambda *_: None)
     pending: dict[int, UndoAction] = {}
     for line in sys.stdin:
         with contextlib.suppress(ValueError):  # a line cut short when the writer died

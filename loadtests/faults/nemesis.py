@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from chatswarm.loadtests.history.faults import Evidence, FaultWriter, ProxyWriter
+from chatswarm.loadtests.history.faults import NOT_BEGUN, NOT_HEALED, Evidence, FaultWriter, ProxyWriter
 from chatswarm.loadtests.scenario.fault_kinds import FaultPlan
 
 from .error import FaultError
@@ -91,18 +91,18 @@ class Nemesis:
             fault.begin()
             wait(max(0.0, began + plan.length - time.monotonic()))
         except Exception as error:  # noqa: BLE001 - whatever went wrong is reported, and the fault is healed
-            self._report(writer, plan, "could not begin", error)
+            self._report(writer, plan, NOT_BEGUN, error)
         try:
             evidence = fault.heal()
         except Exception as error:  # noqa: BLE001
-            self._report(writer, plan, "could not be healed", error)
+            self._report(writer, plan, NOT_HEALED, error)
         else:
             writer.stop(plan.name, plan.kind, time.monotonic(), evidence)
             self._say(f"fault {plan.name} is over")
 
     def _report(self, writer: FaultWriter, plan: FaultPlan, what: str, error: Exception) -> None:
         reason = str(error) if isinstance(error, FaultError) else f"{type(error).__name__}: {error}"
-        writer.trouble(time.monotonic(), f"the fault {plan.name} {what}: {reason}")
+        writer.failed(time.monotonic(), plan.name, what, reason)
         self._say(f"fault {plan.name} {what}: {reason}")
 
     def _watch_proxy(self) -> None:

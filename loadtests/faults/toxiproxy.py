@@ -51,15 +51,19 @@ class Toxiproxy:
             raise FaultError(f"{self.url}/version: expected Toxiproxy's version, got {self.version[:60]!r}")
         self.has_evidence = self.version.endswith("+chatswarm")
 
-    def create(self, name: str, upstream: str) -> tuple[str, int]:
-        """Creates a proxy to `upstream` (host:port). Returns the address where it listens."""
+    def create(self, name: str, upstream: str, listen: str = "") -> tuple[str, int]:
+        """Creates a proxy to `upstream` (host:port). Returns the address at which this host reaches it.
+
+        It listens on `listen`. By default, on loopback only if Toxiproxy itself is there, else on all addresses.
+        """
         assert self._place is not None, "set by the request for the version"
         host = self._place.ip
         number = ipaddress.ip_address(host)
-        listen = str(number) if number.is_loopback else "0.0.0.0" if number.version == 4 else "::"
-        body = {"name": name, "listen": join_host_port(listen, 0), "upstream": upstream}
-        made = self._call("POST", "/proxies", body)
-        address = host, split_host_port(str(made["listen"]))[1]
+        everywhere = "0.0.0.0" if number.version == 4 else "::"
+        place = listen or (str(number) if number.is_loopback else everywhere)
+        made = self._call("POST", "/proxies", {"name": name, "listen": join_host_port(place, 0), "upstream": upstream})
+        reached = host if place in ("0.0.0.0", "::") else place
+        address = reached, split_host_port(str(made["listen"]))[1]
         self._addresses[name] = address
         return address
 

@@ -14,6 +14,19 @@ Evidence = Mapping[str, float | str]
 """What a fault did, for example `{"bytes_delayed": 51200}`. If all numbers are 0 and all texts empty, it proves nothing
 and leaves the run undecided."""
 
+NOT_BEGUN, NOT_HEALED = "could not begin", "could not be healed"
+"""What may have gone wrong with a fault."""
+
+
+def reasons(details: Iterable[str], name: str, what: str) -> list[str]:
+    """Why a fault could not begin, or be healed, from the details of the nemesis's troubles."""
+    start = _failure(name, what, "")
+    return [detail.removeprefix(start) for detail in details if detail.startswith(start)]
+
+
+def _failure(name: str, what: str, reason: str) -> str:
+    return f"the fault {name} {what}: {reason}"
+
 
 class _UnbufferedHistory:
     """The history of a process without users. Thread-safe. Times are monotonic seconds.
@@ -62,6 +75,10 @@ class FaultWriter(_UnbufferedHistory):
     def trouble(self, time: float, detail: str) -> None:
         """Something went wrong with the nemesis itself, which leaves the run undecided."""
         self._put("trouble", [(time, NEMESIS, detail)])
+
+    def failed(self, time: float, name: str, what: str, reason: str) -> None:
+        """A fault could not begin, or be healed. Leaves the run undecided, too."""
+        self.trouble(time, _failure(name, what, reason))
 
 
 class ProxyWriter(_UnbufferedHistory):

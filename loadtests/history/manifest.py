@@ -49,6 +49,7 @@ class Manifest(msgspec.Struct):
     end: float | None = None  # the measured part ended
     ended: bool = False  # every process reported that its history is closed
     cut_short: str | None = None  # why the measured part ended before its time
+    void: str | None = None  # why nothing that was recorded says anything about the target, such as a proxy that died
     troubles: list[str] = []  # what went wrong with the rig, as sentences
     command: list[str] = []  # repeats the run; from `chatswarm run` only
     asked: Asked | None = None  # from `chatswarm run` only

@@ -54,6 +54,11 @@ def decide_slo(case: DecisionInput, expectation: slo.Slo) -> tuple[SloResult, st
     if isinstance(window, str):
         return SloResult(expectation.expect, None, "undecided"), window
     outcome, actual, why = _decide(case, expectation, case.metrics, case.latencies, window)
+    if window is not None and (bound := case.ledger.fault_bound):
+        edges = [_decide(case, expectation, case.metrics, case.latencies, window.widened(by)) for by in (-bound, bound)]
+        if {edge.outcome for edge in edges} != {outcome}:
+            outcome, actual = "undecided", None
+            why = why or f"something is within {human(bound)} of the fault's edge, the uncertainty of the hosts' clocks"
     delayed = outcome == "fail" and case.delays is not None and any(map(_takes_time, expectation.metrics))
     if delayed and _decide(case, expectation, *case.without_delays, window).outcome != "fail":
         outcome, why = "undecided", "it fails, but would not without the load generator's own delays"

@@ -89,8 +89,11 @@ def judged(folder: Path, slos: Sequence[str] | None = None, step: Step = lambda 
         # If the nemesis's history is incomplete, there may have been a fault that is not in it.
         if slos is not None and observations.all_faults:
             _require_known_faults(expectations, {fault.name for fault in observations.faults} | scenario.fault_names)
+        if manifest.void is not None:
+            return run.unjudged(observations, manifest.void)
         if manifest.start is None:
-            return run.never_began(observations)
+            never = "the measured part never began: not all dashboards subscribed, or the run was stopped"
+            return run.unjudged(observations, never)
         return run.judged(observations, manifest.start, progress)
     except slo.SloError:
         raise
@@ -160,14 +163,10 @@ class _Run:
         verdict = self._verdict("undecided", exit_code=ExitCode.INTERNAL, reasons=reasons, rig=Rig())
         return Judged(verdict, self.manifest, self.scenario, self.slos)
 
-    def never_began(self, observations: Observations) -> Judged:
-        """The run has no measured part."""
+    def unjudged(self, observations: Observations, reason: str) -> Judged:
+        """Nothing was measured that could be judged."""
         doubts = self._doubts(observations)
-        reasons = [
-            *doubts,
-            *self._unfinished(),
-            "the measured part never began: not all dashboards subscribed, or the run was stopped",
-        ]
+        reasons = [*doubts, *self._unfinished(), reason]
         problems = rig_problems(observations, self.manifest, doubts)
         verdict = self._verdict(
             "undecided",
@@ -272,7 +271,8 @@ def _unique(reasons: Sequence[str]) -> list[str]:
 
 def _fault(span: FaultSpan, ledger: Ledger) -> FaultSummary:
     start = ledger.after_start(span.start) or 0.0
-    return FaultSummary(span.name, span.kind, start, ledger.after_start(span.stop), span.evidence)
+    stop = ledger.after_start(span.stop)
+    return FaultSummary(span.name, span.kind, start, stop, span.evidence, ledger.fault_bound)
 
 
 def _run_checks(ledger: Ledger, progress: "_Progress") -> tuple[dict[str, CheckResult], list[str]]:

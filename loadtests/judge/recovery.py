@@ -134,10 +134,10 @@ def _reconnections(ledger: Ledger, fault: FaultSpan, whole: float, recovery: Rec
     connections = ledger.observations.connections
     planned = (connections.dashboard >= 0) & (connections.dashboard < ledger.scenario.dashboards)
     cut = planned & np.isin(connections.event, (ConnectionEvent.CLOSED, ConnectionEvent.FAILED))
-    cut &= (connections.ended >= fault.start) & (connections.ended <= whole)
+    cut &= (connections.ended >= fault.start - ledger.fault_bound) & (connections.ended <= whole)
     if not cut.any():
         return
-    recovery.detected = _seconds(float(connections.ended[cut].min()) - fault.start)
+    recovery.detected = _seconds(max(0.0, float(connections.ended[cut].min()) - fault.start))
     back = 0
     latest = -math.inf
     lost = np.unique(connections.dashboard[cut])

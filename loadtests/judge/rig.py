@@ -15,7 +15,7 @@ import numpy as np
 from chatswarm.loadtests.history.manifest import PROXY, Manifest
 from chatswarm.loadtests.history.tables import UNREADABLE_HERE
 from chatswarm.loadtests.scenario.slo import Slo
-from chatswarm.loadtests.system.rig_limits import OWN
+from chatswarm.loadtests.system.rig_limits import RIG_LIMITS
 from chatswarm.loadtests.system.units import human
 
 from .ledger.arrays import Floats, Ints, ints
@@ -139,7 +139,7 @@ def _own_limits(observations: Observations) -> list[str]:
                 f"the load generator could not read what it received ({failed}), though a browser might have"
             )
             continue
-        limit = OWN.get(-status)
+        limit = RIG_LIMITS.get(-status)
         code = errno.errorcode.get(-status, str(-status))
         name = f"{limit.name} ({code})" if limit else code
         remedy = f": {limit.remedy}" if limit else ""

@@ -146,13 +146,14 @@ class Finding(msgspec.Struct):
 
 
 class FaultSummary(msgspec.Struct):
-    """One fault that was injected. Times are seconds after the start."""
+    """One fault that was injected. Times are seconds after the start, by the master's clock."""
 
     name: str
     kind: str
     start: float
     stop: float | None  # None: it was never healed
     evidence: dict[str, float | str] = {}
+    clock_bound: float = 0.0  # how far, at most, the clocks of processes on other hosts may be from these times
 
 
 class Recovery(msgspec.Struct):

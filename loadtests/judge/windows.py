@@ -34,7 +34,7 @@ is outside all faults, so it is 0 `during` one: use `rejected + unknown`. A case
 a send, frames without ids) may be in any window, so an SLO that depends on it is undecided.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -51,6 +51,10 @@ class Window:
     kind: Kind
     name: str
     spans: tuple[tuple[float, float], ...]  # start and stop of each fault; for outside: start and whole again
+
+    def widened(self, by: float) -> "Window":
+        """The same around faults that began `by` seconds earlier and ended later."""
+        return replace(self, spans=tuple((start - by, max(start - by, stop + by)) for start, stop in self.spans))
 
     def holds(self, starts: Floats, ends: Floats) -> Bools:
         """Which spans belong to the window. `starts` and `ends` are never NaN, and broadcast against each other."""

@@ -102,6 +102,14 @@ def split_host_port(text: str) -> tuple[str, int]:
     return host.removeprefix("[").removesuffix("]"), int(port)
 
 
+def is_loopback(host: str) -> bool:
+    """Whether a host is this host as only itself can reach it, by name or number."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.rstrip(".").lower() == "localhost"
+
+
 def _bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 

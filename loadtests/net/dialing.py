@@ -17,7 +17,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from chatswarm.loadtests.system.rig_limits import OWN, RESOURCES, OwnLimit, own_errno
+from chatswarm.loadtests.system.rig_limits import RESOURCES, RIG_LIMITS, RigLimit, rig_limit_errno
 
 from .address import Address
 from .rotation import Rotation
@@ -42,7 +42,7 @@ class ConnectFailure(StrEnum):
 class DialError(Exception):
     """There is no connection. `limit` is the limit of this machine that caused it, if one did."""
 
-    def __init__(self, failure: ConnectFailure, detail: str = "", limit: OwnLimit | None = None) -> None:
+    def __init__(self, failure: ConnectFailure, detail: str = "", limit: RigLimit | None = None) -> None:
         super().__init__(f"{failure}: {detail}" if detail else str(failure))
         self.failure = failure
         self.detail = detail
@@ -125,7 +125,7 @@ class Dialer:
 
     def _note_failure(self, address: SocketAddress, error: OSError) -> None:
         # A resource that this machine has run out of says nothing about the address.
-        if own_errno(error) in RESOURCES:
+        if rig_limit_errno(error) in RESOURCES:
             raise _combined_error([error]) from error
         assert self._rotation is not None
         self._rotation.failed(address, time.monotonic())
@@ -146,7 +146,7 @@ def default_tls() -> ssl.SSLContext:
         return ssl.create_default_context()
     except OSError as error:
         # The only file whose failure Python reports is the one that SSLKEYLOGFILE names.
-        limit = OwnLimit("the file that SSLKEYLOGFILE names", "unset SSLKEYLOGFILE, or name a writable file")
+        limit = RigLimit("the file that SSLKEYLOGFILE names", "unset SSLKEYLOGFILE, or name a writable file")
         raise DialError(
             ConnectFailure.HERE, f"{limit.name} ({(error.strerror or str(error)).lower()})", limit
         ) from error
@@ -169,7 +169,7 @@ def start_thread(work: Callable[[], None], name: str) -> threading.Thread:
     try:
         thread.start()
     except RuntimeError as error:
-        limit = OwnLimit("no more threads", "raise `ulimit -u`, or end other processes")
+        limit = RigLimit("no more threads", "raise `ulimit -u`, or end other processes")
         raise DialError(ConnectFailure.HERE, f"{limit.name} ({error})", limit) from error
     return thread
 
@@ -198,7 +198,7 @@ def proxy_note(secure: bool, environment: Mapping[str, str]) -> str:
 
 def connection_error(error: OSError) -> DialError:
     """The error for a failure of an established connection."""
-    number = own_errno(error)
+    number = rig_limit_errno(error)
     if number in RESOURCES:
         return _limit_error(number)
     if isinstance(error, TimeoutError):
@@ -238,11 +238,11 @@ def _combined_error(errors: list[OSError]) -> DialError:
     """One error for the failures of all addresses: the one that says most about the target."""
     if any(isinstance(error, ConnectionRefusedError) for error in errors):
         return DialError(ConnectFailure.REFUSED)
-    numbers = [own_errno(error) for error in errors]
+    numbers = [rig_limit_errno(error) for error in errors]
     limits = [number for number in numbers if number is not None]
     if limits and len(limits) == len(errors):
         return _limit_error(limits[0])
-    reasons = sorted({error.strerror for error in errors if error.strerror and own_errno(error) is None})
+    reasons = sorted({error.strerror for error in errors if error.strerror and rig_limit_errno(error) is None})
     return DialError(ConnectFailure.UNREACHABLE, ", ".join(reasons))
 
 
@@ -256,7 +256,7 @@ def _check_file_descriptors() -> None:
 
 
 def _limit_error(number: int) -> DialError:
-    limit = OWN[number]
+    limit = RIG_LIMITS[number]
     return DialError(
         ConnectFailure.HERE, f"{limit.name} ({errno.errorcode[number]}: {os.strerror(number).lower()})", limit
     )

@@ -14,8 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from chatswarm.loadtests.judge.verdict import Quantiles, Verdict
-from chatswarm.loadtests.run.progress import RunProgress
 from chatswarm.loadtests.scenario.metric_names import QUANTILES, Outcome
+from chatswarm.loadtests.system.progress import RunProgress
 from chatswarm.loadtests.system.text import one_line
 from chatswarm.loadtests.system.units import human
 

@@ -1,1 +1,1 @@
-"""A whole run: the swarm as a child process, the testbed around it, and its progress."""
+"""`chatswarm run`: the swarm as a child process, its progress, and the verdict."""

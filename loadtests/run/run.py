@@ -1,10 +1,11 @@
-"""A whole run: starts the testbed and the swarm, follows its progress, then judges the recorded history.
+"""A whole run: starts the swarm, follows its progress, then judges the recorded history.
 
 This process never imports Locust. The swarm is a child process, so a busy swarm slows nothing here, and the judge reads
 only what is on disk.
 """
 
 import os
+import secrets
 import selectors
 import signal
 import subprocess
@@ -15,7 +16,6 @@ from pathlib import Path
 
 import msgspec
 
-from chatswarm.loadtests.faults.nemesis import Nemesis
 from chatswarm.loadtests.history.folders import (
     SCENARIO,
     TakenError,
@@ -30,21 +30,28 @@ from chatswarm.loadtests.history.manifest import MANIFEST, Asked, read_manifest
 from chatswarm.loadtests.judge.judge import Judged, Step, judged, write_verdict
 from chatswarm.loadtests.judge.verdict import Verdict
 from chatswarm.loadtests.net.address import join_host_port
-from chatswarm.loadtests.protocols import protocol_of
+from chatswarm.loadtests.protocols import TOKEN, protocol_of
 from chatswarm.loadtests.scenario.scenario import Scenario
 from chatswarm.loadtests.system.children import PROGRESS, Child, free_port, python
 from chatswarm.loadtests.system.interrupts import Interrupts
 from chatswarm.loadtests.system.open_files import needed_files, raise_open_files
+from chatswarm.loadtests.system.progress import ProgressMessage, RunProgress, SwarmNote, SwarmRefusal
 from chatswarm.loadtests.system.text import one_line
-
-from .progress import RunProgress
-from .testbed import CannotRunError, Testbed, TestbedOptions
+from chatswarm.loadtests.testbed.messages import TestbedOptions
 
 _EXIT_TIMEOUT = 10.0  # seconds for the swarm to exit once it has closed its progress pipe
 _SILENCE_LIMIT = 120.0  # seconds without progress after which the swarm counts as hung
 _GRACEFUL_INTERRUPTS = 2  # passed on to the swarm; the next one kills it
 _LOCUSTFILE = Path(__file__).parents[1] / "locustfile.py"
 _LAUNCH = "chatswarm.loadtests.swarm.locust.launch"  # never imported here: it patches the whole process
+
+
+class CannotRunError(Exception):
+    """The run did not begin: wrong usage, or an unreachable target. `problems` holds all reasons."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
 
 
 class RigError(Exception):
@@ -142,23 +149,12 @@ class Run:
         return [self.folder, *(folder for folder in made if folder in self.folder.parents)] if self.numbered else made
 
     def _perform(self) -> None:
-        """From set-up until the last child has exited. Raises KeyboardInterrupt if one left nothing to judge."""
-        testbed = Testbed(self.scenario, self.folder, self.options, self.seed, self.say)
-        try:
-            with self.interrupts.raising():
-                if self.interrupts.count:
-                    raise KeyboardInterrupt
-                self._write_scenario()
-                testbed.set_up()
-            nemesis = Nemesis(self.scenario.faults, self.scenario.duration, testbed.context, self.folder, self.say)
-            try:
-                self._run_swarm(testbed, nemesis)
-            finally:
-                nemesis.end()
-            if problem := testbed.broken():
-                raise RigError(problem)
-        finally:
-            testbed.close()
+        """Until the swarm has exited. Raises CannotRunError, or KeyboardInterrupt if one left nothing to judge."""
+        with self.interrupts.raising():
+            if self.interrupts.count:
+                raise KeyboardInterrupt
+            self._write_scenario()
+        self._run_swarm()
 
     def _judge(self) -> Verdict:
         self.say("judging")
@@ -203,56 +199,69 @@ class Run:
         except OSError as error:
             raise CannotRunError([f"--out: expected a folder to write to, got: {error}"]) from None
 
-    def _run_swarm(self, testbed: Testbed, nemesis: Nemesis) -> None:
+    def _run_swarm(self) -> None:
         try:
-            command = self._command(testbed)
+            command = self._command()
         except OSError as error:
             raise CannotRunError([str(error)]) from None
+        environment = {}
+        if self.options.base_url is None and self.scenario.backend.get("token"):
+            # The swarm and the reference chat, which it starts, both have it from here.
+            environment[TOKEN] = secrets.token_urlsafe(24)
         reading, writing = os.pipe()
-        swarm = Child(command, self.folder / "swarm.log", env={PROGRESS: str(writing)}, fds=[writing])
+        environment[PROGRESS] = str(writing)
+        swarm = Child(command, self.folder / "swarm.log", env=environment, fds=[writing])
         os.close(writing)
         try:
-            self._watch(swarm, reading, nemesis)
+            refused = self._watch(swarm, reading)
         finally:
             os.close(reading)
             code = swarm.stop(5.0)
+        if refused and not begun(self.folder):
+            raise CannotRunError(refused)
         if not begun(self.folder):
             if self.interrupts.count:
                 raise KeyboardInterrupt
             (self.folder / MANIFEST).unlink(missing_ok=True)
             raise RigError(f"the swarm ended with exit code {code} before the run began:\n{swarm.log_tail()}")
+        if (void := read_manifest(self.folder).void) is not None:
+            raise RigError(void)
 
-    def _command(self, testbed: Testbed) -> list[str]:
-        folder = self.folder.absolute()
+    def _command(self) -> list[str]:
+        folder, options = self.folder.absolute(), self.options
         command = python(_LAUNCH, "-f", str(_LOCUSTFILE), "--headless", "--only-summary")
-        # --flag=value in one word, because a value may begin with a dash.
-        command += [f"--host={testbed.base_url}", f"--protocol={self.options.protocol}", f"--seed={self.seed}"]
-        command += [f"--scenario={folder / SCENARIO}", f"--out={folder}"]
-        if self.options.origin is not None:
-            command += [f"--origin={self.options.origin}"]
+        values = {
+            "--host": options.base_url,
+            "--protocol": options.protocol,
+            "--seed": self.seed,
+            "--scenario": folder / SCENARIO,
+            "--out": folder,
+            "--origin": options.origin,
+            "--pid": options.pid,
+            "--restart-command": options.restart_command,
+            "--toxiproxy": options.toxiproxy,
+        }
         if self.metrics is not None:
-            command += [f"--metrics-host={self.metrics.host}", f"--metrics-port={self.metrics.port}"]
-        if testbed.via:
-            command += ["--via=" + ",".join(f"{place}={address}" for place, address in testbed.via.items())]
+            values |= {"--metrics-host": self.metrics.host, "--metrics-port": self.metrics.port}
         if self.processes > 1:
-            port = str(free_port())
-            command += ["--processes", str(self.processes), "--master-bind-host", "127.0.0.1"]
-            command += ["--master-bind-port", port, "--master-port", port]
-        return command
+            port = free_port()
+            values |= {"--processes": self.processes, "--master-bind-host": "127.0.0.1"}
+            values |= {"--master-bind-port": port, "--master-port": port}
+        # In one word, because a value may begin with a dash.
+        return command + [f"{flag}={value}" for flag, value in values.items() if value is not None]
 
-    def _watch(self, swarm: Child, reading: int, nemesis: Nemesis) -> None:
-        """Shows the swarm's progress until it exits or falls silent; starts the faults when it begins to measure."""
-        phase = ""
-        interrupted, last_progress, rest = 0, time.monotonic(), b""
+    def _watch(self, swarm: Child, reading: int) -> list[str]:
+        """Shows what the swarm reports until it exits or falls silent. Returns why no run begins, if so."""
+        refused: list[str] = []
+        interrupted, last_report, rest = 0, time.monotonic(), b""
         with selectors.DefaultSelector() as selector:
             selector.register(reading, selectors.EVENT_READ)
             while swarm.running:
                 if self.interrupts.count > interrupted:
                     interrupted = self.interrupts.count
-                    nemesis.give_up()
                     if interrupted > _GRACEFUL_INTERRUPTS:
                         self.say("interrupted again: ending the swarm")
-                        return
+                        return refused
                     self.say("interrupted: draining, then judging what was recorded (Ctrl-C again skips the drain)")
                     swarm.signal(signal.SIGINT)
                 if selector.select(0.2):
@@ -264,23 +273,23 @@ class Run:
                             swarm.process.wait(_EXIT_TIMEOUT)
                         except subprocess.TimeoutExpired:
                             self.say(f"the swarm did not exit within {_EXIT_TIMEOUT:g} s: ending it")
-                        return
-                    last_progress = time.monotonic()
+                        return refused
+                    last_report = time.monotonic()
                     *lines, rest = (rest + data).split(b"\n")
                     for line in lines:
-                        progress = msgspec.json.decode(line, type=RunProgress)
-                        if progress.phase != phase:
-                            phase = progress.phase
-                            self._enter_phase(phase, nemesis)
-                        self.show(progress)
-                elif time.monotonic() - last_progress > _SILENCE_LIMIT:
+                        refused += self._on_message(msgspec.json.decode(line, type=ProgressMessage))
+                elif time.monotonic() - last_report > _SILENCE_LIMIT:
                     self.say(f"no progress from the swarm for {_SILENCE_LIMIT:g} s: ending it")
-                    return
+                    return refused
+        return refused
 
-    def _enter_phase(self, phase: str, nemesis: Nemesis) -> None:
-        if phase == "measuring" and self.scenario.faults:
-            manifest = read_manifest(self.folder)
-            assert manifest.start is not None, "the swarm writes it before it reports the phase"
-            nemesis.begin(manifest.run, manifest.start)
-        elif phase == "draining":
-            nemesis.give_up()
+    def _on_message(self, message: ProgressMessage) -> list[str]:
+        """Shows it. Returns why no run begins, if it says so."""
+        match message:
+            case RunProgress():
+                self.show(message)
+            case SwarmNote(text):
+                self.say(text)
+            case SwarmRefusal(problems):
+                return problems
+        return []

@@ -1,1 +1,1 @@
-"""The load: Locust users that drive a chat over real sockets. The only room that imports Locust and gevent."""
+"""The load: Locust users that drive a chat over real sockets. The only component that imports Locust and gevent."""

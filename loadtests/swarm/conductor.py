@@ -28,6 +28,7 @@ from .live.combined_figures import CombinedFigures
 from .live.increment import Increment
 from .live.progress_line import ProgressLines
 from .live.prometheus import Snapshot
+from .live.run_table import RunRow, RunView, run_rows
 from .locust.messages import (
     CancelledRun,
     ClockRequest,
@@ -39,6 +40,7 @@ from .locust.messages import (
     SwarmMessage,
 )  # fmt: skip
 from .locust.parent_pipes import ProgressPipe
+from .locust.testbed_process import TestbedProcess
 from .net.http import TIMEOUT
 from .plan import ProcessProgress, RunPlan
 
@@ -62,9 +64,11 @@ class Conductor:
     def __init__(
         self, plan: RunPlan, environment: Environment, processes: dict[str, str],
         send: Callable[[SwarmMessage, str], None], stop: Callable[[], None], spawning: float = 0.0,
+        testbed: TestbedProcess | None = None,
     ) -> None:  # fmt: skip
         """`processes`: the names of the processes with users, by Locust's client id. `spawning`: the seconds that
-        Locust takes to start all users. Raises OSError if the run's folder cannot be written to.
+        Locust takes to start all users. `testbed` has been set up for this run, and ends with it. Raises OSError if
+        the run's folder cannot be written to.
         """
         self.plan = plan
         self.scenario = plan.scenario()
@@ -72,6 +76,7 @@ class Conductor:
         self._processes = processes
         self._send = send
         self._stop = stop
+        self._testbed = testbed
         self._ramp = max(self.scenario.ramp, spawning)
         self._next_number = {"widget": 0, "dashboard": 0}
         self._progress: dict[str, ProcessProgress] = {}
@@ -173,12 +178,33 @@ class Conductor:
         """The run as a scrape sees it now."""
         manifest = self.manifest
         phase = "idle" if self._phase == "closed" else self._phase
+        # Nobody writes down what becomes of the faults of a testbed that is gone.
+        faults = self._faults.active() if manifest.void is None else None
         if manifest.start is None:
-            return Snapshot(phase, figures=self._figures, faults=self._faults.active())
+            return Snapshot(phase, figures=self._figures, faults=faults)
         until = math.inf
         if manifest.end is not None and manifest.cut_short:
             until = manifest.end - manifest.start
-        return Snapshot(phase, time.monotonic() - manifest.start, until, self._figures, self._faults.active())
+        return Snapshot(phase, time.monotonic() - manifest.start, until, self._figures, faults)
+
+    def rows(self) -> list[RunRow]:
+        """The run as people see it now, on Locust's page."""
+        manifest, total = self.manifest, self.total()
+        return run_rows(
+            RunView(
+                scenario=self.scenario,
+                target=self.plan.base_url,
+                folder=self.plan.folder,
+                phase=self._phase,
+                now=time.monotonic(),
+                start=manifest.start,
+                dashboards=total.subscribed,
+                widgets=total.widgets,
+                faults=self._faults.records(),
+                cut_short=manifest.cut_short,
+                void=manifest.void,
+            )
+        )
 
     def _new_figures(self) -> CombinedFigures:
         plan, scenario = self.plan, self.scenario
@@ -220,6 +246,13 @@ class Conductor:
             self._stop()
         else:
             self._unfit[process] = text
+
+    def testbed_died(self, reason: str) -> None:
+        """Nothing makes or heals the faults any more, and proxies and the reference chat are gone with it."""
+        logger.error(reason)
+        self.manifest.void = reason
+        if not self.over:
+            self._stop()
 
     def leaving(self, process: str) -> None:
         """A process was ended in the middle of the run. What it observed so far will still come."""
@@ -305,6 +338,8 @@ class Conductor:
 
     def _finish(self) -> None:
         now = time.monotonic()
+        if self._testbed is not None:
+            self._testbed.heal()
         start, duration = self.manifest.start, self.scenario.duration
         if start is None:
             self.manifest.cut_short = "ended before the measured part began"
@@ -322,6 +357,9 @@ class Conductor:
         }
         self._announce(RunEnd, end)
         self._await_closed(end + self.scenario.drain + 2 * TIMEOUT + _FINAL_READ)
+        if self._testbed is not None:
+            trouble = self._testbed.end()
+            self.manifest.void = self.manifest.void or trouble
         self._set_phase("closed")
         gevent.killall(self._greenlets)
         self._write_progress()
@@ -384,6 +422,8 @@ class Conductor:
         start = time.monotonic() + _LEAD
         self.manifest.start = start
         self.manifest.write(self.plan.path)
+        if self._testbed is not None:
+            self._testbed.begin(self.plan.run, start)
         self._announce(RunStart, start)
         self._set_phase("measuring")
         gevent.sleep(start + self.scenario.duration - time.monotonic())

@@ -80,7 +80,7 @@ class Node:
         self._waiting[role].pop(0).set(number)
 
     def begin(self, start: float) -> None:
-        """T0 is known, and about to come."""
+        """Takes T0, in monotonic seconds, shortly before it."""
         # All objects made so far live to the end. If the collector kept scanning them, it would stop the loop longer
         # than a frame takes.
         gc.collect()
@@ -102,7 +102,7 @@ class Node:
         plan = self.plan
         via = None if route is None else plan.via_of(route)
         client = client_for(
-            plan.base_url, concurrency, via, origin=plan.origin, lane=route or "final", note=self.note
+            plan.base_url, concurrency, via, origin=plan.origin, traffic=route or "final", note=self.note
         )  # fmt: skip
         self._clients.add(client)
         return client
@@ -118,7 +118,7 @@ class Node:
             self.note("rate_limited", f"a {what} was answered 429: rate limiting ({wait})")
 
     def note_unauthorized(self, status: int) -> None:
-        """Notes what a handshake that was answered 401 or 403 may lack."""
+        """Notes the possible causes of a handshake refused with 401 or 403."""
         if status in (401, 403):
             self.note(
                 "turned_away",
@@ -143,7 +143,7 @@ class Node:
             self.recorder.trouble(time.monotonic(), role, detail)
 
     def schedule(self, widget: int) -> list[float]:
-        """When this widget means to send, in seconds after T0."""
+        """This widget's intended times, in seconds after T0."""
         return self._schedule(widget)
 
     def finish(self, end: float) -> str | None:
@@ -253,7 +253,7 @@ def try_exchange(client: Client, request: Callable[[], Request]) -> Response:
 
 
 def as_unread(response: Response, error: Unreadable) -> Response:
-    """The response as a failed read records it: UNREADABLE_HERE if the rig could not read it, else as it came."""
+    """The response to record for a failed read: with UNREADABLE_HERE if the rig could not read it, else unchanged."""
     return response._replace(status=UNREADABLE_HERE) if isinstance(error, UnreadableHere) else response
 
 
@@ -265,7 +265,7 @@ def current() -> Node:
 
 
 def enter(node: Node) -> None:
-    """From now on, users of this process belong to that run."""
+    """Makes users of this process belong to that run from now on."""
     global _node
     _node = node
 

@@ -1,10 +1,10 @@
 """The plan of a run, as the conductor sends it to every process, and the progress that each reports back."""
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from chatswarm.loadtests.net.address import split_host_port
+from chatswarm.loadtests.net.address import is_loopback, join_host_port, split_host_port
 from chatswarm.loadtests.protocols import ChatProtocol, protocol_of
 from chatswarm.loadtests.scenario import scenario
 from chatswarm.loadtests.scenario.scenario import Scenario
@@ -38,6 +38,16 @@ class RunPlan:
     def via_of(self, route: str) -> Endpoint | None:
         """The address of the fault proxy on a route (`sockets`, `refetches`, `widgets`); None if there is none."""
         return split_host_port(self.via[route]) if route in self.via else None
+
+    def reached_by(self, master_host: str) -> "RunPlan":
+        """The same for a worker that reaches the master by this name: proxies on the master's loopback are there."""
+        if is_loopback(master_host):
+            return self
+        via = {}
+        for route, address in self.via.items():
+            host, port = split_host_port(address)
+            via[route] = join_host_port(master_host if is_loopback(host) else host, port)
+        return replace(self, via=via)
 
     @property
     def path(self) -> Path:

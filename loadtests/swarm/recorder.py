@@ -12,7 +12,7 @@ from chatswarm.loadtests.protocols.protocol import Chat, Frame
 
 from .net.http import Response
 
-_MAX_FRAMES = 10_000  # remembered; the same bytes reach all dashboards within moments
+_MAX_FRAMES = 10_000  # to remember; the same bytes reach all dashboards within moments
 _INT16, _INT32, _INT64 = 2**15 - 1, 2**31 - 1, 2**63 - 1
 
 
@@ -54,7 +54,7 @@ class Recorder:
         )
 
     def opening(self, dashboard: int, time: float) -> int:
-        """A dashboard begins to connect. Returns the connection's number."""
+        """Records that a dashboard begins to connect. Returns the connection's number."""
         self._connections += 1
         self.connection(self._connections, dashboard, ConnectionEvent.OPENING, time)
         return self._connections
@@ -116,7 +116,7 @@ class Recorder:
             self._writer.append("final_text", number, position, seen.widget, seen.n, seen.condition, identity)
 
     def lag(self, time: float, lag: float) -> None:
-        """The loop woke `lag` seconds late at `time`."""
+        """Records that the loop woke `lag` seconds late at `time`."""
         self._writer.append("lag", time, lag)
 
     def cpu(self, time: float, cpu: float, in_flight: int) -> None:

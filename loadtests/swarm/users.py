@@ -99,7 +99,7 @@ class WidgetUser(ChatUser):
         self.node.never.wait()
 
     def open_chat(self) -> None:
-        """Asks for a chat; if there is none, `refusal` is the response."""
+        """Creates a chat; if that fails, `refusal` is the response."""
         started = time.monotonic()
         response = try_exchange(self.http, lambda: self.node.protocol.create_chat(self.customer))
         self.node.note_rate_limit("new chat", response.status, response.retry_after)
@@ -117,7 +117,7 @@ class WidgetUser(ChatUser):
         self.refusal = response
 
     def send(self, n: int, intended: float) -> None:
-        """One message, from now to its outcome."""
+        """Sends one message and records its outcome."""
         handed = time.monotonic()
         self.node.progress.sent += 1
         try:
@@ -152,7 +152,7 @@ class WidgetUser(ChatUser):
             try:
                 message_id = None if response.undecoded else read(protocol.read_sent, response.body)
             except UnreadableHere as error:
-                node.note("unreadable_here", f"the answer to a send: {error}")
+                node.note("unreadable_here", f"the response to a send: {error}")
             except Unreadable as error:
                 node.recorder.trouble(response.done, "unreadable", str(error))
         return response, outcome, message_id
@@ -198,7 +198,7 @@ class DashboardUser(ChatUser):
         self.refetcher = gevent.spawn(self.refetch_when_wanted)
 
     def on_stop(self) -> None:
-        """Kills its greenlets, too."""
+        """Also kills its greenlets."""
         super().on_stop()
         for greenlet in (self.refetcher, self.connection_greenlet):
             if greenlet is not None:
@@ -206,7 +206,7 @@ class DashboardUser(ChatUser):
 
     @task
     def follow_plan(self) -> None:
-        """Stays connected whenever the scenario plans this dashboard to be there."""
+        """Stays connected while the scenario plans this dashboard."""
         node = self.node
         planned = node.scenario.planned(self.index) if self.planned else []
         for start, stop in planned:
@@ -241,7 +241,7 @@ class DashboardUser(ChatUser):
         subscribed = False
         try:
             socket = WebSocket(
-                self.url, node.scenario.handshake, self.socket_headers, self.via, passed_over=self.note_passed_over
+                self.url, node.scenario.handshake, self.socket_headers, self.via, on_skipped=self.note_skipped
             )
             self.await_frame(socket, Kind.CONNECTED)
             socket.send(node.protocol.subscribe())
@@ -265,7 +265,7 @@ class DashboardUser(ChatUser):
             if isinstance(error, ConnectError):
                 node.note_rate_limit("handshake", error.status, error.retry_after)
                 node.note_unauthorized(error.status)
-            elif error.own:
+            elif error.rig_failed:
                 node.trouble("socket", f"the rig lost a WebSocket: {error}")
         except gevent.GreenletExit:
             recorder.connection(connection, self.index, ConnectionEvent.STOPPED, time.monotonic())
@@ -282,12 +282,12 @@ class DashboardUser(ChatUser):
                 socket.close()
         return subscribed
 
-    def note_passed_over(self, detail: str) -> None:
-        """An address of the target was passed over."""
+    def note_skipped(self, detail: str) -> None:
+        """Notes that an address of the target was skipped."""
         self.node.note("passed_over", detail)
 
     def await_frame(self, socket: WebSocket, kind: Kind) -> None:
-        """Reads until a frame of that kind comes. Raises Closed, with what came instead."""
+        """Reads until a frame of that kind arrives. Raises Closed if an error frame or nothing arrives instead."""
         patience = self.node.scenario.handshake
         deadline = time.monotonic() + patience
         while (left := deadline - time.monotonic()) > 0:
@@ -337,8 +337,8 @@ class DashboardUser(ChatUser):
 
     def refetch_when_wanted(self) -> None:
         """Runs until killed: one refetch in flight, at most one waiting, and no more often than the scenario allows."""
-        # A broadcast wakes all dashboards at once, and would keep their refetches in step for ever. On separate
-        # machines their timers differ, and they drift apart.
+        # A broadcast wakes all dashboards at once, and would keep their refetches in step for ever. Real dashboards are
+        # on different machines, whose timers drift apart.
         interval = self.node.scenario.refetch.interval * self.rng.uniform(1.0, 1.1)
         last = 0.0
         while True:

@@ -8,7 +8,7 @@ import socket
 from typing import NamedTuple
 
 
-class OwnLimit(NamedTuple):
+class RigLimit(NamedTuple):
     """A limit in plain words, and what to do about it."""
 
     name: str
@@ -21,29 +21,29 @@ _PORTS = "widen net.ipv4.ip_local_port_range, wait for closed connections to tim
 _ROUTE = "check this machine's network, VPN and routes to the target"
 _RULES = "check this machine's firewall and what its sandbox or container allows"
 
-OWN: dict[int, OwnLimit] = {
-    errno.EMFILE: OwnLimit("open files", _FILES),
-    errno.ENFILE: OwnLimit("open files of the whole machine", "raise the sysctl fs.file-max, or use more machines"),
-    errno.EADDRNOTAVAIL: OwnLimit("local ports", _PORTS),
-    errno.EAGAIN: OwnLimit("local ports", _PORTS),
-    errno.ENOBUFS: OwnLimit("network buffers", _MEMORY),
-    errno.ENOMEM: OwnLimit("memory", _MEMORY),
-    errno.ENETUNREACH: OwnLimit("no route to the network", _ROUTE),
-    errno.EHOSTUNREACH: OwnLimit("no route to the host", _ROUTE),
-    errno.ENETDOWN: OwnLimit("the network is down", _ROUTE),
-    errno.EAFNOSUPPORT: OwnLimit("no such address family", "enable IPv6 here, or name the target by an IPv4 address"),
-    errno.EACCES: OwnLimit("a connection that is not permitted", _RULES),
-    errno.EPERM: OwnLimit("a connection that is not permitted", _RULES),
-    errno.EINVAL: OwnLimit("a request or an address that cannot be sent", "check --target, the protocol and the token"),
+RIG_LIMITS: dict[int, RigLimit] = {
+    errno.EMFILE: RigLimit("open files", _FILES),
+    errno.ENFILE: RigLimit("open files of the whole machine", "raise the sysctl fs.file-max, or use more machines"),
+    errno.EADDRNOTAVAIL: RigLimit("local ports", _PORTS),
+    errno.EAGAIN: RigLimit("local ports", _PORTS),
+    errno.ENOBUFS: RigLimit("network buffers", _MEMORY),
+    errno.ENOMEM: RigLimit("memory", _MEMORY),
+    errno.ENETUNREACH: RigLimit("no route to the network", _ROUTE),
+    errno.EHOSTUNREACH: RigLimit("no route to the host", _ROUTE),
+    errno.ENETDOWN: RigLimit("the network is down", _ROUTE),
+    errno.EAFNOSUPPORT: RigLimit("no such address family", "enable IPv6 here, or name the target by an IPv4 address"),
+    errno.EACCES: RigLimit("a connection that is not permitted", _RULES),
+    errno.EPERM: RigLimit("a connection that is not permitted", _RULES),
+    errno.EINVAL: RigLimit("a request or an address that cannot be sent", "check --target, the protocol and the token"),
 }
-"""Errnos that are the rig's own fault while connecting. Refusals, resets and timeouts are not among them."""
+"""Errnos for which the rig is at fault while connecting. Refusals, resets and timeouts are not among them."""
 
 RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-"""Errnos that are the rig's own fault at any time. Trying another address of the target does not help."""
+"""Errnos for which the rig is at fault at any time. Trying another address of the target does not help."""
 
 
-def own_errno(error: BaseException) -> int | None:
-    """The errno that makes this failure, or its cause, the rig's own fault; None if it is not."""
+def rig_limit_errno(error: BaseException) -> int | None:
+    """The errno of the rig limit behind this failure or one of its causes; None if there is none."""
     import ssl  # the judge needs only the table
 
     seen: set[int] = set()
@@ -57,7 +57,7 @@ def own_errno(error: BaseException) -> int | None:
         elif isinstance(cause, MemoryError):
             return errno.ENOMEM
         # OpenSSL's codes are not errnos: its 1 would read as EPERM.
-        elif isinstance(cause, OSError) and not isinstance(cause, ssl.SSLError) and cause.errno in OWN:
+        elif isinstance(cause, OSError) and not isinstance(cause, ssl.SSLError) and cause.errno in RIG_LIMITS:
             return cause.errno
         cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
     return None

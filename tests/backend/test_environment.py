@@ -96,7 +96,9 @@ def test_the_metrics_folder_of_a_gunicorn_is_left_alone(tmp_path: Path, name: st
 
 
 @pytest.mark.parametrize("flags", [(), ("--workers", "2")], ids=["alone", "workers"])
-def test_closed_standard_streams_are_never_a_socket_or_the_database(tmp_path: Path, flags: Sequence[str]) -> None:
+def test_closed_standard_streams_are_not_reused_for_a_socket_or_the_database(
+    tmp_path: Path, flags: Sequence[str]
+) -> None:
     with started(tmp_path, *flags, redirections="<&- >&- 2>&-") as (process, _):
         parent = psutil.Process(process.pid)
         for each in (parent, *parent.children()):

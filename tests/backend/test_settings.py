@@ -54,15 +54,15 @@ def test_links_to_services_are_no_ports(link: str) -> None:
     assert refused("--port", link) == [f"--port: expected a whole number from 0 to 65535, got '{link}'"]
 
 
-def test_no_setting_is_called_as_a_service_is_unless_links_are_told_apart() -> None:
+def test_no_setting_has_a_name_that_kubernetes_sets() -> None:
     endings = r".*_(SERVICE_HOST|SERVICE_PORT(_.*)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?|NAME|ENV_.*)"
     assert [field.variable for field in FIELDS if re.fullmatch(endings, field.variable)] == []
 
 
 @pytest.mark.parametrize("text", ["abc", "http://x", "8000/tcp", "tcp://10.0.0.1"])
-def test_what_is_no_link_and_no_port_is_refused(text: str) -> None:
-    place = "expected a whole number from 0 to 65535"
-    assert refused(CHATSWARM_PORT=text) == [f"CHATSWARM_PORT: {place}, got '{text}'"]
+def test_a_value_that_is_neither_a_link_nor_a_port_is_refused(text: str) -> None:
+    expected = "expected a whole number from 0 to 65535"
+    assert refused(CHATSWARM_PORT=text) == [f"CHATSWARM_PORT: {expected}, got '{text}'"]
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("5", 5.0), ("5s", 5.0), ("50ms", 0.05), ("0.5s", 0.5), ("0", 0.0)])
@@ -124,23 +124,23 @@ class TestTokenFile:
             (b"s3cret\n" * 10_000, "one of more than 65536 bytes"),
         ],
     )
-    def test_files_that_hold_none_are_refused_without_repeating_them(
+    def test_files_without_valid_tokens_are_refused_without_repeating_them(
         self, tmp_path: Path, content: bytes, got: str
     ) -> None:
         (tmp_path / "tokens").write_bytes(content)
         problem = f"--dashboard-token-file: {self.EXPECTED}, got {got}"
         assert refused("--dashboard-token-file", str(tmp_path / "tokens")) == [problem]
 
-    def test_a_mark_in_front_of_a_windows_file_is_no_part_of_the_token(self, tmp_path: Path) -> None:
+    def test_a_byte_order_mark_is_not_part_of_the_token(self, tmp_path: Path) -> None:
         (tmp_path / "tokens").write_bytes(b"\xef\xbb\xbffirst\r\nsecond\r\n")
         tokens = read_settings(["--dashboard-token-file", str(tmp_path / "tokens")], {}).dashboard_tokens
         assert tokens is not None
         assert all(tokens.accept([(b"authorization", b"Bearer " + each)]) for each in (b"first", b"second"))
 
     def test_a_token_in_place_of_its_file_is_not_repeated(self, tmp_path: Path) -> None:
-        place = "CHATSWARM_DASHBOARD_TOKEN_FILE"
-        got = f"{place}: {self.EXPECTED}, got one that cannot be read: No such file or directory"
-        assert refused(**{place: str(tmp_path / "s3cret")}) == [got]
+        variable = "CHATSWARM_DASHBOARD_TOKEN_FILE"
+        got = f"{variable}: {self.EXPECTED}, got one that cannot be read: No such file or directory"
+        assert refused(**{variable: str(tmp_path / "s3cret")}) == [got]
         assert refused("--dashboard-token-file", str(tmp_path)) == [
             f"--dashboard-token-file: {self.EXPECTED}, got one that cannot be read: Is a directory"
         ]
@@ -151,7 +151,7 @@ def test_database_urls_have_four_slashes_or_three(tmp_path: Path) -> None:
     assert read_settings(["--database", "sqlite:///a.db"], {}).database == Path.cwd() / "a.db"
 
 
-def test_all_problems_are_told_at_once() -> None:
+def test_all_problems_are_reported_at_once() -> None:
     arguments = ["--port", "70000", "--grace", "soon", "--database", "oracle://x", "--list-size", "--colour", "red"]
     assert refused(*arguments, CHATSWARM_HOST="a b", CHATSWARM_BUFFER_LIMIT="-1") == [
         "command line: expected only known flags (see --help), got '--colour'",
@@ -188,7 +188,7 @@ def test_a_database_below_a_folder_that_was_removed_is_refused(tmp_path: Path, m
     assert problem.startswith("--database: expected a file in a folder that exists, got 'sqlite:///chatswarm.db': ")
 
 
-def test_a_password_is_never_repeated() -> None:
+def test_a_password_is_not_repeated() -> None:
     """Promise 8: secrets never in an error."""
     (problem,) = refused("--database", "postgresql://chat:s3cret@db/chat")
     assert "s3cret" not in problem

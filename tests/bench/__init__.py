@@ -1,1 +1,1 @@
-"""What things cost: one file for each figure, and a runner that prints them beside what they are to reach."""
+"""Benchmarks: one file per subject, and a runner that prints each figure beside its limit."""

@@ -1,4 +1,4 @@
-"""`make bench`: prints each figure, and what it is to reach. `python -m tests.bench judge disk` prints only some."""
+"""`make bench`: prints each figure and its limit. `python -m tests.bench judge disk` runs only these two."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -23,24 +23,23 @@ BENCHES: dict[str, Callable[[], Iterator[Figure]]] = {
 
 
 def main() -> None:
-    """Exit code 1 if a figure is not reached, 2 for a name that is none."""
+    """Exits with 1 if a figure misses its limit, with 2 for an unknown name."""
     console = Console()
     wanted = sys.argv[1:] or list(BENCHES)
-    if strangers := [name for name in wanted if name not in BENCHES]:
-        console.print(f"expected some of {', '.join(BENCHES)}, got {', '.join(strangers)}")
+    if unknown := [name for name in wanted if name not in BENCHES]:
+        console.print(f"expected some of {', '.join(BENCHES)}, got {', '.join(unknown)}")
         sys.exit(2)
     table = Table("figure", box=None, pad_edge=False)
-    for title in ("measured", "to reach"):
+    for title in ("measured", "limit"):
         table.add_column(title, justify="right", no_wrap=True)
     missed = 0
     for name in wanted:
         with console.status(f"measuring {name}"):
             for figure in BENCHES[name]():
-                missed += not figure.reached
-                measured = Text(f"{figure.measured:,.2f} {figure.unit}", "green" if figure.reached else "red")
-                table.add_row(
-                    figure.name, measured, f"{'≥' if figure.at_least else '≤'} {figure.reach:g} {figure.unit}"
-                )
+                missed += not figure.within_limit
+                measured = Text(f"{figure.measured:,.2f} {figure.unit}", "green" if figure.within_limit else "red")
+                limit = f"{'≥' if figure.at_least else '≤'} {figure.limit:g} {figure.unit}"
+                table.add_row(figure.name, measured, limit)
     console.print(table)
     sys.exit(1 if missed else 0)
 

@@ -1,7 +1,7 @@
-"""What the backend's metrics cost it: the CPU that counting takes for each message, of all that a message costs it.
+"""What the backend's metrics cost: the CPU for counting a message, as a share of all CPU for the message.
 
-The counting is measured on a hub whose dashboards do nothing, in blocks with and without, because a few microseconds
-drown in the noise of a whole backend; the message in a whole backend at the full rate.
+Counting is measured on a hub with idle dashboards, in alternating blocks with and without it, because a few
+microseconds would be lost in the noise of a whole backend. The message is measured in a whole backend at full rate.
 """
 
 import asyncio
@@ -31,12 +31,12 @@ from .figure import ROOT, Figure, fresh
 PERCENT = 3.0
 DASHBOARDS = 300
 RATE, SECONDS = 100, 4.0
-"""Messages a second, and for how long."""
+"""Messages per second, and for how many seconds."""
 BLOCKS, BLOCK = 40, 200
-"""Blocks of messages with and without, and how many messages each has."""
+"""Pairs of blocks with and without counting, and the messages in each block."""
 
 PATIENCE = 20.0
-"""Seconds that anything may take before this gives up."""
+"""Seconds until an operation on a socket times out."""
 
 SUBSCRIBE = b'{"action": "subscribe", "subscription_type": "chat_updates"}'
 HANDSHAKE = (
@@ -49,14 +49,14 @@ def figures() -> Iterator[Figure]:
     for dashboards in (1, DASHBOARDS):
         counting = fresh("backend_metrics", str(dashboards))["seconds"]
         with running(dashboards) as backend:
-            backend.cpu()  # pays for what is made once
+            backend.cpu()  # warm-up
             rest = backend.cpu() - counting
-        name = f"backend's metrics: of its CPU, dashboards: {dashboards}"
+        name = f"backend's metrics: share of its CPU, dashboards: {dashboards}"
         yield Figure(name, 100 * counting / rest, PERCENT, "%")
 
 
 class Loaded:
-    """A backend with its dashboards, and the widget that sends."""
+    """A backend with its dashboards, and one widget that sends."""
 
     def __init__(self, pid: int, port: int) -> None:
         self.pid = pid
@@ -66,7 +66,7 @@ class Loaded:
         self._path = f"/api/users/chats/{json.loads(made)['chat_id']}/send"
 
     def cpu(self) -> float:
-        """Send for a while, at the rate; the CPU seconds of the backend for each message."""
+        """Sends at the rate for a while. Returns the backend's CPU seconds per message."""
         before, count = self._cpu(), int(RATE * SECONDS)
         due = time.perf_counter()
         for _ in range(count):
@@ -76,7 +76,7 @@ class Loaded:
         return (self._cpu() - before) / count
 
     def _cpu(self) -> float:
-        """Of all its threads, in seconds. The usual counters have steps of 10 ms, the scheduler's have none."""
+        """The CPU seconds of all its threads, from the scheduler: the usual counters have steps of 10 ms."""
         tasks = Path(f"/proc/{self.pid}/task").iterdir()
         return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
 
@@ -85,15 +85,15 @@ class Loaded:
             f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
         )
         self._widget.sendall(head.encode() + body)
-        # All answers to it are one JSON object with none in it.
-        said = _until(self._widget, b"}")
-        assert said.startswith(b"HTTP/1.1 200 "), said
-        return said.split(b"\r\n\r\n", 1)[1]
+        # Each response is one JSON object without nested ones.
+        response = _read_until(self._widget, b"}")
+        assert response.startswith(b"HTTP/1.1 200 "), response
+        return response.split(b"\r\n\r\n", 1)[1]
 
 
 @contextmanager
 def running(dashboards: int) -> Iterator[Loaded]:
-    """A backend with its dashboards, which read everything and look at nothing."""
+    """A backend with dashboards that read and discard everything."""
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         with socket.create_server(("127.0.0.1", 0)) as free:
@@ -128,20 +128,20 @@ def _listening(port: int) -> bool:
 def _dashboard(port: int) -> socket.socket:
     dashboard = socket.create_connection(("127.0.0.1", port), PATIENCE)
     subscribe = bytes([0x81, 0x80 | len(SUBSCRIBE)]) + bytes(4) + SUBSCRIBE
-    for say, answer in ((HANDSHAKE, b'"connected"'), (subscribe, b'"subscribed"')):
-        dashboard.sendall(say)
-        _until(dashboard, answer)
+    for request, reply in ((HANDSHAKE, b'"connected"'), (subscribe, b'"subscribed"')):
+        dashboard.sendall(request)
+        _read_until(dashboard, reply)
     return dashboard
 
 
-def _until(connection: socket.socket, end: bytes) -> bytes:
-    """What the backend says, until this is in it."""
-    said = b""
-    while end not in said:
+def _read_until(connection: socket.socket, end: bytes) -> bytes:
+    """Reads until `end` is in the data, and returns the data."""
+    data = b""
+    while end not in data:
         piece = connection.recv(1 << 16)
-        assert piece, f"expected {end!r}, got {said!r} and the end"
-        said += piece
-    return said
+        assert piece, f"expected {end!r}, got {data!r} and the end"
+        data += piece
+    return data
 
 
 def _read(selector: selectors.BaseSelector, end: threading.Event) -> None:
@@ -153,8 +153,8 @@ def _read(selector: selectors.BaseSelector, end: threading.Event) -> None:
                 selector.unregister(key.fileobj)
 
 
-class Nobody:
-    """An outlet that does nothing."""
+class NullDashboard:
+    """A subscriber that does nothing."""
 
     def write(self, _data: bytes) -> bool:
         return True
@@ -164,13 +164,13 @@ class Nobody:
 
 
 async def counting(dashboards: int) -> float:
-    """CPU seconds that counting takes for each message, each in a commit and a broadcast of its own."""
+    """CPU seconds for counting one message, each with its own commit and broadcast."""
     metrics = BackendMetrics()
 
     async def block(*, count: bool) -> float:
         hub = Hub(metrics, join_window=0.0, held_limit=0)
         for _ in range(dashboards):
-            hub.subscribe(Nobody(), "x")
+            hub.subscribe(NullDashboard(), "x")
         begun = time.process_time()
         for number in range(1, BLOCK + 1):
             if count:
@@ -182,21 +182,21 @@ async def counting(dashboards: int) -> float:
                 await asyncio.sleep(0)
         return (time.process_time() - begun) / BLOCK
 
-    observe, after_each_slice = FastHistogram.observe, Hub._count
+    observe, count_slice = FastHistogram.observe, Hub._count
     differences: list[float] = []
     for _ in range(BLOCKS):
-        FastHistogram.observe, Hub._count = observe, after_each_slice  # type: ignore[method-assign]
+        FastHistogram.observe, Hub._count = observe, count_slice  # type: ignore[method-assign]
         used = await block(count=True)
         FastHistogram.observe = Hub._count = lambda *_: None  # type: ignore[method-assign, assignment]
         differences.append(used - await block(count=False))
-    FastHistogram.observe, Hub._count = observe, after_each_slice  # type: ignore[method-assign]
+    FastHistogram.observe, Hub._count = observe, count_slice  # type: ignore[method-assign]
     expected = BLOCKS * BLOCK * dashboards
     assert metrics.registry.get_sample_value("chat_delivery_seconds_count") == expected
     return median(differences) + await _lag() / loop_lag.EVERY / RATE
 
 
 async def _lag() -> float:
-    """CPU seconds of one look at the loop's lag."""
+    """CPU seconds for one measurement of the loop's lag."""
     begun = time.process_time()
     for _ in range(BLOCK):
         await asyncio.sleep(0.001)
@@ -204,7 +204,7 @@ async def _lag() -> float:
 
 
 def main() -> None:
-    """In a process of its own."""
+    """Runs in a fresh process."""
     print(json.dumps({"seconds": uvloop.run(counting(int(sys.argv[1])))}))
 
 

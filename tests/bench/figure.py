@@ -1,4 +1,4 @@
-"""A figure, and a process of its own to measure it in."""
+"""A figure with its limit, and a fresh process to measure it in."""
 
 import json
 import subprocess
@@ -12,20 +12,20 @@ ROOT = Path(__file__).parents[2]
 
 @dataclass(frozen=True)
 class Figure:
-    """What was measured, and what it is to be at the most, or at least; both in `unit`."""
+    """A measured value and its upper limit, or lower limit if `at_least`; both in `unit`."""
 
     name: str
     measured: float
-    reach: float
+    limit: float
     unit: str
     at_least: bool = False
 
     @property
-    def reached(self) -> bool:
-        return self.measured >= self.reach if self.at_least else self.measured <= self.reach
+    def within_limit(self) -> bool:
+        return self.measured >= self.limit if self.at_least else self.measured <= self.limit
 
 
 def fresh(module: str, *arguments: str) -> Any:
-    """What `python -m tests.bench.<module>` prints, as JSON. In a process that did nothing else before."""
+    """Runs `python -m tests.bench.<module>` in a fresh process, and returns the JSON that it prints."""
     command = [sys.executable, "-m", f"tests.bench.{module}", *arguments]
     return json.loads(subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout)

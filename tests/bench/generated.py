@@ -1,11 +1,14 @@
-"""A run of five million deliveries, made up: 500 dashboards, 10,000 messages in 100 chats over 100 s.
+"""Generates the history of a run: by default 500 dashboards and 10,000 messages over 100 s, five million deliveries.
 
-A refetch every third of a second on each dashboard, one frame for each delivery, two processes.
+Each dashboard refetches every third of a second, and gets one frame per delivery.
 """
 
 from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import tomli_w
@@ -20,92 +23,142 @@ from chatswarm.loadtests.scenario.schedule import intended_times
 TAIL = 3
 DASHBOARDS, MESSAGES = 500, 10_000
 DELIVERIES = DASHBOARDS * MESSAGES
+SECONDS = 100.0
+T0 = 1000.0
 Defect = Literal["", "stale", "blind", "uncounted", "silent", "lagging"]
-"""Lists that go back in time, that never come, without counts; frames that hardly come; a rig that lags."""
+"""Lists that go back in time, lists that never arrive, lists without counts, hardly any frames, a rig that lags."""
 
 
-def write(
-    folder: Path,
-    dashboards: int = DASHBOARDS,
-    messages: int = MESSAGES,
-    *,
-    ids: bool = True,
-    defect: Defect = "",
-    fault: bool = False,
-    processes: int = 2,
-    widgets: int = 100,
-) -> None:
-    """Leaves the run in `folder`. `fault`: with a fault from 30 to 40 s that changed nothing."""
-    seconds = 100.0
-    table = {
-        "swarm": {
-            "dashboards": dashboards, "widgets": widgets, "rate": messages / seconds, "duration": seconds,
-            "arrivals": "even", "list_window": widgets,
-        }
-    }  # fmt: skip
-    names = [f"worker{number}" for number in range(processes)]
-    host = boot_id()
-    all_names = [*names, NEMESIS] if fault else names
-    manifest = Manifest(
-        "bench", "bench", "-", "reference", None, 1, "-", host, all_names, 1000.0, 1000.0 + seconds, True
-    )
-    (folder / "history").mkdir(parents=True)
-    manifest.write(folder)
-    (folder / "scenario.toml").write_text(tomli_w.dumps(table), encoding="utf-8")
-    scenario = parse(table, "bench", "bench")
-    sends = sorted(
-        (1000 + at, widget, n)
-        for widget in range(widgets)
-        for n, at in enumerate(intended_times(1, widget, widgets, scenario.rates, "even"))
-    )
-    moments = np.array([at for at, _, _ in sends])
-    if fault:
-        nemesis = FaultWriter(folder, "bench")
-        nemesis.start("slow-net", "latency", 1030.0)
-        nemesis.stop("slow-net", "latency", 1040.0, {"bytes_delayed": 1})
-        nemesis.close()
-    random = np.random.default_rng(1)
-    for process, name in enumerate(names):
-        writer = Writer(history_file(folder, name), Header(FORMAT, "bench", name, host))
-        for widget in range(widgets):
-            writer.append("chat", widget, widget if process == 0 else -1, f"chat-{widget}")
-        version = -1
-        for index, (at, widget, n) in enumerate(sends):
+class _Message(NamedTuple):
+    intended: float
+    widget: int
+    n: int
+
+
+@dataclass(frozen=True)
+class GeneratedRun:
+    """What to generate. `fault`: whether there is a fault, from 30 to 40 s, without an effect."""
+
+    dashboards: int = DASHBOARDS
+    messages: int = MESSAGES
+    widgets: int = 100
+    processes: int = 2
+    ids: bool = True
+    defect: Defect = ""
+    fault: bool = False
+
+    def write(self, folder: Path) -> None:
+        """Writes the run into `folder`."""
+        (folder / "history").mkdir(parents=True)
+        self._write_plan(folder)
+        if self.fault:
+            _write_fault(folder)
+        random = np.random.default_rng(1)
+        for process, name in enumerate(self._names):
+            writer = Writer(history_file(folder, name), Header(FORMAT, "bench", name, boot_id()))
+            dashboards = np.arange(process, self.dashboards, self.processes)
+            self._write_messages(writer, sender=process == 0)
+            self._write_lags(writer)
+            _write_connections(writer, dashboards.tolist())
+            self._write_frames(writer, dashboards)
+            self._write_refetches(writer, dashboards, random)
             if process == 0:
-                writer.append("send", widget, n, widget, at, at, at, at + 0.005, 0, 200, index if ids else -1)
-            version += 1
-            writer.append("version", version, widget, 0 if defect == "uncounted" else n + 1, int(n >= TAIL), 1)
-            writer.append("text", version, widget, widget, n, 0)
-            writer.append("announcement", index, widget, 1, index if ids else -1)
-        for step in range(int(seconds * 100) + 500):
-            writer.append("lag", 1000 + step / 100, 0.5 if defect == "lagging" else 0.0003)
-        mine = np.arange(process, dashboards, processes)
-        for dashboard in mine.tolist():
-            writer.append("connection", dashboard, dashboard, ConnectionEvent.OPENING, 0, 998.0, "")
-            writer.append("connection", dashboard, dashboard, ConnectionEvent.SUBSCRIBED, 0, 998.1, "")
-            writer.append("connection", dashboard, dashboard, ConnectionEvent.STOPPED, 1000, 1000 + seconds + 5, "")
-        order = np.tile(mine, len(sends))
-        which = np.repeat(np.arange(len(sends)), len(mine))
-        when = np.repeat(moments + 0.01, len(mine)) + np.tile(np.linspace(0, 0.005, len(mine)), len(sends))
-        if defect == "silent":
-            order, which, when = order[::100], which[::100], when[::100]
-        for column, values in zip(writer.columns["frame"], (order.astype("i4"), which.astype("i4"), when), strict=True):
+                self._write_final_reads(writer)
+            writer.close()
+
+    @property
+    def _names(self) -> list[str]:
+        return [f"worker{number}" for number in range(self.processes)]
+
+    @property
+    def _table(self) -> dict[str, object]:
+        swarm = {
+            "dashboards": self.dashboards, "widgets": self.widgets, "rate": self.messages / SECONDS,
+            "duration": SECONDS, "arrivals": "even", "list_window": self.widgets,
+        }  # fmt: skip
+        return {"swarm": swarm}
+
+    @cached_property
+    def _sends(self) -> Sequence[_Message]:
+        """All messages, in the order of their intended times."""
+        rates = parse(self._table, "bench", "bench").rates
+        return sorted(
+            _Message(T0 + at, widget, n)
+            for widget in range(self.widgets)
+            for n, at in enumerate(intended_times(1, widget, self.widgets, rates, "even"))
+        )
+
+    def _message_id(self, index: int) -> int:
+        return index if self.ids else -1
+
+    def _write_plan(self, folder: Path) -> None:
+        processes = [*self._names, NEMESIS] if self.fault else self._names
+        manifest = Manifest(
+            "bench", "bench", "-", "reference", None, 1, "-", boot_id(), processes, T0, T0 + SECONDS, True
+        )
+        manifest.write(folder)
+        (folder / "scenario.toml").write_text(tomli_w.dumps(self._table), encoding="utf-8")
+
+    def _write_messages(self, writer: Writer, *, sender: bool) -> None:
+        """Chats, list versions and announcements; and sends, if this process is the `sender`."""
+        for widget in range(self.widgets):
+            writer.append("chat", widget, widget if sender else -1, f"chat-{widget}")
+        for index, (at, widget, n) in enumerate(self._sends):
+            if sender:
+                writer.append("send", widget, n, widget, at, at, at, at + 0.005, 0, 200, self._message_id(index))
+            writer.append("version", index, widget, 0 if self.defect == "uncounted" else n + 1, int(n >= TAIL), 1)
+            writer.append("text", index, widget, widget, n, 0)
+            writer.append("announcement", index, widget, 1, self._message_id(index))
+
+    def _write_lags(self, writer: Writer) -> None:
+        for step in range(int(SECONDS * 100) + 500):
+            writer.append("lag", T0 + step / 100, 0.5 if self.defect == "lagging" else 0.0003)
+
+    def _write_frames(self, writer: Writer, dashboards: np.ndarray) -> None:
+        """One frame per message and dashboard, 10 to 15 ms after the message."""
+        moments = np.array([message.intended for message in self._sends])
+        connection = np.tile(dashboards, len(moments))
+        announcement = np.repeat(np.arange(len(moments)), len(dashboards))
+        spread = np.tile(np.linspace(0, 0.005, len(dashboards)), len(moments))
+        time = np.repeat(moments + 0.01, len(dashboards)) + spread
+        if self.defect == "silent":
+            connection, announcement, time = connection[::100], announcement[::100], time[::100]
+        columns = (connection.astype("i4"), announcement.astype("i4"), time)
+        for column, values in zip(writer.columns["frame"], columns, strict=True):
             assert isinstance(column, array)
             column.frombytes(values.tobytes())
-        started = (1000.3 + np.arange(0, seconds + 1, 1 / 3))[:, None] + random.random(len(mine)) * 0.3
-        rows = np.stack([started.ravel(), np.tile(mine, len(started)).astype(float)])
+
+    def _write_refetches(self, writer: Writer, dashboards: np.ndarray, random: np.random.Generator) -> None:
+        """Refetches of each dashboard, each showing the newest version unless there is a defect."""
+        moments = np.array([message.intended for message in self._sends])
+        started = (T0 + 0.3 + np.arange(0, SECONDS + 1, 1 / 3))[:, None] + random.random(len(dashboards)) * 0.3
+        rows = np.stack([started.ravel(), np.tile(dashboards, len(started)).astype(float)])
         rows = rows[:, np.argsort(rows[0])]
-        shown = np.searchsorted(moments + 0.002, rows[0]) - 1
-        if defect == "stale":
-            shown = np.where(random.random(len(shown)) < 0.5, shown, np.maximum(-1, shown - 500))
-        if defect == "blind":
-            rows, shown = rows[:, :0], shown[:0]
-        for at, dashboard, seen in zip(*rows.tolist(), shown.tolist(), strict=True):
-            writer.append("refetch", int(dashboard), int(dashboard), at, at + 0.01, 200, seen, 1000)
-        if process == 0:
-            for widget in range(widgets):
-                mine_too = [(index, n) for index, (_, owner, n) in enumerate(sends) if owner == widget]
-                writer.append("final", widget, 200, len(mine_too), 1106.0, 1106.1, "")
-                for position, (index, n) in enumerate(mine_too, 1):
-                    writer.append("final_text", widget, position, widget, n, 0, index if ids else -1)
-        writer.close()
+        versions = np.searchsorted(moments + 0.002, rows[0]) - 1
+        if self.defect == "stale":
+            versions = np.where(random.random(len(versions)) < 0.5, versions, np.maximum(-1, versions - 500))
+        if self.defect == "blind":
+            rows, versions = rows[:, :0], versions[:0]
+        for at, dashboard, version in zip(*rows.tolist(), versions.tolist(), strict=True):
+            writer.append("refetch", int(dashboard), int(dashboard), at, at + 0.01, 200, version, 1000)
+
+    def _write_final_reads(self, writer: Writer) -> None:
+        for widget in range(self.widgets):
+            stored = [(index, message.n) for index, message in enumerate(self._sends) if message.widget == widget]
+            writer.append("final", widget, 200, len(stored), T0 + 106.0, T0 + 106.1, "")
+            for position, (index, n) in enumerate(stored, 1):
+                writer.append("final_text", widget, position, widget, n, 0, self._message_id(index))
+
+
+def _write_fault(folder: Path) -> None:
+    nemesis = FaultWriter(folder, "bench")
+    nemesis.start("slow-net", "latency", T0 + 30.0)
+    nemesis.stop("slow-net", "latency", T0 + 40.0, {"bytes_delayed": 1})
+    nemesis.close()
+
+
+def _write_connections(writer: Writer, dashboards: Sequence[int]) -> None:
+    for dashboard in dashboards:
+        writer.append("connection", dashboard, dashboard, ConnectionEvent.OPENING, 0, T0 - 2.0, "")
+        writer.append("connection", dashboard, dashboard, ConnectionEvent.SUBSCRIBED, 0, T0 - 1.9, "")
+        writer.append("connection", dashboard, dashboard, ConnectionEvent.STOPPED, 1000, T0 + SECONDS + 5, "")

@@ -1,4 +1,4 @@
-"""How long a judgement of five million deliveries takes, and how much memory, on sound chats and on broken ones."""
+"""Time and memory for judging five million deliveries, of chats that work and of broken ones."""
 
 import json
 import resource
@@ -11,7 +11,7 @@ from pathlib import Path
 from chatswarm.loadtests.judge.judge import judge
 
 from .figure import Figure, fresh
-from .generated import DELIVERIES, write
+from .generated import DELIVERIES, GeneratedRun
 
 SECONDS, MEBIBYTES = 5.0, 1024.0
 TIGHT = ["visible.p99 <= 300ms", "notified.p50 <= 1ms", "last_dashboard.p95 <= 200ms"]
@@ -19,23 +19,23 @@ WINDOWS = [
     "visible.p99 <= 2s before slow-net", "visible.p99 <= 2s during slow-net", "late == 0 outside slow-net",
     "notified == expected after slow-net", "recovery.max <= 5s",
 ]  # fmt: skip
-CASES: dict[str, tuple[dict[str, object], list[str]]] = {
-    "all well": ({}, []),
-    "all well, no ids": ({"ids": False}, []),
-    "a fault, and SLOs in its windows": ({"fault": True}, WINDOWS),
-    "unsound rig, latency SLOs fail": ({"defect": "lagging"}, TIGHT),
-    "unsound rig, SLOs fail, no ids": ({"defect": "lagging", "ids": False}, TIGHT),
-    "lists go back in time": ({"defect": "stale"}, []),
-    "lists never come": ({"defect": "blind"}, []),
-    "lists without counts": ({"defect": "uncounted"}, []),
-    "frames hardly ever come, no ids": ({"defect": "silent", "ids": False}, []),
+CASES: dict[str, tuple[GeneratedRun, list[str]]] = {
+    "no defect": (GeneratedRun(), []),
+    "no defect, no ids": (GeneratedRun(ids=False), []),
+    "a fault, and SLOs in its windows": (GeneratedRun(fault=True), WINDOWS),
+    "unsound rig, latency SLOs fail": (GeneratedRun(defect="lagging"), TIGHT),
+    "unsound rig, SLOs fail, no ids": (GeneratedRun(defect="lagging", ids=False), TIGHT),
+    "lists go back in time": (GeneratedRun(defect="stale"), []),
+    "lists never arrive": (GeneratedRun(defect="blind"), []),
+    "lists without counts": (GeneratedRun(defect="uncounted"), []),
+    "hardly any frames, no ids": (GeneratedRun(defect="silent", ids=False), []),
 }
 
 
 def figures() -> Iterator[Figure]:
-    for case, (how, slos) in CASES.items():
+    for case, (run, slos) in CASES.items():
         with tempfile.TemporaryDirectory() as folder:
-            write(Path(folder) / "run", **how)  # type: ignore[arg-type]
+            run.write(Path(folder) / "run")
             found = fresh("judge", f"{folder}/run", *slos)
         assert found["deliveries"] == DELIVERIES, found
         yield Figure(f"judge: {case}", found["seconds"], SECONDS, "s")
@@ -43,7 +43,7 @@ def figures() -> Iterator[Figure]:
 
 
 def main() -> None:
-    """In a process of its own: judges the folder, and says what it took."""
+    """Runs in a fresh process: judges the folder, and prints the time and memory that it took."""
     begun = time.perf_counter()
     verdict = judge(Path(sys.argv[1]), sys.argv[2:] or None)
     took = time.perf_counter() - begun

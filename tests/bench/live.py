@@ -1,4 +1,4 @@
-"""What the live figures cost the rig, from the recorder's columns to the text, at 300 dashboards × 50/s."""
+"""What the live figures cost the rig, from the recorder's columns to the text, at 300 dashboards and 50 messages/s."""
 
 import json
 import tempfile
@@ -6,102 +6,147 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
+from typing import TYPE_CHECKING
 
 from .figure import Figure, fresh
+
+if TYPE_CHECKING:
+    from chatswarm.loadtests.swarm.live.increment import Increment
 
 MICROSECONDS = 0.3
 """A delivery is a frame, and a message that became visible. At 300 × 50/s this is 1 % of the 0.45 cores of the rig."""
 MILLISECONDS = 5.0
-DASHBOARDS, WIDGETS, RATE, SECONDS, REPORTS = 300, 100, 50, 20, 2
+DASHBOARDS, WIDGETS, RATE, SECONDS = 300, 100, 50, 20
+REPORTS = 2
+"""Reports per second."""
 
 
 def figures() -> Iterator[Figure]:
     measured = fresh("live")
-    yield Figure("live figures: for each delivery", measured["microseconds"], MICROSECONDS, "µs")
-    yield Figure("live figures: for each scrape", measured["milliseconds"], MILLISECONDS, "ms")
+    yield Figure("live figures: per delivery", measured["microseconds"], MICROSECONDS, "µs")
+    yield Figure("live figures: per scrape", measured["milliseconds"], MILLISECONDS, "ms")
 
 
 def main() -> None:
-    """In a process of its own, because the recorder comes with Locust, which patches it."""
-    from chatswarm.loadtests.history.tables import ConnectionEvent, SendOutcome
-    from chatswarm.loadtests.messages.identity import Condition, ParsedText
-    from chatswarm.loadtests.protocols.protocol import Frame, Kind
-    from chatswarm.loadtests.scenario import scenario
-    from chatswarm.loadtests.swarm.live.combined_figures import CombinedFigures
-    from chatswarm.loadtests.swarm.live.newly_shown import ShownMessages, Viewer
-    from chatswarm.loadtests.swarm.live.process_figures import ProcessFigures
-    from chatswarm.loadtests.swarm.live.prometheus import Snapshot, exposition
-    from chatswarm.loadtests.swarm.locust.messages import ProgressReport, decode, encode
-    from chatswarm.loadtests.swarm.net.http import Response
-    from chatswarm.loadtests.swarm.plan import ProcessProgress
-    from chatswarm.loadtests.swarm.recorder import Recorder
-
-    swarm = {"dashboards": DASHBOARDS, "widgets": WIDGETS, "rate": RATE, "duration": f"{SECONDS}s"}
-    of = scenario.parse({"swarm": swarm}, "bench", "bench")
-    schedule = [[turn * 2.0 + widget / RATE for turn in range(SECONDS)] for widget in range(WIDGETS)]
-    messages = sorted((at, widget, n) for widget, times in enumerate(schedule) for n, at in enumerate(times))
+    """Runs in a fresh process, because the recorder imports Locust, which patches the process."""
     with tempfile.TemporaryDirectory() as folder:
-        recorder = Recorder(Path(folder), "bench", "swarm-0")
-        shown = ShownMessages(lambda widget, n: schedule[widget][n])
-        live, viewers = (
-            ProcessFigures(recorder, shown, of, lambda widget, n: schedule[widget][n]),
-            [Viewer() for _ in range(300)],
-        )
-        live.begin(0.0)
-        total = CombinedFigures(of, schedule, "bench", "http://chat")
-        for dashboard in range(DASHBOARDS):
-            connection = recorder.opening(dashboard, -1.0)
-            recorder.connection(connection, dashboard, ConnectionEvent.SUBSCRIBED, -0.9)
-        used: list[float] = []
-        scraped: list[float] = []
+        swarm = _SimulatedSwarm(Path(folder))
+        per_delivery: list[float] = []
+        per_scrape: list[float] = []
         for second in range(SECONDS):
             spent, deliveries = 0.0, 0
-            for half in range(REPORTS):
-                begun = second + half / REPORTS
-                version = -1
-                for at, widget, n in messages:
-                    if not begun <= at < begun + 1 / REPORTS:
-                        continue
-                    number = widget * 1000 + n
-                    response = Response(200, b"", True, at, at + 0.01)
-                    recorder.send(widget, n, widget, at, at, response, SendOutcome.ACCEPTED, number)
-                    announcement = recorder.announcement(b"%d" % number, Frame(Kind.MESSAGE, str(widget), True, number))
-                    for connection in range(1, DASHBOARDS + 1):
-                        recorder.frame(connection, announcement, at + 0.02)
-                    shown.change(str(widget), n + 1, 0 if n < 3 else 1, [ParsedText(widget, n, Condition.INTACT)])
-                    shown.end_version()
-                    version = len(shown._until) - 1
-                seen: list[tuple[int, range]] = []
-                for dashboard, viewer in enumerate(viewers):
-                    recorder.refetch(
-                        dashboard + 1, dashboard, begun, Response(200, b"", True, begun, begun + 0.2), version
-                    )
-                    seen += [(dashboard, new) for new in shown.newly(viewer, version)]
-                clock = time.process_time()
-                for dashboard, new in seen:
-                    live.add_shown(dashboard, begun + 0.3, new)
-                spent += time.process_time() - clock
-                deliveries += sum(len(new) for _, new in seen)
-                for _ in range(100 // REPORTS):
-                    recorder.lag(begun, 0.001)
-                clock = time.process_time()
-                report = ProgressReport("bench", "swarm-0", ProcessProgress(), live.take_increment())
-                increment = decode(ProgressReport, encode(report)).increment
-                assert increment is not None
-                found = total.take("swarm-0", increment)
-                total.progressed(ProcessProgress())
-                live.identify(found)
-                spent += time.process_time() - clock
-            clock = time.process_time()
-            live.collect()
-            used.append((spent + time.process_time() - clock) / deliveries * 1e6)
-            clock = time.process_time()
-            exposition(Snapshot("measuring", second + 1.0, figures=total))
-            scraped.append((time.process_time() - clock) * 1e3)
-            recorder.flush()
-        recorder.close()
-    assert total.delivered == total.notified.count == RATE * SECONDS * DASHBOARDS, "it must be measured at work"
-    print(json.dumps({"microseconds": median(used), "milliseconds": median(scraped)}))
+            for part in range(REPORTS):
+                newly_shown = swarm.record(second + part / REPORTS)
+                spent += swarm.report(second + part / REPORTS, newly_shown)
+                deliveries += sum(len(new) for _, new in newly_shown)
+            spent += swarm.collect()
+            per_delivery.append(spent / deliveries * 1e6)
+            per_scrape.append(swarm.scrape(second + 1.0) * 1e3)
+            swarm.recorder.flush()
+        swarm.recorder.close()
+    total = swarm.total
+    assert total.delivered == total.notified.count == RATE * SECONDS * DASHBOARDS, "expected every delivery to count"
+    print(json.dumps({"microseconds": median(per_delivery), "milliseconds": median(per_scrape)}))
+
+
+class _SimulatedSwarm:
+    """A swarm of one process: what it records, and the live figures of that. Durations are in CPU seconds."""
+
+    def __init__(self, folder: Path) -> None:
+        from chatswarm.loadtests.history.tables import ConnectionEvent
+        from chatswarm.loadtests.scenario import scenario
+        from chatswarm.loadtests.swarm.live.combined_figures import CombinedFigures
+        from chatswarm.loadtests.swarm.live.newly_shown import ShownMessages, Viewer
+        from chatswarm.loadtests.swarm.live.process_figures import ProcessFigures
+        from chatswarm.loadtests.swarm.recorder import Recorder
+
+        swarm = {"dashboards": DASHBOARDS, "widgets": WIDGETS, "rate": RATE, "duration": f"{SECONDS}s"}
+        plan = scenario.parse({"swarm": swarm}, "bench", "bench")
+        schedule = [[turn * 2.0 + widget / RATE for turn in range(SECONDS)] for widget in range(WIDGETS)]
+        self._messages = sorted((at, widget, n) for widget, times in enumerate(schedule) for n, at in enumerate(times))
+        self._version = -1
+        self._viewers = [Viewer() for _ in range(DASHBOARDS)]
+        self._shown = ShownMessages(lambda widget, n: schedule[widget][n])
+        self.recorder: Recorder = Recorder(folder, "bench", "swarm-0")
+        self._live = ProcessFigures(self.recorder, self._shown, plan, lambda widget, n: schedule[widget][n])
+        self._live.begin(0.0)
+        self.total = CombinedFigures(plan, schedule, "bench", "http://chat")
+        for dashboard in range(DASHBOARDS):
+            connection = self.recorder.opening(dashboard, -1.0)
+            self.recorder.connection(connection, dashboard, ConnectionEvent.SUBSCRIBED, -0.9)
+
+    def record(self, begun: float) -> list[tuple[int, range]]:
+        """Records what happens until the next report. Returns the messages newly shown on each dashboard."""
+        from chatswarm.loadtests.swarm.net.http import Response
+
+        shown_version = -1
+        for at, widget, n in self._messages:
+            if begun <= at < begun + 1 / REPORTS:
+                self._record_message(at, widget, n)
+                shown_version = self._version
+        newly_shown: list[tuple[int, range]] = []
+        for dashboard, viewer in enumerate(self._viewers):
+            response = Response(200, b"", True, begun, begun + 0.2)
+            self.recorder.refetch(dashboard + 1, dashboard, begun, response, shown_version)
+            newly_shown += [(dashboard, new) for new in self._shown.newly(viewer, shown_version)]
+        for _ in range(100 // REPORTS):
+            self.recorder.lag(begun, 0.001)
+        return newly_shown
+
+    def report(self, begun: float, newly_shown: list[tuple[int, range]]) -> float:
+        """Counts what was shown, and sends a report to the combined figures. Returns the duration."""
+        from chatswarm.loadtests.swarm.plan import ProcessProgress
+
+        clock = time.process_time()
+        for dashboard, new in newly_shown:
+            self._live.add_shown(dashboard, begun + 0.3, new)
+        found = self.total.take("swarm-0", _over_the_wire(self._live.take_increment()))
+        self.total.progressed(ProcessProgress())
+        self._live.identify(found)
+        return time.process_time() - clock
+
+    def collect(self) -> float:
+        """Collects what is left before a flush. Returns the duration."""
+        clock = time.process_time()
+        self._live.collect()
+        return time.process_time() - clock
+
+    def scrape(self, now: float) -> float:
+        """Renders the metrics. Returns the duration."""
+        from chatswarm.loadtests.swarm.live.prometheus import Snapshot, exposition
+
+        clock = time.process_time()
+        exposition(Snapshot("measuring", now, figures=self.total))
+        return time.process_time() - clock
+
+    def _record_message(self, at: float, widget: int, n: int) -> None:
+        """Records a message that is accepted, announced to every dashboard, and in the list's next version."""
+        from chatswarm.loadtests.history.tables import SendOutcome
+        from chatswarm.loadtests.messages.identity import Condition, ParsedText
+        from chatswarm.loadtests.protocols.protocol import Frame, Kind
+        from chatswarm.loadtests.swarm.net.http import Response
+
+        message_id = widget * 1000 + n
+        response = Response(200, b"", True, at, at + 0.01)
+        self.recorder.send(widget, n, widget, at, at, response, SendOutcome.ACCEPTED, message_id)
+        frame = Frame(Kind.MESSAGE, str(widget), True, message_id)
+        announcement = self.recorder.announcement(b"%d" % message_id, frame)
+        for connection in range(1, DASHBOARDS + 1):
+            self.recorder.frame(connection, announcement, at + 0.02)
+        self._shown.change(str(widget), n + 1, 0 if n < 3 else 1, [ParsedText(widget, n, Condition.INTACT)])
+        self._shown.end_version()
+        self._version += 1
+
+
+def _over_the_wire(increment: "Increment") -> "Increment":
+    """The increment as it arrives at the master."""
+    from chatswarm.loadtests.swarm.locust.messages import ProgressReport, decode, encode
+    from chatswarm.loadtests.swarm.plan import ProcessProgress
+
+    report = ProgressReport("bench", "swarm-0", ProcessProgress(), increment)
+    received = decode(ProgressReport, encode(report)).increment
+    assert received is not None
+    return received
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Do the swarm and the page agree? A real inbox in Chromium and simulated dashboards watch the same run.
+"""How close the swarm's `visible` is to a real page: an inbox in Chromium and simulated dashboards in the same run.
 
-How far the moment at which the browser's document shows a message lies from the simulated `visible`: the median over
-the messages, of each one's distance from the median dashboard. Every message must show in both.
+The figure is the time from the median dashboard's `visible` until the browser's document shows the message, as the
+median over all messages. Every message must be shown in both.
 """
 
 import statistics
@@ -22,9 +22,9 @@ from tests.dashboards.sites import site_at
 from .figure import Figure
 
 APART = 150.0
-"""Milliseconds by which they may differ."""
+"""Milliseconds by which the two may differ."""
 
-# Each chat gets a message every 2 s, so that none is replaced by the next before anybody could have seen it.
+# Each chat gets a message every 2 s, so none is replaced by the next before it can be seen.
 _SCENARIO = """
 [swarm]
 dashboards = 10
@@ -37,7 +37,7 @@ drain = "4s"
 [[slo]]
 expect = "lost == 0"
 """
-# When the document showed each message first, by widget and number, in milliseconds of the wall clock.
+# When the document first showed each message, by widget and number, in wall-clock milliseconds.
 _WATCH = r"""() => {
   window.shown = {};
   const look = () => {
@@ -50,7 +50,7 @@ _WATCH = r"""() => {
 
 
 def figures() -> Iterator[Figure]:
-    """None without Chromium."""
+    """Yields no figures without Chromium."""
     if CHROMIUM is None:
         print("page: expected chromium on the path, got none: not measured", file=sys.stderr)
         return
@@ -81,5 +81,7 @@ def figures() -> Iterator[Figure]:
         else:
             apart.append(at - (visible + wall) * 1000)
     assert apart, "expected messages in both, got none"
-    yield Figure("the page's document from the simulated `visible`, median", abs(statistics.median(apart)), APART, "ms")
-    yield Figure(f"of {len(messages)} messages, not shown by the page or the swarm", missing, 0, "")
+    yield Figure(
+        "from the simulated `visible` to the page's document, median", abs(statistics.median(apart)), APART, "ms"
+    )
+    yield Figure(f"of {len(messages)} messages, not shown by page or swarm", missing, 0, "")

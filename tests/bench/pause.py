@@ -1,4 +1,4 @@
-"""How long a flush of the history stops the swarm's loop, with 50,000 frames a second and a flush every second."""
+"""How long a flush of the history blocks the swarm's loop, at 50,000 frames per second and one flush per second."""
 
 import json
 import tempfile
@@ -17,7 +17,7 @@ def figures() -> Iterator[Figure]:
 
 
 def main() -> None:
-    """In a process of its own: a second's observations at a time, and how long it takes to write them out."""
+    """Runs in a fresh process: records one second of observations at a time, and times how long flushing them takes."""
     from chatswarm.loadtests.history.tables import SendOutcome
     from chatswarm.loadtests.messages.identity import Condition, ParsedText
     from chatswarm.loadtests.swarm.net.http import Response
@@ -30,7 +30,7 @@ def main() -> None:
         for second in range(SECONDS):
             for number in range(RATE):
                 recorder.frame(number % 500, second * 100 + number // 500, 1000.0 + second)
-            # What comes with them: 500 dashboards × 3 refetches, 100 messages, 100 lags.
+            # What arrives with them: 500 dashboards × 3 refetches, 100 messages, 100 lags.
             for number in range(1500):
                 recorder.refetch(number % 500, number % 500, 1000.0 + second, response, second * 100)
             for number in range(100):

@@ -1,7 +1,7 @@
-"""What the fault proxy costs when it does nothing.
+"""What the fault proxy costs without toxics.
 
-Direct and proxied, in turns. Delay: the median time of a small request and its answer on an open connection. Rate: one
-connection, one way, as fast as it goes; also per second of CPU that the proxy's process took.
+Direct and proxied measurements alternate. Delay: the median of a small round trip on an open connection. Rate: one
+connection, one way, as fast as possible; also per CPU second of the proxy's process.
 """
 
 import http.client
@@ -35,7 +35,7 @@ def echo(listener: socket.socket) -> None:
 
 
 def swallow(listener: socket.socket) -> None:
-    """Reads each connection to its end, then says how many bytes that were."""
+    """Reads each connection to its end, then sends the number of bytes received."""
     buffer = bytearray(BLOCK)
     while True:
         connection, _ = listener.accept()
@@ -47,7 +47,7 @@ def swallow(listener: socket.socket) -> None:
 
 
 def delays(port: int, count: int) -> list[float]:
-    """Seconds that each of `count` round trips of 200 bytes took."""
+    """The durations in seconds of `count` round trips of 200 bytes."""
     taken = []
     message = bytes(200)
     with socket.create_connection(("127.0.0.1", port)) as connection:
@@ -63,7 +63,7 @@ def delays(port: int, count: int) -> list[float]:
 
 
 def rate(port: int, seconds: float) -> tuple[float, int]:
-    """Send for so long; Mbit/s from the first byte to the receiver's answer, and the bytes."""
+    """Sends for `seconds`. Returns the Mbit/s up to the receiver's reply, and the number of bytes."""
     block = bytes(BLOCK)
     sent = 0
     with socket.create_connection(("127.0.0.1", port)) as connection:
@@ -105,7 +105,7 @@ def proxied(api: str, name: str, port: int) -> int:
 
 
 def figures() -> Iterator[Figure]:
-    """What the proxy adds to a round trip, and what it carries."""
+    """What the proxy adds to a round trip, and its throughput."""
     with server(echo) as echoing, server(swallow) as swallowing, fault_proxy() as (process, api):
         echoing_proxied, swallowing_proxied = proxied(api, "echo", echoing), proxied(api, "swallow", swallowing)
         direct: list[float] = []

@@ -1,4 +1,4 @@
-"""What writing a delivery down costs the swarm: the recorder's three appends, and its share of the flushes."""
+"""What recording a delivery costs the swarm: the recorder's three appends, and its share of the flushes."""
 
 import json
 import tempfile
@@ -11,15 +11,15 @@ from .figure import Figure, fresh
 
 MICROSECONDS = 1.0
 RATE, SECONDS = 50_000, 20
-"""Frames a second, and how many seconds of them."""
+"""Frames per second, and for how many seconds."""
 
 
 def figures() -> Iterator[Figure]:
-    yield Figure("recorder: for each delivery", fresh("recorder")["microseconds"], MICROSECONDS, "µs")
+    yield Figure("recorder: per delivery", fresh("recorder")["microseconds"], MICROSECONDS, "µs")
 
 
 def main() -> None:
-    """In a process of its own, because the recorder comes with Locust, which patches it."""
+    """Runs in a fresh process, because the recorder imports Locust, which patches the process."""
     from chatswarm.loadtests.swarm.recorder import Recorder
 
     frames = [(number % 500, number // 500, 1000 + number / RATE) for number in range(RATE)]
@@ -34,7 +34,7 @@ def main() -> None:
             done = time.process_time()
             for _connection, _announcement, _moment in frames:
                 pass
-            # Without the loop that stands in for the frames' coming.
+            # Subtract the loop, which stands in for the arrival of frames.
             used.append(2 * done - begun - time.process_time())
         recorder.close()
     print(json.dumps({"microseconds": median(used) / RATE * 1e6}))

@@ -25,8 +25,8 @@ from chatswarm.loadtests.protocols.protocol import (
     UnreadableHere,
     read,
 )
-from chatswarm.loadtests.run.reference_chat import ReferenceBackend
 from chatswarm.loadtests.system.children import free_port
+from chatswarm.loadtests.testbed.reference_chat import ReferenceBackend
 from tests.plants import Chat, serving
 
 Server = Callable[[Path], AbstractContextManager[str]]
@@ -227,7 +227,7 @@ def test_an_undecodable_frame_is_unreadable_as_in_a_browser() -> None:
         ("[7]", None),
     ],
 )
-def test_an_id_that_no_history_can_hold_is_none(message_id: str, known: int | None) -> None:
+def test_an_id_that_does_not_fit_the_history_becomes_none(message_id: str, known: int | None) -> None:
     reference = Reference()
     assert reference.read_sent(f'{{"message_id": {message_id}}}'.encode()) == known
     chat = f'{{"chat_id": "a", "total_messages": 1, "messages": [{{"text": "x", "message_id": {message_id}}}]}}'

@@ -1,4 +1,4 @@
-"""Runs the real command, as a user would, and reads what it leaves behind."""
+"""Runs the real commands as a user would, and reads their results."""
 
 import json
 import os
@@ -18,11 +18,11 @@ CHATSWARM = [sys.executable, "-m", "chatswarm.loadtests.entry"]
 LOCUST = [sys.executable, "-m", "locust", "-f", str(Path(__file__).parents[2] / "loadtests" / "locustfile.py")]
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    # A shell's background jobs inherit that it is ignored, and would hand that on to the commands that get it here.
+    # A shell's background jobs inherit an ignored SIGINT, and would pass that on to the commands below.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# A generous target, because the rig may be a tenth of it late before its verdict is undecided, and here it shares two
-# cores with other tests.
+# A generous target: the rig may be late by a tenth of it before the verdict is undecided, and here it shares two cores
+# with other tests.
 QUICK = """
 [swarm]
 dashboards = 4
@@ -37,7 +37,7 @@ drain = "7s"
 
 @dataclass
 class Result:
-    """What a command did."""
+    """The result of a command."""
 
     code: int
     out: str
@@ -50,7 +50,7 @@ class Result:
 
 
 class Command:
-    """A running command. Its output goes to files, so that no pipe can fill."""
+    """A running command. Its output goes to files, so no pipe can fill up."""
 
     def __init__(self, command: list[str], folder: Path, env: Mapping[str, str] | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -67,20 +67,20 @@ class Command:
             )
 
     def result(self, timeout: float = 60) -> Result:
-        """Waits for its end."""
+        """Waits for the command to end."""
         code = self.process.wait(timeout)
         return Result(code, self._out.read_text(encoding="utf-8"), self.said())
 
     def said(self) -> str:
-        """What it has said so far on standard error."""
+        """Its standard error so far."""
         return self._err.read_text(encoding="utf-8")
 
     def children(self) -> list[psutil.Process]:
-        """All processes below it."""
+        """All its descendants."""
         return psutil.Process(self.process.pid).children(recursive=True)
 
     def swarm(self) -> psutil.Process:
-        """The process of its swarm."""
+        """The process of its swarm's master."""
         return next(child for child in self.children() if "locust" in " ".join(child.cmdline()))
 
 
@@ -88,7 +88,7 @@ class Command:
 def running(
     command: list[str], folder: Path, env: Mapping[str, str] | None = None, *, group: bool = False
 ) -> Iterator[Command]:
-    """A command that is ended on the way out, whatever happened; `group`: with all it started in its session."""
+    """A command that is killed on exit if it still runs; `group`: with all processes of its session."""
     started = Command(command, folder, env)
     try:
         yield started
@@ -99,21 +99,21 @@ def running(
 
 
 def chatswarm(*args: str, folder: Path, env: Mapping[str, str] | None = None, timeout: float = 60) -> Result:
-    """`chatswarm ARGS` to its end."""
+    """Runs `chatswarm ARGS` to its end."""
     with running([*CHATSWARM, *args], folder, env) as command:
         return command.result(timeout)
 
 
 def until(condition: Callable[[], object], timeout: float = 30, what: str = "") -> None:
-    """Waits for a condition that must come true."""
+    """Waits until a condition is true. Fails after `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while not condition():
-        assert time.monotonic() < deadline, what or "it never came true"
+        assert time.monotonic() < deadline, what or "the condition did not become true"
         time.sleep(0.02)
 
 
 def scenario(folder: Path, text: str = QUICK, slos: tuple[str, ...] = ()) -> str:
-    """A scenario file; returns its path."""
+    """Writes a scenario file, and returns its path."""
     path = folder / "quick.toml"
     path.write_text(text + "".join(f"[[slo]]\nexpect = '{slo}'\n" for slo in slos), encoding="utf-8")
     return str(path)

@@ -15,11 +15,12 @@ from typing import Any
 import pytest
 import trustme
 
+from chatswarm.loadtests.faults.target_processes import stopped
 from chatswarm.loadtests.system.children import free_port
 from tests.plants import Chat, serving
 
 from .command import CHATSWARM, LOCUST, QUICK, chatswarm, measuring, running, scenario, until
-from .given import LONG, fault, given_toxiproxy, proxies_at
+from .given import LONG, begun, fault, given_chat, given_toxiproxy, proxies_at
 
 
 def test_a_killed_reference_backend_passes_and_its_recovery_is_printed(tmp_path: Path) -> None:
@@ -81,6 +82,52 @@ def test_a_proxy_that_dies_is_the_rigs_failure_and_not_the_targets(tmp_path: Pat
     assert result.code == 70, result.err
     assert "internal error: the fault proxy ended by itself" in result.err
     assert result.out == ""
+
+
+def test_a_target_that_was_started_again_ignores_no_signal(tmp_path: Path) -> None:
+    """Its owners must be able to stop it as before."""
+    with given_chat(tmp_path) as chat:
+        text = QUICK.replace('"2s"', '"4s"') + fault("kill", "1s", "500ms")
+        command = f"grep SigIgn /proc/self/status > {tmp_path}/ignored; {chat.command}"
+        args = ["--target", chat.url, "--pid", str(chat.pid), "--restart-command", command]
+        result = chatswarm("run", scenario(tmp_path, text), *args, folder=tmp_path)
+        assert "fault kill is over" in result.err
+    mask = int((tmp_path / "ignored").read_text(encoding="utf-8").split()[1], 16)
+    assert [number for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if mask >> (number - 1) & 1] == []
+
+
+def test_a_command_that_does_not_start_the_target_again_decides_nothing(tmp_path: Path) -> None:
+    """The rig took it away, and did not bring it back."""
+    with given_chat(tmp_path) as chat:
+        text = QUICK.replace('"2s"', '"4s"') + fault("kill", "1s", "500ms")
+        args = ["--target", chat.url, "--pid", str(chat.pid), "--restart-command", "true", "--json"]
+        result = chatswarm("run", scenario(tmp_path, text), *args, folder=tmp_path)
+    assert result.code == 3, result.err
+    assert [found["outcome"] for found in result.verdict["findings"] if found["outcome"] == "fail"] == []
+    assert any("was never healed" in reason for reason in result.verdict["reasons"])
+
+
+@pytest.mark.parametrize("start", ["run", "locust"])
+def test_a_testbed_that_dies_is_the_rigs_failure_and_its_faults_are_healed(tmp_path: Path, start: str) -> None:
+    text = LONG + fault("pause", "1s", "40s")
+    with given_chat(tmp_path) as chat:
+        command = {
+            "run": [*CHATSWARM, "run", scenario(tmp_path, text), "--target", chat.url],
+            "locust": [*LOCUST, "--headless", "--scenario", scenario(tmp_path, text), "--host", chat.url],
+        }[start]
+        with running([*command, "--pid", str(chat.pid), "--out", "out"], tmp_path) as it:
+            until(lambda: begun(it, "pause") and stopped(chat.pid), 40)
+            (testbed,) = [child for child in it.children() if child.cmdline()[-1].endswith("loadtests.testbed")]
+            testbed.kill()
+            result = it.result()
+        assert chat.answers()
+    assert result.code == 70, result.err
+    assert "the testbed of the run ended by itself" in result.err
+    assert not (tmp_path / "out" / "verdict.json").exists()
+    again = chatswarm("judge", "out", "--json", folder=tmp_path)
+    assert again.code == 3, "nothing in it is blamed on the target"
+    assert "the testbed of the run ended by itself" in again.verdict["reasons"][-1]
+    assert again.verdict["findings"] == []
 
 
 def test_a_term_while_the_target_is_waited_for_is_no_verdict(tmp_path: Path) -> None:
@@ -178,12 +225,37 @@ class TestRefusedBeforeAnyLoad:
             assert proxies_at(toxiproxy) == []
         assert "--target: expected an HTTP answer from http://127.0.0.1:" in said
 
-    def test_locust_makes_no_faults(self, tmp_path: Path, target: str) -> None:
+    def test_under_locust(self, tmp_path: Path, target: str) -> None:
+        """The same, before any worker is needed."""
         args = ["--headless", "--host", target, "--scenario", scenario(tmp_path, QUICK + fault("kill", "1s", "0s"))]
-        with running([*LOCUST, *args], tmp_path) as command:
+        for more in ([], ["--master", "--master-bind-port", str(free_port()), "--expect-workers", "1"]):
+            with running([*LOCUST, *args, *more], tmp_path) as command:
+                result = command.result()
+            assert result.code == 2
+            assert "fault kill: expected --pid, the target's process, because chatswarm did not start it" in result.err
+            assert not (tmp_path / "runs").exists()
+
+    def test_under_locust_what_was_in_the_folder_stays(self, tmp_path: Path, target: str) -> None:
+        out = tmp_path / "out"
+        out.mkdir()
+        for name in ("backend.log", "proxy.log", "testbed.log", "healer.log"):
+            (out / name).write_text("mine", encoding="utf-8")
+        text = QUICK + fault("latency", "1s", "100ms", latency="1ms")
+        args = ["--headless", "--host", target, "--scenario", scenario(tmp_path, text), "--out", str(out)]
+        with far_toxiproxy() as (url, _), running([*LOCUST, *args, "--toxiproxy", url], tmp_path) as command:
             result = command.result()
-        assert result.code == 2
-        assert "--scenario: expected one without faults (chatswarm run makes them happen), got kill" in result.err
+        assert result.code == 2, result.err
+        assert "expected it to reach the target" in result.err
+        assert sorted(path.name for path in out.iterdir()) == ["backend.log", "healer.log", "proxy.log", "testbed.log"]
+
+    @pytest.mark.parametrize("option", ["--out", "--restart-command"])
+    def test_under_locust_what_is_not_utf_8(self, tmp_path: Path, target: str, option: str) -> None:
+        text = QUICK + fault("latency", "1s", "100ms", latency="1ms")
+        args = ["--headless", "--host", target, "--scenario", scenario(tmp_path, text), option, os.fsdecode(b"x\xff")]
+        with running([*LOCUST, *args], tmp_path) as command:
+            result = command.result(30)
+        assert result.code == 2, result.err
+        assert "Traceback" not in result.err
 
 
 @contextmanager
@@ -214,5 +286,7 @@ def far_toxiproxy() -> Iterator[tuple[str, list[str]]]:
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Api) as server:
         threading.Thread(target=server.serve_forever, args=(0.05,)).start()
-        yield f"http://127.0.0.1:{server.server_address[1]}", deleted
-        server.shutdown()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}", deleted
+        finally:
+            server.shutdown()

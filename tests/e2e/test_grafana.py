@@ -1,4 +1,4 @@
-"""Every panel's and rule's query, asked of a real Prometheus after real runs: it has data, and the verdict agrees."""
+"""Queries every panel and rule in a real Prometheus after real runs, and compares the results with the verdicts."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from tests.grafana.agreement import Compared, panels, rules
 from tests.grafana.prometheus import MISSING, program
 from tests.grafana.watched import Evidence, watch
 
-# Both runs are the first test's set-up, on whatever machine.
+# Both runs are part of the first test's set-up.
 pytestmark = pytest.mark.timeout(240)
 
 
@@ -19,15 +19,15 @@ def evidence(tmp_path_factory: pytest.TempPathFactory) -> Evidence:
     return watch(tmp_path_factory.mktemp("watched"))
 
 
-def agree(rows: Sequence[Compared]) -> None:
-    held = [(row, row.agreement) for row in rows if not row.agreement.holds]
-    wrong = [f"{row.name} ({row.run}): got {said.said}, expected {said.relation} {said.verdict}" for row, said in held]
+def assert_agreement(rows: Sequence[Compared]) -> None:
+    failed = [(row, row.agreement) for row in rows if not row.agreement.holds]
+    wrong = [f"{row.name} ({row.run}): got {it.said}, expected {it.relation} {it.verdict}" for row, it in failed]
     assert not wrong, "\n".join(wrong)
 
 
-def test_what_every_panel_shows_agrees_with_the_verdict(evidence: Evidence) -> None:
-    agree(panels(evidence))
+def test_every_panel_agrees_with_the_verdict(evidence: Evidence) -> None:
+    assert_agreement(panels(evidence))
 
 
 def test_every_rule_is_evaluated_and_agrees_with_the_verdict(evidence: Evidence) -> None:
-    agree(rules(evidence))
+    assert_agreement(rules(evidence))

@@ -60,6 +60,7 @@ def test_headless(tmp_path: Path, target: str) -> None:
     assert (verdict["verdict"], verdict["dashboards"], verdict["widgets"], verdict["seconds"]) == ("pass", 6, 4, 3.0)
     for row in ("SEND", "REFETCH", "FRAME", "UPDATE", "CONNECT"):
         assert row in result.err + result.out
+    assert "PASS" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
 
 
 def test_a_failing_target_fails_the_process(tmp_path: Path) -> None:

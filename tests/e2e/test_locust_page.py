@@ -2,8 +2,6 @@
 
 import json
 import signal
-import urllib.parse
-import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,6 +13,9 @@ from chatswarm.loadtests.system.children import free_port
 from tests.plants import Chat, serving
 
 from .command import LOCUST, QUICK, Command, running, scenario, until
+from .given import fault
+from .locust_page import Page
+from .test_faults import far_toxiproxy
 
 
 @pytest.fixture
@@ -23,40 +24,9 @@ def target() -> Iterator[str]:
         yield url
 
 
-class Page:
-    """What a person does on Locust's page."""
-
-    def __init__(self, target: str) -> None:
-        self.port = free_port()
-        self.args = ["--web-host", "127.0.0.1", "--web-port", str(self.port), "--host", target]
-        self._url, self._target = f"http://127.0.0.1:{self.port}", target
-
-    def there(self) -> bool:
-        try:
-            return bool(urllib.request.urlopen(self._url, timeout=5).status == 200)
-        except OSError:
-            return False
-
-    def start(self, **fields: object) -> str | None:
-        """Presses Start, or Edit while a run goes on. Returns the error that is shown."""
-        form = {"user_count": 7, "spawn_rate": 7, "host": self._target, **fields}
-        answer: dict[str, Any] = json.loads(self._post("swarm", urllib.parse.urlencode(form)))
-        return None if answer["success"] else str(answer["message"])
-
-    def stop(self) -> None:
-        self._post("stop", "")
-
-    def stats(self) -> dict[str, Any]:
-        stats: dict[str, Any] = json.loads(urllib.request.urlopen(f"{self._url}/stats/requests", timeout=10).read())
-        return stats
-
-    def _post(self, path: str, data: str) -> bytes:
-        return bytes(urllib.request.urlopen(f"{self._url}/{path}", data.encode(), timeout=60).read())
-
-
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({"scenario": "staedy"}, "did you mean steady?"),
-    ({"scenario": "cut"}, "--scenario: expected one without faults"),
+    ({"scenario": "kill"}, "fault kill: expected --pid, the target's process, because chatswarm did not start it"),
     ({"out": "/dev/null/x"}, "--out: expected a folder that can be made, got '/dev/null/x'"),
     ({"host": "nonsense"}, "--host: expected a URL"),
     ({"host": "http://127.0.0.1:9"}, "--host: expected an HTTP answer"),
@@ -82,6 +52,14 @@ def verdict_in(folder: Path, command: Command) -> dict[str, Any]:
     return verdict
 
 
+def test_the_form_asks_for_what_may_differ_from_run_to_run(tmp_path: Path, target: str) -> None:
+    """And not for what ends processes, runs commands or opens ports: anybody who sees the page may fill it in."""
+    page = Page(target)
+    with running([*LOCUST, *page.args], tmp_path):
+        until(page.there)
+        assert page.form() == {"scenario", "protocol", "seed", "origin", "out"}
+
+
 def test_what_makes_no_run_is_said_and_the_next_try_is_a_run(tmp_path: Path, target: str) -> None:
     page, out = Page(target), tmp_path / "out"
     args = [*page.args, "--scenario", scenario(tmp_path), "--out", str(out)]
@@ -92,6 +70,24 @@ def test_what_makes_no_run_is_said_and_the_next_try_is_a_run(tmp_path: Path, tar
         right = {"scenario": str(tmp_path / "quick.toml"), "out": str(out), "seed": 1, "protocol": "reference"}
         assert page.start(**right, origin="") is None
         assert verdict_in(out, command)["verdict"] == "pass"
+
+
+def test_what_is_refused_while_a_run_is_prepared_is_said_as_well(tmp_path: Path, target: str) -> None:
+    """The proxies lead nowhere, which shows only once they are there."""
+    with far_toxiproxy() as (url, deleted):
+        page = Page(target)
+        text = QUICK + fault("latency", "1s", "100ms", on="widgets", latency="1ms")
+        args = [*page.args, "--scenario", scenario(tmp_path, text), "--out", str(tmp_path / "out")]
+        with running([*LOCUST, *args, "--toxiproxy", url], tmp_path) as command:
+            until(page.there)
+            error = page.start()
+            assert error is not None
+            assert "fault proxy for widgets: expected it to reach the target" in error
+            assert page.stats()["state"] == "ready"
+            assert deleted
+            assert page.start(scenario="smoke", user_count=2) is None, "the next attempt is a run"
+            until(lambda: "chatswarm: measuring" in command.said())
+        assert not (tmp_path / "out" / "verdict.json").exists()
 
 
 def test_with_workers_too_and_they_stay(tmp_path: Path, target: str) -> None:
@@ -112,6 +108,24 @@ def test_with_workers_too_and_they_stay(tmp_path: Path, target: str) -> None:
         assert page.start(**right, origin="") is None
         assert verdict_in(out, master)["verdict"] == "pass"
         assert worker.process.poll() is None
+
+
+def test_what_only_the_command_line_may_set_cannot_be_set_by_the_form(tmp_path: Path, target: str) -> None:
+    """Any web site that is open on this machine can send a form to the page."""
+    page, ran = Page(target), tmp_path / "ran"
+    text = QUICK + fault("restart", "1s", "0s")
+    args = [*page.args, "--scenario", scenario(tmp_path, text), "--out", str(tmp_path / "out")]
+    with running([*LOCUST, *args], tmp_path) as command:
+        until(page.there)
+        for fields in ({"restart_command": f"touch {ran}"}, {"pid": 1}, {"toxiproxy": "http://127.0.0.1:9"}):
+            error = page.start(**fields)
+            assert error is not None
+            assert "expected on the command line only, got it in the form" in error
+        error = page.start()
+        assert error is not None
+        assert "fault restart: expected --restart-command" in error, "nothing of it was kept"
+        assert command.process.poll() is None
+    assert not ran.exists()
 
 
 def test_an_operator_edits_and_stops_a_run_and_starts_another_at_once(tmp_path: Path, target: str) -> None:

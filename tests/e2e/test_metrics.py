@@ -1,4 +1,4 @@
-"""The swarm's `/metrics`: at the end of a real run it says what the verdict says, as exactly as buckets can."""
+"""The swarm's `/metrics`: at the end of a real run it agrees with the verdict, within its buckets."""
 
 import json
 import math
@@ -27,7 +27,7 @@ Values = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 @dataclass
 class Scrape:
-    """What one answer said."""
+    """The contents of one scrape."""
 
     text: str
     values: Values = field(init=False)
@@ -44,7 +44,7 @@ class Scrape:
         return self.values[f"chatswarm_{name}", frozenset(labels.items())]
 
     def bucket(self, name: str, rank: int) -> tuple[float, float]:
-        """Between which edges the sample of that rank (from 1) lies; infinite above all that were counted."""
+        """The edges of the bucket with the sample of that rank, from 1; infinite beyond the last sample."""
         lower = 0.0
         for (sample, labels), count in self.values.items():
             if sample == f"chatswarm_{name}_seconds_bucket":
@@ -56,19 +56,19 @@ class Scrape:
 
 
 def scrape(url: str) -> Scrape | None:
-    """None where nobody answers."""
+    """One scrape; None if the connection fails."""
     try:
-        with urllib.request.urlopen(url, timeout=5) as answer:
-            assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
-            return Scrape(answer.read().decode())
+        with urllib.request.urlopen(url, timeout=5) as response:
+            assert response.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+            return Scrape(response.read().decode())
     except OSError:
         return None
 
 
 def scraped(command: Command) -> list[Scrape]:
-    """All that came until the command's end, from where it says that the metrics are."""
+    """All scrapes until the command ends, from the URL that it prints."""
     scrapes: list[Scrape] = []
-    until(lambda: re.search(r"metrics at \S+", command.said()), what="it does not say where")
+    until(lambda: re.search(r"metrics at \S+", command.said()), what="it printed no URL of metrics")
     url = command.said().partition("metrics at ")[2].split()[0]
 
     def ended() -> bool:
@@ -77,12 +77,12 @@ def scraped(command: Command) -> list[Scrape]:
         time.sleep(0.05)
         return command.process.poll() is not None
 
-    until(ended, 60, "it never ended")
+    until(ended, 60, "the command did not end")
     return scrapes
 
 
-def agree(last: Scrape, verdict: Mapping[str, Any]) -> None:
-    """Counts are equal; exact quantiles lie in the buckets where the live ones do."""
+def assert_agrees(last: Scrape, verdict: Mapping[str, Any]) -> None:
+    """Asserts equal counts, and that the exact quantiles are in the buckets of the live ones."""
     messages, deliveries = verdict["messages"], verdict["deliveries"]
     assert last("messages_intended_total") == messages["intended"] > 0
     assert last("messages_sent_total") == messages["sent"] > 0
@@ -104,8 +104,7 @@ def agree(last: Scrape, verdict: Mapping[str, Any]) -> None:
             assert lower <= found <= upper, (name, key, found, lower, upper)
 
 
-def never_less(scrapes: list[Scrape]) -> None:
-    """Counters only grow."""
+def assert_counters_only_grow(scrapes: list[Scrape]) -> None:
     known: Values = {}
     for found in scrapes:
         for key, value in found.values.items():
@@ -114,7 +113,7 @@ def never_less(scrapes: list[Scrape]) -> None:
                 known[key] = value
 
 
-def test_through_a_fault_the_last_scrape_says_what_the_verdict_says(tmp_path: Path) -> None:
+def test_the_last_scrape_agrees_with_the_verdict_of_a_run_with_a_fault(tmp_path: Path) -> None:
     path = scenario(tmp_path, SHORT + fault("kill", "1s", "1s", name="gone"))
     args = ["run", path, "--out", "out", "--metrics-port", "0"]
     with running([*CHATSWARM, *args], tmp_path) as command:
@@ -122,15 +121,15 @@ def test_through_a_fault_the_last_scrape_says_what_the_verdict_says(tmp_path: Pa
         said = command.said()
     verdict = json.loads((tmp_path / "out" / "verdict.json").read_text(encoding="utf-8"))
     last = scrapes[-1]
-    agree(last, verdict)
-    never_less(scrapes)
+    assert_agrees(last, verdict)
+    assert_counters_only_grow(scrapes)
     assert verdict["connections"]["closed"] >= 4, said
     lower, _ = last.bucket("rig_lag", math.ceil(0.97 * last("rig_lag_seconds_count")))
     _, upper = last.bucket("rig_lag", int(last("rig_lag_seconds_count")))
     assert lower <= verdict["rig"]["lag_p99"] <= upper
     at = {"name": "gone", "kind": "kill"}
-    told = [found("fault_active", **at) for found in scrapes if "chatswarm_fault_active" in found.text]
-    assert (told[0], max(told), told[-1]) == (0, 1, 0)
+    active = [found("fault_active", **at) for found in scrapes if "chatswarm_fault_active" in found.text]
+    assert (active[0], max(active), active[-1]) == (0, 1, 0)
     phases = [
         dict(key[1])["phase"] for found in scrapes for key, at in found.values.items() if "phase" in key[0] and at
     ]
@@ -141,7 +140,7 @@ def test_through_a_fault_the_last_scrape_says_what_the_verdict_says(tmp_path: Pa
     assert 0 < last("rig_cpu_cores", process="swarm-0") < 3
 
 
-def test_two_processes_of_locust_and_a_chat_that_loses(tmp_path: Path) -> None:
+def test_metrics_of_two_locust_processes_and_a_chat_that_loses_messages(tmp_path: Path) -> None:
     port = free_port()
     with serving(LosesEveryTenth(ids=True)) as target:
         args = ["--headless", "--host", target, "--scenario", scenario(tmp_path, SHORT), "--out", "out"]
@@ -151,8 +150,8 @@ def test_two_processes_of_locust_and_a_chat_that_loses(tmp_path: Path) -> None:
             assert command.process.returncode == 1, command.said()
     verdict = json.loads((tmp_path / "out" / "verdict.json").read_text(encoding="utf-8"))
     assert verdict["deliveries"]["lost"] > 0
-    agree(scrapes[-1], verdict)
-    never_less(scrapes)
+    assert_agrees(scrapes[-1], verdict)
+    assert_counters_only_grow(scrapes)
     for process in ("swarm-0", "swarm-1"):
         assert scrapes[-1]("rig_cpu_cores", process=process) > 0
     assert "fault_active" not in scrapes[-1].text

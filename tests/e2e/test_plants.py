@@ -1,4 +1,4 @@
-"""A short part of `make mutants`: planted defects and delays are found as what they are, and nothing else is."""
+"""A short part of `make mutants`: planted defects and delays are found, and nothing else."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -17,7 +17,7 @@ SOME: list[tuple[type[Plant], Variant]] = [
     (losing.LosesTheLastBeforeQuiet, "reference"),
     (losing.ForgetsToStore, "original"),
     (losing.SkipsOneDashboard, "original"),
-    (showing.ListsTheWrongWayRound, "reference"),
+    (showing.ListsReordered, "reference"),
     (showing.HidesCustomers, "reference"),
     (refusing.FallsSilent, "original"),
     (refusing.FailsAfterStoring, "reference"),
@@ -25,11 +25,11 @@ SOME: list[tuple[type[Plant], Variant]] = [
 
 BRIEF = ALONE.replace('"20s"', '"8s"')
 ROUGHLY = 0.075
-"""Seconds: for tests on a busy machine. `make mutants` is strict."""
+"""Tolerance in seconds, for tests on a busy machine. `make mutants` is strict."""
 
 
 @pytest.mark.parametrize(("plant", "variant"), SOME, ids=lambda value: getattr(value, "__name__", value))
-def test_a_planted_defect_is_found_to_the_one(plant: type[Plant], variant: Variant, tmp_path: Path) -> None:
+def test_a_planted_defect_is_counted_exactly(plant: type[Plant], variant: Variant, tmp_path: Path) -> None:
     (planting,) = (planting for planting in PLANTINGS if planting.plant is plant)
     assert run_planted(planting, variant, tmp_path).problems == []
 
@@ -41,7 +41,7 @@ def test_a_planted_defect_is_found_to_the_one(plant: type[Plant], variant: Varia
         (mangling.CutsInHalf, "stored damaged: cut short"),
     ],
 )
-def test_what_changed_the_texts_is_said(plant: type[Plant], words: str, tmp_path: Path) -> None:
+def test_the_change_to_a_text_is_named(plant: type[Plant], words: str, tmp_path: Path) -> None:
     (planting,) = (planting for planting in PLANTINGS if planting.plant is plant)
     outcome = run_planted(planting, "reference", tmp_path)
     assert outcome.problems == []
@@ -50,7 +50,7 @@ def test_what_changed_the_texts_is_said(plant: type[Plant], words: str, tmp_path
 
 
 @pytest.mark.parametrize("variant", variants())
-def test_nothing_is_found_on_the_clean_chat(variant: Variant, tmp_path: Path) -> None:
+def test_the_clean_chat_has_no_findings(variant: Variant, tmp_path: Path) -> None:
     assert run_clean(CleanRun(variant, 0), tmp_path).problems == []
 
 
@@ -58,10 +58,12 @@ def test_nothing_is_found_on_the_clean_chat(variant: Variant, tmp_path: Path) ->
     ("plant", "moves"),
     [
         (latency.SlowFrames, {"notified", "visible", "last_dashboard"}),
-        (latency.SlowAnswer, {"accepted"}),
+        (latency.SlowResponse, {"accepted"}),
     ],
 )
-def test_a_planted_delay_is_measured_where_it_is(plant: type[latency.Slow], moves: set[str], tmp_path: Path) -> None:
+def test_a_planted_delay_is_measured_in_the_right_latencies(
+    plant: type[latency.Slow], moves: set[str], tmp_path: Path
+) -> None:
     slow = Delay(plant, 1.5, dict.fromkeys(moves, 1.5), BRIEF)
     without = replace(slow, plant=latency.Slow, seconds=0)
     with ThreadPoolExecutor(2) as pool:

@@ -1,4 +1,4 @@
-"""`chatswarm report` over real runs: one that passes, one that fails under a fault, and one whose history is cut."""
+"""`chatswarm report` on real runs: one that passes, one that fails under a fault, one with a cut history."""
 
 import json
 import shutil
@@ -18,7 +18,7 @@ from tests.plants import Chat, LosesEveryTenth, serving
 from .command import QUICK, Result, chatswarm, scenario
 from .given import fault
 
-# A tenth of the limit is what the rig may lag: enough for two swarms at once, beside other tests.
+# The rig may lag by a tenth of the limit: enough for two swarms at once beside other tests.
 SLOS = ("visible.p99 <= 20s", "notified == expected")
 HICCUP = fault("command", "500ms", "500ms", name="hiccup", start="echo '<b>begun</b>'", stop="true")
 
@@ -48,7 +48,7 @@ def test_a_report_of_each_outcome(tmp_path: Path) -> None:
     assert passed.result().code == 0, passed.result().err
     assert failed.result().code == 1, failed.result().err
 
-    # Left by `run`, without being asked for.
+    # Written by `run` by default.
     for folder in (good / "out", bad / "out"):
         check_figures(page_of(folder / "report.html"), verdict_of(folder))
         assert (
@@ -57,11 +57,11 @@ def test_a_report_of_each_outcome(tmp_path: Path) -> None:
         )
     assert summary.read_text(encoding="utf-8").startswith("## ✅ PASS: quick")
 
-    # Asked for again, from the history.
+    # Written again, from the history.
     flags = ("--html", "page.html", "--junit", "junit.xml", "--markdown", "summary.md")
-    told = chatswarm("report", "out", *flags, folder=bad)
-    assert (told.code, told.out) == (1, ""), told.err
-    assert "✗ FAIL" in told.err
+    result = chatswarm("report", "out", *flags, folder=bad)
+    assert (result.code, result.out) == (1, ""), result.err
+    assert "✗ FAIL" in result.err
     check_figures(page_of(bad / "page.html"), verdict_of(bad / "out"))
     assert "<b>begun</b>" in page_of(bad / "page.html").text
     document = (bad / "junit.xml").read_bytes()
@@ -69,14 +69,14 @@ def test_a_report_of_each_outcome(tmp_path: Path) -> None:
     assert int(ElementTree.fromstring(document).attrib["failures"]) > 0
     assert (bad / "summary.md").read_text(encoding="utf-8").startswith("## ❌ FAIL: quick")
 
-    # Cut afterwards: what `verdict.json` says does not hold any more.
+    # With a history that is cut afterwards, `verdict.json` no longer holds.
     shutil.copytree(good / "out", cut)
     (name, *_) = json.loads((cut / "manifest.json").read_text(encoding="utf-8"))["processes"]
     data = history_file(cut, name).read_bytes()
     history_file(cut, name).write_bytes(data[: len(data) * 2 // 3])
-    told = chatswarm("report", str(cut), "--junit", "cut.xml", "--html", "cut.html", folder=tmp_path / "cwd")
-    assert told.code == 3, told.err
-    assert "verdict.json says pass, but its history now gives undecided" in told.err
+    result = chatswarm("report", str(cut), "--junit", "cut.xml", "--html", "cut.html", folder=tmp_path / "cwd")
+    assert result.code == 3, result.err
+    assert "verdict.json says pass, but its history now gives undecided" in result.err
     document = (tmp_path / "cwd" / "cut.xml").read_bytes()
     assert Schema(JUNIT).problems(document) == []
     assert ElementTree.fromstring(document).attrib["failures"] == "0"
@@ -84,22 +84,22 @@ def test_a_report_of_each_outcome(tmp_path: Path) -> None:
     assert "is not whole" in page_of(tmp_path / "cwd" / "cut.html").text
 
 
-class TestNothingIsWrittenWhereItCannotBe:
-    """Exit code 2, and one plain line."""
+class TestRefusedBeforeAnythingIsWritten:
+    """Exit code 2, and a one-line error."""
 
     def test_a_folder_that_is_no_run(self, tmp_path: Path) -> None:
         (tmp_path / "empty").mkdir()
         for folder in ("nowhere", "empty"):
-            told = chatswarm("report", folder, "--html", "page.html", folder=tmp_path)
-            assert told.code == 2
-            assert told.err == f"{folder}: expected the folder of a run, got no manifest.json in it\n"
+            result = chatswarm("report", folder, "--html", "page.html", folder=tmp_path)
+            assert result.code == 2
+            assert result.err == f"{folder}: expected the folder of a run, got no manifest.json in it\n"
         assert not (tmp_path / "page.html").exists()
 
     def test_a_file_that_cannot_be_written(self, tmp_path: Path) -> None:
         from tests.loadtests.report.runs import passing, write
 
         write(passing(tmp_path / "run"))
-        told = chatswarm("report", "run", "--html", "page.html", "--junit", "no/junit.xml", folder=tmp_path)
-        assert told.code == 2
-        assert told.err == "no/junit.xml: expected a file that can be written, got: No such file or directory\n"
+        result = chatswarm("report", "run", "--html", "page.html", "--junit", "no/junit.xml", folder=tmp_path)
+        assert result.code == 2
+        assert result.err == "no/junit.xml: expected a file that can be written, got: No such file or directory\n"
         assert not (tmp_path / "page.html").exists()

@@ -1,4 +1,4 @@
-"""The rig's honesty: starved on purpose it ends undecided, with the reason in plain words, and never in a pass."""
+"""A starved rig ends undecided and says why; it does not pass."""
 
 import resource
 import time
@@ -38,7 +38,7 @@ def block(**_):
 def run_against(
     tmp_path: Path, chat: Chat, disturb: Callable[[Command], None], *args: str, duration: str = "3s"
 ) -> Result:
-    """A run against a chat that is well (or not), with the rig disturbed while it measures."""
+    """Runs against a chat, and disturbs the rig while it measures."""
     with serving(chat) as url:
         command = [*CHATSWARM, "run", scenario(tmp_path, slos=SLOS), "--duration", duration]
         with running([*command, "--target", url, "--json", *args], tmp_path) as it:
@@ -48,12 +48,12 @@ def run_against(
 
 
 def reasons(result: Result) -> str:
-    """All reasons as one text."""
+    """All reasons of the verdict as one text."""
     return "\n".join(result.verdict["reasons"])
 
 
-def test_cpu_taken_away(tmp_path: Path) -> None:
-    """As a hypervisor does that gives it a quarter of the time."""
+def test_stolen_cpu(tmp_path: Path) -> None:
+    """Like a hypervisor that gives the swarm a quarter of the time."""
 
     def steal(command: Command) -> None:
         swarm = command.swarm()
@@ -69,7 +69,7 @@ def test_cpu_taken_away(tmp_path: Path) -> None:
     assert "less load" in reasons(result)
 
 
-def test_a_worker_that_is_stopped_for_a_while(tmp_path: Path) -> None:
+def test_a_worker_that_is_paused(tmp_path: Path) -> None:
     def pause(command: Command) -> None:
         worker = command.swarm().children()[1]
         worker.suspend()
@@ -83,7 +83,7 @@ def test_a_worker_that_is_stopped_for_a_while(tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(180)
-def test_a_worker_that_is_stopped_for_good(tmp_path: Path) -> None:
+def test_a_worker_that_is_not_resumed(tmp_path: Path) -> None:
     stopped: list[psutil.Process] = []
 
     def stop(command: Command) -> None:
@@ -93,14 +93,14 @@ def test_a_worker_that_is_stopped_for_good(tmp_path: Path) -> None:
     result = run_against(tmp_path, Chat(), stop, "--processes", "2")
     assert result.code == 3, result.err
     assert "did not close its history: it died or hangs" in reasons(result)
-    assert result.verdict["deliveries"]["lost"] == 0, "what its dashboards saw is not known to be lost"
+    assert result.verdict["deliveries"]["lost"] == 0, "deliveries on its dashboards are not known to be lost"
     _, alive = psutil.wait_procs(stopped, 10)
-    assert all(process.status() == psutil.STATUS_ZOMBIE for process in alive), "and nothing is left behind"
+    assert all(process.status() == psutil.STATUS_ZOMBIE for process in alive), "no process is left behind"
 
 
 def test_a_full_disk(tmp_path: Path) -> None:
     def fill(command: Command) -> None:
-        # To the process, the disk is full from here on.
+        # From here on, writes fail as on a full disk.
         command.swarm().rlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 
     result = run_against(tmp_path, Chat(), fill)
@@ -108,7 +108,7 @@ def test_a_full_disk(tmp_path: Path) -> None:
     assert "could not write its history" in reasons(result)
 
 
-def test_a_loss_that_was_proven_stays_a_failure(tmp_path: Path) -> None:
+def test_a_proven_loss_stays_a_failure(tmp_path: Path) -> None:
     def pause(command: Command) -> None:
         time.sleep(1.2)
         command.swarm().suspend()

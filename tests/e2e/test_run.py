@@ -1,4 +1,4 @@
-"""`chatswarm run` end to end: real processes, real sockets, and every exit code provoked for real."""
+"""`chatswarm run` end to end: real processes, real sockets, and every exit code."""
 
 import os
 import signal
@@ -11,8 +11,8 @@ import psutil
 import pytest
 import trustme
 
-from chatswarm.loadtests.run.reference_chat import ReferenceBackend
 from chatswarm.loadtests.system.children import free_port
+from chatswarm.loadtests.testbed.reference_chat import ReferenceBackend
 from tests.plants import AdmitsOneDashboardInTwo, Chat, ListFails, LosesEveryTenth, RefusesEveryThirdSend, serving
 
 from .command import CHATSWARM, QUICK, chatswarm, measuring, running, scenario, until
@@ -38,25 +38,26 @@ def test_the_reference_chat_passes(tmp_path: Path) -> None:
     assert (out / "verdict.json").read_text(encoding="utf-8") == result.out
     assert {path.name for path in out.iterdir()} == {
         "history", "scenario.toml", "manifest.json", "verdict.json", "report.html", "backend.log", "swarm.log",
+        "testbed.log",
     }  # fmt: skip
     assert "✓ PASS" in result.err
 
 
-def test_a_chat_that_only_speaks_the_original_protocol_passes(tmp_path: Path) -> None:
+def test_a_chat_with_only_the_original_protocol_passes(tmp_path: Path) -> None:
     with serving(Chat()) as url:
         result = chatswarm("run", scenario(tmp_path, slos=SLOS), "--target", url, "--json", folder=tmp_path)
     assert result.code == 0, result.err
     assert result.verdict["findings"] == [] or all(finding["count"] == 0 for finding in result.verdict["findings"])
 
 
-def test_a_lost_message_fails_and_is_counted_to_the_one(tmp_path: Path) -> None:
+def test_lost_messages_fail_and_are_counted(tmp_path: Path) -> None:
     chat = LosesEveryTenth()
     with serving(chat) as url:
         result = chatswarm("run", scenario(tmp_path), "--target", url, "--json", folder=tmp_path)
     assert result.code == 1, result.err
     deliveries = result.verdict["deliveries"]
     assert len(chat.broken) > 0
-    # Counted or not, what a list leaves out shifts all later counts: at the least the hidden ones must be lost.
+    # A message missing from a list shifts all later counts, so at least the hidden ones must be lost.
     assert deliveries["lost"] >= 4 * len(chat.broken)
     assert result.verdict["counts"]["store_lost"] == 0
     assert deliveries["expected"] == deliveries["visible"] + deliveries["lost"]
@@ -73,7 +74,7 @@ def test_refused_sends_fail(tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(180)
-def test_dashboards_that_are_refused_do_not_shrink_what_is_expected(tmp_path: Path) -> None:
+def test_refused_dashboards_do_not_reduce_the_expected_deliveries(tmp_path: Path) -> None:
     with serving(AdmitsOneDashboardInTwo()) as url:
         result = chatswarm("run", scenario(tmp_path), "--target", url, "--json", folder=tmp_path, timeout=120)
     assert result.code == 1, result.err
@@ -105,10 +106,10 @@ def test_over_tls(tmp_path: Path) -> None:
     assert "trusted: " in refused.err
 
 
-class TestNothingIsSentWhenItCannotBeJudged:
-    """Exit code 2, before any load."""
+class TestRefusedBeforeAnyLoad:
+    """Exit code 2, and nothing is sent."""
 
-    def test_a_wrong_scenario_is_refused_with_all_its_problems(self, tmp_path: Path) -> None:
+    def test_an_invalid_scenario_is_refused_with_all_its_problems(self, tmp_path: Path) -> None:
         wrong = QUICK.replace("rate = 10", "rate = -5").replace('drain = "7s"', 'drain = "1s"') + "typo = 1\n"
         result = chatswarm("run", scenario(tmp_path, wrong), "--out", "out", "--dashboards", "0", folder=tmp_path)
         assert result.code == 2
@@ -129,12 +130,12 @@ class TestNothingIsSentWhenItCannotBeJudged:
         assert result.code == 2
         assert "refused" in result.err
 
-    def test_a_target_that_is_no_url(self, tmp_path: Path) -> None:
+    def test_a_target_that_is_not_a_url(self, tmp_path: Path) -> None:
         result = chatswarm("run", scenario(tmp_path), "--target", "localhost:8000", folder=tmp_path)
         assert result.code == 2
         assert "expected a URL such as http://127.0.0.1:8000" in result.err
 
-    def test_a_folder_that_holds_something(self, tmp_path: Path) -> None:
+    def test_a_folder_that_is_not_empty(self, tmp_path: Path) -> None:
         result = chatswarm("run", scenario(tmp_path), "--out", ".", folder=tmp_path)
         assert result.code == 2
         assert "--out: expected a new or an empty folder" in result.err
@@ -146,9 +147,9 @@ class TestNothingIsSentWhenItCannotBeJudged:
 
 
 class TestTheRigFails:
-    """Exit code 3: never a pass, never a loss that was not there."""
+    """Exit code 3: neither a pass nor a false loss."""
 
-    def test_a_swarm_that_is_stopped_half_way(self, tmp_path: Path) -> None:
+    def test_a_swarm_that_is_paused(self, tmp_path: Path) -> None:
         with running([*CHATSWARM, "run", scenario(tmp_path), "--json"], tmp_path) as command:
             until(lambda: measuring(command))
             time.sleep(0.5)
@@ -181,7 +182,7 @@ class TestTheRigFails:
         assert any("died" in reason for reason in result.verdict["reasons"])
 
 
-def test_ctrl_c_judges_what_there_is_and_says_so(tmp_path: Path) -> None:
+def test_ctrl_c_judges_what_was_measured(tmp_path: Path) -> None:
     with running([*CHATSWARM, "run", scenario(tmp_path), "--duration", "60s", "--json"], tmp_path) as command:
         until(lambda: measuring(command))
         time.sleep(2)
@@ -200,13 +201,13 @@ def test_no_child_outlives_a_killed_run(tmp_path: Path) -> None:
     with running([*CHATSWARM, "run", scenario(tmp_path), "--processes", "2"], tmp_path) as command:
         until(lambda: measuring(command))
         children = command.children()
-        assert len(children) == 4  # the backend, and the swarm with its two workers
+        assert len(children) == 5  # the master and its two workers, the testbed and its backend
         command.process.kill()
         _, alive = psutil.wait_procs(children, 15)
     assert not alive
 
 
-def test_several_processes_give_the_same_account(tmp_path: Path) -> None:
+def test_several_processes_send_the_same_messages_as_one(tmp_path: Path) -> None:
     file = scenario(tmp_path, slos=SLOS)
     result = chatswarm("run", file, "--processes", "2", "--seed", "7", "--json", folder=tmp_path)
     alone = chatswarm("run", file, "--seed", "7", "--json", folder=tmp_path)
@@ -215,7 +216,7 @@ def test_several_processes_give_the_same_account(tmp_path: Path) -> None:
     assert result.verdict["deliveries"]["expected"] == alone.verdict["deliveries"]["expected"]
 
 
-def test_judged_again_by_another_measure(tmp_path: Path) -> None:
+def test_a_run_can_be_judged_again_with_other_slos(tmp_path: Path) -> None:
     chatswarm("run", scenario(tmp_path), "--out", "out", folder=tmp_path)
     assert chatswarm("judge", "out", folder=tmp_path).code == 0
     strict = chatswarm("judge", "out", "--slo", "visible.p99 <= 1ms", "--json", folder=tmp_path)
@@ -242,14 +243,14 @@ def test_a_killed_backend_keeps_every_accepted_message(tmp_path: Path) -> None:
     backend.stop()
     verdict = result.verdict
     assert verdict["messages"]["accepted"] > 100
-    assert verdict["counts"]["refused"] > 0, "the kill hit nothing"
+    assert verdict["counts"]["refused"] > 0, "the kill had no effect"
     assert verdict["counts"]["store_lost"] == 0
     assert verdict["counts"]["duplicated"] == verdict["counts"]["phantom"] == verdict["counts"]["reordered"] == 0
     assert verdict["deliveries"]["lost"] == 0, "dashboards reconnect and refetch"
     assert result.code == 1
 
 
-def test_a_target_that_stops_answering_for_good(tmp_path: Path) -> None:
+def test_a_target_that_is_killed_for_good(tmp_path: Path) -> None:
     backend = ReferenceBackend(tmp_path / "backend.log", tmp_path / "chat.db", free_port())
     backend.wait()
     command = [*CHATSWARM, "run", scenario(tmp_path), "--target", backend.base_url, "--out", "out", "--json"]
@@ -261,12 +262,12 @@ def test_a_target_that_stops_answering_for_good(tmp_path: Path) -> None:
     assert result.code in (1, 3), result.err
     assert result.verdict["verdict"] != "pass"
     assert result.verdict["counts"]["refused"] > 0
-    assert result.verdict["reasons"], "that the chat could not be read at its end is said"
+    assert result.verdict["reasons"], "it must say that the final read failed"
     assert "Traceback" not in result.err + (tmp_path / "out" / "swarm.log").read_text(encoding="utf-8")
     assert "internal error" not in result.err
 
 
-def test_serve_is_the_backend(tmp_path: Path) -> None:
+def test_serve_runs_the_backend(tmp_path: Path) -> None:
     port = free_port()
     with running(
         [*CHATSWARM, "serve", "--port", str(port), "--database", f"sqlite:///{tmp_path}/c.db"], tmp_path

@@ -1,5 +1,6 @@
-"""`chatswarm run` where people really work: what was asked for is measured, whatever lies around, and every way out is
-clean. The installed command, real processes and signals; several poisons share a run.
+"""`chatswarm run` in hostile surroundings: it measures what was requested, and every exit is clean.
+
+Uses the installed command, real processes and signals. Several disturbances share one run.
 """
 
 import json
@@ -27,22 +28,22 @@ def verdict_of(folder: Path) -> dict[str, Any]:
 
 
 def scratch(folder: Path) -> Path:
-    """A TMPDIR of its own: nothing may be left in it."""
+    """A TMPDIR in which nothing may be left."""
     made = folder / "scratch"
     made.mkdir(parents=True)
     return made
 
 
 def started(command: Command) -> list[psutil.Process]:
-    """The processes below it, which must not outlive it."""
+    """Its descendants, which must not outlive it."""
     found = command.children()
     assert found
     return found
 
 
-def test_a_team_of_locust_users_gets_what_it_asked_for(tmp_path: Path) -> None:
+def test_settings_for_other_programs_have_no_effect(tmp_path: Path) -> None:
     """Locust's files and variables, proxies, Python's variables, variables for other backends, modules of the same name
-    in the working folder, a folder and a TMPDIR that no URL can hold, and no standard input.
+    in the working folder, names of folders that are not valid in a URL, and no standard input.
     """
     here, home = tmp_path / "here", tmp_path / "home"
     for folder in (here, home):
@@ -118,10 +119,10 @@ def test_from_a_folder_that_was_deleted(tmp_path: Path) -> None:
     assert "--out: expected a folder to write to, got: " in refused.err
 
 
-def test_runs_that_begin_at_the_same_moment_get_a_folder_each_and_of_one_folder_one_gets_it(tmp_path: Path) -> None:
+def test_concurrent_runs_get_separate_folders_and_only_one_gets_a_given_folder(tmp_path: Path) -> None:
     commands = [[*CHATSWARM, *SMALL], [*CHATSWARM, *SMALL], [*CHATSWARM, *SMALL, "--out", "a/b"]]
     commands.append(commands[-1])
-    # All in one working folder; the output of each goes elsewhere.
+    # All share a working folder.
     running_now = [
         subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
         for command in commands
@@ -136,14 +137,14 @@ def test_runs_that_begin_at_the_same_moment_get_a_folder_each_and_of_one_folder_
 
 class TestEveryWayOut:
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-    def test_while_it_is_set_up_it_leaves_nothing(self, number: signal.Signals, tmp_path: Path) -> None:
+    def test_interrupted_during_set_up_it_leaves_nothing(self, number: signal.Signals, tmp_path: Path) -> None:
         temporary = scratch(tmp_path)
         with running([*CHATSWARM, *SMALL, "--out", "a/b"], tmp_path, {"TMPDIR": str(temporary)}) as command:
             until(lambda: "starting the reference backend" in command.said())
             children = command.children()
             for _ in range(3):
                 command.process.send_signal(number)
-                time.sleep(0.02)  # signals that arrive at once are one
+                time.sleep(0.02)  # signals that arrive together count as one
             result = command.result()
         assert result.code == 3, result.err
         assert result.err.splitlines()[-1] == "interrupted before there was anything to judge"
@@ -153,7 +154,9 @@ class TestEveryWayOut:
         assert not psutil.wait_procs(children, 5)[1]
 
     @pytest.mark.parametrize("numbers", [[signal.SIGHUP], [signal.SIGTERM, signal.SIGHUP], [signal.SIGINT] * 4])
-    def test_while_it_measures_it_judges_what_there_is(self, numbers: list[signal.Signals], tmp_path: Path) -> None:
+    def test_interrupted_while_measuring_it_judges_what_was_measured(
+        self, numbers: list[signal.Signals], tmp_path: Path
+    ) -> None:
         temporary = scratch(tmp_path)
         command = [*CHATSWARM, *SMALL[:-1], "60s", "--out", "out"]
         with running(command, tmp_path, {"TMPDIR": str(temporary)}) as it:
@@ -169,7 +172,7 @@ class TestEveryWayOut:
         assert list(temporary.iterdir()) == []
         assert not psutil.wait_procs(children, 5)[1]
 
-    def test_a_swarm_that_answers_no_interrupt_is_ended_by_the_third(self, tmp_path: Path) -> None:
+    def test_the_third_interrupt_ends_a_swarm_that_does_not_respond(self, tmp_path: Path) -> None:
         with running([*CHATSWARM, *SMALL[:-1], "60s", "--out", "out"], tmp_path) as it:
             until(lambda: measuring(it))
             it.swarm().suspend()
@@ -181,8 +184,8 @@ class TestEveryWayOut:
         assert result.code == 3, result.err
         assert verdict_of(tmp_path / "out")["verdict"] == "undecided"
 
-    def test_while_it_judges_it_says_how_to_judge(self, tmp_path: Path) -> None:
-        """And after that, when the verdict is there, no signal takes its exit code away."""
+    def test_interrupted_while_judging_it_says_how_to_judge(self, tmp_path: Path) -> None:
+        """A signal after the verdict does not change the exit code."""
         with running([*CHATSWARM, *SMALL, "--out", "out"], tmp_path) as it:
             until(lambda: "judging" in it.said())
             it.process.send_signal(signal.SIGHUP)
@@ -195,7 +198,7 @@ class TestEveryWayOut:
             assert result.code == 0, result.err
         assert verdict_of(tmp_path / "out")["verdict"] == "pass"
 
-    def test_under_nohup_a_closing_terminal_ends_nothing(self, tmp_path: Path) -> None:
+    def test_under_nohup_a_hangup_is_ignored(self, tmp_path: Path) -> None:
         with running(["nohup", *CHATSWARM, *SMALL, "--out", "out"], tmp_path) as it:
             until(lambda: measuring(it))
             it.process.send_signal(signal.SIGHUP)
@@ -203,7 +206,7 @@ class TestEveryWayOut:
         assert result.code == 0, result.err
 
     def test_a_terminal_that_is_gone(self, tmp_path: Path) -> None:
-        """As by closing a window: SIGHUP, and from then on every write fails."""
+        """Closing the window sends SIGHUP, and from then on every write fails."""
         ours, theirs = os.openpty()
         process = subprocess.Popen(
             [*CHATSWARM, *SMALL[:-1], "60s", "--out", "out"], cwd=tmp_path, stdin=theirs, stdout=theirs, stderr=theirs,
@@ -218,7 +221,7 @@ class TestEveryWayOut:
         assert process.wait(60) == 3
         assert verdict_of(tmp_path / "out")["verdict"] == "undecided"
 
-    def test_a_reader_who_goes_away_at_the_first_line(self, tmp_path: Path) -> None:
+    def test_a_reader_that_goes_away_at_the_first_line(self, tmp_path: Path) -> None:
         reading, writing = os.pipe()
         process = subprocess.Popen(
             [*CHATSWARM, *SMALL, "--json", "--out", "out"], cwd=tmp_path, stdin=subprocess.DEVNULL,

@@ -1,4 +1,4 @@
-"""A master and a worker of different versions of chatswarm, installed from wheels as on two machines."""
+"""A master and workers with different versions of chatswarm, each installed in a separate folder."""
 
 import json
 import shutil
@@ -22,16 +22,16 @@ PARTS = ("backend", "dashboards", "loadtests", "pyproject.toml", "README.md", "L
 TREES = {
     "here": {},
     "next version": {"pyproject.toml": ('\nversion = "', '\nversion = "9.')},
-    # Between two releases: nobody has raised the version, and the processes would misread each other.
+    # Between two releases: the same version, but the processes would misread each other.
     "another wire": {"loadtests/swarm/plan.py": ("    sent: int = 0\n", "    sent: int = 0\n    gone: int = 0\n")},
-    # As before 0.2: nothing is said of versions.
+    # As before 0.2: it sends no version.
     "silent": {"loadtests/swarm/locust/worker.py": ('self._send(Hello(', 'print(Hello(')},
 }  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Each of these trees, built and installed into a folder of its own."""
+    """Builds and installs each tree. Returns the folders by name."""
     folders = {}
     for name, changes in TREES.items():
         tree, target = tmp_path_factory.mktemp("tree"), tmp_path_factory.mktemp("installed")
@@ -55,7 +55,7 @@ def target() -> Iterator[str]:
 
 
 class Swarm:
-    """Processes of `locust -f`, each of one of the installed trees."""
+    """Processes of `locust -f`, each from one of the installed trees."""
 
     def __init__(self, installed: dict[str, Path], folder: Path, stack: ExitStack) -> None:
         self._installed, self._folder, self._stack = installed, folder, stack
@@ -85,7 +85,7 @@ def build_of(home: Path) -> str:
 
 
 @pytest.mark.parametrize("tree", ["next version", "another wire", "silent"])
-def test_another_version_is_refused_at_once_with_both_named(
+def test_another_version_is_refused_at_once_and_both_are_named(
     swarm: Swarm, installed: dict[str, Path], tmp_path: Path, target: str, tree: str
 ) -> None:
     args = ["--headless", "--master", "--master-bind-port", swarm.port, "--expect-workers", "1", "--host", target]
@@ -105,7 +105,7 @@ def test_another_version_is_refused_at_once_with_both_named(
     assert not (tmp_path / "master" / "out").exists(), "a run that did not begin leaves no folder"
 
 
-def test_a_master_with_a_page_stays_and_runs_with_the_workers_that_fit(
+def test_a_master_with_a_page_keeps_running_with_the_compatible_workers(
     swarm: Swarm, tmp_path: Path, target: str
 ) -> None:
     page = f"http://127.0.0.1:{(web := free_port())}"

@@ -1,4 +1,4 @@
-"""The wheel as people get it: installed with what it asks for into an empty environment, used in an empty folder."""
+"""The wheel as users get it: installed with its dependencies into an empty environment, used in an empty folder."""
 
 import os
 import shutil
@@ -35,24 +35,24 @@ def commands(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "env" / "bin"
 
 
-def said(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
-    # Nothing of this repository is in reach.
+def execute(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    # Nothing from this repository is importable.
     clean = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "VIRTUAL_ENV"))}
     return subprocess.run(command, cwd=folder, env=clean, capture_output=True, text=True, check=False)
 
 
-def test_the_wheel_has_all_that_it_needs(commands: Path, tmp_path: Path) -> None:
+def test_the_wheel_is_complete(commands: Path, tmp_path: Path) -> None:
     chatswarm = str(commands / "chatswarm")
-    assert said([chatswarm, "--version"], tmp_path).stdout.startswith("chatswarm ")
-    assert "smoke" in said([chatswarm, "scenarios"], tmp_path).stdout
-    ran = said(
+    assert execute([chatswarm, "--version"], tmp_path).stdout.startswith("chatswarm ")
+    assert "smoke" in execute([chatswarm, "scenarios"], tmp_path).stdout
+    run = execute(
         [chatswarm, "run", "smoke", "--dashboards", "2", "--widgets", "1", "--rate", "2", "--out", "out"], tmp_path
     )
-    assert ran.returncode in (0, 3), ran.stderr  # undecided if the machine was busy
+    assert run.returncode in (0, 3), run.stderr  # undecided if the machine was busy
     assert (tmp_path / "out" / "report.html").exists()
     port, pages = free_port(), free_port()
     serve = [chatswarm, "serve", "--port", str(port), "--pages-port", str(pages)]
     with running(serve, tmp_path / "chat"):
-        until(lambda: said([chatswarm, "check", "--target", f"http://127.0.0.1:{port}"], tmp_path).returncode == 0)
+        until(lambda: execute([chatswarm, "check", "--target", f"http://127.0.0.1:{port}"], tmp_path).returncode == 0)
         page = f"import urllib.request as u; print(u.urlopen('http://127.0.0.1:{pages}/inbox').status)"
-        assert said([str(commands / "python"), "-c", page], tmp_path).stdout.strip() == "200"
+        assert execute([str(commands / "python"), "-c", page], tmp_path).stdout.strip() == "200"

@@ -1,4 +1,4 @@
-"""Workers with other files, workers that come and go, masters that cannot begin: never the target's fault."""
+"""Workers without the master's files, workers that join and leave, masters that cannot start."""
 
 import json
 import os
@@ -28,7 +28,7 @@ def target() -> Iterator[str]:
 
 
 class Swarm:
-    """A headless master, and workers that may be behind a prefix."""
+    """A headless master, and workers whose command may have a prefix."""
 
     def __init__(self, folder: Path, target: str, stack: ExitStack) -> None:
         self.folder, self._target, self._stack = folder, target, stack
@@ -62,25 +62,25 @@ def measuring(command: Command) -> bool:
 
 
 def mounted(script: str) -> list[str]:
-    """What runs a command with mounts of its own; skips where that cannot be."""
+    """A prefix that runs a command with separate mounts. Skips the test if that is not possible."""
     prefix = ["unshare", "-m", "sh", "-c", f'{script} && exec "$@"', "sh"]
     if shutil.which("unshare") is None or subprocess.run([*prefix, "true"], check=False).returncode:
-        pytest.skip("no mounts here: they need Linux and root")
+        pytest.skip("mounts need Linux and root")
     return prefix
 
 
 def another_file_system(folder: Path) -> list[str]:
-    """What makes a command find `folder` empty, as in another container."""
+    """A prefix with which a command finds `folder` empty, as in another container."""
     return mounted(f'mount -t tmpfs none "{folder}"')
 
 
 def read_only(folder: Path) -> list[str]:
-    """What makes a command see what is in `folder`, and unable to write there."""
+    """A prefix with which a command can read `folder`, but not write to it."""
     return mounted(f'mount --bind "{folder}" "{folder}" && mount -o remount,ro,bind "{folder}"')
 
 
 def overlaid(folder: Path) -> list[str]:
-    """What makes a command see what is in `folder`, and write into a layer of its own above it."""
+    """A prefix with which a command can read `folder`, and writes to a separate layer above it."""
     layers = folder.with_name("layers")
     layers.mkdir()
     options = f"lowerdir={folder},upperdir={layers}/up,workdir={layers}/work"
@@ -101,7 +101,7 @@ setup.register(events)
 """
 
 
-def test_workers_of_one_host_without_the_masters_files_send_their_histories(swarm: Swarm) -> None:
+def test_workers_on_the_same_host_without_the_masters_files_send_their_histories(swarm: Swarm) -> None:
     runs = swarm.folder / "runs"
     runs.mkdir()
     swarm.out = runs / "out"
@@ -114,7 +114,7 @@ def test_workers_of_one_host_without_the_masters_files_send_their_histories(swar
     assert [worker.process.wait(20) for worker in workers] == [0, 0, 0]
 
 
-def test_a_worker_without_any_place_for_its_history_is_refused_before_any_load(swarm: Swarm) -> None:
+def test_a_worker_that_cannot_store_its_history_is_refused_before_any_load(swarm: Swarm) -> None:
     runs = swarm.folder / "runs"
     runs.mkdir()
     swarm.out = runs / "out"
@@ -127,7 +127,7 @@ def test_a_worker_without_any_place_for_its_history_is_refused_before_any_load(s
     assert worker.process.wait(20) == 2
 
 
-def test_a_worker_that_is_ended_hands_over_what_it_saw_and_one_that_joins_waits(swarm: Swarm) -> None:
+def test_a_worker_that_is_terminated_hands_over_its_history_and_a_late_one_waits(swarm: Swarm) -> None:
     master = swarm.master(2, text=QUICK.replace('"2s"', '"5s"'))
     first, second = swarm.worker("first"), swarm.worker("second")
     until(lambda: measuring(master))
@@ -144,7 +144,7 @@ def test_a_worker_that_is_ended_hands_over_what_it_saw_and_one_that_joins_waits(
     assert [first.process.wait(20), late.process.wait(20)] == [0, 0]
 
 
-def test_a_worker_that_is_ended_before_the_start_ends_the_run_at_once(swarm: Swarm) -> None:
+def test_a_worker_that_is_terminated_before_the_start_ends_the_run_at_once(swarm: Swarm) -> None:
     master = swarm.master(1, "-r", "1", "-u", "20", text=QUICK.replace('ramp = "0.5s"', 'ramp = "20s"'))
     worker = swarm.worker("worker")
     until(lambda: "Sending spawn jobs" in master.said())
@@ -153,7 +153,7 @@ def test_a_worker_that_is_ended_before_the_start_ends_the_run_at_once(swarm: Swa
     assert swarm.verdict()["verdict"] == "undecided"
 
 
-def test_signals_to_workers_are_left_to_the_master_while_a_run_goes_on(swarm: Swarm) -> None:
+def test_workers_ignore_signals_during_a_run_and_leave_the_end_to_the_master(swarm: Swarm) -> None:
     master = swarm.master(2)
     interrupted, closed = swarm.worker("interrupted"), swarm.worker("closed")
     until(lambda: measuring(master))
@@ -173,13 +173,13 @@ def test_an_idle_worker_ends_with_ctrl_c(swarm: Swarm) -> None:
 
 
 def signals_caught(command: Command) -> bool:
-    """Whether it has set up what Ctrl-C and SIGTERM do."""
+    """Whether it has installed its signal handlers."""
     status = Path(f"/proc/{command.process.pid}/status").read_text(encoding="utf-8")
     caught = int(next(line for line in status.splitlines() if line.startswith("SigCgt")).split()[1], 16)
     return all(caught >> (number - 1) & 1 for number in (signal.SIGHUP, signal.SIGTERM))
 
 
-def test_a_run_that_cannot_begin_ends_all_processes(swarm: Swarm, tmp_path: Path, target: str) -> None:
+def test_a_run_that_cannot_start_ends_all_processes(swarm: Swarm, tmp_path: Path, target: str) -> None:
     worker = swarm.worker("worker")
     until(lambda: worker.process.poll() is None and "Starting Locust" in worker.said())
     master = swarm.master(1, "--out", "/dev/null/x")
@@ -190,7 +190,7 @@ def test_a_run_that_cannot_begin_ends_all_processes(swarm: Swarm, tmp_path: Path
     with running([*LOCUST, *args], tmp_path / "forked", group=True) as command:
         assert command.result(30).code == 2
         group = command.process.pid
-        until(lambda: not alive(group), 10, "its workers are left")
+        until(lambda: not alive(group), 10, "its workers still run")
 
 
 def alive(group: int) -> bool:
@@ -201,12 +201,12 @@ def alive(group: int) -> bool:
     return True
 
 
-def test_a_master_that_waits_in_vain_ends_before_any_load(swarm: Swarm) -> None:
-    """Locust itself ends with 1, which says here that the target failed."""
+def test_a_master_without_enough_workers_exits_before_any_load(swarm: Swarm) -> None:
+    """Locust itself exits with 1, which here would mean that the target failed."""
     assert swarm.master(1, "--expect-workers-max-wait", "1").result(30).code == 2
 
 
-def test_a_port_that_is_taken_is_no_failure_of_the_target(swarm: Swarm) -> None:
+def test_a_taken_port_is_not_a_failure_of_the_target(swarm: Swarm) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", int(swarm.port)))
         taken.listen()

@@ -15,8 +15,8 @@ from typing import Any, Final, Literal
 
 import tomli_w
 
-from chatswarm.loadtests.run.reference_chat import ReferenceBackend
 from chatswarm.loadtests.system.children import free_port
+from chatswarm.loadtests.testbed.reference_chat import ReferenceBackend
 from tests.e2e.command import CHATSWARM, running
 from tests.plants.chat import serving
 from tests.plants.losing import LosesEveryTenth

@@ -160,6 +160,21 @@ class TestProgressOfJudging:
         assert done.stdout == ""
 
 
+def test_judge_writes_a_report_only_if_asked_and_the_verdict_stands_without_it(tmp_path: Path) -> None:
+    folder = played(tmp_path / "run")
+    assert chatswarm("judge", str(folder)).returncode == 0
+    page = folder / "report.html"
+    assert not page.exists()
+    strict = chatswarm("judge", str(folder), "--report", "--slo", "visible.p99 <= 0.001ms")
+    assert strict.returncode == 1, strict.stderr
+    assert "visible.p99 &lt;= 0.001ms" in page.read_text(encoding="utf-8")
+    page.unlink()
+    page.mkdir()
+    without = chatswarm("judge", str(folder), "--report")
+    assert without.returncode == 0
+    assert "report.html" in without.stderr.splitlines()[0]
+
+
 def one_line(result: Any, *, code: int = 2) -> str:
     """The output, which must be one plain line."""
     assert result.exit_code == code, result.output
@@ -209,7 +224,8 @@ class TestBadInput:
 
         names = SimpleNamespace(socket=Taken, AF_INET=socket.AF_INET, AF_INET6=socket.AF_INET6)
         monkeypatch.setattr(children, "socket", names)
-        line = one_line(CliRunner().invoke(cli.app, ["run", "smoke", "--out", str(tmp_path / "new" / "out")]))
+        args = ["run", "smoke", "--processes", "2", "--out", str(tmp_path / "new" / "out")]
+        line = one_line(CliRunner().invoke(cli.app, args))
         assert line == "expected a free port on 127.0.0.1, got: [Errno 98] Address already in use"
         assert list(tmp_path.iterdir()) == []
 

@@ -1,1 +1,1 @@
-"""The judge put to the proof: chats that are broken on purpose, each run for real through the command line."""
+"""Tests the judge: runs `chatswarm run` against broken, slow and clean chats, and compares what it finds."""

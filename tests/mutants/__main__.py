@@ -1,4 +1,4 @@
-"""All plants, all delays and many clean runs, some at a time: `make mutants`. Ends with 0 if all is on the diagonal."""
+"""`make mutants`: runs all plants, all delays and many clean chats. Exits with 0 if all findings are as planted."""
 
 import argparse
 import shutil
@@ -23,10 +23,10 @@ _WIDTH = 150
 
 
 def main() -> int:
-    """Runs what was asked for, prints the tables, and returns the exit code."""
+    """Runs the selected plants, prints the tables, and returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
-    parser.add_argument("names", nargs="*", help="only these plants (class names); without: everything")
-    parser.add_argument("--at-once", type=int, default=5, help="how many runs at a time")
+    parser.add_argument("names", nargs="*", help="class names of plants to run (default: everything)")
+    parser.add_argument("--at-once", type=int, default=5, help="number of parallel runs (default: 5)")
     asked = parser.parse_args()
     if unknown := set(asked.names) - {planting.label for planting in PLANTINGS}:
         parser.error(f"expected names of plants in catalogue.py, got {', '.join(sorted(unknown))}")
@@ -62,7 +62,7 @@ def main() -> int:
         good = sum(not run.problems for run in runs)
         console.print(f"\nclean chat ({variant}): {good} of {len(runs)} runs without a finding", end="")
     wrong = [outcome for outcome in outcomes if outcome.problems]
-    console.print(f"\n\n{len(outcomes)} runs in {time.monotonic() - began:.0f} s, {len(wrong)} of them wrong")
+    console.print(f"\n\n{len(outcomes)} runs in {time.monotonic() - began:.0f} s, {len(wrong)} wrong")
     for outcome in wrong:
         console.print(f"\n{outcome.label} ({outcome.variant}): {outcome.folder}", style="bold red")
         for problem in outcome.problems:
@@ -73,9 +73,9 @@ def main() -> int:
 
 
 def perform(runs: list[Run], folder: Path, at_once: int) -> list[Outcome]:
-    """All runs, in their order, so many at a time, each chat in a process of its own. Says how far it is."""
+    """Runs `at_once` at a time, each chat in a separate process, and prints progress. Keeps their order."""
     outcomes: dict[int, Outcome] = {}
-    # Spawned, not forked: a chat is served from a thread.
+    # Spawned, not forked, because a chat is served from a thread.
     with ProcessPoolExecutor(at_once, mp_context=get_context("spawn")) as pool:
         futures = {pool.submit(run, folder / str(number)): number for number, run in enumerate(runs)}
         for future in as_completed(futures):
@@ -89,7 +89,7 @@ def perform(runs: list[Run], folder: Path, at_once: int) -> list[Outcome]:
 
 
 def measure(timed: Iterable[tuple[Delay, Outcome]]) -> list[tuple[Delay, dict[str, float]]]:
-    """By how much each planted delay moved the medians. What is wrong goes to its outcome's problems."""
+    """How much each planted delay moved each median. Adds wrong shifts to the outcome's problems."""
     good = [(delay, outcome) for delay, outcome in timed if outcome.medians]
     measured = []
     for delay, outcome in good:
@@ -97,7 +97,7 @@ def measure(timed: Iterable[tuple[Delay, Outcome]]) -> list[tuple[Delay, dict[st
         if not delay.seconds:
             continue
         if not same:
-            outcome.problems.append("there is no run without the delay to compare with")
+            outcome.problems.append("expected a run without the delay to compare with, got none")
             continue
         moved = shifts(outcome.medians, without_delay(same))
         outcome.problems += wrong_shifts(delay.moves, moved)

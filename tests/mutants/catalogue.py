@@ -1,4 +1,4 @@
-"""What is planted, in which scenario it shows, and what a verdict must say of it."""
+"""The planted defects and delays, the scenarios that reveal them, and what the verdict must say."""
 
 from dataclasses import dataclass
 from typing import Literal, TypedDict, get_args
@@ -11,10 +11,10 @@ COMPANIONS = {
     "store_lost": {"lost"},
     "vanished": {"store_lost"},
     "late": {"lost"},
-    # A dashboard that is not there loses what it would have shown.
+    # An absent dashboard loses what it would have shown.
     "absent": {"lost"},
 }
-"""Which other findings may come along with a planted one, because the one cannot be without the other."""
+"""Findings that may accompany a planted one, because they follow from it."""
 
 EVEN = """
 [swarm]
@@ -26,10 +26,10 @@ duration = "6s"
 ramp = "0.5s"
 drain = "4s"
 """
-"""60 messages. Each customer writes every 0.5 s; each dashboard refetches every 0.3 s, over one connection."""
+"""60 messages. Each customer sends one every 0.5 s, and each dashboard refetches every 0.3 s, over one connection."""
 
 UNICODE = EVEN + 'text = "unicode"\n'
-"""The same messages, in texts with characters that chats are known to change."""
+"""The same messages, with characters that chats are known to change."""
 
 LONGER = EVEN.replace('"6s"', '"8s"')
 
@@ -50,16 +50,16 @@ rate = 0
 for = "2s"
 rate = 10
 """
-"""Two quiet spells: one in the middle, and the drain."""
+"""Two quiet periods: one in the middle, and the drain."""
 
 
 Variant = Literal["original", "reference"]
-"""What the original's protocol has; and what the reference backend adds to it: message ids, and of each chat only the
-last three messages in the list."""
+"""The original protocol; or with the reference backend's changes: message ids, and only the last three messages of each
+chat in the list."""
 
 
 class Shape(TypedDict):
-    """What a chat of a variant is made with."""
+    """The parameters of a variant's chat."""
 
     ids: bool
     tail: int | None
@@ -75,7 +75,7 @@ def shape(variant: Variant) -> Shape:
 
 @dataclass(frozen=True)
 class Planting:
-    """A defect and the run that must show it."""
+    """A defect and the run that must reveal it."""
 
     plant: type[Plant]
     scenario: str = EVEN
@@ -98,7 +98,7 @@ def _crowd(dashboards: int, rate: int = 10, widgets: int = 5) -> str:
 
 PLANTINGS: tuple[Planting, ...] = (
     Planting(losing.LosesEveryTenth),
-    # 30 does not divide 1,000, so that the turn comes to other dashboards: 180 messages × 30 dashboards lose 5.
+    # 30 does not divide 1,000, so different dashboards are affected: 180 messages × 30 dashboards lose 5.
     Planting(losing.LosesEveryThousandthDelivery, _crowd(30, rate=30)),
     Planting(losing.LosesOnOneDashboardInFifty, _crowd(50)),
     Planting(losing.LosesTheLastBeforeQuiet, QUIET),
@@ -114,16 +114,16 @@ PLANTINGS: tuple[Planting, ...] = (
     Planting(showing.ListsTwice),
     Planting(showing.AnnouncesTwice),
     Planting(showing.StoresBeforeThePrevious),
-    Planting(showing.ListsTheWrongWayRound),
-    Planting(showing.MakesUpMessages),
-    # A rejected send is a finding of its own, unless the scenario allows for it.
-    Planting(showing.KeepsWhatItRejects, slo="refused <= 10% * intended"),
-    Planting(showing.AnnouncesNothing, variants=("reference",)),
+    Planting(showing.ListsReordered),
+    Planting(showing.InventsMessages),
+    # A rejected send is a finding by itself, unless the scenario allows it.
+    Planting(showing.StoresRejectedSends, slo="refused <= 10% * intended"),
+    Planting(showing.AnnouncesUnknownIds, variants=("reference",)),
     Planting(showing.Deletes),
     Planting(showing.HidesForASecond),
     Planting(showing.HidesCustomers),
-    Planting(showing.Mangles),
-    Planting(showing.ListsMangled),
+    Planting(showing.StoresDamaged),
+    Planting(showing.ListsDamaged),
     *(
         Planting(plant, UNICODE)
         for plant in (
@@ -135,21 +135,21 @@ PLANTINGS: tuple[Planting, ...] = (
             mangling.CutsInHalf,
         )
     ),
-    Planting(showing.Misfiles),
+    Planting(showing.StoresInAnotherChat),
     Planting(showing.ListsInAnotherChat),
     Planting(refusing.FallsSilent, LONGER),
-    Planting(refusing.FallsSilentAltogether, LONGER),
+    Planting(refusing.FallsSilentForAll, LONGER),
     Planting(refusing.RefusesEveryThirdSend),
     Planting(refusing.FailsThreeSendsInTen),
     Planting(refusing.FailsAfterStoring),
-    # The swarm waits 15 s for dashboards that do not come.
+    # The swarm waits 15 s for dashboards that do not connect.
     Planting(refusing.AdmitsOneDashboardInTwo, variants=("original",)),
     Planting(refusing.IgnoresSubscriptions, variants=("original",)),
-    Planting(refusing.NeverLetsBack),
-    Planting(refusing.ClosesAfterTheLast),
-    # No finding by its definition: all dashboards are there in the end. A time to connect counts the refused tries.
+    Planting(refusing.RefusesReconnects),
+    Planting(refusing.ClosesAfterTheLastMessage),
+    # By definition no finding: all dashboards connect in the end. The time to connect includes refused attempts.
     Planting(refusing.RefusesEverySecondHandshake, slo="connect.max <= 2s", variants=("original",)),
-    Planting(refusing.ClosesAllNowAndThen, exit_code=0),
+    Planting(refusing.ClosesAllPeriodically, exit_code=0),
 )
 
 CLEAN = """
@@ -164,12 +164,12 @@ drain = "4s"
 """
 
 CLEAN_RUNS = 20
-"""Of the clean chat, in each variant."""
+"""Number of runs of the clean chat, in each variant."""
 
 
 @dataclass(frozen=True)
 class CleanRun:
-    """One of many runs of the clean chat, each with arrivals of its own, and all ways to refetch in turn."""
+    """One of many runs of the clean chat, each with different arrivals, and with the refetch policies in turn."""
 
     variant: Variant
     number: int
@@ -194,19 +194,19 @@ refetch = "every"
 ramp = "0.5s"
 drain = "4s"
 """
-"""One message at a time: the next one comes after 1.67 s, when all is over that the slowest plant does with this one.
+"""One message at a time: the next is sent after 1.67 s, when even the slowest plant has finished with this one.
 
-Otherwise another message's frame would have dashboards refetch, and hide that this one's is late. And each frame is
-refetched for at once, so that no interval adds to it.
+Otherwise another message's frame would trigger a refetch, and hide that this one's frame is late. Each frame triggers a
+refetch at once, so no interval is added.
 """
 
 CROSSING = ALONE.replace("rate = 0.6", "rate = 1.6")
-"""A message each 0.625 s: of frames that are 1.5 s late, the one of the message before the last comes in 0.25 s."""
+"""A message every 0.625 s: if frames are 1.5 s late, that of two messages earlier arrives after 0.25 s."""
 
 
 @dataclass(frozen=True)
 class Delay:
-    """A planted delay, and by how much it must move each latency's median. Those that are not named: not at all."""
+    """A planted delay, and how much it must move each latency's median. Latencies without a name must not move."""
 
     plant: type[latency.Slow]
     seconds: float
@@ -220,12 +220,12 @@ class Delay:
 
 
 MEDIANS = ("accepted", "notified", "refetch", "visible", "last_dashboard")
-"""The latencies of a message's way."""
+"""The latencies that are compared."""
 
 _STAGES: dict[type[latency.Slow], tuple[str, ...]] = {
     latency.SlowFrames: ("notified", "visible", "last_dashboard"),
     latency.SlowList: ("refetch", "visible", "last_dashboard"),
-    latency.SlowAnswer: ("accepted",),
+    latency.SlowResponse: ("accepted",),
     latency.SlowStore: ("accepted", "notified", "visible", "last_dashboard"),
 }
 
@@ -235,7 +235,7 @@ DELAYS: tuple[Delay, ...] = (
         for plant, stages in _STAGES.items()
         for seconds in (0.05, 0.25, 1.5)
     ),
-    # Where messages follow each other faster than frames come, another one's frame makes them visible.
+    # If messages follow each other faster than frames arrive, another message's frame makes them visible.
     Delay(latency.SlowFrames, 1.5, {"notified": 1.5, "visible": 0.25, "last_dashboard": 0.25}, CROSSING, ", crossing"),
 )
 
@@ -243,7 +243,7 @@ BASELINES: tuple[Delay, ...] = (
     *(Delay(latency.Slow, 0, {}) for _ in range(2)),
     *(Delay(latency.Slow, 0, {}, CROSSING) for _ in range(2)),
 )
-"""What the delays are measured against, each scenario twice."""
+"""Runs without a delay to compare with, two per scenario."""
 
 TOLERANCE = 0.005, 0.05
-"""Seconds, and share of what was planted: whichever is larger."""
+"""Seconds, and share of the planted delay; the larger one counts."""

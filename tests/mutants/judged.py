@@ -1,4 +1,4 @@
-"""Compares what a verdict says with what was planted. Values in, sentences out."""
+"""Compares a verdict with what was planted, without I/O."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,12 +15,12 @@ _COUNTED_ONLY = "recovered"
 
 @dataclass
 class Outcome:
-    """One run, as far as it is compared. `problems` are empty if all is as it must be."""
+    """The parts of a run that are compared. `problems` is empty if all is as planted."""
 
     label: str
-    finding: str = ""  # that was planted
+    finding: str = ""  # the planted finding
     variant: Variant = "original"
-    verdict: dict[str, Any] = field(default_factory=dict)  # empty: there was none
+    verdict: dict[str, Any] = field(default_factory=dict)  # empty if there is none
     medians: dict[str, float] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     seconds: float = 0.0
@@ -28,7 +28,7 @@ class Outcome:
 
 
 def found_in(verdict: Mapping[str, Any]) -> dict[str, int]:
-    """How often a verdict makes each finding, without those that it does not make. -1: it could not look."""
+    """The counts of a verdict's findings that are not 0; -1 if it could not be checked."""
     counts = {
         name: (verdict["deliveries"] if name in _IN_DELIVERIES else verdict["counts"])[name]
         for name in (*FINDINGS, _COUNTED_ONLY)
@@ -37,7 +37,7 @@ def found_in(verdict: Mapping[str, Any]) -> dict[str, int]:
 
 
 def problems_of(finding: str, truth: Mapping[str, int], verdict: Mapping[str, Any], exit_code: int) -> list[str]:
-    """What of a verdict is not as the planted `truth` says, to the one. `finding` is the planted one; empty: none."""
+    """Where a verdict differs from the planted `truth`. `finding` is the planted one; empty: none."""
     found = found_in(verdict)
     problems = [
         f"{name}: {truth.get(name, 0)} planted, {found.get(name, 0)} found"
@@ -45,46 +45,46 @@ def problems_of(finding: str, truth: Mapping[str, int], verdict: Mapping[str, An
         if found.get(name, 0) != truth.get(name, 0)
     ]
     if finding and not truth.get(finding):
-        problems.append(f"the plant did not break anything that is {finding}")
+        problems.append(f"the plant caused no {finding}")
     listed = {entry["check"] for entry in verdict["findings"]}
     if listed != found.keys() - {_COUNTED_ONLY}:
-        problems.append(f"counted are {sorted(found)}, but the findings are {sorted(listed)}")
+        problems.append(f"counts: {sorted(found)}, but findings: {sorted(listed)}")
     failed = {entry["check"] for entry in verdict["findings"] if entry["outcome"] == "fail"}
     if stray := failed - {finding} - COMPANIONS.get(finding, set()):
-        problems.append(f"failed are {', '.join(sorted(stray))} beside {finding or 'nothing planted'}")
+        problems.append(f"{', '.join(sorted(stray))} failed beside {finding or 'nothing planted'}")
     if finding and finding not in failed:
         problems.append(f"{finding} did not fail")
     if verdict["exit_code"] != exit_code:
         why = "; ".join([verdict["verdict"], *verdict["reasons"]])
-        problems.append(f"exit code {exit_code} expected, got {verdict['exit_code']} ({why})")
+        problems.append(f"expected exit code {exit_code}, got {verdict['exit_code']} ({why})")
     return problems
 
 
 def medians_of(verdict: Mapping[str, Any]) -> dict[str, float]:
-    """The medians of a run in seconds; infinite where there is none."""
+    """The medians of a run in seconds; infinite if there is none."""
     values = {name: verdict["latency"][name]["p50"] for name in MEDIANS}
     return {name: float("inf") if value is None else value for name, value in values.items()}
 
 
 def without_delay(runs: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """The medians of a chat that is not slow: the means over its runs."""
+    """The medians without a delay, averaged over the runs."""
     return {name: fmean(run[name] for run in runs) for name in MEDIANS}
 
 
 def shifts(medians: Mapping[str, float], without: Mapping[str, float]) -> dict[str, float]:
-    """By how much each median has moved, in seconds."""
+    """How much each median has moved, in seconds."""
     return {name: medians[name] - without[name] for name in MEDIANS}
 
 
 def is_off(planted: float, measured: float) -> bool:
-    """Whether a shift of a median is not the planted one."""
+    """Whether a median's shift differs from the planted one."""
     least, share = TOLERANCE
-    # Written so that infinite and NaN are off.
+    # `not <=`, so that infinity and NaN are off.
     return not abs(measured - planted) <= max(least, share * planted)
 
 
 def wrong_shifts(moves: Mapping[str, float], measured: Mapping[str, float]) -> list[str]:
-    """Which medians moved by another time than was planted, or moved although they were to stay."""
+    """The medians whose shift differs from the planted one, which may be 0."""
     return [
         f"{name}: {moves.get(name, 0) * 1000:+.0f} ms planted, {shift * 1000:+.1f} ms measured"
         for name, shift in measured.items()

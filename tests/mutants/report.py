@@ -1,4 +1,4 @@
-"""The tables: planted defects against what was found, and planted delays against what was measured."""
+"""The tables of `make mutants`: planted defects and findings, planted delays and measured ones."""
 
 from collections.abc import Mapping, Sequence
 
@@ -18,10 +18,10 @@ _HEADS = {
 
 
 def diagonal(outcomes: Sequence[Outcome]) -> Table:
-    """One row for each plant, its runs together. Companions stand in brackets, what is wrong has a !."""
+    """One row per plant, for all its runs. Companions are in brackets, wrong counts have a !."""
     table = Table(title="planted defects × findings", title_justify="left", box=None, padding=(0, 1), pad_edge=False)
     table.caption_justify = "left"
-    table.caption = "in brackets: what comes along, or is allowed by an SLO of the scenario; !: not what was planted"
+    table.caption = "in brackets: follows from the defect, or allowed by an SLO of the scenario; !: not as planted"
     table.add_column("planted")
     table.add_column("runs", justify="right")
     for name in FINDINGS:
@@ -59,7 +59,7 @@ def _cell(name: str, finding: str, runs: Sequence[Outcome]) -> Text:
 
 
 def delays(measured: Sequence[tuple[Delay, Mapping[str, float]]]) -> Table:
-    """One row for each planted delay: by how many milliseconds each median moved."""
+    """One row per planted delay: how many milliseconds each median moved."""
     table = Table(title="planted delays, in ms", title_justify="left", box=None, padding=(0, 1), pad_edge=False)
     table.add_column("planted")
     for name in MEDIANS:

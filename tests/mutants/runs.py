@@ -1,4 +1,4 @@
-"""Runs of the real command, each against a chat of its own."""
+"""Runs `chatswarm run` against one chat each, and compares the verdict."""
 
 import json
 import subprocess
@@ -12,12 +12,12 @@ from tests.plants.chat import Chat, serving
 from .catalogue import CleanRun, Delay, Planting, Variant, shape
 from .judged import Outcome, medians_of, problems_of
 
-_PATIENCE = 180  # seconds that one run may take
+_PATIENCE = 180  # seconds until a run times out
 _PASS = 0
 
 
 def run_planted(planting: Planting, variant: Variant, folder: Path) -> Outcome:
-    """A chat with a defect: what is found must be what was planted, to the one."""
+    """A chat with a defect: the counts found must be exactly those planted."""
     dashboards = tomllib.loads(planting.scenario)["swarm"]["dashboards"]
     plant = planting.plant(**shape(variant), audience=dashboards)
     outcome = _run(planting.label, plant, planting.scenario, folder, slo=planting.slo)
@@ -26,7 +26,7 @@ def run_planted(planting: Planting, variant: Variant, folder: Path) -> Outcome:
         try:
             truth = plant.truth()
         except AssertionError as error:
-            outcome.problems.append(f"the plant does not know what it broke: {error}")
+            outcome.problems.append(f"the plant's own count failed: {error}")
         else:
             outcome.problems += problems_of(plant.finding, truth, outcome.verdict, planting.exit_code)
             outcome.problems += [] if truth or plant.broken else ["the plant broke nothing"]
@@ -43,7 +43,7 @@ def run_clean(run: CleanRun, folder: Path) -> Outcome:
 
 
 def run_delayed(delay: Delay, folder: Path) -> Outcome:
-    """A slow chat: no findings, but medians."""
+    """A chat with a delay: no findings, and its medians."""
     outcome = _run(delay.label, delay.plant(delay=delay.seconds), delay.scenario, folder)
     if outcome.verdict:
         outcome.problems += problems_of("", {}, outcome.verdict, _PASS)
@@ -52,7 +52,7 @@ def run_delayed(delay: Delay, folder: Path) -> Outcome:
 
 
 def _run(label: str, chat: Chat, text: str, folder: Path, *, slo: str = "", seed: int = 1) -> Outcome:
-    """`chatswarm run` to its verdict. Leaves the run in `folder`/run, and what the command said beside it."""
+    """Runs `chatswarm run` up to its verdict. Leaves the run in `folder`/run, and the command's output beside it."""
     folder.mkdir(parents=True, exist_ok=True)
     outcome = Outcome(label, folder=str(folder))
     began = time.monotonic()
@@ -70,7 +70,7 @@ def _run(label: str, chat: Chat, text: str, folder: Path, *, slo: str = "", seed
                     f"exit code {outcome.verdict['exit_code']} in the verdict, {result.code} outside"
                 )
     except AssertionError as error:
-        # The chat's own mistakes: it broke something else than it says.
+        # An error in the chat itself: it broke something else than it declares.
         outcome.problems.append(f"the plant itself: {error}")
     except subprocess.TimeoutExpired as error:
         outcome.problems.append(f"the command did not end: {error}")

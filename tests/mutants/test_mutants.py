@@ -1,4 +1,4 @@
-"""The comparison of verdicts with what was planted misses nothing; and nothing is without a plant."""
+"""The comparison of verdicts with plants misses nothing, and every finding has a plant."""
 
 import inspect
 import math
@@ -9,7 +9,7 @@ from rich.console import Console
 
 from chatswarm.loadtests.judge.verdict import FINDINGS, Counts, Deliveries
 from tests.plants import losing, mangling, refusing, showing
-from tests.plants.plant import Places, Plant
+from tests.plants.plant import Plant, TracksConnections
 
 from .__main__ import measure
 from .catalogue import COMPANIONS, DELAYS, MEDIANS, PLANTINGS, Delay
@@ -30,7 +30,7 @@ def verdict(exit_code: int = 1, outcome: str = "fail", **counts: int | None) -> 
     }  # fmt: skip
 
 
-def test_every_finding_is_somewhere_in_a_verdict() -> None:
+def test_every_finding_has_a_count_in_a_verdict() -> None:
     fields = {*Deliveries.__struct_fields__, *Counts.__struct_fields__}
     assert set(FINDINGS) <= fields
     assert found_in(verdict()) == {}
@@ -40,14 +40,14 @@ def test_every_finding_has_a_plant_and_every_plant_a_run() -> None:
     assert {planting.plant.finding for planting in PLANTINGS} == {*FINDINGS, ""}
     written = {
         plant
-        for room in (losing, showing, mangling, refusing)
-        for _, plant in inspect.getmembers(room, inspect.isclass)
-        if issubclass(plant, Plant) and plant not in (Plant, Places, mangling.Rewrites)
+        for module in (losing, showing, mangling, refusing)
+        for _, plant in inspect.getmembers(module, inspect.isclass)
+        if issubclass(plant, Plant) and plant not in (Plant, TracksConnections, mangling.Rewrites)
     }
     assert {planting.plant for planting in PLANTINGS} == written
 
 
-def test_what_is_as_planted_is_no_problem() -> None:
+def test_a_verdict_as_planted_has_no_problem() -> None:
     assert problems_of("lost", {"lost": 8}, verdict(lost=8), 1) == []
     assert problems_of("store_lost", {"store_lost": 2, "lost": 8}, verdict(store_lost=2, lost=8), 1) == []
     assert problems_of("refused", {"refused": 1, "recovered": 1}, verdict(refused=1, recovered=1), 1) == []
@@ -59,23 +59,23 @@ def test_what_is_as_planted_is_no_problem() -> None:
     [
         ("lost", {"lost": 8}, verdict(lost=7), "lost: 8 planted, 7 found"),
         ("lost", {"lost": 8}, verdict(late=8), "late: 0 planted, 8 found"),
-        ("lost", {"lost": 8}, verdict(lost=8, duplicated=1), "failed are duplicated beside lost"),
+        ("lost", {"lost": 8}, verdict(lost=8, duplicated=1), "duplicated failed beside lost"),
         ("lost", {"lost": 8}, verdict(lost=8, outcome="undecided"), "lost did not fail"),
-        ("lost", {"lost": 8}, verdict(lost=8, exit_code=3), "exit code 1 expected, got 3 (fail)"),
-        ("lost", {"lost": 0}, verdict(), "the plant did not break anything that is lost"),
+        ("lost", {"lost": 8}, verdict(lost=8, exit_code=3), "expected exit code 1, got 3 (fail)"),
+        ("lost", {"lost": 0}, verdict(), "the plant caused no lost"),
         ("phantom", {"phantom": 1}, verdict(phantom=None), "phantom: 1 planted, -1 found"),
-        ("refused", {"refused": 1, "lost": 4}, verdict(refused=1, lost=4), "failed are lost beside refused"),
+        ("refused", {"refused": 1, "lost": 4}, verdict(refused=1, lost=4), "lost failed beside refused"),
         ("", {}, verdict(exit_code=0, refused=1), "refused: 0 planted, 1 found"),
     ],
 )  # fmt: skip
-def test_what_is_not_as_planted_is_said(finding: str, truth: dict[str, int], judged: Any, problem: str) -> None:
+def test_differences_from_a_plant_are_reported(finding: str, truth: dict[str, int], judged: Any, problem: str) -> None:
     assert problem in problems_of(finding, truth, judged, 1 if finding else 0)
 
 
-def test_a_finding_that_is_counted_and_not_listed_is_said() -> None:
+def test_a_finding_that_is_counted_but_not_listed_is_reported() -> None:
     judged = verdict(lost=8)
     judged["findings"] = []
-    assert any("but the findings are []" in problem for problem in problems_of("lost", {"lost": 8}, judged, 1))
+    assert any("but findings: []" in problem for problem in problems_of("lost", {"lost": 8}, judged, 1))
 
 
 def test_companions_are_findings() -> None:
@@ -95,11 +95,11 @@ def test_companions_are_findings() -> None:
         (1.5, math.inf, True),
     ],
 )
-def test_within_5_ms_or_5_percent(planted: float, measured: float, off: bool) -> None:
+def test_a_shift_may_differ_by_5_ms_or_5_percent(planted: float, measured: float, off: bool) -> None:
     assert is_off(planted, measured) is off
 
 
-def test_delays_are_told_from_those_without() -> None:
+def test_delays_are_compared_with_runs_without_delay() -> None:
     still = dict.fromkeys(MEDIANS, 0.010)
     moved = still | {"notified": 0.062, "refetch": 0.020}
     delay = Delay(DELAYS[0].plant, 0.05, {"notified": 0.05})
@@ -112,13 +112,13 @@ def test_delays_are_told_from_those_without() -> None:
     assert without_delay([still, moved])["refetch"] == pytest.approx(0.015)
 
 
-def test_without_a_run_to_compare_with_nothing_is_measured() -> None:
+def test_without_a_run_to_compare_with_no_shift_is_measured() -> None:
     outcome = Outcome("slow", medians=dict.fromkeys(MEDIANS, 0.01))
     assert measure([(DELAYS[0], outcome)]) == []
     assert outcome.problems
 
 
-def test_the_tables_tell_good_from_bad() -> None:
+def test_the_tables_mark_wrong_runs() -> None:
     good = Outcome("A", "lost", verdict=verdict(lost=8))
     more = Outcome("A", "lost", verdict=verdict(lost=9))
     bad = Outcome("B", "late", verdict=verdict(lost=3), problems=["late: 2 planted, 0 found"])

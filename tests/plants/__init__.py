@@ -1,7 +1,7 @@
-"""Chats for the tests: a small clean one, copies of it with one defect each, and copies that are slow in one stage.
+"""Chats for the tests: a small clean one, copies with one defect each, and copies that are slow in one stage.
 
-Defects are deterministic: every so-many-th message or delivery, never one in so many at random. Each chat counts what
-it broke, so that a verdict can be compared with the truth to the one.
+Defects are deterministic: they affect every n-th message or delivery, not a random share. Each chat counts what it
+broke, so the counts in a verdict can be compared exactly.
 """
 
 from .chat import Chat, serving

@@ -1,6 +1,6 @@
-"""A small clean chat that speaks only the original's protocol, and shares nothing with the reference backend.
+"""A small clean chat with the original protocol, which shares no code with the reference backend.
 
-So neither can hide a fault of the other. A plant is a copy of it that overrides one of the hooks.
+So neither can hide a bug of the other. A plant is a subclass that overrides one of the hooks.
 """
 
 import asyncio
@@ -18,16 +18,16 @@ from websockets.http11 import Request
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
-Answer = tuple[int, object]
-"""Status and JSON."""
+Response = tuple[int, object]
+"""An HTTP status and a JSON body."""
 
-NO_ANSWER: Answer = (0, None)
-"""The connection is cut instead."""
+NO_RESPONSE: Response = (0, None)
+"""Close the connection without a response."""
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What a customer wrote. Numbers count all messages from 1, and are the ids where there are ids."""
+    """A customer's message. Messages are numbered from 1; the number is also the message id if the chat has ids."""
 
     number: int
     text: str
@@ -35,21 +35,21 @@ class Message:
 
 @dataclass(eq=False)
 class Dashboard:
-    """One dashboard's socket. Handshakes are numbered from 1."""
+    """A dashboard's socket. `number` is that of its handshake, from 1."""
 
     protocol: ServerProtocol
     writer: asyncio.StreamWriter
     number: int
     subscribed: bool = False
 
-    def say(self, message: object) -> None:
-        """One frame."""
+    def send(self, message: object) -> None:
+        """Sends one text frame."""
         if self.protocol.state is State.OPEN:
             self.protocol.send_text(json.dumps(message).encode())
             self.flush()
 
     def close(self, code: int) -> None:
-        """The closing handshake, and the end of the connection."""
+        """Sends a close frame, and closes the connection."""
         if self.protocol.state is State.OPEN:
             self.protocol.send_close(code)
             self.flush()
@@ -63,32 +63,32 @@ class Dashboard:
 class Reader:
     """One HTTP connection."""
 
-    shown: set[int] = field(default_factory=set)  # the numbers of all messages that a list on it has shown
-    place: int = -1  # which of the dashboards' connections it is, where a plant tells them apart
+    shown: set[int] = field(default_factory=set)  # the numbers of all messages that its lists have shown
+    slot: int = -1  # which dashboard it belongs to, if a plant tracks that
 
 
 @dataclass
 class Chat:
-    """The clean one: all messages of all chats in the list, bare notifications, no `seq`.
+    """The clean chat: all messages of all chats in the list, bare notifications, no `seq`.
 
-    With `ids` it also gives message ids, where the reference backend does: in the answer to a send, in frames and in
-    whole chats. With `tail` the list shows only so many last messages of each chat, as the reference backend's does.
+    With `ids` it adds message ids where the reference backend does: in responses to sends, in frames and in whole
+    chats. With `tail` the list shows only that many of the last messages of each chat, as the reference backend does.
     """
 
     ids: bool = False
     tail: int | None = None
     chats: dict[str, list[Message]] = field(default_factory=dict)
     dashboards: list[Dashboard] = field(default_factory=list)
-    messages: int = 0  # numbers given out
+    messages: int = 0  # the last number given to a message
     sends: int = 0
     accepted: int = 0
     handshakes: int = 0
-    mistakes: list[str] = field(default_factory=list)  # of this package itself: a plant must break only what it says
+    mistakes: list[str] = field(default_factory=list)  # errors in this package, which are no planted defects
 
-    # What a plant overrides.
+    # Hooks that a plant overrides.
 
-    async def send(self, chat_id: str, text: str) -> Answer:
-        """A widget's message: stored, announced, answered."""
+    async def send(self, chat_id: str, text: str) -> Response:
+        """Handles a widget's message: stores it, announces it, responds."""
         message = self.store(chat_id, text)
         self.announce(chat_id, message)
         return self.sent(message)
@@ -105,7 +105,7 @@ class Chat:
 
     def deliver(self, dashboard: Dashboard, chat_id: str, message: Message) -> None:
         notification = {"type": "chat_message_notification", "chat_id": chat_id, "message_role": "user"}
-        dashboard.say({"type": "chat_updates", "data": {**notification, "timestamp": "t", **self.identity(message)}})
+        dashboard.send({"type": "chat_updates", "data": {**notification, "timestamp": "t", **self.identity(message)}})
 
     def welcome(self, dashboard: Dashboard) -> bool:
         """Whether a dashboard may connect."""
@@ -113,9 +113,9 @@ class Chat:
 
     def subscribe(self, dashboard: Dashboard, channel: str) -> None:
         dashboard.subscribed = True
-        dashboard.say({"type": "subscribed", "subscription_type": channel})
+        dashboard.send({"type": "subscribed", "subscription_type": channel})
 
-    async def list_chats(self, reader: Reader) -> Answer:
+    async def list_chats(self, reader: Reader) -> Response:
         chats = []
         for chat_id, messages in self.listed(reader).items():
             reader.shown.update(message.number for message in messages)
@@ -124,7 +124,7 @@ class Chat:
         return 200, {"users": chats}
 
     def listed(self, reader: Reader) -> Mapping[str, Sequence[Message]]:
-        """What the list shows to one connection."""
+        """The chats that the list shows on one connection."""
         return self.chats
 
     def shown(self, message: Message) -> dict[str, object]:
@@ -135,7 +135,7 @@ class Chat:
         """How many messages the list says a chat has."""
         return len(listed)
 
-    # What plants may use.
+    # For plants to use.
 
     def numbered(self, text: str) -> Message:
         """A message with the next number."""
@@ -145,13 +145,13 @@ class Chat:
     def identity(self, message: Message) -> dict[str, object]:
         return {"message_id": message.number} if self.ids else {}
 
-    def sent(self, message: Message) -> Answer:
-        """The answer to a send that was accepted."""
+    def sent(self, message: Message) -> Response:
+        """The response to an accepted send."""
         return 200, {"success": True, "message": "sent", **self.identity(message)}
 
     # The protocol.
 
-    async def respond(self, reader: Reader, method: str, path: str, body: bytes) -> Answer:
+    async def respond(self, reader: Reader, method: str, path: str, body: bytes) -> Response:
         if (method, path) == ("GET", "/api/debug/users-chats"):
             return await self.list_chats(reader)
         if (method, path) == ("POST", "/api/users/data"):
@@ -167,9 +167,9 @@ class Chat:
             return 200, _chat(parts[3], len(messages), shown)
         if method == "POST" and path.endswith("/send") and parts[4] in self.chats:
             self.sends += 1
-            status, answer = await self.send(parts[4], json.loads(body)["content"])
+            status, response = await self.send(parts[4], json.loads(body)["content"])
             self.accepted += status == 200
-            return status, answer
+            return status, response
         return 404, {"detail": "not found"}
 
     def left(self, reader: Reader) -> None:
@@ -195,11 +195,11 @@ class Chat:
                     await self._watch(head, stream, writer)
                     return
                 body = await stream.readexactly(int(headers.get(b"content-length", b"0")))
-                answer = await self.respond(reader, method, path, body)
-                if answer is NO_ANSWER:
+                response = await self.respond(reader, method, path, body)
+                if response is NO_RESPONSE:
                     return
-                data = json.dumps(answer[1]).encode()
-                writer.write(f"HTTP/1.1 {answer[0]} X\r\nContent-Length: {len(data)}\r\n\r\n".encode() + data)
+                data = json.dumps(response[1]).encode()
+                writer.write(f"HTTP/1.1 {response[0]} X\r\nContent-Length: {len(data)}\r\n\r\n".encode() + data)
         finally:
             self.left(reader)
 
@@ -217,23 +217,23 @@ class Chat:
             return
         self.dashboards.append(dashboard)
         try:
-            dashboard.say({"type": "connected", "connection_id": str(uuid.uuid4()), "message": "hello"})
+            dashboard.send({"type": "connected", "connection_id": str(uuid.uuid4()), "message": "hello"})
             while data := await stream.read(65536):
                 protocol.receive_data(data)
                 for event in protocol.events_received():
                     if isinstance(event, Frame) and event.opcode is Opcode.TEXT:
-                        self._told(dashboard, json.loads(bytes(event.data)))
+                        self._handle_action(dashboard, json.loads(bytes(event.data)))
                 dashboard.flush()
                 if protocol.state is not State.OPEN:
                     break
         finally:
             self.dashboards.remove(dashboard)
 
-    def _told(self, dashboard: Dashboard, message: dict[str, str]) -> None:
+    def _handle_action(self, dashboard: Dashboard, message: dict[str, str]) -> None:
         if message.get("action") == "subscribe":
             self.subscribe(dashboard, message["subscription_type"])
         elif message.get("action") == "ping":
-            dashboard.say({"type": "pong", "timestamp": "t"})
+            dashboard.send({"type": "pong", "timestamp": "t"})
 
 
 def _shown(message: Message) -> dict[str, object]:
@@ -246,7 +246,7 @@ def _chat(chat_id: str, total: int, messages: list[dict[str, object]]) -> dict[s
 
 @contextmanager
 def serving(chat: Chat, tls: ssl.SSLContext | None = None) -> Iterator[str]:
-    """Serves a chat from a thread of its own; yields its base URL."""
+    """Serves a chat from a separate thread. Yields its base URL."""
     loop = asyncio.new_event_loop()
     started = threading.Event()
     stop = asyncio.Event()

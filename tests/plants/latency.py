@@ -1,9 +1,9 @@
-"""Chats that are slow in one stage by a fixed time, and well otherwise. Delays are in seconds."""
+"""Chats with a fixed delay in one stage, and otherwise clean. Delays are in seconds."""
 
 import asyncio
 from dataclasses import dataclass
 
-from .chat import Answer, Chat, Dashboard, Message, Reader
+from .chat import Chat, Dashboard, Message, Reader, Response
 
 
 @dataclass
@@ -14,33 +14,33 @@ class Slow(Chat):
 
 
 class SlowFrames(Slow):
-    """Stored, listed and answered at once; every frame goes out late."""
+    """Stores, lists and responds at once, and sends every frame late."""
 
     def deliver(self, dashboard: Dashboard, chat_id: str, message: Message) -> None:
         asyncio.get_running_loop().call_later(self.delay, super().deliver, dashboard, chat_id, message)
 
 
 class SlowList(Slow):
-    """The list is answered late, with what it held when it was asked for."""
+    """Responds late to requests for the list, with the contents at the time of the request."""
 
-    async def list_chats(self, reader: Reader) -> Answer:
-        answer = await super().list_chats(reader)
+    async def list_chats(self, reader: Reader) -> Response:
+        response = await super().list_chats(reader)
         await asyncio.sleep(self.delay)
-        return answer
+        return response
 
 
-class SlowAnswer(Slow):
-    """A send is stored and announced at once, and answered late."""
+class SlowResponse(Slow):
+    """Stores and announces a message at once, and responds late."""
 
-    async def send(self, chat_id: str, text: str) -> Answer:
-        answer = await super().send(chat_id, text)
+    async def send(self, chat_id: str, text: str) -> Response:
+        response = await super().send(chat_id, text)
         await asyncio.sleep(self.delay)
-        return answer
+        return response
 
 
 class SlowStore(Slow):
-    """A send is stored late, and announced and answered only then."""
+    """Stores a message late, and only then announces it and responds."""
 
-    async def send(self, chat_id: str, text: str) -> Answer:
+    async def send(self, chat_id: str, text: str) -> Response:
         await asyncio.sleep(self.delay)
         return await super().send(chat_id, text)

@@ -1,22 +1,22 @@
-"""Chats that do not bring every message to everybody: `lost`, `store_lost`, `unnotified`, `late`."""
+"""Chats that do not deliver every message to every dashboard: `lost`, `store_lost`, `unnotified`, `late`."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
-from .chat import Answer, Dashboard, Message, Reader
-from .plant import Places, Plant, Truth, without
+from .chat import Dashboard, Message, Reader, Response
+from .plant import Plant, TracksConnections, Truth, without
 
 # lost
 
 
 class LosesEveryTenth(Plant):
-    """Every tenth message is answered with a 2xx and kept, but neither announced nor ever listed."""
+    """Every tenth message gets a 2xx and is stored, but is neither announced nor listed."""
 
     finding = "lost"
 
-    async def send(self, chat_id: str, text: str) -> Answer:
+    async def send(self, chat_id: str, text: str) -> Response:
         message = self.store(chat_id, text)
         if self.nth(10):
             self.broken.add(message.number)
@@ -31,34 +31,34 @@ class LosesEveryTenth(Plant):
         return {"lost": len(self.broken) * self.audience}
 
 
-class LosesEveryThousandthDelivery(Places):
-    """Deliveries are counted message by message, dashboard by dashboard. The list of every 1,000th lacks its message.
+class LosesEveryThousandthDelivery(TracksConnections):
+    """Every 1,000th delivery, counted by message and then by dashboard, is missing from that dashboard's list.
 
-    The frame comes, so it is not a missed wake-up: it is the list of that one dashboard that is wrong, for good.
+    Its frame is sent, so this is not a missed notification: the list of that one dashboard stays wrong.
     """
 
     finding = "lost"
 
-    def hides(self, message: Message, place: int) -> bool:
-        return (message.number * self.audience + place) % 1000 == 0
+    def hides(self, message: Message, slot: int) -> bool:
+        return (message.number * self.audience + slot) % 1000 == 0
 
     def listed(self, reader: Reader) -> Mapping[str, Sequence[Message]]:
-        if reader.place < 0:
+        if reader.slot < 0:
             return self.chats
         hidden = {
             message.number
             for messages in self.chats.values()
             for message in messages
-            if self.hides(message, reader.place)
+            if self.hides(message, reader.slot)
         }
         return without(self.chats, hidden) if hidden else self.chats
 
     def truth(self) -> Truth:
         lost = sum(
-            self.hides(message, place)
+            self.hides(message, slot)
             for messages in self.chats.values()
             for message in messages
-            for place in range(self.audience)
+            for slot in range(self.audience)
         )
         assert lost == self.unseen(), (lost, self.unseen())
         return {"lost": lost}
@@ -67,18 +67,18 @@ class LosesEveryThousandthDelivery(Places):
 class LosesOnOneDashboardInFifty(LosesEveryThousandthDelivery):
     """The list of one dashboard in fifty lacks every tenth message."""
 
-    def hides(self, message: Message, place: int) -> bool:
-        return place % 50 == 17 and message.number % 10 == 0
+    def hides(self, message: Message, slot: int) -> bool:
+        return slot % 50 == 17 and message.number % 10 == 0
 
 
 @dataclass
 class LosesTheLastBeforeQuiet(Plant):
-    """A message is listed and announced with the next one, and forgotten if that takes longer than a second."""
+    """Each message is listed and announced with the next one, or not at all if the next takes longer than a second."""
 
     finding = "lost"
     held: tuple[str, Message, float] | None = None
 
-    async def send(self, chat_id: str, text: str) -> Answer:
+    async def send(self, chat_id: str, text: str) -> Response:
         now = asyncio.get_running_loop().time()
         before, message = self.held, self.store(chat_id, text)
         self.held = (chat_id, message, now)
@@ -95,8 +95,8 @@ class LosesTheLastBeforeQuiet(Plant):
         return {"lost": len(self.broken) * self.audience}
 
 
-class ShowsTwentyCustomers(Places):
-    """The list shows the first 20 customers only."""
+class ShowsTwentyCustomers(TracksConnections):
+    """The list shows only the first 20 customers."""
 
     finding = "lost"
 
@@ -110,23 +110,23 @@ class ShowsTwentyCustomers(Places):
 
 
 class ListFails(Plant):
-    """The list is answered 500 once messages come."""
+    """The list returns 500 after the first send."""
 
     finding = "lost"
 
-    async def list_chats(self, reader: Reader) -> Answer:
+    async def list_chats(self, reader: Reader) -> Response:
         return (500, {"detail": "no"}) if self.sends else await super().list_chats(reader)
 
     def truth(self) -> Truth:
         return {"lost": self.accepted * self.audience}
 
 
-class AnnouncesTooEarly(Places):
-    """Every message is announced half a second before it is listed: it shows with the next ones, if there are any."""
+class AnnouncesTooEarly(TracksConnections):
+    """Every message is announced half a second before it is listed, so it is shown with the next ones, if any."""
 
     finding = "lost"
 
-    async def send(self, chat_id: str, text: str) -> Answer:
+    async def send(self, chat_id: str, text: str) -> Response:
         message = self.store(chat_id, text)
         self.broken.add(message.number)
         asyncio.get_running_loop().call_later(0.5, self.broken.remove, message.number)
@@ -141,8 +141,8 @@ class AnnouncesTooEarly(Places):
 
 
 @dataclass
-class CachesTheList(Places):
-    """The list is made anew once a second only. Whoever refetches for the last messages is shown an old one."""
+class CachesTheList(TracksConnections):
+    """The list is rebuilt only once a second, so refetches for the last messages show an old one."""
 
     finding = "lost"
     cached: dict[str, list[Message]] = field(default_factory=dict)
@@ -162,11 +162,11 @@ class CachesTheList(Places):
 
 
 class ForgetsToStore(Plant):
-    """Every tenth message is answered with a 2xx, and that is all."""
+    """Every tenth message gets a 2xx, and is not stored."""
 
     finding = "store_lost"
 
-    async def send(self, chat_id: str, text: str) -> Answer:
+    async def send(self, chat_id: str, text: str) -> Response:
         if not self.nth(10):
             return await super().send(chat_id, text)
         message = self.numbered(text)
@@ -181,7 +181,7 @@ class ForgetsToStore(Plant):
 
 
 class SkipsOneDashboard(Plant):
-    """Every seventh message is not announced to the second dashboard, which sees it with the next one."""
+    """Every seventh message is not announced to the second dashboard, which shows it with the next one."""
 
     finding = "unnotified"
 
@@ -193,7 +193,7 @@ class SkipsOneDashboard(Plant):
 
 
 class SkipsAllDashboards(Plant):
-    """Every seventh message is announced to nobody, and seen with the next one."""
+    """Every seventh message is not announced to any dashboard, and is shown with the next one."""
 
     finding = "unnotified"
 
@@ -217,7 +217,7 @@ class ShowsLate(Plant):
     finding = "late"
     withheld: set[int] = field(default_factory=set)
 
-    async def send(self, chat_id: str, text: str) -> Answer:
+    async def send(self, chat_id: str, text: str) -> Response:
         message = self.store(chat_id, text)
         if self.nth(12):
             self.broken.add(message.number)

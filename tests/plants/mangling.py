@@ -1,4 +1,4 @@
-"""Chats that change characters, as real ones were seen to: `corrupted`. ASCII goes through all but one unharmed."""
+"""Chats that change characters, as real ones do: `corrupted`. Only one of them changes ASCII."""
 
 import html
 import re
@@ -11,7 +11,7 @@ _FOUR_BYTES = re.compile("[\U00010000-\U0010ffff]")
 
 
 class Rewrites(Plant):
-    """Stores each text as `rewritten` gives it."""
+    """Stores each text as `rewritten` returns it."""
 
     finding = "corrupted"
 
@@ -27,42 +27,42 @@ class Rewrites(Plant):
 
 
 class Normalises(Rewrites):
-    """Brings texts into the form NFC, as some databases and file systems do."""
+    """Normalises texts to NFC, as some databases and file systems do."""
 
     def rewritten(self, text: str) -> str:
         return unicodedata.normalize("NFC", text)
 
 
 class CutsAtFourBytes(Rewrites):
-    """Keeps what comes before the first character of four bytes, as MySQL's utf8mb3 does in its old mode."""
+    """Cuts texts at the first four-byte character, as MySQL's utf8mb3 does in non-strict mode."""
 
     def rewritten(self, text: str) -> str:
         return _FOUR_BYTES.split(text)[0]
 
 
 class EscapesHtml(Rewrites):
-    """Escapes for HTML when it stores, and so once too often."""
+    """Escapes HTML when it stores a text, which is once too often."""
 
     def rewritten(self, text: str) -> str:
         return html.escape(text)
 
 
 class KeepsLatin1(Rewrites):
-    """Has a ? for each character that Latin-1 does not have."""
+    """Replaces each character that Latin-1 lacks by a question mark."""
 
     def rewritten(self, text: str) -> str:
         return text.encode("latin-1", "replace").decode("latin-1")
 
 
 class JoinsLines(Rewrites):
-    """Drops line ends."""
+    """Removes line breaks."""
 
     def rewritten(self, text: str) -> str:
         return text.replace("\n", "")
 
 
 class CutsInHalf(Rewrites):
-    """Cuts texts at 60 units of UTF-16, which may leave half of a character; its JSON then has a lone surrogate."""
+    """Cuts texts after 60 UTF-16 code units, which may leave a lone surrogate in its JSON."""
 
     def rewritten(self, text: str) -> str:
         return text.encode("utf-16-le")[:120].decode("utf-16-le", "surrogatepass")

@@ -1,13 +1,13 @@
-"""What all plants are made of: they know what they broke, and can tell the dashboards' connections apart."""
+"""The base classes of all plants, which record what they broke and which dashboard a connection belongs to."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from .chat import Answer, Chat, Message, Reader
+from .chat import Chat, Message, Reader, Response
 
 Truth = dict[str, int]
-"""How often each finding must be made, by its name; those that are not named: never."""
+"""The expected count of each finding, by name; 0 if it is not named."""
 
 
 @dataclass
@@ -15,56 +15,56 @@ class Plant(Chat):
     """A chat with a defect."""
 
     audience: int = 4  # the scenario's dashboards
-    broken: set[int] = field(default_factory=set)  # the numbers of the messages that the defect befell
+    broken: set[int] = field(default_factory=set)  # the numbers of the messages that the defect affected
     finding: ClassVar[str] = ""
 
     def truth(self) -> Truth:
-        """What a verdict must find. Asked when the run is over."""
+        """The counts that a verdict must have. Call it after the run."""
         return {self.finding: len(self.broken)}
 
     def nth(self, step: int) -> bool:
-        """Whether this send's turn has come."""
+        """Whether the current send is a multiple of `step`."""
         return self.sends % step == 0
 
 
 @dataclass
-class Places(Plant):
-    """Tells the dashboards' HTTP connections apart, which the protocol does not.
+class TracksConnections(Plant):
+    """Assigns HTTP connections to dashboards, which the protocol does not.
 
-    From the first message on each dashboard refetches over one connection that stays open: the k-th connection to ask
-    for the list then has place k. One that is opened anew takes the place of the one that ended.
+    From the first message on, each dashboard refetches over one connection that stays open: the k-th connection to
+    request the list gets slot k. A new connection takes the slot of the one that was closed.
     """
 
-    seen: list[set[int]] = field(default_factory=list)  # by place: the messages that its lists have shown
-    over: bool = False  # whole chats are being read: the lists to come are no dashboard's
-    _vacant: list[int] = field(default_factory=list)
+    seen: list[set[int]] = field(default_factory=list)  # by slot: the numbers of the messages that its lists have shown
+    over: bool = False  # whole chats are being read, so later lists are not for dashboards
+    _free_slots: list[int] = field(default_factory=list)
 
-    async def respond(self, reader: Reader, method: str, path: str, body: bytes) -> Answer:
+    async def respond(self, reader: Reader, method: str, path: str, body: bytes) -> Response:
         self.over = self.over or path.startswith("/api/chats/")
         return await super().respond(reader, method, path, body)
 
-    async def list_chats(self, reader: Reader) -> Answer:
-        if self.messages and reader.place < 0 and not self.over:
-            self._seat(reader)
+    async def list_chats(self, reader: Reader) -> Response:
+        if self.messages and reader.slot < 0 and not self.over:
+            self._assign_slot(reader)
         return await super().list_chats(reader)
 
     def left(self, reader: Reader) -> None:
-        if reader.place >= 0:
-            self._vacant.append(reader.place)
+        if reader.slot >= 0:
+            self._free_slots.append(reader.slot)
 
     def unseen(self) -> int:
-        """How many deliveries of accepted messages no list brought."""
+        """The number of deliveries of accepted messages that no list has shown."""
         return self.audience * self.accepted - sum(map(len, self.seen))
 
-    def _seat(self, reader: Reader) -> None:
-        if len(self._vacant) == 1:
-            reader.place = self._vacant.pop()
+    def _assign_slot(self, reader: Reader) -> None:
+        if len(self._free_slots) == 1:
+            reader.slot = self._free_slots.pop()
         else:
-            reader.place = len(self.seen)
+            reader.slot = len(self.seen)
             self.seen.append(set())
-        if self._vacant or len(self.seen) > self.audience:
-            self.mistakes.append("dashboards opened their HTTP connections anew, and nobody can tell which is whose")
-        reader.shown = self.seen[reader.place]
+        if self._free_slots or len(self.seen) > self.audience:
+            self.mistakes.append("several dashboards reopened their HTTP connections, so they cannot be matched")
+        reader.shown = self.seen[reader.slot]
 
 
 def without(chats: Mapping[str, Sequence[Message]], hidden: set[int]) -> dict[str, list[Message]]:

@@ -4,14 +4,14 @@ import asyncio
 from dataclasses import dataclass
 from typing import ClassVar
 
-from .chat import NO_ANSWER, Answer, Dashboard, Message
-from .plant import Places, Plant, Truth
+from .chat import NO_RESPONSE, Dashboard, Message, Response
+from .plant import Plant, TracksConnections, Truth
 
 # silent_socket
 
 
-class FallsSilent(Places):
-    """From the thirtieth message on the second dashboard gets no frames."""
+class FallsSilent(TracksConnections):
+    """From the thirtieth message on, the second dashboard gets no frames."""
 
     finding = "silent_socket"
     all_of_them: ClassVar[bool] = False
@@ -24,13 +24,13 @@ class FallsSilent(Places):
 
     def truth(self) -> Truth:
         sockets = self.audience if self.all_of_them else 1
-        # The refetch after the last frame may bring some more.
+        # The refetch after the last frame may show some more.
         assert len(self.broken) * sockets - 5 * sockets <= self.unseen() <= len(self.broken) * sockets
         return {"silent_socket": sockets, "lost": self.unseen()}
 
 
-class FallsSilentAltogether(FallsSilent):
-    """From the thirtieth message on, 3 s after the first, nobody gets frames."""
+class FallsSilentForAll(FallsSilent):
+    """From the thirtieth message on, 3 s after the first, no dashboard gets frames."""
 
     all_of_them = True
 
@@ -39,11 +39,11 @@ class FallsSilentAltogether(FallsSilent):
 
 
 class RefusesEveryThirdSend(Plant):
-    """Every third send is answered 429, and not stored."""
+    """Every third send gets a 429, and is not stored."""
 
     finding = "refused"
 
-    async def send(self, chat_id: str, text: str) -> Answer:
+    async def send(self, chat_id: str, text: str) -> Response:
         if not self.nth(3):
             return await super().send(chat_id, text)
         self.broken.add(self.sends)
@@ -51,11 +51,11 @@ class RefusesEveryThirdSend(Plant):
 
 
 class FailsThreeSendsInTen(Plant):
-    """30 % of the sends are answered 500, and not stored."""
+    """30 % of the sends get a 500, and are not stored."""
 
     finding = "refused"
 
-    async def send(self, chat_id: str, text: str) -> Answer:
+    async def send(self, chat_id: str, text: str) -> Response:
         if self.sends % 10 not in (3, 6, 9):
             return await super().send(chat_id, text)
         self.broken.add(self.sends)
@@ -63,16 +63,16 @@ class FailsThreeSendsInTen(Plant):
 
 
 class FailsAfterStoring(Plant):
-    """Every eighth send is stored, listed and announced, and then answered 500, or in turn not at all."""
+    """Every eighth send is stored, listed and announced, and then alternately gets a 500 or no response."""
 
     finding = "refused"
 
-    async def send(self, chat_id: str, text: str) -> Answer:
-        answer = await super().send(chat_id, text)
+    async def send(self, chat_id: str, text: str) -> Response:
+        response = await super().send(chat_id, text)
         if not self.nth(8):
-            return answer
+            return response
         self.broken.add(self.messages)
-        return NO_ANSWER if self.nth(16) else (500, {"detail": "no"})
+        return NO_RESPONSE if self.nth(16) else (500, {"detail": "no"})
 
     def truth(self) -> Truth:
         return {"refused": len(self.broken), "recovered": len(self.broken)}
@@ -82,7 +82,7 @@ class FailsAfterStoring(Plant):
 
 
 class AdmitsOneDashboardInTwo(Plant):
-    """Of the first handshakes every second one is answered 403, and after them all."""
+    """Every second of the first handshakes gets a 403, and every later one does."""
 
     finding = "absent"
 
@@ -93,16 +93,16 @@ class AdmitsOneDashboardInTwo(Plant):
         return {"absent": self.audience // 2, "lost": self.audience // 2 * self.accepted}
 
 
-class NeverLetsBack(Places):
-    """With the thirtieth message every second dashboard is closed, and no handshake is accepted any more."""
+class RefusesReconnects(TracksConnections):
+    """With the thirtieth message, every second dashboard is closed, and no further handshake is accepted."""
 
     finding = "absent"
 
-    async def send(self, chat_id: str, text: str) -> Answer:
-        answer = await super().send(chat_id, text)
+    async def send(self, chat_id: str, text: str) -> Response:
+        response = await super().send(chat_id, text)
         if self.sends == 30:
             self.broken = _close_every_second(self.dashboards)
-        return answer
+        return response
 
     def welcome(self, dashboard: Dashboard) -> bool:
         return self.sends < 30
@@ -112,13 +112,13 @@ class NeverLetsBack(Places):
 
 
 @dataclass
-class ClosesAfterTheLast(Plant):
-    """Every second dashboard is closed 1.5 s after the last message, which it has seen, and never let back."""
+class ClosesAfterTheLastMessage(Plant):
+    """Every second dashboard is closed 1.5 s after the last message, which it has shown, and may not reconnect."""
 
     finding = "absent"
     closing: asyncio.TimerHandle | None = None
 
-    async def send(self, chat_id: str, text: str) -> Answer:
+    async def send(self, chat_id: str, text: str) -> Response:
         if self.closing is not None:
             self.closing.cancel()
         self.closing = asyncio.get_running_loop().call_later(1.5, self.close)
@@ -132,7 +132,7 @@ class ClosesAfterTheLast(Plant):
 
 
 class IgnoresSubscriptions(Plant):
-    """Half of the dashboards can connect as often as they like: their subscriptions are never confirmed, nor heeded."""
+    """Half of the dashboards can connect, but their subscriptions are neither confirmed nor served."""
 
     finding = "absent"
 
@@ -144,11 +144,11 @@ class IgnoresSubscriptions(Plant):
         return {"absent": self.audience // 2, "lost": self.audience // 2 * self.accepted}
 
 
-# nothing
+# no finding
 
 
 class RefusesEverySecondHandshake(Plant):
-    """Every second handshake is answered 403. Whoever tries again gets in, so only the time to connect shows it."""
+    """Every second handshake gets a 403. A retry succeeds, so only the time to connect shows it."""
 
     def welcome(self, dashboard: Dashboard) -> bool:
         if dashboard.number % 2 == 0:
@@ -160,16 +160,16 @@ class RefusesEverySecondHandshake(Plant):
         return {}
 
 
-class ClosesAllNowAndThen(Plant):
-    """With every twentieth message all dashboards are closed. They come back and see all in time: nothing to find."""
+class ClosesAllPeriodically(Plant):
+    """With every twentieth message, all dashboards are closed. They reconnect, and show everything in time."""
 
-    async def send(self, chat_id: str, text: str) -> Answer:
-        answer = await super().send(chat_id, text)
+    async def send(self, chat_id: str, text: str) -> Response:
+        response = await super().send(chat_id, text)
         if self.nth(20):
             self.broken.add(self.messages)
             for dashboard in list(self.dashboards):
                 dashboard.close(1012)
-        return answer
+        return response
 
     def truth(self) -> Truth:
         return {}

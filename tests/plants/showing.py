@@ -1,11 +1,11 @@
-"""Chats that show what is not so: `duplicated`, `reordered`, `phantom`, `vanished`, `corrupted`, `misplaced`."""
+"""Chats that show wrong contents: `duplicated`, `reordered`, `phantom`, `vanished`, `corrupted`, `misplaced`."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from .chat import Answer, Dashboard, Message, Reader
-from .plant import Places, Plant, Truth, without
+from .chat import Dashboard, Message, Reader, Response
+from .plant import Plant, TracksConnections, Truth, without
 
 # duplicated
 
@@ -15,7 +15,7 @@ class StoresTwice(Plant):
 
     finding = "duplicated"
 
-    async def send(self, chat_id: str, text: str) -> Answer:
+    async def send(self, chat_id: str, text: str) -> Response:
         message = self.store(chat_id, text)
         if self.nth(8):
             self.broken.add(self.store(chat_id, text).number)
@@ -62,7 +62,7 @@ class AnnouncesTwice(Plant):
 
 
 class StoresBeforeThePrevious(Plant):
-    """Every eighth message is stored in front of the one before it in its chat."""
+    """Every eighth message is stored before the previous one in its chat."""
 
     finding = "reordered"
 
@@ -75,19 +75,19 @@ class StoresBeforeThePrevious(Plant):
         return message
 
 
-class ListsTheWrongWayRound(Places):
-    """To every second connection the list shows a chat's last two messages swapped, if the last is an eighth one."""
+class ListsReordered(TracksConnections):
+    """On every second connection, a chat's last two messages are swapped if the last is an eighth one."""
 
     finding = "reordered"
 
     def listed(self, reader: Reader) -> Mapping[str, Sequence[Message]]:
-        if reader.place % 2 == 0 or reader.place < 0:
+        if reader.slot % 2 == 0 or reader.slot < 0:
             return self.chats
         chats = {chat_id: list(messages) for chat_id, messages in self.chats.items()}
         for messages in chats.values():
             if len(messages) > 1 and messages[-1].number % 8 == 0:
                 messages[-2:] = [messages[-1], messages[-2]]
-                # The earlier one is what now stands on the wrong side.
+                # The earlier message is now in the wrong position.
                 self.broken.add(messages[-1].number)
         return chats
 
@@ -95,38 +95,38 @@ class ListsTheWrongWayRound(Places):
 # phantom
 
 
-class MakesUpMessages(Plant):
-    """After every tenth message the chat has one more that its customer never sent: stored, listed and announced."""
+class InventsMessages(Plant):
+    """After every tenth message, one that its customer did not send is stored, listed and announced."""
 
     finding = "phantom"
 
-    async def send(self, chat_id: str, text: str) -> Answer:
-        answer = await super().send(chat_id, text)
+    async def send(self, chat_id: str, text: str) -> Response:
+        response = await super().send(chat_id, text)
         if self.nth(10):
             phantom = self.store(chat_id, "Hello?")
             self.broken.add(phantom.number)
             self.announce(chat_id, phantom)
-        return answer
+        return response
 
 
-class KeepsWhatItRejects(Plant):
-    """Every tenth message is answered 422, and all the same stored, listed and announced."""
+class StoresRejectedSends(Plant):
+    """Every tenth message gets a 422, but is stored, listed and announced."""
 
     finding = "phantom"
 
-    async def send(self, chat_id: str, text: str) -> Answer:
-        answer = await super().send(chat_id, text)
+    async def send(self, chat_id: str, text: str) -> Response:
+        response = await super().send(chat_id, text)
         if self.nth(10):
             self.broken.add(self.messages)
             return 422, {"detail": "no"}
-        return answer
+        return response
 
     def truth(self) -> Truth:
         return {"phantom": len(self.broken), "refused": len(self.broken)}
 
 
-class AnnouncesNothing(Plant):
-    """After every tenth message all dashboards hear of one with an id that nothing has. Needs ids."""
+class AnnouncesUnknownIds(Plant):
+    """After every tenth message, an unknown message id is announced to all dashboards. Needs ids."""
 
     finding = "phantom"
 
@@ -141,7 +141,7 @@ class AnnouncesNothing(Plant):
 
 
 class Deletes(Plant):
-    """Every seventh message is gone a second after it was stored."""
+    """Every seventh message is deleted a second after it was stored."""
 
     finding = "vanished"
 
@@ -157,8 +157,8 @@ class Deletes(Plant):
 
 
 @dataclass
-class HidesCustomers(Places):
-    """Of every fourteenth message the whole chat is missing in the list from 1 s to 1.5 s after it was stored."""
+class HidesCustomers(TracksConnections):
+    """The chat of every fourteenth message is missing from the list from 1 s to 1.5 s after it was stored."""
 
     finding = "vanished"
     hidden: set[str] = field(default_factory=set)
@@ -178,8 +178,8 @@ class HidesCustomers(Places):
 
 
 @dataclass
-class HidesForASecond(Places):
-    """Every seventh message is missing in the list from 1 s to 2 s after it was stored. The store has it throughout."""
+class HidesForASecond(TracksConnections):
+    """Every seventh message is missing from the list from 1 s to 2 s after it was stored, but not from the store."""
 
     finding = "vanished"
     hidden: set[int] = field(default_factory=set)
@@ -194,12 +194,12 @@ class HidesForASecond(Places):
 
     def listed(self, reader: Reader) -> Mapping[str, Sequence[Message]]:
         shown = without(self.chats, self.hidden)
-        if reader.place >= 0:
+        if reader.slot >= 0:
             self.broken |= {number for number in self.hidden & reader.shown if self._would_show(number, shown)}
         return shown
 
     def _would_show(self, number: int, shown: Mapping[str, Sequence[Message]]) -> bool:
-        """Whether a list has older messages of the same chat than the one that it lacks."""
+        """Whether the list shows an older message of the same chat, so that this one is missing."""
         chat_id = next(name for name, messages in self.chats.items() if any(m.number == number for m in messages))
         return shown[chat_id][-(self.tail or len(shown[chat_id])) :][0].number < number
 
@@ -207,8 +207,8 @@ class HidesForASecond(Places):
 # corrupted
 
 
-class Mangles(Plant):
-    """Every eighth message is stored damaged: without its end, without its beginning, or with one letter changed."""
+class StoresDamaged(Plant):
+    """Every eighth message is stored damaged: its end or beginning cut off, or one letter changed."""
 
     finding = "corrupted"
 
@@ -221,8 +221,8 @@ class Mangles(Plant):
         return message
 
 
-class ListsMangled(Plant):
-    """The list shows every eighth message with one letter changed. The store has it right."""
+class ListsDamaged(Plant):
+    """The list shows every eighth message with one letter changed. The store is correct."""
 
     finding = "corrupted"
 
@@ -236,22 +236,22 @@ class ListsMangled(Plant):
 # misplaced
 
 
-class Misfiles(Plant):
+class StoresInAnotherChat(Plant):
     """Every eighth message is stored and announced in the next customer's chat."""
 
     finding = "misplaced"
 
-    async def send(self, chat_id: str, text: str) -> Answer:
+    async def send(self, chat_id: str, text: str) -> Response:
         if not self.nth(8):
             return await super().send(chat_id, text)
         chats = list(self.chats)
-        answer = await super().send(chats[(chats.index(chat_id) + 1) % len(chats)], text)
+        response = await super().send(chats[(chats.index(chat_id) + 1) % len(chats)], text)
         self.broken.add(self.messages)
-        return answer
+        return response
 
 
 class ListsInAnotherChat(Plant):
-    """The list shows every eighth message in the next customer's chat. The store has it right."""
+    """The list shows every eighth message in the next customer's chat. The store is correct."""
 
     finding = "misplaced"
 

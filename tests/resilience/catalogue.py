@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from .judged import STARTS, Start
+
 PROCESS = ("--pid", "{pid}", "--restart-command", "{restart}")
-"""Flags of `chatswarm run` for faults that need the target's process."""
+"""Options for faults that need the target's process."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,7 @@ class Row:
     swarm: Mapping[str, object] = field(default_factory=dict)
     """Keys of `[swarm]` that break the promise."""
     options: tuple[str, ...] = ()
-    """Flags of `chatswarm run` for the broken chat. {pid}, {restart} and {database} are the chat's."""
+    """Options for a chat that chatswarm did not start. {pid}, {restart} and {database} are the chat's."""
     faults: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """By the name of a `[[fault]]`: keys to add for a chat that chatswarm did not start. With another `kind`, only the
     fault's times are kept. {database} is the chat's; {broker_kill} and {broker_start} are shell commands."""
@@ -31,6 +33,8 @@ class Row:
     """Whether the chat asks dashboards for a token."""
     broker: bool = False
     """Whether the chat has several workers and a broker between them."""
+    starts: tuple[Start, ...] = ("run",)
+    """How the run is started, each time. Only `chatswarm run` starts the reference chat."""
 
     @property
     def counterpart(self) -> str:
@@ -45,7 +49,7 @@ _ORIGIN = {"reconnect": "origin"}
 _FILE = {"database": "{database}"}
 
 ROWS: tuple[Row, ...] = (
-    Row("kill", {"store_lost": "> 0"}, "answers-before-the-commit", options=PROCESS),
+    Row("kill", {"store_lost": "> 0"}, "answers-before-the-commit", options=PROCESS, starts=STARTS),
     Row("deploy", {"slo": "closed.1012"}, "forgets-to-say-goodbye", options=PROCESS),
     Row("deploy", {"slo": "exit_seconds"}, "awaits-each-dashboard", options=PROCESS),
     Row("worker-killed", {"lost": "> 0"}, "publishes-later", options=PROCESS, flags=_BUS, broker=True),
@@ -60,7 +64,7 @@ ROWS: tuple[Row, ...] = (
         broker=True,
         faults={"broker-killed": _NO_BROKER, "broker-silent": _NO_BROKER},
     ),
-    Row("slow-net", {"slo": "notified.p99"}, "one-frame-in-flight"),
+    Row("slow-net", {"slo": "notified.p99"}, "one-frame-in-flight", starts=STARTS),
     Row("cut", {"late": "> 0", "slo": "visible.max"}, swarm=_ORIGIN),
     Row("black-hole", {"slo": "median_dashboard.max"}, swarm=_ORIGIN),
     Row("outage", {"absent": "> 0"}, swarm=_ORIGIN),

@@ -3,13 +3,20 @@
 import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from chatswarm.loadtests.judge.verdict import FINDINGS
 
 Kind = Literal["reference", "without", "clean", "unharmed"]
 """The reference backend; the broken counterpart; the clean chat; the counterpart without the fault."""
 
+Start = Literal["run", "headless", "processes", "namespaces", "page"]
+"""How a run is started: by `chatswarm run`; by `locust --headless`, without and with `--processes 2`; by a master with
+two workers in another network namespace; from Locust's page."""
+
+STARTS: tuple[Start, ...] = get_args(Start)
+
+_EXIT_CODES = {"pass": 0, "fail": 1, "undecided": 3}
 _COMPARISONS = {
     ">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le, "==": operator.eq, "!=": operator.ne,
 }  # fmt: skip
@@ -22,11 +29,35 @@ class Outcome:
     scenario: str
     kind: Kind
     label: str
+    start: Start = "run"
     fault: str = ""
     verdict: dict[str, Any] = field(default_factory=dict)  # empty: no verdict
     problems: list[str] = field(default_factory=list)
     seconds: float = 0.0
     folder: str = ""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What is left of a run."""
+
+    code: int
+    verdict: dict[str, Any]  # empty: there is none
+    has_report: bool
+    said: str  # on standard error
+
+
+def problems_of_end(ended: Ended) -> list[str]:
+    """What is missing after a run, whatever its verdict is."""
+    if not ended.verdict:
+        return [f"no verdict, exit code {ended.code}: {ended.said[-500:].strip()}"]
+    problems = []
+    outcome = ended.verdict["verdict"]
+    if ended.code != _EXIT_CODES[outcome]:
+        problems.append(f"expected exit code {_EXIT_CODES[outcome]} for {outcome}, got {ended.code}")
+    if not ended.has_report:
+        problems.append("expected report.html in the run's folder, got none")
+    return problems
 
 
 def problems_of(kind: Kind, shows: Mapping[str, str], verdict: Mapping[str, Any]) -> list[str]:

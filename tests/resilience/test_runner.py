@@ -12,9 +12,9 @@ from chatswarm.loadtests.scenario.scenario import shipped
 from .__main__ import plan
 from .catalogue import ROWS, Row
 from .chats.names import CHATS, CLEAN
-from .judged import Outcome, problems_of
+from .judged import STARTS, Ended, Outcome, problems_of, problems_of_end
 from .report import table
-from .runs import adapted, run, unharmed
+from .runs import adapted, run, table_of, unharmed
 
 
 def verdict(outcome: str = "fail", slos: dict[str, str] | None = None, **counts: int | None) -> dict[str, Any]:
@@ -75,8 +75,42 @@ def test_every_chat_is_used_and_every_scenario_with_a_fault_has_a_row() -> None:
 def test_the_reference_backend_runs_once_for_each_scenario() -> None:
     deploys = [row for row in ROWS if row.scenario == "deploy"]
     assert len(deploys) > 1
-    kinds = [kind for _, kind in plan(deploys, clean=True, unharmed=True)]
+    kinds = [kind for _, kind, _ in plan(deploys, STARTS, clean=True, unharmed=True)]
     assert kinds == ["reference", "clean", *["unharmed", "without"] * len(deploys)]
+
+
+def test_each_way_to_start_has_a_fault_of_a_process_and_one_of_the_network() -> None:
+    for start in STARTS:
+        scenarios = {row.scenario for row in ROWS if start in row.starts}
+        assert scenarios >= {"kill", "slow-net"}
+    for row in ROWS:
+        assert "run" in row.starts
+        if len(row.starts) > 1:
+            # Whoever starts the reference chat for `locust -f` gives it no [backend], no broker and no token.
+            assert "backend" not in table_of(row.scenario)
+            assert not row.broker
+            assert not row.needs_token
+
+
+def test_each_scenario_is_started_in_the_chosen_ways() -> None:
+    rows = [Row("a", {}, "x", starts=("run", "page")), Row("a", {}, "y", starts=("run", "page")), Row("b", {}, "z")]
+    planned = plan(rows, ["page"], clean=False, unharmed=False)
+    assert planned == [(rows[0], "reference", "page"), (rows[0], "without", "page"), (rows[1], "without", "page")]
+    assert len(plan(rows, STARTS, clean=False, unharmed=False)) == 8
+
+
+@pytest.mark.parametrize(
+    ("ended", "problem"),
+    [
+        (Ended(70, {}, has_report=False, said="it broke\n"), "no verdict, exit code 70: it broke"),
+        (Ended(0, verdict("fail"), has_report=True, said=""), "expected exit code 1 for fail, got 0"),
+        (Ended(1, verdict("undecided"), has_report=True, said=""), "expected exit code 3 for undecided, got 1"),
+        (Ended(0, verdict("pass"), has_report=False, said=""), "expected report.html in the run's folder, got none"),
+        (Ended(0, verdict("pass"), has_report=True, said=""), None),
+    ],
+)
+def test_a_run_leaves_its_verdict_its_report_and_its_exit_code(ended: Ended, problem: str | None) -> None:
+    assert problems_of_end(ended) == ([] if problem is None else [problem])
 
 
 def test_removing_the_faults_removes_their_slos() -> None:
@@ -117,14 +151,30 @@ def test_the_table_marks_unexpected_verdicts() -> None:
             Recovery("b", 3.0, 4.0, at_least=7.0, detected=0.25),
         )
     ]
-    good = Outcome("kill", "without", "breaks", "kill", judged, seconds=12.3)
-    bad = Outcome("kill", "reference", "reference", "kill", verdict("pass"), ["no"])
-    none = Outcome("pause", "reference", "reference", "pause", problems=["no verdict"])
-    console = Console(width=170)
+    good = Outcome("kill", "without", "breaks", "processes", "kill", judged, seconds=12.3)
+    bad = Outcome("kill", "reference", "reference", "run", "kill", verdict("pass"), ["no"])
+    none = Outcome("pause", "reference", "reference", "run", "pause", problems=["no verdict"])
+    console = Console(width=190)
     with console.capture() as captured:
         console.print(table([good, bad, none]))
     lines = [line.split() for line in captured.get().splitlines()]
     dash, dot = ["–"], ["·"]
-    assert ["kill", "kill", "breaks", "fail", "0.5", "2.0", *dash * 2, "≥", "7.0", "3", *dot * 3, *dash, "12"] in lines
-    assert ["reference", "pass", "!", *dash * 5, *dot * 5, "0"] in lines
-    assert ["pause", "pause", "reference", "none", "!", *dash * 10, "0"] in lines
+    by = ["locust", "--processes", "2"]
+    assert [
+        "kill",
+        "kill",
+        "breaks",
+        *by,
+        "fail",
+        "0.5",
+        "2.0",
+        *dash * 2,
+        "≥",
+        "7.0",
+        "3",
+        *dot * 3,
+        *dash,
+        "12",
+    ] in lines
+    assert ["reference", "chatswarm", "run", "pass", "!", *dash * 5, *dot * 5, "0"] in lines
+    assert ["pause", "pause", "reference", "chatswarm", "run", "none", "!", *dash * 10, "0"] in lines

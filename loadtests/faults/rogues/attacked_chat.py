@@ -14,7 +14,7 @@ from chatswarm.loadtests.net.dialing import DialError, SocketAddress, default_tl
 from chatswarm.loadtests.net.rotation import Rotation
 from chatswarm.loadtests.protocols import ChatProtocol
 from chatswarm.loadtests.protocols.protocol import Request
-from chatswarm.loadtests.system.rig_limits import RESOURCES, own_errno
+from chatswarm.loadtests.system.rig_limits import RESOURCES, rig_limit_errno
 
 from .tcp import TcpConnection
 
@@ -75,11 +75,11 @@ class AttackedChat:
                 async with asyncio.timeout((deadline - time.monotonic()) / (len(places) - at)):
                     connection = await self._connected(place, receive_buffer, source)
             except OSError as error:
-                if own_errno(error) in RESOURCES:
+                if rig_limit_errno(error) in RESOURCES:
                     raise
                 rotation.failed(place, time.monotonic())
                 # Prefer the error that says most about the chat to one about this machine, such as a missing route.
-                if own_errno(error) is None or own_errno(failure) is not None or at == 0:
+                if rig_limit_errno(error) is None or rig_limit_errno(failure) is not None or at == 0:
                     failure = error
             else:
                 rotation.worked(place)

@@ -1,5 +1,7 @@
 """`absent`: a planned dashboard that never subscribed, or was not subscribed at the end of the drain."""
 
+import math
+
 import numpy as np
 
 from chatswarm.loadtests.history.tables import ConnectionEvent
@@ -10,9 +12,15 @@ from .check import WORST, CheckResult
 
 
 def absent(ledger: Ledger) -> CheckResult:
-    """Not counted: dashboards whose history was cut or is missing, and those that the rig or its operator kept away."""
+    """Not counted: dashboards whose history was cut or is missing, and those that the rig or its operator kept away.
+
+    If a fault was never healed, nobody knows whether a dashboard that left under it would have been back.
+    """
     connections, scenario = ledger.observations.connections, ledger.scenario
     examples: list[Example] = []
+    faults = ledger.observations.faults
+    never_healed = min((fault.start for fault in faults if math.isinf(fault.stop)), default=math.inf)
+    unknown = 0
     for dashboard in range(scenario.dashboards):
         planned = [span for span in scenario.planned(dashboard) if span[0] < ledger.end - ledger.start]
         if not planned or not ledger.witnessed[dashboard] or ledger.rig_outages.permanent[dashboard]:
@@ -26,6 +34,10 @@ def absent(ledger: Ledger) -> CheckResult:
         last = int(mine[np.argmax(connections.opening[mine])])
         stayed = connections.event[last] in (ConnectionEvent.SUBSCRIBED, ConnectionEvent.STOPPED)
         if not stayed or not np.isfinite(connections.subscribed[last]):
+            ended = connections.ended[mine][np.isfinite(connections.subscribed[mine])]
+            if np.max(ended, initial=-math.inf, where=np.isfinite(ended)) >= never_healed - ledger.fault_bound:
+                unknown += 1
+                continue
             code = int(connections.code[last])
             examples.append(
                 Example(
@@ -34,4 +46,4 @@ def absent(ledger: Ledger) -> CheckResult:
                     + (f" (code {code})" if code > 0 else ""),
                 )
             )
-    return CheckResult(len(examples), examples[:WORST])
+    return CheckResult(None if unknown and not examples else len(examples), examples[:WORST])

@@ -71,7 +71,12 @@ class Ledger:
     @property
     def clock_bound(self) -> float:
         """The error, in seconds, of an interval between two processes on hosts with different clocks."""
-        return 2 * max((clock.bound for clock in self.manifest.clocks.values()), default=0.0)
+        return 2 * self.fault_bound
+
+    @property
+    def fault_bound(self) -> float:
+        """The error, in seconds, of an interval between a fault, by the master's clock, and another host's process."""
+        return max((clock.bound for clock in self.manifest.clocks.values()), default=0.0)
 
     @property
     def deadline(self) -> Floats:

@@ -1,4 +1,4 @@
-"""Latencies counted into buckets, in plain numbers that can be sent and summed."""
+"""Latency histograms, as plain numbers that can be sent between processes and added up."""
 
 from bisect import bisect_left
 from collections.abc import Sequence
@@ -12,25 +12,25 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 LATENCY: tuple[float, ...] = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 5.0, 10.0)
-"""Upper edges in seconds, each within its bucket. Fine between 1 and 2: there the promise is kept or broken."""
+"""Inclusive upper edges in seconds. Fine between 1 and 2 s, where a chat keeps or breaks its promise."""
 LAG: tuple[float, ...] = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
-"""The same for how late a loop wakes."""
+"""The edges for how late an event loop wakes up."""
 
 
 class DeliveryCounts(NamedTuple):
-    """One message's deliveries in one process: how many in each bucket; the last bucket is above all edges."""
+    """One message's deliveries in one process, counted per bucket; the last bucket is above all edges."""
 
     widget: int
     n: int
     counts: list[int]
-    seconds: float  # the sum of their latencies
-    most: float  # the longest of them
-    late: int  # longer than the update target
+    seconds: float  # sum of the latencies
+    most: float  # the longest latency
+    late: int  # deliveries above the update target
 
 
 @dataclass(slots=True)
 class LatencyHistogram:
-    """How many samples fell into each bucket, and their sum."""
+    """The number of samples in each bucket, and the sum of all samples in seconds."""
 
     edges: tuple[float, ...]
     counts: list[int]
@@ -41,16 +41,16 @@ class LatencyHistogram:
         return cls(edges, [0] * (len(edges) + 1))
 
     def observe(self, seconds: float) -> None:
-        """One more sample."""
+        """Adds one sample."""
         self.counts[bisect_left(self.edges, seconds)] += 1
         self.seconds += seconds
 
     def take(self, samples: Floats) -> None:
-        """Many more samples."""
+        """Adds many samples."""
         self.add(counted(self.edges, samples).tolist(), float(samples.sum()))
 
     def add(self, counts: Sequence[int], seconds: float) -> None:
-        """What somebody else counted with the same edges."""
+        """Adds the counts of another histogram with the same edges."""
         self.counts = [mine + more for mine, more in zip(self.counts, counts, strict=True)]
         self.seconds += seconds
 
@@ -59,22 +59,22 @@ class LatencyHistogram:
         return sum(self.counts)
 
     def cumulative(self) -> list[tuple[str, int]]:
-        """As Prometheus has it: each edge as text, and how many samples are not above it."""
+        """Prometheus' form: each edge as text, with the number of samples up to it."""
         bounds = [*map(str, self.edges), "+Inf"]
         return list(zip(bounds, np.cumsum(self.counts).tolist(), strict=True))
 
 
 def counted(edges: tuple[float, ...], samples: Floats) -> Ints:
-    """How many samples are in each bucket; an edge belongs to the bucket below it."""
+    """The number of samples in each bucket. A sample on an edge belongs to the bucket below it."""
     return np.bincount(np.searchsorted(edges, samples), minlength=len(edges) + 1).astype(np.int64)
 
 
 def rows_of(keys: Sequence[tuple[int, int]], message: Ints, latency: Floats, target: float) -> list[DeliveryCounts]:
-    """Deliveries by message: `message` says for each of them which of `keys` it is of."""
+    """Groups deliveries by message: `message` has each delivery's index in `keys`."""
     if not len(message):
         return []
     width, lowest = len(LATENCY) + 1, int(message.min())
-    which = message - lowest  # numbers that came up together are close to each other
+    which = message - lowest  # messages shown in one interval have close numbers
     rows = int(which.max()) + 1
     counts = np.bincount(which * width + np.searchsorted(LATENCY, latency), minlength=rows * width).reshape(rows, width)
     seconds = np.bincount(which, latency)

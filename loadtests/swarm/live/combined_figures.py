@@ -1,10 +1,10 @@
-"""The live figures of a run: what all processes of the swarm report, put together. To watch, never to judge.
+"""The live figures of a run, combined from what all processes of the swarm report. Not used by the verdict.
 
     outcome of a send ──┐
-                        ├─► accepted: its deliveries count ─► on all its dashboards: its last one counts, forgotten
-    a process's Row ────┘   not accepted: they never count
+                        ├─► accepted: count its deliveries ─► visible on all dashboards: count the last, then forget it
+    DeliveryCounts ─────┘   not accepted: ignore them
 
-A row may come before the outcome, from another process: it waits for it.
+Counts from another process may arrive before the outcome; they are held until it is known.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,7 +32,7 @@ class _Open:
 
 
 class CombinedFigures:
-    """Times are seconds after T0. `schedule`: per widget, when it means to send."""
+    """Times are in seconds after T0. `schedule`: each widget's intended times."""
 
     def __init__(self, scenario: Scenario, schedule: Sequence[Sequence[float]], run: str, target: str) -> None:
         self.scenario, self.run, self.target = scenario, run, target
@@ -51,18 +51,18 @@ class CombinedFigures:
         self._waiting: dict[tuple[int, int], list[tuple[bool, DeliveryCounts]]] = {}
 
     def progressed(self, total: ProcessProgress) -> None:
-        """How far all processes are together."""
+        """Takes the progress of the whole swarm."""
         self.sent, self.subscribed = total.sent, total.subscribed
 
     def take(self, process: str, report: Increment) -> list[Identified]:
-        """Adds a report. Returns the ids that the target gave to messages: for the other processes, whose frames name
-        them.
+        """Adds a process's report. Returns the message ids that it learned, because the frames that other processes
+        receive refer to messages by id.
         """
         for send in report.sends:
-            self._answered((send.widget, send.n), send.outcome, send.done)
+            self._take_outcome((send.widget, send.n), send.outcome, send.done)
         for visible, rows in ((True, report.visible), (False, report.notified)):
             for row in rows:
-                self._row(visible, row)
+                self._take_counts(visible, row)
         for mine, more in (
             (self.refetch, report.refetch),
             (self.connect, report.connect),
@@ -81,16 +81,16 @@ class CombinedFigures:
         ]
 
     def intended(self, now: float) -> int:
-        """How many messages the schedule wanted to be sent by then."""
+        """The number of messages that the schedule intended by `now`."""
         return int(np.searchsorted(self._times, now, side="right"))
 
     def missing(self, now: float) -> int:
-        """Deliveries that are not there, of messages that were accepted longer ago than the update target."""
+        """Missing deliveries of messages that were accepted longer ago than the update target."""
         since = now - self.scenario.update_target
         return sum(message.expected - message.seen for message in self._open.values() if message.accepted < since)
 
     def users(self, now: float) -> Mapping[str, int]:
-        """How many the scenario plans to be there then."""
+        """The number of users of each kind that the scenario plans at `now`."""
         begun, dashboards = 0.0, self.scenario.stages[0].dashboards
         for stage in self.scenario.stages:
             if begun <= now:
@@ -98,7 +98,7 @@ class CombinedFigures:
             begun += stage.seconds
         return {"dashboard": dashboards, "widget": self.scenario.widgets}
 
-    def _answered(self, key: tuple[int, int], outcome: int, done: float) -> None:
+    def _take_outcome(self, key: tuple[int, int], outcome: int, done: float) -> None:
         self._outcome[key] = outcome
         self.outcomes[outcome] += 1
         if outcome == SendOutcome.ACCEPTED:
@@ -109,9 +109,9 @@ class CombinedFigures:
             self.expected += expected
             self._open[key] = _Open(expected, done)
         for visible, row in self._waiting.pop(key, ()):
-            self._row(visible, row)
+            self._take_counts(visible, row)
 
-    def _row(self, visible: bool, row: DeliveryCounts) -> None:
+    def _take_counts(self, visible: bool, row: DeliveryCounts) -> None:
         key = (row.widget, row.n)
         outcome = self._outcome.get(key)
         if outcome is None:
@@ -121,9 +121,9 @@ class CombinedFigures:
         elif not visible:
             self.notified.add(row.counts, row.seconds)
         else:
-            self._seen(key, row)
+            self._take_visible(key, row)
 
-    def _seen(self, key: tuple[int, int], row: DeliveryCounts) -> None:
+    def _take_visible(self, key: tuple[int, int], row: DeliveryCounts) -> None:
         count = sum(row.counts)
         self.visible.add(row.counts, row.seconds)
         self.delivered += count

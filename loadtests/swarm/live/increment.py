@@ -1,4 +1,4 @@
-"""What a process of the swarm saw since its last report, ready for the wire. To be summed, and to be watched."""
+"""What one process of the swarm observed since its last report, ready to be sent and added up."""
 
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -8,7 +8,7 @@ from chatswarm.loadtests.history.tables import SendOutcome
 from .buckets import LAG, LATENCY, DeliveryCounts, LatencyHistogram
 
 RIG_FAILED = len(SendOutcome)
-"""In place of a SendOutcome: a limit of the rig's own, which says nothing of the target."""
+"""Stands in for a SendOutcome if a send failed on a limit of the rig, which says nothing about the target."""
 
 
 class Send(NamedTuple):
@@ -18,11 +18,11 @@ class Send(NamedTuple):
     n: int
     outcome: int  # a SendOutcome, or RIG_FAILED
     done: float  # seconds after T0
-    message_id: int  # that the target gave it; -1: none
+    message_id: int  # the target's id for it; -1: none
 
 
 class Spread(NamedTuple):
-    """A histogram's numbers: how many samples in each bucket, and their sum in seconds."""
+    """The numbers of a histogram: samples in each bucket, and their sum in seconds."""
 
     counts: list[int]
     seconds: float
@@ -30,7 +30,7 @@ class Spread(NamedTuple):
 
 @dataclass(slots=True)
 class Increment:
-    """Everything since the last one; the CPU as it is now."""
+    """Everything since the last report, and the current CPU usage."""
 
     sends: list[Send] = field(default_factory=list)
     visible: list[DeliveryCounts] = field(default_factory=list)
@@ -44,10 +44,10 @@ class Increment:
 
 
 def empty(edges: tuple[float, ...]) -> Spread:
-    """No samples."""
+    """The numbers of a histogram without samples."""
     return Spread([0] * (len(edges) + 1), 0.0)
 
 
 def spread(histogram: LatencyHistogram) -> Spread:
-    """Its numbers."""
+    """The numbers of a histogram."""
     return Spread(list(histogram.counts), histogram.seconds)

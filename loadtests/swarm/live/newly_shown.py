@@ -1,8 +1,8 @@
-"""Which messages came up in which version of the list, and so which are new to a dashboard that refetches.
+"""Which messages first appeared in which version of the list, and so are new to a dashboard that refetches.
 
-A list mostly grows: what came up since a dashboard's last version is new to it, which is a slice and costs nothing.
-Only where texts went that nothing newer pushed out, it is looked at message by message. This is for
-watching: the judge does all of it again from the history, and exactly.
+A list mostly grows: whatever appeared since a dashboard's last version is new to it, and that is a cheap slice. Only if
+texts disappeared that nothing newer pushed out does this check message by message. The results are for live figures
+only: the judge computes them again, exactly, from the history.
 """
 
 from array import array
@@ -12,32 +12,34 @@ from dataclasses import dataclass, field
 
 from chatswarm.loadtests.messages.identity import ParsedText
 
-_NOBODYS = -1
-_REMEMBERED = 256  # messages that one dashboard misses, though others were shown them; older ones are not looked for
+_UNKNOWN = -1  # a text that is no message of this run
+_MAX_MISSING = 256  # per dashboard: messages that others were shown; older ones are no longer looked for
 
 Intended = Callable[[int, int], float | None]
-"""When a widget's n-th message was meant to be sent, in monotonic seconds; None if nobody means it."""
+"""When the schedule intends a widget's n-th message, in monotonic seconds; None if the schedule has no such message."""
 
 
 @dataclass(slots=True)
 class Viewer:
-    """What one dashboard was shown so far."""
+    """What one dashboard has been shown so far."""
 
     version: int = -1
-    missing: dict[int, None] = field(default_factory=dict)  # came up up to its version, but not for it
+    missing: dict[int, None] = field(
+        default_factory=dict
+    )  # appeared up to its version, but this dashboard was not shown them
 
 
 @dataclass(slots=True)
 class _ChatTexts:
-    front: int  # messages before the texts, which only the chat's count shows
+    front: int  # messages before the texts, known only from the chat's count
     texts: list[int]
 
 
 class ShownMessages:
-    """Messages get numbers here in the order in which they came up in this process.
+    """Numbers messages in the order in which they first appeared in this process.
 
-    By text, or by count: what a chat's tail no longer shows when its count has gone up by more than that. Those are
-    taken to be the widget's messages in between; whether they were accepted is for others to know.
+    A message appears by its text, or by the chat's count alone if the count has grown by more than the texts account
+    for. The latter are assumed to be the widget's messages in between; whether they were accepted is not known here.
     """
 
     def __init__(self, intended: Intended) -> None:
@@ -45,16 +47,16 @@ class ShownMessages:
         self.intended = array("d")
         self._intended = intended
         self._numbers: dict[tuple[int, int], int] = {}
-        self._latest: dict[int, int] = {}  # per widget: the highest n that came up
+        self._latest: dict[int, int] = {}  # per widget: the highest n that has appeared
         self._chats: dict[str, _ChatTexts] = {}
         self._reached: dict[str, int] = {}  # per chat: its highest count
-        self._until: list[int] = []  # per version: how many messages came up so far
+        self._until: list[int] = []  # per version: how many messages have appeared so far
         self._gone_until: list[int] = []  # per version: how often one went
         self._gone = 0
-        self._turns: dict[int, list[int]] = {}  # the versions in which a message went, came back, went, …
+        self._turns: dict[int, list[int]] = {}  # the versions in which a message disappeared, came back, disappeared, …
 
     def change(self, chat_id: str, total: int, dropped: int, added: Sequence[ParsedText]) -> None:
-        """One chat of the next version differs: its count (-1: it left the list), and its texts as a queue."""
+        """One chat differs in the next version: its count (-1: not listed), texts dropped in front, texts added."""
         before = self._chats.pop(chat_id, None)
         old = _ChatTexts(0, []) if before is None else before
         if total < 0:
@@ -76,12 +78,12 @@ class ShownMessages:
                 turns.append(len(self._until))
 
     def end_version(self) -> None:
-        """All changes of the next version were told."""
+        """Ends the next version, after all its changes."""
         self._until.append(len(self.keys))
         self._gone_until.append(self._gone)
 
     def newly(self, viewer: Viewer, version: int) -> list[range]:
-        """The numbers of the messages that are new to a dashboard now that it shows this version."""
+        """The numbers of the messages that are new to a dashboard that now shows this version."""
         after = viewer.version
         first = last = gone = 0
         if version > after:
@@ -98,7 +100,7 @@ class ShownMessages:
         found = [number for number in missing if self._shows(version, number)]
         for number in found:
             del missing[number]
-        while len(missing) > _REMEMBERED:
+        while len(missing) > _MAX_MISSING:
             del missing[next(iter(missing))]
         return [range(number, number + 1) for number in found]
 
@@ -108,10 +110,10 @@ class ShownMessages:
     def _number(self, widget: int, n: int) -> int:
         number = self._numbers.get((widget, n))
         if number is not None or widget < 0:
-            return _NOBODYS if number is None else number
+            return _UNKNOWN if number is None else number
         intended = self._intended(widget, n)
         if intended is None:
-            return _NOBODYS
+            return _UNKNOWN
         number = self._numbers[widget, n] = len(self.keys)
         self.keys.append((widget, n))
         self.intended.append(intended)
@@ -119,20 +121,20 @@ class ShownMessages:
         return number
 
     def _count(self, widget: int, before: int, newest: int, hidden: int) -> None:
-        """The chat's count says that `hidden` more came up than its texts say: those in between, then those after."""
+        """Numbers `hidden` messages that only the chat's count shows: first those in between, then those after."""
         if hidden <= 0:
             return
         for n in range(before + 1, newest):
             if (widget, n) not in self._numbers:
                 hidden -= 1
                 self._number(widget, n)
-        # What was overtaken on the way stands behind them. A chat's first count may have a greeting in it.
+        # The rest were overtaken on the way. A chat's first count is not used here: it may include a greeting.
         for n in range(newest + 1, newest + 1 + (hidden if before >= 0 else 0)):
             self._number(widget, n)
 
     def _go(self, numbers: Sequence[int]) -> None:
         for number in numbers:
-            if number == _NOBODYS:
+            if number == _UNKNOWN:
                 continue
             turns = self._turns.setdefault(number, [])
             if len(turns) % 2 == 0:

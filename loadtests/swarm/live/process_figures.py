@@ -1,7 +1,7 @@
-"""One process's part of the live figures: what its recorder took down since the last look, counted into buckets.
+"""One process's part of the live figures: what its recorder has recorded since the last report, in histograms.
 
-Nothing is noted a second time on the way of a frame or a send: this reads the columns of the history before they are
-written out, twice a second and in numpy. So it costs nothing where nobody watches.
+The paths of frames and sends do no extra work: twice a second, this reads the history's columns with numpy before they
+are written out. So it costs nothing unless live figures were asked for.
 """
 
 from array import array
@@ -22,18 +22,18 @@ from .newly_shown import Intended, ShownMessages
 
 _CODES = (1000, 1001, 1006, 1008, 1009, 1011, 1012, 1013)
 CODES = (*map(str, _CODES), "other")
-"""The close codes that are told apart."""
-_MAX_IDS = 16384  # ids of messages that are remembered
-_TRACKED = 2048  # announcements of which it is remembered who had them
+"""Close codes that are counted separately."""
+_MAX_IDS = 16384  # message ids to remember
+_TRACKED = 2048  # announcements for which to remember the dashboards that got them
 _NOT_YET = -1
-_PATIENCE = 10.0  # seconds that a frame waits for somebody to say which message its id is
+_PATIENCE = 10.0  # seconds for which a frame waits until the message of its id is known
 
 Identified = tuple[int, int, int]
-"""The id that the target gave a message, its widget, and its number there."""
+"""The target's id for a message, the message's widget, and its number n there."""
 
 
 class ProcessFigures:
-    """Call `look` before the recorder's columns are written out, and `report` twice a second."""
+    """Call `collect` before the recorder's columns are written out, and `take_increment` twice a second."""
 
     def __init__(self, recorder: Recorder, messages: ShownMessages, scenario: Scenario, intended: Intended) -> None:
         self.start = float("inf")  # T0 in monotonic seconds
@@ -43,14 +43,14 @@ class ProcessFigures:
         self._all_dashboards_due = len({stage.dashboards for stage in scenario.stages}) == 1
         self._report = Increment()
         self._refetch, self._connect, self._lag = _fresh()
-        self._seen: list[tuple[int, float, int, int]] = []  # dashboard, done, first and last of the new messages
-        self._opened: dict[int, float] = {}  # connections that are not subscribed yet
+        self._seen: list[tuple[int, float, int, int]] = []  # dashboard, done, range of the new messages
+        self._opened: dict[int, float] = {}  # when each connection opened that is not subscribed yet
         self._dashboard = array("q", [-1])  # by connection
         self._ids: dict[int, tuple[int, int]] = {}
-        self._unnamed: dict[int, int] = {}  # announcement → message id of nobody's yet
+        self._unnamed: dict[int, int] = {}  # announcement → a message id whose message is not known yet
         self._keys: list[tuple[int, int]] = []  # by announcement
-        self._when = array("d")  # by announcement: when its message was intended; NaN: whose it is, is not known
-        # By announcement and dashboard: the place of its first frame among those that were looked at with it.
+        self._when = array("d")  # by announcement: when its message was intended; NaN: not known yet
+        # By announcement and dashboard: the index of its first frame in the batch that was collected with it.
         self._had = np.full((_TRACKED, scenario.dashboards), _NOT_YET, np.int32)
         self._frames: list[tuple[Ints, Ints, Floats]] = []
 
@@ -59,18 +59,18 @@ class ProcessFigures:
         self.start, self.end = start, start + self._scenario.duration
 
     def add_shown(self, dashboard: int, done: float, new: range) -> None:
-        """These messages are new to a dashboard whose refetch was done then."""
+        """These messages are new to a dashboard whose refetch finished at `done`."""
         self._seen.append((dashboard, done, new.start, new.stop))
 
     def identify(self, found: Iterable[Identified]) -> None:
-        """Other processes' messages got these ids from the target."""
+        """Takes the target's ids for messages, including those that other processes sent."""
         for message_id, widget, n in found:
             self._ids[message_id] = (widget, n)
         while len(self._ids) > _MAX_IDS:
             del self._ids[next(iter(self._ids))]
 
     def collect(self) -> None:
-        """Takes in what the recorder has taken down since the last look."""
+        """Takes in what has been recorded since the last call."""
         self._take_connections()
         self._take_sends()
         self._take_frames()
@@ -86,16 +86,14 @@ class ProcessFigures:
             self._report.cpu = float(cpu[-1])
 
     def take_increment(self) -> Increment:
-        """All since the last one."""
+        """Everything since the last increment."""
         self.collect()
-        take_increment, cpu = self._report, self._report.cpu
-        take_increment.visible, take_increment.notified = self._visible(), self._notified()
-        take_increment.refetch, take_increment.connect, take_increment.lag = map(
-            spread, (self._refetch, self._connect, self._lag)
-        )
+        increment, cpu = self._report, self._report.cpu
+        increment.visible, increment.notified = self._visible(), self._notified()
+        increment.refetch, increment.connect, increment.lag = map(spread, (self._refetch, self._connect, self._lag))
         self._refetch, self._connect, self._lag = _fresh()
         self._report = Increment(cpu=cpu)
-        return take_increment
+        return increment
 
     def _new(self, table: str, *columns: str) -> list[Any]:
         return [np.asarray(column) for column in self._recorder.since(table, columns)]
@@ -143,7 +141,7 @@ class ProcessFigures:
     def _rows(
         self, keys: list[tuple[int, int]], message: Ints, intended: Floats, dashboard: Ints, time: Floats
     ) -> list[DeliveryCounts]:
-        """Of the dashboards that must show the message."""
+        """The deliveries, without those to dashboards that need not show the message."""
         if not self._all_dashboards_due:
             due = {at: self._scenario.eligible(at - self.start) for at in np.unique(intended).tolist()}
             planned = dashboard < np.array([due[at] for at in intended.tolist()])
@@ -165,16 +163,16 @@ class ProcessFigures:
         if not len(time):
             return
         dashboard = np.asarray(self._dashboard)[connection]
-        # The first frame of each message on each dashboard: they stand in the order in which they came.
-        there = (dashboard < self._had.shape[1]) & (announcement > len(self._keys) - _TRACKED)
-        dashboard, announcement, time = dashboard[there], announcement[there], time[there]
-        spot = announcement % _TRACKED * self._had.shape[1] + dashboard
-        place, had = np.arange(len(spot), dtype=np.int32), self._had.ravel()
-        new = had[spot] == _NOT_YET
-        spot, place = spot[new], place[new]
-        # The last one to write its place wins: backwards, the first frame.
-        had[spot[::-1]] = place[::-1]
-        first = place[had[spot] == place]
+        # Keep the first frame of each message on each dashboard; frames are in order of arrival.
+        tracked = (dashboard < self._had.shape[1]) & (announcement > len(self._keys) - _TRACKED)
+        dashboard, announcement, time = dashboard[tracked], announcement[tracked], time[tracked]
+        slot = announcement % _TRACKED * self._had.shape[1] + dashboard
+        index, had = np.arange(len(slot), dtype=np.int32), self._had.ravel()
+        new = had[slot] == _NOT_YET
+        slot, index = slot[new], index[new]
+        # numpy keeps the last value written to a slot: written backwards, that is the first frame.
+        had[slot[::-1]] = index[::-1]
+        first = index[had[slot] == index]
         self._frames.append((dashboard[first], announcement[first], time[first]))
 
     def _notified(self) -> list[DeliveryCounts]:

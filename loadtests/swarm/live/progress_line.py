@@ -1,50 +1,27 @@
-"""The progress line: a line of JSON with the swarm's figures, for whoever started the swarm and watches."""
+"""Builds the progress line: a line of JSON with the swarm's current figures, for the process that started it."""
 
 import time
 from collections import deque
 
-import msgspec
-
 from chatswarm.loadtests.swarm.plan import ProcessProgress
+from chatswarm.loadtests.system.progress import RunProgress
 
 _RECENT = 7  # lines over which rates are taken
 
 
-class ProgressLine(msgspec.Struct, frozen=True, kw_only=True):
-    """All that the line says. Times are in seconds, rates per second."""
-
-    phase: str
-    elapsed: float  # since the phase began
-    length: float  # that the phase should take
-    dashboards: int  # that the scenario plans
-    subscribed: int
-    arrived: int
-    widgets: int
-    sent: int
-    accepted: int
-    refused: int
-    rig_failed: int
-    in_flight: int
-    frames: int
-    updates: int
-    p99: float | None  # update latency in seconds
-    sent_rate: float
-    update_rate: float
-
-
 class ProgressLines:
-    """Builds one line after the other: rates are taken over the last few."""
+    """Builds one line after another, with rates taken over the last few."""
 
     def __init__(self) -> None:
         self._recent: deque[tuple[float, int, int]] = deque(maxlen=_RECENT)  # moment, sent, updates
 
-    def next(self, phase: str, began: float, length: float, dashboards: int, total: ProcessProgress) -> bytes:
+    def next(self, phase: str, began: float, length: float, dashboards: int, total: ProcessProgress) -> RunProgress:
         """The line for a phase that began at `began`, in monotonic seconds; `total` is the whole swarm's."""
         now = time.monotonic()
         self._recent.append((now, total.sent, total.updates))
         then, sent, updates = self._recent[0]
         span = max(now - then, 0.001)
-        line = ProgressLine(
+        return RunProgress(
             phase=phase,
             elapsed=now - began,
             length=length,
@@ -63,4 +40,3 @@ class ProgressLines:
             sent_rate=(total.sent - sent) / span,
             update_rate=(total.updates - updates) / span,
         )
-        return msgspec.json.encode(line) + b"\n"

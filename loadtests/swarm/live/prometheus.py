@@ -1,4 +1,4 @@
-"""The live figures in Prometheus' words: every metric that the swarm has, with its help and labels."""
+"""The live figures as Prometheus metrics: each metric's kind, help and labels, and the text exposition."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,12 +26,12 @@ OUTCOMES = {**{int(outcome): outcome.name.lower() for outcome in SendOutcome}, R
 
 Kind = Literal["counter", "gauge", "histogram"]
 Labels = dict[str, Sequence[str] | str]
-"""By name: all values that it has, or in words what bounds them."""
+"""By name: all its values, or a phrase that says what bounds them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """What a metric is."""
+    """A metric's kind, help text and labels."""
 
     kind: Kind
     help: str
@@ -41,97 +41,97 @@ class Spec:
 _RUN = "one at a time"
 _FAULT = "those of the scenario"
 _LIVE = "For watching: the verdict comes from the history."
-_SEEN = "What only a chat's count showed, and not its last texts, is told from the order of sending."
+_SEEN = "Messages that only a chat's count showed, not its last texts, are identified by the order of sending."
 
 METRICS: dict[str, Spec] = {
     "chatswarm_run_info": Spec(
-        "gauge", "The run whose figures these are.", {"run": _RUN, "scenario": _RUN, "target": _RUN}
+        "gauge", "The run that these figures belong to.", {"run": _RUN, "scenario": _RUN, "target": _RUN}
     ),
-    "chatswarm_phase": Spec("gauge", "1 for what the run is at. Idle: before it, or over.", {"phase": PHASES}),
-    "chatswarm_update_target_seconds": Spec("gauge", "A delivery that takes longer is late.", {}),
+    "chatswarm_phase": Spec("gauge", "1 for the run's current phase. Idle: not begun, or over.", {"phase": PHASES}),
+    "chatswarm_update_target_seconds": Spec("gauge", "The update latency above which a delivery is late.", {}),
     "chatswarm_users": Spec(
-        "gauge", "Users that the scenario plans to be there now.", {"kind": ("dashboard", "widget")}
+        "gauge", "Users that the scenario plans for now.", {"kind": ("dashboard", "widget")}
     ),
-    "chatswarm_dashboards_subscribed": Spec("gauge", "Dashboards that hear of new messages now.", {}),
-    "chatswarm_messages_intended_total": Spec("counter", "Messages that the schedule wanted to be sent by now.", {}),
-    "chatswarm_messages_sent_total": Spec("counter", "Messages whose sending began.", {}),
+    "chatswarm_dashboards_subscribed": Spec("gauge", "Dashboards that are subscribed now.", {}),
+    "chatswarm_messages_intended_total": Spec("counter", "Messages that the schedule intended by now.", {}),
+    "chatswarm_messages_sent_total": Spec("counter", "Messages that the swarm began to send.", {}),
     "chatswarm_messages_total": Spec(
         "counter",
-        "Messages by what became of them: accepted, certainly not stored, nobody knows, or the rig itself failed.",
+        "Messages by outcome: accepted, rejected (certainly not stored), unknown, or the rig itself failed.",
         {"outcome": tuple(OUTCOMES.values())},
     ),
     "chatswarm_deliveries_expected_total": Spec(
-        "counter", "Accepted messages, each times the dashboards planned to be there.", {}
+        "counter", "Accepted messages, each times the dashboards that should show it.", {}
     ),
-    "chatswarm_deliveries_visible_total": Spec("counter", f"Expected deliveries that came. {_SEEN} {_LIVE}", {}),
-    "chatswarm_deliveries_late_total": Spec("counter", f"Those of them that took longer than the target. {_LIVE}", {}),
+    "chatswarm_deliveries_visible_total": Spec("counter", f"Expected deliveries that are visible. {_SEEN} {_LIVE}", {}),
+    "chatswarm_deliveries_late_total": Spec("counter", f"Visible deliveries above the update target. {_LIVE}", {}),
     "chatswarm_deliveries_missing": Spec(
         "gauge",
-        "Expected deliveries that have not come, of messages accepted longer ago than the update target. What fell out "
-        f"of a list that shows only the newest chats is among them. {_SEEN} {_LIVE}",
+        "Expected deliveries that are not visible, of messages accepted longer ago than the update target. Includes "
+        f"messages that fell out of a list of only the newest chats. {_SEEN} {_LIVE}",
         {},
     ),
-    "chatswarm_accepted_seconds": Spec("histogram", f"Per accepted message: intended to answered. {_LIVE}", {}),
+    "chatswarm_accepted_seconds": Spec("histogram", f"Per accepted message: from intended to accepted. {_LIVE}", {}),
     "chatswarm_notified_seconds": Spec(
         "histogram",
-        "Per delivery: intended to the first frame that names the message. Absent where frames carry no message ids. "
+        "Per delivery: from intended to the first frame that names the message. Absent if frames have no message ids. "
         f"{_LIVE}",
         {},
     ),
     "chatswarm_visible_seconds": Spec(
         "histogram",
-        f"Per delivery: intended to shown by a refetch; one that is missing is not in it. {_SEEN} {_LIVE}",
+        f"Per delivery: from intended to shown by a refetch. Missing deliveries are not counted. {_SEEN} {_LIVE}",
         {},
     ),
     "chatswarm_last_dashboard_seconds": Spec(
         "histogram",
-        f"Per message that is visible on all its dashboards: intended to shown on the last one. {_SEEN} {_LIVE}",
+        f"Per message that is visible on all its dashboards: from intended to shown on the last. {_SEEN} {_LIVE}",
         {},
     ),
     "chatswarm_refetch_seconds": Spec(
-        "histogram", f"Per refetch of the measured part that was answered: from its own start to its end. {_LIVE}", {}
+        "histogram", f"Per successful refetch of the measured part: from its start to its end. {_LIVE}", {}
     ),
     "chatswarm_connect_seconds": Spec(
-        "histogram", f"Per connection of a dashboard that got so far: from its opening to subscribed. {_LIVE}", {}
+        "histogram", f"Per dashboard connection that was subscribed: from its opening to subscribed. {_LIVE}", {}
     ),
     "chatswarm_connections_lost_total": Spec(
-        "counter", "Subscribed connections of dashboards that ended not by plan, by close code.", {"code": CODES}
+        "counter", "Subscribed dashboard connections that ended unplanned, by close code.", {"code": CODES}
     ),
     "chatswarm_rig_lag_seconds": Spec(
         "histogram",
-        "How late a task that should wake every 10 ms did, in all processes with users. A loop that stood still counts "
-        f"as often as it should have woken. {_LIVE}",
+        "How late a task woke that should wake every 10 ms, in all processes with users. A blocked loop counts each "
+        f"time that it should have woken. {_LIVE}",
         {},
     ),
     "chatswarm_rig_cpu_cores": Spec(
-        "gauge", "CPU that a process with users took over its last second.", {"process": "those of the swarm"}
+        "gauge", "CPU that a process with users used over its last second.", {"process": "those of the swarm"}
     ),
     "chatswarm_rig_late_sends_total": Spec(
-        "counter", "Sends handed over later than a tenth of the tightest limit, by the rig's own fault.", {}
+        "counter", "Sends that the rig handed over late, by more than a tenth of the tightest limit.", {}
     ),
     "chatswarm_fault_active": Spec(
-        "gauge", "1 while the nemesis has the fault in force.", {"name": _FAULT, "kind": _FAULT}
+        "gauge", "1 while the fault is active.", {"name": _FAULT, "kind": _FAULT}
     ),
 }  # fmt: skip
-"""All of them. Edges are in `buckets.py`; seconds where a name ends in `_seconds`."""
+"""All metrics of the swarm. The histograms' edges are in `buckets.py`; names in `_seconds` are in seconds."""
 
 
 @dataclass(slots=True)
 class Snapshot:
-    """What a scrape sees. Without figures: no run has begun."""
+    """What a scrape sees. `figures` is None if no run has begun."""
 
     phase: str = "idle"
     now: float = float("-inf")  # seconds after T0
-    until: float = float("inf")  # the schedule is over: the end of the measured part, in seconds after T0
+    until: float = float("inf")  # end of the measured part, when the schedule is over, in seconds after T0
     figures: CombinedFigures | None = None
-    faults: Mapping[tuple[str, str], bool] | None = None  # whether it is in force, by name and kind; None: nobody knows
+    faults: Mapping[tuple[str, str], bool] | None = None  # whether each is active, by name and kind; None: not known
 
 
 Values = Mapping[tuple[str, ...], float]
 
 
 def exposition(snapshot: Snapshot) -> bytes:
-    """Everything in Prometheus' text format. What was not measured is not there."""
+    """All metrics in Prometheus' text format. What was not measured is absent."""
     registry = CollectorRegistry()
     registry.register(_Collector(snapshot))
     return generate_latest(registry)

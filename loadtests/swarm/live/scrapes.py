@@ -1,4 +1,4 @@
-"""`/metrics` over HTTP: on a port of its own, and on Locust's web page where there is one."""
+"""Serves `/metrics` over HTTP, on a separate port and on Locust's web page if there is one."""
 
 import logging
 from collections.abc import Callable, Iterable
@@ -17,10 +17,10 @@ logger = logging.getLogger(__name__)
 
 
 class Scrapes:
-    """Answers with what `exposition` returns, from now until this process ends. Raises OSError if the port is taken."""
+    """Responds with what `exposition` returns, until this process ends. Raises OSError if the port is taken."""
 
     def __init__(self, host: str, port: int, exposition: Callable[[], bytes]) -> None:
-        """`port` 0: a free one, see `url`."""
+        """`port` 0 takes a free one, which `url` then has."""
         self._exposition = exposition
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         listener = socket.socket(family, socket.SOCK_STREAM)
@@ -32,10 +32,10 @@ class Scrapes:
             listener.close()
             raise
         self.url = f"http://{join_host_port(host, listener.getsockname()[1])}{PATH}"
-        self._server = WSGIServer(listener, self._answer, log=None, error_log=logger)
+        self._server = WSGIServer(listener, self._respond, log=None, error_log=logger)
         self._server.start()
 
-    def _answer(self, environment: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+    def _respond(self, environment: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
         status, kind, body = "200 OK", CONTENT_TYPE, b""
         if environment["PATH_INFO"] != PATH:
             status, kind, body = "404 Not Found", "text/plain", f"expected {PATH}\n".encode()
@@ -48,10 +48,10 @@ class Scrapes:
 
 
 def join_page(page: WebUI, exposition: Callable[[], bytes]) -> None:
-    """Locust's web page answers there, too, behind its login where it has one."""
+    """Adds `/metrics` to Locust's web page, behind its login if it has one."""
 
-    def answer() -> tuple[bytes, dict[str, str]]:
+    def respond() -> tuple[bytes, dict[str, str]]:
         return exposition(), {"Content-Type": CONTENT_TYPE}
 
-    assert page.app is not None, "it is made with the page"
-    page.app.add_url_rule(PATH, "chatswarm_metrics", page.auth_required_if_enabled(answer))
+    assert page.app is not None, "Locust creates the app with the page"
+    page.app.add_url_rule(PATH, "chatswarm_metrics", page.auth_required_if_enabled(respond))

@@ -69,6 +69,7 @@ class WorkerInfo:
     build: Build | None
     open_files: int
     token: bool  # it has one for its dashboards
+    master_host: str = "127.0.0.1"  # by which it reaches the master
 
     def unfit_for(self, client: str, needed_files: int, *, token: bool) -> str | None:
         """Why this worker cannot take part in a run that needs this many open files and, perhaps, a token; None if it
@@ -89,7 +90,7 @@ def worker_info(data: object) -> WorkerInfo:
     if build != THIS_BUILD:
         return WorkerInfo(build, 0, token=False)
     hello = decode(Hello, data)
-    return WorkerInfo(build, hello.open_files, hello.token)
+    return WorkerInfo(build, hello.open_files, hello.token, hello.master_host)
 
 
 SILENT = WorkerInfo(None, 0, token=False)

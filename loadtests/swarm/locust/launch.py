@@ -6,37 +6,14 @@ would silently change what is measured here. With `locust -f` they apply as alwa
 
 import os
 import sys
-from collections.abc import MutableMapping
 from typing import Any
 
-# Read by Locust, gevent, greenlet, prometheus-client and HTTP libraries, or passed by `chatswarm run` as flags.
-_FOREIGN = ("LOCUST_", "GEVENT_", "GEVENTARES_", "GREENLET_", "PROMETHEUS_MULTIPROC_DIR", "CHATSWARM_METRICS_")
-_PROXY = "_PROXY"
-
-
-def forget_foreign(environment: MutableMapping[str, str]) -> None:
-    """Unsets the variables that are meant for other programs and other Locust tests."""
-    for name in list(environment):
-        upper = name.upper()
-        if upper.startswith(_FOREIGN) or upper.endswith(_PROXY):
-            del environment[name]
-    # Importing Locust opens this file, and fails if it cannot. Our own TLS code reports that earlier.
-    keys = environment.get("SSLKEYLOGFILE")
-    if keys is not None and not _can_append(keys):
-        del environment["SSLKEYLOGFILE"]
-
-
-def _can_append(path: str) -> bool:
-    try:
-        with open(path, "ab"):  # noqa: PTH123 - nothing is imported yet that might be patched
-            return True
-    except OSError:
-        return False
+from chatswarm.loadtests.swarm.locust.launch_environment import REMOVED, forget_foreign
 
 
 def main() -> None:
     """Runs Locust by its command line alone."""
-    forget_foreign(os.environ)
+    REMOVED.update(forget_foreign(os.environ))
     # Not earlier, and before anything else: importing Locust patches the process.
     import locust.main
     from locust import argument_parser

@@ -35,18 +35,22 @@ from chatswarm.loadtests.swarm.users import DashboardUser, WidgetUser
 from chatswarm.loadtests.system.children import python
 from chatswarm.loadtests.system.exit_code import ExitCode
 from chatswarm.loadtests.system.open_files import needed_files, raise_open_files
+from chatswarm.loadtests.system.progress import SwarmNote, SwarmRefusal
+from chatswarm.loadtests.testbed.messages import LOGS, SetUpTestbed
 
 from .compatibility import SILENT, THIS_BUILD, WorkerInfo, mismatch, worker_info
 from .dispatcher import SteadyDispatcher, client_processes
 from .incoming import IncomingMessages
 from .messages import Hello, HelloRequest, SwarmMessage, Welcome, bus_name, encode
-from .options import RefusedOptionsError, RunOptions, claim, locust_problems, read
-from .page import guard_page
-from .parent_pipes import driven
+from .options import FIXED, RefusedOptionsError, RunOptions, claim, locust_problems, read, said_of_shipped
+from .page import guard_page, show_run, suggest_scenarios
+from .parent_pipes import ProgressPipe, driven
+from .testbed_process import TestbedProcess, problems_with_testbed, proxy_address
 
 logger = logging.getLogger(__name__)
 
 _NO_WORKER = "expected at least one worker that is connected, got none"
+_LOOK_EVERY = 0.05  # seconds between two looks at the runner's state
 _HELLO_TIMEOUT = 5.0  # seconds that a worker which has just connected may take to say hello
 
 
@@ -64,10 +68,15 @@ class Master:
         self._known_workers: dict[str, WorkerInfo] = {}  # by Locust's client id
         self._overrides: dict[str, object] = {}
         self._preparing = False
+        self._refusals: list[str] = []  # of the last start
+        self._start_over = Event()  # it is a run, or refused
         self._idle = Event()  # no run is to be finished or judged
         self._idle.set()
         self._waiting = True  # for workers, until the first start
         self._locust_start: Callable[..., None] = runner.start
+        self._parent = ProgressPipe()
+        self._fixed = {name: getattr(self.options, name) for name in FIXED}
+        self._testbed: TestbedProcess | None = None  # of the last run
 
     def register(self) -> None:
         """From here on this process conducts runs. Exits if the options allow none."""
@@ -84,7 +93,9 @@ class Master:
         self.environment.dispatcher_class = self._make_dispatcher  # type: ignore[assignment]
         self.runner.start = self.start
         if self.environment.web_ui is not None:
-            guard_page(self.environment.web_ui, self.options, self._problems_on_page)
+            guard_page(self.environment.web_ui, self.options, self._problems_on_page, self._start_refused)
+            show_run(self.environment.web_ui, lambda: [] if self._last is None else self._last.rows())
+            suggest_scenarios(self.environment.web_ui, said_of_shipped())
 
     # Before a run.
 
@@ -107,7 +118,7 @@ class Master:
             problems += self._problems_with(options, self.environment.host, options.num_users, options.spawn_rate)
         problems += self._serve_metrics()
         if problems:
-            _print(problems)
+            self._print(problems)
             gevent.sleep(0.5 if isinstance(self.runner, MasterRunner) else 0)  # for workers that connect right now
             self.runner.quit()
             self._end_children()
@@ -130,7 +141,8 @@ class Master:
         except RefusedOptionsError as error:
             return error.problems
         give_back(made)
-        return []
+        # `chatswarm run` starts a run at once, and then hears the same.
+        return problems_with_testbed(self._order(asked, "")) if asked.needs_testbed and not driven() else []
 
     def _problems_on_page(
         self, options: Namespace, host: str | None, users: int, spawn_rate: float, kinds: list[str] | None
@@ -144,7 +156,17 @@ class Master:
         if isinstance(self.runner, MasterRunner) and not self._workers():
             return [_NO_WORKER]
         problems = locust_problems(None, kinds) if self.options.class_picker and kinds else []
-        return problems or self._problems_with(options, host, users, spawn_rate)
+        problems = problems or self._problems_with(options, host, users, spawn_rate)
+        if not problems:
+            self._refusals = []
+            self._start_over.clear()
+        return problems
+
+    def _start_refused(self) -> list[str]:
+        """Waits until the start that Locust has accepted is a run, or refused. Returns why it is refused."""
+        while self.runner.state not in (STATE_RUNNING, STATE_SPAWNING) and not self._start_over.wait(_LOOK_EVERY):
+            pass
+        return self._refusals
 
     def _running(self) -> bool:
         return self.conductor is not None and not self.conductor.over and not self._preparing
@@ -161,7 +183,8 @@ class Master:
         """The run that is asked for. Raises RefusedOptionsError if this process or a worker cannot take part."""
         if problems := self._problems_with_locust():
             raise RefusedOptionsError(problems)
-        asked = read(options, host, users, spawn_rate, self._overrides, with_faults=driven())
+        options = Namespace(**{**vars(options), **self._fixed})
+        asked = read(options, host, users, spawn_rate, self._overrides, driven=driven())
         dashboards, widgets = asked.scenario.dashboards, asked.scenario.widgets
         if not isinstance(self.runner, MasterRunner):
             if problem := raise_open_files(needed_files(dashboards, widgets)):
@@ -223,16 +246,25 @@ class Master:
             self._refuse([f"chatswarm could not begin a run: {type(error).__name__}: {error}"], ExitCode.INTERNAL)
         else:
             self._locust_start(user_count, spawn_rate, wait=wait, user_classes=user_classes)
+        finally:
+            self._start_over.set()
 
     def _prepare(self, users: int, spawn_rate: float) -> None:
         """Prepares and begins a run. Raises RefusedOptionsError, and then leaves nothing behind."""
         self._preparing, begun = True, False
         made: list[Path] = []
+        testbed: TestbedProcess | None = None
         try:
             self._await_hellos()
             asked = self._read(self.options, self.environment.host, users, spawn_rate)
             folder, made = claim(asked, given=driven())
-            self.conductor = conductor = self._make_conductor(asked, folder, users / spawn_rate)
+            base_url, via = asked.testbed.base_url or "", {}
+            if asked.needs_testbed:
+                made = [*(folder / log for log in LOGS if not (folder / log).exists()), *made]
+                testbed = self._testbed = TestbedProcess(self._note, self._on_testbed_death)
+                ready = testbed.set_up(self._order(asked, str(folder.resolve())))
+                base_url, via = ready.base_url, ready.via
+            self.conductor = conductor = self._make_conductor(asked, folder, users / spawn_rate, base_url, via, testbed)
             if problems := conductor.prepare(*THIS_BUILD):
                 raise RefusedOptionsError(problems)
             # Locust spawns exactly this many of each.
@@ -250,17 +282,51 @@ class Master:
                 if self.conductor is not None:
                     self.conductor.cancel()
                     self.conductor = None
+                if testbed is not None:
+                    testbed.kill()
                 give_back(made)
 
-    def _make_conductor(self, asked: RunOptions, folder: Path, spawning: float) -> Conductor:
+    def _order(self, asked: RunOptions, folder: str) -> SetUpTestbed:
+        bound = getattr(self.options, "master_bind_host", "*")
+        return SetUpTestbed(
+            folder=folder,
+            scenario=asked.scenario.name,
+            table=dict(asked.scenario.table),
+            seed=asked.seed,
+            options=asked.testbed,
+            listen=proxy_address(self._master_hosts(), bound, asked.proxy_host),
+        )
+
+    def _master_hosts(self) -> set[str]:
+        """The names by which workers reach this host."""
+        if not isinstance(self.runner, MasterRunner):
+            return set()
+        return {info.master_host for client in self._workers() if (info := self._known_workers.get(client))}
+
+    def _on_testbed_death(self, reason: str) -> None:
+        if self.conductor is not None:
+            self.conductor.testbed_died(reason)
+
+    def _note(self, text: str) -> None:
+        """Says what happens, also to the parent process."""
+        logger.info("chatswarm: %s", text)
+        self._parent.write(SwarmNote(text))
+
+    def _make_conductor(
+        self, asked: RunOptions, folder: Path, spawning: float, base_url: str, via: dict[str, str],
+        testbed: TestbedProcess | None,
+    ) -> Conductor:  # fmt: skip
         processes = client_processes(self.environment)
         plan = RunPlan(
-            run=new_run(), seed=asked.seed, folder=str(folder.resolve()), base_url=asked.base_url,
-            protocol=asked.protocol, name=asked.scenario.name, table=dict(asked.scenario.table), boot_id=boot_id(),
-            via=asked.via, watched=self._scrapes is not None or self.environment.web_ui is not None,
-            processes=len(processes), origin=asked.origin,
+            run=new_run(), seed=asked.seed, folder=str(folder.resolve()), base_url=base_url,
+            protocol=asked.testbed.protocol, name=asked.scenario.name, table=dict(asked.scenario.table),
+            boot_id=boot_id(), via=via,
+            watched=self._scrapes is not None or self.environment.web_ui is not None,
+            processes=len(processes), origin=asked.testbed.origin,
         )  # fmt: skip
-        return Conductor(plan, self.environment, processes, self._send, self._stop, spawning)
+        if asked.proxy_host:
+            plan = plan.reached_by(asked.proxy_host)
+        return Conductor(plan, self.environment, processes, self._send, self._stop, spawning, testbed)
 
     def _await_hellos(self) -> None:
         """Waits until workers that have just connected say hello. Raises RefusedOptionsError if there is no worker."""
@@ -285,13 +351,19 @@ class Master:
 
     def _refuse(self, problems: list[str], code: ExitCode = ExitCode.USAGE) -> None:
         """Says why there is no run. Ends this process and its workers if nobody is there to try again."""
+        self._refusals = problems
         if not self._unattended():
             for problem in problems:
                 logger.error(problem)
             return
-        _print(problems)
+        self._print(problems)
         self.environment.process_exit_code = code
         gevent.spawn(self._give_up)
+
+    def _print(self, problems: list[str]) -> None:
+        for problem in problems:
+            print(problem, file=sys.stderr)
+        self._parent.write(SwarmRefusal(problems))
 
     def _unattended(self) -> bool:
         return bool(self.options.headless or self.options.autoquit >= 0)
@@ -341,7 +413,10 @@ class Master:
         if conductor is None:
             return
         try:
-            if not driven():
+            if conductor.manifest.void is not None:
+                self._print([f"internal error: {conductor.manifest.void}"])
+                self.environment.process_exit_code = ExitCode.INTERNAL
+            elif not driven():
                 self._judge(conductor.plan.folder)
         finally:
             self._idle.set()
@@ -350,9 +425,11 @@ class Master:
 
     def _judge(self, folder: str) -> None:
         # In its own session, so that a signal to this process does not keep the verdict from being written.
-        command = python("chatswarm.loadtests.entry", "judge", folder)
+        command = python("chatswarm.loadtests.entry", "judge", "--report", folder)
         code = subprocess.run(command, check=False, start_new_session=True).returncode
-        self.environment.process_exit_code = code if code >= 0 else ExitCode.INTERNAL
+        # Usage (2) is for what comes before any load: here it means that there can be no verdict.
+        usable = code >= 0 and code != ExitCode.USAGE
+        self.environment.process_exit_code = code if usable else ExitCode.INTERNAL
 
     def _on_quitting(self, **_: object) -> None:
         """Whatever ends this process, and whenever, a run that has begun is finished and judged first."""
@@ -361,6 +438,8 @@ class Master:
             self._on_test_stopping()
             self._on_test_stop()
             self._idle.wait()
+        if self._testbed is not None:
+            self._testbed.kill()  # it may just be set up
         if self.environment.process_exit_code is None and self._unattended() and not driven():
             self.environment.process_exit_code = ExitCode.UNDECIDED
 
@@ -406,8 +485,3 @@ class Master:
                     gevent.spawn(self._give_up)
 
         return call
-
-
-def _print(problems: list[str]) -> None:
-    for problem in problems:
-        print(problem, file=sys.stderr)

@@ -116,13 +116,16 @@ class HistoryReceived(SwarmMessage, frozen=True):
 
 
 class Hello(SwarmMessage, frozen=True):
-    """A worker's build, its limit of open files, and whether it has a token for its dashboards."""
+    """A worker's build and limit of open files, whether it has a token for its dashboards, and its name for the
+    master.
+    """
 
     kind: ClassVar[str] = "hello"
     version: str
     wire: str
     open_files: int
     token: bool
+    master_host: str
 
 
 class ProcessMessage(RunMessage, frozen=True):

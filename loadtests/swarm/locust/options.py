@@ -15,8 +15,11 @@ from chatswarm.loadtests.net.reachability import http_problem
 from chatswarm.loadtests.protocols import PROTOCOLS, protocol_of
 from chatswarm.loadtests.scenario import scenario
 from chatswarm.loadtests.scenario.scenario import Scenario, ScenarioError
+from chatswarm.loadtests.testbed.messages import TestbedOptions
 
-PAGE_FIELDS = ("scenario", "protocol", "seed", "out", "origin", "via")
+FIXED = ("pid", "restart_command", "toxiproxy", "proxy_host", "metrics_port", "metrics_host")
+"""Our options that only the command line sets: nobody may end a process, or run a command, by a web page."""
+PAGE_FIELDS = ("scenario", "protocol", "seed", "out", "origin")
 """The options of ours that the form of Locust's page shows."""
 
 
@@ -33,21 +36,26 @@ class RunOptions:
     """The options of a run that can begin."""
 
     scenario: Scenario
-    base_url: str
-    protocol: str
+    testbed: TestbedOptions
     seed: int
-    origin: str | None
-    via: dict[str, str]
     out: str
+    proxy_host: str  # by which workers reach this host; empty: by the name that they know for the master
+
+    @property
+    def needs_testbed(self) -> bool:
+        """Whether anything has to be set up around the swarm."""
+        testbed = self.testbed
+        given = (testbed.pid, testbed.restart_command, testbed.toxiproxy)
+        return bool(self.scenario.faults) or testbed.base_url is None or any(option is not None for option in given)
 
 
 def read(
     options: Namespace, host: str | None, users: int | None, spawn_rate: float, overrides: Mapping[str, object],
-    *, with_faults: bool,
+    *, driven: bool,
 ) -> RunOptions:  # fmt: skip
     """The run that these options ask for; `users` None: as many as in the scenario. Raises RefusedOptionsError.
 
-    `with_faults`: `chatswarm run` injects the scenario's faults.
+    `driven`: by `chatswarm run`, which calls the host its target, and may want the reference chat.
     """
     problems: list[str] = []
     chosen: Scenario | None = None
@@ -61,19 +69,29 @@ def read(
     except ScenarioError as error:
         problems += error.problems
     if chosen is not None:
-        problems += _unfit(chosen, options.protocol, with_faults=with_faults)
+        problems += _unfit(chosen, options.protocol)
     if users is not None and users < 2:
         problems.append(f"-u: expected at least 2 users, a dashboard and a widget, got {users}")
     if not (math.isfinite(spawn_rate) and spawn_rate > 0):
         problems.append(f"-r: expected a number of users per second above 0, got {spawn_rate:g}")
-    base_url = _base_url(host, problems)
+    base_url = None if driven and not host else _url("--target" if driven else "--host", host, problems)
+    if options.toxiproxy:
+        _url("--toxiproxy", options.toxiproxy, problems)
     origin = _origin(options.origin, problems)
-    seed, via = _seed(options.seed, problems), _via(options.via, problems)
+    seed = _seed(options.seed, problems)
     if base_url and not problems and (why := http_problem(base_url)):
-        problems.append(f"--host: {why}")
+        problems.append(f"{'--target' if driven else '--host'}: {why}")
     if problems or chosen is None:
         raise RefusedOptionsError(problems)
-    return RunOptions(chosen, base_url, options.protocol, seed, origin, via, options.out)
+    testbed = TestbedOptions(
+        base_url=base_url,
+        protocol=options.protocol,
+        pid=options.pid,
+        restart_command=options.restart_command or None,
+        toxiproxy=options.toxiproxy or None,
+        origin=origin,
+    )
+    return RunOptions(chosen, testbed, seed, options.out, options.proxy_host)
 
 
 def claim(asked: RunOptions, *, given: bool = False) -> tuple[Path, list[Path]]:
@@ -83,6 +101,8 @@ def claim(asked: RunOptions, *, given: bool = False) -> tuple[Path, list[Path]]:
     """
     folder = Path(asked.out or "runs")
     try:
+        # The swarm's processes tell each other the whole path.
+        str(folder.absolute()).encode()
         made = not_there(folder)
         if given:
             folder.mkdir(parents=True, exist_ok=True)
@@ -114,6 +134,18 @@ def with_form(options: Namespace, form: Mapping[str, str]) -> Namespace:
     return Namespace(**{**vars(options), **{name: form[name] for name in PAGE_FIELDS if name in form}})
 
 
+def said_of_shipped() -> dict[str, str]:
+    """By the name of each shipped scenario: its faults, and the question that it answers."""
+    plans = [scenario.load(name) for name in scenario.shipped()]
+    return {plan.name: f"{_said_of_faults(plan)}. {plan.question}" for plan in plans}
+
+
+def _said_of_faults(plan: Scenario) -> str:
+    if not plan.faults:
+        return "Without faults"
+    return f"Faults: {', '.join(dict.fromkeys(f'{fault.kind} on {fault.on}' for fault in plan.faults))}"
+
+
 def split_users(users: int, dashboards: int, widgets: int) -> tuple[int, int]:
     """Splits `users` into dashboards and widgets in the scenario's proportion, with at least one of each."""
     if users == dashboards + widgets:
@@ -123,11 +155,8 @@ def split_users(users: int, dashboards: int, widgets: int) -> tuple[int, int]:
     return chosen, users - chosen
 
 
-def _unfit(chosen: Scenario, protocol: str, *, with_faults: bool) -> list[str]:
+def _unfit(chosen: Scenario, protocol: str) -> list[str]:
     problems = []
-    if chosen.faults and not with_faults:
-        names = ", ".join(fault.name for fault in chosen.faults)
-        problems.append(f"--scenario: expected one without faults (chatswarm run makes them happen), got {names}")
     try:
         problems += chosen.unfit_for(protocol_of(protocol))
     except KeyError:
@@ -137,14 +166,14 @@ def _unfit(chosen: Scenario, protocol: str, *, with_faults: bool) -> list[str]:
     return problems
 
 
-def _base_url(host: str | None, problems: list[str]) -> str:
-    if not host:
-        problems.append("--host: expected the target's base URL, such as http://127.0.0.1:8000, got none")
+def _url(flag: str, given: str | None, problems: list[str]) -> str:
+    if not given:
+        problems.append(f"{flag}: expected the target's base URL, such as http://127.0.0.1:8000, got none")
         return ""
     try:
-        return parse_address(host).url
+        return parse_address(given).url
     except ValueError as error:
-        problems.append(f"--host: {error}")
+        problems.append(f"{flag}: {error}")
         return ""
 
 
@@ -164,14 +193,3 @@ def _seed(given: Any, problems: list[str]) -> int:  # noqa: ANN401
     except ValueError:
         problems.append(f"--seed: expected a whole number, got {given!r}")
         return 0
-
-
-def _via(given: str, problems: list[str]) -> dict[str, str]:
-    via: dict[str, str] = {}
-    for pair in filter(None, given.split(",")):
-        route, equals, address = pair.partition("=")
-        if not equals or not address.rpartition(":")[2].isdecimal():
-            problems.append(f"--via: expected ROUTE=HOST:PORT,…, got {given!r}")
-            break
-        via[route] = address
-    return via

@@ -3,7 +3,10 @@
 import os
 import stat
 
+import msgspec
+
 from chatswarm.loadtests.system.children import LIFELINE, PROGRESS
+from chatswarm.loadtests.system.progress import ProgressMessage
 
 
 def driven() -> bool:
@@ -17,16 +20,16 @@ def lifeline() -> int | None:
 
 
 class ProgressPipe:
-    """Writes lines to the parent process. Does nothing if there is no pipe, or once nobody reads it."""
+    """Reports to the parent process. Does nothing if there is no pipe, or once nobody reads it."""
 
     def __init__(self) -> None:
         self.descriptor = _pipe(os.environ.get(PROGRESS))
 
-    def write(self, line: bytes) -> None:
+    def write(self, message: ProgressMessage) -> None:
         if self.descriptor is None:
             return
         try:
-            os.write(self.descriptor, line)
+            os.write(self.descriptor, msgspec.json.encode(message) + b"\n")
         except OSError:
             self.descriptor = None
 

@@ -1,5 +1,6 @@
 """Joins the swarm to Locust: the command-line options, and this process's part as master, worker or both."""
 
+import argparse
 import logging
 import os
 import signal
@@ -18,6 +19,7 @@ from chatswarm.loadtests.protocols import DEFAULT, PROTOCOLS
 from chatswarm.loadtests.system.exit_code import ExitCode
 
 from .master import Master
+from .options import PAGE_FIELDS
 from .parent_pipes import lifeline
 from .worker import Worker, on_hangup
 
@@ -34,24 +36,46 @@ def register(events: Events) -> None:
 def _add_arguments(parser: LocustArgumentParser) -> None:
     group = parser.add_argument_group("chatswarm")
     group.add_argument(
-        "--scenario", default="steady", help="a shipped scenario's name or a TOML file (default: steady)"
-    )
+        "--scenario", default="steady", metavar="NAME",
+        help="a shipped scenario (`chatswarm scenarios` lists them; kill and others make faults) or a TOML file",
+    )  # fmt: skip
     group.add_argument("--protocol", default=DEFAULT, choices=sorted(PROTOCOLS), help="the kind of chat under test")
     group.add_argument("--seed", type=int, default=1, help="the same seed gives the same schedule")
     group.add_argument("--origin", default="", metavar="URL", help="the Origin of every request (default: none)")
-    group.add_argument("--via", default="", help="for chatswarm run: sockets=HOST:PORT,… of the fault proxies")
     group.add_argument("--out", default="", help="the run's folder (default: runs/<time>-<scenario>)")
-    port = group.add_argument(
+    group.add_argument(
         "--metrics-port", type=int, default=setting("CHATSWARM_METRICS_PORT"), metavar="PORT",
         help="serve live figures for Prometheus at /metrics on this port (0: a free one; default: "
         "$CHATSWARM_METRICS_PORT, else not at all)",
     )  # fmt: skip
-    host = group.add_argument(
+    group.add_argument(
         "--metrics-host", default=setting("CHATSWARM_METRICS_HOST") or "127.0.0.1", metavar="HOST",
         help="the address to serve them on (default: $CHATSWARM_METRICS_HOST, else 127.0.0.1, this machine only)",
     )  # fmt: skip
-    for fixed in (port, host):
-        fixed.include_in_web_ui = False  # the form is for what may differ from run to run
+    group.add_argument(
+        "--pid", type=_pid, metavar="PID", help="process ID of the target on this host, for faults on its process"
+    )
+    group.add_argument(
+        "--restart-command", metavar="CMD", help="shell command that starts the target again, for faults that end it"
+    )
+    group.add_argument(
+        "--toxiproxy", metavar="URL", help="API of a running Toxiproxy, for faults of the network (default: our own)"
+    )
+    group.add_argument(
+        "--proxy-host", default="", metavar="HOST",
+        help="the name or address by which workers reach the fault proxies (default: that by which each reaches "
+        "the master)",
+    )  # fmt: skip
+    for action in group._group_actions:
+        # Locust shows no option of a group unless it is told to. The form is for what may differ from run to run, and
+        # nobody may run a command, or end a process, by a web page.
+        action.include_in_web_ui = action.dest in PAGE_FIELDS
+
+
+def _pid(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"expected a process ID, got {text!r}")
+    return int(text)
 
 
 def setting(name: str) -> str | None:

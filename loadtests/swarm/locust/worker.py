@@ -23,6 +23,8 @@ from locust.rpc import Message
 from locust.runners import WorkerRunner
 
 from chatswarm.loadtests.history.manifest import boot_id, history_file, read_manifest
+from chatswarm.loadtests.net.address import split_host_port
+from chatswarm.loadtests.net.reachability import tcp_problem
 from chatswarm.loadtests.protocols import TOKEN
 from chatswarm.loadtests.swarm.node import Node, enter
 from chatswarm.loadtests.swarm.plan import RunPlan
@@ -63,6 +65,7 @@ from .stats_rows import StatsRows
 logger = logging.getLogger(__name__)
 
 _PART = 1 << 18  # bytes of a history in one message
+_PARENT_POLL = 0.5  # seconds between two looks at whether the parent is still there
 _REPORT_EVERY = 0.25  # seconds between two progress reports to the conductor
 _PATIENCE = 5.0  # seconds that a worker which is to exit waits for responses to its sends, and then for its master
 
@@ -73,10 +76,18 @@ class WorkerRun:
     def __init__(
         self, environment: Environment, plan: RunPlan, process: str, send: Callable[[SwarmMessage], None]
     ) -> None:
-        """Opens the history. Raises OSError if there are too few open files, or nowhere to write."""
+        """Opens the history. Raises OSError if there are too few open files, nowhere to write, or a fault proxy that
+        cannot be reached.
+        """
         scenario = plan.scenario()
         if problem := raise_open_files(needed_files(scenario.dashboards, scenario.widgets, plan.processes)):
             raise OSError(problem)
+        for route, address in plan.via.items():
+            if problem := tcp_problem(*split_host_port(address), _PATIENCE):
+                raise OSError(
+                    f"{problem}: the fault proxy for {route} ({address}) cannot be reached from here; --proxy-host of "
+                    "the master names the address by which workers reach it"
+                )
         self._send = send
         self._plan, self._process = plan, process
         self._own_folder: Path | None = None  # with the history, if the run's folder is not there or not writable
@@ -204,6 +215,15 @@ class WorkerExit:
         self._environment.events.quitting.add_listener(self._on_quitting)
         gevent.signal_handler(signal.SIGINT, self._on_interrupt)
         on_hangup(self._on_terminal_closed)
+        options = self._environment.parsed_options
+        if options is not None and options.processes:
+            gevent.spawn(self._end_with_parent, os.getppid())
+
+    def _end_with_parent(self, parent: int) -> None:
+        """A worker that its master has forked ends when that is killed. By itself, Locust notices after a minute."""
+        while os.getppid() == parent:
+            gevent.sleep(_PARENT_POLL)
+        self._terminate()
 
     def give_up(self, problem: str) -> None:
         """Ends this worker: no run is possible here."""
@@ -261,6 +281,8 @@ class Worker:
         self.runner: Any = environment.runner
         self.run: WorkerRun | None = None
         self._exit = WorkerExit(environment, lambda: self.run)
+        # A single process is its own master.
+        self._master_host: str = self.runner.master_host if isinstance(self.runner, WorkerRunner) else "127.0.0.1"
 
     def register(self) -> None:
         """From here on this process takes part in runs."""
@@ -302,7 +324,7 @@ class Worker:
 
     def _say_hello(self) -> None:
         has_token = bool(os.environ.get(TOKEN, "").strip())
-        self._send(Hello(*THIS_BUILD, open_files(), has_token))
+        self._send(Hello(*THIS_BUILD, open_files(), has_token, self._master_host))
 
     def _on_welcome(self, data: object) -> None:
         if problem := mismatch("the master", build_in(data)):
@@ -315,7 +337,9 @@ class Worker:
             return
         message = decode(PlannedRun, data)
         try:
-            self.run = run = WorkerRun(self.environment, message.plan, message.process, self._send)
+            self.run = run = WorkerRun(
+                self.environment, message.plan.reached_by(self._master_host), message.process, self._send
+            )
             enter(run.node)
             run.join()
         except Exception as error:

@@ -1,7 +1,7 @@
-"""HTTP for the swarm: one request, one answer, nothing resent, nothing raised, and the moment it went out.
+"""The swarm's HTTP client: one response per request, nothing resent, nothing raised, and the time of sending.
 
-What a browser would read is read: any framing, encodings, redirects. What the rig itself is short of, or cannot read,
-is told apart from what the target did.
+It reads what a browser would read: any framing, encodings, redirects. Failures of the rig (a limit that it hit, a
+response that it cannot read) are kept apart from failures of the target.
 """
 
 import errno
@@ -18,7 +18,7 @@ from chatswarm.loadtests.history.tables import UNREADABLE_HERE
 from chatswarm.loadtests.net.address import Address, parse_address
 from chatswarm.loadtests.net.encodings import DecodedBodies, UnreadableEncoding
 from chatswarm.loadtests.protocols.protocol import Request
-from chatswarm.loadtests.system.rig_limits import RESOURCES, own_errno
+from chatswarm.loadtests.system.rig_limits import RESOURCES, rig_limit_errno
 from chatswarm.loadtests.system.text import one_line
 
 from .addresses import Endpoint, connect
@@ -27,37 +27,38 @@ from .responses import Malformed, ResponseReader, TooLarge
 from .tls import wrapped
 
 TIMEOUT = 10.0
-"""Seconds after which an exchange without a full answer is given up."""
+"""Seconds within which an exchange must end with a complete response."""
 
 IDLE_LIMIT = 1.0
-"""Seconds after which an idle connection is not used again: servers close theirs after 2 s at the least, and a request
-that meets the closing is lost through nobody's fault."""
+"""Seconds after which an idle connection is not reused: servers close idle connections after 2 s or more, and a request
+that crosses the close on its way is lost, though neither side is at fault."""
 
 _BLOCK = 65536
-_LONGEST_SHOWN = 200  # characters of what a target says, in an error
-_KEPT = re.compile(r"\btimeout\s*=\s*(\d{1,9})", re.IGNORECASE)
+_LONGEST_SHOWN = 200  # characters of the target's text in an error
+_KEEP_ALIVE_TIMEOUT = re.compile(r"\btimeout\s*=\s*(\d{1,9})", re.IGNORECASE)
 _NEVER = float("nan")
-_POLLIN = 1  # poll's word for readable, and for closed by the other side
-_poll: Any = get_original("select", "poll")  # one look without waiting, which gevent's cannot do
+_POLLIN = 1  # poll's flag: readable, or closed by the other side
+_poll: Any = get_original("select", "poll")  # checks without switching greenlets, which gevent's cannot
 
 Note = Callable[[str, str], object]
-"""Takes a kind and a detail: what is worth knowing and nobody's fault."""
+"""Takes the kind and detail of something worth knowing that is nobody's fault."""
 
 
 class Response(NamedTuple):
-    """What came of a request. `status` 0: no answer; `error` says why. Times are monotonic seconds.
+    """The result of a request. Times are in monotonic seconds.
 
-    A negative `status` is no answer either, and the rig's own doing: `-errno`, or UNREADABLE_HERE.
+    `status` 0 means no response, and `error` says why. A negative `status` means that the rig is at fault: `-errno`, or
+    UNREADABLE_HERE.
     """
 
     status: int
     body: bytes
-    complete: bool  # the answer was read to its end
-    sent: float  # when its bytes went out on a connection that stood; NaN if there never was one
+    complete: bool  # the response was read to its end
+    sent: float  # when the request's bytes went out on an open connection; NaN if there was none
     done: float
     error: str = ""
     retry_after: str | None = None
-    undecoded: bool = False  # it came whole, in an encoding that this rig cannot read; `body` is empty
+    undecoded: bool = False  # it is complete, but in an encoding that this rig cannot read; `body` is empty
 
     @property
     def written(self) -> bool:
@@ -66,33 +67,33 @@ class Response(NamedTuple):
 
     @property
     def problem(self) -> str:
-        """For people: why this is not a full 2xx that was read; empty if it is one."""
+        """For people: why this is not a complete, decoded 2xx; empty if it is."""
         if self.complete and 200 <= self.status < 300 and not self.undecoded:
             return ""
         return self.error or f"status {self.status}"
 
     @property
     def reading(self) -> int:
-        """The status that a read records: 0 unless it came whole, UNREADABLE_HERE for a 2xx that was not decoded."""
+        """The status to record for a read: 0 if it is incomplete, UNREADABLE_HERE for a 2xx that was not decoded."""
         if self.undecoded and 200 <= self.status < 300:
             return UNREADABLE_HERE
         return self.status if self.complete or self.status < 0 else 0
 
 
 class Client:
-    """Kept connections of one user to one target, with at most `concurrency` exchanges at a time."""
+    """One user's persistent connections to one target, with at most `concurrency` exchanges at a time."""
 
     def __init__(
         self, address: Address, concurrency: int, via: Endpoint | None = None, *, origin: str | None = None,
-        lane: str = "http", note: Note | None = None,
+        traffic: str = "http", note: Note | None = None,
     ) -> None:  # fmt: skip
-        """`via`: a proxy's address instead of the target's own; `origin`: for the Origin header; `lane`: see
-        `addresses.connect`; `note`: told of addresses that were passed over.
+        """`via`: a proxy's address to connect to instead of the target's; `origin`: the Origin header's value;
+        `traffic`: see `addresses.connect`; `note`: called with each address that was skipped.
         """
         self._address = address
         self._via = via
         self._origin = origin
-        self._lane = lane
+        self._traffic = traffic
         self._note = note
         self._slots = Semaphore(concurrency)
         self._idle: dict[Address, list[_Connection]] = {}
@@ -106,23 +107,23 @@ class Client:
             return state.failed(0, f"no free connection within {TIMEOUT:g} s")
         try:
             if time.monotonic() >= state.deadline:
-                # It was free at the last moment: what went out now could not be answered in time.
+                # The slot came too late: a request sent now could not get its response in time.
                 return state.failed(0, f"no free connection within {TIMEOUT:g} s")
             return self._follow(*self._prepared(request), state)
         except Unsendable as error:
             return state.failed(-errno.EINVAL, str(error))
-        except Exception as error:  # noqa: BLE001 - the last line of defence: whatever it is, there is an outcome
+        except Exception as error:  # noqa: BLE001 - last line of defence: every request has an outcome
             return state.failed(UNREADABLE_HERE, f"the rig failed: {_described(error)}")
         finally:
             self._slots.release()
 
     def close(self) -> None:
-        """Closes what is idle now, and what is in use when it is given back."""
+        """Closes idle connections now, and those in use as soon as they are released."""
         self._closed = True
         self.close_idle()
 
     def close_idle(self) -> None:
-        """Closes what is idle now: each is an open file."""
+        """Closes idle connections, each of which is an open file."""
         for connections in self._idle.values():
             for connection in connections:
                 connection.close()
@@ -157,7 +158,7 @@ class Client:
         return response
 
     def _once(self, sending: OutgoingRequest, data: bytes, state: "_ExchangeState") -> Response:
-        """One request on one connection, and what came back."""
+        """Sends one request on one connection and reads its response."""
         state.location = ""
         connection: _Connection | None = None
         keep = False
@@ -178,10 +179,10 @@ class Client:
         except TooLarge as error:
             response = state.failed(UNREADABLE_HERE, f"the answer is too large for this rig: {error}", connection)
         except (OSError, EOFError, Malformed) as error:
-            own = own_errno(error)
-            if own is not None and connection is not None and own not in RESOURCES:
-                own = None
-            response = state.failed(_status(connection) if own is None else -own, _described(error), connection)
+            limit = rig_limit_errno(error)
+            if connection is not None and limit not in RESOURCES:
+                limit = None  # the other limits are the rig's only while connecting
+            response = state.failed(_status(connection) if limit is None else -limit, _described(error), connection)
         finally:
             if connection is not None:
                 if keep and not self._closed:
@@ -192,7 +193,7 @@ class Client:
         return response
 
     def _connection(self, address: Address, state: "_ExchangeState") -> "_Connection":
-        """One that idles and still stands, or a new one. Raises OSError."""
+        """An idle connection that is still open, or a new one. Raises OSError."""
         idle = self._idle.get(address)
         while idle:
             connection = idle.pop()
@@ -201,38 +202,39 @@ class Client:
                 return connection
             connection.close()
         host, port = self._via if self._via is not None and address is self._address else (address.host, address.port)
-        return _Connection(connect(host, port, state.left(), self._lane, self._passed_over), address, state.left())
+        tcp = connect(host, port, state.left(), self._traffic, self._note_skipped)
+        return _Connection(tcp, address, state.left())
 
     @staticmethod
     def _keep(connection: "_Connection", idle: list["_Connection"]) -> None:
-        """The newest is used first, so those of a burst that nobody uses again gather at the front."""
+        """Makes a connection idle. The newest is used first, so those left over from a burst gather at the front."""
         while idle and connection.idle_since - idle[0].idle_since > IDLE_LIMIT:
             idle.pop(0).close()
         idle.append(connection)
 
-    def _passed_over(self, detail: str) -> None:
+    def _note_skipped(self, detail: str) -> None:
         if self._note is not None:
             self._note("passed_over", detail)
 
 
 class _ExchangeState:
-    """What is known of an exchange while it goes on."""
+    """The state of an exchange that is running."""
 
     def __init__(self, deadline: float) -> None:
         self.deadline = deadline
         self.sent = _NEVER
         self.location = ""
-        self.keep_for = float("inf")  # seconds for which the server is sure to keep an idle connection
+        self.keep_for = float("inf")  # seconds for which the server certainly keeps an idle connection open
 
     def left(self) -> float:
         return max(0.001, self.deadline - time.monotonic())
 
     def response_from(self, reading: ResponseReader) -> Response:
-        done = time.monotonic()  # what decoding costs is the rig's
+        done = time.monotonic()  # before decoding, whose cost is the rig's
         status, body, error, retry_after, undecoded = reading.status, reading.body, "", None, False
         encoding, self.location, retry, keep_alive = reading.head
-        if keep_alive and (told := _KEPT.search(keep_alive)):
-            self.keep_for = float(told[1]) / 2
+        if keep_alive and (timeout := _KEEP_ALIVE_TIMEOUT.search(keep_alive)):
+            self.keep_for = float(timeout[1]) / 2
         if encoding:
             try:
                 body = _memory.decoded(encoding, body)
@@ -256,7 +258,7 @@ class _ExchangeState:
 
 
 class _Connection:
-    """A connection that stands, TLS and all. Raises OSError where it does not come about."""
+    """An open connection, with TLS if the address asks for it. Raises OSError if TLS fails."""
 
     def __init__(self, tcp: socket.socket, address: Address, timeout: float) -> None:
         self._socket: Any = tcp
@@ -271,25 +273,25 @@ class _Connection:
         self._secure = address.secure
         self.reading = ResponseReader()
         self.idle_since, self.keep_for = 0.0, 0.0
-        self._look = _poll()
-        self._look.register(tcp.fileno() if not address.secure else self._socket.fileno(), _POLLIN)
+        self._poll = _poll()
+        self._poll.register(tcp.fileno() if not address.secure else self._socket.fileno(), _POLLIN)
 
     def is_readable(self) -> bool:
-        """Whether an idle connection has been closed by the other side, or has said something unasked."""
-        return bool(self._look.poll(0))
+        """Whether the other side has closed an idle connection, or sent something without a request."""
+        return bool(self._poll.poll(0))
 
     def exchange(self, data: bytes, deadline: float) -> None:
-        """Sends a request and reads to the end of the answer. Raises OSError, EOFError, Malformed, TooLarge."""
+        """Sends a request and reads the whole response. Raises OSError, EOFError, Malformed, TooLarge."""
         reading, recv = self.reading, self._socket.recv
-        self._settle(deadline)
+        self._set_timeout(deadline)
         unsent = self._send(data, deadline)
         while not reading.complete:
-            self._settle(deadline)
+            self._set_timeout(deadline)
             try:
                 came = recv(_BLOCK)
             except OSError:
                 if unsent is not None:
-                    raise unsent from None  # what was wrong first
+                    raise unsent from None  # the first failure
                 raise
             if came:
                 reading.feed(came)
@@ -308,27 +310,27 @@ class _Connection:
         self._socket.close()
         self.reading.close()
 
-    def _settle(self, deadline: float) -> None:
+    def _set_timeout(self, deadline: float) -> None:
         self._socket.settimeout(max(0.001, deadline - time.monotonic()))
 
     def _send(self, data: bytes, deadline: float) -> OSError | None:
-        """Sends it all, or up to where an answer comes before its time. Returns why the rest could not be sent."""
+        """Sends everything, or until an early response arrives. Returns why the rest could not be sent."""
         try:
             if self._secure or len(data) <= _BLOCK:
                 self._socket.sendall(data)
             else:
-                self._send_listening(memoryview(data), deadline)
+                self._send_until_response(memoryview(data), deadline)
         except TimeoutError:
             raise
         except OSError as error:
-            # A server that refuses a request may answer and close before it has read it all.
-            if own_errno(error) in RESOURCES:
+            # A server that refuses a request may respond and close before it has read all of it.
+            if rig_limit_errno(error) in RESOURCES:
                 raise
             return error
         return None
 
-    def _send_listening(self, data: memoryview, deadline: float) -> None:
-        """A long request. Raises OSError: BrokenPipeError if an answer came before all was sent."""
+    def _send_until_response(self, data: memoryview, deadline: float) -> None:
+        """Sends a long request. Raises OSError: BrokenPipeError if a response arrives before everything is sent."""
         while data:
             number, left = self._socket.fileno(), max(0.001, deadline - time.monotonic())
             readable, writable, _ = select.select([number], [number], [], left)
@@ -341,17 +343,17 @@ class _Connection:
 
 
 def client_for(
-    url: str, concurrency: int, via: Endpoint | None = None, *, origin: str | None = None, lane: str = "http",
+    url: str, concurrency: int, via: Endpoint | None = None, *, origin: str | None = None, traffic: str = "http",
     note: Note | None = None,
 ) -> Client:  # fmt: skip
-    """A client for the target at a base URL. See Client. Raises ValueError if it is no such URL."""
-    return Client(parse_address(url), concurrency, via, origin=origin, lane=lane, note=note)
+    """A client for the target at a base URL: see Client. Raises ValueError if the URL is not a base URL."""
+    return Client(parse_address(url), concurrency, via, origin=origin, traffic=traffic, note=note)
 
 
 def exchange(client: Client, request: Request) -> Response:
-    """Makes one request and reads the whole answer. Call it in the greenlet whose time it is. Raises nothing.
+    """Makes one request and reads the whole response, in the calling greenlet. Raises nothing.
 
-    Redirects are followed as a browser follows them: `sent` is that of the first request.
+    Follows redirects as a browser does; `sent` is when the first request went out.
     """
     return client.send_request(request)
 

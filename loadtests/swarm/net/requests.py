@@ -1,7 +1,7 @@
-"""Requests as bytes, and where a redirect leads, as a browser has both. No I/O.
+"""Encodes requests and resolves redirects as a browser does. No I/O.
 
-Nothing that a target or a protocol says can become another request: paths are encoded, and a header with a character
-that no header may have is refused.
+Nothing that comes from a target or a protocol can smuggle in a second request: paths are encoded, and a header with a
+forbidden character is refused.
 """
 
 import re
@@ -18,23 +18,23 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
-_HALF = re.compile("[\ud800-\udfff]")  # half of a character, which UTF-8 has not
-_IN_A_PATH = "/%:@!$&'()*+,;=~?[]|"  # what goes out as it is, besides letters, digits and "_.-"
+_HALF = re.compile("[\ud800-\udfff]")  # lone surrogates, which UTF-8 cannot encode
+_IN_A_PATH = "/%:@!$&'()*+,;=~?[]|"  # not encoded, as are letters, digits and "_.-"
 _SECRET = {"authorization", "cookie", "proxy-authorization"}
-_OURS = {"connection", "content-length", "transfer-encoding"}  # said by the client alone
+_OURS = {"connection", "content-length", "transfer-encoding"}  # only the client sets these
 
 
 class Unsendable(ValueError):
-    """A request that must not go out as it is. The text never repeats a header's value, which may be a token."""
+    """A request that must not be sent. The text never contains a header's value, which may be a token."""
 
 
 class Unfollowable(ValueError):
-    """A redirect that leads nowhere."""
+    """A redirect without a usable address."""
 
 
 @dataclass(frozen=True, slots=True)
 class OutgoingRequest:
-    """One request on its way to one server: `path` with the prefix and fit for the wire."""
+    """One request to one server; `path` includes the prefix and is encoded."""
 
     address: Address
     method: str
@@ -43,7 +43,7 @@ class OutgoingRequest:
     headers: Mapping[str, str] = field(default_factory=dict)
 
     def wire(self) -> bytes:
-        """The bytes. Raises Unsendable."""
+        """The request as bytes. Raises Unsendable."""
         if not _TOKEN.fullmatch(self.method):
             raise Unsendable(f"expected a method such as GET, got {self.method!r}")
         fields = {"host": f"Host: {self.address.authority}", "user-agent": "User-Agent: chatswarm"}
@@ -60,7 +60,7 @@ class OutgoingRequest:
 
 
 def check_header(name: str, value: str) -> None:
-    """Raises Unsendable if this header would be more than one, or none."""
+    """Raises Unsendable if this would not be exactly one valid header."""
     if not _TOKEN.fullmatch(name):
         raise Unsendable(f"expected the name of a header, got {name!r}")
     if wrong := _CONTROL.search(value):
@@ -68,16 +68,17 @@ def check_header(name: str, value: str) -> None:
 
 
 def outgoing(address: Address, request: Request, origin: str | None) -> OutgoingRequest:
-    """A request to a target. `origin`: for the Origin header, where one is to be sent."""
+    """A request to a target. `origin` is the Origin header's value; None sends none."""
     path = request.path if request.path.startswith("/") else f"/{request.path}"
     headers = request.headers if origin is None else {**request.headers, "Origin": origin}
     return OutgoingRequest(address, request.method, address.prefix + _encoded(path), request.body, headers)
 
 
 def redirected(request: OutgoingRequest, status: int, location: str) -> OutgoingRequest | None:
-    """Where an answer sends this request; None if a browser would not go there by itself, or the answer does not
-    redirect. A GET goes wherever it is sent, anything else only with a 307 or 308, which repeat it as it is. Another
-    origin gets no credentials. Raises Unfollowable.
+    """The request that follows a redirect; None if the response is no redirect, or a browser would not follow it.
+
+    A GET follows every redirect, another method only a 307 or 308, which repeat it unchanged. Another origin gets no
+    credentials. Raises Unfollowable.
     """
     if status not in REDIRECTS or not (request.method in ("GET", "HEAD") or status in (307, 308)):
         return None
@@ -97,5 +98,5 @@ def redirected(request: OutgoingRequest, status: int, location: str) -> Outgoing
 
 
 def _encoded(path: str) -> str:
-    """What stands in a request line: a path has no spaces, no controls, no fragment, and only ASCII."""
+    """The path as a request line needs it: ASCII only, without spaces, control characters or a fragment."""
     return quote(_HALF.sub("\ufffd", path), safe=_IN_A_PATH)

@@ -1,6 +1,7 @@
-"""HTTP/1 answers out of bytes, as a browser reads them. No I/O: bytes are fed in, and the state says what is known.
+"""Parses HTTP/1 responses as leniently as a browser. No I/O: feed it bytes, then read its state.
 
-On llhttp, which is strict. A head that it refuses and a browser would take is mended, and fed again.
+It uses llhttp, which is strict. If llhttp refuses a head that a browser would accept, the head is repaired and fed
+again.
 """
 
 import re
@@ -11,7 +12,7 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 from chatswarm.loadtests.net.encodings import LARGEST
 
 LONGEST_HEAD = 256 << 10
-"""Bytes of a head with all interim answers before it; Chromium's limit."""
+"""Bytes of a head, including all interim responses before it; Chromium's limit."""
 
 BLANK_LINE = re.compile(rb"\r?\n\r?\n")
 _FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+)[ \t]*:[ \t]*(.*?)[ \t]*", re.DOTALL)
@@ -26,15 +27,15 @@ _LENIENT = {
 
 
 class Malformed(ValueError):
-    """What came is no HTTP answer."""
+    """The bytes are not an HTTP response."""
 
 
 class TooLarge(ValueError):
-    """An answer that goes on beyond what this rig keeps."""
+    """The response is larger than this rig accepts."""
 
 
 class HeaderFields(NamedTuple):
-    """The header fields that matter here; of a field that came several times, all values."""
+    """The header fields that the swarm uses."""
 
     encoding: str = ""
     location: str = ""
@@ -43,9 +44,9 @@ class HeaderFields(NamedTuple):
 
 
 class ResponseReader:
-    """Reads the answers on one connection, one after the other.
+    """Reads the responses on one connection, one after another.
 
-    `begin`, then `feed` until `complete` or until the connection ends, which `end` is told.
+    For each: `begin`, then `feed` until `complete`, or `end` if the connection ends first.
     """
 
     def __init__(self) -> None:
@@ -53,21 +54,21 @@ class ResponseReader:
         self.begin()
 
     def begin(self, *, bodiless: bool = False) -> None:
-        """The next answer is awaited. `bodiless`: it answers a HEAD."""
-        self.status = 0  # 0 until a final head was read
+        """Starts the next response. `bodiless`: it belongs to a HEAD request."""
+        self.status = 0  # 0 until a final head has been read
         self.complete = False
         self.reusable = False  # whether the connection may be used for the next request
-        self.began = False  # whether any byte came
+        self.began = False  # whether any byte has arrived
         self._bodiless = bodiless
         self._fed = 0
-        self._head: list[bytes] | None = []  # what was fed before the end of the head, None after it
+        self._head: list[bytes] | None = []  # what was fed up to the end of the head; None after it
         self._repaired = False
         self._parts: list[bytes] = []
         self._fields: list[tuple[bytes, bytes]] = []
-        self._measured = False  # whether the answer itself says where it ends
+        self._has_length = False  # whether the response itself says where it ends
 
     def feed(self, data: bytes) -> None:
-        """Takes what came. Raises Malformed or TooLarge; the connection is then good for nothing."""
+        """Takes received bytes. Raises Malformed or TooLarge; the connection is then unusable."""
         self._fed += len(data)
         self.began = True
         head = self._head
@@ -86,9 +87,9 @@ class ResponseReader:
             raise Malformed(f"the head of the answer is longer than {LONGEST_HEAD >> 10} KiB")
 
     def end(self) -> None:
-        """The connection was closed by the other side, which ends an answer that does not say where it ends."""
+        """The other side closed the connection, which completes a response that does not say where it ends."""
         self.reusable = False
-        if self.status and not self._measured:
+        if self.status and not self._has_length:
             self.complete = True
 
     @property
@@ -98,13 +99,13 @@ class ResponseReader:
 
     @property
     def head(self) -> HeaderFields:
-        """The fields of the final head."""
+        """The header fields of the final head."""
         if not self._fields:
             return _NO_FIELDS
         found: dict[bytes, str] = {}
         for name, value in self._fields:
             text = value.decode("utf-8", "replace").strip()
-            # Only encodings are a list. Of the others a browser takes the first.
+            # Only encodings form a list. Of other repeated fields, a browser takes the first.
             if name not in found:
                 found[name] = text
             elif name == b"content-encoding":
@@ -112,23 +113,23 @@ class ResponseReader:
         return HeaderFields(*(found.get(name, "") for name in _WANTED))
 
     def close(self) -> None:
-        """Lets go of the parser, which holds this object in turn."""
+        """Drops the parser, which refers back to this object."""
         del self._parser
 
-    # What llhttp calls.
+    # Callbacks of llhttp.
 
     def on_message_begin(self) -> None:
         if self.complete:
-            self.reusable = False  # more came than was asked for
+            self.reusable = False  # more arrived than was requested
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._head is None:
             return  # a trailer
         name = name.lower()
         if name == b"content-length":
-            self._measured = True
+            self._has_length = True
         elif name == b"transfer-encoding":
-            self._measured = value.strip().lower().endswith(b"chunked")
+            self._has_length = value.strip().lower().endswith(b"chunked")
         elif name in _WANTED:
             self._fields.append((name, value))
 
@@ -137,16 +138,16 @@ class ResponseReader:
             return
         status = self._parser.get_status_code()
         if 100 <= status < 200 and status != 101:
-            self._fields.clear()  # an interim answer; the real one is still to come
-            self._measured = False
+            self._fields.clear()  # an interim response; the final one follows
+            self._has_length = False
             return
         self._head = None
         self.status = status
         if self._bodiless:
-            # llhttp does not know what was asked for, and would wait for the body that the head describes.
+            # llhttp does not know the request, and would wait for the body that the head describes.
             self.complete = True
         elif status in (101, 204, 304):
-            self._measured = True
+            self._has_length = True
 
     def on_body(self, data: bytes) -> None:
         if not self.complete:
@@ -163,7 +164,7 @@ class ResponseReader:
         return parser
 
     def _repair(self, error: Exception) -> None:
-        """Feeds the head again without what browsers overlook, once it is whole."""
+        """Once the head is complete, feeds it again without the faults that browsers ignore."""
         came = b"".join(self._head or [])
         end = BLANK_LINE.search(came)
         if self._repaired:
@@ -171,26 +172,26 @@ class ResponseReader:
         if not came.lstrip(b"\r\n")[:5].upper().startswith(b"HTTP/"[: len(came)]):
             raise Malformed(f"no HTTP answer: {error}, got {came[:100]!r}") from error
         if end is None:
-            # Every feed meets the same error again until the head is whole.
+            # Every feed raises the same error again until the head is complete.
             return
         self._repaired = True
         self._parser = self._new_parser()
         self._fields.clear()
-        self._measured = False
+        self._has_length = False
         self._head = []
         self._fed -= len(came)
         self.feed(repaired(came[: end.start()]) + b"\r\n\r\n" + came[end.end() :])
 
 
-_WANTED = (b"content-encoding", b"location", b"retry-after", b"keep-alive")  # in the order of Head
+_WANTED = (b"content-encoding", b"location", b"retry-after", b"keep-alive")  # in the order of HeaderFields
 _NO_FIELDS = HeaderFields()
 
 
 def repaired(head: bytes) -> bytes:
     """A head, without its blank line, as a browser understands it.
 
-    Lines that are no field are dropped; of equal lengths one is left, and none beside chunks; a transfer encoding that
-    says nothing is dropped.
+    Drops lines that are not fields, repeated equal lengths, lengths beside chunked, and transfer encodings without
+    chunked.
     """
     status, *lines = re.sub(rb"\r?\n[ \t]+", b" ", head.lstrip(b"\r\n")).splitlines()
     fields = [match.groups() for match in map(_FIELD.fullmatch, lines) if match]

@@ -1,7 +1,7 @@
-"""One TLS context for a process: it trusts what the system trusts.
+"""The process's TLS context, which trusts the system's certificate authorities.
 
-That is OpenSSL's own choice: `SSL_CERT_FILE` and `SSL_CERT_DIR`, or what the system's packages put there. Made once,
-because it opens files, of which a swarm may have no more.
+OpenSSL finds them: in `SSL_CERT_FILE` and `SSL_CERT_DIR`, or where the system's packages put them. The context is made
+once, because that opens files, and a swarm may have none left.
 """
 
 import errno
@@ -13,28 +13,28 @@ _contexts: dict[tuple[str | None, str | None], ssl.SSLContext] = {}
 
 
 def wrapped(connection: socket.socket, host: str) -> ssl.SSLSocket:
-    """The connection with TLS to `host` on it. Raises OSError, and leaves the connection to the caller."""
+    """The connection with TLS to `host`. Raises OSError; the caller must then close the connection."""
     try:
-        # No certificate has the zone of an address, or the dot at the end of a name.
+        # Certificates contain neither the zone of an address nor the dot at the end of a name.
         return context().wrap_socket(connection, server_hostname=host.partition("%")[0].removesuffix("."))
     except ssl.SSLCertVerificationError:
-        # Authorities in a folder are looked up one by one: without a free file, none is found.
+        # OpenSSL opens the authorities in a folder one by one, and finds none if no file can be opened.
         check_for_files()
         raise
 
 
 def context() -> ssl.SSLContext:
-    """Raises OSError where its files cannot be opened now."""
+    """The context, made on the first call. Raises OSError if its files cannot be opened."""
     where = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
     known = _contexts.get(where)
     if known is None:
-        check_for_files()  # OpenSSL says nothing if it cannot open them
+        check_for_files()  # OpenSSL stays silent if it cannot open a file
         known = _contexts[where] = ssl.create_default_context()
     return known
 
 
 def check_for_files() -> None:
-    """Raises OSError if this process can open no more files."""
+    """Raises OSError if this process cannot open another file."""
     try:
         os.close(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
     except OSError as error:

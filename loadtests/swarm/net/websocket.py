@@ -1,8 +1,8 @@
-"""A WebSocket for one greenlet: `websockets`' Sans-I/O client on a gevent socket, the cheapest way under Locust.
+"""A WebSocket for one greenlet: the Sans-I/O client of `websockets` on a gevent socket.
 
-Cheaper still while it listens: whole text frames, nearly all that a dashboard ever gets, are cut out of the bytes right
-here, in the loop's own callback. Everything else (control frames, fragments, what breaks the protocol) is left to
-`websockets`.
+This is the cheapest way under Locust, and cheaper still while it listens: whole text frames, which are nearly all that
+a dashboard receives, are cut out of the bytes here, in the loop's callback. Everything else (control frames, fragments,
+protocol errors) is left to `websockets`.
 """
 
 import errno
@@ -24,7 +24,7 @@ from websockets.uri import parse_uri
 
 from chatswarm.loadtests.history.tables import UNREADABLE_HERE
 from chatswarm.loadtests.net.address import parse_address
-from chatswarm.loadtests.system.rig_limits import RESOURCES, own_errno
+from chatswarm.loadtests.system.rig_limits import RESOURCES, rig_limit_errno
 from chatswarm.loadtests.system.text import one_line
 
 from .addresses import Endpoint, connect
@@ -34,18 +34,19 @@ from .tls import wrapped
 
 _READ_SIZE = 65536
 _MAX_MESSAGE = 16 << 20  # bytes; a chat's frames have a few hundred
-_WHOLE_TEXT = 0x81  # first byte of a text frame that is a message by itself
+_WHOLE_TEXT = 0x81  # first byte of a text frame that is a whole message
 _MASKED = 0x80  # in the second byte; only a client may mask
 _STATUS = re.compile(rb"HTTP/1\.\d (\d{3})(?!\d)")
-_OF_A_HANDSHAKE = (b"upgrade", b"connection", b"sec-websocket-")
-_LONGEST_SHOWN = 200  # characters of what a target says, in an error
-_READ = 1  # libev's word for readable
+_HANDSHAKE_FIELDS = (b"upgrade", b"connection", b"sec-websocket-")
+_LONGEST_SHOWN = 200  # characters of the target's text in an error
+_READ = 1  # libev's flag: readable
 
 
 class ConnectError(Exception):
-    """No WebSocket came about. `status` is the HTTP answer's, 0 if there was none; the text says what was seen.
+    """The WebSocket could not be opened; the text says what happened instead.
 
-    A negative `status` is the rig's own doing, as an Answer's is. `retry_after`: what a 429 or 503 said.
+    `status` is that of the HTTP response, 0 if there was none. As in a Response, a negative `status` means that the rig
+    is at fault. `retry_after` is the header of a 429 or 503.
     """
 
     def __init__(self, status: int, detail: str, retry_after: str | None = None) -> None:
@@ -55,19 +56,21 @@ class ConnectError(Exception):
 
 
 class Closed(Exception):
-    """The WebSocket has ended. `code` is the close code, 1006 if it just broke off.
+    """The WebSocket has ended. `code` is the close code, 1006 if there was no close frame.
 
-    `own`: what ended it was the rig's: short of memory, or of patience for a message that a browser may take.
+    `rig_failed`: the rig ended it, because it ran out of a resource or got a message above its size limit.
     """
 
     def __init__(self, code: int, reason: str, cause: Exception | None = None) -> None:
         super().__init__(f"{code} {reason}".strip())
         self.code = code
-        self.own = isinstance(cause, PayloadTooBig) or (cause is not None and own_errno(cause) in RESOURCES)
+        self.rig_failed = isinstance(cause, PayloadTooBig) or (
+            cause is not None and rig_limit_errno(cause) in RESOURCES
+        )
 
 
 def socket_url(base_url: str, path: str) -> str:
-    """Where the WebSocket of an HTTP base URL is. Raises ValueError if it is no such URL."""
+    """The WebSocket URL for an HTTP base URL. Raises ValueError if it is not a base URL."""
     return parse_address(base_url).socket_url + path
 
 
@@ -76,37 +79,37 @@ class WebSocket:
 
     def __init__(
         self, url: str, timeout: float, headers: Mapping[str, str] | None = None, via: Endpoint | None = None, *,
-        passed_over: Callable[[str], object] | None = None,
+        on_skipped: Callable[[str], object] | None = None,
     ) -> None:  # fmt: skip
         """Connects; TCP, TLS and the handshake may take `timeout` seconds each. Raises ConnectError.
 
-        `headers`: more of them for the handshake, which replace its own; `via`: a proxy's address instead of the URL's;
-        `passed_over`: see `addresses.connect`.
+        `headers`: for the handshake, replacing defaults of the same name; `via`: a proxy's address to connect to, not
+        the URL's; `on_skipped`: see `addresses.connect`.
         """
-        self._tail = b""  # the start of a frame whose rest has not come yet
+        self._tail = b""  # the start of a frame whose rest has not arrived yet
         self._fragments: list[bytes] = []
         self._ready: list[bytes] = []
         self._failure: OSError | None = None  # of the last read
-        self.received_at = 0.0  # monotonic seconds at which the bytes of the last messages came in
+        self.received_at = 0.0  # when the bytes of the last messages arrived, in monotonic seconds
         self._socket: Any = None
         try:
             uri = parse_uri(url)
             self._protocol = ClientProtocol(uri, max_size=_MAX_MESSAGE)
             for name, value in (headers or {}).items():
                 check_header(name, value)
-            self._socket = connect(*(via or (uri.host, uri.port)), timeout, "sockets", passed_over)
+            self._socket = connect(*(via or (uri.host, uri.port)), timeout, "sockets", on_skipped)
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if uri.secure:
                 self._socket.settimeout(timeout)
                 self._socket = wrapped(self._socket, uri.host)
-            self._shake_hands(headers or {}, time.monotonic() + timeout)
+            self._handshake(headers or {}, time.monotonic() + timeout)
         except BaseException as error:
             if self._socket is not None:
                 self._socket.close()
             if not isinstance(error, Exception):
                 raise
             raise _connect_error(error) from error
-        # TLS may hold back bytes that have come in already: only its own recv knows, so it cannot be watched.
+        # TLS may have buffered bytes that only its recv knows about, so the file descriptor says too little.
         self._readable = None if uri.secure else get_hub().loop.io(self._socket.fileno(), _READ)
 
     def send(self, text: str) -> None:
@@ -117,7 +120,7 @@ class WebSocket:
         self._flush()
 
     def receive(self, timeout: float) -> list[bytes]:
-        """The messages that came in together, at least one; `received_at` is when. Empty after `timeout` seconds.
+        """The messages that arrived together, at `received_at`; an empty list after `timeout` seconds without any.
 
         Raises Closed.
         """
@@ -140,9 +143,9 @@ class WebSocket:
         return messages
 
     def listen(self, take: Callable[[bytes], object], seconds: float) -> None:
-        """Hands each message to `take` as it comes, for so many seconds. Raises Closed.
+        """Passes each message to `take` as it arrives, for `seconds`. Raises Closed.
 
-        `take` is called from the loop and must not wait for anything.
+        `take` is called from the event loop and must not block.
         """
         readable = self._readable
         if readable is None:
@@ -164,7 +167,7 @@ class WebSocket:
                     take(message)
                 if not data or self._protocol.state is not State.OPEN:
                     raise self._closed()
-            except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to the greenlet that listens
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is raised in the greenlet that listens
                 readable.stop()
                 ended.set_exception(error)
 
@@ -182,7 +185,7 @@ class WebSocket:
             readable.stop()
 
     def close(self, code: int = 1001) -> None:
-        """Says good-bye without waiting for the answer."""
+        """Sends a close frame, and closes without waiting for the peer's."""
         try:
             if self._protocol.state is State.OPEN:
                 self._protocol.send_close(code)
@@ -201,7 +204,7 @@ class WebSocket:
                 take(message)
 
     def _messages(self, data: bytes) -> list[bytes]:
-        """The messages that are whole now that `data` has come; empty data is the end."""
+        """The messages that `data` completes; empty data is the end of the stream."""
         if not data:
             self._feed(b"", [])
             return []
@@ -215,7 +218,7 @@ class WebSocket:
                 start += 2 if length == 126 else 8
                 length = int.from_bytes(data[at + 2 : start]) if start <= end else end
             if data[at + 1] & _MASKED or length > _MAX_MESSAGE:
-                # It breaks the protocol, which ends the connection: for `websockets` to say.
+                # A protocol error, which ends the connection: `websockets` finds the close code.
                 self._feed(data[at:], messages)
                 at = end
                 break
@@ -231,12 +234,12 @@ class WebSocket:
         return messages
 
     def _feed(self, data: bytes, messages: list[bytes]) -> None:
-        """Has `websockets` take `data`, and adds the messages that come of it."""
+        """Feeds `data` to `websockets`, and appends the messages that it completes."""
         if data:
             self._protocol.receive_data(data)
         else:
             self._protocol.receive_eof()
-        # Pongs, and the answer to a Close: unsent, they would have the server cut us off.
+        # Pongs and the reply to a close frame: without them, the server would cut the connection.
         self._flush()
         for event in self._protocol.events_received():
             if isinstance(event, Frame) and event.opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
@@ -245,7 +248,7 @@ class WebSocket:
                     messages.append(b"".join(self._fragments))
                     self._fragments.clear()
 
-    def _shake_hands(self, headers: Mapping[str, str], deadline: float) -> None:
+    def _handshake(self, headers: Mapping[str, str], deadline: float) -> None:
         request = self._protocol.connect()
         for name, value in headers.items():
             if name in request.headers:
@@ -262,7 +265,7 @@ class WebSocket:
             while (end := BLANK_LINE.search(came)) is not None:
                 head, came = came[: end.start()], came[end.end() :]
                 if not _is_interim(head):
-                    self._take_answer(head, came)
+                    self._take_response(head, came)
                     return
             if not data:
                 what = f"in the middle of {came[:_LONGEST_SHOWN]!r}" if came else "without an answer"
@@ -270,16 +273,16 @@ class WebSocket:
             if len(came) > LONGEST_HEAD or not came.startswith(b"HTTP/"[: len(came)]):
                 raise EOFError(f"expected an HTTP answer, got {came[:_LONGEST_SHOWN]!r}")
 
-    def _take_answer(self, head: bytes, rest: bytes) -> None:
-        """The answer to the handshake, and the first bytes after it. Raises ConnectError and WebSocketException."""
+    def _take_response(self, head: bytes, rest: bytes) -> None:
+        """Takes the handshake's response, and the first bytes after it. Raises ConnectError and WebSocketException."""
         status_line, *fields = repaired(head).split(b"\r\n")
         status = _STATUS.match(status_line)
         if status is None:
             raise EOFError(f"expected an HTTP answer, got {head[:_LONGEST_SHOWN]!r}")
         if status[1] != b"101":
             raise _refusal(int(status[1]), fields)
-        # Only what makes a handshake: of the rest `websockets` takes less than browsers do.
-        kept = [line for line in fields if line.lower().startswith(_OF_A_HANDSHAKE)]
+        # Only the fields of the handshake: `websockets` is stricter than browsers about the others.
+        kept = [line for line in fields if line.lower().startswith(_HANDSHAKE_FIELDS)]
         self._protocol.receive_data(b"\r\n".join([status_line, *kept, b"", b""]))
         if self._protocol.handshake_exc is not None:
             raise self._protocol.handshake_exc
@@ -293,7 +296,7 @@ class WebSocket:
         try:
             self._socket.sendall(data)
         except (OSError, BlockingSwitchOutError) as error:
-            # From the loop's callback nothing can be waited for: a peer that does not even read a pong is gone.
+            # A callback of the loop cannot wait. A peer that does not even read a pong is gone.
             raise Closed(1006, str(error), error) from error
 
     def _closed(self) -> Closed:
@@ -311,24 +314,24 @@ def _is_interim(head: bytes) -> bool:
 
 
 def _refusal(status: int, fields: list[bytes]) -> ConnectError:
-    said = {name.strip().lower(): value.strip().decode("utf-8", "replace")
+    header = {name.strip().lower(): value.strip().decode("utf-8", "replace")
             for name, _, value in (line.partition(b":") for line in reversed(fields))}  # fmt: skip
     detail = f"server rejected WebSocket connection: HTTP {status}"
-    if 300 <= status < 400 and (location := said.get(b"location")):
+    if 300 <= status < 400 and (location := header.get(b"location")):
         # Browsers do not follow it.
         detail += f", Location: {one_line(location[:_LONGEST_SHOWN])}"
-    return ConnectError(status, detail, said.get(b"retry-after"))
+    return ConnectError(status, detail, header.get(b"retry-after"))
 
 
 def _connect_error(error: Exception) -> ConnectError:
-    """What a failure on the way to an open WebSocket means."""
+    """The ConnectError for a failure while opening a WebSocket."""
     if isinstance(error, ConnectError):
         return error
     if isinstance(error, Unsendable):
         return ConnectError(-errno.EINVAL, str(error))
     detail = one_line(str(error)[:_LONGEST_SHOWN]) or type(error).__name__
-    if (own := own_errno(error)) is not None:
-        return ConnectError(-own, detail)
+    if (limit := rig_limit_errno(error)) is not None:
+        return ConnectError(-limit, detail)
     if isinstance(error, (OSError, WebSocketException, EOFError, Closed)):
         return ConnectError(0, detail)
     return ConnectError(UNREADABLE_HERE, f"the rig failed: {type(error).__name__}: {detail}")

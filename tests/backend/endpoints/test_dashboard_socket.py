@@ -191,7 +191,7 @@ class TestBrokenFrames:
             dashboard.send(['{"acti', 'on": ', '"ping"}'])
             assert frame(dashboard)["type"] == "pong"
 
-    def test_partial_and_malformed_handshakes_harm_nobody(self, shared: Backend) -> None:
+    def test_partial_and_malformed_handshakes_do_not_affect_others(self, shared: Backend) -> None:
         for bytes_ in (b"GET /ws/dashboard HTTP/1.1\r\nUpgrade: webso", b"\x16\x03\x01\x02", b"GET / HTTP/9\r\n\r\n"):
             raw = raw_dashboard(shared.port, subscribe=False)
             raw.sendall(bytes_)

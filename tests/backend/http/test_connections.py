@@ -210,7 +210,7 @@ class TestFlood:
             assert f"--max-connections: expected enough open files for 16000 dashboards, got {FILES}," in backend.errors
 
 
-def test_clients_that_take_no_responses_harm_nobody(tmp_path: Path) -> None:
+def test_clients_that_read_no_responses_do_not_affect_others(tmp_path: Path) -> None:
     with running(tmp_path, "--max-http-connections", "20") as backend, contextlib.ExitStack() as stack:
         chat_id = backend.new_chat()
         backend.send_many([chat_id] * 10, 500)

@@ -220,7 +220,7 @@ class TestFanOut:
 
         asyncio.run(scenario())
 
-    def test_what_the_loop_has_not_written_yet_is_not_counted(self, clock: Clock) -> None:
+    def test_frames_that_the_loop_has_not_written_yet_are_not_counted(self, clock: Clock) -> None:
         async def scenario() -> None:
             it = self.hub()
             it.subscribe(Sink(clock), "x")
@@ -544,7 +544,7 @@ def test_the_loops_lag_is_measured_continuously(shared: Backend) -> None:
     until(lambda: shared.metric("chat_loop_lag_seconds_count") > before + 3)
 
 
-def test_labels_never_have_other_values(backend: Backend) -> None:
+def test_labels_have_no_other_values(backend: Backend) -> None:
     for number in range(3):
         backend.send(backend.new_chat(f"{number}@x"), "x")
         with backend.dashboard():

@@ -130,7 +130,7 @@ def test_workers_wake_each_other_over_the_broker_too(tmp_path: Path) -> None:
         assert sum(by_wakeup.values()) > 0
 
 
-def test_the_password_is_used_and_never_shown(tmp_path: Path) -> None:
+def test_the_password_is_used_and_not_shown(tmp_path: Path) -> None:
     with broker(tmp_path, "s3cret") as bus, running(tmp_path, "--bus", bus.url) as backend:
         until(lambda: backend.metric(CONNECTED) == 1)
         assert f"The bus redis://127.0.0.1:{bus.port}/0 is connected" in backend.errors

@@ -1,6 +1,6 @@
-"""A small chat over real sockets, with one switch per defect. It speaks the original's protocol: no message ids.
+"""A small chat over real sockets with one switch per defect. It speaks the original protocol, without message ids.
 
-It shares nothing with the reference backend, so that neither can hide a fault of the other.
+It shares no code with the reference backend, so neither can hide a bug of the other.
 """
 
 import base64
@@ -32,7 +32,7 @@ ENCODERS: dict[str, Callable[[bytes], bytes]] = {
     "br": brotli.compress,
     "gzip, br": lambda data: brotli.compress(gzip.compress(data)),
 }
-_HANG = 20.0  # seconds; nobody waits for its end
+_HANG = 20.0  # seconds; longer than any test waits
 
 
 @dataclass
@@ -54,27 +54,27 @@ class Defects:
     create_body: bytes | None = None
     send_status: int = 200
     send_body: bytes | None = None
-    send_hangs: str = ""  # "before" or "after" it stored and announced
-    send_takes: float = 0.0  # before it stores
+    send_hangs: str = ""  # "before" or "after" it stores and announces the message
+    send_takes: float = 0.0  # before it stores the message
     stores: bool = True
     announces: bool = True
     announces_other: int = 0  # frames for other chats in place of this one's
     announces_garbage: bool = False
     closes_on_send: bool = False  # the dashboards' sockets
     frame_delay: float = 0.0
-    list_delay: float = 0.0  # the list shows a message only so long after it was stored
-    never_listed: str = ""  # "chat": the chat is not in the list; "text": the chat is, but stays as it was
+    list_delay: float = 0.0  # how long after it is stored a message appears in the list
+    never_listed: str = ""  # "chat": the chat is not in the list; "text": the chat is, but unchanged
     every_step_takes: float = 0.0
-    other_chats: int = 0  # in the list, before all others
-    texts: bool = True  # the list carries texts, and not only counts
-    # What is no defect to a browser.
-    token: str = ""  # dashboards are let in with this one only
-    origins: tuple[str, ...] = ()  # the only ones that are let in, if there are any
-    prefix: str = ""  # the path that stands before all others
+    other_chats: int = 0  # in the list, before the others
+    texts: bool = True  # the list has texts, not only counts
+    # Not defects for a browser.
+    token: str = ""  # the only token that is accepted
+    origins: tuple[str, ...] = ()  # the only origins that are accepted; empty: all
+    prefix: str = ""  # a prefix of all paths
     encoding: str = ""  # a Content-Encoding
     framing: str = "length"  # "chunked", "until close", "HTTP/1.0"
-    early_hints: bool = False  # a 103 before each answer
-    moved: int = 0  # redirects with this status, once, to `moved_to` before the path
+    early_hints: bool = False  # a 103 before each response
+    moved: int = 0  # redirects once, with this status, to `moved_to` and the path
     moved_to: str = "/moved"
     retry_after: str = ""
     chat_id: str = ""  # in place of a random one
@@ -88,7 +88,7 @@ class _Stored:
 
 @dataclass
 class BrokenChat:
-    """What all connections share."""
+    """The state that all connections share."""
 
     defects: Defects = field(default_factory=Defects)
     chats: dict[str, list[_Stored]] = field(default_factory=dict)
@@ -130,7 +130,7 @@ class BrokenChat:
         with self.lock:
             dashboards = list(self.dashboards)
         for dashboard in dashboards:
-            with suppress(OSError, InvalidState):  # it has gone
+            with suppress(OSError, InvalidState):  # it has disconnected
                 dashboard.frame(text)
 
 
@@ -154,7 +154,7 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
         pass
 
-    def answer(self, status: int, body: bytes | dict[str, Any]) -> None:
+    def respond(self, status: int, body: bytes | dict[str, Any]) -> None:
         defects = self.chat.defects
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         if defects.early_hints:
@@ -184,7 +184,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     def do_OPTIONS(self) -> None:
-        """A browser asks first."""
+        """The preflight request of a browser."""
         self.send_response(204)
         for name in ("Origin", "Headers", "Methods"):
             self.send_header(f"Access-Control-Allow-{name}", "*")
@@ -195,7 +195,7 @@ class _Handler(BaseHTTPRequestHandler):
         chat.pause(defects.every_step_takes)
         chat.asked.append((str(self.connection.getsockname()[0]), self.path, dict(self.headers)))
         self.path = self.path.removeprefix(defects.prefix)
-        if self.moves():
+        if self.redirect():
             return
         if self.path == "/ws/dashboard":
             self.dashboard()
@@ -204,18 +204,18 @@ class _Handler(BaseHTTPRequestHandler):
         elif self.path.partition("?")[0] == "/api/debug/users-chats":
             sent = any(chat.chats.values())
             if defects.token and self.headers["Authorization"] != f"Bearer {defects.token}":
-                self.answer(401, b"who are you?")
+                self.respond(401, b"who are you?")
                 return
             if defects.list_hangs_after_send and sent:
                 chat.pause(_HANG)
             status = defects.list_fails_after_send if sent else defects.list_status
             listing = chat.listing(time.monotonic())
             chat.pause(defects.list_takes if sent else 0)
-            self.answer(status, defects.list_body or listing)
+            self.respond(status, defects.list_body or listing)
         else:
             chat_id = unquote(self.path.rpartition("/")[2])
             stored = chat.chats.get(chat_id)
-            self.answer(404 if stored is None else 200, _chat(chat_id, [one.text for one in stored or []]))
+            self.respond(404 if stored is None else 200, _chat(chat_id, [one.text for one in stored or []]))
 
     def root(self) -> None:
         match self.chat.defects.root:
@@ -229,20 +229,20 @@ class _Handler(BaseHTTPRequestHandler):
             case "zstd without an end":
                 self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Encoding: zstd\r\n\r\n(\xb5/\xfd")
                 self.chat.pause(_HANG)
-            case "drips":  # a byte now and then: no single wait is ever long
+            case "drips":  # a byte at a time: no single read waits for long
                 for byte in b"HTTP/1.1 200 OK\r\nX-Long: " + b"x" * 1000:
                     self.wfile.write(bytes([byte]))
                     if self.chat.ended.wait(0.1):
                         return
             case _:
-                self.answer(404, b"nothing here")
+                self.respond(404, b"nothing here")
 
-    def moves(self) -> bool:
-        """Whether the answer was given: that what is asked for is elsewhere."""
+    def redirect(self) -> bool:
+        """Responds with the redirect, if there is one. Returns whether it did."""
         moved, self.path = self.path.startswith("/moved"), self.path.removeprefix("/moved")
         if moved or not self.chat.defects.moved or self.path in ("/", "/ws/dashboard"):
             return False
-        self.answer(self.chat.defects.moved, b"")
+        self.respond(self.chat.defects.moved, b"")
         return True
 
     def do_POST(self) -> None:
@@ -250,16 +250,16 @@ class _Handler(BaseHTTPRequestHandler):
         chat.asked.append((str(self.connection.getsockname()[0]), self.path, dict(self.headers)))
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.path = self.path.removeprefix(defects.prefix)
-        if self.moves():
+        if self.redirect():
             return
         if self.path == "/api/users/data":
             chat.customers.append(body["email"])
-            self.answer(defects.contact_status, {"success": True, "message": "thanks"})
+            self.respond(defects.contact_status, {"success": True, "message": "thanks"})
         elif self.path == "/api/users/chats/create":
             chat_id = defects.chat_id or str(uuid.uuid4())
             chat.chats[chat_id] = []
             created = {"success": True, "chat_id": chat_id, "user_id": "1"}
-            self.answer(defects.create_status, defects.create_body or created)
+            self.respond(defects.create_status, defects.create_body or created)
         else:
             self.take(unquote(self.path.split("/")[4]), body["content"])
 
@@ -273,14 +273,14 @@ class _Handler(BaseHTTPRequestHandler):
                 chat.chats[chat_id].append(_Stored(text, time.monotonic()))
             if defects.closes_on_send:
                 for dashboard in list(chat.dashboards):
-                    dashboard.goodbye(1011, "boom")
+                    dashboard.close_socket(1011, "boom")
             if defects.frame_delay:
                 threading.Thread(target=chat.announce, args=(chat_id,), daemon=True).start()
             else:
                 chat.announce(chat_id)
         if defects.send_hangs == "after":
             chat.pause(_HANG)
-        self.answer(defects.send_status, defects.send_body or {"success": True, "message": "sent"})
+        self.respond(defects.send_status, defects.send_body or {"success": True, "message": "sent"})
 
     def dashboard(self) -> None:
         chat, defects = self.chat, self.chat.defects
@@ -288,13 +288,13 @@ class _Handler(BaseHTTPRequestHandler):
         if defects.handshake_hangs:
             chat.pause(_HANG)
         if defects.origins and self.headers["Origin"] not in defects.origins:
-            self.answer(403, b"from where?")
+            self.respond(403, b"from where?")
             return
         if defects.token and self.headers["Authorization"] != f"Bearer {defects.token}":
-            self.answer(401, b"who are you?")
+            self.respond(401, b"who are you?")
             return
         if defects.handshake != 101:
-            self.answer(defects.handshake, b"no dashboards here")
+            self.respond(defects.handshake, b"no dashboards here")
             return
         key = self.headers["Sec-WebSocket-Key"] + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
         self.send_response(101)
@@ -308,7 +308,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.websocket.receive_data(data)
             for event in self.websocket.events_received():
                 if isinstance(event, Frame) and event.opcode is Opcode.TEXT:
-                    self.told(json.loads(bytes(event.data)))
+                    self.handle_action(json.loads(bytes(event.data)))
             self.flush()
         with chat.lock:
             chat.dashboards.discard(self)
@@ -318,13 +318,13 @@ class _Handler(BaseHTTPRequestHandler):
             case "ok":
                 self.frame('{"type": "connected", "connection_id": "1", "message": "welcome"}')
             case "close":
-                self.goodbye(4401, "token required")
+                self.close_socket(4401, "token required")
             case "error":
                 self.frame('{"type": "error", "message": "who are you?"}')
             case "garbage":
                 self.frame("\x1b[31mhello")
 
-    def told(self, message: dict[str, str]) -> None:
+    def handle_action(self, message: dict[str, str]) -> None:
         assert message["action"] == "subscribe"
         self.chat.pause(self.chat.defects.every_step_takes)
         match self.chat.defects.subscribed:
@@ -335,13 +335,13 @@ class _Handler(BaseHTTPRequestHandler):
             case "error":
                 self.frame('{"type": "error", "message": "Unknown action: subscribe"}')
             case "close":
-                self.goodbye(1008, "not allowed")
+                self.close_socket(1008, "not allowed")
 
     def frame(self, text: str) -> None:
         self.websocket.send_text(text.encode())
         self.flush()
 
-    def goodbye(self, code: int, reason: str) -> None:
+    def close_socket(self, code: int, reason: str) -> None:
         self.websocket.send_close(code, reason)
         self.flush()
 
@@ -368,14 +368,14 @@ class _Server(ThreadingHTTPServer):
                 request.close()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that goes away in the middle is what the tests are about."""
+        """Ignores clients that disconnect: the tests make them do so."""
 
 
 @contextmanager
 def broken_chat(
     defects: Defects | None = None, tls: ssl.SSLContext | None = None, *also_at: str
 ) -> Iterator[BrokenChat]:
-    """A running chat on a free port of this machine; its port is the same at the other addresses."""
+    """A running chat on a free port of 127.0.0.1, and on the same port of the addresses in `also_at`."""
     chat = BrokenChat(defects or Defects())
     servers: list[_Server] = []
     for address in ("127.0.0.1", *also_at):

@@ -1,4 +1,4 @@
-"""What a browser takes, check takes; and what it cannot read it does not call broken."""
+"""`check` accepts what a browser accepts, and does not call broken what only it cannot read."""
 
 from __future__ import annotations
 
@@ -28,26 +28,26 @@ def seen_of(report: CheckReport, step: StepName) -> str:
 
 @pytest.mark.parametrize("framing", ["length", "chunked", "until close", "HTTP/1.0"])
 @pytest.mark.parametrize("encoding", ["", "gzip", "deflate", "br", "gzip, br"])
-def test_encoded_and_framed_as_it_may_be(framing: str, encoding: str) -> None:
+def test_every_framing_and_encoding_is_read(framing: str, encoding: str) -> None:
     with broken_chat(Defects(framing=framing, encoding=encoding)) as chat:
         report = run_checklist(Reference(), chat.url)
     assert report.ok, report.problem
 
 
-def test_early_hints_are_no_answer() -> None:
+def test_early_hints_are_not_the_response() -> None:
     with broken_chat(Defects(early_hints=True)) as chat:
         report = run_checklist(Reference(), chat.url)
     assert report.ok, report.problem
 
 
 def test_page_at_the_root_does_not_matter() -> None:
-    """It may be endless, or in an encoding that only browsers know."""
+    """It may be endless, or in an encoding that only browsers can read."""
     with broken_chat(Defects(root="zstd without an end")) as chat:
         report = run_checklist(Reference(), chat.url)
     assert report.ok, report.problem
 
 
-def test_path_before_all_others() -> None:
+def test_a_path_prefix() -> None:
     with broken_chat(Defects(prefix="/team%2Fa")) as chat:
         report = run_checklist(Reference(), chat.url)
     assert report.ok, report.problem
@@ -55,13 +55,13 @@ def test_path_before_all_others() -> None:
 
 
 @pytest.mark.parametrize("status", [307, 308])
-def test_redirects_are_followed_and_told(status: int) -> None:
+def test_redirects_are_followed_and_reported(status: int) -> None:
     with broken_chat(Defects(moved=status)) as chat:
         report = run_checklist(Reference(), chat.url)
     assert report.ok, report.problem
-    told = f", redirected by {status} to /moved/api/"
+    redirected = f", redirected by {status} to /moved/api/"
     for step in (StepName.LIST, StepName.CHAT, StepName.SENT):
-        assert told in seen_of(report, step)
+        assert redirected in seen_of(report, step)
 
 
 @pytest.mark.parametrize("status", [301, 302, 303])
@@ -85,25 +85,25 @@ def test_token_goes_to_no_other_origin() -> None:
 
 
 @pytest.mark.parametrize("location", ["", "//", "mailto:a@b.example", "http://me:secret@127.0.0.1:1/", "http://[::1"])
-def test_redirect_to_nowhere_crashes_nothing(location: str) -> None:
+def test_a_redirect_that_cannot_be_followed_crashes_nothing(location: str) -> None:
     with broken_chat(Defects(moved=307, moved_to=location)) as chat:
         report = run_checklist(Reference(), chat.url)
     assert report.problem is not None
     assert "secret" not in str(report)
 
 
-def raw(answer: bytes) -> Callable[[Connection], None]:
-    """Says this to every request."""
+def raw(response: bytes) -> Callable[[Connection], None]:
+    """Sends these bytes as the response to every request."""
 
     def serve(connection: Connection) -> None:
         while connection.head():
-            connection.sock.sendall(answer)
+            connection.sock.sendall(response)
 
     return serve
 
 
-def listing(answer: bytes) -> Callable[[Connection], None]:
-    """A dashboard up to its subscription, and this as its list."""
+def listing(response: bytes) -> Callable[[Connection], None]:
+    """Serves a dashboard up to its subscription, and these bytes as the list."""
 
     def serve(connection: Connection) -> None:
         while head := connection.head():
@@ -111,7 +111,7 @@ def listing(answer: bytes) -> Callable[[Connection], None]:
                 connection.dashboard(head)
                 connection.read_on()
             elif "users-chats" in head:
-                connection.sock.sendall(answer)
+                connection.sock.sendall(response)
             else:
                 connection.sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 
@@ -123,7 +123,7 @@ def body(data: bytes, more: bytes = b"") -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("answer", "told"),
+    ("response", "seen"),
     [
         (body(b"(\xb5/\xfd", b"Content-Encoding: zstd\r\n"), "got zstd"),
         (body(b"no gzip", b"Content-Encoding: gzip\r\n"), "expected content in gzip, got malformed data"),
@@ -132,19 +132,19 @@ def body(data: bytes, more: bytes = b"") -> bytes:
         (b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n", "more than 32 MiB"),
     ],
 )  # fmt: skip
-def test_what_only_check_cannot_read_is_no_failure_of_the_chat(answer: bytes, told: str) -> None:
-    with server(listing(answer)) as chat:
+def test_what_only_check_cannot_read_is_not_a_failure_of_the_chat(response: bytes, seen: str) -> None:
+    with server(listing(response)) as chat:
         report = run_checklist(Reference(), chat.url)
     assert report.problem is not None
     assert report.problem.title == HERE[Failure.NOT_READ_HERE]
-    assert told in report.problem.seen
+    assert seen in report.problem.seen
     assert "a browser may" in report.problem.seen
     assert [step.ok for step in report.steps] == [True] * 3 + [False] + [None] * 5
     assert report.exit_code == ExitCode.USAGE
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "response",
     [
         b"",
         b"\r\n\r\n",
@@ -162,8 +162,8 @@ def test_what_only_check_cannot_read_is_no_failure_of_the_chat(answer: bytes, to
         b"HTTP/1.1 401 No\r\nContent-Encoding: zstd\r\nContent-Length: 1\r\n\r\nx",
     ],
 )
-def test_no_answer_crashes_it(answer: bytes) -> None:
-    with server(raw(answer)) as chat:
+def test_no_response_crashes_it(response: bytes) -> None:
+    with server(raw(response)) as chat:
         report = run_checklist(Reference(), chat.url, update_target=0.2)
     assert report.problem is not None
     said = "".join([report.problem.seen, *report.problem.causes, *report.problem.remedies])
@@ -172,7 +172,7 @@ def test_no_answer_crashes_it(answer: bytes) -> None:
     assert report.json()
 
 
-def test_refusal_whose_body_never_ends_is_told_by_its_status() -> None:
+def test_a_refusal_with_an_endless_body_is_reported_by_its_status() -> None:
     def serve(connection: Connection) -> None:
         if "websocket" not in connection.head().lower():
             connection.sock.sendall(b"HTTP/1.1 404 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
@@ -185,7 +185,7 @@ def test_refusal_whose_body_never_ends_is_told_by_its_status() -> None:
     assert seen_of(report, StepName.CONNECTED) == "HTTP 403"
 
 
-def test_frames_beyond_a_mebibyte_are_read() -> None:
+def test_frames_above_one_mebibyte_are_read() -> None:
     def serve(connection: Connection) -> None:
         head = connection.head()
         if "websocket" not in head.lower():
@@ -204,58 +204,58 @@ def test_frames_beyond_a_mebibyte_are_read() -> None:
 @pytest.mark.parametrize(
     "chat_id", ["a/b?c#d", "a%2Fb", "ä b", "a\nb\r\nX-Evil: 1", "\x1b[2J", "\u202egnihton", "..", "😀"]
 )
-def test_ids_as_they_come(chat_id: str) -> None:
+def test_any_chat_id_is_usable_and_printable(chat_id: str) -> None:
     with broken_chat(Defects(chat_id=chat_id)) as chat:
         report = run_checklist(Reference(), chat.url)
     assert seen_of(report, StepName.CHAT).isprintable()
     assert not [headers for _, _, headers in chat.asked if "X-Evil" in headers]
 
 
-def test_line_break_in_an_id_is_shown() -> None:
+def test_a_line_break_in_an_id_is_escaped() -> None:
     with broken_chat(Defects(chat_id="a\nb")) as chat:
         report = run_checklist(Reference(), chat.url)
     assert seen_of(report, StepName.CHAT) == "chat a\\nb"
 
 
-def test_excerpt_shows_what_would_move_a_cursor_or_turn_the_writing() -> None:
+def test_an_excerpt_escapes_cursor_and_bidirectional_controls() -> None:
     assert excerpt("a\x1b[2J\u202eb\udc80\n  c") == "a\\x1b[2J\\u202eb\\x80 c"
 
 
 class TestTokens:
-    """A chat that asks for one."""
+    """A chat that requires a token."""
 
-    def test_right_one_is_sent_with_the_handshake(self) -> None:
+    def test_the_right_token_is_sent_with_the_handshake(self) -> None:
         with broken_chat(Defects(token="right")) as chat:
             report = run_checklist(Reference("right"), chat.url)
         assert report.ok, report.problem
 
-    @pytest.mark.parametrize(("token", "told"), [("wrong", "is not one that"), (None, "holds none")])
-    def test_wrong_or_missing_one_is_named(self, token: str | None, told: str) -> None:
+    @pytest.mark.parametrize(("token", "cause"), [("wrong", "is not one that"), (None, "holds none")])
+    def test_a_wrong_or_missing_token_is_named_as_the_cause(self, token: str | None, cause: str) -> None:
         with broken_chat(Defects(token="right")) as chat:
             report = run_checklist(Reference(token), chat.url)
         assert report.problem is not None
         assert seen_of(report, StepName.CONNECTED) == "HTTP 401"
         assert "CHATSWARM_TOKEN" in report.problem.causes[0]
-        assert told in report.problem.causes[0]
+        assert cause in report.problem.causes[0]
         assert "wrong" not in str(report.problem)
 
 
 class TestOrigins:
-    """A chat that lets in known ones only."""
+    """A chat that accepts only listed origins."""
 
-    def test_given_one_is_sent_with_everything(self) -> None:
+    def test_a_given_origin_is_sent_with_every_request(self) -> None:
         with broken_chat(Defects(origins=("https://shop.example",))) as chat:
             report = run_checklist(Reference(), chat.url, origin="https://SHOP.example:443/")
         assert report.ok, report.problem
         assert {headers.get("Origin") for _, _, headers in chat.asked} == {"https://shop.example"}
 
-    def test_none_is_sent_unless_it_is_given(self) -> None:
+    def test_no_origin_is_sent_by_default(self) -> None:
         with broken_chat() as chat:
             run_checklist(Reference(), chat.url)
         assert {headers.get("Origin") for _, _, headers in chat.asked} == {None}
 
     @pytest.mark.parametrize("origin", [None, "https://evil.example"])
-    def test_chats_own_one_is_told_where_it_gets_in(self, origin: str | None) -> None:
+    def test_the_chats_own_origin_is_suggested_if_it_is_accepted(self, origin: str | None) -> None:
         defects = Defects(prefix="/chat")
         with broken_chat(defects) as chat:
             own = f"http://127.0.0.1:{chat.port}"
@@ -266,7 +266,7 @@ class TestOrigins:
         assert report.problem.causes == [f"the chat accepts only listed origins: pass --origin {own}"]
         assert report.exit_code == ExitCode.FAIL
 
-    def test_nothing_is_promised_where_none_gets_in(self) -> None:
+    def test_no_origin_is_suggested_if_none_is_accepted(self) -> None:
         with broken_chat(Defects(origins=("https://shop.example",))) as chat:
             report = run_checklist(Reference(), chat.url)
             assert len([path for _, path, _ in chat.asked if path == "/ws/dashboard"]) == 2
@@ -277,13 +277,13 @@ class TestOrigins:
     @pytest.mark.parametrize(
         "origin", ["", "shop.example", "https://shop.example/path", "https://a@b", "x://a b", "a\r\nb"]
     )
-    def test_what_is_no_origin_is_refused(self, origin: str) -> None:
+    def test_an_invalid_origin_is_refused(self, origin: str) -> None:
         with pytest.raises(ValueError, match=r"expected an origin such as https://shop\.example\.com, got "):
             run_checklist(Reference(), "http://127.0.0.1:1", origin=origin)
 
 
 @pytest.mark.parametrize("defects", [Defects(handshake=429), Defects(list_status=429), Defects(send_status=429)])
-def test_rate_limit_is_named_with_its_wait(defects: Defects) -> None:
+def test_rate_limiting_is_reported_with_its_retry_after(defects: Defects) -> None:
     defects.retry_after = "17"
     with broken_chat(defects) as chat:
         report = run_checklist(Reference(), chat.url)
@@ -294,9 +294,9 @@ def test_rate_limit_is_named_with_its_wait(defects: Defects) -> None:
 
 
 class TestSeveralAddresses:
-    """One name, and more than one backend behind it."""
+    """One name with several backends behind it."""
 
-    def test_they_take_turns(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_addresses_take_turns(self, monkeypatch: pytest.MonkeyPatch) -> None:
         names(monkeypatch, {"chat.test": ["127.0.0.1", "127.0.0.2"]})
         with broken_chat(Defects(framing="until close"), None, "127.0.0.2") as chat:
             report = run_checklist(Reference(), f"http://chat.test:{chat.port}")
@@ -307,7 +307,7 @@ class TestSeveralAddresses:
         )
 
     @pytest.mark.parametrize("framing", ["length", "until close"])
-    def test_message_is_sent_to_another_than_the_dashboards(
+    def test_the_message_is_sent_to_another_address_than_the_dashboards(
         self, monkeypatch: pytest.MonkeyPatch, framing: str
     ) -> None:
         names(monkeypatch, {"chat.test": ["127.0.0.1", "127.0.0.2"]})
@@ -317,14 +317,14 @@ class TestSeveralAddresses:
         sends = {address for address, path, _ in chat.asked if path.endswith("/send")}
         assert (sockets, sends) == ({"127.0.0.2"}, {"127.0.0.1"})
 
-    def test_one_that_refuses_is_passed_over_and_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_an_address_that_refuses_is_skipped_and_reported(self, monkeypatch: pytest.MonkeyPatch) -> None:
         names(monkeypatch, {"chat.test": ["127.0.0.3", "127.0.0.1"]})
         with broken_chat() as chat:
             report = run_checklist(Reference(), f"http://chat.test:{chat.port}")
         assert report.ok, report.problem
         assert report.notes == ["127.0.0.3 of chat.test was skipped: connection refused"]
 
-    def test_one_that_differs_shows(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_an_address_that_behaves_differently_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
         names(monkeypatch, {"chat.test": ["127.0.0.1", "127.0.0.2"]})
         with broken_chat() as chat, socket.create_server(("127.0.0.2", chat.port)):
             report = run_checklist(Reference(), f"http://chat.test:{chat.port}")
@@ -334,7 +334,7 @@ class TestSeveralAddresses:
 
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.EADDRNOTAVAIL, errno.ENOBUFS, errno.ENETUNREACH])
-def test_own_limits_are_not_the_chats(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+def test_rig_limits_are_not_failures_of_the_chat(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     def fails(*_: object) -> None:
         raise OSError(number, os.strerror(number))
 
@@ -346,7 +346,7 @@ def test_own_limits_are_not_the_chats(monkeypatch: pytest.MonkeyPatch, number: i
     assert report.exit_code == ExitCode.USAGE
 
 
-def test_threads_that_run_out_are_not_the_chats(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_running_out_of_threads_is_not_a_failure_of_the_chat(monkeypatch: pytest.MonkeyPatch) -> None:
     real = threading.Thread.start
 
     def start(self: threading.Thread) -> None:
@@ -362,7 +362,7 @@ def test_threads_that_run_out_are_not_the_chats(monkeypatch: pytest.MonkeyPatch)
     assert [step.ok for step in report.steps] == [True] * 5 + [False] + [None] * 3
 
 
-def test_proxy_that_is_ignored_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_ignored_proxy_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://me:secret@proxy:3128")
     report = run_checklist(Reference(), "http://127.0.0.1:1")
     assert report.problem is not None

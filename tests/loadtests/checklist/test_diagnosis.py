@@ -6,7 +6,7 @@ import pytest
 from chatswarm.loadtests.checklist.diagnosis import HERE, TITLES, after_send, brief, diagnose
 from chatswarm.loadtests.checklist.symptoms import Delivery, Failure, StepName, Symptoms
 from chatswarm.loadtests.net.dialing import ConnectFailure
-from chatswarm.loadtests.system.rig_limits import OWN
+from chatswarm.loadtests.system.rig_limits import RIG_LIMITS
 
 SENT, NOTIFIED, SHOWN, IN_TIME = StepName.SENT, StepName.NOTIFIED, StepName.SHOWN, StepName.IN_TIME
 
@@ -15,11 +15,14 @@ SENT, NOTIFIED, SHOWN, IN_TIME = StepName.SENT, StepName.NOTIFIED, StepName.SHOW
     ("delivery", "passed"),
     [
         (Delivery(), []),
-        (Delivery(notified=0.1, shown=0.2, by_page=True), []),  # the answer to the send is still out
+        (Delivery(notified=0.1, shown=0.2, by_page=True), []),  # no response to the send yet
         (Delivery(accepted=0.1), [SENT]),
-        (Delivery(accepted=0.1, shown=0.2), [SENT]),  # seen without a frame: no page would have looked
+        (Delivery(accepted=0.1, shown=0.2), [SENT]),  # shown without a frame: no page would have refetched
         (Delivery(accepted=0.1, notified=0.1), [SENT, NOTIFIED]),
-        (Delivery(accepted=0.1, notified=0.1, shown=0.3), [SENT, NOTIFIED]),  # an extra look saw it, the page did not
+        (
+            Delivery(accepted=0.1, notified=0.1, shown=0.3),
+            [SENT, NOTIFIED],
+        ),  # an extra refetch showed it, the page's did not
         (Delivery(accepted=0.1, notified=0.1, shown=2.1), [SENT, NOTIFIED, SHOWN]),
         (Delivery(accepted=0.1, notified=2.1, shown=2.2, by_page=True), [SENT, NOTIFIED, SHOWN]),
         (Delivery(accepted=0.1, notified=0.1, shown=2.0, by_page=True), [SENT, NOTIFIED, SHOWN, IN_TIME]),
@@ -87,13 +90,13 @@ def test_likeliest_cause(step: StepName, failure: Failure, status: int | None, p
         ("Hostname mismatch, certificate is not valid for 'a'.", "another host name"),
     ],
 )
-def test_verifiers_words_order_the_causes(said: str, cause: str) -> None:
+def test_the_verifiers_message_orders_the_causes(said: str, cause: str) -> None:
     problem = diagnose(Symptoms(StepName.REACHABLE, Failure.UNTRUSTED, "a", None, said, 0.1))
     assert cause in problem.causes[0]
     assert len(problem.causes) == 3
 
 
-def test_step_that_got_little_time_blames_the_steps_before() -> None:
+def test_a_step_with_little_time_left_blames_the_steps_before() -> None:
     short, long = (diagnose(Symptoms(StepName.CHAT, Failure.NO_ANSWER, "POST /", waited=t)).causes for t in (0.2, 1.5))
     assert "slow or far away" in short[0]
     assert short[1:] == long
@@ -108,7 +111,7 @@ def test_step_that_got_little_time_blames_the_steps_before() -> None:
         (Delivery(notified=0.1, shown=0.2, by_page=True), "although the message was stored and announced."),
     ],
 )
-def test_send_without_an_answer_says_how_far_the_message_got(delivery: Delivery, reached: str) -> None:
+def test_a_send_without_a_response_reports_how_far_the_message_got(delivery: Delivery, reached: str) -> None:
     evidence = Symptoms(SENT, Failure.NO_ANSWER, "POST /send", waited=3.9, delivery=delivery)
     assert reached in diagnose(evidence).seen
 
@@ -126,7 +129,7 @@ def test_send_without_an_answer_says_how_far_the_message_got(delivery: Delivery,
         (Delivery(accepted=0.1, stored=True, lost="1011 (internal error)"), 4, "lost before the frame", "crashed"),
     ],
 )
-def test_no_frame(delivery: Delivery, problem: int, seen: str, cause: str) -> None:
+def test_the_cause_of_a_missing_frame(delivery: Delivery, problem: int, seen: str, cause: str) -> None:
     found = diagnose(Symptoms(NOTIFIED, delivery=delivery))
     assert found.title == TITLES[problem]
     assert seen in found.seen
@@ -145,7 +148,7 @@ def test_no_frame(delivery: Delivery, problem: int, seen: str, cause: str) -> No
         (Delivery(chats=20, listed=False), 20, "limited to 20 chats"),
     ],
 )
-def test_message_not_in_the_list(delivery: Delivery, window: int, cause: str) -> None:
+def test_the_cause_of_a_message_missing_from_the_list(delivery: Delivery, window: int, cause: str) -> None:
     delivery.accepted, delivery.notified = 0.1, 0.1
     problem = diagnose(Symptoms(SHOWN, delivery=delivery, list_window=window))
     assert problem.title == TITLES[3]
@@ -161,7 +164,7 @@ def test_message_not_in_the_list(delivery: Delivery, window: int, cause: str) ->
         (Delivery(accepted=0.1, notified=2.8, shown=3.0, by_page=True, refetch=0.2), "the broadcast is slow"),
     ],
 )
-def test_late_is_blamed_on_the_longest_part(delivery: Delivery, cause: str) -> None:
+def test_a_late_message_is_blamed_on_the_longest_part(delivery: Delivery, cause: str) -> None:
     problem = diagnose(Symptoms(IN_TIME, delivery=delivery, update_target=2.0))
     assert "3.00 s after it was sent; the target is 2 s" in problem.seen
     assert cause in problem.causes[0]
@@ -169,11 +172,13 @@ def test_late_is_blamed_on_the_longest_part(delivery: Delivery, cause: str) -> N
 
 @pytest.mark.parametrize("step", [StepName.CONNECTED, StepName.LIST, SHOWN])
 @pytest.mark.parametrize("status", [401, 403])
-@pytest.mark.parametrize(("with_token", "told"), [(True, "is not one that this chat accepts"), (False, "holds none")])
-def test_what_may_be_wrong_with_the_token_is_told(step: StepName, status: int, with_token: bool, told: str) -> None:
+@pytest.mark.parametrize(("with_token", "cause"), [(True, "is not one that this chat accepts"), (False, "holds none")])
+def test_a_wrong_or_missing_token_is_the_likeliest_cause(
+    step: StepName, status: int, with_token: bool, cause: str
+) -> None:
     problem = diagnose(Symptoms(step, Failure.STATUS, "a", status, with_token=with_token))
     assert "CHATSWARM_TOKEN" in problem.causes[0]
-    assert told in problem.causes[0]
+    assert cause in problem.causes[0]
     assert "CHATSWARM_TOKEN" in problem.remedies[0]
 
 
@@ -182,26 +187,26 @@ def test_what_may_be_wrong_with_the_token_is_told(step: StepName, status: int, w
     ("after", "remedy"),
     [("30", "wait 30 s, or"), ("Fri, 27 Nov 2026 08:00:00 GMT", "wait until Fri"), ("", "wait, or")],
 )
-def test_rate_limit_tells_how_long_to_wait(step: StepName, after: str, remedy: str) -> None:
+def test_rate_limiting_says_how_long_to_wait(step: StepName, after: str, remedy: str) -> None:
     problem = diagnose(Symptoms(step, Failure.STATUS, "a", 429, retry_after=after))
     assert (f"HTTP 429 (Retry-After: {after})" in problem.seen) == bool(after)
     assert problem.causes[0].startswith("rate limiting: ")
     assert problem.remedies[0].startswith(remedy)
 
 
-def test_limit_of_this_machine_comes_with_what_to_do() -> None:
-    own = OWN[errno.EMFILE]
-    problem = diagnose(Symptoms(SENT, Failure.HERE, "POST /send", detail=own.name, limit=own))
+def test_a_rig_limit_comes_with_its_remedy() -> None:
+    limit = RIG_LIMITS[errno.EMFILE]
+    problem = diagnose(Symptoms(SENT, Failure.HERE, "POST /send", detail=limit.name, limit=limit))
     assert problem.title == HERE[Failure.HERE]
-    assert own.name in problem.seen
-    assert problem.remedies[0] == own.remedy
+    assert limit.name in problem.seen
+    assert problem.remedies[0] == limit.remedy
 
 
 @pytest.mark.parametrize("failure", [Failure.REFUSED, Failure.UNREACHABLE, Failure.NO_SUCH_NAME, Failure.NO_ANSWER])
-def test_proxy_that_is_ignored_is_told_where_the_network_fails(failure: Failure) -> None:
+def test_an_ignored_proxy_is_reported_with_network_failures(failure: Failure) -> None:
     seen = diagnose(Symptoms(StepName.REACHABLE, failure, "a", waited=1.0, proxy_note=" (X is set)")).seen
     assert seen.endswith(" (X is set).")
 
 
-def test_every_trouble_of_a_connection_is_a_failure_of_a_step() -> None:
-    assert {str(trouble) for trouble in ConnectFailure} <= {str(failure) for failure in Failure}
+def test_every_connect_failure_is_a_failure_of_a_step() -> None:
+    assert {str(failure) for failure in ConnectFailure} <= {str(failure) for failure in Failure}

@@ -1,4 +1,4 @@
-"""What is said when a step on the guide's pages fails."""
+"""The diagnosis of a step on the guide's pages that failed."""
 
 from typing import Any
 
@@ -38,7 +38,7 @@ def test_every_step_is_explained(step: PageStep) -> None:
         (PageStep.IN_TIME, {"latency": 3.0}, "3.00 s after the click; the target is 2 s", "the backend is slow"),
     ],
 )
-def test_likeliest_cause_fits_what_was_seen(step: PageStep, symptoms: dict[str, Any], seen: str, cause: str) -> None:
+def test_the_likeliest_cause_fits_the_symptoms(step: PageStep, symptoms: dict[str, Any], seen: str, cause: str) -> None:
     problem = explain(PageSymptoms(step, "http://127.0.0.1:8000", **symptoms))
     assert seen in problem.seen
     assert cause in problem.causes[0]

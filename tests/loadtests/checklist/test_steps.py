@@ -21,14 +21,14 @@ from chatswarm.loadtests.system.exit_code import ExitCode
 
 from .broken_chat import Defects, broken_chat
 
-MOST = 8.0  # seconds; a walk promises 4.4, on a machine that is not busy with other tests
+MOST = 8.0  # seconds; `check` promises 4.4, on a machine that is not busy with other tests
 
 
 class Expected(NamedTuple):
     broken: StepName
     problem: int
-    seen: str  # a part of what was seen
-    cause: str  # a part of the likeliest cause
+    seen: str  # part of what was seen
+    cause: str  # part of the likeliest cause
 
 
 def assert_diagnosed(report: CheckReport, expected: Expected) -> None:
@@ -46,14 +46,14 @@ def assert_diagnosed(report: CheckReport, expected: Expected) -> None:
 
 
 def assert_all_diagnosed(cases: list[tuple[Defects, Expected]]) -> None:
-    """Walks all these chats at the same time, because most of a walk to a broken one is waiting."""
+    """Checks all these chats at the same time, because checking a broken one is mostly waiting."""
     with ExitStack() as stack, ThreadPoolExecutor(len(cases)) as pool:
         chats = [stack.enter_context(broken_chat(defects)) for defects, _ in cases]
         reports = list(pool.map(lambda chat: run_checklist(Reference(), chat.url), chats))
     diagnoses = {(report.problem.title, *report.problem.causes) for report in reports if report.problem is not None}
     for report, (_, expected) in zip(reports, cases, strict=True):
         assert_diagnosed(report, expected)
-    assert len(diagnoses) == len(cases), "each defect has a diagnosis of its own"
+    assert len(diagnoses) == len(cases), "each defect has a different diagnosis"
 
 
 @pytest.fixture(scope="module")
@@ -73,15 +73,15 @@ def test_chat_with_the_original_protocol_passes(fine: CheckReport) -> None:
     assert fine.seconds < MOST
 
 
-def test_steps_are_told_as_they_end() -> None:
-    told: list[Step] = []
+def test_steps_are_reported_as_they_end() -> None:
+    reported: list[Step] = []
     with broken_chat(Defects(create_status=500)) as chat:
-        report = run_checklist(Reference(), chat.url, on_step=told.append)
-    assert told == report.steps
-    assert [step.seconds is None for step in told] == [False] * 5 + [True] * 4
+        report = run_checklist(Reference(), chat.url, on_step=reported.append)
+    assert reported == report.steps
+    assert [step.seconds is None for step in reported] == [False] * 5 + [True] * 4
 
 
-def test_each_walk_is_a_new_customer() -> None:
+def test_each_check_is_a_new_customer() -> None:
     with broken_chat() as chat:
         run_checklist(Reference(), chat.url)
         run_checklist(Reference(), chat.url)
@@ -96,7 +96,7 @@ def test_list_that_shows_counts_and_no_texts_passes() -> None:
     assert report.steps[-2].seen == "as a count, 0 → 1"
 
 
-def test_frames_for_other_chats_do_no_harm() -> None:
+def test_frames_for_other_chats_are_ignored() -> None:
     with broken_chat(Defects(announces_other=5, other_chats=5)) as chat:
         assert run_checklist(Reference(), chat.url).ok
 
@@ -117,7 +117,7 @@ def test_connections_that_fail() -> None:
     ])  # fmt: skip
 
 
-def test_answer_that_never_ends_is_cut() -> None:
+def test_an_endless_response_is_cut_off() -> None:
     with broken_chat(Defects(root="drips")) as chat:
         report = run_checklist(Reference(), chat.url)
     assert_diagnosed(report, Expected(StepName.REACHABLE, 1, "gave no HTTP response", "blocked"))
@@ -131,11 +131,11 @@ def test_connection_refused() -> None:
     assert report.seconds < 1
 
 
-def test_host_that_takes_no_connections() -> None:
+def test_a_host_that_drops_connections() -> None:
     with socket.socket() as full, ExitStack() as stack:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
-        for _ in range(4):  # the kernel drops what comes after the first
+        for _ in range(4):  # the kernel drops connections after the first
             waiting = stack.enter_context(socket.socket())
             waiting.setblocking(False)
             waiting.connect_ex(full.getsockname())
@@ -197,7 +197,7 @@ def test_send_that_fails() -> None:
     ])  # fmt: skip
 
 
-def test_frame_that_does_not_come() -> None:
+def test_a_frame_that_does_not_arrive() -> None:
     step = StepName.NOTIFIED
     assert_all_diagnosed([
         (Defects(announces=False), Expected(step, 2, "is stored, but no frame came", "does not broadcast")),
@@ -243,7 +243,7 @@ def test_chat_that_is_slow_at_every_step_is_called_slow() -> None:
     assert_diagnosed(report, Expected(StepName.LIST, 3, "users-chats got no response", "slow or far away"))
 
 
-def test_update_target_is_the_callers() -> None:
+def test_the_caller_sets_the_update_target() -> None:
     with broken_chat(Defects(frame_delay=0.4)) as chat:
         assert run_checklist(Reference(), chat.url).ok
         report = run_checklist(Reference(), chat.url, update_target=0.2)
@@ -251,7 +251,7 @@ def test_update_target_is_the_callers() -> None:
 
 
 def certificates() -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """A server's context, and that of a client which trusts it."""
+    """The context of a server, and of a client that trusts it."""
     authority = trustme.CA()
     server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert("localhost").configure_cert(server)
@@ -282,7 +282,7 @@ def test_certificate_for_another_host() -> None:
     assert_diagnosed(report, Expected(StepName.REACHABLE, 1, "is not trusted: ", "another host name"))
 
 
-def test_https_where_plain_http_is_spoken() -> None:
+def test_https_to_a_plain_http_server() -> None:
     with broken_chat() as chat:
         report = run_checklist(Reference(), f"https://127.0.0.1:{chat.port}")
     assert_diagnosed(report, Expected(StepName.REACHABLE, 1, "did not complete a TLS handshake", "plain HTTP"))
@@ -310,13 +310,13 @@ def test_address(url: str, authority: str, socket_url: str) -> None:
     ["", "localhost:8000", "8000", "ws://localhost", "http://", "http://:80", "http://h:x", "http://h:0", "http://h:70000",
      "http://me@h", "http://h?x", "http://h/a b", "http://h/\n", "http://" + "a" * 70 + ".ü"],
 )  # fmt: skip
-def test_address_that_is_none(url: str) -> None:
+def test_an_invalid_target_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match=r"expected a URL such as http://127\.0\.0\.1:8000 .*, got "):
         run_checklist(Reference(), url)
 
 
 @pytest.mark.parametrize("update_target", [0, -1, float("nan"), float("inf")])
-def test_update_target_that_is_none(update_target: float) -> None:
+def test_an_invalid_update_target_is_refused(update_target: float) -> None:
     with pytest.raises(ValueError, match="expected seconds above 0"):
         run_checklist(Reference(), "http://localhost", update_target=update_target)
 
@@ -332,7 +332,7 @@ def test_json(fine: CheckReport) -> None:
     assert said["steps"][-1] == {"name": "in_time", "ok": None, "seconds": None, "seen": "not reached"}
 
 
-def test_text_of_a_walk_that_passed(fine: CheckReport) -> None:
+def test_the_report_of_a_check_that_passed(fine: CheckReport) -> None:
     lines = report_text(fine).splitlines()
     assert len(lines) == 10
     assert lines[1].startswith("✓ dashboard WebSocket connected ")
@@ -341,13 +341,13 @@ def test_text_of_a_walk_that_passed(fine: CheckReport) -> None:
     assert len({line.index("ms ") for line in lines[:-1]}) == 1, "the times are aligned"
 
 
-def test_times_are_aligned_however_short() -> None:
+def test_short_times_are_aligned_too() -> None:
     steps = [Step(StepName.LIST, True, seconds, "1 chat") for seconds in (0.0000512, 0.000512, 0.0123, 2.34)]
     lines = [line.rstrip() for line in report_text(CheckReport("", True, 1.0, 0.1, steps, None, [])).splitlines()]
     assert len({line.index("  1 chat") for line in lines[:-1]}) == 1
 
 
-def test_text_of_a_walk_that_failed() -> None:
+def test_the_report_of_a_check_that_failed() -> None:
     with broken_chat(Defects(send_status=500)) as chat:
         text = report_text(run_checklist(Reference(), chat.url), width=72)
     assert "✗ message sent" in text

@@ -208,7 +208,7 @@ def test_rows_after_the_end_are_dropped(
     assert (history_file(context.folder, NEMESIS).stat().st_size, acted.whole) == (size, True)
 
 
-def test_a_nemesis_that_never_began_writes_no_history(context: FaultContext) -> None:
+def test_a_nemesis_that_did_not_begin_writes_no_history(context: FaultContext) -> None:
     Nemesis([planned("noted")], 60, context, context.folder, print).end()
     assert not history_file(context.folder, NEMESIS).exists()
 

@@ -20,8 +20,8 @@ from chatswarm.loadtests.faults.fault import FaultContext
 from chatswarm.loadtests.faults.kinds import KINDS
 from chatswarm.loadtests.protocols import PROTOCOLS
 from chatswarm.loadtests.protocols.protocol import Customer, Request
-from chatswarm.loadtests.run.reference_chat import ReferenceBackend
 from chatswarm.loadtests.system.children import free_port
+from chatswarm.loadtests.testbed.reference_chat import ReferenceBackend
 
 from .acts import fault, plan, proven
 from .victims import given_victim, until

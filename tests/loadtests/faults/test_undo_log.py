@@ -63,15 +63,26 @@ def test_signals_do_not_stop_the_healer_before_it_has_healed(tmp_path: Path, num
     undo_log = UndoLog(tmp_path / "healer.log")
     undo_log.add("shell", f"touch {tmp_path}/healed")
     assert undo_log._healer is not None
-    until(lambda: ignores(undo_log._healer.pid if undo_log._healer else 0, number))
+    # The last of its handlers is there.
+    until(lambda: catches(undo_log._healer.pid if undo_log._healer else 0, signal.SIGHUP))
     undo_log._healer.send_signal(number)
     undo_log.close()
     until((tmp_path / "healed").exists)
 
 
-def ignores(pid: int, number: signal.Signals) -> bool:
+def test_what_the_healer_starts_again_can_be_stopped_by_any_signal(tmp_path: Path) -> None:
+    """An ignored signal would be inherited: the target could never be ended in order again."""
+    undo_log = UndoLog(tmp_path / "healer.log")
+    undo_log.add("shell", f"grep SigIgn /proc/self/status > {tmp_path}/part; mv {tmp_path}/part {tmp_path}/ignored")
+    undo_log.close()
+    until((tmp_path / "ignored").exists)
+    mask = int((tmp_path / "ignored").read_text().split()[1], 16)
+    assert [number for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if mask >> (number - 1) & 1] == []
+
+
+def catches(pid: int, number: signal.Signals) -> bool:
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    mask = int(next(line for line in lines if line.startswith("SigIgn:")).split()[1], 16)
+    mask = int(next(line for line in lines if line.startswith("SigCgt:")).split()[1], 16)
     return bool(mask >> (number - 1) & 1)
 
 

@@ -82,7 +82,7 @@ def test_a_file_cut_at_any_byte_is_read_up_to_there(tmp_path: Path) -> None:
     assert first < sizes[0]
 
 
-def test_a_run_whose_file_is_cut_anywhere_is_never_a_pass_and_never_a_false_finding(tmp_path: Path) -> None:
+def test_a_run_with_a_file_cut_anywhere_neither_passes_nor_has_a_false_finding(tmp_path: Path) -> None:
     play = Play(tmp_path, dashboards=2, widgets=1, rate=1, seconds=3, processes=1)
     play.perform()
     play.write()
@@ -167,7 +167,7 @@ def test_hot_paths_may_hold_on_to_the_columns(tmp_path: Path) -> None:
     assert len(read(tmp_path / "a.cs1").tables["frame"]["time"]) == 2
 
 
-def test_a_history_is_never_overwritten(tmp_path: Path) -> None:
+def test_a_history_is_not_overwritten(tmp_path: Path) -> None:
     Writer(tmp_path / "a.cs1", HEADER).close()
     with pytest.raises(FileExistsError):
         Writer(tmp_path / "a.cs1", HEADER)

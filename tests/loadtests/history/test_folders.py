@@ -116,7 +116,7 @@ def test_runs_of_locusts_own_command_take_a_folder_that_is_there_and_then_the_ne
         ("界" * 300, "界" * 33),
     ],
 )
-def test_a_scenarios_name_is_never_a_path_nor_too_long(name: str, folder: str, tmp_path: Path) -> None:
+def test_a_folders_name_is_neither_a_path_nor_too_long(name: str, folder: str, tmp_path: Path) -> None:
     assert folder_name(name) == folder
     made = claim_folder(name, tmp_path)
     assert made.parent == tmp_path

@@ -94,7 +94,7 @@ def test_all_occurrences_are_summed_up(tmp_path: Path) -> None:
     assert outcomes(verdict) == ["pass", "undecided"]
 
 
-def test_evidence_of_a_fault_that_was_never_healed_is_undecided(tmp_path: Path) -> None:
+def test_evidence_of_a_fault_that_was_not_healed_is_undecided(tmp_path: Path) -> None:
     play = Play(tmp_path).perform()
     play.fault("slow", 1, None, evidence={"pid": "7"})
     verdict = play.judge(["evidence.bytes_delayed > 0 during slow"])

@@ -189,7 +189,7 @@ def test_a_file_of_another_format(tmp_path: Path) -> None:
     undecided(judge(tmp_path), f"cannot be read: expected history format {FORMAT}, got {FORMAT + 1}")
 
 
-def test_a_file_with_a_table_that_nobody_knows(tmp_path: Path) -> None:
+def test_a_file_with_an_unknown_table(tmp_path: Path) -> None:
     writer = Writer(tmp_path / "a.cs1", Header(FORMAT, RUN, "worker0", "host"))
     writer.append("lag", 1.0, 0.0)
     writer.flush()

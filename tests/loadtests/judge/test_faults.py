@@ -7,7 +7,7 @@ import pytest
 
 from chatswarm.loadtests.history.faults import FaultWriter
 from chatswarm.loadtests.history.files import read
-from chatswarm.loadtests.history.manifest import NEMESIS, boot_id, history_file
+from chatswarm.loadtests.history.manifest import NEMESIS, Clock, boot_id, history_file
 from chatswarm.loadtests.history.tables import FaultEvent
 from chatswarm.loadtests.judge.judge import judge
 from chatswarm.loadtests.judge.ledger.faults import FaultRow, FaultSpan, faults_of
@@ -153,7 +153,7 @@ def test_phantoms_are_found_without_the_nemesis(tmp_path: Path) -> None:
         (1.0, 2.2, 1),
     ],
 )
-def test_what_a_fault_refuses_is_no_finding(tmp_path: Path, start: float, stop: float, refused: int) -> None:
+def test_sends_that_a_fault_refuses_are_no_finding(tmp_path: Path, start: float, stop: float, refused: int) -> None:
     play = Play(tmp_path, plants={(0, 2): Plant(outcome=REJECTED, stored=0)}).perform()
     play.fault("slow-net", start, stop)
     verdict = play.judge()
@@ -201,7 +201,7 @@ def test_an_unknown_fault_is_undecided_where_the_nemesis_left_no_whole_history(t
     assert "there was no fault slow-net in this run" in "\n".join(verdict.reasons)
 
 
-def test_a_fault_of_the_scenario_that_never_began(tmp_path: Path) -> None:
+def test_a_fault_of_the_scenario_that_did_not_begin(tmp_path: Path) -> None:
     play = Play(tmp_path, slos=["lost == 0 during kill"]).perform()
     folder = play.write()
     path = folder / "scenario.toml"
@@ -245,7 +245,7 @@ def test_what_the_writer_writes_is_what_is_judged(tmp_path: Path) -> None:
     assert list(history.tables["fault"]["evidence"])[2:] == ['{"bytes_delayed":5}', '{"state":"back"}']
 
 
-def test_a_nemesis_that_was_killed_leaves_a_fault_that_was_never_healed(tmp_path: Path) -> None:
+def test_a_killed_nemesis_leaves_a_fault_that_was_not_healed(tmp_path: Path) -> None:
     play = Play(tmp_path).perform()
     play.fault("slow-net", 1, None)
     folder = play.write()
@@ -256,3 +256,38 @@ def test_a_nemesis_that_was_killed_leaves_a_fault_that_was_never_healed(tmp_path
     text = "\n".join(verdict.reasons)
     assert "nemesis.cs1 is not whole" in text
     assert "was never healed" in text
+
+
+@pytest.mark.parametrize(("bound", "refused"), [(0.0, 1), (0.04, 1), (0.06, 0)])
+def test_a_send_that_another_hosts_clock_may_have_put_outside_a_fault_is_no_finding(
+    tmp_path: Path, bound: float, refused: int
+) -> None:
+    """The send at 2.25 s is 50 ms after the fault, by clocks that agree to within `bound`."""
+    play = Play(tmp_path, plants={(0, 2): Plant(outcome=REJECTED, stored=0)}).perform()
+    play.fault("slow-net", 1.0, 2.2)
+    play.manifest.clocks = {play.manifest.processes[0]: Clock(0.0, bound)}
+    verdict = play.judge()
+    assert verdict.counts.refused == refused
+    assert verdict.faults[0].clock_bound == bound
+
+
+@pytest.mark.parametrize(
+    ("bound", "window", "outcome"),
+    [
+        (0.04, "after", "fail"),
+        (0.06, "after", "undecided"),
+        (0.04, "during", "pass"),
+        (0.06, "during", "undecided"),
+        (0.06, "before", "pass"),
+    ],
+)
+def test_what_the_clocks_cannot_tell_from_a_faults_edge_decides_no_slo(
+    tmp_path: Path, bound: float, window: str, outcome: str
+) -> None:
+    play = Play(tmp_path, plants={(0, 2): Plant(outcome=REJECTED, stored=0)}).perform()
+    play.fault("slow-net", 1.0, 2.2)
+    play.manifest.clocks = {play.manifest.processes[0]: Clock(0.0, bound)}
+    verdict = play.judge([f"rejected <= 0 {window} slow-net"])
+    assert verdict.slos[0].outcome == outcome
+    if outcome == "undecided":
+        assert any("of the fault's edge, the uncertainty of the hosts' clocks" in reason for reason in verdict.reasons)

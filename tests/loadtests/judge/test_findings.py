@@ -45,7 +45,7 @@ def test_a_clean_run_passes_without_findings(tmp_path: Path, kind: dict[str, obj
     assert verdict.rig.sound
 
 
-def test_lost_on_a_dashboard_whose_list_never_has_it(tmp_path: Path) -> None:
+def test_a_message_missing_from_one_dashboards_lists_is_lost(tmp_path: Path) -> None:
     verdict = Play(tmp_path, plants={(0, 2): Plant(unseen_by={1})}).perform().judge()
     assert found(verdict) == {"lost": 1}
     example = finding(verdict, "lost").examples[0]
@@ -62,7 +62,7 @@ def test_lost_says_where_in_its_senders_messages(tmp_path: Path, n: int, part: s
     assert finding(verdict, "lost").examples[0].detail.startswith(part)
 
 
-def test_lost_is_told_by_the_count_alone_where_the_list_has_no_texts(tmp_path: Path) -> None:
+def test_without_texts_in_the_list_the_count_alone_proves_a_loss(tmp_path: Path) -> None:
     verdict = Play(tmp_path, tail=0, plants={(0, 5): Plant(unseen_by={1})}).perform().judge()
     assert found(verdict) == {"lost": 1}
 
@@ -181,7 +181,7 @@ def test_phantom_that_was_rejected(tmp_path: Path, kind: dict[str, object]) -> N
 
 
 @pytest.mark.parametrize("kind", EVERYWHERE)
-def test_phantom_that_nobody_sent(tmp_path: Path, kind: dict[str, object]) -> None:
+def test_a_message_that_was_not_sent_is_a_phantom(tmp_path: Path, kind: dict[str, object]) -> None:
     def make_up(play: Play) -> None:
         play.store[0].append(Stored(0, 77, id=777 if play.ids else -1))
         play.refetch(0, play.last - 1, play.last - 0.9)

@@ -122,7 +122,7 @@ def test_a_text_counts_although_the_count_is_behind(tmp_path: Path) -> None:
     assert verdict.verdict == "pass"
 
 
-def test_seen_as_text_and_seen_as_count_are_told_apart(tmp_path: Path) -> None:
+def test_seen_as_text_and_seen_as_count_are_distinguished(tmp_path: Path) -> None:
     assert Play(tmp_path / "a", tail=3).perform().judge().deliveries.seen_as_text == 24
     assert Play(tmp_path / "b", tail=0).perform().judge().deliveries.seen_as_text == 0
 
@@ -205,7 +205,7 @@ def test_a_history_of_another_run(tmp_path: Path) -> None:
     assert "worker1.cs1 is of another run: expected testrun234, got otherrun22" in reasons(verdict)
 
 
-def test_a_history_that_nobody_knows(tmp_path: Path) -> None:
+def test_an_unknown_history_format(tmp_path: Path) -> None:
     Play(tmp_path).perform().write()
     (tmp_path / "history/worker7.cs1").write_bytes(b"")
     verdict = judge(tmp_path)
@@ -269,7 +269,7 @@ def test_a_run_that_was_cut_short(tmp_path: Path) -> None:
     assert verdict.seconds == 3
 
 
-def test_messages_that_were_never_sent(tmp_path: Path) -> None:
+def test_messages_that_were_not_sent(tmp_path: Path) -> None:
     verdict = Play(tmp_path, plants={(0, 2): Plant(never_sent=True)}).perform().judge()
     assert verdict.verdict == "undecided"
     assert "1 of 12 messages of the schedule were never sent" in reasons(verdict)
@@ -527,7 +527,7 @@ def test_the_verdict_as_a_file(tmp_path: Path) -> None:
     assert table["findings"][0]["check"] == "lost"
 
 
-def test_judging_never_imports_locust_or_gevent(tmp_path: Path) -> None:
+def test_judging_does_not_import_locust_or_gevent(tmp_path: Path) -> None:
     folder = Play(tmp_path).perform().write()
     code = (
         "import sys, pathlib; from chatswarm.loadtests.judge.judge import judge, write_verdict;"

@@ -36,7 +36,7 @@ def test_a_quick_one_is_sound(tmp_path: Path) -> None:
     assert (verdict.verdict, verdict.reasons, verdict.rig.sound) == ("pass", [], True)
 
 
-def test_a_slow_one_is_unsound_with_advice_of_its_own(tmp_path: Path) -> None:
+def test_a_slow_proxy_makes_the_rig_unsound_with_specific_advice(tmp_path: Path) -> None:
     verdict = proxied(tmp_path, 0.6).judge([TIGHT])
     assert (verdict.verdict, verdict.rig.sound) == ("undecided", False)
     (reason,) = verdict.rig.reasons
@@ -52,7 +52,7 @@ def test_a_slow_one_is_unsound_with_advice_of_its_own(tmp_path: Path) -> None:
         (1.5, "fail"),  # and this would not
     ],
 )
-def test_what_it_held_back_is_not_the_targets(tmp_path: Path, by: float, outcome: str) -> None:
+def test_delay_in_the_proxy_does_not_count_against_the_target(tmp_path: Path, by: float, outcome: str) -> None:
     verdict = proxied(tmp_path, 0.6, slow(by)).judge([TIGHT])
     assert verdict.slos[0].outcome == outcome
     assert ("load generator's own delays" in "\n".join(verdict.reasons)) == (outcome == "undecided")

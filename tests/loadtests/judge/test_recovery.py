@@ -67,7 +67,7 @@ def faulty(folder: Path, plants: dict[tuple[int, int], Plant] | None = None, **f
     return play
 
 
-def test_a_fault_that_nobody_noticed(tmp_path: Path) -> None:
+def test_a_fault_without_a_visible_effect(tmp_path: Path) -> None:
     verdict = faulty(tmp_path).judge(["recovery.max <= 1s", "recovery.max <= 1s after slow-net"])
     found = recovery(verdict)
     assert (found.name, found.start, found.stop) == ("slow-net", 4, 6)
@@ -87,16 +87,16 @@ def test_the_last_message_that_missed_ends_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("outcome", [REJECTED, UNKNOWN])
-def test_a_refused_message_met_nothing(tmp_path: Path, outcome: int) -> None:
+def test_a_refused_message_does_not_meet_the_target(tmp_path: Path, outcome: int) -> None:
     plants = {(0, 14): Plant(outcome=outcome, stored=0)}  # type: ignore[arg-type]
     assert recovery(faulty(tmp_path, plants).judge()).whole_again == pytest.approx(1.125)
 
 
-def test_an_unknown_one_that_was_visible_everywhere_met_it(tmp_path: Path) -> None:
+def test_an_unknown_message_that_was_visible_everywhere_meets_the_target(tmp_path: Path) -> None:
     assert recovery(faulty(tmp_path, {(0, 14): Plant(outcome=UNKNOWN)}).judge()).whole_again == 0
 
 
-def test_one_that_never_comes_back_fails_its_limit_and_no_wider_one(tmp_path: Path) -> None:
+def test_a_missing_recovery_fails_its_limit_but_no_wider_one(tmp_path: Path) -> None:
     plants = {(w, n): Plant(unseen_by={1}) for w in range(2) for n in range(14, 32)}
     verdict = faulty(tmp_path, plants).judge(["recovery.max <= 5s", "recovery.max <= 30s", "lost <= 100"])
     found = recovery(verdict)
@@ -116,7 +116,7 @@ def test_too_few_messages_are_undecided(tmp_path: Path) -> None:
     assert "no 3 s with 10 messages" in recovery(verdict).reason
 
 
-def test_a_fault_that_was_never_healed_has_no_recovery(tmp_path: Path) -> None:
+def test_a_fault_that_was_not_healed_has_no_recovery(tmp_path: Path) -> None:
     play = Play(tmp_path, rate=4, seconds=16).perform()
     play.fault("slow-net", 4, None)
     verdict = play.judge(["recovery.max <= 60s"])
@@ -153,7 +153,7 @@ def test_failed_attempts_on_the_way_back_do_not_count_as_back(tmp_path: Path) ->
     assert recovery(play.judge()).reconnected == pytest.approx(3.0)
 
 
-def test_a_dashboard_that_never_comes_back(tmp_path: Path) -> None:
+def test_a_dashboard_that_does_not_reconnect(tmp_path: Path) -> None:
     play = faulty(tmp_path)
     cut(play, 0, 4.5, None, 10)
     found = recovery(play.judge())
@@ -173,7 +173,7 @@ def test_a_connection_that_breaks_when_all_is_whole_again_is_not_the_faults(tmp_
     assert recovery(play.judge()).detected is None
 
 
-def test_what_is_cut_off_when_another_fault_has_begun_is_not_the_first_ones(tmp_path: Path) -> None:
+def test_connections_cut_after_the_next_fault_began_do_not_count_for_the_first(tmp_path: Path) -> None:
     # Slow from 4 to 6 s and whole again at 9.1 s; from 7 s on another cuts.
     play = faulty(tmp_path, {(0, n): Plant(unseen_by={1}) for n in (14, 18)}, dashboards=3)
     play.fault("cut", 7, 7.5)
@@ -201,7 +201,7 @@ def test_the_backlog(tmp_path: Path) -> None:
     assert found.first_delivery == pytest.approx(found.backlog_gone)
 
 
-def test_a_backlog_of_which_one_was_lost_is_never_gone(tmp_path: Path) -> None:
+def test_a_backlog_with_a_lost_message_does_not_end(tmp_path: Path) -> None:
     assert recovery(faulty(tmp_path, {(0, 10): Plant(unseen_by={1})}).judge()).backlog_gone is None
     # What was missed before the fault began is not its backlog.
     assert recovery(faulty(tmp_path / "b", {(0, 1): Plant(unseen_by={1})}).judge()).backlog_gone == 0
@@ -268,7 +268,7 @@ def test_another_faults_recovery_is_in_the_window_that_it_overlaps(tmp_path: Pat
     assert [result.outcome for result in verdict.slos] == ["pass"] * 3
 
 
-def test_what_the_list_has_no_room_for_is_no_backlog(tmp_path: Path) -> None:
+def test_messages_beyond_the_list_window_are_no_backlog(tmp_path: Path) -> None:
     play = Play(
         tmp_path, rate=6, widgets=3, dashboards=1, seconds=16, swarm={"list_window": 2},
         plants={(0, 10): Plant(unseen_by={0})},

@@ -26,7 +26,7 @@ def outcome(verdict: Verdict, expect: str) -> str:
 
 
 class Limited(Play):
-    """A play in which the sends of `limited` met that limit of the rig's own."""
+    """A play in which the sends of `limited` failed on the given rig limit."""
 
     limited: dict[tuple[int, int], int]
 
@@ -77,7 +77,7 @@ def test_one_that_was_cut_off_by_a_limit_may_be_stored(tmp_path: Path) -> None:
     assert (verdict.verdict, found(verdict)) == ("undecided", {})
 
 
-def test_a_send_that_never_left_and_is_shown_all_the_same_is_a_phantom(tmp_path: Path) -> None:
+def test_a_send_that_did_not_leave_the_rig_but_is_shown_is_a_phantom(tmp_path: Path) -> None:
     play = limited(tmp_path, {(0, 1): EMFILE}, Plant(outcome=REJECTED))
     verdict = play.perform().judge()
     assert (verdict.verdict, found(verdict)) == ("fail", {"phantom": 1})
@@ -125,7 +125,7 @@ def test_what_no_later_list_shows_is_lost_however_the_reads_before_ended(tmp_pat
     assert verdict.deliveries.unproven == 0
 
 
-def test_what_came_late_because_a_read_failed_here_is_not_late(tmp_path: Path) -> None:
+def test_a_delivery_that_was_late_because_a_read_failed_in_the_rig_is_not_late(tmp_path: Path) -> None:
     play = Play(tmp_path, widgets=1, rate=0.2, seconds=20).perform()  # one message each 5 s
     failing_reads(play, 1, 2, 5, EMFILE)
     verdict = play.judge(["late == 0", "visible.max <= 2s"])
@@ -138,7 +138,7 @@ def test_what_came_late_because_a_read_failed_here_is_not_late(tmp_path: Path) -
     assert (verdict.verdict, found(verdict)) == ("fail", {"late": 1})
 
 
-def test_a_list_that_only_this_rig_cannot_read_is_said_and_loses_nothing(tmp_path: Path) -> None:
+def test_a_list_that_only_this_rig_cannot_read_is_reported_and_loses_nothing(tmp_path: Path) -> None:
     play = Play(tmp_path).perform()
     failing_reads(play, 1, -100, 100, UNREADABLE_HERE)
     verdict = play.judge()
@@ -158,7 +158,7 @@ def test_a_dashboard_that_the_rig_could_not_connect_is_not_absent(tmp_path: Path
     assert [result.outcome for result in verdict.slos] == ["pass", "undecided"]
 
 
-def test_a_dashboard_that_nobody_started_is_not_absent(tmp_path: Path) -> None:
+def test_a_dashboard_that_was_not_started_is_not_absent(tmp_path: Path) -> None:
     play = Play(tmp_path, never_connected={1}).perform()
     play.rows["worker0"] = [row for row in play.rows["worker0"] if row[0] != "connection" or row[1][1] != 1]
     verdict = play.judge()
@@ -213,7 +213,7 @@ def test_what_those_lost_who_were_left_alone_still_fails(tmp_path: Path) -> None
     assert [example.dashboard for example in finding(verdict, "lost").examples] == [0]
 
 
-def test_widgets_that_were_taken_away_are_told_as_that(tmp_path: Path) -> None:
+def test_withdrawn_widgets_are_reported_as_withdrawn(tmp_path: Path) -> None:
     play = Play(tmp_path, plants={(1, n): Plant(never_sent=True) for n in range(3, 6)}).perform()
     withdraw(play, Role.WIDGET, 1, 3)
     verdict = play.judge()
@@ -222,7 +222,7 @@ def test_widgets_that_were_taken_away_are_told_as_that(tmp_path: Path) -> None:
     assert "did not keep up" not in reasons(verdict)
 
 
-def test_users_that_nobody_asked_for_are_told(tmp_path: Path) -> None:
+def test_users_beyond_the_scenario_are_reported(tmp_path: Path) -> None:
     play = Play(tmp_path).perform()
     for number in (2, 3):
         play.row("worker0", "user", Role.DASHBOARD, number, UserEvent.ADDED, T0 + 3)

@@ -37,7 +37,7 @@ SHAPE: dict[str, Any] = {
     },
     "slos": [{"expect": TEXT, "actual": NUMBER, "outcome": TEXT}],
     "rig": {"lag_p99": NUMBER, "cpu": NUMBER, "late_sends": INTEGER, "sound": BOOL, "reasons": [TEXT]},
-    "faults": [{"name": TEXT, "kind": TEXT, "start": NUMBER, "stop": NUMBER, "evidence": {}}],
+    "faults": [{"name": TEXT, "kind": TEXT, "start": NUMBER, "stop": NUMBER, "evidence": {}, "clock_bound": NUMBER}],
     "findings": [{"check": TEXT, "outcome": TEXT, "count": INTEGER, "examples": [{}]}],
     # Beyond the design.
     "recoveries": [{
@@ -74,6 +74,7 @@ def test_the_shape_of_a_failed_run_with_a_fault(tmp_path: Path) -> None:
     assert wrong(SHAPE, verdict) == []
     assert verdict["faults"][0] == {
         "name": "slow-net", "kind": "latency", "start": 4.0, "stop": 6.0, "evidence": {"bytes_delayed": 5.0},
+        "clock_bound": 0.0,
     }  # fmt: skip
     assert verdict["slos"] == [
         {"expect": "visible.p99 <= 2s", "actual": None, "outcome": "fail"},

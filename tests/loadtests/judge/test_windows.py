@@ -55,7 +55,7 @@ def test_a_name_with_two_faults(kind: Kind, inside: list[float]) -> None:
     assert moments[window.holds(moments, moments)].tolist() == inside
 
 
-def test_a_fault_that_was_never_healed_lasts_for_ever() -> None:
+def test_a_fault_that_was_not_healed_lasts_for_ever() -> None:
     faults = [FaultSpan("a", "k", 2, float("inf"))]
     for kind, expected in (("before", True), ("during", False), ("after", False)):
         window = window_of(kind, "a", faults, [float("nan")])  # type: ignore[arg-type]
@@ -162,7 +162,7 @@ def test_an_outside_whose_recovery_was_not_measured_is_undecided(tmp_path: Path)
     assert "when all was whole again after the fault slow-net was not measured" in "\n".join(verdict.reasons)
 
 
-def test_what_nobody_can_date_may_be_in_any_window(tmp_path: Path) -> None:
+def test_events_without_a_time_may_be_in_any_window(tmp_path: Path) -> None:
     def make_up(play: Play) -> None:
         play.store[1].insert(0, Stored(-1, -1, FOREIGN, id=777))
 

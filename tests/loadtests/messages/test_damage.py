@@ -1,4 +1,4 @@
-"""What well-known manglings make of a text is told apart in words; anything else is damage that nobody explains."""
+"""Well-known changes to a text are recognised by name; anything else is unexplained damage."""
 
 import html
 import json
@@ -61,13 +61,13 @@ LITERAL = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("sent", "shown", "told"), LITERAL)
-def test_each_mangling_has_its_name(sent: str, shown: str, told: Condition) -> None:
-    assert damage(sent, shown) is told
+@pytest.mark.parametrize(("sent", "shown", "condition"), LITERAL)
+def test_each_change_is_recognised_by_name(sent: str, shown: str, condition: Condition) -> None:
+    assert damage(sent, shown) is condition
 
 
-def test_all_that_has_words_is_told_somewhere() -> None:
-    assert set(WORDS) == {told for _, _, told in LITERAL} - {C.DAMAGED}
+def test_every_condition_with_words_has_an_example() -> None:
+    assert set(WORDS) == {condition for _, _, condition in LITERAL} - {C.DAMAGED}
     assert set(WORDS) == set(Condition) - {C.INTACT, C.DAMAGED, C.FOREIGN, C.IGNORED}
 
 
@@ -107,15 +107,15 @@ CHATS: dict[Condition, Callable[[str], str]] = {
 }
 
 
-@pytest.mark.parametrize("told", CHATS, ids=lambda told: told.name)
+@pytest.mark.parametrize("condition", CHATS, ids=lambda condition: condition.name)
 @pytest.mark.parametrize("size", [60, 100, 300])
-def test_what_a_chat_does_to_all_texts_is_told_and_keeps_their_identity(told: Condition, size: int) -> None:
-    """Each text that it changes says so, and names no other mangling; within ten texts one is changed."""
+def test_a_chats_change_to_all_texts_is_recognised_and_keeps_their_identity(condition: Condition, size: int) -> None:
+    """Each changed text has this condition and no other, and at least one of ten texts is changed."""
     seen = set()
     for n in range(10):
         text = text_of(RUN, 7, n, size, "unicode")
-        shown = CHATS[told](text)
-        assert recognise(shown, RUN) == ParsedText(7, n, told if shown != text else C.INTACT), text
+        shown = CHATS[condition](text)
+        assert recognise(shown, RUN) == ParsedText(7, n, condition if shown != text else C.INTACT), text
         seen.add(shown != text)
     assert True in seen
 
@@ -149,7 +149,7 @@ def test_other_spaces_hide_no_identity(space: str) -> None:
         assert sight.condition not in (C.INTACT, C.FOREIGN)
 
 
-def test_a_size_that_nobody_would_send_is_not_made() -> None:
+def test_a_text_with_an_impossible_size_is_damaged() -> None:
     assert recognise(f"cs1 {RUN} 1 2 00000000 u999999 x {RUN}.1.2", RUN) == ParsedText(1, 2, C.DAMAGED)
     assert recognise(f"cs1 {RUN} 1 2 00000000 u0 x {RUN}.1.2", RUN) == ParsedText(1, 2, C.DAMAGED)
 

@@ -66,7 +66,7 @@ def test_a_damaged_text_keeps_its_identity(text: str, sentence: str) -> None:
 
 
 @given(st.integers(0, 99), st.text(min_size=1, max_size=1))
-def test_one_other_character_is_never_intact(at: int, character: str) -> None:
+def test_a_text_with_one_changed_character_is_not_intact(at: int, character: str) -> None:
     damaged = TEXT[:at] + character + TEXT[at + 1 :]
     sight = recognise(damaged, RUN)
     assert (sight.condition is Condition.INTACT) == (damaged == TEXT)

@@ -39,7 +39,7 @@ def soon() -> float:
         ("/\U0001f600", "/team/%F0%9F%98%80"),
     ],
 )
-def test_what_stands_in_a_request_is_encoded_once_and_is_one_line(path: str, target: str) -> None:
+def test_a_request_target_is_encoded_once_and_on_one_line(path: str, target: str) -> None:
     assert request_target(parse_address("http://h/team/"), path) == target
 
 
@@ -62,7 +62,7 @@ def test_the_addresses_of_a_name_take_turns(monkeypatch: pytest.MonkeyPatch) -> 
     assert dialer.skipped == {}
 
 
-def test_an_address_that_refuses_is_passed_over_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_address_that_refuses_is_skipped_and_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.2", 0)) as one:
         names(monkeypatch, {"chat.test": ["127.0.0.1", "127.0.0.2"]})
         dialer = Dialer(parse_address(f"http://chat.test:{one.getsockname()[1]}"))
@@ -72,23 +72,23 @@ def test_an_address_that_refuses_is_passed_over_and_told(monkeypatch: pytest.Mon
     assert dialer.skipped == {"127.0.0.1": "connection refused"}
 
 
-def test_a_file_of_authorities_that_cannot_be_read_is_named() -> None:
+def test_an_unreadable_file_of_authorities_is_named() -> None:
     here = Path(__file__).parent
     assert unreadable_ca_note({}) == ""
     assert unreadable_ca_note({"SSL_CERT_FILE": __file__, "SSL_CERT_DIR": f"/nowhere:{here}"}) == ""
-    told = unreadable_ca_note({"SSL_CERT_FILE": "/nowhere/ca.pem", "SSL_CERT_DIR": "/nowhere:/else"})
-    assert "SSL_CERT_FILE names '/nowhere/ca.pem', which cannot be read" in told
-    assert "SSL_CERT_DIR names '/nowhere:/else', which cannot be read" in told
+    note = unreadable_ca_note({"SSL_CERT_FILE": "/nowhere/ca.pem", "SSL_CERT_DIR": "/nowhere:/else"})
+    assert "SSL_CERT_FILE names '/nowhere/ca.pem', which cannot be read" in note
+    assert "SSL_CERT_DIR names '/nowhere:/else', which cannot be read" in note
 
 
-def test_tls_that_cannot_be_set_up_is_this_machines_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tls_that_cannot_be_set_up_is_a_rig_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSLKEYLOGFILE", "/nowhere/keys")
     with socket.create_server(("127.0.0.1", 0)) as one, pytest.raises(DialError, match="SSLKEYLOGFILE") as caught:
         Dialer(parse_address(f"https://127.0.0.1:{one.getsockname()[1]}")).open(soon())
     assert caught.value.failure is ConnectFailure.HERE
 
 
-def test_threads_that_run_out_are_this_machines_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_running_out_of_threads_is_a_rig_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(_: object) -> None:
         raise RuntimeError("can't start new thread")
 
@@ -99,7 +99,7 @@ def test_threads_that_run_out_are_this_machines_own(monkeypatch: pytest.MonkeyPa
 
 
 def failing(monkeypatch: pytest.MonkeyPatch, numbers: dict[str, int]) -> None:
-    """Has connecting to these addresses fail, and to others go on as it does."""
+    """Makes connections to these addresses fail."""
     real = socket.socket.connect
 
     def connect(self: socket.socket, address: Any) -> None:
@@ -110,7 +110,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, numbers: dict[str, int]) -> None:
     monkeypatch.setattr(socket.socket, "connect", connect)
 
 
-def test_a_family_without_a_route_is_nothing_to_tell(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_family_without_a_route_is_not_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.2", 0)) as one:
         names(monkeypatch, {"chat.test": ["127.0.0.1", "127.0.0.2"]})
         failing(monkeypatch, {"127.0.0.1": errno.ENETUNREACH})
@@ -129,7 +129,7 @@ def test_a_family_without_a_route_is_nothing_to_tell(monkeypatch: pytest.MonkeyP
         ({"127.0.0.1": errno.ECONNREFUSED, "127.0.0.2": errno.ENOBUFS}, ConnectFailure.HERE),
     ],
 )
-def test_what_several_failures_mean_together(
+def test_failures_of_several_addresses_are_combined(
     monkeypatch: pytest.MonkeyPatch, numbers: dict[str, int], failure: ConnectFailure
 ) -> None:
     names(monkeypatch, {"chat.test": ["127.0.0.1", "127.0.0.2"]})
@@ -140,7 +140,7 @@ def test_what_several_failures_mean_together(
     assert (caught.value.limit is not None) == (failure is ConnectFailure.HERE)
 
 
-def test_a_name_that_cannot_be_looked_up_for_want_of_files_is_not_called_unknown() -> None:
+def test_a_look_up_that_fails_without_open_files_does_not_make_the_name_unknown() -> None:
     code = """
 import resource, socket, time
 from chatswarm.loadtests.net.dialing import Dialer, DialError, ConnectFailure

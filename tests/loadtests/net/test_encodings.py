@@ -12,7 +12,7 @@ MOST = 1 << 20
 
 
 def zipped(body: bytes) -> bytes:
-    """The same bytes each time: they are in tests' names."""
+    """The same bytes each time, because they are part of test ids."""
     return gzip.compress(body, mtime=0)
 
 
@@ -39,17 +39,17 @@ def raw_deflate(body: bytes) -> bytes:
         (" deflate ,identity,, GZIP ", zipped(zlib.compress(BODY))),
     ],
 )
-def test_what_a_browser_reads(encodings: str, body: bytes) -> None:
+def test_encodings_that_a_browser_reads(encodings: str, body: bytes) -> None:
     assert decoded(encodings, body, MOST) == BODY
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "gzip, br"])
-def test_an_answer_without_a_body_may_name_any_encoding(encoding: str) -> None:
+def test_a_response_without_a_body_may_name_any_encoding(encoding: str) -> None:
     assert decoded(encoding, b"", MOST) == b""
 
 
 @pytest.mark.parametrize(
-    ("encodings", "body", "told"),
+    ("encodings", "body", "problem"),
     [
         ("zstd", BODY, "got zstd"),
         ("gzip, zstd", BODY, "got zstd"),
@@ -63,8 +63,8 @@ def test_an_answer_without_a_body_may_name_any_encoding(encoding: str) -> None:
         (",".join(["gzip"] * 6), BODY, "at most 5 content encodings, got 6"),
     ],
 )
-def test_what_cannot_be_read_is_named(encodings: str, body: bytes, told: str) -> None:
-    with pytest.raises(UnreadableEncoding, match=told):
+def test_what_cannot_be_decoded_is_named(encodings: str, body: bytes, problem: str) -> None:
+    with pytest.raises(UnreadableEncoding, match=problem):
         decoded(encodings, body, MOST)
 
 
@@ -79,13 +79,13 @@ def test_what_cannot_be_read_is_named(encodings: str, body: bytes, told: str) ->
         ("gzip, gzip", zipped(zipped(bytes(1 << 24)))),
     ],
 )
-def test_a_bomb_does_not_go_off(encodings: str, body: bytes) -> None:
+def test_a_decompression_bomb_is_stopped_at_the_limit(encodings: str, body: bytes) -> None:
     with pytest.raises(UnreadableEncoding, match="at most 1000 bytes, got more"):
         decoded(encodings, body, 1000)
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br"])
-def test_a_body_of_just_the_limit_is_read(encoding: str) -> None:
+def test_a_body_of_exactly_the_limit_is_read(encoding: str) -> None:
     body = {"gzip": zipped, "deflate": zlib.compress, "br": brotli.compress}[encoding](bytes(1000))
     assert decoded(encoding, body, 1000) == bytes(1000)
 
@@ -100,5 +100,5 @@ def test_the_same_bytes_are_decoded_once(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(encodings, "decoded", count)
     memory, one, two = DecodedBodies(), gzip.compress(b"one"), gzip.compress(b"two")
     assert [memory.decoded("gzip", raw) for raw in (one, two, one, two)] == [b"one", b"two", b"one", b"two"]
-    assert memory.decoded("identity", one) == one, "the same bytes in another encoding are others"
+    assert memory.decoded("identity", one) == one, "the same bytes in another encoding are a different body"
     assert asked == ["gzip", "gzip", "identity"]

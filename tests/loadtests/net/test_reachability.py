@@ -20,10 +20,10 @@ from tests.loadtests.names import names
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
-def saying(answer: bytes) -> Callable[[Connection], None]:
+def responding(response: bytes) -> Callable[[Connection], None]:
     def serve(connection: Connection) -> None:
         connection.head()
-        connection.sock.sendall(answer)
+        connection.sock.sendall(response)
 
     return serve
 
@@ -36,7 +36,7 @@ def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "response",
     [
         OK,
         b"HTTP/1.0 503 No\r\n\r\nuntil the end",
@@ -47,12 +47,12 @@ def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
         b"HTTP/1.1 200 OK\r\n" + b"X-Many: 1\r\n" * 500 + b"\r\n",
     ],
 )
-def test_any_http_answer_will_do(answer: bytes) -> None:
-    with server(saying(answer)) as chat:
+def test_any_http_response_is_enough(response: bytes) -> None:
+    with server(responding(response)) as chat:
         assert http_problem(chat.url) is None
 
 
-def test_an_answer_without_an_end_is_one() -> None:
+def test_an_endless_response_is_enough() -> None:
     def endless(connection: Connection) -> None:
         connection.head()
         connection.sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n")
@@ -62,7 +62,7 @@ def test_an_answer_without_an_end_is_one() -> None:
         assert http_problem(chat.url, 30.0) is None
 
 
-def test_a_byte_now_and_then_is_no_answer() -> None:
+def test_a_trickle_of_bytes_is_not_a_response() -> None:
     def drips(connection: Connection) -> None:
         connection.head()
         while True:
@@ -74,19 +74,19 @@ def test_a_byte_now_and_then_is_no_answer() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "told"),
+    ("response", "problem"),
     [
         (b"", "the connection ended without a response"),
         (b"HTTP/1.1 200 OK\r\nServer", "in the middle of the response"),
         (b"SSH-2.0-OpenSSH\x1b[2J\r\n", "no HTTP: 'SSH-2.0-OpenSSH\\x1b[2J\\r\\n'"),
     ],
 )
-def test_what_is_no_answer_is_told_in_one_line(said: bytes, told: str) -> None:
-    with server(saying(said)) as chat:
-        assert http_problem(chat.url) == f"expected an HTTP answer from {chat.url}, got {told}"
+def test_any_other_response_is_reported_on_one_line(response: bytes, problem: str) -> None:
+    with server(responding(response)) as chat:
+        assert http_problem(chat.url) == f"expected an HTTP answer from {chat.url}, got {problem}"
 
 
-def test_it_asks_below_the_path_and_for_the_right_host() -> None:
+def test_the_request_has_the_targets_path_and_host() -> None:
     heads: list[str] = []
 
     def serve(connection: Connection) -> None:
@@ -114,48 +114,48 @@ def test_a_proxy_may_be_at_an_ipv6_address(form: str) -> None:
         listener = socket.create_server(("::1", 0), family=socket.AF_INET6)
     except OSError:
         pytest.skip("no IPv6 here")
-    with listener, server(saying(OK), listener=listener):
+    with listener, server(responding(OK), listener=listener):
         via = form.format(port=listener.getsockname()[1])
         assert http_problem("http://chat.example", via=via) is None
 
 
-def test_a_password_is_never_repeated() -> None:
-    told = http_problem("http://me:secret@127.0.0.1:1")
-    assert told is not None
-    assert "secret" not in told
+def test_a_password_is_not_repeated() -> None:
+    problem = http_problem("http://me:secret@127.0.0.1:1")
+    assert problem is not None
+    assert "secret" not in problem
 
 
 class TestSeveralAddresses:
-    """One that answers will do, wherever it stands in the list."""
+    """One address that responds is enough, wherever it is in the list."""
 
-    def test_an_address_that_refuses_is_passed_over(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        with server(saying(OK)) as chat:
+    def test_an_address_that_refuses_is_skipped(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        with server(responding(OK)) as chat:
             names(monkeypatch, {"chat.test": ["127.0.0.3", "127.0.0.1"]})
             assert http_problem(f"http://chat.test:{chat.listener.getsockname()[1]}") is None
 
-    def test_an_address_that_says_nothing_leaves_time_for_the_next(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        with server(saying(OK)) as chat:
+    def test_a_silent_address_leaves_time_for_the_next(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        with server(responding(OK)) as chat:
             port = chat.listener.getsockname()[1]
             with socket.create_server(("127.0.0.3", port)):
                 names(monkeypatch, {"chat.test": ["127.0.0.3", "127.0.0.1"]})
                 assert http_problem(f"http://chat.test:{port}", 1.0) is None
 
-    def test_when_none_answers_each_is_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        with server(saying(b"")) as chat:
+    def test_if_none_responds_each_failure_is_reported(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        with server(responding(b"")) as chat:
             port = chat.listener.getsockname()[1]
             names(monkeypatch, {"chat.test": ["127.0.0.3", "127.0.0.1"]})
-            told = http_problem(f"http://chat.test:{port}")
-        assert told == (
+            problem = http_problem(f"http://chat.test:{port}")
+        assert problem == (
             f"expected an HTTP answer from http://chat.test:{port}, got connection refused (127.0.0.3), "
             "the connection ended without a response (127.0.0.1)"
         )
 
 
 class TestProxies:
-    """A variable that names a proxy is told of, and never what it holds."""
+    """A variable that sets a proxy is named, but its value is not repeated."""
 
     @pytest.mark.parametrize(
-        ("scheme", "variable", "told"),
+        ("scheme", "variable", "named"),
         [
             ("http", "HTTP_PROXY", True),
             ("http", "http_proxy", True),
@@ -166,38 +166,38 @@ class TestProxies:
             ("https", "HTTP_PROXY", False),
         ],
     )
-    def test_a_proxy_that_is_ignored_is_told_of(
-        self, monkeypatch: pytest.MonkeyPatch, scheme: str, variable: str, told: bool
+    def test_an_ignored_proxy_is_reported(
+        self, monkeypatch: pytest.MonkeyPatch, scheme: str, variable: str, named: bool
     ) -> None:
         monkeypatch.setenv(variable, "http://me:secret@proxy:3128")
-        said = str(http_problem(f"{scheme}://127.0.0.1:1"))
+        problem = str(http_problem(f"{scheme}://127.0.0.1:1"))
         note = f" ({variable} is set, and ignored: chatswarm connects directly)"
-        assert said.endswith(note) == told
-        assert "secret" not in said
+        assert problem.endswith(note) == named
+        assert "secret" not in problem
 
-    def test_nothing_is_told_where_there_is_an_answer(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_an_ignored_proxy_is_not_reported_if_there_is_a_response(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
-        with server(saying(OK)) as chat:
+        with server(responding(OK)) as chat:
             assert http_problem(chat.url) is None
 
-    def test_an_empty_variable_is_none(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_an_empty_variable_is_not_a_proxy(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("HTTP_PROXY", "")
         assert "PROXY" not in str(http_problem("http://127.0.0.1:1"))
 
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL, errno.ENOBUFS, errno.ENETUNREACH])
-def test_this_machines_own_limits_are_told_as_such(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+def test_rig_limits_are_reported_as_limits_of_this_machine(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     def fails(*_: object) -> None:
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(socket.socket, "connect", fails)
-    told = str(http_problem("http://127.0.0.1:1"))
-    assert f" ({errno.errorcode[number]}: {os.strerror(number).lower()}), which is a limit of this machine: " in told
+    problem = str(http_problem("http://127.0.0.1:1"))
+    assert f" ({errno.errorcode[number]}: {os.strerror(number).lower()}), which is a limit of this machine: " in problem
 
 
 @pytest.fixture
 def authority(tmp_path: Path) -> tuple[ssl.SSLContext, Path]:
-    """A server's context, and a folder of authorities as `update-ca-certificates` makes it."""
+    """A server's context, and a folder of authorities like that of `update-ca-certificates`."""
     ca = trustme.CA()
     pem = tmp_path / "ca.pem"
     ca.cert_pem.write_to_path(str(pem))
@@ -211,12 +211,12 @@ def authority(tmp_path: Path) -> tuple[ssl.SSLContext, Path]:
 
 
 @pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "SSL_CERT_DIR"])
-def test_it_trusts_what_the_system_trusts(authority: tuple[ssl.SSLContext, Path], variable: str) -> None:
+def test_the_systems_authorities_are_trusted(authority: tuple[ssl.SSLContext, Path], variable: str) -> None:
     context, folder = authority
     held = str(folder if variable == "SSL_CERT_DIR" else folder / "ca.pem")
     others = {name: value for name, value in os.environ.items() if not name.startswith("SSL_CERT_")}
     code = "import sys; from chatswarm.loadtests.net.reachability import http_problem; print(http_problem(sys.argv[1]))"
-    with server(saying(OK), context) as chat:
+    with server(responding(OK), context) as chat:
         done = subprocess.run(
             [sys.executable, "-c", code, chat.url],
             env={**others, variable: held},
@@ -224,8 +224,8 @@ def test_it_trusts_what_the_system_trusts(authority: tuple[ssl.SSLContext, Path]
             text=True,
             check=True,
         )
-        told = http_problem(chat.url)
+        problem = http_problem(chat.url)
     assert done.stdout == "None\n"
-    assert told is not None
-    assert "certificate not trusted" in told
-    assert "SSL_CERT_FILE, or SSL_CERT_DIR" in told
+    assert problem is not None
+    assert "certificate not trusted" in problem
+    assert "SSL_CERT_FILE, or SSL_CERT_DIR" in problem

@@ -19,11 +19,11 @@ from chatswarm.loadtests.net.responses import (
 MOST = 1000
 
 
-def read(said: bytes, *, ends: bool = True) -> tuple[int, bytes, bool]:
+def read(data: bytes, *, ends: bool = True) -> tuple[int, bytes, bool]:
     """Status, body, and whether the connection stays open."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        theirs.sendall(said)
+        theirs.sendall(data)
         if ends:
             theirs.shutdown(socket.SHUT_WR)
         reader = Reader(ours, time.monotonic() + 10)
@@ -32,7 +32,7 @@ def read(said: bytes, *, ends: bool = True) -> tuple[int, bytes, bool]:
 
 
 @pytest.mark.parametrize(
-    ("said", "answer"),
+    ("data", "expected"),
     [
         (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", (200, b"ok", True)),
         (b"HTTP/1.1 200\r\nContent-Length: 2\r\n\r\nok", (200, b"ok", True)),
@@ -55,8 +55,8 @@ def read(said: bytes, *, ends: bool = True) -> tuple[int, bytes, bool]:
         (b"HTTP/1.1 101 Up\r\nUpgrade: websocket\r\n\r\n\x81\x00", (101, b"", False)),
     ],
 )
-def test_what_a_browser_takes(said: bytes, answer: tuple[int, bytes, bool]) -> None:
-    assert read(said) == answer
+def test_responses_that_a_browser_accepts(data: bytes, expected: tuple[int, bytes, bool]) -> None:
+    assert read(data) == expected
 
 
 @pytest.mark.parametrize(
@@ -70,12 +70,12 @@ def test_what_a_browser_takes(said: bytes, answer: tuple[int, bytes, bool]) -> N
 )
 @pytest.mark.parametrize("coding", [b"chunked", b"Chunked", b"gzip, chunked"])
 def test_chunks(chunks: bytes, coding: bytes) -> None:
-    said = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: " + coding + b"\r\nContent-Length: 7\r\n\r\n" + chunks
-    assert read(said, ends=False) == (200, b"ok", True)
+    data = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: " + coding + b"\r\nContent-Length: 7\r\n\r\n" + chunks
+    assert read(data, ends=False) == (200, b"ok", True)
 
 
 @pytest.mark.parametrize(
-    ("said", "error"),
+    ("data", "error"),
     [
         (b"", EmptyResponseError),
         (b"\r\n", EmptyResponseError),
@@ -95,20 +95,20 @@ def test_chunks(chunks: bytes, coding: bytes) -> None:
         (b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 70_000, NotHttpError),
     ],
 )
-def test_what_is_no_answer(said: bytes, error: type[Exception]) -> None:
+def test_responses_that_are_errors(data: bytes, error: type[Exception]) -> None:
     ours, theirs = socket.socketpair()
     ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
     theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
     theirs.settimeout(10)
     with ours, theirs:
-        theirs.sendall(said)
+        theirs.sendall(data)
         theirs.shutdown(socket.SHUT_WR)
         reader = Reader(ours, time.monotonic() + 10)
         with pytest.raises(error):
             read_body(reader, read_head(reader), MOST)
 
 
-def test_a_time_limit_is_for_the_whole_answer() -> None:
+def test_the_deadline_is_for_the_whole_response() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         theirs.sendall(b"HTTP/1.1 200 OK\r\n")

@@ -92,7 +92,7 @@ def test_the_cases_agree_with_the_verdict(make: object, tmp_path: Path) -> None:
     assert expected == run.verdict.verdict
 
 
-def test_an_unsound_rig_never_makes_ci_green(tmp_path: Path) -> None:
+def test_an_unsound_rig_does_not_make_ci_green(tmp_path: Path) -> None:
     play = passing(tmp_path)
     play.lag = 1.0
     run = judged(write(play))

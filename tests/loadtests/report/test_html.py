@@ -13,7 +13,7 @@ from chatswarm.loadtests.report.figures import figures_of
 from chatswarm.loadtests.report.html import page
 from chatswarm.loadtests.scenario.metric_names import LATENCIES, QUANTILES
 from chatswarm.loadtests.system.units import human
-from tests.bench import generated
+from tests.bench.generated import GeneratedRun
 from tests.loadtests.judge.play import Play
 
 from .reader import Reader
@@ -101,7 +101,7 @@ def test_an_undecided_run_says_why(tmp_path: Path) -> None:
     assert figures.notes[0] in reader.text
 
 
-def test_a_run_that_never_began(tmp_path: Path) -> None:
+def test_a_run_that_did_not_begin(tmp_path: Path) -> None:
     play = passing(tmp_path).perform()
     play.manifest.start = play.manifest.end = None
     play.write()
@@ -146,7 +146,7 @@ def hostile(folder: Path) -> Path:
     return write(play)
 
 
-def test_data_never_becomes_markup(tmp_path: Path) -> None:
+def test_data_does_not_become_markup(tmp_path: Path) -> None:
     reader, _, document = read(hostile(tmp_path))
     assert not [tag for tag, _ in reader.tags if tag in ("script", "img")]
     assert "<script" not in document
@@ -201,7 +201,7 @@ class TestAccessibility:
 
 
 def test_the_page_of_a_million_deliveries_is_small(tmp_path: Path) -> None:
-    generated.write(tmp_path / "run", dashboards=200, messages=5000, fault=True)
+    GeneratedRun(dashboards=200, messages=5000, fault=True).write(tmp_path / "run")
     figures = figures_again(tmp_path / "run")
     assert figures.verdict.deliveries.expected == 1_000_000
     assert len(page(figures).encode()) < 500_000

@@ -62,7 +62,7 @@ def test_every_slo_and_check_is_a_case_with_its_actual_value(tmp_path: Path) -> 
     assert lost.attrib["message"].startswith("lost: fail, actual 2")
 
 
-def test_undecided_is_an_error_and_never_green(tmp_path: Path) -> None:
+def test_undecided_is_an_error(tmp_path: Path) -> None:
     figures, document = made(undecided(tmp_path))
     root = ElementTree.fromstring(document)
     assert figures.verdict.verdict == "undecided"
@@ -73,7 +73,7 @@ def test_undecided_is_an_error_and_never_green(tmp_path: Path) -> None:
     assert "is not whole" in (error.text or "")
 
 
-def test_data_never_becomes_markup(tmp_path: Path) -> None:
+def test_data_does_not_become_markup(tmp_path: Path) -> None:
     run = judged(write(failing(tmp_path)))
     for finding in run.verdict.findings:
         for example in finding.examples:

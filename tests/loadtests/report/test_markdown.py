@@ -44,7 +44,7 @@ def test_every_row_of_a_table_has_all_columns(tmp_path: Path) -> None:
         assert len({line.count("|") for line in rows}) <= 1, block
 
 
-def test_data_never_becomes_markup(tmp_path: Path) -> None:
+def test_data_does_not_become_markup(tmp_path: Path) -> None:
     text = made(hostile(tmp_path))
     outside = re.sub(r"^(`{3,}).*?^\1$", "", text, flags=re.DOTALL | re.MULTILINE)
     assert "<script" not in outside

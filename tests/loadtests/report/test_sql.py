@@ -71,7 +71,7 @@ def test_a_run_without_faults_has_an_empty_table_of_them(tmp_path: Path) -> None
     assert open_sql(tmp_path).sql("from fault").fetchall() == []
 
 
-def test_a_run_that_never_began(tmp_path: Path) -> None:
+def test_a_run_that_did_not_begin(tmp_path: Path) -> None:
     play = Play(tmp_path)
     play.manifest.start = None
     with pytest.raises(NoRunError, match="measured part began"):

@@ -1,4 +1,4 @@
-"""How far another clock is, from literal exchanges."""
+"""The offset of another clock, estimated from exchanges."""
 
 import random
 
@@ -7,7 +7,7 @@ import pytest
 from chatswarm.loadtests.swarm.clock_offset import ClockOffset, Exchange, both, estimate
 
 
-def test_the_quickest_exchange_decides() -> None:
+def test_the_fastest_exchange_decides() -> None:
     slow = Exchange(sent=10.0, there=110.9, received=11.0)
     quick = Exchange(sent=20.0, there=120.001, received=20.002)
     assert estimate([slow, quick]) == pytest.approx((100.0, 0.001))
@@ -32,6 +32,6 @@ def test_drift_widens_the_bound() -> None:
     assert offset.seconds + offset.bound == pytest.approx(100.012)
 
 
-def test_no_exchange_is_no_estimate() -> None:
+def test_without_an_exchange_there_is_no_estimate() -> None:
     with pytest.raises(ValueError, match="at least one exchange"):
         estimate([])

@@ -1,4 +1,4 @@
-"""The list as one process sees it: each content a version, told by its difference, and told back exactly."""
+"""Versions of the list in one process: recorded as differences, and reproduced exactly."""
 
 import unicodedata
 from pathlib import Path
@@ -38,7 +38,7 @@ def message(widget: int, n: int) -> str:
 
 
 class Seen:
-    """A listing over a real history file."""
+    """List versions with a real history file."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -51,7 +51,7 @@ class Seen:
 
 
 def rebuilt(history: History) -> list[dict[str, tuple[int, list[ParsedText]]]]:
-    """All versions that have rows, from the differences in the history."""
+    """All versions with rows, rebuilt from the differences in the history."""
     names = dict(zip(history.tables["chat"]["chat"], history.tables["chat"]["chat_id"], strict=True))
     texts = zip(*(history.tables["text"][column] for column in ("widget", "n", "condition")), strict=True)
     state: dict[str, tuple[int, list[ParsedText]]] = {}
@@ -77,7 +77,7 @@ def test_the_same_bytes_and_the_same_content_are_the_same_version(tmp_path: Path
     assert len(rebuilt(seen.history())) == 2
 
 
-def test_a_content_that_comes_back_in_other_bytes_is_a_version_of_its_own(tmp_path: Path) -> None:
+def test_content_that_comes_back_in_other_bytes_is_a_new_version(tmp_path: Path) -> None:
     seen = Seen(tmp_path)
     one, two = {"a": (1, [message(0, 0)])}, {"a": (2, [message(0, 0), message(0, 1)])}
     assert [seen.listing.version_of(b) for b in (body(one), body(two), body(one, noise=1))] == [0, 1, 2]
@@ -85,7 +85,7 @@ def test_a_content_that_comes_back_in_other_bytes_is_a_version_of_its_own(tmp_pa
     assert versions[0] == versions[2] != versions[1]
 
 
-def test_what_a_text_turned_out_to_be_is_recorded(tmp_path: Path) -> None:
+def test_the_condition_of_a_text_is_recorded(tmp_path: Path) -> None:
     seen = Seen(tmp_path)
     damaged = message(0, 1).replace("quick", "quack")
     seen.listing.version_of(body({"a": (3, [message(0, 0), damaged, "hello"])}))
@@ -96,7 +96,7 @@ def test_what_a_text_turned_out_to_be_is_recorded(tmp_path: Path) -> None:
     ]
 
 
-def test_what_changed_a_text_is_recorded_and_an_agents_quotation_is_nobodys(tmp_path: Path) -> None:
+def test_how_a_text_was_changed_is_recorded_and_an_agents_quotation_is_ignored(tmp_path: Path) -> None:
     seen = Seen(tmp_path)
     text = text_of(RUN, 0, 0, 60, "unicode")
     normalised = unicodedata.normalize("NFC", text)
@@ -112,7 +112,7 @@ def test_what_changed_a_text_is_recorded_and_an_agents_quotation_is_nobodys(tmp_
     ]  # fmt: skip
 
 
-def test_new_to_a_dashboard_are_the_texts_that_came_up_since(tmp_path: Path) -> None:
+def test_texts_added_since_the_last_version_are_new_to_a_dashboard(tmp_path: Path) -> None:
     seen = Seen(tmp_path)
     viewer = Viewer()
 
@@ -124,11 +124,11 @@ def test_new_to_a_dashboard_are_the_texts_that_came_up_since(tmp_path: Path) -> 
     both: Chats = {"a": (2, [message(1, 0), message(1, 1)]), "b": (1, [message(2, 0)])}
     assert new(both) == [101.0, 200.0]
     assert new({"a": (1, [message(1, 0)])}, noise=1) == []
-    assert new(both, noise=2) == [], "an older content in between makes nothing new again"
+    assert new(both, noise=2) == [], "older content in between makes nothing new again"
     seen.recorder.close()
 
 
-def test_an_unreadable_list_is_no_version(tmp_path: Path) -> None:
+def test_an_unreadable_list_is_not_a_version(tmp_path: Path) -> None:
     seen = Seen(tmp_path)
     with pytest.raises(Unreadable, match="the list of chats"):
         seen.listing.version_of(b'{"users": 3}')
@@ -143,15 +143,15 @@ _CHATS = st.dictionaries(
 
 
 @given(st.lists(_CHATS, max_size=8))
-def test_whatever_a_list_does_its_versions_tell_it_exactly(
+def test_versions_reproduce_any_sequence_of_lists_exactly(
     tmp_path_factory: pytest.TempPathFactory, contents: list[Chats]
 ) -> None:
     seen = Seen(tmp_path_factory.mktemp("listing"))
     shown = [(seen.listing.version_of(body(content)), content) for content in contents]
     versions = rebuilt(seen.history()) or [{}]
     for version, content in shown:
-        told = {
+        rebuilt_content = {
             chat: (total, [message(s.widget, s.n) for s in sights])
             for chat, (total, sights) in versions[version].items()
         }
-        assert told == content
+        assert rebuilt_content == content

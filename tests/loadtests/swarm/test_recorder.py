@@ -1,4 +1,4 @@
-"""What a target says is made to fit the columns: no row is half written, and no text stops the writer."""
+"""Whatever a target sends fits the columns: no row is half written, and no text stops the writer."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ HUGE = 10**30
 HALF = "a\ud800\0"
 
 
-def test_numbers_and_texts_that_do_not_fit(tmp_path: Path) -> None:
+def test_numbers_and_texts_that_do_not_fit_are_made_to_fit(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path, "run", "swarm-0")
     odd = Response(100_000, b"", True, 1.0, 2.0, HALF)
     parsed = ParsedText(0, 0, Condition.INTACT)
@@ -43,7 +43,7 @@ def test_numbers_and_texts_that_do_not_fit(tmp_path: Path) -> None:
         assert tables[table][column] == ["a\\ud800\0"]
 
 
-def test_what_a_read_records_of_an_answer(tmp_path: Path) -> None:
+def test_the_status_that_a_read_records(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path, "run", "swarm-0")
     whole = Response(200, b"x", True, 1.0, 2.0)
     for response in (

@@ -1,4 +1,4 @@
-"""What became of a send, as a table of sentences."""
+"""The outcome of a send, and the back-off of reconnects."""
 
 import random
 from itertools import islice
@@ -17,12 +17,12 @@ ACCEPTED, REJECTED, UNKNOWN = SendOutcome
     [
         (True, 200, True, ACCEPTED),
         (True, 201, True, ACCEPTED),
-        (False, 0, False, REJECTED),  # no TCP, so certainly not done
-        (False, -24, False, REJECTED),  # the rig had no file left for it
-        (True, -105, False, UNKNOWN),  # the rig had no buffer left in the middle of it
-        (True, -1000, False, UNKNOWN),  # what came back was beyond the rig
-        (True, 0, False, UNKNOWN),  # written, and nothing came back
-        (True, 200, False, UNKNOWN),  # a 2xx counts only when read to its end
+        (False, 0, False, REJECTED),  # no connection, so certainly not stored
+        (False, -24, False, REJECTED),  # the rig ran out of open files before the request
+        (True, -105, False, UNKNOWN),  # the rig ran out of buffers during the request
+        (True, -1000, False, UNKNOWN),  # the rig could not read the response
+        (True, 0, False, UNKNOWN),  # written, without a response
+        (True, 200, False, UNKNOWN),  # a 2xx counts only if it is complete
         (True, 400, True, REJECTED),
         (True, 404, True, REJECTED),
         (True, 408, True, UNKNOWN),
@@ -47,7 +47,7 @@ def test_a_503_means_not_done_only_where_the_target_promises_it() -> None:
     assert outcome_of(written=True, status=503, complete=False, unavailable_means_not_done=True) is UNKNOWN
 
 
-def test_jitter_is_spread_below_a_bound_that_doubles_to_two_seconds_and_never_gives_up() -> None:
+def test_jitter_is_spread_below_a_bound_that_doubles_to_two_seconds_without_an_end() -> None:
     columns = list(zip(*(islice(delays("jitter", random.Random(seed)), 50) for seed in range(200)), strict=True))
     for attempt, column in enumerate(columns):
         bound = min(2.0, 0.25 * 2**attempt)

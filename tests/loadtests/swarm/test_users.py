@@ -1,6 +1,6 @@
-"""Whatever a target says, every send has an outcome, every refetch a row, every connection an end.
+"""Whatever a target sends, every send has an outcome, every refetch a row, and every connection an end.
 
-In a process of its own, because importing Locust patches the whole process; all cases in one, at the same time.
+All cases run at the same time in a separate process, because importing Locust patches the process.
 """
 
 import errno
@@ -24,74 +24,74 @@ SUBSCRIBED = '{"type": "connected"}\n{"type": "subscribed", "subscription_type":
 ANNOUNCED = '{"type": "chat_updates", "data": {"type": "chat_message_notification", "chat_id": "%s", "message_id": %s}}'
 
 
-def answer(body: str = "", status: str = "200 OK", *headers: str) -> str:
+def response(body: str = "", status: str = "200 OK", *headers: str) -> str:
     lines = [f"HTTP/1.1 {status}", *headers, f"Content-Length: {len(body.encode('latin-1'))}"]
     return "\r\n".join(lines) + "\r\n\r\n" + body
 
 
-ZSTD = answer("xx", "200 OK", "Content-Encoding: zstd")
+ZSTD = response("xx", "200 OK", "Content-Encoding: zstd")
 
-# What the server says, and what the sends, the refetches and the final read then say.
+# What the server sends, and the results: outcome and status of sends, status of refetches and of the final read.
 CASES: dict[str, tuple[dict[str, str], tuple[SendOutcome, int], int, int]] = {
     "as usual": ({}, (ACCEPTED, 200), 200, 200),
     "a list nested too deeply": (
-        {LIST: answer('{"users": [], "x":' + DEEP)}, (ACCEPTED, 200), UNREADABLE_HERE, 200,
+        {LIST: response('{"users": [], "x":' + DEEP)}, (ACCEPTED, 200), UNREADABLE_HERE, 200,
     ),
-    "a list in an encoding of tomorrow": ({LIST: ZSTD}, (ACCEPTED, 200), UNREADABLE_HERE, 200),
-    "a list that counts beyond all measure": (
-        {LIST: answer('{"users": [{"chats": [{"chat_id": "a", "total_messages": 99999999999}]}]}')},
+    "a list in an unknown encoding": ({LIST: ZSTD}, (ACCEPTED, 200), UNREADABLE_HERE, 200),
+    "a list with a count that overflows": (
+        {LIST: response('{"users": [{"chats": [{"chat_id": "a", "total_messages": 99999999999}]}]}')},
         (ACCEPTED, 200), 200, 200,
     ),
-    "half a character everywhere": (
+    "lone surrogates everywhere": (
         {
-            CREATE: answer('{"chat_id": "\\ud800"}'),
-            LIST: answer('{"users": [{"chats": [{"chat_id": "\\ud800", "total_messages": 1, '
+            CREATE: response('{"chat_id": "\\ud800"}'),
+            LIST: response('{"users": [{"chats": [{"chat_id": "\\ud800", "total_messages": 1, '
                          '"messages": [{"text": "\\ud800", "message_id": -5}]}]}]}'),
             "frames": SUBSCRIBED + ANNOUNCED % ("\\ud800\\u0000", "99999999999999999999999"),
         },
         (ACCEPTED, 200), 200, 200,
     ),
-    "a list that is no HTTP": ({LIST: "garbage"}, (ACCEPTED, 200), 0, 200),
+    "a list that is not HTTP": ({LIST: "garbage"}, (ACCEPTED, 200), 0, 200),
     "a list that redirects for ever": (
-        {LIST: answer("", "302 Found", f"Location: {LIST}")}, (ACCEPTED, 200), 302, 200,
+        {LIST: response("", "302 Found", f"Location: {LIST}")}, (ACCEPTED, 200), 302, 200,
     ),
-    "a login page in place of the list": ({LIST: answer("<!doctype html>")}, (ACCEPTED, 200), 200, 200),
-    "a list that is rate limited": ({LIST: answer("", "429 Slow")}, (ACCEPTED, 200), 429, 200),
-    "ids that are no numbers": ({SEND: answer('{"message_id": "a1"}')}, (ACCEPTED, 200), 200, 200),
-    "ids beyond all measure": ({SEND: answer('{"message_id": 99999999999999999999}')}, (ACCEPTED, 200), 200, 200),
-    "an answer to a send nested too deeply": ({SEND: answer('{"x":' + DEEP)}, (ACCEPTED, 200), 200, 200),
-    "an answer to a send in an encoding of tomorrow": ({SEND: ZSTD}, (ACCEPTED, 200), 200, 200),
-    "no answer to a send": ({SEND: ""}, (UNKNOWN, 0), 200, 200),
-    "an odd status for a send": ({SEND: answer("", "799 Odd")}, (UNKNOWN, 799), 200, 200),
-    "a chat with any id": ({CREATE: answer('{"chat_id": "a b\\n?#/%..\\u0000"}')}, (ACCEPTED, 200), 200, 200),
+    "a login page in place of the list": ({LIST: response("<!doctype html>")}, (ACCEPTED, 200), 200, 200),
+    "a list that is rate limited": ({LIST: response("", "429 Slow")}, (ACCEPTED, 200), 429, 200),
+    "ids that are not numbers": ({SEND: response('{"message_id": "a1"}')}, (ACCEPTED, 200), 200, 200),
+    "ids that overflow": ({SEND: response('{"message_id": 99999999999999999999}')}, (ACCEPTED, 200), 200, 200),
+    "a response to a send nested too deeply": ({SEND: response('{"x":' + DEEP)}, (ACCEPTED, 200), 200, 200),
+    "a response to a send in an unknown encoding": ({SEND: ZSTD}, (ACCEPTED, 200), 200, 200),
+    "no response to a send": ({SEND: ""}, (UNKNOWN, 0), 200, 200),
+    "an odd status for a send": ({SEND: response("", "799 Odd")}, (UNKNOWN, 799), 200, 200),
+    "a chat with any id": ({CREATE: response('{"chat_id": "a b\\n?#/%..\\u0000"}')}, (ACCEPTED, 200), 200, 200),
     "a chat that this rig cannot read": ({CREATE: ZSTD}, (REJECTED, UNREADABLE_HERE), 200, 0),
-    "a chat nested too deeply": ({CREATE: answer('{"x":' + DEEP)}, (REJECTED, UNREADABLE_HERE), 200, 0),
-    "a whole chat nested too deeply": ({WHOLE: answer('{"x":' + DEEP)}, (ACCEPTED, 200), 200, UNREADABLE_HERE),
-    "a whole chat in an encoding of tomorrow": ({WHOLE: ZSTD}, (ACCEPTED, 200), 200, UNREADABLE_HERE),
+    "a chat nested too deeply": ({CREATE: response('{"x":' + DEEP)}, (REJECTED, UNREADABLE_HERE), 200, 0),
+    "a whole chat nested too deeply": ({WHOLE: response('{"x":' + DEEP)}, (ACCEPTED, 200), 200, UNREADABLE_HERE),
+    "a whole chat in an unknown encoding": ({WHOLE: ZSTD}, (ACCEPTED, 200), 200, UNREADABLE_HERE),
     "a frame nested too deeply": ({"frames": SUBSCRIBED + '{"x":' + DEEP}, (ACCEPTED, 200), 200, 200),
 }  # fmt: skip
 
-# What the server says in place of a handshake or of frames, the code of the connection's end and a part of its detail.
+# What the server sends instead of a handshake or frames, and the code and part of the detail of the connection's end.
 LOST: dict[str, tuple[dict[str, str], int, str]] = {
-    "rate limiting": ({SOCKET: answer("", "429 Slow", "Retry-After: 7")}, 429, "HTTP 429"),
-    "no token": ({SOCKET: answer("", "401 Who")}, 401, "HTTP 401"),
-    "a redirect": ({SOCKET: answer("", "302 Found", "Location: /login")}, 302, "Location: /login"),
-    "no HTTP": ({SOCKET: "garbage"}, 0, "expected an HTTP answer"),
-    "a close code that is none": ({"frames": SUBSCRIBED + "raw:\x88\x02\x00\x01"}, 1006, "invalid status code"),
-    "a reason that is no text": ({"frames": SUBSCRIBED + "raw:\x88\x04\x03\xe8\xff\xfe"}, 1006, "can't decode"),
-    "a close code of its own": ({"frames": SUBSCRIBED + "raw:\x88\x02\x13\x87"}, 4999, "4999"),
+    "rate limiting": ({SOCKET: response("", "429 Slow", "Retry-After: 7")}, 429, "HTTP 429"),
+    "no token": ({SOCKET: response("", "401 Who")}, 401, "HTTP 401"),
+    "a redirect": ({SOCKET: response("", "302 Found", "Location: /login")}, 302, "Location: /login"),
+    "not HTTP": ({SOCKET: "garbage"}, 0, "expected an HTTP answer"),
+    "an invalid close code": ({"frames": SUBSCRIBED + "raw:\x88\x02\x00\x01"}, 1006, "invalid status code"),
+    "a reason that is not text": ({"frames": SUBSCRIBED + "raw:\x88\x04\x03\xe8\xff\xfe"}, 1006, "can't decode"),
+    "a private close code": ({"frames": SUBSCRIBED + "raw:\x88\x02\x13\x87"}, 4999, "4999"),
     "an error frame": ({"frames": '{"type": "error", "message": "\\ud800"}'}, 1006, "expected connected"),
 }
 
-OTHERS: list[dict[str, Any]] = [{"place": 5}, {"withdrawn": True}, {"header": "a\r\nb: c"}]
+OTHERS: list[dict[str, Any]] = [{"number": 5}, {"withdrawn": True}, {"header": "a\r\nb: c"}]
 
 
 @pytest.fixture(scope="module")
 def histories() -> dict[str, History]:
-    says = [{"says": case[0]} for case in (*CASES.values(), *LOST.values())]
+    cases = [{"responses": case[0]} for case in (*CASES.values(), *LOST.values())]
     ran = subprocess.run(
-        [sys.executable, "-m", "tests.loadtests.swarm.lonely"],
-        input=json.dumps(says + OTHERS), capture_output=True, text=True, check=True, timeout=100,
+        [sys.executable, "-m", "tests.loadtests.swarm.scripted_target"],
+        input=json.dumps(cases + OTHERS), capture_output=True, text=True, check=True, timeout=100,
     )  # fmt: skip
     assert "Traceback" not in ran.stderr, ran.stderr
     names = [*CASES, *LOST, "added", "withdrawn", "unsendable"]
@@ -99,7 +99,7 @@ def histories() -> dict[str, History]:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_everything_has_an_outcome(name: str, histories: dict[str, History]) -> None:
+def test_every_send_and_refetch_has_an_outcome(name: str, histories: dict[str, History]) -> None:
     _, (outcome, status), refetched, final = CASES[name]
     history = histories[name]
     sends = history["send"]
@@ -110,7 +110,7 @@ def test_everything_has_an_outcome(name: str, histories: dict[str, History]) -> 
     assert {refetch["dashboard"] for refetch in history["refetch"]} == {0, -1}
     assert [row["status"] for row in history["final"]] == ([final] if final else [])
     events = [row["event"] for row in history["connection"]]
-    assert events == [ConnectionEvent.OPENING, ConnectionEvent.SUBSCRIBED], "one connection, which lasts to the end"
+    assert events == [ConnectionEvent.OPENING, ConnectionEvent.SUBSCRIBED], "expected one connection until the end"
 
 
 @pytest.mark.parametrize("name", LOST)
@@ -118,20 +118,20 @@ def test_every_connection_has_an_end(name: str, histories: dict[str, History]) -
     _, code, detail = LOST[name]
     rows = histories[name]["connection"]
     ends = [row for row in rows if row["event"] in (ConnectionEvent.FAILED, ConnectionEvent.CLOSED)]
-    assert len(ends) > 1, "and it tries again"
+    assert len(ends) > 1, "it must retry"
     assert {row["code"] for row in ends} == {code}
     assert all(detail in row["detail"] for row in ends)
     opened = [row["connection"] for row in rows if row["event"] == ConnectionEvent.OPENING]
-    assert [row["connection"] for row in ends] == opened[: len(ends)], "only the last may still be on its way"
+    assert [row["connection"] for row in ends] == opened[: len(ends)], "only the last may still be connecting"
     assert len(opened) - len(ends) <= 1
 
 
-def test_a_frame_that_this_rig_cannot_read_is_its_trouble(histories: dict[str, History]) -> None:
+def test_a_frame_that_this_rig_cannot_read_is_recorded_as_its_problem(histories: dict[str, History]) -> None:
     (trouble,) = histories["a frame nested too deeply"]["trouble"]
     assert trouble["kind"] == "frame"
 
 
-def test_rate_limiting_is_noted_with_the_time_to_wait(histories: dict[str, History]) -> None:
+def test_rate_limiting_is_noted_with_its_retry_after(histories: dict[str, History]) -> None:
     (note,) = histories["rate limiting"]["note"]
     assert (note["kind"], note["detail"]) == (
         "rate_limited",
@@ -139,46 +139,46 @@ def test_rate_limiting_is_noted_with_the_time_to_wait(histories: dict[str, Histo
     )
 
 
-def test_a_handshake_that_wants_a_token_is_noted_with_what_to_look_at(histories: dict[str, History]) -> None:
+def test_an_unauthorized_handshake_is_noted_with_its_possible_causes(histories: dict[str, History]) -> None:
     (note,) = histories["no token"]["note"]
     assert note["detail"].startswith("a handshake was answered 401: the token in CHATSWARM_TOKEN or the --origin")
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "reasons"),
     [
-        ("a list in an encoding of tomorrow", ["expected content in gzip, deflate, br, got zstd"]),
+        ("a list in an unknown encoding", ["expected content in gzip, deflate, br, got zstd"]),
         ("a list that redirects for ever", ["more than 5 redirects"]),
         ("a login page in place of the list", ["<!doctype html>"]),
         ("a list that is rate limited", []),
         ("as usual", []),
     ],
 )
-def test_why_a_refetch_showed_no_list_is_noted(name: str, told: list[str], histories: dict[str, History]) -> None:
+def test_why_a_refetch_showed_no_list_is_noted(name: str, reasons: list[str], histories: dict[str, History]) -> None:
     notes = [note["detail"] for note in histories[name].get("note", []) if note["kind"] == "unshown"]
-    assert len(notes) == len(told)
-    for note, part in zip(notes, told, strict=True):
+    assert len(notes) == len(reasons)
+    for note, part in zip(notes, reasons, strict=True):
         assert note.startswith("a refetch showed no list: ")
         assert part in note
 
 
-def test_a_user_beyond_the_scenario_says_so_and_does_nothing(histories: dict[str, History]) -> None:
+def test_a_user_beyond_the_scenario_is_recorded_and_does_nothing(histories: dict[str, History]) -> None:
     history = histories["added"]
     users = [(row["role"], row["number"], row["event"]) for row in history["user"]]
     assert sorted(users) == [(Role.WIDGET, 5, UserEvent.ADDED), (Role.DASHBOARD, 5, UserEvent.ADDED)]
     assert history["send"] == history["chat"] == history["connection"] == []
 
 
-def test_a_user_that_is_taken_away_in_the_middle_says_so(histories: dict[str, History]) -> None:
+def test_a_user_that_is_withdrawn_during_the_run_is_recorded(histories: dict[str, History]) -> None:
     history = histories["withdrawn"]
     users = [(row["role"], row["number"], row["event"]) for row in history["user"]]
     assert sorted(users) == [(Role.WIDGET, 0, UserEvent.WITHDRAWN), (Role.DASHBOARD, 0, UserEvent.WITHDRAWN)]
     assert len(history["send"]) < len(histories["as usual"]["send"])
     assert history["connection"][-1]["event"] == ConnectionEvent.STOPPED
-    assert histories["as usual"]["user"] == [], "the end of the run takes nobody away"
+    assert histories["as usual"]["user"] == [], "the end of the run withdraws no user"
 
 
-def test_an_origin_that_cannot_be_sent_is_the_rigs_own(histories: dict[str, History]) -> None:
+def test_an_origin_that_cannot_be_sent_is_a_rig_failure(histories: dict[str, History]) -> None:
     history = histories["unsendable"]
     assert {(send["outcome"], send["status"]) for send in history["send"]} == {(REJECTED, -errno.EINVAL)}
     assert {row["code"] for row in history["connection"] if row["event"] == ConnectionEvent.FAILED} == {-errno.EINVAL}

@@ -1,4 +1,4 @@
-"""Child processes: what they see of the surroundings of the one that starts them."""
+"""Child processes: what they inherit from the process that starts them."""
 
 import sys
 from pathlib import Path
@@ -10,16 +10,14 @@ from chatswarm.loadtests.system.children import Child, python
 POISON = "raise SystemExit(9)"
 
 
-def told(child: Child) -> str:
+def log_of(child: Child) -> str:
     child.process.wait(20)
     child.kill()
     return child.log.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("through", ["working folder", "PYTHONPATH", "an empty part of PYTHONPATH"])
-def test_modules_that_lie_around_are_not_imported(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, through: str
-) -> None:
+def test_stray_modules_are_not_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, through: str) -> None:
     for name in ("json", "argparse", "typing", "logging", "msgspec", "chatswarm/__init__"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / f"{name}.py").write_text(POISON, encoding="utf-8")
@@ -28,7 +26,7 @@ def test_modules_that_lie_around_are_not_imported(
     if through.startswith("an empty"):
         monkeypatch.setenv("PYTHONPATH", ":/nowhere")
     child = Child(python("chatswarm.loadtests.faults.proxy", "--help"), tmp_path / "log", cwd=tmp_path)
-    said = told(child)
+    said = log_of(child)
     assert child.process.returncode == 0, said
     assert "--api" in said
 
@@ -37,7 +35,7 @@ def test_modules_that_lie_around_are_not_imported(
     ("name", "value"),
     [("PYTHONWARNINGS", "error"), ("PYTHONDEVMODE", "1"), ("PYTHONOPTIMIZE", "2"), ("PYTHONASYNCIODEBUG", "1")],
 )
-def test_pythons_variables_change_nothing(
+def test_pythons_environment_variables_have_no_effect(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     monkeypatch.setenv(name, value)
@@ -45,10 +43,10 @@ def test_pythons_variables_change_nothing(
     shown = "import sys, asyncio; f = sys.flags; "
     shown += "print(sys.warnoptions, f.dev_mode, f.optimize, asyncio.coroutines._is_debug_mode())"
     child = Child([sys.executable, command[1].replace("m", "c"), shown], tmp_path / "log")
-    assert told(child).strip() == "[] False 0 False"
+    assert log_of(child).strip() == "[] False 0 False"
 
 
-def test_a_chatswarm_that_is_found_by_pythonpath_is_found_by_its_children(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_children_find_a_chatswarm_that_is_on_pythonpath(monkeypatch: pytest.MonkeyPatch) -> None:
     from chatswarm.loadtests.system import children
 
     monkeypatch.setenv("PYTHONPATH", f"/nowhere:{Path(children.__file__).resolve().parents[3]}")
@@ -58,7 +56,7 @@ def test_a_chatswarm_that_is_found_by_pythonpath_is_found_by_its_children(monkey
     assert python("a.module", "--flag")[2:] == ["a.module", "--flag"]
 
 
-def test_hidden_variables_are_not_handed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hidden_variables_are_not_inherited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CHATSWARM_LIST_SIZE", "1")
     monkeypatch.setenv("OF_THEIRS", "2")
     shown = (
@@ -67,4 +65,4 @@ def test_hidden_variables_are_not_handed_on(tmp_path: Path, monkeypatch: pytest.
     child = Child(
         [sys.executable, "-c", shown], tmp_path / "log", env={"CHATSWARM_BUS": "given"}, hidden_prefixes=("CHATSWARM_",)
     )
-    assert told(child).strip() == "None given 2"
+    assert log_of(child).strip() == "None given 2"

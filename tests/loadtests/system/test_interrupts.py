@@ -1,4 +1,4 @@
-"""What asks a run to end, by real signals to this process."""
+"""Signals that ask a run to end, sent to this process."""
 
 import os
 import signal
@@ -20,12 +20,12 @@ def as_before() -> Iterator[None]:
 
 
 def send(number: signal.Signals) -> None:
-    """To this process; Python's handler has run when this returns."""
+    """Sends a signal to this process. Python's handler has run when this returns."""
     signal.raise_signal(number)
 
 
 @pytest.mark.parametrize("number", ALL)
-def test_each_is_counted_and_does_nothing_else(number: signal.Signals) -> None:
+def test_each_signal_is_counted_and_does_nothing_else(number: signal.Signals) -> None:
     with Interrupts() as interrupts:
         send(number)
         send(number)
@@ -33,7 +33,7 @@ def test_each_is_counted_and_does_nothing_else(number: signal.Signals) -> None:
 
 
 @pytest.mark.parametrize("number", ALL)
-def test_within_raising_the_first_raises_and_cleaning_up_is_not_interrupted(number: signal.Signals) -> None:
+def test_within_raising_the_first_signal_raises_and_cleanup_is_not_interrupted(number: signal.Signals) -> None:
     cleaned: list[int] = []
     with Interrupts() as interrupts:
 
@@ -52,7 +52,7 @@ def test_within_raising_the_first_raises_and_cleaning_up_is_not_interrupted(numb
     assert interrupts.count == 3
 
 
-def test_a_hangup_that_was_ignored_from_the_start_stays_ignored() -> None:
+def test_a_hangup_that_was_ignored_at_start_stays_ignored() -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     with Interrupts() as interrupts, interrupts.raising():
         send(signal.SIGHUP)
@@ -61,7 +61,7 @@ def test_a_hangup_that_was_ignored_from_the_start_stays_ignored() -> None:
     assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
 
 
-def test_what_was_there_before_is_there_again_only_after_the_outermost() -> None:
+def test_only_the_outermost_context_restores_the_handlers() -> None:
     before = [signal.getsignal(number) for number in ALL]
     with Interrupts() as interrupts:
         with interrupts:

@@ -1,4 +1,4 @@
-"""The limit of open files: how many are needed, and what is said of too few."""
+"""The limit of open files: how many are needed, and the message if there are too few."""
 
 import subprocess
 import sys
@@ -12,12 +12,12 @@ from chatswarm.loadtests.system.open_files import needed_files, open_files, too_
     ("dashboards", "widgets", "processes", "needed"),
     [(1, 1, 1, 43), (100, 50, 1, 290), (100, 50, 2, 165), (101, 51, 2, 168), (3, 3, 8, 43)],
 )
-def test_the_fullest_process_counts(dashboards: int, widgets: int, processes: int, needed: int) -> None:
+def test_the_largest_process_decides(dashboards: int, widgets: int, processes: int, needed: int) -> None:
     assert needed_files(dashboards, widgets, processes) == needed
 
 
 def limited(soft: int, hard: int, needed: int) -> list[str]:
-    """What a process with this limit says when so many are needed, and its soft limit after that."""
+    """The message of a process with these limits that needs `needed` files, and its limits afterwards."""
     code = (
         "import resource\n"
         f"resource.setrlimit(resource.RLIMIT_NOFILE, ({soft}, {hard}))\n"
@@ -29,7 +29,7 @@ def limited(soft: int, hard: int, needed: int) -> list[str]:
     return done.stdout.splitlines()
 
 
-def test_a_limit_that_is_enough_stays() -> None:
+def test_a_limit_that_is_high_enough_stays() -> None:
     assert limited(100, 200, 90) == ["None", "100 200"]
 
 
@@ -37,7 +37,7 @@ def test_the_soft_limit_is_raised_to_what_is_needed() -> None:
     assert limited(100, 200, 150) == ["None", "150 200"]
 
 
-def test_beyond_the_hard_limit_it_says_what_was_needed_and_what_there_is() -> None:
+def test_beyond_the_hard_limit_the_message_has_both_numbers() -> None:
     said, limits = limited(100, 200, 250)
     assert said == too_few_files(250, 200)
     assert "at least 250" in said

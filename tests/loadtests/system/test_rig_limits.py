@@ -1,4 +1,4 @@
-"""Which failures are the rig's own."""
+"""Which failures come from a limit of the rig."""
 
 import errno
 import socket
@@ -6,19 +6,19 @@ import ssl
 
 import pytest
 
-from chatswarm.loadtests.system.rig_limits import OWN, RESOURCES, own_errno
+from chatswarm.loadtests.system.rig_limits import RESOURCES, RIG_LIMITS, rig_limit_errno
 
 
-@pytest.mark.parametrize("number", OWN)
+@pytest.mark.parametrize("number", RIG_LIMITS)
 def test_a_limit_is_found_in_a_failure_and_in_its_causes(number: int) -> None:
     limit = OSError(number, "oh")
-    assert own_errno(limit) == number
+    assert rig_limit_errno(limit) == number
     wrapped = ValueError("no connection")
     wrapped.__cause__ = limit
-    assert own_errno(wrapped) == number
+    assert rig_limit_errno(wrapped) == number
     in_context = ValueError("while that was handled")
     in_context.__context__ = limit
-    assert own_errno(in_context) == number
+    assert rig_limit_errno(in_context) == number
 
 
 @pytest.mark.parametrize(
@@ -35,23 +35,23 @@ def test_a_limit_is_found_in_a_failure_and_in_its_causes(number: int) -> None:
         ssl.SSLCertVerificationError(1, "certificate verify failed"),
     ],
 )
-def test_what_the_target_or_the_net_does_is_not_the_rigs(error: BaseException) -> None:
-    assert own_errno(error) is None
+def test_failures_of_the_target_or_the_network_are_not_rig_limits(error: BaseException) -> None:
+    assert rig_limit_errno(error) is None
 
 
-def test_no_memory_is_the_rigs() -> None:
-    assert own_errno(MemoryError()) == errno.ENOMEM
-    assert own_errno(socket.gaierror(socket.EAI_MEMORY, "memory")) == errno.ENOMEM
+def test_running_out_of_memory_is_a_rig_limit() -> None:
+    assert rig_limit_errno(MemoryError()) == errno.ENOMEM
+    assert rig_limit_errno(socket.gaierror(socket.EAI_MEMORY, "memory")) == errno.ENOMEM
 
 
-def test_causes_that_go_round_end() -> None:
+def test_circular_causes_do_not_loop_for_ever() -> None:
     one, two = ValueError("one"), ValueError("two")
     one.__cause__, two.__cause__ = two, one
-    assert own_errno(one) is None
+    assert rig_limit_errno(one) is None
 
 
-def test_every_limit_says_what_to_do() -> None:
-    assert set(OWN) >= RESOURCES
-    for limit in OWN.values():
+def test_every_limit_has_a_remedy() -> None:
+    assert set(RIG_LIMITS) >= RESOURCES
+    for limit in RIG_LIMITS.values():
         assert limit.name
         assert limit.remedy

@@ -1,4 +1,4 @@
-"""Standard streams: whoever reads, or has stopped reading, decides nothing."""
+"""Standard streams: a reader that is slow or gone has no effect on the command."""
 
 import os
 import threading
@@ -14,7 +14,7 @@ def read_all(descriptor: int, into: list[bytes]) -> None:
         into.append(pipe.read())
 
 
-def test_a_reader_who_goes_away_is_no_problem() -> None:
+def test_a_reader_that_goes_away_is_no_problem() -> None:
     reading, writing = os.pipe()
     stream = forgiving(writing, None)
     print("first", file=stream, flush=True)
@@ -27,7 +27,7 @@ def test_a_reader_who_goes_away_is_no_problem() -> None:
     os.close(writing)
 
 
-def test_a_full_disk_is_said_and_raises_nothing() -> None:
+def test_a_full_disk_is_reported_without_an_exception() -> None:
     with Path("/dev/full").open("wb", buffering=0) as full:
         stream = forgiving(full.fileno(), None)
         stream.buffer.write(b"x" * 100_000)
@@ -37,8 +37,8 @@ def test_a_full_disk_is_said_and_raises_nothing() -> None:
     assert "No space left" in str(problem)
 
 
-def test_a_pipe_that_does_not_block_gets_everything() -> None:
-    """As Node.js leaves the terminal or pipe that it shares with us."""
+def test_a_non_blocking_pipe_gets_everything() -> None:
+    """Node.js leaves a terminal or pipe that it shares in this mode."""
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     got: list[bytes] = []
@@ -55,7 +55,7 @@ def test_a_pipe_that_does_not_block_gets_everything() -> None:
 
 
 @pytest.mark.parametrize("text", ["✓ pass", "r\udce9sultats"])
-def test_what_an_encoding_lacks_is_shown_as_an_escape(text: str, tmp_path: Path) -> None:
+def test_characters_that_the_encoding_lacks_are_escaped(text: str, tmp_path: Path) -> None:
     with (tmp_path / "out").open("w", encoding="ascii") as file:
         stream = forgiving(file.fileno(), file)
         print(text, file=stream, flush=True)

@@ -1,11 +1,11 @@
-"""Text as it is: on one line, in JSON, and in a shell."""
+"""Any text, shown on one line, in JSON and in a shell."""
 
 import json
 import subprocess
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from chatswarm.loadtests.system.text import command_line, encodable, one_line, to_json
@@ -15,7 +15,7 @@ ANY = st.text(st.characters())
 
 
 @pytest.mark.parametrize("text", NASTY.values(), ids=NASTY)
-def test_one_line_is_one_line_and_says_all(text: str) -> None:
+def test_one_line_escapes_everything_and_loses_nothing(text: str) -> None:
     shown = one_line(text)
     assert wrong_in(shown, ours="") == []
     assert one_line(shown) == shown
@@ -33,12 +33,13 @@ def test_one_line_is_one_line_and_says_all(text: str) -> None:
         ("e\u0301 \U0001f468\u200d\U0001f469 \u2764\ufe0f", "e\u0301 \U0001f468\u200d\U0001f469 \u2764\ufe0f"),
     ],
 )
-def test_what_is_shown_instead(text: str, shown: str) -> None:
+def test_what_one_line_escapes(text: str, shown: str) -> None:
     assert one_line(text) == shown
 
 
 @given(ANY)
-def test_json_never_fails_and_is_what_was_said_where_it_can_be(text: str) -> None:
+def test_json_accepts_any_text_and_keeps_it_where_possible(text: str) -> None:
+    assume(text not in ("a", "b"))
     found = json.loads(to_json({"a": [text], text: 1.5, "b": None}))
     assert found["a"] == [encodable(text)]
     assert found["b"] is None
@@ -52,7 +53,7 @@ class _Part(msgspec.Struct):
     parts: dict[str, list[str]]
 
 
-def test_a_struct_with_half_a_character_deep_inside() -> None:
+def test_a_nested_struct_with_a_lone_surrogate() -> None:
     found = msgspec.json.decode(to_json(_Part("a", {"b\udcff": ["c\ud83d"]})), type=_Part)
     assert found == _Part("a", {"b\\xff": ["c\\ud83d"]})
 

@@ -14,7 +14,7 @@ def test_seconds(text: object, expected: float) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "s", "30 sec", "-1s", "1s 2s", "1,5s", None, True, [], "nan", "١s"])
-def test_no_durations(text: object) -> None:
+def test_invalid_durations(text: object) -> None:
     with pytest.raises(ValueError, match="expected a duration such as 30s or 300ms, got"):
         seconds(text)
 

@@ -1,4 +1,4 @@
-"""Runs one chat on 127.0.0.1 until SIGTERM, or until the lifeline in its environment closes."""
+"""Runs one chat until SIGTERM, or until the lifeline in its environment closes."""
 
 import argparse
 
@@ -12,6 +12,7 @@ def main() -> None:
     """Reads the flags and serves."""
     parser = argparse.ArgumentParser(prog="python -m tests.resilience.chats", description=__doc__)
     parser.add_argument("name", choices=CHATS, metavar="NAME", help=", ".join(CHATS))
+    parser.add_argument("--host", default="127.0.0.1", help="the address to listen on")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--database", default="", metavar="FILE", help="default: in memory")
     parser.add_argument("--origin", action="append", default=[], help="another origin whose pages may connect")
@@ -22,6 +23,7 @@ def main() -> None:
     settings = Settings(
         name=flags.name,
         port=flags.port,
+        host=flags.host,
         database=flags.database,
         origins=tuple(flags.origin),
         token=flags.token,

@@ -39,6 +39,7 @@ class Settings:
 
     name: str
     port: int
+    host: str = "127.0.0.1"
     database: str = ""  # empty: in memory
     origins: tuple[str, ...] = ()  # allowed besides the chat's own
     token: str = ""  # that dashboards need; empty: none
@@ -132,7 +133,7 @@ class Chat:
         from .server import Server, limit_files, listener_on
 
         limit_files(self.max_open_files)
-        asyncio.run(Server(self).run(listener_on(self.settings.port)))
+        asyncio.run(Server(self).run(listener_on(self.settings.host, self.settings.port)))
 
     # The same for all chats.
 

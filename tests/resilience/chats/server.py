@@ -29,14 +29,14 @@ _SEND_BUFFER = (
 _GRACE = 2.0  # seconds to respond to open requests, and again for dashboards to close
 
 
-def listener_on(port: int, *, shared: bool = False, send_buffer: int = _SEND_BUFFER) -> socket.socket:
-    """Opens a socket that listens on 127.0.0.1. `shared`: other sockets may use the same port."""
+def listener_on(host: str, port: int, *, shared: bool = False, send_buffer: int = _SEND_BUFFER) -> socket.socket:
+    """Opens a socket that listens. `shared`: other sockets may use the same port."""
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if shared:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
-    listener.bind(("127.0.0.1", port))
+    listener.bind((host, port))
     listener.listen(1024)
     return listener
 

@@ -83,7 +83,7 @@ class Tutorial(Chat):
         config = uvicorn.Config(
             self.application(), log_level="warning", timeout_graceful_shutdown=self.graceful_shutdown
         )
-        uvicorn.Server(config).run([listener_on(self.settings.port)])
+        uvicorn.Server(config).run([listener_on(self.settings.host, self.settings.port)])
 
 
 @dataclass

@@ -46,7 +46,7 @@ class PublishesAtMostOnce(Chat):
         if not self.settings.bus or not self.settings.database:
             sys.exit(f"{self.settings.name}: expected --bus and --database")
         if self.settings.listener is None:
-            _Supervisor(self.settings.port).run()
+            _Supervisor(self.settings.host, self.settings.port).run()
         else:
             limit_files(self.max_open_files)
             asyncio.run(Server(self).run(socket.socket(fileno=self.settings.listener)))
@@ -127,10 +127,10 @@ class _Supervisor:
     for a worker that has died or has not started yet wait for its successor.
     """
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, host: str, port: int) -> None:
         self._stopping = False
         self._lifeline, self._hold = os.pipe()
-        self._listeners = [listener_on(port, shared=True) for _ in range(_WORKERS)]
+        self._listeners = [listener_on(host, port, shared=True) for _ in range(_WORKERS)]
 
     def run(self) -> None:
         """Runs until SIGTERM."""

@@ -1,4 +1,4 @@
-"""Live figures: counted into buckets, put together over processes, and told in Prometheus' words."""
+"""Live figures: histograms, figures combined over processes, and the metrics for Prometheus."""
 
 import re
 from pathlib import Path
@@ -56,7 +56,7 @@ def test_an_edge_belongs_to_the_bucket_below_it() -> None:
     assert histogram.seconds == pytest.approx(25.0101)
 
 
-def test_the_edges_are_those_that_were_agreed() -> None:
+def test_the_edges_are_as_agreed() -> None:
     assert list(LATENCY) == [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 1, 1.25, 1.5, 1.75, 2, 2.5, 5, 10]
     assert list(LAG) == [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5]
 
@@ -70,7 +70,7 @@ def test_deliveries_by_message() -> None:
     assert [four.counts[LATENCY.index(edge)] for edge in (0.1, 2.0, 2.5)] == [1, 1, 1]
 
 
-def test_the_last_dashboard_is_the_slowest_of_all_processes_and_comes_when_all_have_it() -> None:
+def test_the_last_dashboard_is_the_slowest_of_all_processes_once_all_have_the_message() -> None:
     of = figures()
     of.take("swarm-0", Increment(sends=[sent(0, 1, ACCEPTED, 1.25)], visible=[row(0, 1, 0.7, 2.5)]))
     assert (of.expected, of.delivered, of.last_dashboard.count, of.late) == (3, 2, 0, 1)
@@ -80,7 +80,7 @@ def test_the_last_dashboard_is_the_slowest_of_all_processes_and_comes_when_all_h
     assert of.missing(1000.0) == 0
 
 
-def test_deliveries_that_come_before_the_answer_wait_for_it() -> None:
+def test_deliveries_that_arrive_before_the_outcome_are_held() -> None:
     of = figures()
     of.take("swarm-1", Increment(visible=[row(0, 0, 0.1, 0.1)], notified=[row(0, 0, 0.05)]))
     assert (of.delivered, of.visible.count, of.notified.count) == (0, 0, 0)
@@ -89,7 +89,7 @@ def test_deliveries_that_come_before_the_answer_wait_for_it() -> None:
 
 
 @pytest.mark.parametrize("outcome", [REJECTED, UNKNOWN, RIG_FAILED])
-def test_what_was_not_accepted_is_no_delivery_whoever_saw_it(outcome: int) -> None:
+def test_messages_that_were_not_accepted_are_no_deliveries(outcome: int) -> None:
     of = figures()
     of.take("swarm-0", Increment(visible=[row(0, 0, 0.1)]))
     of.take("swarm-0", Increment(sends=[sent(0, 0, outcome, 0.2)], notified=[row(0, 0, 0.1)]))
@@ -98,13 +98,13 @@ def test_what_was_not_accepted_is_no_delivery_whoever_saw_it(outcome: int) -> No
     assert of.outcomes == {**dict.fromkeys((*SendOutcome, RIG_FAILED), 0), outcome: 1}
 
 
-def test_missing_is_what_was_accepted_longer_ago_than_the_target() -> None:
+def test_a_delivery_is_missing_once_its_message_was_accepted_longer_ago_than_the_target() -> None:
     of = figures()
     of.take("swarm-0", Increment(sends=[sent(0, 0, ACCEPTED, 1.0)], visible=[row(0, 0, 0.1)]))
     assert (of.missing(2.9), of.missing(3.1)) == (0, 2)
 
 
-def test_histograms_and_counts_of_all_processes_are_summed_and_the_cpu_is_not() -> None:
+def test_histograms_and_counts_are_summed_over_processes_but_cpu_is_not() -> None:
     of = figures()
     ones = Spread([1] * (len(LATENCY) + 1), 3.0)
     for process, cpu in (("swarm-0", 0.25), ("swarm-1", 0.5), ("swarm-1", None), ("swarm-0", 0.75)):
@@ -114,12 +114,12 @@ def test_histograms_and_counts_of_all_processes_are_summed_and_the_cpu_is_not() 
     assert of.cpu == {"swarm-0": 0.75, "swarm-1": 0.5}
 
 
-def test_ids_are_passed_on_only_of_what_was_accepted() -> None:
+def test_only_ids_of_accepted_messages_are_passed_on() -> None:
     sends = [Send(0, 0, ACCEPTED, 0.1, 71), Send(0, 1, ACCEPTED, 1.1, -1), Send(1, 0, UNKNOWN, 0.6, 72)]
     assert figures().take("swarm-0", Increment(sends=sends)) == [(71, 0, 0)]
 
 
-def test_what_is_intended_by_now_and_who_is_planned() -> None:
+def test_messages_intended_and_users_planned_by_now() -> None:
     of = figures(planned(("1s", 3), ("1s", 1), ("1s", 2)))
     assert [of.intended(now) for now in (float("-inf"), -0.1, 0.0, 0.5, 99.0)] == [0, 0, 1, 2, 4]
     assert [of.users(now)["dashboard"] for now in (float("-inf"), 0.5, 1.5, 2.5, 99.0)] == [3, 3, 1, 2, 2]
@@ -131,18 +131,18 @@ def test_what_is_intended_by_now_and_who_is_planned() -> None:
     st.lists(st.tuples(st.integers(1, 4).map("{}s".format), st.integers(1, 5)), min_size=1, max_size=4),
     st.integers(0, 16),
 )
-def test_who_must_show_a_message_is_what_the_judge_says(stages: list[tuple[str, int]], quarters: int) -> None:
+def test_eligible_dashboards_are_those_of_the_judge(stages: list[tuple[str, int]], quarters: int) -> None:
     of = planned(*stages, target="1s")
     at = min(quarters / 4, of.duration)
     (row_of,) = planned_of(np.array([at]), of)
     assert [dashboard < of.eligible(at) for dashboard in range(of.dashboards)] == row_of.tolist()
 
 
-def test_a_loop_that_stood_still_counts_as_often_as_it_should_have_woken() -> None:
+def test_a_blocked_loop_counts_for_each_time_that_it_should_have_woken() -> None:
     assert filled_in(np.array([0.002, 0.03])) == pytest.approx([0.002, 0.03, 0.02, 0.01])
 
 
-# What is exposed.
+# The exposition.
 
 
 def lines(snapshot: Snapshot) -> list[str]:
@@ -150,7 +150,7 @@ def lines(snapshot: Snapshot) -> list[str]:
 
 
 def whole() -> Snapshot:
-    """A run in which everything was measured."""
+    """A snapshot in which everything was measured."""
     of = figures()
     report = Increment(
         sends=[sent(0, 0, ACCEPTED, 0.2)], visible=[row(0, 0, 0.1)], notified=[row(0, 0, 0.05)],
@@ -161,12 +161,12 @@ def whole() -> Snapshot:
     return Snapshot("measuring", 9.0, float("inf"), of, {("gone", "kill"): True})
 
 
-def test_without_a_run_there_is_nothing_but_the_phase() -> None:
+def test_without_a_run_only_the_phase_is_exposed() -> None:
     samples = [line for line in lines(Snapshot()) if not line.startswith("#")]
     assert samples == [f'chatswarm_phase{{phase="{phase}"}} {float(phase == "idle")}' for phase in PHASES]
 
 
-def test_what_nobody_measured_is_absent_and_never_0() -> None:
+def test_what_was_not_measured_is_absent_not_0() -> None:
     text = "\n".join(lines(Snapshot("connecting", figures=figures())))
     for name in ("notified_seconds", "rig_lag", "rig_cpu", "fault_active"):
         assert f"chatswarm_{name}" not in text
@@ -192,7 +192,7 @@ def test_samples() -> None:
     } <= {re.sub(r'\{name="gone",kind="kill"\}', '{kind="kill",name="gone"}', line) for line in lines(whole())}
 
 
-def test_every_metric_is_exposed_with_its_kind_and_help_and_nothing_else_is() -> None:
+def test_exactly_the_listed_metrics_are_exposed_with_their_kind_and_help() -> None:
     said = lines(whole())
     kinds = dict(line.split(" ")[2:] for line in said if line.startswith("# TYPE"))
     helps = dict(line.split(" ", 3)[2:] for line in said if line.startswith("# HELP"))
@@ -200,34 +200,34 @@ def test_every_metric_is_exposed_with_its_kind_and_help_and_nothing_else_is() ->
     assert helps == {name: spec.help for name, spec in METRICS.items()}
 
 
-def test_nothing_is_intended_after_a_run_that_was_cut_short() -> None:
+def test_nothing_is_intended_after_a_run_is_cut_short() -> None:
     snapshot = whole()
     snapshot.until = 0.7
     assert "chatswarm_messages_intended_total 2.0" in lines(snapshot)
 
 
-# The nemesis's own words.
+# Active faults, from the nemesis's history.
 
 
-def test_faults_are_in_force_from_their_begin_to_their_end(tmp_path: Path) -> None:
+def test_faults_are_active_from_their_start_to_their_stop(tmp_path: Path) -> None:
     plans = scenario.load("kill").faults
     ((name, kind),) = keys = [(plan.name, plan.kind) for plan in plans]
     faults = ActiveFaults(plans, history_file(tmp_path, NEMESIS))
-    assert faults.active() == dict.fromkeys(keys, False), "nothing was done yet"
+    assert faults.active() == dict.fromkeys(keys, False), "no fault has begun"
     writer = FaultWriter(tmp_path, "abc")
     assert faults.active() == {(name, kind): False}
     writer.start(name, kind, 1.0)
     writer.start(name, kind, 2.0)
     assert faults.active() == {(name, kind): True}
     writer.stop(name, kind, 3.0)
-    assert faults.active() == {(name, kind): True}, "the second one is not over"
+    assert faults.active() == {(name, kind): True}, "the second one is still active"
     writer.stop(name, kind, 4.0)
     assert faults.active() == {(name, kind): False}
     writer.close()
     assert faults.active() == {(name, kind): False}
 
 
-def test_what_cannot_be_read_is_not_known(tmp_path: Path) -> None:
+def test_active_faults_are_not_known_if_the_history_cannot_be_read(tmp_path: Path) -> None:
     faults = ActiveFaults(scenario.load("kill").faults, tmp_path / "nemesis.cs1")
     (tmp_path / "nemesis.cs1").write_bytes(b"something else")
     assert faults.active() is None

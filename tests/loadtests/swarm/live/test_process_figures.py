@@ -1,4 +1,4 @@
-"""What one process reports of what its recorder took down."""
+"""What one process reports from its recorder's columns."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +20,7 @@ T0 = 1000.0
 
 
 class Process:
-    """Two dashboards, and a third one for the first half of ten seconds; widget w means its n-th at T0 + w + n."""
+    """Two dashboards for 10 s, and a third for the first 5 s. Widget w's n-th message is intended at T0 + w + n."""
 
     def __init__(self, folder: Path) -> None:
         self.recorder = Recorder(folder, "abc", "swarm-0")
@@ -50,51 +50,51 @@ def process(tmp_path: Path) -> Iterator[Process]:
     made.recorder.close()
 
 
-def test_sends_that_failed_on_a_limit_of_the_rigs_own_are_no_rejections(process: Process) -> None:
+def test_sends_that_failed_on_a_rig_limit_are_not_rejections(process: Process) -> None:
     response = Response(-24, b"", False, float("nan"), T0 + 0.1, "open files")
     process.recorder.send(0, 0, 0, T0, T0, response, SendOutcome.REJECTED, None)
     assert [send.outcome for send in process.live.take_increment().sends] == [RIG_FAILED]
 
 
-def told(rows: list[DeliveryCounts]) -> list[tuple[int, int, int, float]]:
+def summary(rows: list[DeliveryCounts]) -> list[tuple[int, int, int, float]]:
     return [(row.widget, row.n, sum(row.counts), round(row.seconds, 6)) for row in rows]
 
 
-def test_frames_are_told_once_their_id_is_known_and_each_dashboards_first_one_counts(process: Process) -> None:
+def test_frames_count_once_their_id_is_known_and_only_the_first_per_dashboard(process: Process) -> None:
     process.frame(7, 0, 0.1)
     process.frame(7, 1, 0.2)
     process.frame(7, 0, 0.4)
     assert process.live.take_increment().notified == []
     process.live.identify([(7, 0, 0)])
-    assert told(process.live.take_increment().notified) == [(0, 0, 2, 0.3)]
+    assert summary(process.live.take_increment().notified) == [(0, 0, 2, 0.3)]
     process.frame(7, 1, 0.5)
     process.frame(7, 2, 0.6)
-    assert told(process.live.take_increment().notified) == [(0, 0, 1, 0.6)]
+    assert summary(process.live.take_increment().notified) == [(0, 0, 1, 0.6)]
 
 
-def test_the_ids_of_its_own_sends_are_known_at_once(process: Process) -> None:
+def test_a_process_knows_the_ids_of_its_own_sends_at_once(process: Process) -> None:
     process.send(1, 8, handed=0.3)
     process.frame(8, 0, 1.5)
     report = process.live.take_increment()
-    assert told(report.notified) == [(0, 1, 1, 0.5)]
+    assert summary(report.notified) == [(0, 1, 1, 0.5)]
     assert [tuple(send) for send in report.sends] == [(0, 1, SendOutcome.ACCEPTED, 1.25, 8)]
     assert report.late_sends == 1
     assert process.live.take_increment().sends == []
 
 
-def test_what_is_visible_counts_where_the_dashboard_was_planned_to_show_it(process: Process) -> None:
+def test_visible_messages_count_only_on_dashboards_that_should_show_them(process: Process) -> None:
     process.shown.change("a", 5, 0, [ParsedText(0, n, Condition.INTACT) for n in range(5)])
     process.shown.end_version()
     for dashboard in range(3):
         process.live.add_shown(dashboard, T0 + 7.0, range(2, 5))
-    # The third dashboard goes after 5 s: the message of 4 s had not the whole target of 2 s left.
+    # The third dashboard leaves after 5 s, which is less than the target of 2 s after the message of 4 s.
     assert [(row.n, sum(row.counts), row.late, row.most) for row in process.live.take_increment().visible] == [
         (2, 3, 3, 5.0), (3, 3, 3, 4.0), (4, 2, 2, 3.0),
     ]  # fmt: skip
     assert process.live.take_increment().visible == []
 
 
-def test_refetches_and_lags_of_the_measured_part(process: Process) -> None:
+def test_only_refetches_and_lags_of_the_measured_part_count(process: Process) -> None:
     for started, status, version in (
         (-0.1, 200, 0), (0.0, 200, 0), (9.9, 203, 0), (9.9, 500, -1), (9.9, 200, -1), (10.1, 200, 0),
     ):  # fmt: skip
@@ -119,7 +119,7 @@ def test_connections(process: Process) -> None:
     assert report.lost == {"1012": 1, "other": 1}
 
 
-def test_nothing_is_missed_or_counted_twice_where_the_history_is_written_out(process: Process) -> None:
+def test_flushing_the_history_neither_loses_nor_repeats_anything(process: Process) -> None:
     process.send(0, 5)
     process.live.collect()
     process.recorder.flush()

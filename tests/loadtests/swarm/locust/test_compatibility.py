@@ -1,4 +1,4 @@
-"""What the processes of a swarm check of each other before anything else."""
+"""The checks that the processes of a swarm make of each other first."""
 
 from dataclasses import make_dataclass
 from typing import ClassVar
@@ -19,7 +19,7 @@ from chatswarm.loadtests.swarm.locust.compatibility import (
 from chatswarm.loadtests.swarm.locust.messages import TO_WORKERS, Hello, MessageError, SwarmMessage, encode
 
 
-def test_the_same_build_fits() -> None:
+def test_the_same_build_is_accepted() -> None:
     assert mismatch("the worker w", Build(*THIS_BUILD)) is None
 
 
@@ -28,7 +28,7 @@ def test_another_version_or_another_wire_is_refused_with_both_builds_named(their
     assert mismatch("the worker w", theirs) == f"the worker w: expected chatswarm {THIS_BUILD} as here, got {theirs}"
 
 
-def test_a_process_that_says_no_version_is_older() -> None:
+def test_a_process_that_sends_no_version_is_older() -> None:
     said = mismatch("the worker w", None)
     assert said is not None
     assert "it said no version, so it is older than 0.2" in said
@@ -37,16 +37,17 @@ def test_a_process_that_says_no_version_is_older() -> None:
 @pytest.mark.parametrize(
     "data", [None, [], "hello", {}, {"process": "swarm-0", "boot_id": "x"}, {"version": 1, "wire": 2}]
 )
-def test_what_older_versions_say_names_no_build(data: object) -> None:
+def test_hellos_of_older_versions_name_no_build(data: object) -> None:
     assert build_in(data) is None
     assert worker_info(data).build is None
 
 
-def test_a_hello_says_what_the_master_must_know() -> None:
-    assert worker_info(encode(Hello(*THIS_BUILD, 1024, token=True))) == WorkerInfo(THIS_BUILD, 1024, token=True)
+def test_a_hello_has_the_worker_info_for_the_master() -> None:
+    hello = Hello(*THIS_BUILD, 1024, token=True, master_host="10.0.0.1")
+    assert worker_info(encode(hello)) == WorkerInfo(THIS_BUILD, 1024, token=True, master_host="10.0.0.1")
 
 
-def test_of_another_build_only_the_build_is_read() -> None:
+def test_only_the_build_is_read_from_a_hello_of_another_build() -> None:
     data = {"version": "9.9", "wire": "x", "open_files": "many"}
     assert worker_info(data) == WorkerInfo(Build("9.9", "x"), 0, token=False)
 
@@ -61,9 +62,7 @@ class Sing(SwarmMessage, frozen=True):
 
 
 @pytest.mark.parametrize("changed", ["field", "type", "table", "column", "format", "message"])
-def test_whatever_crosses_between_processes_is_in_the_fingerprint(
-    monkeypatch: pytest.MonkeyPatch, changed: str
-) -> None:
+def test_everything_sent_between_processes_is_in_the_fingerprint(monkeypatch: pytest.MonkeyPatch, changed: str) -> None:
     table = tables.TABLES["send"]
     if changed in ("field", "type"):
         fields = [("run", str), ("colour", str)] if changed == "field" else [("run", bytes)]
@@ -86,7 +85,7 @@ def test_the_fingerprint_is_the_same_each_time() -> None:
 
 
 @pytest.mark.parametrize(("has", "needed"), [(True, True), (True, False), (False, False)])
-def test_a_worker_with_enough_files_and_the_token_that_is_needed_fits(has: bool, needed: bool) -> None:
+def test_a_worker_with_enough_open_files_and_the_token_is_accepted(has: bool, needed: bool) -> None:
     assert WorkerInfo(THIS_BUILD, 100, token=has).unfit_for("w", 100, token=needed) is None
 
 
@@ -98,7 +97,7 @@ def test_a_worker_with_enough_files_and_the_token_that_is_needed_fits(has: bool,
         (WorkerInfo(THIS_BUILD, 100, token=False), "the worker w: expected CHATSWARM_TOKEN in its environment"),
     ],
 )
-def test_why_a_worker_cannot_take_part(info: WorkerInfo, said: str) -> None:
+def test_why_a_worker_is_refused(info: WorkerInfo, said: str) -> None:
     problem = info.unfit_for("w", 100, token=True)
     assert problem is not None
     assert said in problem

@@ -1,4 +1,4 @@
-"""How users are spread over workers, and that they stay. In processes of their own: importing Locust patches all."""
+"""Users are spread evenly over workers and stay there. In separate processes, because importing Locust patches them."""
 
 import subprocess
 import sys
@@ -31,26 +31,26 @@ HALF, ALL = {"Dashboard": 2, "Widget": 2}, {"Dashboard": 4, "Widget": 4}
 """
 
 CASES = {
-    # Locust itself deals out in turn: all dashboards here, all widgets there.
+    # Locust itself distributes in turn: all dashboards to one worker, all widgets to the other.
     "each kind is spread evenly": 'assert ramp(on_workers(2), 8) == {"w0": HALF, "w1": HALF}',
     "more users than the scenario has are not started": 'assert ramp(on_workers(1), 20) == {"w0": ALL}',
     "fewer, and then more again": """
 dispatcher = on_workers(2)
 assert [total(ramp(dispatcher, users)) for users in (8, 3, 8)] == [8, 3, 8]
 """,
-    "a worker that comes gets nobody": """
+    "a worker that joins gets no users": """
 dispatcher = on_workers(2)
 before = ramp(dispatcher, 8)
 dispatcher.add_worker(WorkerNode("w2"))
 assert ramp(dispatcher, 8) == before
 """,
-    "when a worker goes the others keep their users and get no more": """
+    "when a worker leaves the others keep their users and get no more": """
 dispatcher = on_workers(2)
 ramp(dispatcher, 8)
 dispatcher.remove_worker(WorkerNode("w0"))
 assert ramp(dispatcher, 4) == {"w1": HALF}
 """,
-    "the last worker may go": """
+    "the last worker may leave": """
 dispatcher = on_workers(1)
 ramp(dispatcher, 8)
 dispatcher.remove_worker(WorkerNode("w0"))

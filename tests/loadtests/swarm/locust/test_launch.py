@@ -1,11 +1,11 @@
-"""What Locust is not to hear when `chatswarm run` starts it."""
+"""Environment variables that are removed before `chatswarm run` starts Locust."""
 
 from pathlib import Path
 
-from chatswarm.loadtests.swarm.locust.launch import forget_foreign
+from chatswarm.loadtests.swarm.locust.launch_environment import forget_foreign
 
 
-def test_what_is_meant_for_other_programs_is_forgotten() -> None:
+def test_variables_for_other_programs_are_removed() -> None:
     theirs = [
         "LOCUST_RUN_TIME", "LOCUST_USERS", "LOCUST_USER_CLASSES", "LOCUST_MODE_WORKER", "LOCUST_SKIP_LOG_SETUP",
         "GEVENT_RESOLVER", "GEVENT_LOOP", "GREENLET_USE_GC", "PROMETHEUS_MULTIPROC_DIR", "prometheus_multiproc_dir",
@@ -25,8 +25,8 @@ def test_what_is_meant_for_other_programs_is_forgotten() -> None:
     assert sorted(environment) == sorted(ours)
 
 
-def test_a_file_for_keys_is_forgotten_only_where_it_cannot_be_written(tmp_path: Path) -> None:
-    """Importing Locust would fail: the run would end with an internal error."""
+def test_sslkeylogfile_is_removed_only_if_it_cannot_be_written(tmp_path: Path) -> None:
+    """Importing Locust would fail, and the run would end with an internal error."""
     for path, kept in {tmp_path / "keys": True, tmp_path / "none" / "keys": False, tmp_path: False}.items():
         environment = {"SSLKEYLOGFILE": str(path)}
         forget_foreign(environment)

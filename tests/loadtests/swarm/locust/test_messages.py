@@ -1,4 +1,4 @@
-"""The messages between processes, over Locust's bus and back."""
+"""The messages between processes, encoded for Locust's bus and decoded."""
 
 from typing import Any
 
@@ -36,7 +36,7 @@ from chatswarm.loadtests.swarm.plan import ProcessProgress, RunPlan
 COUNTS = DeliveryCounts(0, 1, [1, 2], 0.5, 0.4, 0)
 PLAN = RunPlan("r", 1, "/runs/r", "http://chat", "reference", "steady", {"swarm": {"rate": 1.5}}, "boot")
 MESSAGES: list[SwarmMessage] = [
-    Hello("0.2", "abc", 1024, token=True),
+    Hello("0.2", "abc", 1024, token=True, master_host="10.0.0.1"),
     Welcome("0.2", "abc"),
     PlannedRun("0.2", "abc", "swarm-0", PLAN),
     GrantedNumber("r", "widget", 7),
@@ -106,14 +106,14 @@ def test_the_run_is_read_without_the_rest(data: object, run: str | None) -> None
 
 
 def test_every_kind_has_its_own_name_on_the_bus() -> None:
-    """A single process sends itself both directions."""
+    """A single process sends both directions to itself."""
     names = [bus_name(kind) for kind in (*TO_WORKERS, *TO_CONDUCTOR)]
     assert len(set(names)) == len(names)
     assert all(name.startswith("chatswarm-") for name in names)
 
 
-def test_what_is_compared_between_versions_stays_where_it_is() -> None:
-    """Other versions read these before they know that this one differs."""
+def test_names_and_fields_compared_between_versions_stay_the_same() -> None:
+    """Other versions read these before they know that this version differs."""
     for kind in (Hello, Welcome, PlannedRun):
         assert {"version", "wire"} <= {field.name for field in msgspec.structs.fields(kind)}
     names = {bus_name(kind) for kind in (*TO_WORKERS, *TO_CONDUCTOR)}

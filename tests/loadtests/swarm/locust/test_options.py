@@ -1,4 +1,4 @@
-"""What Locust's options ask for, or why there is no run in them."""
+"""Locust's options: the run that they describe, or why they are refused."""
 
 from argparse import Namespace
 from collections.abc import Iterator
@@ -16,6 +16,7 @@ from chatswarm.loadtests.swarm.locust.options import (
     split_users,
     with_form,
 )
+from chatswarm.loadtests.testbed.messages import TestbedOptions
 from tests.plants import Chat, serving
 
 
@@ -26,24 +27,24 @@ def target() -> Iterator[str]:
 
 
 def options(**given: object) -> Namespace:
-    defaults = {"scenario": "smoke", "protocol": "reference", "seed": 1, "origin": "", "via": "", "out": ""}
+    defaults = {"scenario": "smoke", "protocol": "reference", "seed": 1, "origin": "", "out": "", "pid": None}
+    defaults |= {"restart_command": None, "toxiproxy": None, "proxy_host": ""}
     return Namespace(**{**defaults, **given})
 
 
 def asked(target: str | None, users: int | None = None, spawn_rate: float = 1.0, **given: object) -> RunOptions:
-    return read(options(**given), target, users, spawn_rate, {}, with_faults=False)
+    return read(options(**given), target, users, spawn_rate, {}, driven=False)
 
 
-def test_a_run_that_can_be(target: str) -> None:
-    run = asked(f"{target.upper()}/", 10, origin="https://Chat.example.com", via="sockets=127.0.0.1:9", seed="7")
-    assert (run.base_url, run.origin, run.via, run.seed) == (
-        target, "https://chat.example.com", {"sockets": "127.0.0.1:9"}, 7,
-    )  # fmt: skip
+def test_valid_options(target: str) -> None:
+    run = asked(f"{target.upper()}/", 10, origin="https://Chat.example.com", pid=7, seed="7")
+    assert run.testbed == TestbedOptions(base_url=target, origin="https://chat.example.com", pid=7)
+    assert run.seed == 7
     assert run.scenario.dashboards + run.scenario.widgets == 10
 
 
 def test_an_origin_may_be_that_of_an_app(target: str) -> None:
-    assert asked(target, 10, origin="capacitor://localhost").origin == "capacitor://localhost"
+    assert asked(target, 10, origin="capacitor://localhost").testbed.origin == "capacitor://localhost"
 
 
 @pytest.mark.parametrize(
@@ -51,7 +52,6 @@ def test_an_origin_may_be_that_of_an_app(target: str) -> None:
     [
         ({"scenario": "staedy"}, "did you mean steady?"),
         ({"scenario": "a\0b"}, ": expected a readable TOML file, got: embedded null byte"),
-        ({"scenario": "cut"}, "--scenario: expected one without faults"),
         ({"protocol": "foo"}, "--protocol: expected one of reference, got 'foo'"),
         ({"seed": "many"}, "--seed: expected a whole number, got 'many'"),
         (
@@ -59,13 +59,13 @@ def test_an_origin_may_be_that_of_an_app(target: str) -> None:
             "got 'https://a.example/path' (it has a path)",
         ),
         ({"origin": "chat"}, "--origin: expected an origin such as "),
-        ({"via": "sockets"}, "--via: expected ROUTE=HOST:PORT"),
+        ({"toxiproxy": "localhost:8474"}, "--toxiproxy: expected a URL such as"),
         ({"users": 1}, "-u: expected at least 2 users"),
         ({"spawn_rate": 0.0}, "-r: expected a number of users per second above 0, got 0"),
         ({"spawn_rate": float("nan")}, "-r: expected a number of users per second above 0, got nan"),
     ],
 )
-def test_what_makes_no_run_is_said_in_a_line(target: str, given: dict[str, object], said: str) -> None:
+def test_invalid_options_are_refused_on_one_line(target: str, given: dict[str, object], said: str) -> None:
     with pytest.raises(RefusedOptionsError) as refused:
         asked(target, **given)  # type: ignore[arg-type]
     (problem,) = refused.value.problems
@@ -74,7 +74,7 @@ def test_what_makes_no_run_is_said_in_a_line(target: str, given: dict[str, objec
 
 
 @pytest.mark.parametrize("host", ["nonsense", "ftp://chat", "http://", "http://chat:99999", "http://h/?q", "", None])
-def test_a_host_that_is_no_address_is_refused(host: str | None) -> None:
+def test_an_invalid_host_is_refused(host: str | None) -> None:
     with pytest.raises(RefusedOptionsError) as refused:
         asked(host)
     assert refused.value.problems[0].startswith("--host: expected ")
@@ -91,7 +91,7 @@ def test_a_target_that_does_not_answer_is_refused() -> None:
         asked("http://127.0.0.1:9")
 
 
-def test_a_token_that_is_none_is_refused(target: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_token_is_refused(target: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CHATSWARM_TOKEN", "s3cret word")
     with pytest.raises(RefusedOptionsError) as refused:
         asked(target)
@@ -99,7 +99,7 @@ def test_a_token_that_is_none_is_refused(target: str, monkeypatch: pytest.Monkey
     assert "s3cret" not in str(refused.value)
 
 
-def test_all_problems_come_at_once() -> None:
+def test_all_problems_are_reported_at_once() -> None:
     with pytest.raises(RefusedOptionsError) as refused:
         asked("nonsense", 1, scenario="staedy", seed="x")
     assert len(refused.value.problems) == 4
@@ -117,7 +117,7 @@ def test_a_folder_that_cannot_be_made_is_refused(target: str) -> None:
         claim(asked(target, out="/dev/null/x"))
 
 
-def test_a_folder_is_given_back_with_the_folders_above_that_were_made_for_it(target: str, tmp_path: Path) -> None:
+def test_releasing_a_folder_removes_the_parents_that_were_made_for_it(target: str, tmp_path: Path) -> None:
     run = asked(target, out=str(tmp_path / "a" / "b"))
     folder, made = claim(run)
     assert folder == tmp_path / "a" / "b"
@@ -129,7 +129,7 @@ def test_a_folder_is_given_back_with_the_folders_above_that_were_made_for_it(tar
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_was_made_for_this_run_is_taken_as_it_is(target: str, tmp_path: Path) -> None:
+def test_a_folder_that_was_made_for_this_run_is_used_unchanged(target: str, tmp_path: Path) -> None:
     (tmp_path / SCENARIO).write_text("given")
     folder, made = claim(asked(target, out=str(tmp_path)), given=True)
     assert folder == tmp_path
@@ -137,7 +137,7 @@ def test_a_folder_that_was_made_for_this_run_is_taken_as_it_is(target: str, tmp_
     assert [path.name for path in tmp_path.iterdir()] == [SCENARIO]
 
 
-def test_a_shape_and_a_missing_kind_of_user_leave_no_room_for_a_scenario() -> None:
+def test_a_load_shape_or_a_missing_kind_of_user_excludes_a_scenario() -> None:
     assert locust_problems(None, ["DashboardUser", "WidgetUser", "Other"]) == []
     assert (
         "got object: a shape and a scenario cannot both say who is there"

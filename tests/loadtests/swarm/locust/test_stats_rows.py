@@ -1,4 +1,4 @@
-"""Locust's rows, filled in bulk. In a process of its own, because importing Locust patches the whole process."""
+"""Locust's rows, filled in bulk. In a separate process, because importing Locust patches the process."""
 
 import subprocess
 import sys
@@ -46,7 +46,7 @@ def passes(code: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_buckets_are_locusts_own() -> None:
+def test_buckets_are_the_same_as_locusts() -> None:
     passes(SAME_BUCKETS)
 
 
@@ -66,5 +66,5 @@ assert said == ["bad\\\\x1b[2J\\\\nline"], said
 """
 
 
-def test_locusts_table_of_failures_shows_what_a_target_said_on_one_line() -> None:
+def test_locusts_table_of_failures_shows_a_targets_text_on_one_line() -> None:
     passes(PROBLEMS)

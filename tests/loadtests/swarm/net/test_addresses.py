@@ -1,4 +1,4 @@
-"""All addresses of a name over real sockets: used alike, passed over when they fail, looked up now and then."""
+"""Connecting over real sockets: addresses take turns, are skipped when they fail, and are looked up at intervals."""
 
 import errno
 import socket
@@ -18,7 +18,7 @@ ONE, TWO, THREE = "127.0.0.2", "127.0.0.3", "127.0.0.4"
 
 
 class Resolver:
-    """Stands for `getaddrinfo`: says what it is told to, and counts."""
+    """A fake `getaddrinfo` that returns `hosts` or raises `failure`, and counts its calls."""
 
     def __init__(self, *hosts: str) -> None:
         self.hosts = list(hosts)
@@ -48,73 +48,73 @@ def resolver(monkeypatch: pytest.MonkeyPatch) -> Resolver:
 
 @pytest.fixture
 def port() -> Iterator[int]:
-    """Where the first and the third address listen, and the second does not."""
+    """A port on which the first and the third address listen, and the second does not."""
     with socket.create_server((ONE, 0)) as one:
         port = one.getsockname()[1]
         with socket.create_server((THREE, port)):
             yield port
 
 
-def reached(port: int, times: int, lane: str = "", passed_over: Any = None, timeout: float = 5) -> list[str]:
+def connected_hosts(port: int, times: int, traffic: str = "", on_skipped: Any = None, timeout: float = 5) -> list[str]:
     hosts = []
     for _ in range(times):
-        connection = connect(NAME, port, timeout, lane, passed_over)
+        connection = connect(NAME, port, timeout, traffic, on_skipped)
         hosts.append(connection.getpeername()[0])
         connection.close()
     return hosts
 
 
-def test_connections_go_round_the_addresses_in_every_lane(resolver: Resolver, port: int) -> None:
+def test_connections_take_the_addresses_in_turn_for_each_kind_of_traffic(resolver: Resolver, port: int) -> None:
     resolver.hosts = [ONE, THREE]
-    for lane in ("sockets", "refetches"):
-        hosts = reached(port, 10, lane)
+    for traffic in ("sockets", "refetches"):
+        hosts = connected_hosts(port, 10, traffic)
         assert Counter(hosts) == {ONE: 5, THREE: 5}
         assert hosts[0] != hosts[1]
     assert resolver.asked == 1
 
 
-def test_lanes_that_take_turns_do_not_share_out_the_addresses(resolver: Resolver, port: int) -> None:
+def test_kinds_of_traffic_that_alternate_each_use_all_addresses(resolver: Resolver, port: int) -> None:
     resolver.hosts = [ONE, THREE]
-    pairs = [(reached(port, 1, "sockets")[0], reached(port, 1, "refetches")[0]) for _ in range(10)]
+    pairs = [(connected_hosts(port, 1, "sockets")[0], connected_hosts(port, 1, "refetches")[0]) for _ in range(10)]
     assert Counter(socket_ for socket_, _ in pairs) == Counter(refetch for _, refetch in pairs) == {ONE: 5, THREE: 5}
 
 
-def test_an_address_that_refuses_is_passed_over_told_and_then_left_alone(resolver: Resolver, port: int) -> None:
+def test_an_address_that_refuses_is_skipped_and_reported_once(resolver: Resolver, port: int) -> None:
     resolver.hosts = [ONE, TWO, THREE]
-    told: list[str] = []
-    assert Counter(reached(port, 20, passed_over=told.append)).keys() == {ONE, THREE}
-    assert told == [f"{TWO}:{port} refused a connection, another address took it"]
+    skipped: list[str] = []
+    assert Counter(connected_hosts(port, 20, on_skipped=skipped.append)).keys() == {ONE, THREE}
+    assert skipped == [f"{TWO}:{port} refused a connection, another address took it"]
 
 
 def test_an_address_that_failed_is_tried_again_later(resolver: Resolver, port: int) -> None:
-    told: list[str] = []
-    reached(port, 2, passed_over=told.append)
-    assert len(told) == 1
-    addresses._dead.update(dict.fromkeys(addresses._dead, 0.0))  # its time is over
+    skipped: list[str] = []
+    connected_hosts(port, 2, on_skipped=skipped.append)
+    assert len(skipped) == 1
+    addresses._dead.update(dict.fromkeys(addresses._dead, 0.0))  # expire it
     with socket.create_server((TWO, port)):
-        assert Counter(reached(port, 4)) == {ONE: 2, TWO: 2}
+        assert Counter(connected_hosts(port, 4)) == {ONE: 2, TWO: 2}
 
 
-def test_all_refuse_and_that_is_the_targets_refusal(resolver: Resolver, port: int) -> None:
+def test_if_all_addresses_refuse_the_target_has_refused(resolver: Resolver, port: int) -> None:
     resolver.hosts = [TWO, "127.0.0.5"]
-    told: list[str] = []
+    skipped: list[str] = []
     with pytest.raises(ConnectionRefusedError, match=f"{TWO}:{port}: Connection refused; |; {TWO}") as caught:
-        connect(NAME, port, 5, passed_over=told.append)
+        connect(NAME, port, 5, on_skipped=skipped.append)
     assert caught.value.errno == errno.ECONNREFUSED
-    assert told == []
+    assert skipped == []
 
 
-def test_a_target_that_was_away_as_a_whole_is_used_alike_again(resolver: Resolver, port: int) -> None:
+def test_after_a_full_outage_all_addresses_take_turns_again(resolver: Resolver, port: int) -> None:
     resolver.hosts = [TWO, "127.0.0.5"]
     for _ in range(3):
         with pytest.raises(ConnectionRefusedError):
             connect(NAME, port, 5)
     with socket.create_server((TWO, port)), socket.create_server(("127.0.0.5", port)):
-        assert Counter(reached(port, 4)) == {TWO: 2, "127.0.0.5": 2}
+        assert Counter(connected_hosts(port, 4)) == {TWO: 2, "127.0.0.5": 2}
 
 
 def unroutable(failures: dict[str, int]) -> type:
-    """Sockets for which there is no way to some addresses, or none at all (`socket`)."""
+    """A socket class that fails to connect to some addresses, or to be created at all (key `socket`)."""
 
     class Unroutable(gevent.socket.socket):  # type: ignore[misc]
         def __init__(self, *args: Any) -> None:
@@ -131,17 +131,17 @@ def unroutable(failures: dict[str, int]) -> type:
 
 
 @pytest.mark.parametrize("number", [errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT])
-def test_an_address_without_a_route_is_skipped_and_no_news(
+def test_an_address_without_a_route_is_skipped_and_not_reported(
     number: int, resolver: Resolver, port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     resolver.hosts = ["2001:db8::1", ONE]
     monkeypatch.setattr(gevent.socket, "socket", unroutable({"2001:db8::1": number}))
-    told: list[str] = []
-    assert reached(port, 4, passed_over=told.append) == [ONE] * 4
-    assert told == []
+    skipped: list[str] = []
+    assert connected_hosts(port, 4, on_skipped=skipped.append) == [ONE] * 4
+    assert skipped == []
 
 
-def test_no_route_anywhere_is_the_rigs_and_a_refusal_among_it_the_targets(
+def test_no_route_at_all_is_a_rig_limit_but_one_refusal_makes_it_the_targets(
     resolver: Resolver, port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gevent.socket, "socket", unroutable(dict.fromkeys((ONE, THREE), errno.ENETUNREACH)))
@@ -155,7 +155,7 @@ def test_no_route_anywhere_is_the_rigs_and_a_refusal_among_it_the_targets(
         connect(NAME, port, 5)
 
 
-def test_without_files_no_other_address_is_tried(
+def test_without_open_files_no_other_address_is_tried(
     resolver: Resolver, port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gevent.socket, "socket", unroutable({"socket": errno.EMFILE}))
@@ -171,20 +171,20 @@ def test_an_address_that_drops_packets_leaves_time_for_the_next(resolver: Resolv
     full.listen(0)
     waiting = []
     with full:
-        # A queue that is full has the kernel drop what comes.
+        # The kernel drops what arrives at a full accept queue.
         for _ in range(3):
             filler = socket.socket()
             filler.setblocking(False)
             filler.connect_ex((TWO, port))
             waiting.append(filler)
-        told: list[str] = []
-        assert reached(port, 3, passed_over=told.append, timeout=1) == [ONE] * 3
+        skipped: list[str] = []
+        assert connected_hosts(port, 3, on_skipped=skipped.append, timeout=1) == [ONE] * 3
         for filler in waiting:
             filler.close()
-    assert told == [f"{TWO}:{port} did not answer, another address took it"]
+    assert skipped == [f"{TWO}:{port} did not answer, another address took it"]
 
 
-def test_the_time_is_shared_out_among_the_addresses(
+def test_the_timeout_is_shared_among_the_addresses(
     resolver: Resolver, port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     allowed: list[float] = []
@@ -198,28 +198,28 @@ def test_the_time_is_shared_out_among_the_addresses(
     resolver.hosts = [TWO, "127.0.0.5"]
     with pytest.raises(TimeoutError, match="no way"):
         connect(NAME, port, 100)
-    assert allowed[0] <= 50 < allowed[1] <= 100, "half of it for the first, and what it left for the second"
+    assert allowed[0] <= 50 < allowed[1] <= 100, "half of the time for the first, and the rest for the second"
 
 
-def test_whoever_asks_meanwhile_shares_the_look_up(resolver: Resolver, port: int) -> None:
+def test_concurrent_callers_share_a_look_up(resolver: Resolver, port: int) -> None:
     resolver.hosts = [ONE]
-    for each in [gevent.spawn(reached, port, 1) for _ in range(10)]:
+    for each in [gevent.spawn(connected_hosts, port, 1) for _ in range(10)]:
         each.get()
     assert resolver.asked == 1
 
 
-def test_a_name_is_looked_up_again_after_a_while_and_its_last_answer_outlives_a_failure(
+def test_a_name_is_looked_up_again_and_earlier_results_serve_while_that_fails(
     resolver: Resolver, port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     resolver.hosts = [ONE]
-    assert reached(port, 2) == [ONE, ONE]
+    assert connected_hosts(port, 2) == [ONE, ONE]
     monkeypatch.setattr(addresses, "_KEEP", 0.0)
-    monkeypatch.setattr(addresses, "_AGAIN_AFTER_FAILURE", 0.0)
+    monkeypatch.setattr(addresses, "_RETRY_FAILED", 0.0)
     addresses._names[NAME, port]._due = 0.0
-    resolver.failure = socket.gaierror(socket.EAI_AGAIN, "for now not")
-    assert reached(port, 2) == [ONE, ONE]
+    resolver.failure = socket.gaierror(socket.EAI_AGAIN, "temporary failure")
+    assert connected_hosts(port, 2) == [ONE, ONE]
     resolver.failure, resolver.hosts = None, [THREE]
-    assert reached(port, 2) == [THREE, THREE], "a target that moved"
+    assert connected_hosts(port, 2) == [THREE, THREE], "the target has moved"
 
 
 @pytest.mark.parametrize(
@@ -235,4 +235,4 @@ def test_a_name_that_is_not_found_is_an_oserror(failure: Exception, said: str, r
     for _ in range(3):
         with pytest.raises(OSError, match=said):
             connect(NAME, port, 5)
-    assert resolver.asked == 1, "and not looked up for every connection"
+    assert resolver.asked == 1, "one look-up, not one per connection"

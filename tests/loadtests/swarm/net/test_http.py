@@ -1,4 +1,4 @@
-"""The swarm's HTTP over real sockets: the moment of sending, nothing resent, nothing raised, as a browser reads it."""
+"""The swarm's HTTP client over real sockets: times of sending, nothing resent or raised, lenient like a browser."""
 
 import errno
 import gzip
@@ -30,7 +30,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 @contextmanager
 def server(handle: Callable[[socket.socket, int], None]) -> Iterator[tuple[str, list[bytes]]]:
-    """A server on plain threads; `handle(connection, number)` is called for each request; yields what came in."""
+    """A server on plain threads that calls `handle(connection, number)` per request. Yields its URL and requests."""
     requests: list[bytes] = []
     listener = socket.create_server(("127.0.0.1", 0))
 
@@ -45,7 +45,7 @@ def server(handle: Callable[[socket.socket, int], None]) -> Iterator[tuple[str, 
             try:
                 connection, _ = listener.accept()
             except OSError as error:
-                if error.errno == errno.EMFILE:  # a test has taken the files of this process away
+                if error.errno == errno.EMFILE:  # a test has set the limit of open files to 0
                     time.sleep(0.01)
                     continue
                 return
@@ -70,12 +70,12 @@ def client_of(url: str) -> Iterator[Client]:
         client.close()
 
 
-def answer(connection: socket.socket, number: int) -> None:
+def respond(connection: socket.socket, number: int) -> None:
     connection.sendall(OK)
 
 
-def test_a_full_answer() -> None:
-    with server(answer) as (url, requests), client_of(url) as client:
+def test_a_complete_response() -> None:
+    with server(respond) as (url, requests), client_of(url) as client:
         before = time.monotonic()
         got = exchange(client, POST)
         assert (got.status, got.body, got.complete, got.written, got.problem) == (200, b"ok", True, True, "")
@@ -83,8 +83,8 @@ def test_a_full_answer() -> None:
         assert b"hello" in requests[0]
 
 
-def test_nobody_listens_so_nothing_was_written() -> None:
-    with server(answer) as (url, _):
+def test_without_a_listener_nothing_is_written() -> None:
+    with server(respond) as (url, _):
         pass
     with client_of(url) as client:
         got = exchange(client, POST)
@@ -93,11 +93,11 @@ def test_nobody_listens_so_nothing_was_written() -> None:
 
 
 @pytest.mark.parametrize("request_", [GET, POST], ids=["GET", "POST"])
-@pytest.mark.parametrize("part", [b"", OK[:20], OK[:-1]], ids=["no answer", "half a head", "half a body"])
-def test_a_cut_connection_is_seen_and_nothing_is_resent(request_: Request, part: bytes) -> None:
+@pytest.mark.parametrize("part", [b"", OK[:20], OK[:-1]], ids=["no response", "half a head", "half a body"])
+def test_a_cut_connection_is_noticed_and_nothing_is_resent(request_: Request, part: bytes) -> None:
     def cut(connection: socket.socket, number: int) -> None:
         if number == 1:
-            answer(connection, number)
+            respond(connection, number)
         else:
             connection.sendall(part)
             connection.shutdown(socket.SHUT_RDWR)
@@ -108,11 +108,11 @@ def test_a_cut_connection_is_seen_and_nothing_is_resent(request_: Request, part:
         assert got.written
         assert not got.complete
         assert got.problem
-        assert len(requests) == 2, "the request was sent again behind our back"
-        assert exchange(client, request_).problem, "and the client is usable afterwards"
+        assert len(requests) == 2, "the client resent the request"
+        assert exchange(client, request_).problem, "the client is still usable"
 
 
-def test_a_hanging_target_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_target_that_hangs_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http, "TIMEOUT", 0.2)
     with server(lambda connection, _: connection.sendall(OK[:-1])) as (url, _), client_of(url) as client:
         got = exchange(client, POST)
@@ -120,7 +120,7 @@ def test_a_hanging_target_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "no full answer within 0.2 s" in got.problem
 
 
-def test_an_answer_cut_short_by_the_time_out_does_not_spoil_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_response_cut_by_the_timeout_does_not_affect_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http, "TIMEOUT", 0.2)
 
     def half_then_whole(connection: socket.socket, number: int) -> None:
@@ -131,7 +131,7 @@ def test_an_answer_cut_short_by_the_time_out_does_not_spoil_the_next(monkeypatch
         assert exchange(client, GET).body == b"ok"
 
 
-def test_connections_are_used_again_unless_they_idled(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_connections_are_reused_unless_they_were_idle_for_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
     ports: list[int] = []
 
     def note(connection: socket.socket, number: int) -> None:
@@ -146,7 +146,7 @@ def test_connections_are_used_again_unless_they_idled(monkeypatch: pytest.Monkey
     assert ports[0] == ports[1] != ports[2]
 
 
-def test_connections_of_a_burst_are_given_up_once_nobody_uses_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_connections_left_over_from_a_burst_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     served: list[socket.socket] = []
     later = 0.0
     monkeypatch.setattr(http, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + later))
@@ -178,7 +178,7 @@ def wait_until(done: Callable[[], bool]) -> None:
         gevent.sleep(0.01)
 
 
-def test_a_redirect_that_leads_nowhere_is_named() -> None:
+def test_a_redirect_to_an_address_that_refuses_is_named() -> None:
     with free_address() as nowhere:
         head = f"HTTP/1.1 307 X\r\nLocation: {nowhere}/list\r\nContent-Length: 0\r\n\r\n".encode()
         with server(lambda connection, _: connection.sendall(head)) as (url, _), client_of(url) as client:
@@ -189,7 +189,7 @@ def test_a_redirect_that_leads_nowhere_is_named() -> None:
 
 @contextmanager
 def free_address() -> Iterator[str]:
-    """Where nobody listens, nor will."""
+    """An address on which nothing listens."""
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         yield f"http://127.0.0.1:{bound.getsockname()[1]}"
@@ -198,7 +198,7 @@ def free_address() -> Iterator[str]:
 CLOSE = b"<close>"
 
 
-def test_a_server_that_keeps_connections_for_less_is_believed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_shorter_keep_alive_timeout_of_the_server_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:
     ports: list[int] = []
 
     def note(connection: socket.socket, number: int) -> None:
@@ -212,24 +212,24 @@ def test_a_server_that_keeps_connections_for_less_is_believed(monkeypatch: pytes
     assert ports[0] == ports[1] == ports[2] != ports[3]
 
 
-def saying(*answers: bytes) -> Callable[[socket.socket, int], None]:
-    """Gives these answers in turn; the last one for ever. An answer that ends in CLOSE closes the connection."""
+def responding(*responses: bytes) -> Callable[[socket.socket, int], None]:
+    """Sends these responses in turn, then the last one for ever. CLOSE at the end closes the connection."""
 
-    def say(connection: socket.socket, number: int) -> None:
-        answer_ = answers[min(number, len(answers)) - 1]
-        connection.sendall(answer_.removesuffix(CLOSE))
-        if answer_.endswith(CLOSE):
+    def respond_in_turn(connection: socket.socket, number: int) -> None:
+        response = responses[min(number, len(responses)) - 1]
+        connection.sendall(response.removesuffix(CLOSE))
+        if response.endswith(CLOSE):
             connection.shutdown(socket.SHUT_RDWR)
 
-    return say
+    return respond_in_turn
 
 
 def redirect(status: int, location: str) -> bytes:
     return f"HTTP/1.1 {status} Elsewhere\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n".encode()
 
 
-def test_the_prefix_of_the_target_stands_before_every_path() -> None:
-    with server(answer) as (url, requests), client_of(f"{url}/chat/") as client:
+def test_every_path_gets_the_targets_prefix() -> None:
+    with server(respond) as (url, requests), client_of(f"{url}/chat/") as client:
         exchange(client, GET)
         exchange(client, Request("GET", "//x"))
     assert [request.split(b"\r\n")[0] for request in requests] == [
@@ -241,30 +241,30 @@ def test_the_prefix_of_the_target_stands_before_every_path() -> None:
 def test_a_body_is_decoded() -> None:
     packed = gzip.compress(b"hello")
     head = b"HTTP/1.1 200 OK\r\nContent-Encoding: GZIP\r\nContent-Length: %d\r\n\r\n" % len(packed)
-    with server(saying(head + packed)) as (url, requests), client_of(url) as client:
+    with server(responding(head + packed)) as (url, requests), client_of(url) as client:
         assert exchange(client, GET).body == b"hello"
         assert b"Accept-Encoding: gzip, deflate, br\r\n" in requests[0]
 
 
 @pytest.mark.parametrize("encoding", ["zstd", "gzip"])
-def test_a_body_that_the_rig_cannot_decode_is_the_rigs_trouble_and_still_an_answer(encoding: str) -> None:
+def test_a_body_that_the_rig_cannot_decode_is_the_rigs_fault_and_still_a_response(encoding: str) -> None:
     head = f"HTTP/1.1 200 OK\r\nContent-Encoding: {encoding}\r\nContent-Length: 2\r\n\r\nxx".encode()
-    with server(saying(head)) as (url, _), client_of(url) as client:
+    with server(responding(head)) as (url, _), client_of(url) as client:
         got = exchange(client, GET)
         assert (got.status, got.complete, got.body, got.reading) == (200, True, b"", UNREADABLE_HERE)
         assert encoding in got.problem
-        assert exchange(client, GET).complete, "and the connection goes on"
+        assert exchange(client, GET).complete, "the connection is still usable"
 
 
-def test_an_error_whose_page_cannot_be_decoded_is_that_error() -> None:
+def test_an_error_status_counts_even_if_its_body_cannot_be_decoded() -> None:
     head = b"HTTP/1.1 404 No\r\nContent-Encoding: zstd\r\nContent-Length: 2\r\n\r\nxx"
-    with server(saying(head)) as (url, _), client_of(url) as client:
+    with server(responding(head)) as (url, _), client_of(url) as client:
         got = exchange(client, GET)
     assert (got.status, got.reading) == (404, 404)
     assert got.problem.startswith("status 404, ")
 
 
-def test_a_server_that_closes_after_a_full_answer_without_saying_so_loses_nothing() -> None:
+def test_a_close_after_a_complete_response_without_notice_loses_nothing() -> None:
     closed = threading.Semaphore(0)
 
     def close(connection: socket.socket, _: int) -> None:
@@ -275,21 +275,21 @@ def test_a_server_that_closes_after_a_full_answer_without_saying_so_loses_nothin
     with server(close) as (url, requests), client_of(url) as client:
         for _ in range(3):
             assert exchange(client, POST).body == b"ok"
-            # A request that crosses the closing on its way is lost through nobody's fault.
+            # A request that crosses the close on its way would be lost, though neither side is at fault.
             assert closed.acquire(timeout=10)
         assert len(requests) == 3
 
 
-def test_an_answer_until_the_connection_closes() -> None:
-    with server(saying(b"HTTP/1.1 200 OK\r\n\r\nall of it" + CLOSE)) as (url, _), client_of(url) as client:
+def test_a_response_that_ends_with_the_connection() -> None:
+    with server(responding(b"HTTP/1.1 200 OK\r\n\r\nall of it" + CLOSE)) as (url, _), client_of(url) as client:
         for _ in range(2):
             got = exchange(client, GET)
             assert (got.body, got.complete, got.problem) == (b"all of it", True, "")
 
 
 @pytest.mark.parametrize("size", [100, 20_000_000])
-def test_an_answer_before_the_request_is_read(size: int) -> None:
-    """The server answers and then reads nothing more, whatever is still to come."""
+def test_a_response_before_the_request_is_read(size: int) -> None:
+    """The server responds early and then reads nothing more."""
     refusal = b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
     listener = socket.create_server(("127.0.0.1", 0))
     done = threading.Event()
@@ -310,20 +310,20 @@ def test_an_answer_before_the_request_is_read(size: int) -> None:
     assert (got.status, got.complete) == (413, True)
 
 
-def test_no_http_is_no_answer() -> None:
-    with server(saying(b"SSH-2.0-OpenSSH_9.2\r\n" + CLOSE)) as (url, _), client_of(url) as client:
+def test_bytes_that_are_not_http_are_no_response() -> None:
+    with server(responding(b"SSH-2.0-OpenSSH_9.2\r\n" + CLOSE)) as (url, _), client_of(url) as client:
         got = exchange(client, GET)
     assert (got.status, got.complete, got.written) == (0, False, True)
     assert "no HTTP answer" in got.problem
     assert "SSH-2.0" in got.problem
 
 
-def test_a_get_follows_redirects_and_went_out_when_the_first_did() -> None:
-    say, times = saying(redirect(302, "/other"), redirect(308, "third?a=b"), OK), []
+def test_a_get_follows_redirects_and_its_time_is_that_of_the_first_request() -> None:
+    respond_next, times = responding(redirect(302, "/other"), redirect(308, "third?a=b"), OK), []
 
     def note(connection: socket.socket, number: int) -> None:
         times.append(time.monotonic())
-        say(connection, number)
+        respond_next(connection, number)
 
     with server(note) as (url, requests):
         with client_of(f"{url}/chat") as client:
@@ -334,9 +334,9 @@ def test_a_get_follows_redirects_and_went_out_when_the_first_did() -> None:
     assert before <= got.sent <= times[0] < times[2] <= got.done
 
 
-def test_a_redirect_to_another_origin_takes_no_token_along_and_does_not_go_through_the_proxy() -> None:
+def test_a_redirect_to_another_origin_carries_no_token_and_bypasses_the_proxy() -> None:
     request = Request("GET", "/list", headers={"Authorization": "Bearer secret"})
-    with server(answer) as (other, reached), server(saying(redirect(307, f"{other}/there"))) as (proxy, asked):
+    with server(respond) as (other, reached), server(responding(redirect(307, f"{other}/there"))) as (proxy, asked):
         via = ("127.0.0.1", int(proxy.rpartition(":")[2]))
         client = client_for("http://chat.test:1", 1, via)
         got = exchange(client, request)
@@ -349,11 +349,11 @@ def test_a_redirect_to_another_origin_takes_no_token_along_and_does_not_go_throu
 
 
 def test_a_post_is_repeated_by_a_307_and_by_nothing_else() -> None:
-    with server(saying(redirect(307, "/there"), OK)) as (url, requests), client_of(url) as client:
+    with server(responding(redirect(307, "/there"), OK)) as (url, requests), client_of(url) as client:
         assert exchange(client, POST).body == b"ok"
         assert requests[1].startswith(b"POST /there ")
         assert requests[1].endswith(b"hello")
-    with server(saying(redirect(302, "/there"))) as (url, requests), client_of(url) as client:
+    with server(responding(redirect(302, "/there"))) as (url, requests), client_of(url) as client:
         got = exchange(client, POST)
         assert (got.status, got.complete, len(requests)) == (302, True, 1)
         assert got.problem == "status 302, Location: /there"
@@ -363,45 +363,45 @@ def test_a_post_is_repeated_by_a_307_and_by_nothing_else() -> None:
     ("location", "requests_", "said"),
     [("/list", 6, "more than 5 redirects"), ("ftp://x/", 1, "no address"), ("", 1, "no Location")],
 )
-def test_redirects_that_lead_nowhere_are_answers(location: str, requests_: int, said: str) -> None:
-    with server(saying(redirect(301, location))) as (url, requests), client_of(url) as client:
+def test_a_redirect_that_cannot_be_followed_is_the_response(location: str, requests_: int, said: str) -> None:
+    with server(responding(redirect(301, location))) as (url, requests), client_of(url) as client:
         got = exchange(client, GET)
         assert (got.status, got.complete, len(requests)) == (301, True, requests_)
     assert got.problem.startswith("status 301, ")
     assert said in got.problem
 
 
-def test_what_a_target_says_of_itself_is_shown_in_one_line() -> None:
-    with server(saying(redirect(302, "/a\x1b[2J\x01"))) as (url, _), client_of(url) as client:
+def test_a_targets_text_is_shown_on_one_line() -> None:
+    with server(responding(redirect(302, "/a\x1b[2J\x01"))) as (url, _), client_of(url) as client:
         assert exchange(client, POST).problem == r"status 302, Location: /a\x1b[2J\x01"
 
 
-def test_how_long_to_wait_is_kept() -> None:
+def test_retry_after_is_kept() -> None:
     busy = b"HTTP/1.1 429 Slow\r\nRetry-After: 5\r\nContent-Length: 0\r\n\r\n"
-    with server(saying(busy, OK)) as (url, _), client_of(url) as client:
+    with server(responding(busy, OK)) as (url, _), client_of(url) as client:
         assert exchange(client, GET).retry_after == "5"
         assert exchange(client, GET).retry_after is None
 
 
-def test_a_header_that_would_be_two_never_goes_out() -> None:
+def test_a_header_with_a_line_break_is_not_sent() -> None:
     bad = Request("GET", "/", headers={"Authorization": "secret\r\nX: y"})
-    with server(answer) as (url, requests), client_of(url) as client:
+    with server(respond) as (url, requests), client_of(url) as client:
         got = exchange(client, bad)
         assert (got.status, got.written, requests) == (-errno.EINVAL, False, [])
     assert "secret" not in got.problem
 
 
-def test_whatever_goes_wrong_in_the_rig_is_an_outcome_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_any_error_in_the_rig_becomes_an_outcome(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http._memory, "decoded", lambda *_: 1 / 0)
     head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\nxx"
-    with server(saying(head)) as (url, _), client_of(url) as client:
+    with server(responding(head)) as (url, _), client_of(url) as client:
         got = exchange(client, GET)
         assert (got.status, got.complete, got.written) == (UNREADABLE_HERE, False, True)
         assert "ZeroDivisionError" in got.problem
-        assert exchange(client, GET).status == UNREADABLE_HERE, "and its slot is free again"
+        assert exchange(client, GET).status == UNREADABLE_HERE, "its slot is free again"
 
 
-def test_at_most_as_many_exchanges_at_a_time_as_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_concurrency_limits_the_exchanges_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     came = threading.Event()
     with server(lambda *_: came.set()) as (url, requests), client_of(url) as client:
         first = gevent.spawn(exchange, client, GET)
@@ -430,8 +430,8 @@ def test_a_killed_greenlet_leaves_no_connection_and_no_slot_behind() -> None:
         assert exchange(client, GET).body == b"ok"
 
 
-def test_out_of_files_is_the_rigs_and_passes(monkeypatch: pytest.MonkeyPatch) -> None:
-    with server(answer) as (url, _), client_of(url) as client:
+def test_running_out_of_open_files_is_a_rig_limit_and_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    with server(respond) as (url, _), client_of(url) as client:
         assert exchange(client, GET).complete
         client.close()
         before = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -443,25 +443,25 @@ def test_out_of_files_is_the_rigs_and_passes(monkeypatch: pytest.MonkeyPatch) ->
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, before)
         assert (got.status, got.body, got.complete, got.written) == (-errno.EMFILE, b"", False, False)
-        assert unresolved.status == -errno.EMFILE, "a resolver without files says something else"
+        assert unresolved.status == -errno.EMFILE, "without files, a resolver reports another error"
         again = exchange(client, GET)
         assert again.complete, again
 
 
-def test_without_buffers_in_the_middle_of_a_send_nobody_knows_and_it_is_the_rigs(
+def test_running_out_of_buffers_during_a_send_is_a_rig_limit_with_unknown_outcome(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     class Short(gevent.socket.socket):  # type: ignore[misc]
         def sendall(self, data: bytes, flags: int = 0) -> None:
             raise OSError(errno.ENOBUFS, "no buffer space")
 
-    with server(answer) as (url, _), client_of(url) as client:
+    with server(respond) as (url, _), client_of(url) as client:
         monkeypatch.setattr(gevent.socket, "socket", Short)
         got = exchange(client, POST)
     assert (got.status, got.written, got.complete, got.reading) == (-errno.ENOBUFS, True, False, -errno.ENOBUFS)
 
 
-def test_tls_trusts_what_the_system_trusts(
+def test_tls_trusts_the_systems_authorities(
     monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     authority = trustme.CA()
@@ -501,8 +501,8 @@ def test_tls_trusts_what_the_system_trusts(
         st.binary(min_size=1, max_size=100), st.binary(max_size=60).map(lambda close_idle: OK[:17] + close_idle)
     )
 )
-def test_nothing_that_a_server_says_is_raised(data: bytes) -> None:
-    with server(saying(data + CLOSE)) as (url, _), client_of(url) as client:
+def test_no_bytes_from_a_server_raise_an_error(data: bytes) -> None:
+    with server(responding(data + CLOSE)) as (url, _), client_of(url) as client:
         got = exchange(client, GET)
     assert got.written
     assert got.complete or got.problem

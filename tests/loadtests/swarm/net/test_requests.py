@@ -1,4 +1,4 @@
-"""Requests as bytes, and where redirects lead, with literal inputs."""
+"""Requests as bytes, and the targets of redirects."""
 
 import pytest
 from hypothesis import given
@@ -28,7 +28,7 @@ def test_a_get() -> None:
     ]
 
 
-def test_a_post_says_how_long_it_is_and_asks_for_no_encoding() -> None:
+def test_a_post_has_a_length_and_accepts_no_encoding() -> None:
     assert outgoing(parse_address("http://[::1]:8000"), Request("POST", "/send", b"hello"), "http://page").wire() == (
         b"POST /send HTTP/1.1\r\nHost: [::1]:8000\r\nUser-Agent: chatswarm\r\nOrigin: http://page\r\n"
         b"Content-Length: 5\r\n\r\nhello"
@@ -36,7 +36,7 @@ def test_a_post_says_how_long_it_is_and_asks_for_no_encoding() -> None:
     assert "Content-Length: 0" in lines(Request("POST", "/send"))
 
 
-def test_a_protocols_headers_win_except_over_the_framing() -> None:
+def test_a_protocols_headers_win_except_for_framing() -> None:
     headers = {"HOST": "other", "accept-encoding": "br", "Content-Length": "99", "Connection": "close"}
     got = lines(Request("GET", "/", headers=headers))
     assert got[1:] == ["HOST: other", "User-Agent: chatswarm", "accept-encoding: br"]
@@ -56,7 +56,7 @@ def test_a_protocols_headers_win_except_over_the_framing() -> None:
         ("http://elsewhere/x", "/base/http://elsewhere/x"),
     ],
 )
-def test_a_path_goes_out_as_a_path(path: str, target: str) -> None:
+def test_paths_are_encoded(path: str, target: str) -> None:
     assert lines(Request("GET", path))[0] == f"GET {target} HTTP/1.1"
 
 
@@ -67,26 +67,26 @@ def test_a_path_goes_out_as_a_path(path: str, target: str) -> None:
         ("é", "%C3%A9"), ("..", "%2E%2E"), (".", "%2E"), ("a.b", "a.b"), ("a\udc80", "a%EF%BF%BD"), ("\0", "%00"),
     ],
 )  # fmt: skip
-def test_any_id_of_a_chat_is_one_segment(chat: str, segment: str) -> None:
+def test_any_chat_id_is_one_path_segment(chat: str, segment: str) -> None:
     assert Reference().whole_chat(chat).path == f"/api/chats/{segment}"
     assert Reference().send(chat, "x").path == f"/api/users/chats/{segment}/send"
 
 
 @pytest.mark.parametrize("value", ["a\r\nX: y", "a\n", "a\0", "\x7f"])
-def test_a_header_that_would_be_two_is_refused_and_never_shown(value: str) -> None:
+def test_a_header_with_a_line_break_is_refused_without_repeating_its_value(value: str) -> None:
     with pytest.raises(Unsendable, match="header Authorization: expected a value in one line") as caught:
         lines(Request("GET", "/", headers={"Authorization": f"secret{value}"}))
     assert "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize("request_", [Request("GET", "/", headers={"A\r\nB": "c"}), Request("GE T", "/")])
-def test_a_name_that_is_none_is_refused(request_: Request) -> None:
+def test_an_invalid_method_or_header_name_is_refused(request_: Request) -> None:
     with pytest.raises(Unsendable):
         lines(request_)
 
 
 @given(st.text(max_size=20), st.text(max_size=20))
-def test_no_path_and_no_value_makes_another_line(path: str, value: str) -> None:
+def test_no_path_or_header_value_adds_a_line(path: str, value: str) -> None:
     try:
         wire = outgoing(BASE, Request("GET", path, headers={"X": value}), None).wire()
     except Unsendable:
@@ -108,7 +108,7 @@ def test_no_path_and_no_value_makes_another_line(path: str, value: str) -> None:
         (" /é ", "https://chat.example", "/%C3%A9"),
     ],
 )
-def test_where_a_redirect_leads(location: str, origin: str, path: str) -> None:
+def test_the_target_of_a_redirect(location: str, origin: str, path: str) -> None:
     for status in (301, 302, 303, 307, 308):
         further = redirected(outgoing(BASE, Request("GET", "/list"), None), status, location)
         assert further is not None
@@ -125,7 +125,7 @@ def test_credentials_go_to_the_same_origin_only() -> None:
         assert further.headers["Accept"] == "application/json"
 
 
-def test_a_post_goes_on_only_where_it_is_repeated_as_it_is() -> None:
+def test_a_post_follows_only_redirects_that_repeat_it_unchanged() -> None:
     request = outgoing(BASE, Request("POST", "/send", b"hello"), None)
     for status in (300, 301, 302, 303, 304, 305, 306):
         assert redirected(request, status, "/x") is None
@@ -136,13 +136,13 @@ def test_a_post_goes_on_only_where_it_is_repeated_as_it_is() -> None:
 
 
 @pytest.mark.parametrize("location", ["javascript:alert(1)", "http://", "http://a:99999/", "http://[x/", "ftp://a/b"])
-def test_a_location_that_is_no_address(location: str) -> None:
+def test_a_location_that_cannot_be_followed(location: str) -> None:
     with pytest.raises(Unfollowable):
         redirected(outgoing(BASE, Request("GET", "/list"), None), 302, location)
 
 
 @given(st.text(max_size=40))
-def test_any_location_is_an_address_or_unfollowable(location: str) -> None:
+def test_any_location_can_be_followed_or_is_unfollowable(location: str) -> None:
     try:
         further = redirected(outgoing(BASE, Request("GET", "/list"), None), 302, location)
     except Unfollowable:

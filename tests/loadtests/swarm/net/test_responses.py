@@ -1,4 +1,4 @@
-"""HTTP answers out of bytes: each reads the same however it is cut, and nothing that is no answer does harm."""
+"""Parsing HTTP responses: the same result for any split of the bytes, and no harm from malformed ones."""
 
 from itertools import pairwise
 
@@ -17,13 +17,13 @@ from chatswarm.loadtests.swarm.net.responses import (
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
-# What comes, whether the connection ends after it, and what a browser makes of it: status, body, used again?
+# The bytes, whether the connection then ends, and how a browser reads them: status, body, reusable?
 VALID: dict[str, tuple[bytes, bool, int, bytes, bool]] = {
     "a length": (OK, False, 200, b"ok", True),
     "names in any case": (b"HTTP/1.1 200 OK\r\ncOnTeNt-LeNgTh: 2\r\n\r\nok", False, 200, b"ok", True),
     "no reason": (b"HTTP/1.1 200\r\nContent-Length: 2\r\n\r\nok", False, 200, b"ok", True),
     "bare newlines": (b"HTTP/1.1 200 OK\nContent-Length: 2\n\nok", False, 200, b"ok", True),
-    "it says that it closes": (
+    "an announced close": (
         b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok", False, 200, b"ok", False,
     ),
     "HTTP/1.0": (b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok", False, 200, b"ok", False),
@@ -44,11 +44,11 @@ VALID: dict[str, tuple[bytes, bool, int, bytes, bool]] = {
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 9\r\n\r\n2\r\nok\r\n0\r\n\r\n",
         False, 200, b"ok", True,
     ),
-    "interim answers before it": (
+    "interim responses before it": (
         b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLocation: /no\r\n\r\n" + OK, False, 200, b"ok", True,
     ),
     "204": (b"HTTP/1.1 204 No Content\r\n\r\n", False, 204, b"", True),
-    "304 with the length of what it leaves out": (
+    "304 with the length of the omitted body": (
         b"HTTP/1.1 304 Not Modified\r\nContent-Length: 500\r\n\r\n", False, 304, b"", True,
     ),
     "a folded line": (b"HTTP/1.1 200 OK\r\nX: a\r\n b\r\nContent-Length: 2\r\n\r\nok", False, 200, b"ok", True),
@@ -56,19 +56,19 @@ VALID: dict[str, tuple[bytes, bool, int, bytes, bool]] = {
         b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nok", False, 200, b"ok", True,
     ),
     "the same length twice in a line": (b"HTTP/1.1 200 OK\r\nContent-Length: 2, 2\r\n\r\nok", False, 200, b"ok", True),
-    "lines that are no field": (
+    "lines that are not fields": (
         b"HTTP/1.1 200 OK\r\nhello\r\nX-\xe9: 1\r\n: 2\r\nContent-Length: 2\r\n\r\nok", False, 200, b"ok", True,
     ),
     "a reason in Latin-1": (b"HTTP/1.1 404 Nicht gef\xfcnden\r\nContent-Length: 2\r\n\r\nok", False, 404, b"ok", True),
     "a value in Latin-1": (b"HTTP/1.1 200 OK\r\nX: \xe9\x01\r\nContent-Length: 2\r\n\r\nok", False, 200, b"ok", True),
-    "a transfer encoding that says nothing": (
+    "a transfer encoding without chunked": (
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: identity\r\nContent-Length: 2\r\n\r\nok", False, 200, b"ok", True,
     ),
     "an offer to upgrade": (
         b"HTTP/1.1 200 OK\r\nUpgrade: h2c\r\nConnection: Upgrade, Keep-Alive\r\nContent-Length: 2\r\n\r\nok",
         False, 200, b"ok", True,
     ),
-    "an upgrade that nobody wanted": (
+    "an upgrade that was not requested": (
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n", False, 101, b"", False,
     ),
     "an odd status": (b"HTTP/1.1 799 Odd\r\nContent-Length: 2\r\n\r\nok", False, 799, b"ok", True),
@@ -81,26 +81,26 @@ MALFORMED = {
     "two lengths": b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok",
     "a length below zero": b"HTTP/1.1 200 OK\r\nContent-Length: -2\r\n\r\nok",
     "a length in words": b"HTTP/1.1 200 OK\r\nContent-Length: two\r\n\r\nok",
-    "a length beyond all numbers": b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999999\r\n\r\nok",
+    "a length that overflows": b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999999\r\n\r\nok",
     "a chunk's length in words": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\nok\r\n0\r\n\r\n",
     "an endless head": b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * (LONGEST_HEAD // 6),
     "TLS": b"\x15\x03\x03\x00\x02\x02\x46",
 }
 
 CUT = {
-    "no answer": b"",
+    "no response": b"",
     "half a head": OK[:20],
     "half a body": OK[:-1],
-    "chunks without their end": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n",
+    "chunks without the last one": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n",
     "chunks without the last newline": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n",
-    "an interim answer alone": b"HTTP/1.1 100 Continue\r\n\r\n",
-    "a head to be mended": b"HTTP/1.1 200 OK\r\nhello\r\nContent-",
+    "only an interim response": b"HTTP/1.1 100 Continue\r\n\r\n",
+    "a head to repair": b"HTTP/1.1 200 OK\r\nhello\r\nContent-",
 }
 
 
 def feed(reading: ResponseReader, data: bytes, cuts: list[int]) -> None:
-    places = sorted({min(cut, len(data)) for cut in cuts} | {0, len(data)})
-    for start, stop in pairwise(places):
+    bounds = sorted({min(cut, len(data)) for cut in cuts} | {0, len(data)})
+    for start, stop in pairwise(bounds):
         reading.feed(data[start:stop])
 
 
@@ -109,22 +109,22 @@ _CUTS = st.lists(st.integers(1, 200), max_size=8)
 
 @pytest.mark.parametrize("name", VALID)
 @given(cuts=_CUTS)
-def test_an_answer_reads_the_same_however_it_is_cut(name: str, cuts: list[int]) -> None:
+def test_a_response_reads_the_same_however_it_is_split(name: str, cuts: list[int]) -> None:
     data, ends, status, body, reusable = VALID[name]
     reading = ResponseReader()
     for _ in range(2 if reusable else 1):
         reading.begin()
         feed(reading, data, cuts)
-        assert reading.complete is not ends, "only its end completes one that does not say how long it is"
+        assert reading.complete is not ends, "without a length, only the end of the connection completes it"
         if ends:
             reading.end()
         assert (reading.status, reading.body, reading.complete) == (status, body, True)
         assert reading.reusable is reusable
-        assert reading.head == HeaderFields(), "what stands in an interim answer or a trailer is none of the head"
+        assert reading.head == HeaderFields(), "fields of interim responses and trailers are not in the head"
 
 
 @pytest.mark.parametrize("name", VALID)
-def test_an_answer_byte_by_byte(name: str) -> None:
+def test_a_response_byte_by_byte(name: str) -> None:
     data, ends, status, body, reusable = VALID[name]
     reading = ResponseReader()
     feed(reading, data, list(range(len(data))))
@@ -135,7 +135,7 @@ def test_an_answer_byte_by_byte(name: str) -> None:
 
 @pytest.mark.parametrize("name", MALFORMED)
 @given(cuts=_CUTS)
-def test_what_is_no_answer_is_malformed(name: str, cuts: list[int]) -> None:
+def test_malformed_responses(name: str, cuts: list[int]) -> None:
     reading = ResponseReader()
     with pytest.raises(Malformed):
         feed(reading, MALFORMED[name], cuts)
@@ -144,7 +144,7 @@ def test_what_is_no_answer_is_malformed(name: str, cuts: list[int]) -> None:
 
 
 @pytest.mark.parametrize("name", CUT)
-def test_an_answer_that_is_cut_is_not_complete(name: str) -> None:
+def test_a_response_that_is_cut_is_not_complete(name: str) -> None:
     reading = ResponseReader()
     if CUT[name]:
         reading.feed(CUT[name])
@@ -154,20 +154,20 @@ def test_an_answer_that_is_cut_is_not_complete(name: str) -> None:
 
 
 @pytest.mark.parametrize("more", [b"x", OK, b"HTTP/1.1 408 Request Timeout\r\n\r\n"])
-def test_what_comes_unasked_behind_an_answer_spoils_the_connection_and_not_the_answer(more: bytes) -> None:
+def test_bytes_after_a_response_make_the_connection_unusable_but_not_the_response(more: bytes) -> None:
     reading = ResponseReader()
     reading.feed(OK + more)
     assert (reading.status, reading.body, reading.complete, reading.reusable) == (200, b"ok", True, False)
 
 
-def test_the_answer_to_a_head_has_no_body_whatever_it_says() -> None:
+def test_the_response_to_a_head_has_no_body_whatever_its_length() -> None:
     reading = ResponseReader()
     reading.begin(bodiless=True)
     reading.feed(b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n")
     assert (reading.status, reading.body, reading.complete) == (200, b"", True)
 
 
-def test_the_fields_that_matter() -> None:
+def test_header_fields() -> None:
     reading = ResponseReader()
     reading.feed(
         b"HTTP/1.1 429 No\r\nRETRY-AFTER:  5 \r\nContent-Encoding: gzip\r\nlocation: /a\xc3\xa9\xff\r\n"
@@ -176,7 +176,7 @@ def test_the_fields_that_matter() -> None:
     assert reading.head == HeaderFields("gzip, br", "/aé�", "5")
 
 
-def test_a_body_beyond_all_measure_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_body_that_is_too_large_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("chatswarm.loadtests.swarm.net.responses.LARGEST", 1000)
     reading = ResponseReader()
     reading.feed(b"HTTP/1.1 200 OK\r\n\r\n")
@@ -200,6 +200,6 @@ def test_garbage_is_malformed_or_an_answer_and_nothing_else(data: bytes, cuts: l
     reading.end()
 
 
-def test_a_head_is_mended_as_a_browser_would_read_it() -> None:
+def test_a_head_is_repaired_as_a_browser_would_read_it() -> None:
     head = b"HTTP/1.1 200 \xffOK\r\nA : 1\r\nnothing\r\nB: 2\r\n  3\r\nContent-Length: 4, 4\r\ncontent-length: 4"
     assert repaired(head) == b"HTTP/1.1 200 OK\r\nA: 1\r\nB: 2 3\r\nContent-Length: 4"

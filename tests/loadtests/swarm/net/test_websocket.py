@@ -1,4 +1,4 @@
-"""The swarm's WebSocket against a real server of another library's making."""
+"""The swarm's WebSocket against a real server, made with the library `websockets`."""
 
 import asyncio
 import errno
@@ -30,7 +30,7 @@ Refusal = Callable[[ServerConnection, Request], Response]
 
 @contextmanager
 def server(handler: Handler, tls: ssl.SSLContext | None = None, refuse: Refusal | None = None) -> Iterator[str]:
-    """A WebSocket server in a thread of its own; yields its URL."""
+    """A WebSocket server in a separate thread; yields its URL."""
     loop = asyncio.new_event_loop()
     ready: list[int] = []
     started, stop = threading.Event(), asyncio.Event()
@@ -57,7 +57,7 @@ async def echo(connection: ServerConnection) -> None:
         await connection.send(message)
 
 
-def test_messages_go_and_come() -> None:
+def test_sending_and_receiving() -> None:
     with server(echo) as url:
         socket_ = WebSocket(url, 5)
         socket_.send("hällo")
@@ -81,7 +81,7 @@ def test_fragments_make_one_message() -> None:
         socket_.close()
 
 
-def test_pings_are_answered_without_being_asked() -> None:
+def test_pings_are_answered() -> None:
     async def ping(connection: ServerConnection) -> None:
         await (await connection.ping())
         await connection.send("ponged")
@@ -93,7 +93,7 @@ def test_pings_are_answered_without_being_asked() -> None:
         socket_.close()
 
 
-def test_silence_is_not_an_end() -> None:
+def test_silence_does_not_end_the_connection() -> None:
     with server(echo) as url:
         socket_ = WebSocket(url, 5)
         assert socket_.receive(0.05) == []
@@ -118,7 +118,7 @@ def test_the_servers_close_code() -> None:
         socket_.close()
 
 
-def test_a_broken_off_connection() -> None:
+def test_a_connection_that_breaks() -> None:
     async def abort(connection: ServerConnection) -> None:
         connection.transport.abort()
 
@@ -130,7 +130,7 @@ def test_a_broken_off_connection() -> None:
         assert caught.value.code == 1006
 
 
-def test_nobody_listens() -> None:
+def test_connecting_without_a_listener() -> None:
     with server(echo) as url:
         pass
     with pytest.raises(ConnectError, match="refused") as caught:
@@ -138,7 +138,7 @@ def test_nobody_listens() -> None:
     assert caught.value.status == 0
 
 
-def test_a_refused_handshake_tells_its_status() -> None:
+def test_a_refused_handshake_has_its_status() -> None:
     def refuse(connection: ServerConnection, request: Request) -> Response:
         return connection.respond(HTTPStatus.FORBIDDEN, "not from here")
 
@@ -147,7 +147,7 @@ def test_a_refused_handshake_tells_its_status() -> None:
     assert caught.value.status == 403
 
 
-def test_a_server_that_never_answers_the_handshake() -> None:
+def test_a_handshake_without_a_response_times_out() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(ConnectError, match="timed out"):
         WebSocket(f"ws://127.0.0.1:{silent.getsockname()[1]}/ws", 0.2)
 
@@ -173,7 +173,7 @@ def test_socket_url() -> None:
     assert socket_url("https://chat.example.com", "/ws") == "wss://chat.example.com/ws"
 
 
-def test_listening_hands_over_what_comes_until_the_end() -> None:
+def test_listening_passes_on_messages_until_the_end() -> None:
     async def talk(connection: ServerConnection) -> None:
         await connection.send("one")
         await connection.send(iter(["tw", "o"]))
@@ -192,7 +192,7 @@ def test_listening_hands_over_what_comes_until_the_end() -> None:
     assert caught.value.code == 1012
 
 
-def test_listening_ends_after_its_time_and_loses_nothing() -> None:
+def test_listening_ends_after_its_timeout_and_loses_nothing() -> None:
     taken: list[bytes] = []
     with server(echo) as url:
         socket_ = WebSocket(url, 5)
@@ -203,7 +203,7 @@ def test_listening_ends_after_its_time_and_loses_nothing() -> None:
     assert taken == [b"hello"]
 
 
-def test_what_the_listener_raises_reaches_the_greenlet() -> None:
+def test_an_error_in_the_callback_reaches_the_greenlet() -> None:
     def fail(_: bytes) -> None:
         raise KeyError("oh")
 
@@ -216,8 +216,8 @@ def test_what_the_listener_raises_reaches_the_greenlet() -> None:
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 7, 64, 10_000])
-def test_however_the_bytes_are_cut_the_messages_are_the_same(size: int) -> None:
-    """A raw server that sends its answer and all frames in pieces of so many bytes."""
+def test_messages_are_the_same_however_the_bytes_are_split(size: int) -> None:
+    """A raw server sends its response and all frames in pieces of `size` bytes."""
     frames = b"".join(
         [
             Frame(Opcode.TEXT, b"short").serialize(mask=False),
@@ -277,8 +277,8 @@ ACCEPT = (
 
 
 @contextmanager
-def answering(answer: bytes, *, closes: bool = False) -> Iterator[tuple[str, list[bytes]]]:
-    """A raw server: this answer to each handshake, with the right key in place of KEY. Yields its URL, what came in."""
+def responding(response: bytes, *, closes: bool = False) -> Iterator[tuple[str, list[bytes]]]:
+    """A raw server that sends `response` to each handshake, with the right key for KEY. Yields its URL and requests."""
     listener = socket.create_server(("127.0.0.1", 0))
     requests: list[bytes] = []
     connections: list[socket.socket] = []
@@ -292,7 +292,7 @@ def answering(answer: bytes, *, closes: bool = False) -> Iterator[tuple[str, lis
             connections.append(connection)
             requests.append(connection.recv(65536))
             key = requests[-1].partition(b"Sec-WebSocket-Key: ")[2].partition(b"\r\n")[0].decode()
-            connection.sendall(answer.replace(b"KEY", accept_key(key).encode()))
+            connection.sendall(response.replace(b"KEY", accept_key(key).encode()))
             if closes:
                 connection.shutdown(socket.SHUT_RDWR)
 
@@ -309,7 +309,7 @@ def answering(answer: bytes, *, closes: bool = False) -> Iterator[tuple[str, lis
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "response",
     [
         ACCEPT + b"\r\n",
         ACCEPT + b"Set-Cookie: " + b"x" * 20_000 + b"\r\n\r\n",
@@ -320,17 +320,17 @@ def answering(answer: bytes, *, closes: bool = False) -> Iterator[tuple[str, lis
     ],
     ids=["plain", "a long cookie", "many headers", "odd lines", "hints before it", "bare newlines"],
 )
-def test_a_handshake_that_a_browser_takes_is_taken(answer: bytes) -> None:
-    with answering(answer + b"\x81\x05hello") as (url, _):
+def test_a_handshake_that_a_browser_accepts_is_accepted(response: bytes) -> None:
+    with responding(response + b"\x81\x05hello") as (url, _):
         socket_ = WebSocket(url, 5)
         assert socket_.receive(5) == [b"hello"]
         socket_.close()
 
 
 @pytest.mark.parametrize(
-    ("answer", "status", "said"),
+    ("response", "status", "said"),
     [
-        (b"HTTP/1.1 403 No\r\n\r\n", 403, "HTTP 403"),  # and its connection stays open
+        (b"HTTP/1.1 403 No\r\n\r\n", 403, "HTTP 403"),  # and the connection stays open
         (b"HTTP/1.1 302 Found\r\nlocation: /login\r\n\r\n", 302, "HTTP 302, Location: /login"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n<", 200, "HTTP 200"),
         (b"HTTP/1.1 101 Yes\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n", 0, "missing Sec-WebSocket-Accept"),
@@ -344,8 +344,8 @@ def test_a_handshake_that_a_browser_takes_is_taken(answer: bytes) -> None:
     ],
     ids=lambda value: value[:60].decode("ascii", "replace") if isinstance(value, bytes) else None,
 )
-def test_what_else_answers_a_handshake_is_told_at_once(answer: bytes, status: int, said: str) -> None:
-    with answering(answer) as (url, _), pytest.raises(ConnectError, match=said) as caught:
+def test_any_other_response_to_a_handshake_is_reported_at_once(response: bytes, status: int, said: str) -> None:
+    with responding(response) as (url, _), pytest.raises(ConnectError, match=said) as caught:
         WebSocket(url, 5)
     assert caught.value.status == status
 
@@ -354,19 +354,19 @@ def test_what_else_answers_a_handshake_is_told_at_once(answer: bytes, status: in
     ("cut", "said"), [(b"", "without an answer"), (ACCEPT[:30], "in the middle of b'HTTP/1.1 101")]
 )
 def test_a_handshake_that_is_cut(cut: bytes, said: str) -> None:
-    with answering(cut, closes=True) as (url, _), pytest.raises(ConnectError, match=said) as caught:
+    with responding(cut, closes=True) as (url, _), pytest.raises(ConnectError, match=said) as caught:
         WebSocket(url, 5)
     assert caught.value.status == 0
 
 
-def test_a_busy_server_says_how_long_to_wait() -> None:
-    with answering(b"HTTP/1.1 429 Slow\r\nRetry-After: 5\r\n\r\n") as (url, _), pytest.raises(ConnectError) as caught:
+def test_a_refused_handshake_has_its_retry_after() -> None:
+    with responding(b"HTTP/1.1 429 Slow\r\nRetry-After: 5\r\n\r\n") as (url, _), pytest.raises(ConnectError) as caught:
         WebSocket(url, 5)
     assert (caught.value.status, caught.value.retry_after) == (429, "5")
 
 
-def test_the_handshake_says_who_asks() -> None:
-    with answering(ACCEPT + b"\r\n") as (url, requests):
+def test_the_handshake_sends_the_given_headers() -> None:
+    with responding(ACCEPT + b"\r\n") as (url, requests):
         WebSocket(url, 5, {"Origin": "https://page.example", "Authorization": "Bearer t"}).close()
     head = requests[0].decode()
     assert head.startswith("GET /chat/ws HTTP/1.1\r\n")
@@ -375,8 +375,8 @@ def test_the_handshake_says_who_asks() -> None:
     assert "Sec-WebSocket-Extensions" not in head
 
 
-def test_a_header_that_would_be_two_never_goes_out() -> None:
-    with answering(ACCEPT + b"\r\n") as (url, requests):
+def test_a_header_with_a_line_break_is_not_sent() -> None:
+    with responding(ACCEPT + b"\r\n") as (url, requests):
         with pytest.raises(ConnectError, match="header Authorization") as caught:
             WebSocket(url, 5, {"Authorization": "secret\r\nX: y"})
         assert requests == []
@@ -384,25 +384,27 @@ def test_a_header_that_would_be_two_never_goes_out() -> None:
     assert "secret" not in str(caught.value)
 
 
-def test_a_message_too_large_for_the_rig_is_the_rigs_and_a_broken_frame_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_message_above_the_size_limit_is_the_rigs_failure_and_a_broken_frame_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(websocket, "_MAX_MESSAGE", 1000)
-    for frame, own in ((b"\x81\x7e\x10\x00" + b"x" * 4096, True), (b"\xff\x00", False)):
-        with answering(ACCEPT + b"\r\n" + frame) as (url, _):
+    for frame, rig_failed in ((b"\x81\x7e\x10\x00" + b"x" * 4096, True), (b"\xff\x00", False)):
+        with responding(ACCEPT + b"\r\n" + frame) as (url, _):
             socket_ = WebSocket(url, 5)
             with pytest.raises(Closed) as caught:
                 socket_.listen(lambda _: None, 5)
             socket_.close()
-        assert (caught.value.code, caught.value.own) == (1006, own)
+        assert (caught.value.code, caught.value.rig_failed) == (1006, rig_failed)
 
 
-@pytest.mark.parametrize(("number", "own"), [(errno.ENOMEM, True), (errno.ECONNRESET, False)])
-def test_a_read_that_fails_for_want_of_memory_is_the_rigs(
-    number: int, own: bool, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("number", "rig_failed"), [(errno.ENOMEM, True), (errno.ECONNRESET, False)])
+def test_a_read_that_fails_without_memory_is_the_rigs_failure(
+    number: int, rig_failed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> bytes:
         raise OSError(number, "oh")
 
-    with answering(ACCEPT + b"\r\n\x81\x05hello") as (url, _):
+    with responding(ACCEPT + b"\r\n\x81\x05hello") as (url, _):
         socket_ = WebSocket(url, 5)
         assert socket_.receive(5) == [b"hello"]
         monkeypatch.setattr(os, "read", fail)
@@ -411,11 +413,11 @@ def test_a_read_that_fails_for_want_of_memory_is_the_rigs(
             socket_.listen(lambda _: None, 5)
         monkeypatch.undo()
         socket_.close()
-    assert (caught.value.code, caught.value.own) == (1006, own)
+    assert (caught.value.code, caught.value.rig_failed) == (1006, rig_failed)
 
 
-def test_out_of_files_is_the_rigs() -> None:
-    with answering(ACCEPT + b"\r\n") as (url, _):
+def test_running_out_of_open_files_is_a_rig_limit() -> None:
+    with responding(ACCEPT + b"\r\n") as (url, _):
         WebSocket(url, 5).close()
         before = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (0, before[1]))
@@ -429,8 +431,8 @@ def test_out_of_files_is_the_rigs() -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(st.one_of(st.binary(max_size=80), st.binary(max_size=80).map(lambda close_idle: ACCEPT + b"\r\n" + close_idle)))
-def test_nothing_that_a_server_says_is_raised_but_two_words(data: bytes) -> None:
-    with answering(data, closes=True) as (url, _):
+def test_no_bytes_from_a_server_raise_another_error(data: bytes) -> None:
+    with responding(data, closes=True) as (url, _):
         try:
             socket_ = WebSocket(url, 5)
         except ConnectError:

@@ -1,7 +1,7 @@
-"""One widget and one dashboard against a server that answers as it is told. Run as a process: it imports Locust.
+"""Runs one widget and one dashboard against a scripted server. A separate process, because it imports Locust.
 
-Reads a JSON list of cases from standard input, each what the server says in place of its usual answers, and runs them
-all at once. Writes a list of histories: each a table's rows by its name.
+Reads a JSON list of cases from standard input, each with responses that replace the usual ones, and runs them at the
+same time. Writes a JSON list of histories, each with the rows of its tables by name.
 """
 
 from gevent import monkey
@@ -37,16 +37,16 @@ TABLE = {
 JSON = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{}"
 
 
-def json_answer(body: str) -> str:
+def json_response(body: str) -> str:
     return JSON.format(len(body.encode("latin-1")), body)
 
 
 USUAL = {
-    "/api/users/data": json_answer("{}"),
-    "/api/users/chats/create": json_answer('{"chat_id": "a"}'),
-    "/send": json_answer('{"success": true, "message_id": 1}'),
-    "/api/debug/users-chats": json_answer('{"users": []}'),
-    "/api/chats/": json_answer('{"chat_id": "a", "total_messages": 0}'),
+    "/api/users/data": json_response("{}"),
+    "/api/users/chats/create": json_response('{"chat_id": "a"}'),
+    "/send": json_response('{"success": true, "message_id": 1}'),
+    "/api/debug/users-chats": json_response('{"users": []}'),
+    "/api/chats/": json_response('{"chat_id": "a", "total_messages": 0}'),
     "/ws/dashboard": "HTTP/1.1 101 Yes\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     "Sec-WebSocket-Accept: KEY\r\n\r\n",
     "frames": '{"type": "connected"}\n{"type": "subscribed", "subscription_type": "chat_updates"}',
@@ -54,10 +54,10 @@ USUAL = {
 
 
 class Server:
-    """Answers by the part of the path that it knows. Latin-1 stands for bytes."""
+    """Picks a response by a part of the path. Texts are bytes in Latin-1."""
 
-    def __init__(self, says: dict[str, str]) -> None:
-        self.says = {**USUAL, **says}
+    def __init__(self, responses: dict[str, str]) -> None:
+        self.responses = {**USUAL, **responses}
         self.listener = socket.socket()
         self.listener.bind(("127.0.0.1", 0))
         self.listener.listen(100)
@@ -73,20 +73,20 @@ class Server:
         try:
             while request := connection.recv(65536):
                 path = request.split(b" ")[1].decode("latin-1")
-                known = next(part for part in ("/send", *self.says) if part in path)
+                known = next(part for part in ("/send", *self.responses) if part in path)
                 key = request.partition(b"Sec-WebSocket-Key: ")[2].partition(b"\r\n")[0].decode()
-                connection.sendall(self.says[known].replace("KEY", accept_key(key)).encode("latin-1"))
-                if known == "/ws/dashboard" and " 101 " in self.says[known]:
-                    for number, line in enumerate(self.says["frames"].split("\n")):
+                connection.sendall(self.responses[known].replace("KEY", accept_key(key)).encode("latin-1"))
+                if known == "/ws/dashboard" and " 101 " in self.responses[known]:
+                    for number, line in enumerate(self.responses["frames"].split("\n")):
                         if number == 1:
-                            connection.recv(65536)  # what subscribes
+                            connection.recv(65536)  # the subscription
                         data = line.encode("latin-1")
                         raw = data.removeprefix(b"raw:")
                         connection.sendall(Frame(Opcode.TEXT, data).serialize(mask=False) if raw == data else raw)
                     while connection.recv(65536):
                         pass
                     break
-                if "Content-Length" not in self.says[known]:
+                if "Content-Length" not in self.responses[known]:
                     break
         except OSError:
             pass
@@ -95,14 +95,14 @@ class Server:
 
 
 def run(case: dict[str, Any], folder: Path) -> Any:
-    """Starts it all; returns what waits for the end and reads the history."""
-    server = Server(case.get("says", {}))
+    """Starts a case. Returns a greenlet that waits for its end and returns the history."""
+    server = Server(case.get("responses", {}))
     plan = RunPlan(
-        "lonely", 1, str(folder), server.url, "reference", "some", TABLE, boot_id(), origin=case.get("header")
+        "scripted", 1, str(folder), server.url, "reference", "some", TABLE, boot_id(), origin=case.get("header")
     )
-    granted = {"widget": case.get("place", 0), "dashboard": case.get("place", 0)}
+    number = case.get("number", 0)
     environment = Environment()
-    node = Node(plan, "swarm-0", StatsRows(environment), lambda kind: node.grant(kind, granted[kind]))
+    node = Node(plan, "swarm-0", StatsRows(environment), lambda kind: node.grant(kind, number))
     enter(node)
     users: list[ChatUser] = [WidgetUser(environment), DashboardUser(environment)]
     greenlets = [gevent.spawn(user.run) for user in users]

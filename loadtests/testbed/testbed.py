@@ -1,11 +1,10 @@
-"""The testbed of a run: the reference backend and its broker, the fault proxies, and the target's process.
+"""Sets up a testbed: the reference backend and its broker, the fault proxies, and the target's process.
 
 Set up before any load and torn down at the end, whatever happens. If a fault needs something that is missing, the run
 is refused.
 """
 
 import os
-import secrets
 import tempfile
 import uuid
 from collections.abc import Callable, Mapping
@@ -20,62 +19,39 @@ from chatswarm.loadtests.faults.network_faults import NetworkFault
 from chatswarm.loadtests.faults.target_processes import GivenProcess, Managed, OwnProcess, alive, listens, tree
 from chatswarm.loadtests.faults.toxiproxy import Toxiproxy
 from chatswarm.loadtests.faults.undo_log import UndoLog
-from chatswarm.loadtests.net.address import Address, parse_address
+from chatswarm.loadtests.net.address import Address, join_host_port, parse_address
 from chatswarm.loadtests.net.reachability import http_problem
-from chatswarm.loadtests.protocols import TOKEN, token_of
+from chatswarm.loadtests.protocols import token_of
 from chatswarm.loadtests.scenario.fault_kinds import NET_PLACES
 from chatswarm.loadtests.scenario.scenario import Scenario
 from chatswarm.loadtests.system.children import Child, free_port, python
 
+from .messages import TestbedOptions
 from .reference_chat import Broker, ReferenceBackend
 
 _GRACE = 10.0  # seconds to end after SIGTERM
 
 
-class CannotRunError(Exception):
-    """The run did not begin: wrong usage, or an unreachable target. `problems` holds all reasons."""
+class CannotSetUpError(Exception):
+    """There is no testbed: wrong usage, or an unreachable target. `problems` holds all reasons."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
 
 
-@dataclass(frozen=True, slots=True)
-class TestbedOptions:
-    """The target, as the command line describes it. `base_url` None: start the reference backend for this run."""
-
-    base_url: str | None = None
-    protocol: str = "reference"
-    pid: int | None = None
-    restart_command: str | None = None
-    toxiproxy: str | None = None  # URL of the API of a running Toxiproxy
-    origin: str | None = None  # the Origin of every request and handshake
-
-    @property
-    def flags(self) -> list[str]:
-        """The same as flags of `chatswarm run`."""
-        values = {
-            "--target": self.base_url,
-            "--protocol": self.protocol,
-            "--pid": self.pid,
-            "--restart-command": self.restart_command,
-            "--toxiproxy": self.toxiproxy,
-            "--origin": self.origin,
-        }
-        return [word for flag, value in values.items() if value is not None for word in (flag, str(value))]
-
-
 @dataclass
 class Testbed:
     """Everything around the swarm in one run. `say` shows the user what is going on.
 
-    `set_up` raises CannotRunError. Call `close` in any case: it tears down whatever `set_up` has started.
+    `set_up` raises CannotSetUpError. Call `close` in any case: it tears down whatever `set_up` has started.
     """
 
     scenario: Scenario
     folder: Path
     options: TestbedOptions
     seed: int  # of the fault proxy's random draws
+    listen: str  # the address on which proxies listen, for workers on other hosts; empty: loopback only
     say: Callable[[str], None]
     base_url: str = field(init=False, default="")
     context: FaultContext = field(init=False)
@@ -88,41 +64,56 @@ class Testbed:
         self._cleanup.close()
 
     def set_up(self) -> None:
+        try:
+            processes = self._new_context()
+            self._start_toxiproxy()
+            if self.options.base_url is None:
+                self._start_reference(processes)
+            else:
+                self._adopt_target(processes, self.options.base_url)
+            if problem := http_problem(self.base_url):
+                raise CannotSetUpError([f"--target: {problem}"])
+            self._put_proxies_before(parse_address(self.base_url))
+        except (FaultError, OSError, ValueError) as error:
+            raise CannotSetUpError([str(error)]) from None
+        self._refuse_unfit_faults()
+
+    def check(self) -> None:
+        """Raises what `set_up` would raise for a given target, as far as that can be known without setting up."""
+        try:
+            processes = self._new_context()
+            assert self.options.base_url is not None, "the reference chat is not checked but started"
+            self._adopt_target(processes, self.options.base_url)
+            if self._places() and self.options.toxiproxy is not None:
+                self._connect_toxiproxy(self.options.toxiproxy)
+        except (FaultError, OSError, ValueError) as error:
+            raise CannotSetUpError([str(error)]) from None
+        self._refuse_unfit_faults()
+
+    def _new_context(self) -> dict[str, Managed]:
+        """Returns the processes that faults can act on, to be filled."""
         undo_log = UndoLog(self.folder / "healer.log")
         self._cleanup.callback(undo_log.close)
         self.context = FaultContext(self.options.base_url or "", self.options.protocol, self.folder, undo_log)
         self.context.token = token_of(os.environ)
         processes: dict[str, Managed] = {}
         self.context.processes = processes
-        try:
-            self._start_toxiproxy()
-            if self.options.base_url is None:
-                self._start_reference(processes)
-            else:
-                self.base_url = self.options.base_url
-                self._adopt_target(processes)
-            address = parse_address(self.base_url)
-            self.context.target = self.base_url
-            if problem := http_problem(self.base_url):
-                raise CannotRunError([f"--target: {problem}"])
-            self._put_proxies_before(address)
-        except (FaultError, OSError, ValueError) as error:
-            raise CannotRunError([str(error)]) from None
-        self._refuse_unfit_faults()
+        return processes
 
     def _refuse_unfit_faults(self) -> None:
         """Refuses faults that cannot be injected into this target, before any load."""
         reasons = [(plan.name, KINDS[plan.kind].unfit(plan, self.context)) for plan in self.scenario.faults]
         if problems := [f"fault {name}: {reason}" for name, reason in reasons if reason]:
-            raise CannotRunError(problems)
+            raise CannotSetUpError(problems)
 
     # The target.
 
-    def _adopt_target(self, processes: dict[str, Managed]) -> None:
+    def _adopt_target(self, processes: dict[str, Managed], base_url: str) -> None:
         """Takes the process of --pid and --restart-command as the target's."""
-        options, address = self.options, parse_address(self.base_url)
+        self.base_url = self.context.target = base_url
+        options, address = self.options, parse_address(base_url)
         if options.pid is not None and (problem := _not_a_target(options.pid)):
-            raise CannotRunError([f"--pid: expected the process of the target, got {options.pid}, {problem}"])
+            raise CannotSetUpError([f"--pid: expected the process of the target, got {options.pid}, {problem}"])
         if options.pid is not None or options.restart_command is not None:
             processes["target"] = GivenProcess(
                 options.pid,
@@ -140,9 +131,7 @@ class Testbed:
         if flags.pop("broker", False):
             environment["CHATSWARM_BUS"] = self._start_broker(processes)
         if flags.pop("token", False):
-            self.context.token = secrets.token_urlsafe(24)
-            os.environ[TOKEN] = self.context.token
-            self._cleanup.callback(os.environ.pop, TOKEN, None)
+            assert self.context.token is not None, "the swarm has it as well, from whoever started both"
             (store / "tokens").write_text(self.context.token + "\n", encoding="utf-8")
             flags["dashboard_token_file"] = str(store / "tokens")
         self.context.database = store / "chat.db"
@@ -155,7 +144,7 @@ class Testbed:
         )
         self._cleanup.callback(backend.stop)
         processes["target"] = backend
-        self.base_url = backend.base_url
+        self.base_url = self.context.target = backend.base_url
         self.say(f"starting the reference backend at {self.base_url}")
         backend.wait()
 
@@ -192,10 +181,13 @@ class Testbed:
             self._cleanup.callback(proxy.stop)
             proxy.wait()
             self._proxy = proxy
+        self._connect_toxiproxy(url)
+
+    def _connect_toxiproxy(self, url: str) -> None:
         try:
             self.context.toxiproxy = Toxiproxy(url)
         except FaultError as error:
-            raise CannotRunError([f"--toxiproxy: {error}"]) from None
+            raise CannotSetUpError([f"--toxiproxy: {error}"]) from None
 
     def _put_proxies_before(self, address: Address) -> None:
         """Creates a proxy only at the places that a fault affects, so that other traffic is not slowed."""
@@ -203,7 +195,7 @@ class Testbed:
         self.via = {place: self._put_proxy(place, address.endpoint) for place in places}
         for place, proxy in self.via.items():
             if problem := http_problem(self.base_url, via=proxy):
-                raise CannotRunError([f"fault proxy for {place}: expected it to reach the target, got: {problem}"])
+                raise CannotSetUpError([f"fault proxy for {place}: expected it to reach the target, got: {problem}"])
 
     def _put_proxy(self, place: str, upstream: str) -> str:
         """Creates a proxy and returns its address."""
@@ -215,9 +207,9 @@ class Testbed:
             self._cleanup.callback(
                 self._delete_proxy, self.context.undo_log.add("request", "DELETE", api.proxy_url(name))
             )
-        host, port = api.create(name, upstream)
+        host, port = api.create(name, upstream, listen=self.listen)
         self.context.proxies = {**self.context.proxies, place: name}
-        return f"{host}:{port}"
+        return join_host_port(host, port)
 
     def _delete_proxy(self, undo: int) -> None:
         try:
