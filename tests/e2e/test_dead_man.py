@@ -23,12 +23,9 @@ PROCESSES = [*HEADLESS, "--processes", "2", "--master-bind-port", "{port}", "--m
     ("start", "kind", "number"),
     [
         pytest.param(RUN, "pause", signal.SIGKILL, id="run-pause-KILL"),
-        pytest.param(RUN, "kill", signal.SIGKILL, id="run-kill-KILL"),
-        pytest.param(RUN, "pause", signal.SIGINT, id="run-pause-INT"),
         pytest.param(RUN, "kill", signal.SIGTERM, id="run-kill-TERM"),
         pytest.param(HEADLESS, "pause", signal.SIGKILL, id="headless-pause-KILL"),
         pytest.param(HEADLESS, "kill", signal.SIGINT, id="headless-kill-INT"),
-        pytest.param(PROCESSES, "pause", signal.SIGTERM, id="processes-pause-TERM"),
         pytest.param(PROCESSES, "kill", signal.SIGKILL, id="processes-kill-KILL"),
     ],
 )

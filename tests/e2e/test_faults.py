@@ -100,7 +100,7 @@ def test_a_command_that_does_not_start_the_target_again_decides_nothing(tmp_path
     """The rig took it away, and did not bring it back."""
     with given_chat(tmp_path) as chat:
         text = QUICK.replace('"2s"', '"4s"') + fault("kill", "1s", "500ms")
-        args = ["--target", chat.url, "--pid", str(chat.pid), "--restart-command", "true", "--json"]
+        args = ["--target", chat.url, "--pid", str(chat.pid), "--restart-command", "exit 4", "--json"]
         result = chatswarm("run", scenario(tmp_path, text), *args, folder=tmp_path)
     assert result.code == 3, result.err
     assert [found["outcome"] for found in result.verdict["findings"] if found["outcome"] == "fail"] == []

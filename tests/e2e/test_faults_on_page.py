@@ -95,7 +95,7 @@ def test_more_users_in_the_middle_of_a_fault_do_it_no_harm(tmp_path: Path) -> No
         assert "Traceback" not in run.command.said()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGTERM])
 def test_a_master_that_is_ended_in_the_middle_of_a_fault_leaves_none_behind(
     tmp_path: Path, number: signal.Signals
 ) -> None:
