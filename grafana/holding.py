@@ -153,7 +153,7 @@ def sends() -> Builder[Panel]:
     return lines(
         "Sends",
         "Messages per second that the schedule intended, and their outcomes. Rejected: certainly not stored. Unknown: "
-        "no clear response. Outside faults, both are findings. Rig_failed: the load generator hit a limit of its own.",
+        "no clear response. Outside faults, both are findings. Rig_failed: a limit of the load generator's machine.",
         PER_SECOND,
         PanelSeries("intended", total(rate("chatswarm_messages_intended_total"))),
         PanelSeries("{{outcome}}", total(rate("chatswarm_messages_total"), "outcome")),

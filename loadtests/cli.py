@@ -13,11 +13,12 @@ from rich.text import Text
 
 from .history.folders import REPORT, VERDICT, give_back, make_next, new_folder, not_there
 from .judge.verdict import Verdict
-from .net.address import Address, parse_address
+from .net.address import parse_address
 from .net.origin import parse_origin
 from .protocols import DEFAULT, PROTOCOLS, ChatProtocol, protocol_of
 from .scenario import scenario as scenarios
 from .system.exit_code import ExitCode
+from .system.flags import read_flag
 from .system.streams import problem_of
 from .system.text import one_line
 from .system.version import installed_version
@@ -169,13 +170,13 @@ def check(
 
     _check_protocol(protocol)
     problems: list[str] = []
-    address = _address("--target", target, problems)
-    checked_origin = None if origin is None else _origin(origin, problems)
+    address = read_flag("--target", parse_address, target, problems)
+    checked_origin = None if origin is None else read_flag("--origin", parse_origin, origin, problems)
     chat_protocol = _chat_protocol(protocol, problems)
     if not browser and (pages is not None or out is not None):
         problems.append("--pages, --out: expected --browser as well: no page is opened without it")
     if browser and pages is not None:
-        _address("--pages", pages, problems)
+        read_flag("--pages", parse_address, pages, problems)
     if browser and origin is not None:
         problems.append("--origin: expected no --browser: a page's origin is the URL that it was loaded from")
     if problems or address is None or chat_protocol is None:
@@ -256,10 +257,10 @@ def run(
 
     _check_protocol(protocol)
     problems: list[str] = []
-    address = None if target is None else _address("--target", target, problems)
+    address = None if target is None else read_flag("--target", parse_address, target, problems)
     if toxiproxy is not None:
-        _address("--toxiproxy", toxiproxy, problems)
-    checked_origin = None if origin is None else _origin(origin, problems)
+        read_flag("--toxiproxy", parse_address, toxiproxy, problems)
+    checked_origin = None if origin is None else read_flag("--origin", parse_origin, origin, problems)
     _chat_protocol(protocol, problems)
     if target is None and (pid is not None or restart_command is not None):
         problems.append("--pid, --restart-command: expected --target as well: chatswarm knows what it starts itself")
@@ -486,24 +487,6 @@ def _write(result: bytes) -> None:
     sys.stdout.buffer.write(result)
     if problem := problem_of(sys.stdout):
         _say(f"standard output: expected to write the result, got: {problem}")
-
-
-def _address(flag: str, url: str, problems: list[str]) -> Address | None:
-    """The address in a flag; None if it is wrong, which is added to `problems`."""
-    try:
-        return parse_address(url)
-    except ValueError as error:
-        problems.append(f"{flag}: {error}")
-        return None
-
-
-def _origin(url: str, problems: list[str]) -> str | None:
-    """The origin in --origin, as a browser writes it; None if it is wrong, which is added to `problems`."""
-    try:
-        return parse_origin(url)
-    except ValueError as error:
-        problems.append(f"--origin: {error}")
-        return None
 
 
 def _chat_protocol(protocol: str, problems: list[str]) -> ChatProtocol | None:

@@ -41,7 +41,7 @@ _ANY = range(1000)  # every HTTP status
 _NOT_THE_CHAT = {
     Failure.HERE: Diagnosis(
         "{what} could not be tested{detail}. This says nothing about the chat.",
-        ["this machine has reached one of its own limits, or has no route to the chat's network"],
+        ["this machine has reached a limit of its operating system, or has no route to the chat's network"],
         ["{limit_remedy}", "then run the check again"],
     ),
     Failure.NOT_READ_HERE: Diagnosis(

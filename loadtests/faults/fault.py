@@ -28,7 +28,7 @@ class FaultContext:
     folder: Path  # the run's, for logs
     undo_log: UndoLog  # what must be undone however this process ends
     token: str | None = None  # admits dashboards
-    processes: Mapping[str, Managed] = field(default_factory=dict)  # by `on`: target, broker
+    processes: dict[str, Managed] = field(default_factory=dict)  # by `on`: target, broker
     toxiproxy: Toxiproxy | None = None
     proxies: Mapping[str, str] = field(default_factory=dict)  # place in the network → name of the proxy there
     database: Path | None = None  # the target's SQLite file

@@ -13,6 +13,8 @@ from pathlib import Path
 from .manifest import MANIFEST
 
 SCENARIO, VERDICT, REPORT = "scenario.toml", "verdict.json", "report.html"
+LOGS = ("testbed.log", "healer.log", "restart.log", "backend.log", "broker.log", "proxy.log")
+"""What a testbed may write into the folder before the run begins."""
 _LONGEST = 100  # bytes of a scenario's name in a folder's name
 
 
@@ -78,7 +80,7 @@ def claim_empty(folder: Path) -> Path:
 
 def not_there(folder: Path) -> list[Path]:
     """The paths that a run would create and that do not exist yet, innermost first, for `give_back` to remove."""
-    below = [folder / name for name in (MANIFEST, SCENARIO, "history")]
+    below = [folder / name for name in (MANIFEST, SCENARIO, *LOGS, "history")]
     return [path for path in (*below, folder, *folder.parents) if not path.exists()]
 
 

@@ -1,7 +1,7 @@
 """Exact latencies of a run. A lost delivery counts as infinite, so the percentiles have no survivorship bias.
 
-Latencies that could not be measured (because a history was cut, or frames cannot be told apart) are counted as open.
-They give every quantile a lower and an upper bound, and an SLO is only decided where both bounds agree.
+Latencies that could not be measured (a history was cut, or frames are indistinguishable) are counted as open. They
+give every quantile a lower and an upper bound, and an SLO is only decided where both bounds agree.
 """
 
 import math

@@ -153,7 +153,7 @@ class _Counts:
         return float((found & self._deliveries).sum())
 
     def _notified(self, side: Side) -> float:
-        """If frames cannot be told apart: as few as are certain, or as many as are possible."""
+        """Where frames are indistinguishable: the lowest number that is certain, or the highest that is possible."""
         announced, expected = self._ledger.announcements, self._ledger.expected
         here = announced.notified[expected & self._deliveries]
         known, unmeasured = int(np.isfinite(here).sum()), int(np.isnan(here).sum())

@@ -156,7 +156,7 @@ def pytest_runtest_makereport(
 
 
 def _add_verdicts(item: pytest.Item, report: pytest.TestReport, other: MeasuredVerdict | None) -> None:
-    """Adds a test's verdicts to its report: of its own runs, in its fixtures, and the one in the error."""
+    """Adds to a test's report the verdicts of its runs, those in its fixtures, and the one in its error."""
     from _pytest._code.code import ExceptionRepr
 
     from chatswarm.loadtests.system.text import one_line

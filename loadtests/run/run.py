@@ -34,6 +34,7 @@ from chatswarm.loadtests.protocols import TOKEN, protocol_of
 from chatswarm.loadtests.scenario.scenario import Scenario
 from chatswarm.loadtests.system.children import PROGRESS, Child, free_port, python
 from chatswarm.loadtests.system.interrupts import Interrupts
+from chatswarm.loadtests.system.lines import LineBuffer
 from chatswarm.loadtests.system.open_files import needed_files, raise_open_files
 from chatswarm.loadtests.system.progress import ProgressMessage, RunProgress, SwarmNote, SwarmRefusal
 from chatswarm.loadtests.system.text import one_line
@@ -253,7 +254,7 @@ class Run:
     def _watch(self, swarm: Child, reading: int) -> list[str]:
         """Shows what the swarm reports until it exits or falls silent. Returns why no run begins, if so."""
         refused: list[str] = []
-        interrupted, last_report, rest = 0, time.monotonic(), b""
+        interrupted, last_report, buffer = 0, time.monotonic(), LineBuffer()
         with selectors.DefaultSelector() as selector:
             selector.register(reading, selectors.EVENT_READ)
             while swarm.running:
@@ -275,8 +276,7 @@ class Run:
                             self.say(f"the swarm did not exit within {_EXIT_TIMEOUT:g} s: ending it")
                         return refused
                     last_report = time.monotonic()
-                    *lines, rest = (rest + data).split(b"\n")
-                    for line in lines:
+                    for line in buffer.add(data):
                         refused += self._on_message(msgspec.json.decode(line, type=ProgressMessage))
                 elif time.monotonic() - last_report > _SILENCE_LIMIT:
                     self.say(f"no progress from the swarm for {_SILENCE_LIMIT:g} s: ending it")

@@ -159,7 +159,7 @@ class Conductor:
         return number
 
     def progressed(self, process: str, progress: ProcessProgress) -> None:
-        """A process reported how far it is."""
+        """A process reported its progress."""
         self._last_report[process] = time.monotonic()
         self._progress[process] = progress
         if self._figures is not None:
@@ -422,7 +422,7 @@ class Conductor:
         start = time.monotonic() + _LEAD
         self.manifest.start = start
         self.manifest.write(self.plan.path)
-        if self._testbed is not None:
+        if self._testbed is not None and self.scenario.faults:
             self._testbed.begin(self.plan.run, start)
         self._announce(RunStart, start)
         self._set_phase("measuring")

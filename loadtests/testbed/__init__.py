@@ -1,1 +1,1 @@
-"""Everything around the swarm in a run, in a process of its own: the reference chat, the fault proxies, the nemesis."""
+"""Everything around the swarm in a run, in a separate process: the reference chat, the fault proxies, the nemesis."""

@@ -20,6 +20,7 @@ import msgspec
 from chatswarm.loadtests.faults.nemesis import Nemesis
 from chatswarm.loadtests.scenario import scenario
 from chatswarm.loadtests.system.children import LIFELINE, PROGRESS
+from chatswarm.loadtests.system.lines import LineBuffer
 
 from .messages import (
     BeginFaults,
@@ -55,12 +56,11 @@ class _Conversation:
             os.write(self._output, msgspec.json.encode(message) + b"\n")
 
     def _hear(self) -> None:
-        rest = b""
+        buffer = LineBuffer()
         try:
             # Not by sys.stdin, whose lock this thread would hold when the process exits.
             while data := os.read(0, 1 << 16):
-                *lines, rest = (rest + data).split(b"\n")
-                for line in lines:
+                for line in buffer.add(data):
                     self.heard.put(msgspec.json.decode(line, type=ToTestbed))
         finally:
             self.heard.put(None)
@@ -117,10 +117,8 @@ def _make_faults(testbed: Testbed, conversation: _Conversation) -> None:
     try:
         while True:
             match conversation.heard.get():
-                case BeginFaults(run, start) if plan.faults:
+                case BeginFaults(run, start):
                     nemesis.begin(run, start)
-                case BeginFaults():
-                    continue
                 case HealFaults():
                     nemesis.give_up()
                 case _:

@@ -4,9 +4,6 @@ from typing import Any
 
 import msgspec
 
-LOGS = ("testbed.log", "healer.log", "restart.log", "backend.log", "broker.log", "proxy.log")
-"""What a testbed may write into the run's folder before the run begins."""
-
 
 class TestbedOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a person says about the target, by the flags of `chatswarm run`."""

@@ -7,8 +7,8 @@ is refused.
 import os
 import tempfile
 import uuid
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from chatswarm.loadtests.faults.error import FaultError
 from chatswarm.loadtests.faults.fault import FaultContext
 from chatswarm.loadtests.faults.kinds import KINDS
 from chatswarm.loadtests.faults.network_faults import NetworkFault
-from chatswarm.loadtests.faults.target_processes import GivenProcess, Managed, OwnProcess, alive, listens, tree
+from chatswarm.loadtests.faults.target_processes import GivenProcess, OwnProcess, alive, listens, tree
 from chatswarm.loadtests.faults.toxiproxy import Toxiproxy
 from chatswarm.loadtests.faults.undo_log import UndoLog
 from chatswarm.loadtests.net.address import Address, join_host_port, parse_address
@@ -53,7 +53,6 @@ class Testbed:
     seed: int  # of the fault proxy's random draws
     listen: str  # the address on which proxies listen, for workers on other hosts; empty: loopback only
     say: Callable[[str], None]
-    base_url: str = field(init=False, default="")
     context: FaultContext = field(init=False)
     via: Mapping[str, str] = field(init=False, default_factory=dict)
     """Place on the network → address of the fault proxy there, for the swarm."""
@@ -63,42 +62,38 @@ class Testbed:
     def close(self) -> None:
         self._cleanup.close()
 
+    @property
+    def base_url(self) -> str:
+        return self.context.target
+
     def set_up(self) -> None:
-        try:
-            processes = self._new_context()
+        with _refusing():
+            self._make_context()
             self._start_toxiproxy()
             if self.options.base_url is None:
-                self._start_reference(processes)
+                self._start_reference()
             else:
-                self._adopt_target(processes, self.options.base_url)
+                self._adopt_target(self.options.base_url)
             if problem := http_problem(self.base_url):
                 raise CannotSetUpError([f"--target: {problem}"])
             self._put_proxies_before(parse_address(self.base_url))
-        except (FaultError, OSError, ValueError) as error:
-            raise CannotSetUpError([str(error)]) from None
         self._refuse_unfit_faults()
 
     def check(self) -> None:
         """Raises what `set_up` would raise for a given target, as far as that can be known without setting up."""
-        try:
-            processes = self._new_context()
+        with _refusing():
+            self._make_context()
             assert self.options.base_url is not None, "the reference chat is not checked but started"
-            self._adopt_target(processes, self.options.base_url)
+            self._adopt_target(self.options.base_url)
             if self._places() and self.options.toxiproxy is not None:
                 self._connect_toxiproxy(self.options.toxiproxy)
-        except (FaultError, OSError, ValueError) as error:
-            raise CannotSetUpError([str(error)]) from None
         self._refuse_unfit_faults()
 
-    def _new_context(self) -> dict[str, Managed]:
-        """Returns the processes that faults can act on, to be filled."""
+    def _make_context(self) -> None:
         undo_log = UndoLog(self.folder / "healer.log")
         self._cleanup.callback(undo_log.close)
         self.context = FaultContext(self.options.base_url or "", self.options.protocol, self.folder, undo_log)
         self.context.token = token_of(os.environ)
-        processes: dict[str, Managed] = {}
-        self.context.processes = processes
-        return processes
 
     def _refuse_unfit_faults(self) -> None:
         """Refuses faults that cannot be injected into this target, before any load."""
@@ -108,14 +103,13 @@ class Testbed:
 
     # The target.
 
-    def _adopt_target(self, processes: dict[str, Managed], base_url: str) -> None:
+    def _adopt_target(self, base_url: str) -> None:
         """Takes the process of --pid and --restart-command as the target's."""
-        self.base_url = self.context.target = base_url
         options, address = self.options, parse_address(base_url)
         if options.pid is not None and (problem := _not_a_target(options.pid)):
             raise CannotSetUpError([f"--pid: expected the process of the target, got {options.pid}, {problem}"])
         if options.pid is not None or options.restart_command is not None:
-            processes["target"] = GivenProcess(
+            self.context.processes["target"] = GivenProcess(
                 options.pid,
                 options.restart_command,
                 address.port,
@@ -123,13 +117,13 @@ class Testbed:
                 self.folder / "restart.log",
             )
 
-    def _start_reference(self, processes: dict[str, Managed]) -> None:
+    def _start_reference(self) -> None:
         """Starts the reference backend with the flags in the scenario's `[backend]`."""
         flags = dict(self.scenario.backend)
         store = Path(self._cleanup.enter_context(_scratch()))
         environment = {}
         if flags.pop("broker", False):
-            environment["CHATSWARM_BUS"] = self._start_broker(processes)
+            environment["CHATSWARM_BUS"] = self._start_broker()
         if flags.pop("token", False):
             assert self.context.token is not None, "the swarm has it as well, from whoever started both"
             (store / "tokens").write_text(self.context.token + "\n", encoding="utf-8")
@@ -143,16 +137,16 @@ class Testbed:
             environment=environment,
         )
         self._cleanup.callback(backend.stop)
-        processes["target"] = backend
-        self.base_url = self.context.target = backend.base_url
+        self.context.processes["target"] = backend
+        self.context.target = backend.base_url
         self.say(f"starting the reference backend at {self.base_url}")
         backend.wait()
 
-    def _start_broker(self, processes: dict[str, Managed]) -> str:
+    def _start_broker(self) -> str:
         """Starts the backend's broker. Returns its URL, which goes through a proxy if a fault targets the broker."""
         broker = Broker(self.folder / "broker.log", free_port(), self.context.undo_log)
         self._cleanup.callback(broker.stop)
-        processes["broker"] = broker
+        self.context.processes["broker"] = broker
         broker.wait()
         through = self._put_proxy("broker", broker.address) if "broker" in self._places() else broker.address
         return f"redis://{through}"
@@ -230,6 +224,15 @@ class Testbed:
         except FaultError as error:
             return f"the proxy that all connections went through is gone: {error}"
         return None
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """Whatever cannot be set up is a refusal."""
+    try:
+        yield
+    except (FaultError, OSError, ValueError) as error:
+        raise CannotSetUpError([str(error)]) from None
 
 
 def _scratch() -> tempfile.TemporaryDirectory[str]:

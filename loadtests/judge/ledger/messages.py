@@ -13,25 +13,14 @@ import numpy as np
 from chatswarm.loadtests.history.tables import SendOutcome
 from chatswarm.loadtests.messages.identity import Condition
 
-from .arrays import Bools, Floats, Ints, found, ints, key_of
-from .observations import Finals, Observations
+from .arrays import Bools, Ints, found, ints, key_of
+from .observations import Finals, Observations, SendTable
 
 
 @dataclass(frozen=True, slots=True)
-class SentMessages:
+class SentMessages(SendTable):
     """One row per send, by chat and then by when it was intended; -1 and NaN where unknown."""
 
-    process: Ints
-    widget: Ints
-    n: Ints
-    chat: Ints
-    intended: Floats
-    handed: Floats
-    sent: Floats
-    done: Floats
-    outcome: Ints
-    status: Ints
-    message_id: Ints
     keys: Ints  # the identities, ascending
     owners: Ints  # per key: its message
     repeated: int  # sends that were recorded twice

@@ -36,7 +36,7 @@ from chatswarm.loadtests.system.children import python
 from chatswarm.loadtests.system.exit_code import ExitCode
 from chatswarm.loadtests.system.open_files import needed_files, raise_open_files
 from chatswarm.loadtests.system.progress import SwarmNote, SwarmRefusal
-from chatswarm.loadtests.testbed.messages import LOGS, SetUpTestbed
+from chatswarm.loadtests.testbed.messages import SetUpTestbed
 
 from .compatibility import SILENT, THIS_BUILD, WorkerInfo, mismatch, worker_info
 from .dispatcher import SteadyDispatcher, client_processes
@@ -260,7 +260,6 @@ class Master:
             folder, made = claim(asked, given=driven())
             base_url, via = asked.testbed.base_url or "", {}
             if asked.needs_testbed:
-                made = [*(folder / log for log in LOGS if not (folder / log).exists()), *made]
                 testbed = self._testbed = TestbedProcess(self._note, self._on_testbed_death)
                 ready = testbed.set_up(self._order(asked, str(folder.resolve())))
                 base_url, via = ready.base_url, ready.via

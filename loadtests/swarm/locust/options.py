@@ -15,6 +15,7 @@ from chatswarm.loadtests.net.reachability import http_problem
 from chatswarm.loadtests.protocols import PROTOCOLS, protocol_of
 from chatswarm.loadtests.scenario import scenario
 from chatswarm.loadtests.scenario.scenario import Scenario, ScenarioError
+from chatswarm.loadtests.system.flags import read_flag
 from chatswarm.loadtests.testbed.messages import TestbedOptions
 
 FIXED = ("pid", "restart_command", "toxiproxy", "proxy_host", "metrics_port", "metrics_host")
@@ -74,13 +75,14 @@ def read(
         problems.append(f"-u: expected at least 2 users, a dashboard and a widget, got {users}")
     if not (math.isfinite(spawn_rate) and spawn_rate > 0):
         problems.append(f"-r: expected a number of users per second above 0, got {spawn_rate:g}")
-    base_url = None if driven and not host else _url("--target" if driven else "--host", host, problems)
+    flag = "--target" if driven else "--host"
+    base_url = None if driven and not host else _base_url(flag, host, problems)
     if options.toxiproxy:
-        _url("--toxiproxy", options.toxiproxy, problems)
-    origin = _origin(options.origin, problems)
+        read_flag("--toxiproxy", parse_address, options.toxiproxy, problems)
+    origin = read_flag("--origin", parse_origin, options.origin, problems) if options.origin else None
     seed = _seed(options.seed, problems)
     if base_url and not problems and (why := http_problem(base_url)):
-        problems.append(f"{'--target' if driven else '--host'}: {why}")
+        problems.append(f"{flag}: {why}")
     if problems or chosen is None:
         raise RefusedOptionsError(problems)
     testbed = TestbedOptions(
@@ -166,25 +168,12 @@ def _unfit(chosen: Scenario, protocol: str) -> list[str]:
     return problems
 
 
-def _url(flag: str, given: str | None, problems: list[str]) -> str:
+def _base_url(flag: str, given: str | None, problems: list[str]) -> str | None:
     if not given:
         problems.append(f"{flag}: expected the target's base URL, such as http://127.0.0.1:8000, got none")
-        return ""
-    try:
-        return parse_address(given).url
-    except ValueError as error:
-        problems.append(f"{flag}: {error}")
-        return ""
-
-
-def _origin(given: str, problems: list[str]) -> str | None:
-    if not given:
         return None
-    try:
-        return parse_origin(given)
-    except ValueError as error:
-        problems.append(f"--origin: {error}")
-        return None
+    address = read_flag(flag, parse_address, given, problems)
+    return None if address is None else address.url
 
 
 def _seed(given: Any, problems: list[str]) -> int:  # noqa: ANN401

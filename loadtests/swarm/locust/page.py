@@ -35,7 +35,7 @@ _SUGGESTIONS = """
 {% for name, said in scenarios.items() %}<option value="{{ name }}">{{ said }}</option>
 {% endfor %}</datalist>
 <script>
-  // The form is drawn anew whenever it is opened.
+  // The form is rendered again each time it is opened.
   const suggest = () => {
     const field = document.querySelector("input[name=scenario]:not([list])");
     if (field === null) return;

@@ -16,6 +16,7 @@ from gevent.event import Event
 
 from chatswarm.loadtests.net.address import is_loopback
 from chatswarm.loadtests.system.children import Child, python
+from chatswarm.loadtests.system.lines import LineBuffer
 from chatswarm.loadtests.testbed.messages import (
     BeginFaults,
     EndTestbed,
@@ -55,14 +56,14 @@ class TestbedProcess:
     def set_up(self, order: SetUpTestbed) -> TestbedReady:
         """Returns once everything is up. Raises RefusedOptionsError, and then nothing is."""
         try:
-            msgspec.json.encode(order)
+            line = msgspec.json.encode(order)
         except UnicodeEncodeError as error:
             raise RefusedOptionsError([f"expected folders and options that are UTF-8, got {error.object!r}"]) from None
         log = Path(order.folder) / "testbed.log"
         # What was removed for Locust's sake is meant for the commands that faults run.
         self._child = child = Child(python("chatswarm.loadtests.testbed"), log, env=REMOVED, piped=True)
         gevent.spawn(self._read, child)
-        self._send(order)
+        self._write(line)
         try:
             in_time = self._replied.wait(_SET_UP_TIMEOUT)
         except BaseException:
@@ -109,25 +110,27 @@ class TestbedProcess:
             child.stop(_GRACE)
 
     def _send(self, message: ToTestbed) -> None:
+        self._write(msgspec.json.encode(message))
+
+    def _write(self, line: bytes) -> None:
         if self._child is None:
             return  # it has been ended
         assert self._child.process.stdin is not None
         try:
-            self._child.process.stdin.write(msgspec.json.encode(message) + b"\n")
+            self._child.process.stdin.write(line + b"\n")
         except (OSError, ValueError):
             return  # it is gone, which shows at its output
 
     def _read(self, child: Child) -> None:
         assert child.process.stdout is not None
-        descriptor, rest = child.process.stdout.fileno(), b""
+        descriptor, buffer = child.process.stdout.fileno(), LineBuffer()
         try:
             while True:
                 select.select([descriptor], [], [])
                 data = os.read(descriptor, 1 << 16)
                 if not data:
                     break
-                *lines, rest = (rest + data).split(b"\n")
-                for line in lines:
+                for line in buffer.add(data):
                     self._on_message(msgspec.json.decode(line, type=FromTestbed))
         except (OSError, ValueError, msgspec.MsgspecError):
             logger.exception("chatswarm: the testbed cannot be understood")

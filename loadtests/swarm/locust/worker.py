@@ -353,7 +353,7 @@ class Worker:
                 self._exit.give_up(reason)
 
     def _on_end(self, run: WorkerRun, message: RunEnd) -> None:
-        """In a greenlet of its own: a process must go on talking while it drains, and Ctrl-C must not end it."""
+        """Drains in a separate greenlet, so that the process keeps reporting and Ctrl-C cannot end the drain."""
         if run.active:
             run.draining = True
             gevent.spawn(self._drain, run, message.end)

@@ -580,7 +580,7 @@ def test_bounds_that_leave_an_equality_open_are_undecided(tmp_path: Path) -> Non
     play = Play(tmp_path, ids=False, plants={(0, 2): Plant(outcome=UNKNOWN, stored=0)}).perform()
     play.frame(0, 0, -1, T0 + 2.3)
     verdict = play.judge(["notified == 20", "notified == 16", "notified >= 17", "notified >= 18", "refused <= 1"])
-    # 5 frames of the chat cannot be told apart on one dashboard: 17 were notified, and up to 5 more.
+    # 5 frames of the chat are indistinguishable on one dashboard: 17 were notified, and up to 5 more.
     assert [result.outcome for result in verdict.slos][:4] == ["undecided", "fail", "pass", "undecided"]
 
 

@@ -1,4 +1,4 @@
-"""Locust's page with what chatswarm adds, and that of a Locust without a place for it. Each in a process of its own."""
+"""Locust's page with what chatswarm adds, also in a Locust that has no place for it. Each in a separate process."""
 
 import subprocess
 import sys
