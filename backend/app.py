@@ -6,15 +6,21 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-import msgspec
 from fastapi import FastAPI, Request, Response
-from fastapi.middleware.cors import CORSMiddleware
 from starlette.exceptions import HTTPException
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chatswarm.backend.chat.service import ChatService
 from chatswarm.backend.endpoints.api_docs import docs_routes
+from chatswarm.backend.endpoints.basics import (
+    READ,
+    UpgradeRequired,
+    add_cors,
+    add_errors,
+    add_monitoring,
+    json_response,
+)
 from chatswarm.backend.endpoints.dashboard_socket import DashboardEndpoint
 from chatswarm.backend.endpoints.openapi import document
 from chatswarm.backend.endpoints.operations import SOCKET
@@ -22,8 +28,6 @@ from chatswarm.backend.endpoints.reading_list import ListEndpoint
 from chatswarm.backend.endpoints.request_bodies import (
     MAX_FIELD,
     MAX_FORM,
-    GoneError,
-    TooLongError,
     UnreadableError,
     fields,
     form_as_json,
@@ -34,32 +38,21 @@ from chatswarm.backend.endpoints.request_bodies import (
 from chatswarm.backend.endpoints.sending import SendEndpoint
 from chatswarm.backend.fanout.sockets import Sockets
 from chatswarm.backend.http.auth import LIST
-from chatswarm.backend.http.responses import refuse
-from chatswarm.backend.metrics.metrics import CONTENT_TYPE, BackendMetrics
+from chatswarm.backend.metrics.metrics import BackendMetrics
 from chatswarm.backend.store.customers import open_chat, save_form
-from chatswarm.backend.store.records import OutcomeUnknownError, StoreUnavailableError
 from chatswarm.backend.wire.shapes import (
     ContactForm,
     CustomersChats,
-    Health,
     NewChat,
     OpenedChat,
-    Refusal,
     Saved,
     WholeChat,
-    encode,
     numbered,
     shown_chat,
 )
 from chatswarm.backend.workers.supervisor import WorkerContext
 
 from .settings import Settings
-
-_READ = ["GET", "HEAD"]
-
-
-def _json(value: msgspec.Struct, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    return Response(encode(value), status, headers, media_type="application/json")
 
 
 class ChatApp(FastAPI):
@@ -93,16 +86,6 @@ class ChatApp(FastAPI):
         await endpoint(scope, receive, send)
 
 
-class UpgradeRequired:
-    """Refuses a plain HTTP request for the WebSocket's path, as sent by a browser's address bar or by a proxy that
-    strips `Upgrade`.
-    """
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
-        """Respond to one request."""
-        await refuse(send, 426, f"{SOCKET}: expected the handshake of a WebSocket, got a plain request", upgrade=True)
-
-
 def create_app(settings: Settings, sockets: Sockets, worker: WorkerContext | None = None) -> FastAPI:
     """The app of one worker. The server that runs it must use `sockets.protocol` for its WebSockets."""
     metrics = BackendMetrics()
@@ -120,14 +103,7 @@ def create_app(settings: Settings, sockets: Sockets, worker: WorkerContext | Non
     app = ChatApp(lifespan=lifespan, openapi_url=None)
     app.settings = settings
     app.state.service = service
-    # See responses.ANY_ORIGIN.
-    app.add_middleware(
-        CORSMiddleware,
-        allow_origins=["*"],
-        allow_methods=["*"],
-        allow_headers=["*"],
-        expose_headers=["ETag", "Retry-After"],
-    )
+    add_cors(app)
     list_chats, send_user, send_agent = (
         ListEndpoint(service),
         SendEndpoint(service, "user"),
@@ -143,44 +119,11 @@ def create_app(settings: Settings, sockets: Sockets, worker: WorkerContext | Non
     ]
     if settings.api_docs:
         app.router.routes += docs_routes(settings)
-    _add_errors(app)
+    add_errors(app)
     _add_customers(app, service)
     _add_reads(app, service)
-    _add_monitoring(app, service)
+    add_monitoring(app, service)
     return app
-
-
-def _add_errors(app: FastAPI) -> None:
-    """Give every error the same shape, and never a stack trace."""
-
-    async def error_response(_request: Request, error: Exception) -> Response:
-        headers: Mapping[str, str] | None = None
-        match error:
-            case UnreadableError():
-                status, message = 400, str(error)
-            case TooLongError():
-                status, message, headers = 413, f"body: expected at most {MAX_FORM} bytes", {"Connection": "close"}
-            case StoreUnavailableError():
-                status, message = 503, f"The store is not available, nothing was stored: {error}"
-                headers = {"Retry-After": "1"}
-            case OutcomeUnknownError():
-                status, message = 500, f"The store failed, it may or may not be stored: {error}"
-            case HTTPException():
-                status, message, headers = error.status_code, str(error.detail), error.headers
-            case _:
-                status, message = 500, "Something went wrong here"
-        return _json(Refusal(message), status, headers)
-
-    for kind in (
-        Exception,
-        UnreadableError,
-        TooLongError,
-        GoneError,
-        StoreUnavailableError,
-        OutcomeUnknownError,
-        HTTPException,
-    ):
-        app.add_exception_handler(kind, error_response)
 
 
 def _add_customers(app: FastAPI, service: ChatService) -> None:
@@ -195,7 +138,7 @@ def _add_customers(app: FastAPI, service: ChatService) -> None:
         contact = text_fields(values, ContactForm, MAX_FIELD)
         kept = form_as_json(values)
         await service.store.write(save_form(_email(contact.email), contact.name, contact.category, kept))
-        return _json(Saved(True, "Contact data saved"))
+        return json_response(Saved(True, "Contact data saved"))
 
     @app.post("/api/users/chats/create")
     async def create(request: Request) -> Response:
@@ -204,12 +147,12 @@ def _add_customers(app: FastAPI, service: ChatService) -> None:
         if user_id is None and email is None:
             raise UnreadableError("user_id or email: expected one of them, got neither")
         chat = await service.store.write(open_chat(user_id, email, wanted.name))
-        return _json(OpenedChat(True, chat.id, chat.customer_id, "Chat created"))
+        return json_response(OpenedChat(True, chat.id, chat.customer_id, "Chat created"))
 
 
 def _add_reads(app: FastAPI, service: ChatService) -> None:
     # An id, or an email's local part, may contain a slash, which remains one in the path however it is encoded.
-    @app.api_route("/api/users/{user_id_or_email:path}/chats", methods=_READ)
+    @app.api_route("/api/users/{user_id_or_email:path}/chats", methods=READ)
     async def customers_chats(user_id_or_email: str) -> Response:
         service.catch_up()
         customer = service.list.customer(user_id_or_email)
@@ -220,9 +163,9 @@ def _add_reads(app: FastAPI, service: ChatService) -> None:
             messages = await service.log.messages(chat)
             last_activity = messages[-1].at if messages else chat.created_at
             chats.append(shown_chat(chat, last_activity, len(messages), messages))
-        return _json(CustomersChats(customer.id, customer.name, customer.email, chats, len(chats)))
+        return json_response(CustomersChats(customer.id, customer.name, customer.email, chats, len(chats)))
 
-    @app.api_route("/api/chats/{chat_id}", methods=_READ)
+    @app.api_route("/api/chats/{chat_id}", methods=READ)
     async def whole_chat(chat_id: str, request: Request) -> Response:
         service.catch_up()
         chat = service.list.chat(chat_id)
@@ -235,7 +178,7 @@ def _add_reads(app: FastAPI, service: ChatService) -> None:
         messages = await service.log.messages(chat, after, None if limit < 0 else limit)
         if messages:
             total, last_activity = max((total, last_activity), (messages[-1].seq, messages[-1].at))
-        return _json(
+        return json_response(
             WholeChat(
                 chat_id=chat.id,
                 user_id=chat.customer_id,
@@ -246,20 +189,6 @@ def _add_reads(app: FastAPI, service: ChatService) -> None:
                 messages=numbered(messages),
             )
         )
-
-
-def _add_monitoring(app: FastAPI, service: ChatService) -> None:
-    @app.api_route("/health", methods=_READ)
-    async def health() -> Response:
-        try:
-            await service.store.probe()
-        except (StoreUnavailableError, OutcomeUnknownError) as error:
-            return _json(Health("unavailable", str(error)), 503, {"Retry-After": "1"})
-        return _json(Health("ok", "The store is writable"))
-
-    @app.api_route("/metrics", methods=_READ)
-    async def metrics() -> Response:
-        return Response(await service.exposition(), media_type=CONTENT_TYPE)
 
 
 def _email(text: str | None) -> str | None:

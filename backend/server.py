@@ -22,16 +22,18 @@ from typing import Any, cast
 from uvicorn.config import LOGGING_CONFIG, Config
 from uvicorn.server import Server
 
-from chatswarm.backend.chat.service import ChatService
+from chatswarm.backend.chat.worker_service import WorkerService, worker_name
 from chatswarm.backend.fanout.sockets import DashboardProtocol, Sockets
 from chatswarm.backend.http.auth_middleware import with_auth
 from chatswarm.backend.http.capacity import allocate
 from chatswarm.backend.http.connections import KEEP_ALIVE, HttpConnections
+from chatswarm.backend.http.responses import push_refusal, refusal
 from chatswarm.backend.workers.supervisor import WorkerContext
 
 from .app import create_app
 from .listeners import bind
 from .pages import Pages, with_pages
+from .push_app import create_push_app
 from .settings import Settings
 
 _log = logging.getLogger("uvicorn.error")
@@ -49,9 +51,10 @@ def serve(settings: Settings, worker: WorkerContext | None = None) -> int:
     capacity = allocate(files, settings.max_connections, settings.max_http_connections)
     wanted, settings = settings.max_connections, replace(settings, max_connections=capacity.dashboards)
     sockets = Sockets(settings.buffer_limit, settings.unsent_limit, settings.idle_timeout)
-    app = create_app(settings, sockets, worker)
+    app = (create_push_app if settings.push else create_app)(settings, sockets, worker)
     metrics = app.state.service.metrics
-    http = HttpConnections(capacity, sockets, settings.request_timeout, metrics)
+    body = push_refusal if settings.push else refusal
+    http = HttpConnections(capacity, sockets, settings.request_timeout, metrics, body)
     pages = Pages(listeners.api[0].getsockname()[1], settings.backend_url)
     config = Config(
         with_pages(with_auth(app, settings.origins, settings.dashboard_tokens, metrics), pages, listeners.pages_ports),
@@ -67,6 +70,7 @@ def serve(settings: Settings, worker: WorkerContext | None = None) -> int:
         log_config=_logging(),
         proxy_headers=False,
         server_header=False,
+        headers=[("X-Served-By", worker_name(worker))],
         timeout_keep_alive=KEEP_ALIVE,
         # A float is fine: it is passed to asyncio.wait_for.
         timeout_graceful_shutdown=cast("int", settings.grace * 0.4),
@@ -90,7 +94,7 @@ def serve(settings: Settings, worker: WorkerContext | None = None) -> int:
 class ChatServer(Server):
     """uvicorn's server with its own shutdown sequence."""
 
-    def __init__(self, config: Config, service: ChatService, settings: Settings, http: HttpConnections) -> None:
+    def __init__(self, config: Config, service: WorkerService, settings: Settings, http: HttpConnections) -> None:
         super().__init__(config)
         self.addresses: list[str] = []
         self.pages: list[str] = []
@@ -132,7 +136,7 @@ class ChatServer(Server):
             server.close()
         # Dashboards are closed only after the last response, so that every accepted message is announced.
         end = time.monotonic() + self._settings.grace / 5
-        while time.monotonic() < end and (self._end_requests() or self._service.store.waiting):  # noqa: ASYNC110
+        while time.monotonic() < end and (self._end_requests() or self._service.unanswered):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         self._service.flush_announcements()
         await super().shutdown(sockets)

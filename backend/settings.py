@@ -8,6 +8,7 @@ import dataclasses
 import math
 import os
 import re
+import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Final, Literal, NoReturn
 from urllib.parse import unquote, urlsplit
 
 from chatswarm.backend.http.auth import Tokens
+from chatswarm.backend.http.user_tokens import ServiceKey, UserTokens
 
 _LONGEST_TOKEN_FILE: Final = 64 << 10
 
@@ -64,6 +66,11 @@ class Settings:
     pages_port: int | Literal["auto"] | None = "auto"
     backend_url: str | None = None
     api_docs: bool = True
+    push: bool = False
+    token_lifetime: float = 3600.0
+    push_key: ServiceKey | None = None
+    user_tokens: UserTokens | None = None
+    """Issues and checks users' tokens, in all workers; None without `push`."""
     lifeline_fd: int | None = None
 
 
@@ -195,6 +202,13 @@ def _switch(text: str) -> bool:
     return text == "on"
 
 
+def _key(text: str) -> ServiceKey:
+    # The value is not repeated, because it is a secret.
+    if not re.fullmatch(r"[A-Za-z0-9._~+/=-]{1,1000}", text):
+        raise _WrongError("1 to 1000 letters, digits and -._~+/=", "something else")
+    return ServiceKey(text)
+
+
 def _host(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9.:_-]{1,255}", text):
         raise _WrongError("a host name or address")
@@ -258,6 +272,10 @@ class _Field:
     hidden: bool = False
     called: str | None = None
     """The flag's name, if it differs from the setting's."""
+    bare: str = ""
+    """The value that a flag without one stands for."""
+    secret: bool = False
+    """Only a variable, because a command line is public."""
 
     @property
     def flag(self) -> str:
@@ -301,7 +319,9 @@ FIELDS = (
     _Field(
         "idle_timeout", "TIME", "60s", _seconds(0.1, 3600), "time for a dashboard's first message; then close with 1008"
     ),
-    _Field("sends_per_second", "N", "off", _rate, "sends per second and chat; refuse more with 429"),
+    _Field(
+        "sends_per_second", "N", "off", _rate, "sends per second and chat, or user with --push; refuse more with 429"
+    ),
     _Field("origins", "LIST", "any", _origins, "comma-separated origins whose pages may call this backend"),
     _Field(
         "dashboard_tokens",
@@ -325,15 +345,22 @@ FIELDS = (
         "URL of this backend for the pages; auto: the page's host and --port",
     ),
     _Field("api_docs", "on|off", "on", _switch, "serve /openapi.json, and /docs, a page that shows it"),
+    _Field("push", "on|off", "off", _switch, "run the push chat instead of the reference chat", bare="on"),
+    _Field("token_lifetime", "TIME", "3600s", _seconds(1, 2_592_000), "with --push: validity of a user's token"),
+    _Field("push_key", "KEY", None, _key, "with --push: the service key", secret=True),
     _Field("lifeline_fd", "FD", None, _open_pipe, "stop when this inherited pipe ends", hidden=True),
 )
 
 
 _EXAMPLES: Final = """\
+CHATSWARM_PUSH_KEY has no flag, because a command line is public: with --push, it is the service key, which whoever
+changes rooms and logs users in has to present.
+
 Examples:
 
   chatswarm serve
   chatswarm serve --port 8000 --workers 2 --database sqlite:////tmp/chat.db
+  chatswarm serve --push
 """
 
 
@@ -352,7 +379,10 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> S
     for field in FIELDS:
         about = argparse.SUPPRESS if field.hidden else f"{field.help} (default {field.default}; {field.variable})"
         # With `nargs="?"`, argparse accepts a missing value, so that it is reported together with all other problems.
-        parser.add_argument(field.flag, dest=field.name, nargs="?", const="", metavar=field.metavar, help=about)
+        if not field.secret:
+            parser.add_argument(
+                field.flag, dest=field.name, nargs="?", const=field.bare, metavar=field.metavar, help=about
+            )
     try:
         given, unknown = parser.parse_known_args(list(arguments))
     except argparse.ArgumentError as error:
@@ -360,7 +390,7 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> S
     problems = [SettingProblem("command line", "only known flags (see --help)", repr(word)) for word in unknown]
     values: dict[str, object] = {}
     for field in FIELDS:
-        text: str | None = getattr(given, field.name)
+        text: str | None = getattr(given, field.name, None)
         where = field.flag
         if text is None and (variable := field.given(environment)) is not None:
             text, where = variable, field.variable
@@ -372,9 +402,30 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> S
             values[field.name] = field.parse(text)
         except _WrongError as wrong:
             problems.append(SettingProblem(where, wrong.expected, wrong.got or (repr(text) if text else "nothing")))
+    settings = Settings(**values)  # type: ignore[arg-type]  # each parser returns the type of its setting
+    if settings.push:
+        problems += _unfit_for_push(settings)
     if problems:
         raise SettingsError(problems)
-    return Settings(**values)  # type: ignore[arg-type]  # each parser returns the type of its setting
+    return _with_tokens(settings) if settings.push else settings
+
+
+def _unfit_for_push(settings: Settings) -> list[SettingProblem]:
+    problems: list[SettingProblem] = []
+    if settings.dashboard_tokens is not None:
+        problem = "off with --push, whose users have tokens of their own"
+        problems.append(SettingProblem("--dashboard-token-file", problem, "a file"))
+    if isinstance(settings.pages_port, int):
+        problem = "auto or off with --push, which has no pages"
+        problems.append(SettingProblem("--pages-port", problem, repr(str(settings.pages_port))))
+    return problems
+
+
+def _with_tokens(settings: Settings) -> Settings:
+    # Made here, before any worker is forked, so that all workers share it.
+    secret = settings.push_key.token_secret() if settings.push_key is not None else secrets.token_bytes(32)
+    tokens = UserTokens(secret, settings.token_lifetime)
+    return dataclasses.replace(settings, user_tokens=tokens, pages_port=None)
 
 
 class _ArgumentParser(argparse.ArgumentParser):

@@ -33,7 +33,7 @@ NAVIGATION = {
     "Use": ["docs/check", "docs/scenarios", "docs/faults", "docs/locust", "docs/your-chat"],
     "Understand": ["docs/judging", "docs/results", "docs/sql", "docs/report"],
     "Build in": ["docs/pytest", "docs/metrics", "docs/grafana", "docs/compose"],
-    "The chat": ["docs/reference-chat", "docs/protocol", "docs/guide"],
+    "The chat": ["docs/reference-chat", "docs/push-chat", "docs/protocol", "docs/guide"],
     "Change chatswarm": ["ARCHITECTURE", "EXTENDING", "CONTRIBUTING", "CHANGELOG"],
 }
 """The pages of the site, in order. A page that is missing here is a warning, too."""

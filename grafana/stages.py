@@ -15,8 +15,8 @@ def all_stages() -> Builder[Panel]:
     return lines(
         "All stages, p99",
         "From intended until: accepted (the response), notified (the frame at a dashboard), visible (the refetch that "
-        "shows it), visible on the last dashboard. The time goes where two lines part. Refetch: a single refetch, from "
-        "its start.",
+        "shows it, or the frame with its text), visible on the last dashboard. The time goes where two lines part. "
+        "Refetch: a single refetch, from its start.",
         SECONDS,
         PanelSeries("accepted", quantile(0.99, "chatswarm_accepted_seconds")),
         PanelSeries("notified", quantile(0.99, "chatswarm_notified_seconds")),
@@ -68,7 +68,7 @@ def last_dashboard() -> Builder[Panel]:
     """When is it visible on every dashboard?"""
     return _stage(
         "Last dashboard",
-        "From intended until visible on the slowest dashboard, for each message that is visible on all of them.",
+        "From intended until visible on the slowest dashboard, for each message that all have that must show it.",
         "last_dashboard",
     )
 

@@ -70,9 +70,23 @@ ProtocolOption = Annotated[
         autocompletion=lambda incomplete: [name for name in PROTOCOLS if name.startswith(incomplete)],
     ),
 ]
+ChosenProtocolOption = Annotated[
+    str | None,
+    typer.Option(
+        "--protocol",
+        metavar="NAME",
+        help=f"Protocol that the chat speaks, one of: {', '.join(PROTOCOLS)}; default: {DEFAULT}, or without --target "
+        "that of the chat that the scenario starts.",
+        autocompletion=lambda incomplete: [name for name in PROTOCOLS if name.startswith(incomplete)],
+    ),
+]
 OriginOption = Annotated[
     str | None,
     typer.Option("--origin", metavar="URL", help="Origin header of all requests and handshakes; default: none."),
+]
+UsersFileOption = Annotated[
+    Path | None,
+    typer.Option("--users-file", metavar="FILE", help="CSV with a row per user: name, and what its login needs."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print only the result to standard output, as JSON.")]
 ScenarioArgument = Annotated[
@@ -86,6 +100,8 @@ ScenarioArgument = Annotated[
 ]
 DashboardsOption = Annotated[int | None, typer.Option(help="Number of dashboards.")]
 WidgetsOption = Annotated[int | None, typer.Option(help="Number of widgets.")]
+RoomsOption = Annotated[int | None, typer.Option(help="Number of rooms, for chats with rooms.")]
+MembersOption = Annotated[int | None, typer.Option(help="Number of dashboards in each room.")]
 RateOption = Annotated[float | None, typer.Option(metavar="MSGS_PER_S", help="Messages per second, over all widgets.")]
 DurationOption = Annotated[str | None, typer.Option(metavar="30s", help="Length of the measured part.")]
 ProcessesOption = Annotated[int, typer.Option(min=1, help="Number of processes that generate the load.")]
@@ -165,7 +181,7 @@ def check(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Run the guide's checklist in under 5 s: does the chat work at all?"""
+    """Run a checklist in a few seconds: does the chat work at all?"""
     from .checklist import closing, run_checklist, step_line
 
     _check_protocol(protocol)
@@ -175,6 +191,8 @@ def check(
     chat_protocol = _chat_protocol(protocol, problems)
     if not browser and (pages is not None or out is not None):
         problems.append("--pages, --out: expected --browser as well: no page is opened without it")
+    if browser and protocol != DEFAULT:
+        problems.append(f"--browser: expected --protocol {DEFAULT}, which the guide's pages speak, got {protocol}")
     if browser and pages is not None:
         read_flag("--pages", parse_address, pages, problems)
     if browser and origin is not None:
@@ -232,10 +250,13 @@ def _check_pages(
 def run(
     scenario: ScenarioArgument,
     target: TargetOption = None,
-    protocol: ProtocolOption = DEFAULT,
+    protocol: ChosenProtocolOption = None,
     origin: OriginOption = None,
+    users_file: UsersFileOption = None,
     dashboards: DashboardsOption = None,
     widgets: WidgetsOption = None,
+    rooms: RoomsOption = None,
+    members: MembersOption = None,
     rate: RateOption = None,
     duration: DurationOption = None,
     processes: ProcessesOption = 1,
@@ -255,24 +276,29 @@ def run(
     from .run.run import MetricsEndpoint
     from .testbed.messages import TestbedOptions
 
-    _check_protocol(protocol)
+    if protocol is not None:
+        _check_protocol(protocol)
     problems: list[str] = []
     address = None if target is None else read_flag("--target", parse_address, target, problems)
     if toxiproxy is not None:
         read_flag("--toxiproxy", parse_address, toxiproxy, problems)
     checked_origin = None if origin is None else read_flag("--origin", parse_origin, origin, problems)
-    _chat_protocol(protocol, problems)
+    _chat_protocol(protocol or DEFAULT, problems)
     if target is None and (pid is not None or restart_command is not None):
         problems.append("--pid, --restart-command: expected --target as well: chatswarm knows what it starts itself")
-    overrides = {"dashboards": dashboards, "widgets": widgets, "rate": rate, "duration": duration}
-    chosen = _load_scenario(scenario, overrides, problems)
+    overrides: dict[str, object] = {"dashboards": dashboards, "widgets": widgets, "rate": rate, "duration": duration}
+    chosen = _load_scenario(scenario, {**overrides, "rooms": rooms, "members": members}, problems)
+    if target is None and protocol == scenarios.PUSH:
+        chosen = chosen.speaking_push()
+    spoken = _protocol_for(chosen, protocol, target)
     options = TestbedOptions(
         base_url=None if address is None else address.url,
-        protocol=protocol,
+        protocol=spoken,
         pid=pid,
         restart_command=restart_command,
         toxiproxy=toxiproxy,
         origin=checked_origin,
+        users_file=None if users_file is None else str(users_file.absolute()),
     )
     metrics = None if metrics_port is None else MetricsEndpoint(metrics_port, metrics_host)
     _run_and_judge(chosen, out, options, seed, processes, metrics, as_json=as_json)
@@ -336,11 +362,19 @@ def _run_and_judge(
         _finish(verdict, console, as_json)
 
 
+def _rooms_of(scenario: scenarios.Scenario) -> str:
+    rooms = scenario.rooms
+    if rooms is None:
+        return ""
+    return f", {rooms.count} room{'s' * (rooms.count > 1)} of {rooms.members or scenario.dashboards}"
+
+
 def _announce(console: Console, scenario: scenarios.Scenario, base_url: str | None) -> None:
     """What is about to be run, and the faults that it injects."""
     summary = Text.assemble(
         (one_line(scenario.name), "bold"),
-        f": {scenario.dashboards} dashboards, {scenario.widgets} widgets, about {scenario.rates.messages:.0f} messages "
+        f": {scenario.dashboards} dashboards, {scenario.widgets} widgets{_rooms_of(scenario)}, "
+        f"about {scenario.rates.messages:.0f} messages "
         f"in {scenario.duration:g} s against {base_url or 'the reference chat'}",
     )
     _print(console, summary, soft_wrap=True)
@@ -496,6 +530,20 @@ def _chat_protocol(protocol: str, problems: list[str]) -> ChatProtocol | None:
     except ValueError as error:
         problems.append(str(error))
         return None
+
+
+def _protocol_for(scenario: scenarios.Scenario, asked: str | None, target: str | None) -> str:
+    """The name of the protocol that the chat speaks. Refuses one that the chat that is started does not speak."""
+    spoken = (asked or DEFAULT) if target is not None else scenario.own_protocol
+    if asked not in (None, spoken):
+        _refuse(
+            f"--protocol: expected {spoken}, which the chat that is started for {one_line(scenario.name)} speaks "
+            f"([backend] push decides), or --target as well, got {asked}"
+        )
+    problems: list[str] = []
+    if _chat_protocol(spoken, problems) is None:
+        _refuse(*problems)
+    return spoken
 
 
 def _check_protocol(protocol: str) -> None:

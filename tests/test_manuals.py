@@ -140,6 +140,18 @@ def test_the_example_of_a_scenario_is_valid() -> None:
     assert len(scenario.parse(tomllib.loads(f"{kept}\n[[stage]]{stage}"), "example", "docs/scenarios.md").slos) == 2
 
 
+def test_the_example_of_rooms_is_valid_and_has_every_key() -> None:
+    swarm, rooms = "[swarm]\ndashboards = 300\nwidgets = 60\n", toml("scenarios")[1]
+    loaded = scenario.parse(tomllib.loads(swarm + rooms), "example", "docs/scenarios.md").rooms
+    assert loaded is not None
+    assert (loaded.count, loaded.members, len(loaded.changes)) == (60, 20, 1)
+    source = Path(scenario.__file__).read_text(encoding="utf-8").partition("def _rooms(")[2]
+    keys = set(re.findall(r"part\.take\(\"(\w+)\"", source.partition("def _fault_names(")[0]))
+    assert {"members", "join"} < keys
+    keys -= {"fixed"}  # instead of the others: it has an example of its own
+    assert set(re.findall(r"^(?:\[\[rooms\.)?(change|\w+(?= = ))", rooms, re.MULTILINE)) == keys
+
+
 def test_the_example_of_a_fault_is_valid() -> None:
     fault, slos = toml("faults")
     loaded = scenario.parse(tomllib.loads(fault + slos), "example", "docs/faults.md")

@@ -1,116 +1,43 @@
-"""The chat service of one worker: connects store, follower, list and hub, and publishes commits in order.
+"""The reference chat's service in one worker: publishes commits to the list and the hub, in order.
 
-own commit ─► wake-up ─► follower ─► list (every read from now on shows it) ─► hub (frames) ─► responses to senders
-others' commits ───────────┘
+commits of all workers ─► list (every read from now on shows it) ─► hub (frames) ─► responses to senders
 """
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 import time
-from contextlib import suppress
-from typing import TYPE_CHECKING, Final
 
 from chatswarm.backend.fanout.hub import Hub
 from chatswarm.backend.fanout.sockets import Sockets
-from chatswarm.backend.metrics.exposition import merged
-from chatswarm.backend.metrics.loop_lag import measure_lag
 from chatswarm.backend.metrics.metrics import BackendMetrics
 from chatswarm.backend.settings import Settings
-from chatswarm.backend.store import schema
-from chatswarm.backend.store.log import Log
-from chatswarm.backend.store.records import Committed, StoredChat, StoreUnavailableError
-from chatswarm.backend.store.store import Store
+from chatswarm.backend.store.records import Committed, Position, StoredChat
 from chatswarm.backend.store.timestamps import age
 from chatswarm.backend.wire.frames import OutgoingFrame, notification, text_frame
-from chatswarm.backend.workers.datagrams import WorkerDatagrams
-from chatswarm.backend.workers.follower import Follower
 from chatswarm.backend.workers.supervisor import WorkerContext
 
 from .chat_list import TAIL, ChatList
 from .guide_log import SUBSCRIBERS, GuideLog
-from .rate_limit import RateLimit
-
-if TYPE_CHECKING:
-    from chatswarm.backend.workers.broker import BrokerBus
-
-METRICS_TIMEOUT: Final = 0.5
-"""Seconds that the other workers have to report their metrics."""
+from .worker_service import WorkerService
 
 
-class ChatService:
-    """Everything behind the endpoints of one process, alone or one of several workers. Belongs to the event loop."""
+class ChatService(WorkerService):
+    """The chat list, and the hub to which every dashboard subscribes."""
 
     def __init__(
         self, settings: Settings, sockets: Sockets, metrics: BackendMetrics, worker: WorkerContext | None = None
     ) -> None:
-        self.settings = settings
-        self.sockets = sockets
-        self.metrics = metrics
-        shared = worker is not None or settings.bus is not None
-        self.guide = GuideLog(alone=not shared)
+        super().__init__(settings, sockets, metrics, worker)
+        self.guide = GuideLog(alone=not self.shared)
         self.list = ChatList(secrets.token_hex(4))
-        self.log = Log(settings.database)
-        self.store = Store(settings.database, self._committed, metrics, shared=shared)
         self.hub = Hub(metrics, join_window=settings.join_window, held_limit=settings.buffer_limit // 2)
-        self.rate = RateLimit(settings.sends_per_second) if settings.sends_per_second else None
-        self._follower = Follower(settings.database, self._publish, metrics, shared=shared)
-        self._datagrams = WorkerDatagrams(worker, self._on_wakeup, metrics) if worker is not None else None
-        self._bus: BrokerBus | None = None
-        if settings.bus is not None:
-            # Imported here because the client library is slow to import.
-            from chatswarm.backend.workers.broker import BrokerBus
-
-            self._bus = BrokerBus(settings.bus, self._on_wakeup, metrics)
-        self._notifier = self._bus or self._datagrams
-        self._tasks: list[asyncio.Task[None]] = []
-        metrics.set_unsent_source(sockets.unsent)
-        sockets.on_cut = lambda reason: metrics.cut[reason].inc()
-        sockets.on_idle = metrics.timeouts["idle"].inc
         sockets.on_tick = self.guide.tick
 
-    async def start(self) -> None:
-        """Open the database, load the list, start all tasks. Raises ForeignDatabaseError, sqlite3.Error."""
-        await asyncio.to_thread(schema.prepare, self.settings.database)
-        loaded = await self.log.everything(TAIL)
-        self._show(loaded)
-        self.hub.head = loaded.after.messages
-        self._follower.position = loaded.after
-        self.store.start()
-        if self._datagrams is not None:
-            self._datagrams.start()
-        if self._bus is not None:
-            self._bus.start()
-        loop = asyncio.get_running_loop()
-        self._tasks = [
-            loop.create_task(self.sockets.check_forever()),
-            loop.create_task(self._follower.poll_forever()),
-            loop.create_task(measure_lag(self.metrics.loop_lag_seconds.observe)),
-        ]
-
     async def close(self) -> None:
-        """Finish pending writes and close the database."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._datagrams is not None:
-            self._datagrams.close()
-        if self._bus is not None:
-            await self._bus.close()
-        # The writer's connection closes last, because only that one can empty the write-ahead log.
-        self.log.close()
-        self._follower.close()
-        if self._tasks:
-            await self.store.close(self.settings.grace / 5)
+        """Finish pending writes, close the database, and print what is left."""
+        await super().close()
         self.guide.close()
-
-    def catch_up(self) -> None:
-        """Publish everything that any worker has committed by now to the list and the hub.
-
-        Call this before any read that must be current. Raises StoreUnavailableError if the log cannot be read.
-        """
-        self._follower.poll("request")
 
     def find_chat(self, chat_id: str) -> StoredChat | None:
         """The chat with that id, even if another worker has only just created it. Raises StoreUnavailableError."""
@@ -120,30 +47,14 @@ class ChatService:
             chat = self.list.chat(chat_id)
         return chat
 
-    def flush_announcements(self) -> None:
-        """Before the shutdown: publish the last commits and write all pending frames."""
-        with suppress(StoreUnavailableError):
-            self.catch_up()
+    async def _load(self) -> Position:
+        loaded = await self.log.everything(TAIL)
+        self._show(loaded)
+        self.hub.head = loaded.after.messages
+        return loaded.after
+
+    def _flush(self) -> None:
         self.hub.flush()
-
-    async def exposition(self) -> bytes:
-        """The metrics of all workers, in Prometheus' text format."""
-        if self._datagrams is None:
-            return self.metrics.exposition()
-        return merged(await self._datagrams.collect_metrics(METRICS_TIMEOUT))
-
-    def _committed(self, committed: Committed) -> None:
-        """Publish a commit of this worker, which is now on disk, and wake the other workers."""
-        if self._notifier is not None and committed.after != committed.before:
-            self._notifier.wake_others()
-        # If the log before it cannot be read now, the follower publishes it later.
-        with suppress(StoreUnavailableError):
-            self._follower.committed(committed)
-
-    def _on_wakeup(self) -> None:
-        """Another worker has committed something, or may have."""
-        with suppress(StoreUnavailableError):
-            self.metrics.wakeups_received["news" if self._follower.poll("bell") else "nothing"].inc()
 
     def _publish(self, committed: Committed) -> None:
         """Update the list before the hub, so that no frame announces a message that a refetch does not show."""

@@ -11,18 +11,19 @@ import uuid
 from contextlib import suppress
 
 import msgspec
-from starlette.types import Receive, Scope, Send
+from starlette.types import Receive, Scope
 
 from chatswarm.backend.chat import guide_log
 from chatswarm.backend.chat.service import ChatService
 from chatswarm.backend.fanout.hub import Subscriber
-from chatswarm.backend.fanout.replay import replay
-from chatswarm.backend.fanout.sockets import EXTENSION, DashboardProtocol
-from chatswarm.backend.http.auth import SUBPROTOCOL, foreign
-from chatswarm.backend.http.responses import CHALLENGE
+from chatswarm.backend.fanout.replay import ChatUpdates, replay
+from chatswarm.backend.fanout.sockets import DashboardProtocol
+from chatswarm.backend.http.auth import SUBPROTOCOL
 from chatswarm.backend.store.records import StoreUnavailableError
 from chatswarm.backend.store.timestamps import timestamp
 from chatswarm.backend.wire import frames
+
+from .socket_endpoint import NO_TOKEN, HandshakeRefusal, SocketEndpoint
 
 
 class _ClientFrame(msgspec.Struct):
@@ -31,66 +32,29 @@ class _ClientFrame(msgspec.Struct):
     after: int | None = None
 
 
-class _HandshakeRefusal(msgspec.Struct, frozen=True):
-    """An HTTP response in place of the WebSocket."""
-
-    reason: str
-    status: int
-    message: bytes
-    headers: tuple[tuple[bytes, bytes], ...] = ()
-
-
 _decode = msgspec.json.Decoder(_ClientFrame).decode
 
-_FOREIGN = _HandshakeRefusal("origin", 403, b"Origin: expected one of those that are allowed here")
-_NO_TOKEN = _HandshakeRefusal("token", 401, b"Authorization: expected Bearer and a valid token", (CHALLENGE,))
-_FULL = _HandshakeRefusal("full", 503, b"Too many dashboards", ((b"retry-after", b"1"),))
 
-
-class DashboardEndpoint:
+class DashboardEndpoint(SocketEndpoint):
     """Accepts dashboards with an allowed origin and a valid token, up to the connection limit."""
 
+    full = HandshakeRefusal("full", 503, "Too many dashboards", ((b"retry-after", b"1"),))
+    subprotocol = SUBPROTOCOL
+    refusal_type = b"text/plain; charset=utf-8"
+
     def __init__(self, service: ChatService) -> None:
+        super().__init__(service)
         self._service = service
-        self._open = 0
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection from handshake to close."""
-        if scope["type"] != "websocket":
-            raise RuntimeError("/ws/dashboard: expected a WebSocket")
-        connection = scope["extensions"].get(EXTENSION)
-        if not isinstance(connection, DashboardProtocol):
-            raise RuntimeError(f"expected a server with the extension {EXTENSION}, got {sorted(scope['extensions'])}")
-        await receive()  # websocket.connect
-        metrics = self._service.metrics
-        refusal = self._refusal(scope)
-        if refusal is not None:
-            metrics.turned_away[refusal.reason].inc()
-            headers = [(b"content-type", b"text/plain; charset=utf-8"), *refusal.headers]
-            await send({"type": "websocket.http.response.start", "status": refusal.status, "headers": headers})
-            await send({"type": "websocket.http.response.body", "body": refusal.message})
-            return
-        self._open += 1
-        metrics.connected.set(self._open)
-        try:
-            # A browser that offers subprotocols fails the connection if the server selects none.
-            subprotocol = SUBPROTOCOL if SUBPROTOCOL in scope["subprotocols"] else None
-            await send({"type": "websocket.accept", "subprotocol": subprotocol, "headers": []})
-            await _Dashboard(self._service, connection).run(receive)
-        finally:
-            self._open -= 1
-            metrics.connected.set(self._open)
-            code = connection.close_code
-            if code is not None:
-                metrics.closed(code)
+    def _denied(self, scope: Scope) -> HandshakeRefusal | None:
+        tokens = self._settings.dashboard_tokens
+        return NO_TOKEN if tokens and not tokens.accept(scope["headers"], scope["subprotocols"]) else None
 
-    def _refusal(self, scope: Scope) -> _HandshakeRefusal | None:
-        settings, headers = self._service.settings, scope["headers"]
-        if foreign(headers, settings.origins):
-            return _FOREIGN
-        if settings.dashboard_tokens and not settings.dashboard_tokens.accept(headers, scope["subprotocols"]):
-            return _NO_TOKEN
-        return _FULL if self._open >= settings.max_connections else None
+    def _refusal_body(self, message: str) -> bytes:
+        return message.encode()
+
+    async def _serve(self, connection: DashboardProtocol, scope: Scope, receive: Receive) -> None:  # noqa: ARG002
+        await _Dashboard(self._service, connection).run(receive)
 
 
 class _Dashboard:
@@ -147,6 +111,7 @@ class _Dashboard:
         self._leave()
         # Registering takes the head in the same step: later commits arrive live, earlier ones are replayed.
         self._subscriber = hub.subscribe(self._connection, self._id, hold=request.after is not None)
+        self._service.metrics.subscribed.set(len(hub))
         if self._few():
             self._service.guide.put(guide_log.subscribed(self._id, request.subscription_type, len(hub)))
         reply = frames.subscribed(request.subscription_type, self._subscriber.since)
@@ -158,7 +123,7 @@ class _Dashboard:
                 hub,
                 self._subscriber,
                 request.after,
-                self._service.log.page,
+                ChatUpdates(self._service.log.page),
                 self._service.metrics,
                 max_unsent=self._service.settings.buffer_limit // 4,
             )
@@ -168,6 +133,7 @@ class _Dashboard:
     def _leave(self) -> None:
         if self._subscriber is not None:
             self._service.hub.unsubscribe(self._subscriber)
+            self._service.metrics.subscribed.set(len(self._service.hub))
             self._subscriber = None
         if self._replay is not None:
             self._replay.cancel()

@@ -1,12 +1,11 @@
-"""The parameters, bodies and responses of every route, with the limits in the settings: the source for OpenAPI.
+"""The parameters, bodies and responses of the reference chat's routes, with the limits in the settings, for OpenAPI.
 
 A test fails for a route of app.py that is missing here, and for a response whose status or body is not listed here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import Annotated, Any, Final, Literal
 
 from msgspec import Meta
@@ -29,58 +28,12 @@ from chatswarm.backend.wire.shapes import (
     WholeChat,
 )
 
+from .operation import Operation, RequestParameter, ResponseSpec
 from .reading_list import LONGEST
 from .request_bodies import MAX_FIELD, MAX_FORM, NOT_BLANK
 from .sending import MAX_KEY, longest_body
 
 SOCKET: Final = "/ws/dashboard"
-
-Header = Literal["ETag", "Retry-After", "WWW-Authenticate", "Upgrade"]
-
-
-@dataclass(frozen=True, slots=True)
-class RequestParameter:
-    """A parameter in the path, the query string or a header."""
-
-    name: str
-    location: Literal["path", "query", "header"]
-    type: object
-    about: str
-    may_be_empty: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class ResponseSpec:
-    """The response with one status. `body` is the shape of its JSON, `str` for plain text, None for no body."""
-
-    about: str
-    body: type | None = Refusal
-    headers: tuple[Header, ...] = ()
-    links: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    """By the id of a possible next operation: its parameters, as OpenAPI runtime expressions over this response."""
-
-
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """One method of one path."""
-
-    method: Literal["GET", "POST"]
-    path: str
-    name: str
-    tag: Literal["Widget", "Dashboard", "Monitoring"]
-    summary: str
-    responses: Mapping[int, ResponseSpec]
-    about: str = ""
-    parameters: tuple[RequestParameter, ...] = ()
-    body: type | None = None
-    limits: Mapping[str, object] = field(default_factory=dict)
-    """JSON Schema constraints on the body, beyond its shape."""
-
-    @property
-    def secured(self) -> bool:
-        """Whether it requires a token, if tokens are configured."""
-        return self.path == SOCKET or needs_token(self.path)
-
 
 _WHEN_NOT_DONE: Final = ResponseSpec(
     "The store is not available: nothing was stored. Try again.", headers=("Retry-After",)
@@ -123,7 +76,15 @@ A browser cannot send an `Authorization` header here. It offers two subprotocols
 
 def operations(settings: Settings) -> tuple[Operation, ...]:
     """All operations in reading order: the customer's, the agent's, and monitoring."""
-    return (*_customers(settings), *_agents(settings), *_monitoring())
+    described = (*_customers(settings), *_agents(settings), *monitoring())
+    if settings.dashboard_tokens is None:
+        return described
+    return tuple(replace(each, security="token") if _guarded(each.path) else each for each in described)
+
+
+def _guarded(path: str) -> bool:
+    """Whether this path requires a token, if tokens are configured."""
+    return path == SOCKET or needs_token(path)
 
 
 def _customers(settings: Settings) -> tuple[Operation, ...]:
@@ -256,7 +217,8 @@ def _dashboard_socket(settings: Settings) -> Operation:
     )
 
 
-def _monitoring() -> tuple[Operation, ...]:
+def monitoring() -> tuple[Operation, ...]:
+    """What both chats have for an operator."""
     return (
         Operation(
             method="GET",

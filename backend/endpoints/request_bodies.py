@@ -34,7 +34,7 @@ class UnreadableError(Exception):
 
 
 class TooLongError(Exception):
-    """The body exceeds its limit. The rest of it was not read, or was discarded."""
+    """The body exceeds its limit, which is the argument, in bytes. The rest of it was not read, or was discarded."""
 
 
 class GoneError(Exception):
@@ -47,7 +47,7 @@ async def read_body(receive: Receive, limit: int) -> bytes:
     if message["type"] == "http.request" and not message.get("more_body"):
         body: bytes = message.get("body", b"")
         if len(body) > limit:
-            raise TooLongError
+            raise TooLongError(limit)
         return body
     parts: list[bytes] = []
     size = 0
@@ -55,7 +55,7 @@ async def read_body(receive: Receive, limit: int) -> bytes:
         part = message.get("body", b"")
         size += len(part)
         if size > limit + DRAIN or (size > limit and not message.get("more_body")):
-            raise TooLongError
+            raise TooLongError(limit)
         if size <= limit:
             parts.append(part)
         if not message.get("more_body"):

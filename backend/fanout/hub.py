@@ -7,6 +7,8 @@
 A broadcast goes out in slices and yields to the loop between them, so that thousands of writes do not delay a POST.
 Frames that arrive meanwhile wait for the next broadcast. Positions are message ids: a subscriber gets exactly the
 frames after the head at which it was registered.
+
+The reference chat has one hub; the push chat has one for each room that anybody has joined.
 """
 
 from __future__ import annotations
@@ -20,9 +22,7 @@ from chatswarm.backend.metrics.metrics import BackendMetrics
 from chatswarm.backend.wire.frames import OutgoingFrame
 
 from .batching import BatchingDelay
-
-SLICE = 200
-"""Writes between two yields to the loop: about 2 ms."""
+from .turns import SLICE, Turns
 
 
 class FrameSink(Protocol):
@@ -80,9 +80,20 @@ class Subscriber:
 
 
 class Hub:
-    """All subscribers to chat updates. Belongs to the event loop. `head` is the id of the last message on disk."""
+    """All subscribers to the same messages. Belongs to the event loop. `head` is the id of the last message on disk.
 
-    def __init__(self, metrics: BackendMetrics, *, join_window: float, held_limit: int, head: int = 0) -> None:
+    Hubs with the same `turns` share the loop.
+    """
+
+    def __init__(
+        self,
+        metrics: BackendMetrics,
+        *,
+        join_window: float,
+        held_limit: int,
+        head: int = 0,
+        turns: Turns | None = None,
+    ) -> None:
         self.head = head
         self._metrics = metrics
         self._held_limit = held_limit
@@ -90,6 +101,8 @@ class Hub:
         self._subscribers: dict[Subscriber, None] = {}
         self._pending: list[OutgoingFrame] = []
         self._timer: asyncio.TimerHandle | None = None
+        self._turns = turns or Turns()
+        self._waits = False
         # The broadcast in progress:
         self._frames: list[OutgoingFrame] = []
         self._blob = b""
@@ -114,14 +127,26 @@ class Hub:
         """Register at the head. With `hold`, later frames wait until `Subscriber.release`."""
         subscriber = Subscriber(sink, connection_id, self.head, hold=hold)
         self._subscribers[subscriber] = None
-        self._metrics.subscribed.set(len(self._subscribers))
         return subscriber
 
     def unsubscribe(self, subscriber: Subscriber) -> None:
         """Stop sending to this subscriber. Idempotent."""
         subscriber.active = False
         self._subscribers.pop(subscriber, None)
-        self._metrics.subscribed.set(len(self._subscribers))
+
+    def finish(self, subscriber: Subscriber) -> None:
+        """Write to this subscriber at once what was published and is still pending, then stop sending to it."""
+        frames = list(self._pending)
+        if subscriber in self._recipients[self._next :]:
+            frames = self._frames + frames
+        due = [frame for frame in frames if frame.message_id > subscriber.since]
+        if due and subscriber.active:
+            moments = [frame.committed for frame in due]
+            if subscriber.give(b"".join([frame.data for frame in due]), moments, self._held_limit):
+                now = time.monotonic()
+                for committed in moments:
+                    self._metrics.delivery_seconds.observe(now - committed)
+        self.unsubscribe(subscriber)
 
     def publish(self, frames: Sequence[OutgoingFrame]) -> None:
         """Broadcast messages in commit order: at once, or joined with others after a short delay."""
@@ -131,7 +156,7 @@ class Hub:
         if not self._subscribers and not self._frames:
             return
         self._pending.extend(frames)
-        if not self._frames and self._timer is None:
+        if not self._frames and self._timer is None and not self._waits:
             self._schedule()
 
     def flush(self) -> None:
@@ -150,12 +175,19 @@ class Hub:
         # Not the loop's clock: uvloop's stands still within one iteration and counts in milliseconds.
         delay = self._batching.delay(time.monotonic())
         if delay:
-            self._timer = asyncio.get_running_loop().call_later(delay, self._broadcast)
+            self._timer = asyncio.get_running_loop().call_later(delay, self._take_turn)
         else:
-            self._broadcast()
+            self._take_turn()
+
+    def _take_turn(self) -> None:
+        self._timer = None
+        self._waits = True
+        self._turns.take(self._broadcast, len(self._subscribers))
 
     def _broadcast(self) -> None:
-        self._timer = None
+        self._waits = False
+        if self._frames or not self._pending:  # flush() came first
+            return
         self._begin()
         self._continue()
 

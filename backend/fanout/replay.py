@@ -1,9 +1,10 @@
-"""Replays the messages that a dashboard missed, then goes live, with no gap and no duplicate.
+"""Replays the messages that a subscriber missed, then goes live, with no gap and no duplicate.
 
     registered at the head ──► pages of the log up to that head ──► frames held back meanwhile ──► live
 
 If the replay cannot be complete (too many messages missed, too many arriving meanwhile, an unreadable log, or an id
-from another store), the dashboard is asked to refetch instead and goes live from there. That frame is an extension:
+from another store), the subscriber is told so instead and goes live from there. A dashboard is asked to refetch by a
+frame that is an extension:
 
     {"type": "refetch", "subscription_type": "chat_updates", "last_message_id": <frames after this one follow>}
 """
@@ -12,8 +13,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Final
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import Final, Protocol
 
 from chatswarm.backend.metrics.metrics import BackendMetrics
 from chatswarm.backend.store.records import Message, StoreUnavailableError
@@ -23,46 +24,98 @@ from .hub import Hub, Subscriber
 
 PAGE: Final = 256
 LONGEST: Final = 20_000
-"""At most this many messages are replayed; beyond that, one refetch is cheaper."""
+"""At most this many messages are replayed to a dashboard; beyond that, one refetch is cheaper."""
+
+
+class ReplaySource(Protocol):
+    """What can be replayed from one log, and how its frames look."""
+
+    async def fits(self, after: int, upto: int) -> bool:
+        """Whether the messages with `after` < id ≤ `upto` can be replayed. Raises StoreUnavailableError."""
+
+    async def page(self, after: int, upto: int, limit: int) -> tuple[int, list[bytes]]:
+        """The frames of the messages with `after` < id ≤ `upto`, in commit order, at most `limit`, and the last id.
+
+        Raises StoreUnavailableError.
+        """
+
+    def finished(self, last: int, *, complete: bool) -> bytes:
+        """The frame that ends the replay, after which those after the message `last` follow; b"" for none."""
+
 
 ReadPage = Callable[[int, int, int], Awaitable[Sequence[Message]]]
 """Reads messages with `after` < id ≤ `upto`, in commit order, at most `limit`: the three arguments."""
 
 
+class ChatUpdates:
+    """The announcements of all messages of all chats, for dashboards."""
+
+    def __init__(self, read: ReadPage) -> None:
+        self._read = read
+
+    async def fits(self, after: int, upto: int) -> bool:
+        """Ids have no gaps, so they tell how much was missed."""
+        return after <= upto <= after + LONGEST
+
+    async def page(self, after: int, upto: int, limit: int) -> tuple[int, list[bytes]]:
+        """A page of announcements."""
+        messages = await self._read(after, upto, limit)
+        return messages[-1].id if messages else after, [text_frame(notification(each)) for each in messages]
+
+    def finished(self, last: int, *, complete: bool) -> bytes:
+        """A complete replay has no last frame."""
+        return b"" if complete else refetch(CHAT_UPDATES, last)
+
+
 async def replay(
-    hub: Hub, subscriber: Subscriber, after: int, read: ReadPage, metrics: BackendMetrics, *, max_unsent: int
+    hub: Hub, subscriber: Subscriber, after: int, source: ReplaySource, metrics: BackendMetrics, *, max_unsent: int
 ) -> None:
     """Send all messages after `after` to a subscriber that was registered with `hold`, then let it go live.
 
-    Keeps at most about `max_unsent` bytes unsent. Ends early if the connection closes.
+    Keeps at most about twice `max_unsent` bytes unsent. Ends early if the connection closes.
     """
     upto = subscriber.since
-    complete = after <= upto <= after + LONGEST
     position = after
-    while complete and position < upto and not subscriber.overflowed:
-        try:
-            page = await read(position, upto, PAGE)
-        except StoreUnavailableError:
-            page = []
-        if not page:
-            complete = False
-            break
-        if not await _drained(subscriber, max_unsent):
-            return
-        if not subscriber.sink.write(b"".join([text_frame(notification(message)) for message in page])):
-            return
-        metrics.replayed.inc(len(page))
-        position = page[-1].id
+    try:
+        complete = await source.fits(after, upto)
+        while complete and position < upto and not subscriber.overflowed:
+            position, frames = await source.page(position, upto, PAGE)
+            if not frames:
+                complete = False
+                break
+            for piece in _pieces(frames, max_unsent):
+                if not await _drained(subscriber, max_unsent) or not subscriber.sink.write(piece):
+                    return
+            metrics.replayed.inc(len(frames))
+    except StoreUnavailableError:
+        complete = False
     if complete and not await _drained(subscriber, max_unsent):
         return
-    if not complete or subscriber.overflowed:
+    complete = complete and not subscriber.overflowed
+    if not complete:
         if subscriber.overflowed:
             # The held frames are gone, so go on from the current head; the hub may still be broadcasting older ones.
             subscriber.since = hub.head
         metrics.refetch_told.inc()
-        subscriber.sink.write(refetch(CHAT_UPDATES, subscriber.since))
+    end = source.finished(subscriber.since, complete=complete)
+    if end:
+        subscriber.sink.write(end)
     for moment in subscriber.release():
         metrics.delivery_seconds.observe(time.monotonic() - moment)
+
+
+def _pieces(frames: Sequence[bytes], size: int) -> Iterator[bytes]:
+    """The frames, joined into pieces of at most `size` bytes, or of one frame."""
+    piece: list[bytes] = []
+    length = 0
+    for frame in frames:
+        if piece and length + len(frame) > size:
+            yield b"".join(piece)
+            piece, length = [], 0
+        piece.append(frame)
+        length += len(frame)
+    if piece:
+        yield b"".join(piece)
 
 
 async def _drained(subscriber: Subscriber, max_unsent: int) -> bool:

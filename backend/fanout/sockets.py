@@ -16,9 +16,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import partial
@@ -30,8 +31,9 @@ from uvicorn.server import ServerState
 from websockets.exceptions import InvalidHeader, InvalidState
 from websockets.frames import CloseCode, Frame
 from websockets.headers import parse_subprotocol
-from websockets.http11 import Request
+from websockets.http11 import Request, Response
 from websockets.protocol import State
+from websockets.server import ServerProtocol
 
 from .backlog import Backlog
 
@@ -63,6 +65,7 @@ class Close(IntEnum):
     INTERNAL = 1011
     RESTART = 1012
     TRY_LATER = 1013
+    NO_TOKEN = 4401
 
 
 @dataclass
@@ -101,6 +104,23 @@ class Sockets:
                     await asyncio.sleep(0)
 
 
+class _Handshake(ServerProtocol):
+    """The WebSocket protocol without I/O, with the server's default headers in every response to a handshake: uvicorn
+    leaves them out of refusals.
+    """
+
+    def __init__(self, max_size: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        super().__init__(max_size=max_size, logger=logging.getLogger("uvicorn.error"))
+        self._headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
+
+    def send_response(self, response: Response) -> None:
+        """Send the response to a handshake."""
+        for name, value in self._headers:
+            if name not in response.headers:
+                response.headers[name] = value
+        super().send_response(response)
+
+
 class DashboardProtocol(WebSocketsSansIOProtocol):
     """One dashboard's connection. Its public methods never wait and may be called in any state."""
 
@@ -114,6 +134,7 @@ class DashboardProtocol(WebSocketsSansIOProtocol):
         sockets: Sockets,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
+        self.conn = _Handshake(config.ws_max_size, self.default_headers)
         self._sockets = sockets
         self._written = 0
         self._backlog = Backlog(self.loop.time())

@@ -40,7 +40,11 @@ class Tokens:
 
     def accept(self, headers: Headers, subprotocols: Sequence[str] = ()) -> bool:
         """Whether a request or handshake presents a valid token. Runs in constant time."""
-        digest = _digest(_presented(headers, subprotocols))
+        return self.match(presented(headers, subprotocols) or b"")
+
+    def match(self, token: bytes) -> bool:
+        """Whether this is a valid token. Runs in constant time."""
+        digest = _digest(token)
         # sum(), because any() would stop at the first match.
         return sum(hmac.compare_digest(digest, known) for known in self._digests) > 0
 
@@ -57,8 +61,10 @@ def needs_token(path: str) -> bool:
     return path.startswith(_DASHBOARDS)
 
 
-def _presented(headers: Headers, subprotocols: Sequence[str]) -> bytes:
-    """The token of a request or handshake, b"" if there is none. The header takes precedence."""
+def presented(headers: Headers, subprotocols: Sequence[str] = ()) -> bytes | None:
+    """The token of a request or handshake, b"" for something else in its place, None for nothing at all. The header
+    takes precedence.
+    """
     authorization = header(headers, b"authorization")
     if authorization is not None:
         scheme, _, token = authorization.partition(b" ")
@@ -70,7 +76,7 @@ def _presented(headers: Headers, subprotocols: Sequence[str]) -> bytes:
                 return base64.b64decode(encoded + "=" * (-len(encoded) % 4), b"-_", validate=True)
             except (binascii.Error, ValueError):
                 return b""
-    return b""
+    return None
 
 
 def _digest(token: bytes) -> bytes:

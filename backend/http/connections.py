@@ -7,7 +7,7 @@ on the internals of uvicorn's `HttpToolsProtocol`, so uvicorn is pinned exactly.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, Final
 
@@ -29,22 +29,34 @@ message, which would then get no response and have an unknown outcome."""
 _LINGER: Final = 1.0
 """Seconds that a closing connection has to take the remaining bytes before it is aborted."""
 
-_BODY: Final = b'{"message":"request: expected it whole in time, got a part of it","success":false}'
-_TOO_LATE: Final = (
-    b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-type: application/json\r\n"
-    b"content-length: %d\r\n\r\n%s" % (len(_BODY), _BODY)
-)
+_TOO_LATE: Final = "request: expected it whole in time, got a part of it"
 
 
 class HttpConnections:
-    """All HTTP connections of one server, and their limits."""
+    """All HTTP connections of one server, and their limits. `refusal` encodes the body of an error."""
 
-    def __init__(self, capacity: Capacity, sockets: Sockets, request_timeout: float, metrics: BackendMetrics) -> None:
+    def __init__(
+        self,
+        capacity: Capacity,
+        sockets: Sockets,
+        request_timeout: float,
+        metrics: BackendMetrics,
+        refusal: Callable[[str], bytes],
+    ) -> None:
         # uvicorn closes idle connections itself, except those whose client takes nothing: these time out here.
         self.queue: EvictionQueue[HttpConnection] = EvictionQueue(request_timeout, KEEP_ALIVE + _LINGER)
         self._capacity = capacity
         self._sockets = sockets
         self._metrics = metrics
+        self._refusal = refusal(_TOO_LATE)
+
+    def too_late(self, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+        """The response to a request that is not complete in time, with these headers, too."""
+        lines = b"".join([b"%s: %s\r\n" % pair for pair in headers])
+        return (
+            b"HTTP/1.1 408 Request Timeout\r\n%sconnection: close\r\ncontent-type: application/json\r\n"
+            b"content-length: %d\r\n\r\n%s" % (lines, len(self._refusal), self._refusal)
+        )
 
     @property
     def protocol(self) -> Callable[..., asyncio.Protocol]:
@@ -99,7 +111,7 @@ class HttpConnection(HttpToolsProtocol):
             return
         cycle = self._cycle()
         if self.scope is not self._complete and not (cycle is not None and cycle.more_body and cycle.response_started):
-            self.transport.write(_TOO_LATE)
+            self.transport.write(self._http.too_late(self.server_state.default_headers))
         self.transport.close()
         self.loop.call_later(_LINGER, self.transport.abort)
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from starlette.types import Send
 
+from chatswarm.backend.wire.push_shapes import PushRefusal
 from chatswarm.backend.wire.shapes import Refusal, encode
 
 # The pages are on another port, and there are no cookies or credentials that a foreign page could misuse. If origins
@@ -13,6 +14,16 @@ from chatswarm.backend.wire.shapes import Refusal, encode
 ANY_ORIGIN = (b"access-control-allow-origin", b"*")
 CHALLENGE = (b"www-authenticate", b"Bearer")
 _JSON = (b"content-type", b"application/json")
+
+
+def refusal(message: str) -> bytes:
+    """The body of an error in the reference chat."""
+    return encode(Refusal(message))
+
+
+def push_refusal(message: str) -> bytes:
+    """The body of an error in the push chat."""
+    return encode(PushRefusal(message))
 
 
 async def respond(
@@ -33,9 +44,10 @@ async def refuse(
     hang_up: bool = False,
     challenge: bool = False,
     upgrade: bool = False,
+    body: Callable[[str], bytes] = refusal,
 ) -> None:
-    """Send an error: `{"success": false, "message": …}`. `hang_up` closes the connection, because the request was not
-    read to its end; `challenge` asks for a token, `upgrade` for a WebSocket.
+    """Send an error, in the shape of the reference chat unless `body` encodes another one. `hang_up` closes the
+    connection, because the request was not read to its end; `challenge` asks for a token, `upgrade` for a WebSocket.
     """
     headers = [_JSON, ANY_ORIGIN]
     if retry_after is not None:
@@ -46,4 +58,4 @@ async def refuse(
         headers.append(CHALLENGE)
     if upgrade:
         headers += [(b"upgrade", b"websocket"), (b"connection", b"upgrade")]
-    await respond(send, status, encode(Refusal(message)), headers)
+    await respond(send, status, body(message), headers)

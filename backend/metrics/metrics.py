@@ -16,10 +16,10 @@ from .histogram import FastHistogram
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 ROLES: Final = ("user", "agent")
-REFUSALS: Final = ("unreadable", "empty", "no_chat", "too_long", "rate", "unavailable", "unknown")
+REFUSALS: Final = ("unreadable", "empty", "no_chat", "no_member", "too_long", "rate", "unavailable", "unknown")
 CUTS: Final = ("buffer", "age")
 TURNED_AWAY: Final = ("origin", "token", "full")
-CLOSES: Final = ("1000", "1001", "1006", "1008", "1009", "1011", "1012", "1013", "other")
+CLOSES: Final = ("1000", "1001", "1006", "1008", "1009", "1011", "1012", "1013", "4401", "other")
 TIMEOUTS: Final = ("request", "answer", "idle")
 EVICTIONS: Final = ("newcomer", "idle", "full")
 
@@ -92,6 +92,8 @@ class BackendMetrics:
         self.connected = self._gauge("chat_dashboards_connected", "Connected dashboards.")
         self.subscribed = self._gauge("chat_dashboards_subscribed", "Dashboards subscribed to chat updates.")
         self.unsent = self._gauge("chat_unsent_bytes", "Bytes written that dashboards have not taken yet.")
+        self.rooms = self._gauge("chat_rooms", "Rooms of the push chat.")
+        self.joined = self._gauge("chat_rooms_joined", "Rooms that connections of the push chat have joined, in sum.")
         self.turned_away = self._counters(
             "chat_dashboards_refused", "Dashboards refused at the handshake, by reason.", "reason", TURNED_AWAY
         )

@@ -1,4 +1,4 @@
-"""The store's data types: customers, chats, messages, commits, positions and errors."""
+"""The store's data types: customers, chats, messages, rooms, posts, commits, positions and errors."""
 
 from __future__ import annotations
 
@@ -41,18 +41,57 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     at: str
 
 
+class Post(msgspec.Struct, frozen=True, gc=False):
+    """One message of the push chat. `id` is 1, 2, … in commit order over all rooms."""
+
+    id: int
+    room: str
+    user: str
+    text: str
+    at: str
+
+
+class RoomChange(msgspec.Struct, frozen=True, gc=False):
+    """A room was created (`user` is None), or a user's membership of it began or ended.
+
+    `number` is 1, 2, … in commit order. `after` is its place among the posts: the id of the last post before it.
+    """
+
+    number: int
+    after: int
+    row: int
+    room: str
+    user: str | None
+    member: int
+    """1 if a membership began, 0 if it ended."""
+
+
+class StoredRoom(msgspec.Struct, frozen=True):
+    """A room of the push chat. `last` is the id of its newest post, 0 if it has none."""
+
+    row: int
+    name: str
+    last: int
+    members: frozenset[str]
+
+
 class Position(msgspec.Struct, frozen=True, gc=False):
-    """A position in the log: the last message's id, the last chat's row, and the number of the last customer change."""
+    """A position in the log: the last message's id, the last chat's row, the number of the last customer change, the
+    last post's id, and the number of the last change of a room.
+    """
 
     messages: int = 0
     chats: int = 0
     customers: int = 0
+    posts: int = 0
+    rooms: int = 0
 
 
 class Committed(msgspec.Struct):
     """What was committed between the positions `before` and `after`, in order, without retries that stored nothing.
 
     `moments` is each message's commit time on time.monotonic's clock; None if another worker committed it.
+    `post_moments` is the same for each post. The place of each change among the posts is its `after`.
     """
 
     before: Position
@@ -61,6 +100,9 @@ class Committed(msgspec.Struct):
     chats: list[StoredChat] = []
     messages: list[Message] = []
     moments: list[float | None] = []
+    posts: list[Post] = []
+    post_moments: list[float | None] = []
+    room_changes: list[RoomChange] = []
 
 
 class StoreUnavailableError(Exception):

@@ -9,10 +9,25 @@ from typing import Final
 
 # "cswm": shown by `file`, and distinguishes our databases from others.
 APPLICATION_ID = 0x6373776D
-VERSION = 2
+VERSION = 3
 
 PREPARE_TIMEOUT: Final = 5.0
 """Seconds to wait for other processes that are preparing the same file."""
+
+# The push chat: rooms, who is in them now, and what was posted there. `room_changes` is the log of what happened to
+# rooms, by which every worker follows `rooms` and `members`: `after` is the last post before the change.
+_PUSH_TABLES = """
+CREATE TABLE rooms (row INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, created_at TEXT NOT NULL);
+CREATE TABLE members (room INTEGER NOT NULL, user TEXT NOT NULL, PRIMARY KEY (room, user)) WITHOUT ROWID;
+CREATE TABLE room_changes (
+    number INTEGER PRIMARY KEY, after INTEGER NOT NULL, room INTEGER NOT NULL, user TEXT, member INTEGER NOT NULL
+);
+CREATE TABLE posts (
+    id INTEGER PRIMARY KEY, room INTEGER NOT NULL, user TEXT NOT NULL, text TEXT NOT NULL, at TEXT NOT NULL, key TEXT
+);
+CREATE INDEX posts_by_room ON posts (room);
+CREATE UNIQUE INDEX posts_by_key ON posts (room, user, key) WHERE key IS NOT NULL;
+"""
 
 # `customers.changed` numbers the changes of all customers: rows above a position have changed since.
 _TABLES = f"""
@@ -33,9 +48,13 @@ CREATE UNIQUE INDEX messages_in_order ON messages (chat, seq);
 CREATE UNIQUE INDEX messages_by_key ON messages (chat, key) WHERE key IS NOT NULL;
 CREATE TABLE probe (id INTEGER PRIMARY KEY, times INTEGER NOT NULL);
 INSERT INTO probe VALUES (1, 0);
+{_PUSH_TABLES}
 PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {VERSION};
 """  # noqa: S608
+
+_WITHOUT_PUSH = 2
+"""The version before the push chat. Nothing else was changed, so such a file only gets the new tables."""
 
 
 class ForeignDatabaseError(Exception):
@@ -58,7 +77,7 @@ def connect(path: Path, *, create: bool = False, read_only: bool = False, busy: 
 
 
 def prepare(path: Path) -> None:
-    """Create the database if it does not exist, and check that it is ours and in WAL mode.
+    """Create the database if it does not exist, bring it to this version, and check that it is ours and in WAL mode.
 
     Raises ForeignDatabaseError for any other file, sqlite3.Error if it cannot be opened or written.
     """
@@ -68,7 +87,7 @@ def prepare(path: Path) -> None:
         raise _foreign(path, error) from error
     try:
         application, version, tables = _identity(connection)
-        if (application, tables) == (0, 0):
+        if (application, tables) == (0, 0) or (application, version) == (APPLICATION_ID, _WITHOUT_PUSH):
             application, version, tables = _create(connection)
         if application != APPLICATION_ID:
             raise ForeignDatabaseError(
@@ -87,11 +106,16 @@ def prepare(path: Path) -> None:
 
 
 def _create(connection: sqlite3.Connection) -> tuple[int, int, int]:
-    """Create the tables, unless another process has just created them."""
+    """Create the missing tables, unless another process has just created them."""
     connection.execute("BEGIN IMMEDIATE")
-    if _identity(connection)[0::2] == (0, 0):
-        for statement in _TABLES.split(";"):
-            connection.execute(statement)
+    application, version, tables = _identity(connection)
+    statements = ""
+    if (application, tables) == (0, 0):
+        statements = _TABLES
+    elif (application, version) == (APPLICATION_ID, _WITHOUT_PUSH):
+        statements = f"{_PUSH_TABLES}; PRAGMA user_version = {VERSION}"
+    for statement in statements.split(";"):
+        connection.execute(statement)
     connection.execute("COMMIT")
     return _identity(connection)
 

@@ -234,7 +234,9 @@ class Store:
             seqs = self._write_all(connection, batch)
             committing = True
             connection.execute("COMMIT")
-            batch.committed.moments = [time.monotonic()] * len(batch.committed.messages)
+            moment = time.monotonic()
+            batch.committed.moments = [moment] * len(batch.committed.messages)
+            batch.committed.post_moments = [moment] * len(batch.committed.posts)
         except Exception as error:  # noqa: BLE001  # after any error, the transaction must be undone
             certain = self._roll_back(error) and not (committing and not _certain(error))
             if started > self._log_again_at:
@@ -302,8 +304,13 @@ class Store:
     def _after(connection: sqlite3.Connection, committed: Committed) -> Position:
         if committed.customers or committed.chats:
             return head(connection)
-        before, count = committed.before, len(committed.messages)
-        return Position(before.messages + count, before.chats, before.customers) if count else before
+        before = committed.before
+        return msgspec.structs.replace(
+            before,
+            messages=before.messages + len(committed.messages),
+            posts=before.posts + len(committed.posts),
+            rooms=before.rooms + len(committed.room_changes),
+        )
 
     def _known_keys(
         self, connection: sqlite3.Connection, jobs: Sequence[_Send | _Write[object]]

@@ -51,7 +51,7 @@ class Follower:
         self._shared = shared
         self._connection: sqlite3.Connection | None = None
         self._version: int | None = None
-        self._own_moments: dict[int, float | None] = {}
+        self._own = Committed(Position(), Position())
         self._blind = False
 
     def committed(self, own: Committed) -> None:
@@ -63,7 +63,7 @@ class Follower:
             self.position = own.after
             self._publish(own)
         else:
-            self._own_moments = {each.id: moment for each, moment in zip(own.messages, own.moments, strict=True)}
+            self._own = own
             self._read("commit")
 
     def poll(self, cause: Cause) -> bool:
@@ -96,17 +96,21 @@ class Follower:
 
     def _read(self, cause: Cause) -> bool:
         found = False
+        own = self._own
+        messages = {each.id: moment for each, moment in zip(own.messages, own.moments, strict=True)}
+        posts = {each.id: moment for each, moment in zip(own.posts, own.post_moments, strict=True)}
         try:
             while page := self._page():
                 found = True
-                page.moments = [self._own_moments.get(each.id) for each in page.messages]
+                page.moments = [messages.get(each.id) for each in page.messages]
+                page.post_moments = [posts.get(each.id) for each in page.posts]
                 self.position = page.after
                 self._publish(page)
         except sqlite3.Error as error:
             self.close()
             raise StoreUnavailableError(str(error)) from error
         finally:
-            self._own_moments = {}
+            self._own = Committed(Position(), Position())
         if found:
             self._metrics.log_reads[cause].inc()
         return found
@@ -121,6 +125,6 @@ class Follower:
             return None
         with snapshot(self._connection):
             page = read_after(self._connection, self.position, PAGE)
-        if len(page.messages) < PAGE:
+        if len(page.messages) < PAGE and len(page.posts) < PAGE:
             self._version = version
         return page if page.after != self.position else None

@@ -16,13 +16,13 @@ from urllib.parse import urlsplit
 
 from chatswarm.loadtests.messages.identity import new_run
 from chatswarm.loadtests.net.address import Address, parse_address
-from chatswarm.loadtests.protocols.protocol import ChatProtocol, Customer, Unreadable, read
+from chatswarm.loadtests.protocols.protocol import ChatProtocol, Unreadable, User, read
 from chatswarm.loadtests.system.units import human
 
 from .console import MESSAGE, SENDING, SUBSCRIBING, ExpectedLines, connecting, notified
 from .http import excerpt
 from .page_causes import PageSymptoms, explain
-from .steps import CheckReport, Step
+from .report import CheckReport, Step
 from .symptoms import PageStep
 
 if TYPE_CHECKING:
@@ -256,7 +256,7 @@ class _PagesChecklist:
         with self._step(PageStep.INBOX) as seen:
             inbox = self._open("inbox", "#list", seen)
         with self._step(PageStep.CONNECTED, inbox) as seen:
-            socket_url = re.sub("^http", "ws", self._backend_url) + self._protocol.socket_path
+            socket_url = re.sub("^http", "ws", self._backend_url) + self._protocol.handshake(User("", "")).path
             self._expect_lines(inbox, ExpectedLines(connecting(socket_url)), "🔌 WebSocket closed", seen)
         with self._step(PageStep.SUBSCRIBED, inbox) as seen:
             self._expect_lines(inbox, ExpectedLines(SUBSCRIBING), "🔌 WebSocket closed", seen)
@@ -330,7 +330,7 @@ class _PagesChecklist:
     def _begin_chat(self, widget: _Tab) -> str:
         """Fills in and submits the contact form as a customer would. Returns the new chat's id."""
         run = new_run()
-        customer = Customer(f"Check {run}", f"check-{run}@example.com")
+        customer = User(f"Check {run}", f"check-{run}@example.com")
         path = self._protocol.create_chat(customer).path
         widget.page.fill("#name", customer.name)
         widget.page.fill("#email", customer.email)

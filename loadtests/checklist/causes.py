@@ -34,7 +34,7 @@ HANGS = [
 ]
 GIVE_TOKEN = f"put a dashboard's token into the variable {TOKEN}"
 
-_GIVE_ORIGIN = "pass the origin of the chat's own pages as --origin"
+GIVE_ORIGIN = "pass the origin of the chat's own pages as --origin"
 _CHOOSE_PROTOCOL = "choose this chat's protocol with --protocol"
 _ANY = range(1000)  # every HTTP status
 
@@ -204,7 +204,7 @@ _REFUSED_HANDSHAKE: _ByStatus = [
             ["compare the path with the backend's routes", "install uvicorn[standard] or websockets with the backend"],
         ),
     ),
-    ((401,), _Advice(["{token_cause}", "{origin_cause}"], [GIVE_TOKEN, _GIVE_ORIGIN])),
+    ((401,), _Advice(["{token_cause}", "{origin_cause}"], [GIVE_TOKEN, GIVE_ORIGIN])),
     (
         (403,),
         _Advice(
@@ -212,7 +212,7 @@ _REFUSED_HANDSHAKE: _ByStatus = [
                 "{origin_cause}, or {token_cause}",
                 "there is no WebSocket at this path (FastAPI then responds with 403, not 404)",
             ],
-            [GIVE_TOKEN, _GIVE_ORIGIN, "compare the path with the backend's routes"],
+            [GIVE_TOKEN, GIVE_ORIGIN, "compare the path with the backend's routes"],
         ),
     ),
     (
@@ -258,7 +258,7 @@ _SEND_NOT_FOUND = _Advice(
 )
 _READ_NOT_ALLOWED = _Advice(
     ["a login is required: {token_cause}", "{origin_cause}"],
-    [GIVE_TOKEN, _GIVE_ORIGIN],
+    [GIVE_TOKEN, GIVE_ORIGIN],
 )
 
 _REFUSED_REQUEST: _ByStatus = [
@@ -273,7 +273,7 @@ _REFUSED_REQUEST: _ByStatus = [
         (401, 403),
         _Advice(
             ["a login is required, even of customers", "{origin_cause}"],
-            ["check what authenticates this request", _GIVE_ORIGIN],
+            ["check what authenticates this request", GIVE_ORIGIN],
         ),
     ),
     ((413,), _Advice(["messages are limited to fewer than the 100 characters of this one"], ["raise the limit"])),
@@ -320,7 +320,7 @@ def not_the_chat(symptoms: Symptoms) -> Diagnosis | None:
     read.
     """
     row = None if symptoms.failure is None else _NOT_THE_CHAT.get(symptoms.failure)
-    return None if row is None else _filled(row, symptoms)
+    return None if row is None else filled(row, symptoms)
 
 
 def network(symptoms: Symptoms) -> Diagnosis:
@@ -328,7 +328,7 @@ def network(symptoms: Symptoms) -> Diagnosis:
     row = _NO_RESPONSE if symptoms.failure is None else _NETWORK.get(symptoms.failure, _NO_RESPONSE)
     if symptoms.failure is Failure.UNTRUSTED:
         row = row._replace(causes=_certificate_causes(symptoms.detail))
-    found = _filled(row, symptoms)
+    found = filled(row, symptoms)
     return found._replace(seen=f"{found.seen.removesuffix('.')}{symptoms.proxy_note}.")
 
 
@@ -337,11 +337,12 @@ def dashboard_socket(symptoms: Symptoms) -> Diagnosis | None:
     match symptoms.failure:
         case Failure.STATUS:
             seen = "The handshake at {what} was refused with HTTP {status}{retry_after}{detail}."
-            return _filled(Diagnosis(seen, *_refused_handshake(symptoms)), symptoms)
+            return filled(Diagnosis(seen, *_refused_handshake(symptoms)), symptoms)
         case Failure.NO_FRAME:
-            return _filled(_SILENT_SOCKET[symptoms.broken], symptoms)
+            assert isinstance(symptoms.broken, StepName)
+            return filled(_SILENT_SOCKET[symptoms.broken], symptoms)
         case Failure() as failure if failure in _DASHBOARD_SOCKET:
-            return _filled(_DASHBOARD_SOCKET[failure], symptoms)
+            return filled(_DASHBOARD_SOCKET[failure], symptoms)
     return None
 
 
@@ -363,11 +364,17 @@ def http(symptoms: Symptoms) -> Diagnosis | None:
                 ],
                 ["look at the response in a browser's network tab", _CHOOSE_PROTOCOL],
             )
+        case Failure.NOT_ACCEPTED:
+            row = Diagnosis(
+                "{what} was answered, but not accepted{detail}.",
+                ["the chat refuses this message, and says so in its response"],
+                ["read the response's message", PROCESS_LOG],
+            )
         case Failure.STATUS:
             row = Diagnosis("{what} returned HTTP {status}{retry_after}{detail}.", *_refused_request(symptoms))
         case _:
             return None
-    return _filled(row, symptoms)
+    return filled(row, symptoms)
 
 
 def _refused_handshake(symptoms: Symptoms) -> _Advice:
@@ -398,7 +405,7 @@ def _certificate_causes(detail: str) -> list[str]:
     return [causes[word] for word in sorted(causes, key=lambda word: word not in detail)]
 
 
-def _filled(row: Diagnosis, symptoms: Symptoms) -> Diagnosis:
+def filled(row: Diagnosis, symptoms: Symptoms) -> Diagnosis:
     """The row with the symptoms filled in; lines that are empty then are left out."""
     fields = _fields(symptoms)
     causes, remedies = ([text.format(**fields) for text in texts] for texts in (row.causes, row.remedies))

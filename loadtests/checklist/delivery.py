@@ -7,24 +7,30 @@ diagnosis (late or never, stored or not); `Delivery.by_page` tells them apart.
 import contextlib
 import queue
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 from chatswarm.loadtests.net.dialing import Dialer, DialError, start_thread
 from chatswarm.loadtests.protocols.protocol import (
+    Answer,
     Chat,
     ChatProtocol,
     Frame,
     Kind,
+    LoginError,
     Request,
+    Text,
     Unreadable,
     UnreadableHere,
+    User,
     read,
 )
 
 from .http import HttpClient, ProbeError, ProbeResponse, excerpt
 from .symptoms import Delivery, Failure
+from .walk import Testing, request_line
 from .websocket import Arrival, DashboardSocket
 
 _T = TypeVar("_T")
@@ -35,30 +41,44 @@ _SENDER_GRACE = 0.1  # seconds past the deadline in which the sender's timeout s
 class DashboardClient:
     """A dashboard's WebSocket and HTTP connection, read through the chat's protocol. Every wait ends at a deadline."""
 
-    def __init__(self, protocol: ChatProtocol, dialer: Dialer, origin: str | None = None) -> None:
+    def __init__(self, protocol: ChatProtocol, user: User, dialer: Dialer, origin: str | None = None) -> None:
         self._protocol = protocol
+        self.user = user
+        self.handshake = protocol.handshake(user)
         self.http = HttpClient(dialer, origin)
-        self.socket = DashboardSocket(dialer, protocol.socket_path, protocol.socket_headers, origin, turn=1)
+        self.socket = DashboardSocket(dialer, self.handshake, origin, turn=1)
+        self._session = protocol.session(user)
+        self._replies: list[str] = list(self._session.open())
+        self._frames: deque[Frame] = deque()
 
     def wait_for(self, kind: Kind, deadline: float) -> None:
-        """Returns when a frame of this kind has come. Raises ProbeError if an error frame comes first."""
-        while True:
-            frame = self.read(self.socket.receive(deadline))
-            if frame.kind is kind:
-                return
-            if frame.kind is Kind.ERROR:
-                raise ProbeError(Failure.ERROR_FRAME, excerpt(frame.detail))
+        """Sends what is due, and returns when a frame of this kind has come. What it asks for is due then.
 
-    def read(self, arrival: Arrival) -> Frame:
-        """The frame in a message. Raises ProbeError if there is none."""
+        Raises ProbeError if an error frame comes first.
+        """
+        while True:
+            for text in self._replies:
+                self.socket.send(text, deadline)
+            self._replies.clear()
+            while not self._frames:
+                self._frames.extend(self.read(self.socket.receive(deadline)))
+            taken = self._session.take(self._frames.popleft())
+            self._replies += taken.replies
+            if taken.frame.kind is kind:
+                return
+            if taken.frame.kind is Kind.ERROR:
+                raise ProbeError(Failure.ERROR_FRAME, excerpt(taken.frame.detail))
+
+    def read(self, arrival: Arrival) -> Sequence[Frame]:
+        """The frames in a message. Raises ProbeError if it cannot be read."""
         try:
-            return parsed(self._protocol.read_frame, arrival.data)
+            return parsed(self._protocol.read_frames, arrival.data)
         except Unreadable as error:
             raise ProbeError(Failure.UNREADABLE, excerpt(str(error))) from error
 
     def refetch(self, deadline: float) -> tuple[Sequence[Chat], ProbeResponse]:
         """The list of chats, and the response that it came in. Raises ProbeError for anything but a 2xx."""
-        response = self.http.request(self._protocol.list_chats(), deadline)
+        response = self.http.request(self._protocol.list_chats(self.user), deadline)
         try:
             return parsed(self._protocol.read_list, require_2xx(response).body), response
         except Unreadable as error:
@@ -85,6 +105,27 @@ def parsed(reader: Callable[[bytes], _T], data: bytes) -> _T:
         raise ProbeError(Failure.NOT_READ_HERE, excerpt(str(error))) from error
 
 
+def log_in(protocol: ChatProtocol, user: User, http: HttpClient, deadline: float, testing: Testing) -> None:
+    """Makes the requests of a login. Raises ProbeError and Unreadable."""
+    login, response = protocol.login(user), None
+    try:
+        with contextlib.suppress(StopIteration):
+            request = next(login)
+            while True:
+                testing.what = request_line(request)
+                response = http.request(request, deadline)
+                request = login.send(Answer(response.status, response.headers, response.body))
+    except LoginError as error:
+        if response is not None:
+            body = user.variables.blanked(response.body.decode(errors="replace")).encode()
+            require_2xx(response._replace(body=body))
+        raise ProbeError(Failure.STATUS, excerpt(str(error)), error.status) from error
+    except Unreadable as error:
+        failure = Failure.NOT_READ_HERE if isinstance(error, UnreadableHere) else Failure.UNREADABLE
+        # What comes after "got" may hold a token.
+        raise ProbeError(failure, excerpt(str(error).partition(", got ")[0])) from error
+
+
 @dataclass(frozen=True, slots=True)
 class _SendResult:
     response: ProbeResponse | ProbeError
@@ -101,6 +142,7 @@ class DeliveryProbe:
     """
 
     protocol: ChatProtocol
+    customer: User
     dashboard: DashboardClient
     widget: HttpClient
     chat_id: str
@@ -114,10 +156,15 @@ class DeliveryProbe:
     redirected: str = ""  # how that response was reached, if by a redirect
     _sent: float = 0.0
 
+    @property
+    def send_request(self) -> Request:
+        """What sends the message."""
+        return self.protocol.send(self.customer, self.chat_id, self.text, self.chat_id)
+
     def run(self, until: float, end: float, on_progress: Callable[[], None]) -> None:
         """Sends, and watches until everything has been seen or `until`. By `end`, it has located the message."""
         events: queue.SimpleQueue[_Event] = queue.SimpleQueue()
-        request = self.protocol.send(self.chat_id, self.text)
+        request = self.send_request
         try:
             self.widget.open(until)  # connecting does not count as update latency
             self.dashboard.socket.listen(events)
@@ -169,18 +216,22 @@ class DeliveryProbe:
                 delivery.lost = event.detail or event.failure
             case Arrival():
                 try:
-                    frame = self.dashboard.read(event)
+                    frames = self.dashboard.read(event)
                 except ProbeError as error:
                     delivery.unreadable = error.detail
                     return False
-                if frame.kind is not Kind.MESSAGE or event.at < self._sent:
-                    return False
-                if frame.chat_id != self.chat_id:
-                    delivery.other_frames += 1
-                elif frame.from_customer and delivery.notified is None:
-                    delivery.notified = event.at - self._sent
-                return True
+                return max([self._handle_frame(frame, event.at) for frame in frames], default=False)  # all of them
         return False
+
+    def _handle_frame(self, frame: Frame, at: float) -> bool:
+        delivery = self.delivery
+        if frame.kind is not Kind.MESSAGE or at < self._sent:
+            return False
+        if frame.chat_id != self.chat_id:
+            delivery.other_frames += 1
+        elif frame.from_customer and delivery.notified is None:
+            delivery.notified = at - self._sent
+        return True
 
     def _handle_response(self, response: ProbeResponse | ProbeError) -> None:
         if isinstance(response, ProbeError):
@@ -188,7 +239,9 @@ class DeliveryProbe:
             return
         self.status, self.redirected = response.status, response.redirected
         try:
-            parsed(self.protocol.read_sent, require_2xx(response).body)
+            sent = parsed(self.protocol.read_sent, require_2xx(response).body)
+            if not sent.accepted:
+                raise ProbeError(Failure.NOT_ACCEPTED, excerpt(sent.detail), self.status)
             self.delivery.accepted = response.done - self._sent
         except ProbeError as error:
             self.send_error = error
@@ -208,17 +261,17 @@ class DeliveryProbe:
             return
         chat = next((chat for chat in chats if chat.chat_id == self.chat_id), None)
         delivery.chats, delivery.listed, delivery.refetch = len(chats), chat is not None, response.took
-        self.shown_as = self._how_shown(chat) if chat is not None else ""
+        self.shown_as = self._how_shown(chat.texts, chat.total) if chat is not None else ""
         if self.shown_as:
             delivery.shown, delivery.by_page = response.done - self._sent, by_page
 
-    def _how_shown(self, chat: Chat) -> str:
+    def _how_shown(self, texts: Sequence[Text], total: int | None) -> str:
         """How this read of the chat shows the message; empty if it does not."""
-        if any(text.text == self.text for text in chat.texts):
+        if any(text.text == self.text for text in texts):
             return "its text is in the list"
         # Only this widget writes to this chat, and a list may truncate or omit texts.
-        if self.count_before is not None and chat.total > self.count_before:
-            return f"as a count, {self.count_before} → {chat.total}"
+        if self.count_before is not None and total is not None and total > self.count_before:
+            return f"as a count, {self.count_before} → {total}"
         return ""
 
     def _locate(self, end: float) -> None:
@@ -227,8 +280,9 @@ class DeliveryProbe:
         if self.delivery.shown is not None:
             return
         with contextlib.suppress(ProbeError, Unreadable):
-            response = require_2xx(self.widget.request(self.protocol.whole_chat(self.chat_id), end))
-            self.delivery.stored = bool(self._how_shown(parsed(self.protocol.read_whole_chat, response.body)))
+            request = self.protocol.whole_chat(self.dashboard.user, self.chat_id)
+            page = parsed(self.protocol.read_whole_chat, require_2xx(self.widget.request(request, end)).body)
+            self.delivery.stored = bool(self._how_shown(page.texts, page.total))
 
 
 def _send(widget: HttpClient, request: Request, deadline: float, events: "queue.SimpleQueue[_Event]") -> None:

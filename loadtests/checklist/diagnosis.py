@@ -88,6 +88,7 @@ def diagnose(symptoms: Symptoms) -> GuideProblem:
     """The guide's matching problem, its causes ordered by what was seen."""
     if symptoms.failure is not None and (found := not_the_chat(symptoms)) is not None:
         return GuideProblem(HERE[symptoms.failure], *found, here=True)
+    assert isinstance(symptoms.broken, StepName)
     number = _PROBLEM_OF[symptoms.broken]
     delivery = symptoms.delivery or Delivery()
     match symptoms.broken:
@@ -107,10 +108,14 @@ def diagnose(symptoms: Symptoms) -> GuideProblem:
             found = network(symptoms)
         case _:
             found = http(symptoms) or network(symptoms)
-    seen, causes, remedies = found
+    return GuideProblem(TITLES[number], found.seen, unless_slow(symptoms, found.causes), found.remedies)
+
+
+def unless_slow(symptoms: Symptoms, causes: list[str]) -> list[str]:
+    """The causes, after the one that little time was left for the step, if that may be why."""
     if symptoms.failure in _TIMEOUTS and symptoms.delivery is None and symptoms.waited < _SHORT:
-        causes = [_SLOW, *causes]
-    return GuideProblem(TITLES[number], seen, causes, remedies)
+        return [_SLOW, *causes]
+    return causes
 
 
 def _send_hangs(symptoms: Symptoms, delivery: Delivery) -> Diagnosis:

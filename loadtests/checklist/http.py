@@ -9,7 +9,7 @@ import re
 import select
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import NamedTuple, TypeVar
 from urllib.parse import urljoin, urlsplit
@@ -89,6 +89,7 @@ class ProbeResponse(NamedTuple):
     took: float
     retry_after: str = ""
     redirected: str = ""  # for people: the status and target of the last redirect; empty if there was none
+    headers: Mapping[str, str] = {}  # by lower-case name
 
 
 class HttpClient:
@@ -173,7 +174,8 @@ class HttpClient:
         done: list[float] = []
         began, head, body = self._exchange(request, deadline, read)
         location, retry_after = head.first("location"), head.first("retry-after")
-        return ProbeResponse(head.status, body, location, done[0], done[0] - began, retry_after)
+        headers = {name: head.first(name) for name, _ in head.fields}
+        return ProbeResponse(head.status, body, location, done[0], done[0] - began, retry_after, headers=headers)
 
     def _exchange(
         self, request: Request, deadline: float, read: Callable[[Reader, ResponseHead], _T]

@@ -20,6 +20,23 @@ class StepName(StrEnum):
     IN_TIME = "in_time"
 
 
+class RoomStep(StrEnum):
+    """The checklist of chats whose frames carry the text. What a chat does not promise is left out."""
+
+    REACHABLE = "reachable"
+    LOGGED_IN = "logged_in"
+    ROOM = "room_created"
+    CONNECTED = "connected"
+    JOINED = "joined"
+    SENT = "sent"
+    ACKNOWLEDGED = "acknowledged"
+    SHOWN = "shown"
+    IN_TIME = "in_time"
+    STRANGER = "stranger_refused"
+    REPLAYED = "replayed"
+    HISTORY = "history"
+
+
 class PageStep(StrEnum):
     """The same checklist on the guide's two pages, in a browser."""
 
@@ -52,6 +69,7 @@ class Failure(StrEnum):
     HERE = "a limit of this machine"
     NO_FRAME = "no frame"  # the socket is open and stays silent
     ERROR_FRAME = "error frame"
+    NOT_ACCEPTED = "not accepted"  # a response or frame of the protocol that says no
 
 
 @dataclass(slots=True)
@@ -76,7 +94,7 @@ class Delivery:
 class Symptoms:
     """The step that broke, and what was seen of it."""
 
-    broken: StepName
+    broken: StepName | RoomStep
     failure: Failure | None = None
     what: str = ""  # what was tested: an address, a request line, a socket's URL
     status: int | None = None

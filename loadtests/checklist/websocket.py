@@ -5,11 +5,13 @@ Every `deadline` is a `time.monotonic()` time. Every failure is a `ProbeError`.
 
 import contextlib
 import queue
+import select
 import socket
+import ssl
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -17,11 +19,13 @@ from websockets.client import ClientProtocol
 from websockets.exceptions import PayloadTooBig
 from websockets.frames import Frame, Opcode
 from websockets.protocol import State
+from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
 from chatswarm.loadtests.net.dialing import Dialer, DialError, request_target, seconds_left, start_thread
 from chatswarm.loadtests.net.encodings import decoded
 from chatswarm.loadtests.net.responses import Reader, ResponseHead, read_body, read_head
+from chatswarm.loadtests.protocols.protocol import Handshake
 
 from .http import MAX_SIZE, ProbeError, as_probe_errors, dial, excerpt, peer_of
 from .symptoms import Failure
@@ -48,14 +52,13 @@ class Arrival(NamedTuple):
 class DashboardSocket:
     """A WebSocket client for one thread at a time. `listen` hands it to its own thread for good."""
 
-    def __init__(
-        self, dialer: Dialer, path: str, headers: Mapping[str, str], origin: str | None = None, turn: int = 0
-    ) -> None:
+    def __init__(self, dialer: Dialer, handshake: Handshake, origin: str | None = None, turn: int = 0) -> None:
         self._dialer = dialer
         self._turn = turn
-        url = replace(dialer.address, prefix="").socket_url + request_target(dialer.address, path)
-        self._protocol = ClientProtocol(parse_uri(url), max_size=MAX_SIZE)
-        self._headers = {**headers, **({} if origin is None else {"Origin": origin})}
+        url = replace(dialer.address, prefix="").socket_url + request_target(dialer.address, handshake.path)
+        offered = [Subprotocol(name) for name in handshake.subprotocols] or None
+        self._protocol = ClientProtocol(parse_uri(url), subprotocols=offered, max_size=MAX_SIZE)
+        self._headers = {**handshake.headers, **({} if origin is None else {"Origin": origin})}
         self._sock: socket.socket | None = None
         self._arrivals: deque[Arrival] = deque()
         self._pieces: list[bytes] = []
@@ -139,6 +142,21 @@ class DashboardSocket:
                 self._flush(time.monotonic() + _POLL)
         self._sock.close()
 
+    def cut(self) -> None:
+        """Ends the connection without a close frame, as when a network is gone."""
+        if self._sock is not None:
+            self._sock.close()
+
+    def can_be_read(self) -> bool:
+        """Whether `receive` has something to say at once, without reading from the network."""
+        waiting = isinstance(self._sock, ssl.SSLSocket) and self._sock.pending() > 0
+        return bool(self._arrivals) or self._protocol.state is not State.OPEN or waiting
+
+    def fileno(self) -> int:
+        """For `first_readable`."""
+        assert self._sock is not None
+        return self._sock.fileno()
+
     def _receive_once(self, deadline: float) -> None:
         assert self._sock is not None
         self._sock.settimeout(seconds_left(deadline))
@@ -181,6 +199,18 @@ class DashboardSocket:
         if protocol.close_rcvd is None:
             return excerpt(str(protocol.parser_exc or "")) or "the connection ended without a close frame"
         return excerpt(str(protocol.close_rcvd))
+
+
+def first_readable(sockets: Sequence[DashboardSocket], seconds: float) -> list[DashboardSocket]:
+    """The sockets at which something has arrived; empty if nothing has in `seconds`."""
+    if ready := [sock for sock in sockets if sock.can_be_read()]:
+        return ready
+    # Not a selector, which would need another file descriptor.
+    poll = select.poll()
+    for sock in sockets:
+        poll.register(sock, select.POLLIN)
+    descriptors = {descriptor for descriptor, _ in poll.poll(max(0.0, seconds) * 1000)}
+    return [sock for sock in sockets if sock.fileno() in descriptors]
 
 
 def _refused(reader: Reader, head: ResponseHead) -> ProbeError:

@@ -7,7 +7,7 @@ one instance per occurrence, and calls `begin` and `heal` in a separate thread.
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,6 +28,8 @@ class FaultContext:
     folder: Path  # the run's, for logs
     undo_log: UndoLog  # what must be undone however this process ends
     token: str | None = None  # admits dashboards
+    run: str = ""  # its name, known once the measured part begins
+    rooms: Sequence[str] = ()  # the ids of the run's rooms, likewise
     processes: dict[str, Managed] = field(default_factory=dict)  # by `on`: target, broker
     toxiproxy: Toxiproxy | None = None
     proxies: Mapping[str, str] = field(default_factory=dict)  # place in the network → name of the proxy there

@@ -43,8 +43,12 @@ class Nemesis:
         self._writer: FaultWriter | None = None
         self._proxy_writer: ProxyWriter | None = None
 
-    def begin(self, run: str, start: float) -> None:
-        """Schedules all faults. The measured part begins at `start`, in monotonic seconds. Returns at once."""
+    def begin(self, run: str, start: float, rooms: Sequence[str] = ()) -> None:
+        """Schedules all faults. The measured part begins at `start`, in monotonic seconds. Returns at once.
+
+        `rooms`: the ids of the run's rooms, if it has some.
+        """
+        self._world.run, self._world.rooms = run, rooms
         self._writer = FaultWriter(self._folder, run)
         for plan in self._plans:
             for number, at in enumerate(plan.occurrences(self._duration)):

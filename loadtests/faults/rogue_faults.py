@@ -14,7 +14,7 @@ from typing import ClassVar
 import msgspec
 
 from chatswarm.loadtests.history.faults import Evidence
-from chatswarm.loadtests.protocols import TOKEN
+from chatswarm.loadtests.protocols import PROTOCOLS, TOKEN
 from chatswarm.loadtests.scenario.fault_kinds import FaultPlan
 from chatswarm.loadtests.system.children import Child, python
 
@@ -36,20 +36,26 @@ class RogueFault(Fault):
     @classmethod
     def unfit(cls, plan: FaultPlan, context: FaultContext) -> str | None:
         del plan
-        if cls.rogue.needs_token and context.token is None:
+        promises = PROTOCOLS[context.protocol]({}).promises
+        if cls.rogue.needs_members and not promises.has_members:
+            return f"expected a protocol whose rooms have members, got {context.protocol}: pass another --protocol"
+        if cls.rogue.needs_token and context.token is None and not promises.has_members:
             return f"expected a target that asks dashboards for a token, and that token in ${TOKEN}, got none"
         return None
 
     def begin(self) -> None:
         log = self.context.folder / f"rogues-{self.plan.name}-{self.number}.log"
-        child = Child(python(rogues.__name__), log, piped=True)
+        # Secrets are for the environment, because flags are public. Those of the protocol are in this process's own.
+        token = {} if self.context.token is None else {TOKEN: self.context.token}
+        child = Child(python(rogues.__name__), log, env=token, piped=True)
         messages = self._messages = _Messages(child)
         messages.send(
             {
                 "kind": self.plan.kind,
                 "target": self.context.target,
                 "protocol": self.context.protocol,
-                "token": self.context.token,
+                "run": self.context.run,
+                "rooms": self.context.rooms,
                 "parameters": self.plan.values,
             }
         )

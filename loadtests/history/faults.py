@@ -1,13 +1,14 @@
-"""Writers for the histories of the nemesis (faults and their evidence) and of the fault proxy (lag and CPU)."""
+"""Writers for the histories of the nemesis (faults), the fault proxy (lag and CPU) and the target's processes."""
 
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from chatswarm.loadtests.system.text import to_json
 
 from .files import Header, Writer
-from .manifest import NEMESIS, PROXY, boot_id, history_file
+from .manifest import NEMESIS, PROXY, TARGET, boot_id, history_file
 from .tables import FORMAT, FaultEvent
 
 Evidence = Mapping[str, float | str]
@@ -91,6 +92,30 @@ class ProxyWriter(_UnbufferedHistory):
         """Samples of the loop's lag (when it woke, and how late), and the CPU used up to `time`, in cores."""
         self._put("lag", samples)
         self._put("cpu", [(time, cpu, 0)])
+
+
+class ProcessSample(NamedTuple):
+    """One process of the target in the second before."""
+
+    pid: int
+    name: str
+    cpu: float  # in cores; NaN: not measured
+    memory: int  # bytes that are resident
+
+
+class TargetWriter(_UnbufferedHistory):
+    """Writes `history/target.cs1`: what the target's processes did, which changes no outcome."""
+
+    def __init__(self, folder: Path, run: str) -> None:
+        super().__init__(folder, run, TARGET)
+
+    def looked(self, time: float, samples: Iterable[ProcessSample]) -> None:
+        """One look at all processes."""
+        self._put("process", [(time, *sample) for sample in samples])
+
+    def note(self, time: float, detail: str) -> None:
+        """Something that whoever reads the figures must know."""
+        self._put("note", [(time, TARGET, detail)])
 
 
 def _json(evidence: Evidence | None) -> str:

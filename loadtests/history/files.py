@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from chatswarm.loadtests.system.text import encodable
 
-from .tables import FORMAT, TABLES, Code
+from .tables import FORMAT, READABLE, TABLES, Code
 
 _FRAME = struct.Struct("<2sII")
 _MAGIC = b"CS"
@@ -52,6 +52,7 @@ class Footer(msgspec.Struct, tag="footer"):
     rows: dict[str, int]
 
 
+_NONE = {name: table.none for name, table in TABLES.items()}
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Header | Chunk | Footer).decode
 
@@ -72,8 +73,11 @@ class Writer:
         self._put(header)
 
     def append(self, table: str, *values: float | str) -> None:
-        """Appends one row, with all its columns in order."""
-        for column, value in zip(self.columns[table], values, strict=True):
+        """Appends one row, with its columns in order. Those that are left out at the end hold "none"."""
+        columns = self.columns[table]
+        if len(values) < len(columns):
+            values += _NONE[table][len(values) :]
+        for column, value in zip(columns, values, strict=True):
             column.append(value)  # type: ignore[arg-type]
 
     def flush(self) -> None:
@@ -121,7 +125,7 @@ def read(path: Path) -> History:
         header, cut = _next(file)
         if not isinstance(header, Header):
             raise HistoryError(f"{path}: expected a history file, got {cut or 'something else'}")
-        if header.format != FORMAT:
+        if header.format not in READABLE:
             raise HistoryError(f"{path}: expected history format {FORMAT}, got {header.format}")
         chunks: dict[str, list[Chunk]] = {name: [] for name in TABLES}
         while True:
@@ -141,12 +145,20 @@ def read(path: Path) -> History:
             break
     tables = {
         name: {
-            column: _join([chunk.columns[index] for chunk in chunks[name]], code)
+            column: _join([_column(chunk, index, code) for chunk in chunks[name]], code)
             for index, (column, code) in enumerate(table.columns.items())
         }
         for name, table in TABLES.items()
     }
     return History(header, tables, cut)
+
+
+def _column(chunk: Chunk, index: int, code: Code) -> bytes:
+    """A column of a chunk. Formats only ever add columns at the end, so an older chunk has none there."""
+    if index < len(chunk.columns):
+        return chunk.columns[index]
+    none = _NONE[chunk.table][index]
+    return _encode([none] * chunk.rows) if code == "s" else np.full(chunk.rows, none, np.dtype(code)).tobytes()
 
 
 def _next(file: BinaryIO) -> tuple[Header | Chunk | Footer | None, str | None]:

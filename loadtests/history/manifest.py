@@ -5,6 +5,7 @@ from pathlib import Path
 
 import msgspec
 
+from chatswarm.loadtests.protocols.promises import Promises
 from chatswarm.loadtests.system.text import to_json
 
 MANIFEST = "manifest.json"
@@ -12,6 +13,10 @@ NEMESIS = "nemesis"
 """The process that injects faults. It has no users: its history only holds the faults."""
 PROXY = "proxy"
 """The fault proxy between the swarm and its target, if there is one. Its history holds its lag and CPU use."""
+TARGET = "target"
+"""The target's processes, if they are known. The testbed samples them, so that their history is one of its own."""
+WITHOUT_USERS = (NEMESIS, PROXY, TARGET)
+"""The processes whose histories say nothing about users."""
 
 
 class Clock(msgspec.Struct):
@@ -54,6 +59,7 @@ class Manifest(msgspec.Struct):
     command: list[str] = []  # repeats the run; from `chatswarm run` only
     asked: Asked | None = None  # from `chatswarm run` only
     clocks: dict[str, Clock] = {}  # of the processes with another boot id
+    promises: Promises = Promises()  # of the target's protocol
 
     def write(self, folder: Path) -> None:
         """Replaces the manifest in `folder` atomically."""

@@ -48,6 +48,7 @@ def deliveries_in(ledger: Ledger, results: Mapping[str, CheckResult]) -> Deliver
         unnotified=results["unnotified"].count,
         late=results["late"].count or 0,
         seen_as_text=int((delivered & ledger.visibility.as_text).sum()),
+        gap=None if ledger.gap is None else int(ledger.gap.sum()),
     )
     parts = counts.visible + counts.lost + counts.excused + counts.unproven
     if counts.expected != parts:
@@ -60,6 +61,8 @@ def deliveries_in(ledger: Ledger, results: Mapping[str, CheckResult]) -> Deliver
 def frames_in(ledger: Ledger) -> Frames:
     """Frames that announce a message. Raises InternalError."""
     frames = ledger.announcements.balance
+    if frames.due is None or frames.matched is None or frames.missed is None or frames.extra is None:
+        return Frames(due=None, received=frames.received)
     if frames.due != frames.matched + frames.missed:
         raise InternalError(f"frames: {frames.due} due, but matched + missed = {frames.matched + frames.missed}")
     if frames.received != frames.matched + frames.extra:
@@ -108,13 +111,20 @@ def measurement_gaps(ledger: Ledger) -> list[str]:
         )
     if not ledger.messages.accepted.any():
         reasons.append("no message was accepted: there is nothing to judge")
-    unread = np.flatnonzero((ledger.observations.chat_widget >= 0) & ~ledger.copies.read)
+    elif not ledger.audience.everybody and not ledger.expected.any():
+        reasons.append(
+            "no delivery was expected: no message came to a room that had members then, so nothing was proven"
+        )
+    unread = np.flatnonzero(ledger.observations.own_chats & ~ledger.copies.read)
+    if ledger.by_frames:
+        unread = unread[ledger.store_asked[unread]]
     if len(unread):
         chat = int(unread[0])
         status, detail = int(ledger.observations.finals.status[chat]), ledger.observations.finals.detail.get(chat, "")
         why = "there was none" if status == NO_FINAL and not detail else detail if status <= 0 else f"status {status}"
         reasons.append(
-            f"the final read of {len(unread)} chats failed, so losses in them cannot be proven "
+            f"the final read of {len(unread)} chats failed, so "
+            f"{'what they stored is not known' if ledger.by_frames else 'losses in them cannot be proven'} "
             f"(chat {ledger.chat(chat)}: {why})"
         )
     if unproven := int(ledger.unproven.sum()):

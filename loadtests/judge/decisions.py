@@ -75,7 +75,7 @@ def decide_finding(
 ) -> tuple[Finding | None, str]:
     """A finding, if there is one, and why it is undecided. It fails, unless an SLO names it: then the SLO decides."""
     result = case.results[name]
-    if result.count == 0:
+    if result.count == 0 or not result.applies:
         return None, ""
     named = [
         slo_result.outcome
@@ -96,7 +96,7 @@ def _excuse(case: DecisionInput) -> str:
     if case.delays is not None and not late_without(case.ledger, case.delays.seen).any():
         return "nothing would be late without the load generator's own delays"
     bound = case.ledger.clock_bound
-    if bound and not late_without(case.ledger, np.full((1, 1), bound)).any():
+    if bound and not late_without(case.ledger, np.full(1, bound)).any():
         return f"nothing is late by more than {human(bound)}, the uncertainty of the hosts' clocks"
     return ""
 
@@ -114,13 +114,19 @@ def worst(outcomes: Sequence[Outcome]) -> Outcome:
     return "undecided" if "undecided" in outcomes else "pass"
 
 
+_ROUNDED = 1e-6
+"""How far two figures that were rounded to the microsecond may be off together. The last message that missed its target
+ends a recovery, and belongs to it.
+"""
+
+
 def _window(case: DecisionInput, expectation: slo.Slo) -> Window | str | None:
     if expectation.window is None:
         return None
     kind, name = expectation.window
     whole_again = [
         float("nan") if recovery.stop is None or recovery.whole_again is None
-        else case.ledger.start + recovery.stop + recovery.whole_again
+        else case.ledger.start + recovery.stop + recovery.whole_again + _ROUNDED
         for recovery in case.recoveries
     ]  # fmt: skip
     return window_of(kind, name, case.ledger.observations.faults, whole_again)

@@ -6,7 +6,7 @@ the target.
 
 import numpy as np
 
-from chatswarm.loadtests.history.manifest import NEMESIS, PROXY, Manifest
+from chatswarm.loadtests.history.manifest import WITHOUT_USERS, Manifest
 from chatswarm.loadtests.history.tables import Role, UserEvent
 from chatswarm.loadtests.scenario.scenario import Scenario
 
@@ -36,7 +36,7 @@ def _settings(manifest: Manifest, scenario: Scenario) -> list[str]:
     asked = manifest.asked
     if asked is None:
         return []
-    processes = len([name for name in manifest.processes if name not in (NEMESIS, PROXY)])
+    processes = len([name for name in manifest.processes if name not in WITHOUT_USERS])
     compared = [
         ("dashboards", asked.dashboards, scenario.dashboards),
         ("widgets", asked.widgets, scenario.widgets),

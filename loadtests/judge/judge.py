@@ -26,12 +26,14 @@ from .balance import counts_in, deliveries_in, frames_in, measurement_gaps, mess
 from .checks import CHECKS, CheckResult
 from .connections import connections_of
 from .decisions import DecisionInput, conclude, decide_finding, decide_slo
+from .evidence import evidence_of
 from .latency import Latencies
 from .ledger import Ledger, Observations, build, merge_histories
 from .ledger.faults import FaultSpan
 from .metrics import totals_of
 from .recovery import recoveries_of
 from .rig import Delays, rig_problems, soundness
+from .usage import target_processes_of
 from .verdict import (
     EXIT_CODES,
     Connections,
@@ -231,6 +233,10 @@ class _Run:
             recoveries=recoveries,
             findings=findings,
             notes=observations.notes,
+            target_processes=target_processes_of(
+                observations.target_processes, start, end + self.scenario.update_target
+            ),
+            evidence=evidence_of(ledger),
         )
         return Judged(verdict, self.manifest, self.scenario, self.slos, ledger=ledger, latencies=latencies)
 
@@ -242,6 +248,10 @@ class _Run:
     def _unfinished(self) -> list[str]:
         reason = "the run did not end properly: not every process said that its history is complete"
         return [] if self.manifest.ended else [reason]
+
+    def _rooms(self) -> int | None:
+        rooms = self.scenario.rooms_for(self.manifest.promises)
+        return None if rooms is None else rooms.count
 
     def _verdict(self, outcome: Outcome, *, reasons: list[str], rig: Rig, **measured: Any) -> Verdict:  # noqa: ANN401
         """A verdict. Whatever is not in `measured` was not measured."""
@@ -258,6 +268,7 @@ class _Run:
             started=self.manifest.started,
             dashboards=self.scenario.dashboards,
             widgets=self.scenario.widgets,
+            rooms=self._rooms(),
             rig=rig,
             reasons=reasons,
             folder=str(self.folder),

@@ -15,6 +15,7 @@ from chatswarm.loadtests.history.tables import ConnectionEvent
 from chatswarm.loadtests.scenario.metric_names import LATENCIES, QUANTILES
 
 from .ledger.arrays import Bools, Floats
+from .ledger.deliveries import PlannedDeliveries
 from .ledger.ledger import Ledger
 from .rig import Delays
 from .verdict import Latency, Quantiles, Recovery
@@ -63,12 +64,14 @@ class LatencySeries:
     starts: Floats
     ends: Floats
     counted: Bools | None = None  # None: all of them
+    deliveries: PlannedDeliveries | None = None  # whose messages `starts` are of; None: each latency has a start
 
     def sample(self, window: Window | None, target: float) -> Sample:
         """All of them, or those in the window. One that never ended is dated by its deadline, `target` seconds on."""
         chosen = self.counted
         if window is not None:
-            inside = window.holds(self.starts, np.where(np.isfinite(self.ends), self.ends, self.starts + target))
+            starts = self.starts if self.deliveries is None else self.deliveries.over(self.starts)
+            inside = window.holds(starts, np.where(np.isfinite(self.ends), self.ends, starts + target))
             chosen = inside if chosen is None else chosen & inside
         return sample_of(self.values if chosen is None else self.values[chosen])
 
@@ -80,14 +83,26 @@ def sample_of(values: Floats) -> Sample:
     return Sample(known[:measured], len(known) - measured)
 
 
-def fan_out(latency: Floats, counted: Bools) -> tuple[Floats, Floats, Floats]:
+def fan_out(latency: Floats, counted: Bools, deliveries: PlannedDeliveries) -> tuple[Floats, Floats, Floats]:
     """Per message: its latency on the first, the median and the last of its dashboards.
 
     The median is the nearest rank: the second of four. NaN if a dashboard was not measured, or if the message counts on
     no dashboard.
     """
-    if not latency.shape[1]:
-        return (np.full(len(latency), np.nan),) * 3
+    if deliveries.width:
+        grid = (-1, deliveries.width)
+        return _fan_out(latency.reshape(grid), counted.reshape(grid))
+    out = tuple(np.full(deliveries.messages, np.nan) for _ in range(3))
+    for width in np.unique(deliveries.counts[deliveries.counts > 0]).tolist():
+        rows = np.flatnonzero(deliveries.counts == width)
+        mine = deliveries.of(rows).reshape(-1, width)
+        for whole, part in zip(out, _fan_out(latency[mine], counted[mine]), strict=True):
+            whole[rows] = part
+    return out[0], out[1], out[2]
+
+
+def _fan_out(latency: Floats, counted: Bools) -> tuple[Floats, Floats, Floats]:
+    """The same for messages × their deliveries."""
     # What does not count sorts to the end, together with what was lost.
     ordered = np.sort(latency if counted.all() else np.where(counted, latency, np.inf), axis=1)
     dashboards, rows = counted.sum(axis=1), np.arange(len(ordered))
@@ -124,13 +139,12 @@ class Latencies:
         messages, intended = ledger.messages, ledger.messages.intended
         match name:
             case "visible":
-                return LatencySeries(self._visible(), intended[:, None], self._seen, self._counted)
+                return LatencySeries(self._visible(), intended, self._seen, self._counted, ledger.deliveries)
             case "notified":
                 notified = ledger.announcements.notified
                 delay = None if self._delays is None else self._delays.notified()
-                return LatencySeries(
-                    _less(notified - intended[:, None], delay), intended[:, None], notified, ledger.expected
-                )
+                latency = _less(ledger.deliveries.less(notified, intended), delay)
+                return LatencySeries(latency, intended, notified, ledger.expected, ledger.deliveries)
             case "accepted":
                 done = np.where(messages.accepted, messages.done, np.where(messages.rig_failed, np.nan, np.inf))
                 delay = None if self._delays is None else self._delays.sends(messages.done)
@@ -156,22 +170,23 @@ class Latencies:
 
     def _visible(self) -> Floats:
         delay = None if self._delays is None else self._delays.seen
-        return _less(self._seen - self._ledger.messages.intended[:, None], delay)
+        return _less(self._ledger.deliveries.less(self._seen, self._ledger.messages.intended), delay)
 
     @cached_property
     def _spread(self) -> Bools:
         """The messages that count on at least one dashboard."""
-        return np.asarray(self._counted.any(axis=1))
+        return self._ledger.deliveries.any(self._counted)
 
     @cached_property
     def _fan(self) -> tuple[Floats, Floats, Floats]:
-        return fan_out(self._visible(), self._counted)
+        return fan_out(self._visible(), self._counted, self._ledger.deliveries)
 
     @cached_property
     def _plain_fan(self) -> tuple[Floats, Floats, Floats]:
         if self._delays is None:
             return self._fan
-        return fan_out(self._seen - self._ledger.messages.intended[:, None], self._counted)
+        latency = self._ledger.deliveries.less(self._seen, self._ledger.messages.intended)
+        return fan_out(latency, self._counted, self._ledger.deliveries)
 
     def _refetches(self) -> LatencySeries:
         ledger, refetches = self._ledger, self._ledger.observations.refetches
@@ -184,7 +199,7 @@ class Latencies:
 
     def _connects(self) -> LatencySeries:
         connections = self._ledger.observations.connections
-        tried = np.isfinite(connections.opening)
+        tried = np.isfinite(connections.opening) & (connections.dashboard >= 0)
         # A connection that the swarm stopped before it subscribed says nothing about the target.
         tried &= np.isfinite(connections.subscribed) | (connections.event != ConnectionEvent.STOPPED)
         opening, subscribed = connections.opening[tried], connections.subscribed[tried]

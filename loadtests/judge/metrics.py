@@ -36,8 +36,9 @@ _DELIVERIES: dict[str, Callable[[Ledger], Bools]] = {
     "unproven": lambda ledger: ledger.unproven,
     "seen_as_text": lambda ledger: ledger.delivered & ledger.visibility.as_text,
     "unnotified": visible_without_frame,
+    "gap": lambda ledger: np.zeros(1, bool) if ledger.gap is None else ledger.gap,
 }
-"""Which deliveries each metric counts, messages × dashboards."""
+"""Which deliveries each metric counts."""
 _OUTCOMES = {
     "accepted": SendOutcome.ACCEPTED,
     "rejected": SendOutcome.REJECTED,
@@ -146,6 +147,9 @@ class _Counts:
             return None
         if name == _NOTIFIED:
             return self._notified(side)
+        unmeasured = {"unnotified": not self._ledger.announcements.measures_missed, "gap": self._ledger.gap is None}
+        if unmeasured.get(name):
+            return None
         if name == "unnotified" and not self._ledger.announcements.exact:
             # Found by counting, so it is unknown which deliveries they were.
             return 0.0 if side == "low" else float(self._results[name].undated)
@@ -169,8 +173,8 @@ class _Counts:
     @cached_property
     def _deliveries(self) -> Bools:
         if self._window is None:
-            return np.ones((1, 1), bool)
-        return self._holds(self._ledger.messages.intended[:, None], self._ledger.decided)
+            return np.ones(1, bool)
+        return self._holds(self._ledger.deliveries.over(self._ledger.messages.intended), self._ledger.decided)
 
     def _holds(self, starts: Floats, ends: Floats) -> Bools:
         return np.ones(len(starts), bool) if self._window is None else self._window.holds(starts, ends)

@@ -14,7 +14,7 @@ from chatswarm.loadtests.history.tables import ConnectionEvent, SendOutcome
 
 from .ledger.arrays import Bools, Floats
 from .ledger.faults import FaultSpan
-from .ledger.ledger import Ledger, planned_of
+from .ledger.ledger import Ledger
 from .rig import Delays
 from .verdict import Recovery
 
@@ -44,20 +44,21 @@ class TargetMisses:
 
 def target_misses_of(ledger: Ledger, delays: Delays | None = None) -> TargetMisses:
     """For each message expected on a dashboard or rejected. The rig's own `delays` are subtracted, if given."""
-    messages, target = ledger.messages, ledger.scenario.update_target
+    messages, deliveries, target = ledger.messages, ledger.deliveries, ledger.scenario.update_target
     visible = ledger.visible if delays is None else ledger.visible - delays.seen
-    in_time = (visible <= ledger.deadline[:, None]) | ledger.excused
+    in_time = deliveries.apply(np.less_equal, visible, ledger.deadline) | ledger.excused
     missed = ledger.expected & ~in_time
-    held_up = ledger.held_up if ledger.rig_outages.any else np.zeros((1, 1), bool)
-    certain = np.asarray((missed & ~ledger.unproven & ~held_up).any(axis=1))
-    possible = np.asarray(missed.any(axis=1))
-    due = np.asarray(ledger.expected.any(axis=1))
-    unanswered = np.flatnonzero((messages.outcome == SendOutcome.UNKNOWN) & ~messages.rig_failed)
-    planned = planned_of(messages.intended[unanswered] - ledger.start, ledger.scenario)
-    shown = visible[unanswered] - messages.intended[unanswered, None] <= target
-    certain[unanswered] = (planned & ~shown & ~(held_up[unanswered] if len(held_up) > 1 else held_up)).any(axis=1)
-    possible[unanswered] = (planned & ~shown).any(axis=1)
-    due[unanswered] = planned.any(axis=1)
+    held_up = ledger.held_up if ledger.rig_outages.any else np.zeros(1, bool)
+    certain = deliveries.any(missed & ~ledger.unproven & ~held_up)
+    possible = deliveries.any(missed)
+    due = deliveries.any(ledger.expected)
+    unanswered = (messages.outcome == SendOutcome.UNKNOWN) & ~messages.rig_failed
+    if unanswered.any():
+        planned = ledger.planned & deliveries.over(unanswered)
+        unshown = planned & ~(deliveries.less(visible, messages.intended) <= target)
+        certain |= deliveries.any(unshown & ~held_up)
+        possible |= deliveries.any(unshown)
+        due |= deliveries.any(planned)
     refused = (messages.outcome == SendOutcome.REJECTED) & ~messages.rig_failed
     certain |= refused
     possible |= refused
@@ -112,7 +113,7 @@ def _recovery(ledger: Ledger, fault: FaultSpan, misses: TargetMisses, faults: li
     # Connections lost after the next fault started are not this fault's doing.
     following = min((other.start for other in faults if other.start > stop), default=math.inf)
     _reconnections(ledger, fault, min(max(bounds.high, stop + _DETECTION_SECONDS), following), recovery)
-    seen = ledger.visible[ledger.messages.intended > stop]
+    seen = ledger.deliveries.min(ledger.visible)[ledger.messages.intended > stop]
     recovery.first_delivery = _finite(float(seen.min(initial=math.inf)) - stop)
     recovery.backlog_gone = _backlog(ledger, fault)
     return recovery
@@ -157,7 +158,7 @@ def _backlog(ledger: Ledger, fault: FaultSpan) -> float | None:
     """When the last delivery in flight during the fault arrived; None if one never did, or there were none."""
     messages = ledger.messages
     # Deliveries that were overdue before the fault started are not its doing.
-    in_flight = (messages.intended <= fault.stop)[:, None] & (ledger.decided >= fault.start)
+    in_flight = ledger.deliveries.over(messages.intended <= fault.stop) & (ledger.decided >= fault.start)
     in_flight &= ledger.expected & ~ledger.excused
     last = float(ledger.visible[in_flight].max(initial=-math.inf))
     return _finite(max(0.0, last - fault.stop)) if in_flight.any() else None

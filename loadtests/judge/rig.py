@@ -22,6 +22,7 @@ from .ledger.arrays import Floats, Ints, ints
 from .ledger.ledger import Ledger
 from .ledger.messages import SentMessages
 from .ledger.observations import NO_FINAL, Observations, Samples
+from .usage import machine_of
 from .verdict import Rig
 
 LAG_INTERVAL = 0.01
@@ -52,6 +53,7 @@ def soundness(ledger: Ledger, slos: Sequence[Slo]) -> Rig:
     for process in ledger.observations.samples:
         remedy = _LESS_THROUGH_PROXY if process.name == PROXY else advice
         _assess(process, rig, begin=ledger.start, until=until, limit=limit, advice=remedy)
+    rig.machine = machine_of(ledger.observations.machines, ledger.start, until)
     lateness = lateness_of(ledger.messages)
     rig.late_sends = int((lateness > limit).sum())
     if rig.late_sends > LATE_SENDS * len(lateness):
@@ -216,7 +218,7 @@ class Delays:
         self._lateness = lateness_of(ledger.messages)
         self._worst = {names[samples.name]: _Worst.of(samples) for samples in observations.samples}
         self._proxy = names.get(PROXY)  # on the path of every message
-        self._home = np.full(ledger.expected.shape[1], -1, np.int64)
+        self._home = np.full(ledger.deliveries.dashboards, -1, np.int64)
         for dashboard, process in (
             (observations.connections.dashboard, observations.connections.process),
             (observations.refetches.dashboard, observations.refetches.process),
@@ -239,10 +241,12 @@ class Delays:
 
     @cached_property
     def seen(self) -> Floats:
-        """Messages × dashboards, until each was visible. Meaningless where it never was."""
+        """Per delivery, until it was visible. Meaningless where it never was."""
         reads, read = self._ledger.reads.done, self._ledger.visibility.read
 
         def after(worst: _Worst) -> _After:
+            if self._ledger.by_frames:
+                return lambda part: worst.after(self._ledger.visible[part])
             # There are far fewer refetches than deliveries.
             of_read = np.append(worst.after(reads), 0)
             return lambda part: of_read[read[part]]
@@ -254,28 +258,32 @@ class Delays:
         return delays
 
     def notified(self) -> Floats:
-        """Messages × dashboards, until each was notified. Meaningless where it never was."""
+        """Per delivery, until it was notified. Meaningless where it never was."""
         notified = self._ledger.announcements.notified
         return self._deliveries(lambda worst: lambda part: worst.after(notified[part]))
 
     def _deliveries(self, after_of: "Callable[[_Worst], _After]") -> Floats:
         """The send's lateness, plus the worst lag of the widget's process, the dashboard's, and the fault proxy."""
-        messages = self._messages
-        everyone, everything = np.arange(len(self._home)), np.arange(len(messages))
-        out = np.repeat(self._lateness[:, None], len(everyone), axis=1)
-        for number, worst in self._worst.items():
-            first, after = worst.first(messages.intended)[:, None], after_of(worst)
-            sent_here, at_home = np.flatnonzero(messages.process == number), np.flatnonzero(self._home == number)
-            parts = ((sent_here, everyone), (everything, at_home))
-            for rows, columns in ((everything, everyone),) if number == self._proxy else parts:
-                for edge in range(0, len(rows), _BLOCK):
-                    part = np.ix_(rows[edge : edge + _BLOCK], columns)
-                    out[part] += worst.between(first[rows[edge : edge + _BLOCK]], after(part))
+        messages, deliveries = self._messages, self._ledger.deliveries
+        out = deliveries.over(self._lateness)
+        on_its_way = [
+            (worst.first(messages.intended), after_of(worst), number) for number, worst in self._worst.items()
+        ]
+        for edge in range(0, len(out), _BLOCK):
+            block = np.arange(edge, min(edge + _BLOCK, len(out)))
+            message = deliveries.message[block]
+            sender, home = messages.process[message], self._home[deliveries.dashboard[block]]
+            for first, after, number in on_its_way:
+                everything = [np.full(len(block), True)]
+                for here in everything if number == self._proxy else (sender == number, home == number):
+                    if here.all():
+                        out[block[0] : block[-1] + 1] += self._worst[number].between(first[message], after(block))
+                        continue
+                    part = block[here]
+                    out[part] += self._worst[number].between(first[message[here]], after(part))
         return out
 
 
-_Part = tuple[Ints, ...]
-"""Some messages × some dashboards, as `np.ix_` returns it."""
-_After = Callable[[_Part], Ints]
-_BLOCK = 500
-"""Messages per step, which keeps the intermediate arrays small."""
+_After = Callable[[Ints], Ints]
+_BLOCK = 1 << 18
+"""Deliveries per step, which keeps the intermediate arrays small."""

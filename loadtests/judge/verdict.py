@@ -3,6 +3,8 @@
 Seconds are floats, counts are integers, and None (JSON `null`) means not measured: it is never replaced by 0.
 """
 
+from typing import Literal
+
 import msgspec
 
 from chatswarm.loadtests.scenario.metric_names import Outcome
@@ -39,12 +41,13 @@ class Deliveries(msgspec.Struct):
     unnotified: int | None = None
     late: int = 0
     seen_as_text: int = 0  # of the visible ones: the text itself was shown; the others were seen as a count
+    gap: int | None = None  # of the lost ones: accepted while the dashboard was between two connections
 
 
 class Frames(msgspec.Struct):
-    """Frames that announce a message: due = matched + missed; received = matched + extra."""
+    """Frames that announce a message: due = matched + missed; received = matched + extra. None: not counted."""
 
-    due: int = 0
+    due: int | None = 0
     received: int = 0
     matched: int | None = None
     missed: int | None = None
@@ -65,6 +68,7 @@ class Counts(msgspec.Struct):
     refused: int | None = None
     absent: int | None = None
     recovered: int | None = None
+    leaked: int | None = None
 
 
 class Quantiles(msgspec.Struct):
@@ -110,6 +114,19 @@ class SloResult(msgspec.Struct):
     outcome: Outcome
 
 
+class RigMachine(msgspec.Struct):
+    """The load generator's machine in its worst second; of several machines, each figure is that of the worst.
+
+    A pressure is the share of a second in which some task waited for that resource.
+    """
+
+    cpu: float | None = None  # cores in use
+    cores: int | None = None  # that this machine has
+    cpu_pressure: float | None = None
+    io_pressure: float | None = None
+    memory_pressure: float | None = None
+
+
 class Rig(msgspec.Struct):
     """Whether the load generator can be trusted. `reasons` say what is wrong and what to do about it."""
 
@@ -119,6 +136,16 @@ class Rig(msgspec.Struct):
     clock_bound: float = 0.0  # error in seconds of a latency that was measured between hosts
     sound: bool = True
     reasons: list[str] = []
+    machine: RigMachine | None = None
+
+
+class TargetProcess(msgspec.Struct):
+    """A process of the target: of the reference chat, or below the one given by `--pid`."""
+
+    name: str
+    pid: int
+    cpu: float | None  # cores, in its busiest second; None: it was seen only once
+    memory: int  # bytes that were resident, at most
 
 
 class Example(msgspec.Struct, omit_defaults=True):
@@ -174,6 +201,17 @@ class Recovery(msgspec.Struct):
     reason: str = ""  # why `whole_again` was not measured
 
 
+class Evidence(msgspec.Struct):
+    """How strong each word of the verdict is for this kind of chat: what it promises, and what could be seen."""
+
+    visible: Literal["frame", "refetch"]
+    accepted_by: str  # status, ack, echo or written
+    subscribed: Literal["confirmed", "asked"]
+    store: Literal["read", "not read", "failed"]
+    audience: Literal["everybody", "members"]
+    deflate: int | None  # connections that agreed on compression; None: not recorded
+
+
 class Verdict(msgspec.Struct):
     """The contents of `verdict.json`."""
 
@@ -200,6 +238,9 @@ class Verdict(msgspec.Struct):
     reasons: list[str]  # why the verdict is not what the findings and SLOs alone would say
     folder: str = ""
     notes: list[str] = []  # worth knowing, but without effect on the outcome
+    target_processes: list[TargetProcess] = []  # empty: chatswarm did not know them
+    evidence: Evidence | None = None  # None: nothing was measured
+    rooms: int | None = None  # of the scenario; None: it has none
 
     def json(self) -> bytes:
         """The bytes of `verdict.json`."""
@@ -208,5 +249,5 @@ class Verdict(msgspec.Struct):
 
 FINDINGS = (
     "lost", "store_lost", "unnotified", "late", "duplicated", "reordered", "phantom", "vanished", "corrupted",
-    "misplaced", "silent_socket", "refused", "absent",
+    "misplaced", "silent_socket", "refused", "absent", "leaked",
 )  # fmt: skip

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from .alphabet import Alphabet, sample
 from .damage import Condition, damage
 
-__all__ = ["FOREIGN", "IGNORED", "Condition", "ParsedText", "new_run", "recognise", "text_of"]
+__all__ = ["FOREIGN", "IGNORED", "Condition", "ParsedText", "new_run", "parse_text", "recognise", "text_of"]
 
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
 _PADDING = "the quick brown fox jumps over the lazy dog "
@@ -72,6 +72,16 @@ def recognise(text: str, run: str) -> ParsedText:
         if text == f"{start}{_crc(start, padding, end)} {padding}{end}":
             return ParsedText(*head, Condition.INTACT)
     return _damaged(text, run)
+
+
+def parse_text(text: str, run: str, *, from_customer: bool = True) -> ParsedText:
+    """The message of `run` in a shown text. Agents' texts and greetings are nobody's, even if they quote one."""
+    try:
+        seen = recognise(text, run)
+    except UnicodeEncodeError:
+        # A lone surrogate, which other JSON readers let through.
+        seen = recognise(text.encode("utf-8", "replace").decode(), run)
+    return IGNORED if seen.condition is not Condition.INTACT and not from_customer else seen
 
 
 def _damaged(text: str, run: str) -> ParsedText:

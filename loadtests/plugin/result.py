@@ -106,12 +106,13 @@ class MeasuredDeliveries(_Part):
     unnotified = _Figure[int]()
     late: int
     seen_as_text: int
+    gap = _Figure[int]()
 
 
 class MeasuredFrames(_Part):
     """Frames that announce messages: due = matched + missed; received = matched + extra."""
 
-    due: int
+    due = _Figure[int]()
     received: int
     matched = _Figure[int]()
     missed = _Figure[int]()
@@ -132,6 +133,26 @@ class MeasuredCounts(_Part):
     refused = _Figure[int]()
     absent = _Figure[int]()
     recovered = _Figure[int]()
+    leaked = _Figure[int]()
+
+
+class MeasuredMachine(_Part):
+    """The load generator's machine in its worst second. Pressures are shares of a second, from 0 to 1."""
+
+    cpu = _Figure[float]()
+    cores = _Figure[int]()
+    cpu_pressure = _Figure[float]()
+    io_pressure = _Figure[float]()
+    memory_pressure = _Figure[float]()
+
+
+class MeasuredProcess(_Part):
+    """A process of the target. `cpu`: cores, in its busiest second; `memory`: bytes, at most."""
+
+    name: str
+    pid: int
+    cpu = _Figure[float]()
+    memory: int
 
 
 class MeasuredRig(_Part):
@@ -143,6 +164,13 @@ class MeasuredRig(_Part):
     clock_bound: float
     sound: bool
     reasons: list[str]
+
+    @property
+    def machine(self) -> MeasuredMachine:
+        """Raises UndecidedError if nothing of it was measured."""
+        found = self.figure("machine")
+        assert isinstance(found, raw.RigMachine)
+        return MeasuredMachine(found, f"{self._path}.machine", self._verdict)
 
 
 class MeasuredSlo(_Part):
@@ -196,8 +224,10 @@ class MeasuredVerdict:
         self.seconds = of.seconds
         self.dashboards = of.dashboards
         self.widgets = of.widgets
+        self.rooms = of.rooms
         self.reasons = of.reasons
         self.notes = of.notes
+        self.evidence = of.evidence
         self.messages = of.messages
         self.deliveries = MeasuredDeliveries(of.deliveries, "deliveries", self)
         self.frames = MeasuredFrames(of.frames, "frames", self)
@@ -209,6 +239,11 @@ class MeasuredVerdict:
         self.faults = of.faults
         self.recoveries = of.recoveries
         self.findings = of.findings
+        self.evidence = of.evidence
+        self.target_processes = [
+            MeasuredProcess(process, f"target_processes[{number}]", self)
+            for number, process in enumerate(of.target_processes)
+        ]
 
     @property
     def passed(self) -> bool:

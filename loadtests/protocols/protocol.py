@@ -2,12 +2,21 @@
 
 A protocol does no I/O: it makes requests, reads bodies and frames, and never opens a socket. So the swarm (on gevent),
 `chatswarm check` (on plain sockets) and the tests all drive a chat through the same protocol.
+
+    User ── login ──► Request, Answer, Request, …        (HTTP, before the measured part)
+      │
+      └── handshake ──► Session ── open, join, send, ping ──► frames for the target
+                           ▲
+    bytes ── read_frames ──┴──► Frame ── take ──► what it means here, and replies
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import NamedTuple, Protocol, TypeVar
+
+from .promises import Promises
+from .variables import Variables
 
 _T = TypeVar("_T")
 
@@ -42,12 +51,34 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
+class Answer(NamedTuple):
+    """The response to a request of a login. `headers` by lower-case name."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class LoginError(Exception):
+    """A login that the target refused. `status` is that of its response, 0 if there was none."""
+
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+
+
+Login = Generator[Request, Answer, None]
+"""The requests of a login, in order; each gets the response to the one before. Raises LoginError and Unreadable, whose
+texts must not quote a response: it may have credentials that are no variables yet."""
+
+
 @dataclass(frozen=True, slots=True)
-class Customer:
-    """The person behind a widget, as in the contact form."""
+class User:
+    """One simulated person, and what is known of it: for example its token."""
 
     name: str
     email: str
+    variables: Variables = field(default_factory=lambda: Variables("user"))
 
 
 class Text(Protocol):
@@ -58,7 +89,7 @@ class Text(Protocol):
     @property
     def from_customer(self) -> bool: ...
     @property
-    def message_id(self) -> int | None: ...
+    def message_id(self) -> int | str | None: ...
 
 
 class Chat(Protocol):
@@ -76,71 +107,163 @@ class Chat(Protocol):
     def texts(self) -> Sequence[Text]: ...
 
 
+class Page(NamedTuple):
+    """A part of one chat, oldest first. `total` counts all its messages, if the chat says so."""
+
+    texts: Sequence[Text]
+    total: int | None = None
+    next: str | None = None
+    """What to ask for to get the next page; None on the last."""
+
+
+class Sent(NamedTuple):
+    """What the response to a send says. `detail`: for people, why it was not accepted."""
+
+    accepted: bool = True
+    message_id: int | str | None = None
+    detail: str = ""
+
+
+class Handshake(NamedTuple):
+    """How a user's WebSocket is opened. Anything from outside must be percent-encoded in `path`."""
+
+    path: str
+    headers: Mapping[str, str] = {}
+    subprotocols: Sequence[str] = ()
+
+
 class Kind(IntEnum):
     """The kinds of frames from the server."""
 
-    CONNECTED = 0
-    SUBSCRIBED = 1
+    CONNECTED = 0  # a greeting
+    SUBSCRIBED = 1  # the user gets messages from now on, or may join rooms
     MESSAGE = 2  # a message was stored in a chat
     OTHER = 3  # pongs, other channels and anything else that is harmless
     ERROR = 4
+    JOINED = 5  # the user gets the messages of the room `chat_id` from now on: those after `message_id`, if it has one
+    REFUSED = 6  # no, it does not
+    MISSED = 7  # some messages of the room were missed and will not be replayed
+    LEFT = 8  # the user gets no more messages of the room
+    ACKNOWLEDGED = 9  # the send with this `reference` was accepted
+    REJECTED = 10  # no, it was not
 
 
 class Frame(NamedTuple):
-    """One frame from the server. `message_id` is None if the chat gives none; `detail` is text for people."""
+    """One frame from the server. `message_id` is None if the chat gives none; `detail` is text for people.
+
+    `text` is None if the frame only announces that there is a message. `status` of a rejection: as by HTTP; 0: none.
+    """
 
     kind: Kind
     chat_id: str = ""
     from_customer: bool = True
-    message_id: int | None = None
+    message_id: int | str | None = None
     detail: str = ""
+    text: str | None = None
+    replayed: bool = False
+    reference: str = ""
+    status: int = 0
+
+
+class Taken(NamedTuple):
+    """What a frame means on its connection, and what must be sent in reply."""
+
+    frame: Frame
+    replies: Sequence[str] = ()
+
+
+class Session(Protocol):
+    """One connection of one user: what it sends, and what frames mean there. Does no I/O."""
+
+    def open(self) -> Sequence[str]:
+        """What to send once the handshake is done."""
+        ...
+
+    def take(self, frame: Frame) -> Taken:
+        """Takes a frame that is no message."""
+        ...
+
+    def join(self, room: str, last: Frame | None) -> Sequence[str]:
+        """What to send to get the messages of a room. `last`: the last message of it that this user was sent; if there
+        was none, the JOINED frame with the id of the room's newest message; None: neither.
+        """
+        ...
+
+    def send(self, room: str, text: str, reference: str) -> str:
+        """The frame that sends a message. Its acknowledgement or rejection will have the reference."""
+        ...
+
+    def ping(self) -> str | None:
+        """The heartbeat that is sent after a silence, and that the server answers; None: the client sends none."""
+        ...
 
 
 class ChatProtocol(Protocol):
-    """One kind of chat. All methods are pure; the `read_` methods raise Unreadable. The constructor takes the
-    dashboards' bearer token, or None.
-    """
+    """One kind of chat. All methods are pure, but for the variables of a user; the `read_` methods raise Unreadable."""
 
     name: str
+    promises: Promises
     list_window: int | None  # the list shows only this many chats, newest activity first; None: all of them
     unavailable_means_not_done: bool  # a send answered 503 is certainly not stored
-    socket_path: str  # where a dashboard's WebSocket connects, relative to the base URL
-    socket_headers: Mapping[str, str]  # extra headers of its handshake
+    expired_codes: Sequence[int]  # close codes that mean: log in again
+    server_header: str  # the lower-case name of the header in which the target says who served a request; empty: none
 
-    def submit_contact(self, customer: Customer) -> Request:
-        """The widget's contact form."""
+    def user(self, role: str, index: int, run: str, given: Mapping[str, str]) -> User:
+        """A `dashboard` or `widget`. `given`: its row of the users' file. Raises ValueError if something is missing."""
         ...
 
-    def create_chat(self, customer: Customer) -> Request: ...
+    def login(self, user: User) -> Login:
+        """Before anything else, once per user, and again when its credentials have expired."""
+        ...
+
+    # Chats: one per widget, or the scenario's rooms.
+
+    def create_chat(self, user: User) -> Request: ...
+
+    def create_room(self, index: int, run: str, members: Sequence[User]) -> Request:
+        """Creates a room of the scenario. It must not matter if it exists already."""
+        ...
 
     def read_created(self, body: bytes) -> str:
-        """The id of the new chat."""
+        """The id of the new chat or room."""
         ...
 
-    def send(self, chat_id: str, text: str) -> Request: ...
+    def add_member(self, room: str, user: User) -> Request: ...
 
-    def read_sent(self, body: bytes) -> int | None:
-        """The id of the stored message, if the chat gives one."""
+    def remove_member(self, room: str, user: User) -> Request: ...
+
+    # Messages.
+
+    def send(self, user: User, chat: str, text: str, reference: str) -> Request: ...
+
+    def read_sent(self, body: bytes) -> Sent:
+        """Reads a 2xx to a send."""
         ...
 
-    def list_chats(self) -> Request:
+    def list_chats(self, user: User) -> Request:
         """What a dashboard refetches."""
         ...
 
     def read_list(self, body: bytes) -> Sequence[Chat]: ...
 
-    def whole_chat(self, chat_id: str) -> Request:
-        """One chat with all its messages."""
+    def whole_chat(self, user: User, chat: str, page: str | None = None) -> Request:
+        """One chat with all its messages, or its next page."""
         ...
 
-    def read_whole_chat(self, body: bytes) -> Chat: ...
+    def read_whole_chat(self, body: bytes) -> Page: ...
 
-    def subscribe(self) -> str:
-        """The frame that subscribes a dashboard to new messages."""
+    def read_missed(self, user: User, room: str, last: Frame | None) -> Request | None:
+        """What reads the messages after `last` that a connection will not replay, as `whole_chat`; None: nothing."""
         ...
 
-    def ping(self) -> str:
-        """The heartbeat that a dashboard sends every 30 s, and that the server answers."""
+    # Sockets.
+
+    def handshake(self, user: User) -> Handshake: ...
+
+    def session(self, user: User, *, everything: bool = False) -> Session:
+        """A new connection's session. `everything`: it asks to be sent all that is stored in what it joins."""
         ...
 
-    def read_frame(self, data: bytes) -> Frame: ...
+    def read_frames(self, data: bytes) -> Sequence[Frame]:
+        """The frames in one WebSocket message. Depends on the bytes alone."""
+        ...

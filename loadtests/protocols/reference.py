@@ -7,11 +7,28 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any, Literal, TypeVar
-from urllib.parse import quote
 
 import msgspec
 
-from .protocol import Chat, Customer, Frame, Kind, Request, Unreadable, UnreadableHere
+from .outgoing import json_bytes, segment
+from .promises import Promises
+from .protocol import (
+    Chat,
+    Frame,
+    Handshake,
+    Kind,
+    Login,
+    LoginError,
+    Page,
+    Request,
+    Sent,
+    Session,
+    Taken,
+    Unreadable,
+    UnreadableHere,
+    User,
+)
+from .variables import Variables
 
 _JSON = {"Content-Type": "application/json", "Accept": "application/json"}
 _CHANNEL = "chat_updates"
@@ -19,7 +36,6 @@ _LARGEST_ID = 2**63 - 1  # the largest that a history can hold
 _SURROGATE = re.compile(
     rb"((?<!\\)(?:\\\\)*)(?:(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
 )
-_HALF = re.compile("[\ud800-\udfff]")  # half of a surrogate pair, which UTF-8 cannot encode
 _Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 _Name = int | str  # of a chat; a page writes both the same way into a path
 _T = TypeVar("_T")
@@ -35,7 +51,7 @@ class _Text(msgspec.Struct, frozen=True):
         return self.role == "user"
 
     @property
-    def message_id(self) -> int | None:
+    def message_id(self) -> int | str | None:
         return _id(self.any_id)
 
 
@@ -84,17 +100,47 @@ class _Frame(_AnyFrame):
     message: Any = ""
 
 
+_SUBSCRIBE = '{"action": "subscribe", "subscription_type": "chat_updates"}'
+_PING = '{"action": "ping"}'
+
+
+class _DashboardSession:
+    """One connection of a dashboard: it is greeted, subscribes, and pings."""
+
+    def open(self) -> Sequence[str]:
+        return ()
+
+    def take(self, frame: Frame) -> Taken:
+        return Taken(frame, (_SUBSCRIBE,) if frame.kind is Kind.CONNECTED else ())
+
+    def join(self, room: str, last: Frame | None) -> Sequence[str]:
+        raise NotImplementedError("this chat has no rooms")
+
+    def send(self, room: str, text: str, reference: str) -> str:
+        raise NotImplementedError("this chat takes no messages over sockets")
+
+    def ping(self) -> str | None:
+        return _PING
+
+
 class Reference:
     """The original's wire protocol."""
 
     name = "reference"
+    promises = Promises()
     list_window: int | None = 100
     unavailable_means_not_done = True
-    socket_path = "/ws/dashboard"
+    expired_codes: Sequence[int] = ()
+    server_header = "x-served-by"
 
     def __init__(self, token: str | None = None) -> None:
-        self.socket_headers: Mapping[str, str] = {} if token is None else {"Authorization": f"Bearer {token}"}
-        self._reading = {"Accept": "application/json", **self.socket_headers}
+        authorization = {} if token is None else {"Authorization": f"Bearer {token}"}
+        self._handshake = Handshake("/ws/dashboard", authorization)
+        self._run = Variables("run")
+        if token is not None:
+            self._run["token"] = token
+        self._reading = {"Accept": "application/json", **authorization}
+        self._list_request = Request("GET", "/api/debug/users-chats", headers=self._reading)
         self._created = msgspec.json.Decoder(_Created)
         self._sent = msgspec.json.Decoder(_Sent)
         self._list = msgspec.json.Decoder(_List)
@@ -102,41 +148,65 @@ class Reference:
         self._frame = msgspec.json.Decoder(_Frame)
         self._any_frame = msgspec.json.Decoder(_AnyFrame)
 
-    def submit_contact(self, customer: Customer) -> Request:
-        return _post("/api/users/data", {"name": customer.name, "email": customer.email})
+    def user(self, role: str, index: int, run: str, given: Mapping[str, str]) -> User:  # noqa: ARG002
+        name = "Customer" if role == "widget" else "Agent"
+        return User(f"{name} {index}", f"{role}-{index}.{run}@example.com", Variables("user", self._run))
 
-    def create_chat(self, customer: Customer) -> Request:
-        return _post("/api/users/chats/create", {"email": customer.email, "name": customer.name})
+    def login(self, user: User) -> Login:
+        """A customer submits the contact form. Agents need no login; their token, if any, is known."""
+        if user.name.startswith("Customer"):
+            answer = yield _post("/api/users/data", {"name": user.name, "email": user.email})
+            if not 200 <= answer.status < 300:
+                raise LoginError(answer.status, f"the contact form was answered {answer.status}")
+
+    def create_chat(self, user: User) -> Request:
+        return _post("/api/users/chats/create", {"email": user.email, "name": user.name})
+
+    def create_room(self, index: int, run: str, members: Sequence[User]) -> Request:
+        raise NotImplementedError("this chat has no rooms")
+
+    def add_member(self, room: str, user: User) -> Request:
+        raise NotImplementedError("this chat has no rooms")
+
+    def remove_member(self, room: str, user: User) -> Request:
+        raise NotImplementedError("this chat has no rooms")
 
     def read_created(self, body: bytes) -> str:
         return str(_decode(self._created, body, "the response to creating a chat").chat_id)
 
-    def send(self, chat_id: str, text: str) -> Request:
-        return _post(f"/api/users/chats/{_encoded(chat_id)}/send", {"content": text, "role": "user"})
+    def send(self, user: User, chat: str, text: str, reference: str) -> Request:  # noqa: ARG002
+        return _post(f"/api/users/chats/{segment(chat)}/send", {"content": text, "role": "user"})
 
-    def read_sent(self, body: bytes) -> int | None:
-        return _id(_decode(self._sent, body, "the response to a send").message_id)
+    def read_sent(self, body: bytes) -> Sent:
+        return Sent(True, _id(_decode(self._sent, body, "the response to a send").message_id))
 
-    def list_chats(self) -> Request:
-        return Request("GET", "/api/debug/users-chats", headers=self._reading)
+    def list_chats(self, user: User) -> Request:  # noqa: ARG002
+        return self._list_request
 
     def read_list(self, body: bytes) -> Sequence[Chat]:
         users = _decode(self._list, body, "the list of chats").users
         return [chat for user in users for chat in user.chats]
 
-    def whole_chat(self, chat_id: str) -> Request:
-        return Request("GET", f"/api/chats/{_encoded(chat_id)}", headers=self._reading)
+    def whole_chat(self, user: User, chat: str, page: str | None = None) -> Request:  # noqa: ARG002
+        return Request("GET", f"/api/chats/{segment(chat)}", headers=self._reading)
 
-    def read_whole_chat(self, body: bytes) -> Chat:
-        return _decode(self._chat, body, "a whole chat")
+    def read_whole_chat(self, body: bytes) -> Page:
+        chat = _decode(self._chat, body, "a whole chat")
+        return Page(chat.texts, chat.total)
 
-    def subscribe(self) -> str:
-        return '{"action": "subscribe", "subscription_type": "chat_updates"}'
+    def read_missed(self, user: User, room: str, last: Frame | None) -> Request | None:  # noqa: ARG002
+        return None
 
-    def ping(self) -> str:
-        return '{"action": "ping"}'
+    def handshake(self, user: User) -> Handshake:  # noqa: ARG002
+        return self._handshake
 
-    def read_frame(self, data: bytes) -> Frame:
+    def session(self, user: User, *, everything: bool = False) -> Session:  # noqa: ARG002
+        return _DashboardSession()
+
+    def read_frames(self, data: bytes) -> Sequence[Frame]:
+        return (self._read_frame(data),)
+
+    def _read_frame(self, data: bytes) -> Frame:
         with _reading("a frame", data):
             try:
                 frame = _tolerant(self._frame, data)
@@ -161,17 +231,13 @@ class Reference:
 
 
 def _post(path: str, body: dict[str, str]) -> Request:
-    return Request("POST", path, msgspec.json.encode(body), _JSON)
+    return Request("POST", path, json_bytes(body), _JSON)
 
 
-def _encoded(chat_id: str) -> str:
-    """The id as one path segment, whatever characters it has."""
-    encoded = quote(_HALF.sub("\ufffd", chat_id), safe="")
-    return encoded if encoded.strip(".") else encoded.replace(".", "%2E")
-
-
-def _id(value: object) -> int | None:
-    """A message id; None if it is not an integer or too large for a history, because nothing depends on it."""
+def _id(value: object) -> int | str | None:
+    """A message id, an integer or a text; None for anything else, or if it is too large for a history."""
+    if isinstance(value, str):
+        return value or None
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _LARGEST_ID else None
 
 

@@ -14,11 +14,13 @@ from .figures import Curve, ReportFigures
 from .latency_parts import PARTS
 from .markup import Markup, Prose, element
 from .plot import Axis, Band, Bar, Line, Plot, Rule, Slot, linear, logarithmic
-from .timeline import Span
+from .timeline import Span, Usage
 
 WIDE, NARROW = 960.0, 400.0
 """Widths in pixels: each chart is drawn twice, so that its text is legible in a wide and in a narrow column."""
 _STEP = 0.1  # of a nine: how far to the right of the last rank the maximum is drawn
+_Use = tuple[str, str, Callable[[Usage], float | None]]
+"""What was used: its name, the style of its line, and its value in a span."""
 _SHORT = {"first_dashboard": "first", "median_dashboard": "median", "last_dashboard": "last"}
 
 
@@ -374,6 +376,77 @@ def rig_lag(figures: ReportFigures) -> Chart | None:
     )
 
 
+def cpu_use(figures: ReportFigures) -> Chart | None:
+    """How many cores the target's processes and the machine of the load generator used."""
+    machine = figures.verdict.rig.machine
+    cores = None if machine is None else machine.cores
+    lines = [("target", "c2", lambda usage: usage.target), ("machine", "c1", lambda usage: usage.machine)]
+    return _used(
+        figures,
+        "cpu-use",
+        "CPU of the target's processes and of the load generator's machine",
+        "The busiest second of each span. The target's processes count together, and only if chatswarm started them or "
+        "was given their pid. Where they share that machine, they are part of its figure.",
+        lines,
+        "cores in use",
+        lambda value: f"{value:.2f}",
+        [] if cores is None else [Rule(float(cores), f"{cores} cores")],
+    )
+
+
+def pressure(figures: ReportFigures) -> Chart | None:
+    """How long tasks waited on the load generator's machine."""
+    return _used(
+        figures,
+        "pressure",
+        "Pressure on the load generator's machine",
+        "The share of a second in which some task waited for CPU, I/O or memory: the worst second of each span.",
+        [
+            ("CPU", "c1", lambda usage: usage.cpu_pressure),
+            ("I/O", "c2", lambda usage: usage.io_pressure),
+            ("memory", "c3", lambda usage: usage.memory_pressure),
+        ],
+        "share of the time",
+        lambda value: f"{value:.1%}",
+        [],
+    )
+
+
+def _used(
+    figures: ReportFigures, key: str, title: str, reading: str, wanted: list[_Use], label: str,
+    worded: Callable[[float], str], rules: list[Rule],
+) -> Chart | None:  # fmt: skip
+    """A chart of what was used over time."""
+    usages = figures.usages
+    of_each = [(name, style, [of(usage) for usage in usages]) for name, style, of in wanted]
+    measured = [(name, style, values) for name, style, values in of_each if _finite(values)]
+    if not measured:
+        return None
+    most = max(max(_finite(values)) for _, _, values in measured)
+    words = [f"{name} at most {worded(max(_finite(values)))}" for name, _, values in measured]
+    plot = Plot(
+        key,
+        f"{title}, over time: {', '.join(words)}.",
+        _seconds(figures),
+        linear(0.0, max([most, *(1.2 * rule.y for rule in rules)]), lambda value: f"{value:g}", 4),
+        "seconds after the start",
+        label,
+        [
+            Line(name, [((usage.begin + usage.end) / 2, y) for usage, y in zip(usages, values, strict=True)], style)
+            for name, style, values in measured
+        ],
+        bands=_bands(figures),
+        rules=rules,
+        height=110.0,
+    )
+    rows = tuple(
+        (f"{usage.begin:.1f} s", f"{usage.end:.1f} s", *("–" if y is None else worded(y) for y in values))
+        for usage, *values in zip(usages, *(values for _, _, values in measured), strict=True)
+    )
+    columns = ("from", "to", *(name for name, _, _ in measured))
+    return Chart(key, title, reading, _drawn(plot), columns, rows, section="rig")
+
+
 CHARTS: tuple[Callable[[ReportFigures], Chart | None], ...] = (
     over_time,
     traffic,
@@ -382,6 +455,8 @@ CHARTS: tuple[Callable[[ReportFigures], Chart | None], ...] = (
     fan_out,
     latency_parts,
     rig_lag,
+    cpu_use,
+    pressure,
 )
 """The charts, in the order of the page. Each is None if it has no data."""
 

@@ -10,18 +10,18 @@ from typing import Literal
 import numpy as np
 
 from chatswarm.loadtests.history.folders import SCENARIO
-from chatswarm.loadtests.history.manifest import NEMESIS, PROXY
+from chatswarm.loadtests.history.manifest import WITHOUT_USERS
 from chatswarm.loadtests.judge.checks import CHECKS
 from chatswarm.loadtests.judge.judge import Judged
 from chatswarm.loadtests.judge.latency import Latencies
 from chatswarm.loadtests.judge.rig import LAG_SHARE, tightest
-from chatswarm.loadtests.judge.verdict import Example, Verdict
+from chatswarm.loadtests.judge.verdict import Counts, Example, Verdict
 from chatswarm.loadtests.scenario.metric_names import Outcome
 from chatswarm.loadtests.system.text import command_line
 
 from . import wording
 from .latency_parts import LatencyBreakdown, breakdowns_of
-from .timeline import ProcessLag, Span, lags_of, spans_of
+from .timeline import ProcessLag, Span, Usage, lags_of, spans_of, usages_of
 
 CURVES = ("visible", "notified", "accepted", "refetch")
 FAN_OUT = ("first_dashboard", "median_dashboard", "last_dashboard")
@@ -39,6 +39,7 @@ class ReportCase:
     meaning: str = ""
     why: tuple[str, ...] = ()
     examples: tuple[Example, ...] = ()
+    skipped: bool = False  # this kind of chat, or this run, cannot answer the question, which fails nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,7 @@ class ReportFigures:
     notes: tuple[str, ...] = ()
     spans: tuple[Span, ...] = ()
     lags: tuple[ProcessLag, ...] = ()
+    usages: tuple[Usage, ...] = ()
     curves: tuple[Curve, ...] = ()
     fan_out: tuple[Curve, ...] = ()
     breakdowns: tuple[LatencyBreakdown, ...] = ()
@@ -86,6 +88,7 @@ def figures_of(run: Judged, notes: tuple[str, ...] = ()) -> ReportFigures:
         figures,
         spans=tuple(spans_of(ledger)),
         lags=tuple(lags_of(ledger)),
+        usages=tuple(usages_of(ledger)),
         curves=_curves(latencies, CURVES),
         fan_out=_curves(latencies, FAN_OUT),
         breakdowns=tuple(breakdowns_of(ledger)),
@@ -117,12 +120,21 @@ def cases_of(run: Judged) -> tuple[ReportCase, ...]:
             cases.append(
                 ReportCase("finding", name, "undecided", "not measured", meaning, ("nothing could be judged",))
             )
+        elif _figure(verdict, name) is None:
+            cases.append(ReportCase("finding", name, "pass", "not measured", meaning, skipped=True))
         else:
             cases.append(ReportCase("finding", name, "pass", "0", meaning))
     doubts = tuple(dict.fromkeys([*verdict.reasons, *verdict.rig.reasons]))
     trusted: Outcome = "undecided" if doubts or not verdict.rig.sound else "pass"
     cases.append(ReportCase("run", "the run can be trusted", trusted, "no" if doubts else "yes", why=doubts))
     return tuple(cases)
+
+
+def _figure(verdict: Verdict, name: str) -> int | None:
+    """The count of a finding; None: not measured."""
+    of = verdict.counts if name in Counts.__struct_fields__ else verdict.deliveries
+    value: int | None = getattr(of, name)
+    return value
 
 
 def _reasons_of(verdict: Verdict, name: str) -> tuple[str, ...]:
@@ -136,7 +148,7 @@ def repeat_of(run: Judged) -> str:
         return command_line(manifest.command)
     command = ["chatswarm", "run", f"{run.verdict.folder or '.'}/{SCENARIO}", "--target", manifest.target]
     command += ["--protocol", manifest.protocol, "--seed", str(manifest.seed)]
-    swarm = [name for name in manifest.processes if name not in (NEMESIS, PROXY)]
+    swarm = [name for name in manifest.processes if name not in WITHOUT_USERS]
     return command_line([*command, "--processes", str(max(1, len(swarm)))])
 
 

@@ -7,7 +7,7 @@ import base64
 import hashlib
 from collections.abc import Mapping, Sequence
 
-from chatswarm.loadtests.judge.verdict import Example, Quantiles, Recovery, Verdict
+from chatswarm.loadtests.judge.verdict import Deliveries, Example, Quantiles, Recovery, RigMachine, Verdict
 from chatswarm.loadtests.scenario.metric_names import LATENCIES, QUANTILES, Outcome
 from chatswarm.loadtests.system.text import command_line
 from chatswarm.loadtests.system.units import human
@@ -112,7 +112,7 @@ def _tiles(figures: ReportFigures) -> Markup:
     tiles = (
         ("Messages accepted", f"{messages.accepted:,}", f"of {messages.intended:,} intended"),
         ("Deliveries visible", f"{deliveries.visible:,}", f"of {deliveries.expected:,} expected"),
-        ("Deliveries lost", f"{deliveries.lost:,}", f"{deliveries.late:,} late"),
+        ("Deliveries lost", f"{deliveries.lost:,}", _split(deliveries)),
         ("Update latency, p99", _quantile(visible, "p99"), f"target {human(figures.target)}"),
         ("Last dashboard, p95", _quantile(last, "p95"), "the slowest one for each message"),
     )
@@ -124,6 +124,11 @@ def _tiles(figures: ReportFigures) -> Markup:
         ),
         class_="tiles",
     )
+
+
+def _split(deliveries: Deliveries) -> str:
+    gap = "" if deliveries.gap is None else f"{deliveries.gap:,} while reconnecting; "
+    return f"{gap}{deliveries.late:,} late"
 
 
 def _slos(figures: ReportFigures) -> Markup:
@@ -162,7 +167,7 @@ def _balance(verdict: Verdict) -> Markup:
     sent = {"accepted": messages.accepted, "rejected": messages.rejected, "without a clear response": messages.unknown}
     unsent = max(0, messages.intended - messages.sent)
     shown = {"as text": deliveries.seen_as_text, "as a count": deliveries.visible - deliveries.seen_as_text}
-    rows: list[tuple[str, int, dict[str, int] | dict[str, int | None]]] = [
+    rows: list[tuple[str, int | None, dict[str, int] | dict[str, int | None]]] = [
         ("messages intended", messages.intended, {"sent": messages.sent, "never sent": unsent}),
         ("messages sent", messages.sent, sent),
         ("deliveries expected", deliveries.expected, parts),
@@ -172,11 +177,12 @@ def _balance(verdict: Verdict) -> Markup:
     ]
     return joined(
         element("p", wording.account(verdict)),
+        element("p", f"{told}.".capitalize(), class_="soft") if (told := wording.strength(verdict)) else None,
         (_bar(parts, width) for width in (WIDE, NARROW)) if deliveries.expected else None,
         table(
             "Every message, delivery and frame accounted for",
             ("", "total", "made up of"),
-            [(name, f"{whole:,}", _text(_sum(split))) for name, whole, split in rows],
+            [(name, _known(whole), _text(_sum(split))) for name, whole, split in rows],
         ),
         element(
             "p",
@@ -229,7 +235,9 @@ def _findings(figures: ReportFigures) -> Markup:
     checked = sorted(
         (case for case in figures.cases if case.kind == "finding"), key=lambda case: _URGENCY[case.outcome]
     )
-    rows = [(case.name, _mark(case.outcome), case.actual, _text(case.meaning)) for case in checked]
+    rows = [
+        (case.name, "–" if case.skipped else _mark(case.outcome), case.actual, _text(case.meaning)) for case in checked
+    ]
     found = [case for case in checked if case.examples or case.why]
     clean = element("p", "Nothing was found. What the checks looked for:") if not found else None
     return joined(
@@ -357,6 +365,7 @@ def _rig(figures: ReportFigures) -> Markup:
         ),
         ("late sends", f"{rig.late_sends:,}", f"handed over more than {human(figures.lag_limit)} late"),
         ("clocks", human(rig.clock_bound), "possible error of a latency between hosts"),
+        *_machine(rig.machine),
     ]
     return joined(
         element("p", "The load-generating side is ", mark, "."),
@@ -364,7 +373,41 @@ def _rig(figures: ReportFigures) -> Markup:
         table("Health of the load-generating side", ("", "measured", ""), [
             (name, value, _text(meaning)) for name, value, meaning in rows
         ]),
+        _target_processes(figures.verdict),
     )  # fmt: skip
+
+
+def _machine(machine: RigMachine | None) -> list[tuple[str, str, str]]:
+    if machine is None:
+        return []
+    pressures = {"CPU": machine.cpu_pressure, "I/O": machine.io_pressure, "memory": machine.memory_pressure}
+    return [
+        ("CPU of the machine", _used(machine.cpu, "{:.2f}"), f"of {machine.cores} cores, in its busiest second"),
+        *(
+            (f"pressure on {what}", _used(share, "{:.1%}"), "of the worst second, some task waited for it")
+            for what, share in pressures.items()
+        ),
+    ]
+
+
+def _target_processes(verdict: Verdict) -> Markup | None:
+    """The busiest first: there may be many."""
+    found = sorted(verdict.target_processes, key=lambda process: -(process.cpu or 0.0))
+    rows = [
+        (process.name, str(process.pid), _used(process.cpu, "{:.0%}"), f"{process.memory / 1e6:,.0f} MB")
+        for process in found[:_WORST]
+    ]
+    if not rows:
+        return None
+    title = (
+        "The target's processes" if len(found) == len(rows) else f"The busiest of the target's {len(found)} processes"
+    )
+    columns = ("process", "pid", "CPU, busiest second, of a core", "highest memory")
+    return table(title, columns, rows, shown=True)
+
+
+def _used(value: float | None, form: str) -> str:
+    return "–" if value is None else form.format(value)
 
 
 def _repeat(figures: ReportFigures) -> Markup:

@@ -27,7 +27,8 @@ def junit(figures: ReportFigures) -> bytes:
             continue
         name = one_line(f"{verdict.scenario}: {title}")
         suite = ElementTree.SubElement(root, "testsuite", {"name": name})
-        suite.attrib.update(_counts(cases) | {"skipped": "0", "time": f"{verdict.seconds:.3f}"})
+        skipped = str(sum(case.skipped for case in cases))
+        suite.attrib.update(_counts(cases) | {"skipped": skipped, "time": f"{verdict.seconds:.3f}"})
         suite.set("timestamp", one_line(verdict.started))
         properties = ElementTree.SubElement(suite, "properties")
         for key, value in _properties(figures):
@@ -48,6 +49,7 @@ def _properties(figures: ReportFigures) -> list[tuple[str, str]]:
         ("dashboards", str(verdict.dashboards)),
         ("widgets", str(verdict.widgets)),
         ("account", wording.account(verdict)),
+        ("evidence", wording.strength(verdict)),
         ("repeat", figures.repeat),
     ]
 
@@ -67,6 +69,8 @@ def _case(suite: ElementTree.Element, case: ReportCase, class_name: str) -> None
     lines = [*case.why, *(wording.example(example) for example in case.examples[:_EXAMPLES])]
     if len(case.examples) > _EXAMPLES:
         lines.append(f"… and {len(case.examples) - _EXAMPLES} more examples in verdict.json")
+    if case.skipped:
+        ElementTree.SubElement(element, "skipped", message="not measured: this chat cannot tell")
     if case.outcome != "pass":
         kind = "failure" if case.outcome == "fail" else "error"
         actual = f"{case.name}: {case.outcome}, actual {case.actual}"

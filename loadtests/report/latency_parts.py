@@ -13,9 +13,10 @@ PARTS = {
     "unannounced": "until a refetch began, if the frame is missing or cannot be matched",
     "waiting": "the dashboard, until its refetch began (its interval limits the rate)",
     "refetching": "the chat, until the dashboard had read the list with the message",
+    "replaying": "until a replay, or a read after reconnecting, showed the message whose frame was missed",
 }
 """The parts of the update latency, in order, and what each is spent on. They add up to the whole latency."""
-_BLOCK = 500  # messages per block, which bounds the memory
+_BLOCK = 1 << 18  # deliveries per block, which bounds the memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +40,8 @@ class LatencyBreakdown:
 
 def breakdowns_of(ledger: Ledger) -> list[LatencyBreakdown]:
     """For all deliveries, the slowest 1 %, and those in flight during a fault. Lost deliveries are left out."""
-    delivered = ledger.delivered & np.isfinite(ledger.messages.sent)[:, None]
-    latency = ledger.visible - ledger.messages.intended[:, None]
+    delivered = ledger.delivered & ledger.deliveries.over(np.isfinite(ledger.messages.sent))
+    latency = ledger.latency
     known = np.sort(latency[delivered])
     groups = {"all deliveries": delivered}
     if len(known) >= 100:
@@ -49,7 +50,8 @@ def breakdowns_of(ledger: Ledger) -> list[LatencyBreakdown]:
     if ledger.observations.faults:
         affected = np.zeros_like(delivered)
         for fault in ledger.observations.faults:
-            affected |= (ledger.messages.intended <= fault.stop)[:, None] & (ledger.visible >= fault.start)
+            begun = ledger.deliveries.over(ledger.messages.intended <= fault.stop)
+            affected |= begun & (ledger.visible >= fault.start)
         groups["during a fault"] = delivered & affected
     return [
         LatencyBreakdown(label, int(chosen.sum()), _seconds(ledger, chosen))
@@ -62,18 +64,18 @@ def _seconds(ledger: Ledger, chosen: Bools) -> dict[str, float]:
     total = np.zeros(len(PARTS))
     began_at = np.append(ledger.reads.started, np.nan)
     for edge in range(0, len(chosen), _BLOCK):
-        block = slice(edge, edge + _BLOCK)
-        rows, columns = np.nonzero(chosen[block])
-        rows += edge
+        mine = np.flatnonzero(chosen[edge : edge + _BLOCK]) + edge
+        rows = ledger.deliveries.message[mine]
         intended, sent = ledger.messages.intended[rows], ledger.messages.sent[rows]
-        visible, notified = ledger.visible[rows, columns], ledger.announcements.notified[rows, columns]
-        # A read that began before the message was sent may still show it.
-        began = np.clip(began_at[ledger.visibility.read[rows, columns]], sent, visible)
-        total += _parts(intended, sent, notified, began, visible)
+        visible, notified = ledger.visible[mine], ledger.announcements.notified[mine]
+        # A read that began before the message was sent may still show it. What a frame showed needed no read.
+        by_read = ledger.visibility.read[mine] >= 0
+        began = np.where(by_read, np.clip(began_at[ledger.visibility.read[mine]], sent, visible), visible)
+        total += _parts(intended, sent, notified, began, visible, by_read)
     return dict(zip(PARTS, total.tolist(), strict=True))
 
 
-def _parts(intended: Floats, sent: Floats, notified: Floats, began: Floats, visible: Floats) -> Floats:
+def _parts(intended: Floats, sent: Floats, notified: Floats, began: Floats, visible: Floats, by_read: Bools) -> Floats:
     announced = np.isfinite(notified)
     # A frame that arrived after the refetch had begun did not trigger it.
     frame = np.clip(np.where(announced, notified, began), sent, began)
@@ -81,8 +83,9 @@ def _parts(intended: Floats, sent: Floats, notified: Floats, began: Floats, visi
         [
             (sent - intended).sum(),
             (frame - sent)[announced].sum(),
-            (frame - sent)[~announced].sum(),
+            (frame - sent)[~announced & by_read].sum(),
             (began - frame).sum(),
             (visible - began).sum(),
+            (frame - sent)[~announced & ~by_read].sum(),
         ]
     )

@@ -28,6 +28,8 @@ def markdown(figures: ReportFigures) -> str:
         f"**{data(wording.headline(verdict))}**",
         f"{data(wording.account(verdict))} {data(wording.size(verdict))}, against {data(verdict.target)}.",
     ]
+    if told := wording.strength(verdict):
+        parts.append(data(f"{told}.".capitalize()))
     parts += [f"> {data(note)}" for note in (*figures.notes, *verdict.notes)]
     if verdict.reasons:
         parts.append("\n".join(f"- because {data(reason)}" for reason in _first(verdict.reasons)))

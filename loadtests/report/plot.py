@@ -134,7 +134,7 @@ class _Canvas:
         self.narrow = width < 600
         named = max((len(line.name) for line in plot.lines), default=0)
         self.left = 58.0
-        self.right = width - (14.0 if not named else 20.0 + 7.2 * named)
+        self.right = width - (14.0 if not named else 24.0 + 7.2 * named)
         self.top = 30.0 + (18.0 if plot.rail else 0.0)
         self.bottom = self.top + plot.height
         self.key = f"{plot.key}-{'narrow' if self.narrow else 'wide'}"

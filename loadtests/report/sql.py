@@ -1,17 +1,22 @@
 """A run as SQL tables: `open_sql(folder).sql("from delivery limit 5").show()`."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
 import msgspec
 import numpy as np
 
-from chatswarm.loadtests.history.tables import ConnectionEvent, SendOutcome
+from chatswarm.loadtests.history.tables import ConnectionEvent, MembershipEvent, SendOutcome, Sighting
 from chatswarm.loadtests.judge.judge import NoRunError, read_run
 from chatswarm.loadtests.judge.ledger import Ledger, build, merge_histories
 from chatswarm.loadtests.judge.ledger.arrays import Numbers
+from chatswarm.loadtests.judge.ledger.observations import MachineSamples
 
-TABLES = ("message", "delivery", "refetch", "frame", "connection", "chat", "fault")
+TABLES = (
+    "message", "delivery", "refetch", "frame", "connection", "chat", "membership", "fault", "server", "machine",
+    "process",
+)  # fmt: skip
 
 
 def open_sql(folder: Path | str) -> duckdb.DuckDBPyConnection:
@@ -22,8 +27,11 @@ def open_sql(folder: Path | str) -> duckdb.DuckDBPyConnection:
     - `message`: one row per send, with its chat and its `position` in the final read
     - `delivery`: one row per message and dashboard that should show it; `outcome` is visible, lost, excused or unproven
     - `refetch`, `frame` and `connection`: what the dashboards did
-    - `chat`: the chats, and the `widget` that created each
+    - `chat`: the chats, and the `widget` that created each, or its `room` in the scenario
+    - `membership`: what happened to dashboards' memberships and subscriptions in rooms
     - `fault`: the faults, with `start`, `stop` and their `evidence` as JSON
+    - `server`: who served; `message`, `refetch` and `connection` name it by its number
+    - `machine` and `process`: the rig's machines and the target's processes, second by second
 
     Raises NoRunError.
     """
@@ -60,8 +68,16 @@ def _tables(ledger: Ledger) -> dict[str, dict[str, Numbers]]:
         "refetch": _refetches(ledger),
         "frame": _frames(ledger, chat_ids),
         "connection": _connections(ledger),
-        "chat": {"chat_id": chat_ids[:-1], "widget": ledger.observations.chat_widget},
+        "chat": {
+            "chat_id": chat_ids[:-1],
+            "widget": ledger.observations.chat_widget,
+            "room": ledger.observations.chat_room,
+        },
+        "membership": _memberships(ledger, chat_ids),
         "fault": _faults(ledger),
+        "server": _servers(ledger),
+        "machine": _machines(ledger),
+        "process": _processes(ledger),
     }
 
 
@@ -82,15 +98,16 @@ def _messages(ledger: Ledger, chat_ids: Numbers) -> dict[str, Numbers]:
         "status": messages.status,
         "stored_in": chat_ids[stored_in],
         "position": position,
+        "server": messages.server,
     }
 
 
 def _deliveries(ledger: Ledger) -> dict[str, Numbers]:
-    rows, dashboards = np.nonzero(ledger.expected)
-    cell = (rows, dashboards)
+    cell = np.flatnonzero(ledger.expected)
+    rows = ledger.deliveries.message[cell]
     return {
         "message": rows,
-        "dashboard": dashboards,
+        "dashboard": ledger.deliveries.dashboard[cell],
         "notified": ledger.announcements.notified[cell] - ledger.start,
         "visible": ledger.visible[cell] - ledger.start,
         "latency": ledger.visible[cell] - ledger.messages.intended[rows],
@@ -100,6 +117,7 @@ def _deliveries(ledger: Ledger) -> dict[str, Numbers]:
             ["lost", "excused", "unproven"],
             "visible",
         ),
+        "gap": np.zeros(len(cell), bool) if ledger.gap is None else ledger.gap[cell],
     }
 
 
@@ -111,6 +129,7 @@ def _refetches(ledger: Ledger) -> dict[str, Numbers]:
         "done": refetches.done - ledger.start,
         "status": refetches.status,
         "version": refetches.version,
+        "server": refetches.server,
     }
 
 
@@ -121,7 +140,22 @@ def _frames(ledger: Ledger, chat_ids: Numbers) -> dict[str, Numbers]:
         "connection": frames.connection,
         "chat_id": chat_ids[frames.chat[frames.announcement]],
         "message_id": frames.message_id[frames.announcement],
+        "widget": frames.widget[frames.announcement],
+        "n": frames.n[frames.announcement],
+        "how": np.array([how.name.lower() for how in Sighting])[frames.how[frames.announcement]],
         "time": frames.time - ledger.start,
+    }
+
+
+def _memberships(ledger: Ledger, chat_ids: Numbers) -> dict[str, Numbers]:
+    table = ledger.observations.memberships
+    return {
+        "dashboard": table.dashboard,
+        "connection": table.connection,
+        "chat_id": chat_ids[table.chat],
+        "event": np.array([event.name.lower() for event in MembershipEvent])[table.event],
+        "time": table.time - ledger.start,
+        "detail": np.array(table.detail, str),
     }
 
 
@@ -136,6 +170,7 @@ def _connections(ledger: Ledger) -> dict[str, Numbers]:
         "ended": connections.ended - ledger.start,
         "last_event": events[connections.event],
         "code": connections.code,
+        "server": connections.server,
     }
 
 
@@ -147,4 +182,42 @@ def _faults(ledger: Ledger) -> dict[str, Numbers]:
         "start": np.array([fault.start - ledger.start for fault in faults], np.float64),
         "stop": np.array([fault.stop - ledger.start for fault in faults], np.float64),
         "evidence": np.array([msgspec.json.encode(fault.evidence).decode() for fault in faults], str),
+    }
+
+
+def _servers(ledger: Ledger) -> dict[str, Numbers]:
+    servers = ledger.observations.servers
+    return {
+        "server": np.arange(len(servers)),
+        "address": np.array([server.address for server in servers], str),
+        "name": np.array([server.name for server in servers], str),
+    }
+
+
+def _machines(ledger: Ledger) -> dict[str, Numbers]:
+    machines = ledger.observations.machines
+    names = [name for machine in machines for name in [machine.process] * len(machine.time)]
+
+    def column(of: Callable[[MachineSamples], Numbers], kind: type = float) -> Numbers:
+        return np.concatenate([np.zeros(0, kind), *map(of, machines)])
+
+    return {
+        "sampled_by": np.array(names, str),
+        "time": column(lambda machine: machine.time - ledger.start),
+        "cpu": column(lambda machine: machine.cpu),
+        "cores": column(lambda machine: machine.cores, int),
+        "cpu_pressure": column(lambda machine: machine.cpu_pressure),
+        "io_pressure": column(lambda machine: machine.io_pressure),
+        "memory_pressure": column(lambda machine: machine.memory_pressure),
+    }
+
+
+def _processes(ledger: Ledger) -> dict[str, Numbers]:
+    samples = ledger.observations.target_processes
+    return {
+        "time": samples.time - ledger.start,
+        "pid": samples.pid,
+        "name": np.array(samples.name, str),
+        "cpu": samples.cpu,
+        "memory": samples.memory,
     }

@@ -98,7 +98,7 @@ svg .name { stroke: none; font-weight: 600; }
 .part.unproven { fill: var(--undecided); }
 .part.sending { fill: var(--sending); } .part.announcing { fill: var(--announcing); }
 .part.unannounced { fill: var(--unannounced); } .part.waiting { fill: var(--waiting); }
-.part.refetching { fill: var(--refetching); }
+.part.refetching, .part.replaying { fill: var(--refetching); }
 svg .part-name { font-weight: 600; }
 .meter { width: 120px; display: inline-block; height: 9px; vertical-align: middle; margin-left: 8px; }
 .meter .track { fill: var(--grid); } .meter .pass { fill: var(--pass); } .meter .fail { fill: var(--fail); }

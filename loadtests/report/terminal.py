@@ -19,7 +19,7 @@ from chatswarm.loadtests.system.progress import RunProgress
 from chatswarm.loadtests.system.text import one_line
 from chatswarm.loadtests.system.units import human
 
-from .wording import MARKS, MEANINGS, account_parts, actual, evidence, example, margin, size
+from .wording import MARKS, MEANINGS, account_parts, actual, evidence, example, margin, size, strength, used
 
 STYLES: dict[Outcome, str] = {"pass": "green", "fail": "red", "undecided": "yellow"}
 _PLAIN_EVERY = 5.0  # seconds between two lines if there is no terminal
@@ -134,6 +134,8 @@ def print_verdict(console: Console, verdict: Verdict) -> None:
         console.print(Padding(_plain(f"because {reason}", style), (0, 0, 0, 2)))
     console.print()
     console.print(Padding(_account(verdict), (0, 0, 0, 2)))
+    if told := strength(verdict):
+        console.print(Padding(_plain(told, "dim"), (0, 0, 0, 2)))
     for table in (_slos(verdict), _latencies(verdict), _recoveries(verdict), _findings(verdict)):
         if table is not None:
             console.print(Padding(table, (1, 0, 0, 2)))
@@ -224,6 +226,8 @@ def _rig(verdict: Verdict) -> Text:
     for reason in rig.reasons:
         if reason not in verdict.reasons:
             text.append(f"\n     {one_line(reason)}", "yellow")
+    if usage := used(verdict):
+        text.append(f"\n     {one_line(usage)}", "dim")
     return text
 
 

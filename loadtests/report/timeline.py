@@ -1,4 +1,4 @@
-"""A run over time: exact quantiles, traffic, connections and the rig's lag, in equal spans.
+"""A run over time: exact quantiles, traffic, connections, the rig's lag and what was used, in equal spans.
 
 Nothing is smoothed: the worst delivery and the worst lag of each span are always shown.
 """
@@ -12,9 +12,11 @@ from chatswarm.loadtests.history.tables import ConnectionEvent, SendOutcome
 from chatswarm.loadtests.judge.latency import sample_of
 from chatswarm.loadtests.judge.ledger import Ledger
 from chatswarm.loadtests.judge.ledger.arrays import Bools, Floats, Ints, ints
+from chatswarm.loadtests.judge.usage import target_cpu
 
 SPANS = 80
 """At most this many spans, so that each is a few pixels wide."""
+_SAMPLED = 1.0  # seconds between two samples of what was used
 _WIDTHS = (0.1, 0.2, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 
 
@@ -49,9 +51,22 @@ class ProcessLag:
     largest: float | None
 
 
-def edges_of(seconds: float) -> Floats:
-    """The edges of the spans: equal round widths, except that the last span may be shorter."""
-    width = next((width for width in _WIDTHS if seconds <= width * SPANS), seconds / SPANS)
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What was used in the worst second of one span. None: not measured."""
+
+    begin: float  # seconds after the start
+    end: float
+    machine: float | None  # cores, of the busiest machine of the rig
+    target: float | None  # cores, of all the target's processes together
+    cpu_pressure: float | None  # share of the second in which some task waited, on the worst machine
+    io_pressure: float | None
+    memory_pressure: float | None
+
+
+def edges_of(seconds: float, least: float = 0.0) -> Floats:
+    """The edges of the spans: equal round widths of at least `least`, except that the last span may be shorter."""
+    width = next((width for width in _WIDTHS if width >= least and seconds <= width * SPANS), seconds / SPANS)
     count = max(1, math.ceil(seconds / width - 1e-9))
     return np.append(np.arange(count) * width, max(seconds, 1e-9))
 
@@ -73,8 +88,10 @@ def spans_of(ledger: Ledger) -> list[Span]:
 
 def _span(ledger: Ledger, counted: Bools, rows: Ints, begin: float, end: float, subscribed: int) -> Span:
     messages = ledger.messages
-    visible = np.where(ledger.unproven[rows], np.nan, ledger.visible[rows])
-    found = sample_of((visible - messages.intended[rows, None])[counted[rows]])
+    mine = ledger.deliveries.of(rows)
+    mine = mine[counted[mine]]
+    visible = np.where(ledger.unproven[mine], np.nan, ledger.visible[mine])
+    found = sample_of(visible - messages.intended[ledger.deliveries.message[mine]])
     p50, p95, p99, worst = (
         float(found.values[max(1, math.ceil(share * len(found.values) - 1e-9)) - 1]) if len(found.values) else None
         for share in (0.5, 0.95, 0.99, 1.0)
@@ -133,3 +150,29 @@ def lags_of(ledger: Ledger) -> list[ProcessLag]:
             )
         )
     return [lag for lag in lags if lag.largest is not None or lag.cpu is not None]
+
+
+def usages_of(ledger: Ledger) -> list[Usage]:
+    """What the rig's machines and the target's processes used; empty if neither was measured."""
+    edges = edges_of(ledger.end - ledger.start, least=_SAMPLED) + ledger.start
+    machines = ledger.observations.machines
+    columns = [
+        _worst_in(edges, [(machine.time, machine.cpu) for machine in machines]),
+        _worst_in(edges, [target_cpu(ledger.observations.target_processes)]),
+        _worst_in(edges, [(machine.time, machine.cpu_pressure) for machine in machines]),
+        _worst_in(edges, [(machine.time, machine.io_pressure) for machine in machines]),
+        _worst_in(edges, [(machine.time, machine.memory_pressure) for machine in machines]),
+    ]
+    if all(value is None for column in columns for value in column):
+        return []
+    begins, ends = ((edges - ledger.start)[part].tolist() for part in (slice(None, -1), slice(1, None)))
+    return [Usage(*row) for row in zip(begins, ends, *columns, strict=True)]
+
+
+def _worst_in(edges: Floats, series: list[tuple[Floats, Floats]]) -> list[float | None]:
+    """The highest value in each span; None: none was measured. A sample at an edge is about the span before it."""
+    worst = np.full(len(edges) - 1, -np.inf)
+    for time, values in series:
+        inside = (time > edges[0]) & (time <= edges[-1]) & ~np.isnan(values)
+        np.maximum.at(worst, np.searchsorted(edges, time[inside], side="left") - 1, values[inside])
+    return [value if math.isfinite(value) else None for value in worst.tolist()]

@@ -21,6 +21,7 @@ MEANINGS = {
     "silent_socket": "a subscribed connection that received nothing while frames were due",
     "refused": "sends rejected, or without a clear response",
     "absent": "planned dashboards that never subscribed, or were disconnected at the end",
+    "leaked": "shown to a dashboard that is no member of the room, or to strangers who were let in",
 }
 """What each finding means."""
 
@@ -78,8 +79,9 @@ def evidence(value: float | str) -> str:
 
 def size(verdict: Verdict) -> str:
     """The size of the run, and its seed."""
+    rooms = "" if verdict.rooms is None else f"{verdict.rooms} room{'s' if verdict.rooms != 1 else ''}, "
     return (
-        f"{verdict.dashboards} dashboards, {verdict.widgets} widgets, {verdict.seconds:.1f} s measured, "
+        f"{verdict.dashboards} dashboards, {verdict.widgets} widgets, {rooms}{verdict.seconds:.1f} s measured, "
         f"seed {verdict.seed}"
     )
 
@@ -98,12 +100,52 @@ def account_parts(verdict: Verdict) -> list[tuple[str, Outcome]]:
     if messages.rig_failed:
         parts.append((f" ({messages.rig_failed:,} failed on the rig's side)", "undecided"))
     shown = f". On their dashboards: {deliveries.expected:,} deliveries = {deliveries.visible:,} visible"
-    parts += [(shown, "pass"), (f" + {deliveries.lost:,} lost", "fail" if deliveries.lost else "pass")]
+    lost = f" + {deliveries.lost:,} lost"
+    if deliveries.lost and deliveries.gap is not None:
+        lost += f" ({deliveries.gap:,} of them while reconnecting)"
+    parts += [(shown, "pass"), (lost, "fail" if deliveries.lost else "pass")]
     if deliveries.excused:
         parts.append((f" + {deliveries.excused:,} excused (older than the list shows)", "pass"))
     if deliveries.unproven:
         parts.append((f" + {deliveries.unproven:,} unproven", "undecided"))
     return [*parts, (".", "pass")]
+
+
+def used(verdict: Verdict) -> str:
+    """What the target's processes and the rig's machine used, in a line; empty if neither was measured."""
+    parts = []
+    processes, machine = verdict.target_processes, verdict.rig.machine
+    measured = [(process.cpu, process) for process in processes if process.cpu is not None]
+    if measured:
+        cpu, busiest = max(measured, key=lambda one: one[0])
+        among = f", the busiest of {len(processes)}" if len(processes) > 1 else ""
+        parts.append(f"the target's {busiest.name} (pid {busiest.pid}{among}) used up to {cpu:.0%} of a core")
+    if machine is not None and machine.cpu is not None:
+        parts.append(f"the machine of the load generator up to {machine.cpu:.1f} of {machine.cores} cores")
+    return one_line("; ".join(parts))
+
+
+def strength(verdict: Verdict) -> str:
+    """How strong the verdict's words are for this kind of chat, in a line; empty if nothing was measured."""
+    told = verdict.evidence
+    if told is None:
+        return ""
+    parts = [
+        "visible: a frame with the text" if told.visible == "frame" else "visible: a refetch that shows it",
+        f"accepted: {_ACCEPTED.get(told.accepted_by, told.accepted_by)}",
+        f"subscribed: {'confirmed' if told.subscribed == 'confirmed' else 'only asked for'}",
+        f"store: {'not read completely' if told.store == 'failed' else told.store}",
+        f"audience: {'members of rooms' if told.audience == 'members' else 'everybody'}",
+    ]
+    if told.deflate is not None:
+        parts.append(f"compressed connections: {told.deflate:,}")
+    return one_line("; ".join(parts))
+
+
+_ACCEPTED = {
+    "status": "a response that says so", "ack": "an acknowledgement", "echo": "its own echo",
+    "written": "written, which proves little",
+}  # fmt: skip
 
 
 def headline(verdict: Verdict) -> str:

@@ -30,7 +30,7 @@ from chatswarm.loadtests.history.manifest import MANIFEST, Asked, read_manifest
 from chatswarm.loadtests.judge.judge import Judged, Step, judged, write_verdict
 from chatswarm.loadtests.judge.verdict import Verdict
 from chatswarm.loadtests.net.address import join_host_port
-from chatswarm.loadtests.protocols import TOKEN, protocol_of
+from chatswarm.loadtests.protocols import KEY, TOKEN, protocol_of
 from chatswarm.loadtests.scenario.scenario import Scenario
 from chatswarm.loadtests.system.children import PROGRESS, Child, free_port, python
 from chatswarm.loadtests.system.interrupts import Interrupts
@@ -206,9 +206,12 @@ class Run:
         except OSError as error:
             raise CannotRunError([str(error)]) from None
         environment = {}
-        if self.options.base_url is None and self.scenario.backend.get("token"):
-            # The swarm and the reference chat, which it starts, both have it from here.
+        # The swarm and the reference chat, which it starts, both have their secrets from here.
+        own = self.scenario.backend if self.options.base_url is None else {}
+        if own.get("token"):
             environment[TOKEN] = secrets.token_urlsafe(24)
+        if own.get("push") and not os.environ.get(KEY, "").strip():
+            environment[KEY] = secrets.token_urlsafe(24)
         reading, writing = os.pipe()
         environment[PROGRESS] = str(writing)
         swarm = Child(command, self.folder / "swarm.log", env=environment, fds=[writing])
@@ -218,7 +221,7 @@ class Run:
         finally:
             os.close(reading)
             code = swarm.stop(5.0)
-        if refused and not begun(self.folder):
+        if refused and not self._took_place():
             raise CannotRunError(refused)
         if not begun(self.folder):
             if self.interrupts.count:
@@ -227,6 +230,13 @@ class Run:
             raise RigError(f"the swarm ended with exit code {code} before the run began:\n{swarm.log_tail()}")
         if (void := read_manifest(self.folder).void) is not None:
             raise RigError(void)
+
+    def _took_place(self) -> bool:
+        """Whether the run was measured or voided. Before that, there may already be a manifest."""
+        if not begun(self.folder):
+            return False
+        manifest = read_manifest(self.folder)
+        return manifest.void is not None or manifest.start is not None
 
     def _command(self) -> list[str]:
         folder, options = self.folder.absolute(), self.options
@@ -238,6 +248,7 @@ class Run:
             "--scenario": folder / SCENARIO,
             "--out": folder,
             "--origin": options.origin,
+            "--users-file": options.users_file,
             "--pid": options.pid,
             "--restart-command": options.restart_command,
             "--toxiproxy": options.toxiproxy,

@@ -45,6 +45,15 @@ class FaultPlan:
         again = f", again every {self.every:g} s" if self.every is not None else ""
         return f"{self.name}: {self.kind} on {self.on}, {self.at:g} s after the start{lasting}{again}"
 
+    @property
+    def silences_sockets(self) -> bool:
+        """Whether dashboards' connections stay open, but nothing comes on them any more."""
+        if self.kind == "pause":
+            return self.on != "broker"
+        if self.kind != "timeout" or self.number("timeout") > 0:
+            return False
+        return "sockets" in NET_PLACES[self.on] and "downstream" in STREAMS[self.text("stream")]
+
     def number(self, key: str) -> float:
         """The value of a numeric parameter."""
         value = self.values[key]
@@ -186,6 +195,10 @@ FAULT_KINDS: Mapping[str, FaultKind] = {
         origin=FaultParameter(text, "https://evil.example", "their Origin header"),
     ),
     "bad_token": _rogue(attempts=FaultParameter(positive, 5.0, "handshakes and reads of the list per second")),
+    "intruders": _rogue(
+        intruders=FaultParameter(whole, 3, "users who are members of nothing"),
+        attempts=FaultParameter(positive, 5.0, "rooms that are tried per second, each by a join, a read and a send"),
+    ),
     # Your own commands.
     "command": FaultKind(
         ("target",),

@@ -15,11 +15,11 @@ LATENCIES = (
 )  # fmt: skip
 MESSAGES = ("intended", "sent", "accepted", "rejected", "unknown", "rig_failed")
 DELIVERIES = (
-    "expected", "visible", "lost", "excused", "unproven", "notified", "unnotified", "late", "seen_as_text",
+    "expected", "visible", "lost", "excused", "unproven", "notified", "unnotified", "late", "seen_as_text", "gap",
 )  # fmt: skip
 COUNTS = (
     "store_lost", "duplicated", "reordered", "phantom", "vanished", "corrupted", "misplaced", "silent_socket",
-    "refused", "absent", "recovered",
+    "refused", "absent", "recovered", "leaked",
 )  # fmt: skip
 USERS = ("dashboards", "widgets")
 

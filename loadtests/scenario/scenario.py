@@ -6,7 +6,7 @@ A wrong scenario is refused before any load, with all problems at once, each as 
 import difflib
 import tomllib
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -14,17 +14,23 @@ from typing import Any, Literal, get_args
 import tomli_w
 
 from chatswarm.loadtests.messages.alphabet import Alphabet
-from chatswarm.loadtests.protocols import ChatProtocol
+from chatswarm.loadtests.protocols import DEFAULT, ChatProtocol
+from chatswarm.loadtests.protocols.promises import Promises, SendOver
 from chatswarm.loadtests.system.text import encodable, one_line
 from chatswarm.loadtests.system.units import seconds
 
 from . import slo
 from .fault_kinds import FaultPlan, read_plans
+from .rooms import MembershipChange, Memberships, Rooms, Senders, memberships_of
 from .schedule import Arrivals, Rates
-from .toml_reader import TomlTable, not_negative, one_of, positive, span, text, whole
+from .toml_reader import TomlTable, count, not_negative, one_of, positive, span, text, whole
 
 SHIPPED = Path(__file__).parents[1] / "scenarios"
 Reconnect = Literal["jitter", "origin"]
+PUSH = "push"
+"""The protocol that the reference backend speaks with `[backend] push = true`."""
+_ROOMS_FLAGS = {"rooms": "count", "members": "members"}
+"""Flags that override keys of `[rooms]`, not of `[swarm]`."""
 
 
 class ScenarioError(ValueError):
@@ -72,6 +78,9 @@ class Scenario:
     handshake: float  # deadline for each of: TCP, TLS and HTTP together; `connected`; `subscribed`
     ping_interval: float  # silence after which a dashboard pings
     ping_timeout: float  # time without a pong after which the connection counts as dead
+    send_over: SendOver
+    deflate: bool  # sockets offer compression, as browsers do
+    rooms: Rooms | None  # None: each widget has a chat of its own, and every dashboard shows all of them
     slos: tuple[slo.Slo, ...]
     faults: tuple[FaultPlan, ...]
     backend: Mapping[str, Any]  # flags of the reference backend, if it is the target
@@ -93,9 +102,33 @@ class Scenario:
         return _fault_names(self.table)
 
     @property
+    def senders_are_members(self) -> bool:
+        """Whether the first dashboards send, and not widgets."""
+        return self.rooms is not None and self.rooms.senders == "members"
+
+    @property
     def rates(self) -> Rates:
         edges = (0.0, *accumulate(stage.seconds for stage in self.stages))
         return Rates(edges, tuple(stage.rate for stage in self.stages))
+
+    @property
+    def own_protocol(self) -> str:
+        """The protocol of the chat that is started for a run without a target."""
+        return PUSH if self.backend.get("push") else DEFAULT
+
+    def speaking_push(self) -> "Scenario":
+        """The same, but the chat that is started for a run without a target is the push chat."""
+        table = {**self.table, "backend": {**self.backend, "push": True}}
+        return replace(self, backend=table["backend"], table=table)
+
+    def rooms_for(self, promises: Promises) -> Rooms | None:
+        """Its rooms with such a chat, where a scenario without rooms has one for everybody; None: the chat has none."""
+        return (self.rooms or Rooms(1)) if promises.has_rooms else None
+
+    def memberships_for(self, promises: Promises, seed: int) -> Memberships | None:
+        """Who is a member of which room with such a chat; None if it has no rooms."""
+        rooms = self.rooms_for(promises)
+        return None if rooms is None else memberships_of(rooms, self.dashboards, seed, self.widgets)
 
     def planned(self, dashboard: int) -> list[tuple[float, float]]:
         """When dashboard number `dashboard` (from 0) should be connected: spans in seconds after the start."""
@@ -130,14 +163,59 @@ class Scenario:
 
     def unfit_for(self, protocol: ChatProtocol) -> list[str]:
         """Why this scenario cannot be judged with this protocol; empty if it can."""
+        found = [*self._unfit_list(protocol), *self._unfit_rooms(protocol), *self._unfit_silences(protocol)]
+        if self.send_over not in protocol.promises.sends_over:
+            ways = " or ".join(protocol.promises.sends_over)
+            found.append(
+                f"swarm.send_over: expected {ways}, because that is how the protocol {protocol.name} sends, got "
+                f"{self.send_over}"
+            )
+        return [one_line(f"{self.name}: {problem}") for problem in found]
+
+    def _unfit_list(self, protocol: ChatProtocol) -> list[str]:
         window = protocol.list_window
-        if self.list_window is not None or window is None or self.widgets <= window:
+        if self.list_window is not None:
+            if protocol.promises.visible == "refetch":
+                return []
+            why = f"because dashboards of the protocol {protocol.name} refetch no list"
+            return [f"swarm.list_window: expected none, {why}, got {self.list_window}"]
+        if window is None or self.widgets <= window:
             return []
-        problem = (
-            f"{self.name}: swarm.widgets: expected at most {window}, the chats that a list of the protocol "
-            f"{protocol.name} shows (or swarm.list_window, to accept that older chats are excused), got {self.widgets}"
-        )
-        return [one_line(problem)]
+        instead = "(or swarm.list_window, to accept that older chats are excused)"
+        shown = f"the chats that a list of the protocol {protocol.name} shows {instead}"
+        return [f"swarm.widgets: expected at most {window}, {shown}, got {self.widgets}"]
+
+    def _unfit_rooms(self, protocol: ChatProtocol) -> list[str]:
+        if self.rooms is None:
+            return []
+        if not protocol.promises.has_rooms:
+            why = f"because the protocol {protocol.name} has no rooms"
+            return [f"rooms: expected none (or another --protocol), {why}, got {self.rooms.count}"]
+        if protocol.promises.has_members:
+            return []
+        everybody = f"because the protocol {protocol.name} shows every room to everybody"
+        found = []
+        if self.rooms.members not in (None, self.dashboards):
+            found.append(f"rooms.members: expected {self.dashboards}, {everybody}, got {self.rooms.members}")
+        if self.rooms.changes:
+            found.append(f"rooms.change: expected none, {everybody}, got {len(self.rooms.changes)}")
+        return found
+
+    def _unfit_silences(self, protocol: ChatProtocol) -> list[str]:
+        """Faults that prove nothing, because the run ends before a client may consider its connection dead."""
+        patience = protocol.promises.dead_after
+        if patience is None:
+            return []
+        end = self.duration + self.drain
+        found = []
+        for plan in self.faults:
+            left = end - plan.occurrences(self.duration)[-1]
+            if plan.silences_sockets and left <= patience:
+                found.append(
+                    f"fault {plan.name}: expected more than {patience:g}s from its start to the end of the drain, the "
+                    f"time that clients of the protocol {protocol.name} wait on a silent connection, got {left:g}s"
+                )
+        return found
 
 
 def shipped() -> dict[str, Path]:
@@ -187,7 +265,9 @@ def parse(
     """
     reader = TomlTable(location, table)
     swarm = reader.table("swarm", table.get("swarm", {}))
-    _apply_flags(swarm, overrides or {}, has_stages="stage" in table)
+    flags = {key: value for key, value in (overrides or {}).items() if key not in _ROOMS_FLAGS}
+    _apply_flags(swarm, flags, has_stages="stage" in table)
+    table = _with_rooms(table, overrides or {})
     dashboards = swarm.take("dashboards", 100, whole)
     widgets = swarm.take("widgets", 50, whole)
     rate = swarm.take("rate", 20.0, positive)
@@ -215,13 +295,16 @@ def parse(
         handshake=swarm.take("handshake", 10.0, span),
         ping_interval=swarm.take("ping_interval", 30.0, span),
         ping_timeout=swarm.take("ping_timeout", 10.0, span),
+        send_over=swarm.take("send_over", "http", one_of(*get_args(SendOver))),
+        deflate=swarm.take("deflate", True, one_of(True, False)),
+        rooms=_rooms(reader, table, overrides or {}, stages, widgets),
         slos=_slos(reader, table, None if recorded else _fault_names(table)),
         faults=() if recorded else read_plans(reader, reader.rows("fault", table), length),
         backend=reader.table("backend", table.get("backend", {})).values,
         table={**table, "name": name, "swarm": swarm.values},
     )
     swarm.finish()
-    reader.unknown({"name", "question", "swarm", "stage", "slo", "fault", "backend"})
+    reader.unknown({"name", "question", "swarm", "stage", "rooms", "slo", "fault", "backend"})
     if reader.problems:
         raise ScenarioError(reader.problems)
     return scenario
@@ -256,6 +339,72 @@ def _stages(reader: TomlTable, table: Mapping[str, Any], dashboards: int) -> tup
     if stages and not any(stage.rate for stage in stages):
         reader.problem("stage", "at least one stage with a rate above 0", "none")
     return tuple(stages)
+
+
+def _with_rooms(table: Mapping[str, Any], flags: Mapping[str, object]) -> Mapping[str, Any]:
+    """The scenario's table with the flags for `[rooms]`. Values that are wrong are found when they are read."""
+    given = {_ROOMS_FLAGS[flag]: value for flag, value in flags.items() if flag in _ROOMS_FLAGS}
+    rooms = table.get("rooms", {})
+    return {**table, "rooms": {**rooms, **given}} if given and isinstance(rooms, dict) else table
+
+
+def _rooms(
+    reader: TomlTable, table: Mapping[str, Any], flags: Mapping[str, object], stages: tuple[Stage, ...], widgets: int
+) -> Rooms | None:
+    if "rooms" not in table:
+        return None
+    known = len(reader.problems)
+    part = reader.table("rooms", table["rooms"])
+    for flag in flags.keys() & _ROOMS_FLAGS.keys():
+        part.override(_ROOMS_FLAGS[flag], flags[flag], f"--{flag}")
+    dashboards = max(stage.dashboards for stage in stages)
+    fixed = part.take("fixed", None, _fixed)
+    if fixed is not None:
+        for key in part.values.keys() & {"count", "members"}:
+            part.problem(key, "either fixed or this, not both", part.values[key])
+    rooms = part.take("count", len(fixed or ()) or 1, whole)
+    members = part.take("members", None, whole)
+    if members is not None and members > dashboards:
+        part.problem("members", f"at most {dashboards}, the number of dashboards", members)
+    senders: Senders = part.take("senders", "widgets", one_of(*get_args(Senders)))
+    there = min(stage.dashboards for stage in stages)
+    if senders == "members" and widgets > there:
+        problem = f"as many dashboards in every stage as members who send (swarm.widgets = {widgets})"
+        part.problem("senders", problem, there)
+    duration = sum(stage.seconds for stage in stages)
+    rows = part.rows("change", part.values)
+    changes = tuple(_change(reader.table(f"rooms: change {n}", row), duration) for n, row in enumerate(rows, 1))
+    part.take("change", None, lambda _: None)
+    if fixed is None:
+        part.require("count")
+    part.finish()
+    made = Rooms(rooms, members, senders, changes, fixed)
+    if len(reader.problems) == known:
+        reader.problems += [f"{part.location}: {problem}" for problem in made.problems(dashboards, widgets)]
+    return made
+
+
+def _fixed(value: object) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    """Rooms by id, each with the numbers of its dashboards."""
+    if isinstance(value, dict) and value and all(isinstance(inside, list) for inside in value.values()):
+        lists = [(str(room), tuple(inside)) for room, inside in value.items()]
+        if all(type(number) is int for _, inside in lists for number in inside):
+            return tuple(lists)
+    raise ValueError(
+        'expected a table of rooms, each with the numbers of its dashboards, such as { "general" = [0, 1] }'
+    )
+
+
+def _change(part: TomlTable, duration: float) -> MembershipChange:
+    part.require("at")
+    at = part.take("at", 0.0, span)
+    if at >= duration:
+        part.problem("at", f"a moment before the end of the measured part ({duration:g}s)", f"{at:g}s")
+    join, leave = part.take("join", 0, count), part.take("leave", 0, count)
+    if not join and not leave:
+        part.problem("join", "a number of memberships that begin, or of those that end (leave)", "neither")
+    part.finish()
+    return MembershipChange(at, join, leave)
 
 
 def _fault_names(table: Mapping[str, Any]) -> set[str]:

@@ -21,7 +21,7 @@ class TomlTable:
         self.values = dict(values)
         self.problems: list[str] = [] if problems is None else problems
         self._taken: set[str] = set()
-        self._flags: set[str] = set()
+        self._flags: dict[str, str] = {}  # key → the flag that set it
 
     def table(self, name: str, values: object) -> "TomlTable":
         """A reader of a table in this one, with the same list of problems."""
@@ -39,10 +39,10 @@ class TomlTable:
         self.problem(name, f"[[{name}]] tables", rows)
         return []
 
-    def override(self, key: str, value: object) -> None:
-        """Sets a value from a flag. Problems with it name the flag."""
+    def override(self, key: str, value: object, flag: str | None = None) -> None:
+        """Sets a value from a flag; None: the one with the key's name. Problems with it name the flag."""
         self.values[key] = value
-        self._flags.add(key)
+        self._flags[key] = flag or f"--{key.replace('_', '-')}"
 
     def take(self, key: str, default: _T, read: Callable[[object], _T]) -> _T:
         """The value of a key as `read` converts it; the default if it is missing or wrong."""
@@ -81,7 +81,7 @@ class TomlTable:
 
     def _where(self, key: str) -> str:
         if key in self._flags:
-            return f"--{key.replace('_', '-')}"
+            return self._flags[key]
         return f"{self.location}.{key}" if ": " in self.location else f"{self.location}: {key}"
 
 

@@ -18,7 +18,7 @@ from gevent.event import Event
 from locust.env import Environment
 from locust.runners import STATE_MISSING, MasterRunner
 
-from chatswarm.loadtests.history.manifest import NEMESIS, PROXY, Clock, Manifest, boot_id, history_file
+from chatswarm.loadtests.history.manifest import NEMESIS, PROXY, TARGET, Clock, Manifest, boot_id, history_file
 from chatswarm.loadtests.scenario.schedule import intended_times
 
 from .clock_offset import ClockOffset, both
@@ -26,6 +26,7 @@ from .clock_sync import ClockSync
 from .live.active_faults import ActiveFaults
 from .live.combined_figures import CombinedFigures
 from .live.increment import Increment
+from .live.live_audience import LiveAudience
 from .live.progress_line import ProgressLines
 from .live.prometheus import Snapshot
 from .live.run_table import RunRow, RunView, run_rows
@@ -34,6 +35,7 @@ from .locust.messages import (
     ClockRequest,
     MessageIds,
     PlannedRun,
+    RoomIds,
     RunEnd,
     RunStart,
     SeparateFolder,
@@ -43,6 +45,8 @@ from .locust.parent_pipes import ProgressPipe
 from .locust.testbed_process import TestbedProcess
 from .net.http import TIMEOUT
 from .plan import ProcessProgress, RunPlan
+from .room_creator import RoomCreator
+from .run_rooms import RunRooms
 
 logger = logging.getLogger(__name__)
 
@@ -97,13 +101,15 @@ class Conductor:
         self.over = False
         self._figures = self._new_figures() if plan.watched else None
         self._faults = ActiveFaults(self.scenario.faults, history_file(plan.path, NEMESIS))
-        window = self.scenario.list_window or plan.chat_protocol().list_window
+        protocol = plan.chat_protocol()
+        window = self.scenario.list_window or protocol.list_window
         self.manifest = Manifest(
             run=plan.run,
             scenario=plan.name,
             target=plan.base_url,
             protocol=plan.protocol,
             list_window=window,
+            promises=protocol.promises,
             seed=plan.seed,
             started=datetime.now(UTC).isoformat(timespec="milliseconds"),
             boot_id=boot_id(),
@@ -111,11 +117,13 @@ class Conductor:
                 *sorted(processes.values()),
                 *([NEMESIS] if self.scenario.faults else []),
                 *([PROXY] if plan.via else []),
+                *([TARGET] if testbed is not None and testbed.watches else []),
             ],
         )
         self.manifest.write(plan.path)
         (plan.path / "scenario.toml").write_text(self.scenario.toml(), encoding="utf-8")
         self._greenlets: list[gevent.Greenlet] = []
+        self.room_ids: list[str] = []
 
     def prepare(self, version: str, wire: str) -> list[str]:
         """Sends every process the plan and this build, and waits until each has opened its history.
@@ -135,7 +143,24 @@ class Conductor:
             if process not in self._joined | self._unfit.keys():
                 why = f"nothing for {_JOIN_TIMEOUT:g} s" if self._is_there(client) else "its end"
                 problems.append(f"the worker {process} ({client}): expected an answer to the plan, got {why}")
-        return [] if self._joined == names else problems
+        if self._joined != names:
+            return problems
+        return self._create_rooms()
+
+    def _create_rooms(self) -> list[str]:
+        """Creates the scenario's rooms with their members, and says what they are called. Returns as `prepare` does."""
+        rooms = RunRooms.planned(self.scenario, self.manifest.promises, self.plan.seed)
+        if rooms is None:
+            return []
+        problems: list[str] = []
+        if rooms.rooms.fixed is not None:
+            self.room_ids = [room for room, _ in rooms.rooms.fixed]
+        else:
+            creator = RoomCreator(self.plan, self.scenario, rooms)
+            problems, self.room_ids = creator.create(), creator.ids
+        for client in self._processes if not problems else ():
+            self._send(RoomIds(self.plan.run, self.room_ids), client)
+        return problems
 
     def begin(self) -> None:
         """From now on there may be load."""
@@ -212,7 +237,8 @@ class Conductor:
             intended_times(plan.seed, widget, scenario.widgets, scenario.rates, scenario.arrivals)
             for widget in range(scenario.widgets)
         ]
-        return CombinedFigures(scenario, schedule, plan.run, plan.base_url)
+        audience = LiveAudience(scenario, plan.chat_protocol().promises, seed=plan.seed)
+        return CombinedFigures(scenario, schedule, plan.run, plan.base_url, audience)
 
     def closed(self, process: str, failure: str | None) -> None:
         """A process has closed its history; `failure` is why it is incomplete."""
@@ -422,8 +448,8 @@ class Conductor:
         start = time.monotonic() + _LEAD
         self.manifest.start = start
         self.manifest.write(self.plan.path)
-        if self._testbed is not None and self.scenario.faults:
-            self._testbed.begin(self.plan.run, start)
+        if self._testbed is not None:
+            self._testbed.begin(self.plan.run, start, self.room_ids)
         self._announce(RunStart, start)
         self._set_phase("measuring")
         gevent.sleep(start + self.scenario.duration - time.monotonic())

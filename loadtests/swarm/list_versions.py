@@ -7,7 +7,7 @@ version it showed, however many messages are in it.
 from collections import deque
 from collections.abc import Sequence
 
-from chatswarm.loadtests.messages.identity import IGNORED, Condition, ParsedText, recognise
+from chatswarm.loadtests.messages.identity import parse_text
 from chatswarm.loadtests.protocols.protocol import Chat, ChatProtocol, Text, read
 
 from .live.newly_shown import Intended, ShownMessages
@@ -57,21 +57,11 @@ class ListVersions:
         self._version += 1
         self._shown = now
         for chat_id, total, dropped, added in changes:
-            parsed = [parse_text(text, self._run) for text in added]
+            parsed = [parse_text(text.text, self._run, from_customer=text.from_customer) for text in added]
             self._recorder.change(self._version, chat_id, total, dropped, parsed)
             self.messages.change(chat_id, total, dropped, parsed)
         self.messages.end_version()
         return self._version
-
-
-def parse_text(text: Text, run: str) -> ParsedText:
-    """The message of the run in a text. Agents' texts and greetings are nobody's message, even if they quote one."""
-    try:
-        seen = recognise(text.text, run)
-    except UnicodeEncodeError:
-        # A lone surrogate, which other JSON readers let through.
-        seen = recognise(text.text.encode("utf-8", "replace").decode(), run)
-    return IGNORED if seen.condition is not Condition.INTACT and not text.from_customer else seen
 
 
 def _dropped(before: Sequence[Text], after: Sequence[Text]) -> int:

@@ -3,62 +3,70 @@
 import gc
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from weakref import WeakSet
 
 import gevent
 from gevent.event import AsyncResult, Event
+from gevent.lock import Semaphore
 from gevent.pool import Pool
 
-from chatswarm.loadtests.history.tables import UNREADABLE_HERE
-from chatswarm.loadtests.messages.identity import ParsedText
-from chatswarm.loadtests.protocols.protocol import Chat, Request, Unreadable, UnreadableHere, read
+from chatswarm.loadtests.history.tables import UNREADABLE_HERE, Role
+from chatswarm.loadtests.net.cookies import CookieJar
+from chatswarm.loadtests.protocols import DEFAULT, TOKEN
 from chatswarm.loadtests.scenario.schedule import intended_times
 from chatswarm.loadtests.system.text import one_line
 
-from .list_versions import ListVersions, parse_text
+from .account import Account
+from .final_read import FinalRead
+from .list_versions import ListVersions
+from .live.live_audience import LiveAudience
 from .live.newly_shown import Viewer
 from .live.process_figures import ProcessFigures
 from .locust.stats_rows import StatsRows
 from .loop_lag import flush_every_second, record_lag
-from .net.http import Client, Response, client_for, exchange
+from .net.http import Client, Response, client_for
 from .plan import RunPlan
 from .recorder import Recorder
+from .run_rooms import RunRooms
+from .server_names import ServerNames
 
 logger = logging.getLogger(__name__)
 
-_FINAL_TRIES = 3
-_FINAL_PARALLEL = 8
-_UNSHOWN = 3  # reasons to note: one fault may give many that differ only in a number
+_LOGINS_AT_ONCE = 20  # more would be a storm that no real users make
+_FEW = 3  # details to note: one fault may give many that differ only in a number or a name
 
 
 class Node:
     """This process's side of a run: connections, the schedule, sends in flight and the recorder."""
 
     def __init__(self, plan: RunPlan, process: str, rows: StatsRows, request_number: Callable[[str], None]) -> None:
-        """`request_number` asks the conductor for the number of one more `widget` or `dashboard`: see `grant`."""
+        """`request_number` asks the conductor for the number of one more `widget` or `dashboard`: see `grant`. Raises
+        OSError, and UsersFileError.
+        """
         self.plan = plan
         self.process = process
         self.rows = rows
         self.scenario = plan.scenario()
         self.protocol = plan.chat_protocol()
+        self.rooms = RunRooms.planned(self.scenario, self.protocol.promises, plan.seed)
+        self.directory = plan.directory(self.scenario, self.protocol)
+        self._logins = Semaphore(_LOGINS_AT_ONCE)
+        self._dashboards: dict[int, Account] = {}
         self.recorder = Recorder(plan.path, plan.run, process)
+        self._servers = ServerNames(self.protocol.server_header, self.recorder.server)
         self.listing = ListVersions(self.protocol, plan.run, self.recorder, self._intended)
         self.progress = rows.progress
-        self.live = (
-            ProcessFigures(self.recorder, self.listing.messages, self.scenario, self._intended)
-            if plan.watched
-            else None
-        )
+        self.live = self._live_figures()
         self.start = float("inf")  # T0 in monotonic seconds; infinite until it is known
         self.started = Event()
         self.ending = Event()
         self.never = Event()  # never set: users with nothing left to do wait for it
         self.sends = Pool()
-        self.chats: list[str] = []
+        self.chats: dict[str, Account] = {}  # that this process created, each with who reads it at the end
         self._troubles: set[tuple[str, str]] = set()
-        self._unshown: set[str] = set()
+        self._few: dict[str, set[str]] = {}  # by kind: details that were noted
         self._clients: WeakSet[Client] = WeakSet()
         self._request_number = request_number
         self._waiting: dict[str, list[AsyncResult[int]]] = {"widget": [], "dashboard": []}
@@ -67,6 +75,17 @@ class Node:
             gevent.spawn(record_lag, self.recorder),
             gevent.spawn(flush_every_second, self.recorder, rows, self.live, self._count_in_flight),
         ]
+
+    def _live_figures(self) -> ProcessFigures | None:
+        """For whoever watches, and for Locust's rows where frames carry texts."""
+        plan, promises = self.plan, self.protocol.promises
+        if not plan.watched and promises.visible == "refetch":
+            return None
+        return ProcessFigures(
+            self.recorder, self.listing.messages, self.scenario, self._intended,
+            LiveAudience(self.scenario, promises, seed=plan.seed),
+            self.rows.shown if promises.visible == "frame" else None, watched=plan.watched,
+        )  # fmt: skip
 
     def number_for(self, role: str) -> int:
         """A number that no other user of this role has in the whole swarm. Blocks until the conductor grants one."""
@@ -78,6 +97,27 @@ class Node:
     def grant(self, role: str, number: int) -> None:
         """The conductor's reply to one `request_number`."""
         self._waiting[role].pop(0).set(number)
+
+    def name_rooms(self, ids: Sequence[str]) -> None:
+        """Takes what the target calls the scenario's rooms, before any user starts."""
+        if self.rooms is not None:
+            self.rooms.ids = ids
+            for room, chat_id in enumerate(ids):
+                self.recorder.chat(chat_id, room=room)
+
+    def account(self, role: Role, index: int, concurrency: int, route: str) -> Account:
+        """The account of a dashboard or widget; its requests take this route."""
+        cookies = CookieJar()
+        client = self.client(concurrency, route, cookies)
+        user = self.directory.user(role.name.lower(), index)
+        account = Account(self.protocol, user, client, cookies, self._logins, self._count_login)
+        if role is Role.DASHBOARD:
+            self._dashboards[index] = account
+        return account
+
+    def _count_login(self, started: float, response: Response) -> None:
+        self.rows.response("LOGIN", "login", started, response)
+        self.note_rate_limit("login", response.status, response.retry_after)
 
     def begin(self, start: float) -> None:
         """Takes T0, in monotonic seconds, shortly before it."""
@@ -97,19 +137,35 @@ class Node:
             if self.live is not None:
                 self.live.add_shown(dashboard, done, new)
 
-    def client(self, concurrency: int, route: str | None = None) -> Client:
+    def client(self, concurrency: int, route: str | None = None, cookies: CookieJar | None = None) -> Client:
         """HTTP connections to the target, through the route's fault proxy if there is one."""
         plan = self.plan
         via = None if route is None else plan.via_of(route)
         client = client_for(
-            plan.base_url, concurrency, via, origin=plan.origin, traffic=route or "final", note=self.note
+            plan.base_url, concurrency, via, origin=plan.origin, traffic=route or "final", note=self.note,
+            cookies=cookies,
         )  # fmt: skip
         self._clients.add(client)
         return client
 
-    def note(self, role: str, detail: str) -> None:
+    def server_of(self, response: Response) -> int:
+        """The number of the server that a response came from."""
+        return self._servers.number(response.peer, response.raw_head) if response.peer else -1
+
+    def server_named(self, address: str, name: str | None) -> int:
+        """The number of the server at an address, with the name that it gave for itself."""
+        return self._servers.named(address, name)
+
+    def note(self, kind: str, detail: str) -> None:
         """Records something worth knowing that is nobody's fault."""
-        self.recorder.note(time.monotonic(), role, detail)
+        self.recorder.note(time.monotonic(), kind, detail)
+
+    def note_few(self, kind: str, detail: str) -> None:
+        """The same, for the first few details of this kind only."""
+        noted = self._few.setdefault(kind, set())
+        if len(noted) < _FEW and detail not in noted:
+            noted.add(detail)
+            self.note(kind, detail)
 
     def note_rate_limit(self, what: str, status: int, retry_after: str | None) -> None:
         """Notes a status of 429."""
@@ -120,10 +176,11 @@ class Node:
     def note_unauthorized(self, status: int) -> None:
         """Notes the possible causes of a handshake refused with 401 or 403."""
         if status in (401, 403):
+            credentials = f"the token in {TOKEN}" if self.protocol.name == DEFAULT else "what its login gave"
             self.note(
                 "turned_away",
-                f"a handshake was answered {status}: the token in CHATSWARM_TOKEN or the --origin may be missing or "
-                "wrong (chatswarm check tells which)",
+                f"a handshake was answered {status}: {credentials} or the --origin may be missing or wrong (chatswarm "
+                "check tells which)",
             )
 
     def note_unshown(self, status: int, problem: str) -> None:
@@ -131,10 +188,8 @@ class Node:
 
         The rig's own limits and 429 are recorded elsewhere.
         """
-        recorded_elsewhere = (status < 0 and status != UNREADABLE_HERE) or status == 429 or problem in self._unshown
-        if not recorded_elsewhere and len(self._unshown) < _UNSHOWN:
-            self._unshown.add(problem)
-            self.note("unshown", f"a refetch showed no list: {problem}")
+        if (status >= 0 or status == UNREADABLE_HERE) and status != 429:
+            self.note_few("unshown", f"a refetch showed no list: {problem}")
 
     def trouble(self, role: str, detail: str) -> None:
         """Records a problem of the rig that the judge must know, each once."""
@@ -159,15 +214,15 @@ class Node:
         gevent.sleep(max(0.0, end + self.scenario.drain - time.monotonic()))
         if self.start < float("inf"):
             try:
-                self._final_read()
+                self.final_read()
             except Exception as error:
                 # Close the history whatever happens: without its end nothing in it counts.
                 logger.exception("final read")
                 self.trouble("final", f"the final read failed: {type(error).__name__}: {error}")
         gevent.killall(self._greenlets)
-        self.rows.flush()
         if self.live is not None:
             self.live.collect()
+        self.rows.flush()
         return self.recorder.close()
 
     def leave(self, patience: float) -> str | None:
@@ -179,53 +234,35 @@ class Node:
         self.ending.set()
         self.sends.kill()
         gevent.killall(self._greenlets)
+        if self.live is not None:
+            self.live.collect()
         self.rows.flush()
         return self.recorder.close()
 
-    def _final_read(self) -> None:
+    def final_read(self) -> None:
+        """Reads what this process is to read of the target at the end."""
         for other in list(self._clients):
             other.close_idle()  # if open files ran out, this read needs some
-        pool = Pool(_FINAL_PARALLEL)
-        client = self.client(_FINAL_PARALLEL)
-        for chat_id in self.chats:
-            pool.spawn(self._read_whole_chat, client, chat_id)
-        pool.join()
-        started = time.monotonic()
-        version, response = -1, self._until_read(client, self.protocol.list_chats)
-        try:
-            if not response.problem:
-                version = self.listing.version_of(response.body)
-        except Unreadable as error:
-            logger.warning("final read: %s", error)
-            response = as_unread(response, error)
-        self.recorder.refetch(-1, -1, started, response, version)
-        client.close()
+        final = FinalRead(
+            self.plan, self.protocol, self.recorder, self.client, self.note_rate_limit, deflate=self.scenario.deflate
+        )
+        final.read_chats(self._chats_to_read())
+        if self.protocol.promises.visible == "refetch":
+            final.read_list(self._dashboards.get(0) or self.account(Role.DASHBOARD, 0, 1, "final"), self.listing)
 
-    def _read_whole_chat(self, client: Client, chat_id: str) -> None:
-        started = time.monotonic()
-        response = self._until_read(client, lambda: self.protocol.whole_chat(chat_id))
-        chat: Chat | None = None
-        parsed: list[ParsedText] = []
-        try:
-            if not response.problem:
-                chat, parsed = read(self._whole_chat, response.body)
-        except Unreadable as error:
-            here = isinstance(error, UnreadableHere)
-            response = response._replace(status=UNREADABLE_HERE if here else 0, error=str(error))
-        self.recorder.final(chat_id, started, response, chat, parsed)
+    def _chats_to_read(self) -> Mapping[str, Account]:
+        """The chats that this process reads at the end, each with a user who may.
 
-    def _whole_chat(self, body: bytes) -> tuple[Chat, list[ParsedText]]:
-        chat = self.protocol.read_whole_chat(body)
-        return chat, [parse_text(text, self.plan.run) for text in chat.texts]
-
-    def _until_read(self, client: Client, request: Callable[[], Request]) -> Response:
-        for attempt in range(_FINAL_TRIES):
-            response = try_exchange(client, request)
-            self.note_rate_limit("final read", response.status, response.retry_after)
-            if not response.problem:
-                break
-            gevent.sleep(0.5 * (attempt + 1))
-        return response
+        A room is read where its first member is, by the first member there who is logged in.
+        """
+        if self.rooms is None:
+            return self.chats
+        chats = {}
+        for room, members in self.rooms.lasting_members().items():
+            if members[0] in self._dashboards:
+                here = [self._dashboards[member] for member in members if member in self._dashboards]
+                chats[room] = next((account for account in here if account.is_logged_in), here[0])
+        return chats
 
     def _times(self, widget: int) -> list[float]:
         scenario = self.scenario
@@ -240,21 +277,6 @@ class Node:
     def _count_in_flight(self) -> int:
         self.progress.in_flight = len(self.sends)
         return self.progress.in_flight
-
-
-def try_exchange(client: Client, request: Callable[[], Request]) -> Response:
-    """Builds a request and makes it. Raises nothing: if the protocol fails to build it, the response says so."""
-    try:
-        built = request()
-    except Exception as error:  # noqa: BLE001 - protocols are third-party code, and there must be an outcome
-        problem = f"the protocol failed: {type(error).__name__}: {error}"
-        return Response(UNREADABLE_HERE, b"", False, float("nan"), time.monotonic(), problem)
-    return exchange(client, built)
-
-
-def as_unread(response: Response, error: Unreadable) -> Response:
-    """The response to record for a failed read: with UNREADABLE_HERE if the rig could not read it, else unchanged."""
-    return response._replace(status=UNREADABLE_HERE) if isinstance(error, UnreadableHere) else response
 
 
 def current() -> Node:

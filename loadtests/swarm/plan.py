@@ -9,6 +9,7 @@ from chatswarm.loadtests.protocols import ChatProtocol, protocol_of
 from chatswarm.loadtests.scenario import scenario
 from chatswarm.loadtests.scenario.scenario import Scenario
 
+from .directory import UserDirectory, read_users
 from .net.addresses import Endpoint
 
 
@@ -28,12 +29,21 @@ class RunPlan:
     watched: bool = False  # somebody may scrape the live figures, so processes report increments
     processes: int = 1  # with users in them
     origin: str | None = None  # sent with every handshake and request; None: no Origin at all
+    users_file: str | None = None  # the path of the users' file, which each process reads for itself
 
     def scenario(self) -> Scenario:
         return scenario.parse(self.table, self.name, self.name)
 
     def chat_protocol(self) -> ChatProtocol:
         return protocol_of(self.protocol)
+
+    def directory(self, scenario: Scenario, protocol: ChatProtocol) -> UserDirectory:
+        """The users of this run. Raises UsersFileError."""
+        needed = scenario.dashboards + (0 if scenario.senders_are_members else scenario.widgets)
+        rows = () if self.users_file is None else read_users(Path(self.users_file), needed)
+        directory = UserDirectory(protocol, self.run, scenario.dashboards, rows)
+        directory.check(0 if scenario.senders_are_members else scenario.widgets)
+        return directory
 
     def via_of(self, route: str) -> Endpoint | None:
         """The address of the fault proxy on a route (`sockets`, `refetches`, `widgets`); None if there is none."""

@@ -1,19 +1,36 @@
 """Writes what this process observes into its history file."""
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from chatswarm.loadtests.history.files import Header, Writer
 from chatswarm.loadtests.history.manifest import boot_id, history_file
-from chatswarm.loadtests.history.tables import FORMAT, TABLES, ConnectionEvent, Role, SendOutcome, UserEvent
-from chatswarm.loadtests.messages.identity import ParsedText
-from chatswarm.loadtests.protocols.protocol import Chat, Frame
+from chatswarm.loadtests.history.tables import (
+    FORMAT,
+    TABLES,
+    ConnectionEvent,
+    MembershipEvent,
+    Role,
+    SendOutcome,
+    Sighting,
+    UserEvent,
+)
+from chatswarm.loadtests.messages.identity import ParsedText, parse_text
+from chatswarm.loadtests.protocols.protocol import Frame, Page
+from chatswarm.loadtests.system.machine import MachineUse
 
 from .net.http import Response
 
 _MAX_FRAMES = 10_000  # to remember; the same bytes reach all dashboards within moments
+_CYCLE = 100_000  # new frames, at the start of which it is decided whether to remember the others
+_SAMPLE = 2_000  # new frames after which it is clear whether the same bytes reach several dashboards
+_LONGEST_NAME = 200  # characters of a server's name
 _INT16, _INT32, _INT64 = 2**15 - 1, 2**31 - 1, 2**63 - 1
+
+Announced = tuple[tuple[int, Frame], ...]
+"""The messages in one WebSocket message: for each, the number of its announcement, and its frame."""
 
 
 class Recorder:
@@ -26,59 +43,131 @@ class Recorder:
         path = history_file(folder, process)
         path.parent.mkdir(parents=True, exist_ok=True)
         self._writer = Writer(path, Header(FORMAT, run, process, boot_id()))
+        self._run = run
         self._chats: dict[str, int] = {}
-        self._announcements: dict[tuple[str, bool, int], int] = {}
-        self._announced_bytes: dict[bytes, int] = {}
+        self._servers: dict[tuple[str, str], int] = {}
+        self._announcements = 0
+        self._by_id: dict[tuple[str, bool, int], int] = {}
+        self._by_text: tuple[dict[tuple[str, str], int], ...] = tuple({} for _ in Sighting)
+        self.known: dict[bytes, Announced] = {}
+        """What exactly these bytes announced before."""
+        self._remembers = True
+        self._new = self._taken = 0  # new frames in this cycle; frames taken before it
         self._connections = 0
         self._noted: set[tuple[str, str]] = set()
         self._rows_read: dict[str, int] = {}  # by table, for `since`
         self._frame_connection, self._frame_announcement, self._frame_time = self._writer.columns["frame"]
         self.closed = False
 
-    def chat(self, chat_id: str, widget: int = -1) -> int:
-        """The chat's number. Pass the widget when this run creates the chat, before anything else names it."""
+    def chat(self, chat_id: str, widget: int = -1, room: int = -1) -> int:
+        """The chat's number. Pass the widget when this run creates the chat, or the number of the scenario's room,
+        before anything else names it.
+        """
         number = self._chats.get(chat_id)
         if number is None:
             number = self._chats[chat_id] = len(self._chats)
-            self._writer.append("chat", number, widget, _text(chat_id))
+            self._writer.append("chat", number, widget, _text(chat_id), room)
+        return number
+
+    def server(self, address: str, name: str) -> int:
+        """The number of the server at the `address` that was connected to, which gave this `name` for itself.
+
+        Empty: unknown. -1 if both are, or if the target has given more names than there are numbers.
+        """
+        key = (address, name[:_LONGEST_NAME])
+        number = self._servers.get(key)
+        if number is None:
+            number = len(self._servers)
+            if number > _INT16 or key == ("", ""):
+                return -1
+            self._servers[key] = number
+            self._writer.append("server", number, _text(address), _text(key[1]))
         return number
 
     def send(
         self, widget: int, n: int, chat: int, intended: float, handed: float, response: Response, outcome: SendOutcome,
-        message_id: int | None,
+        message_id: int | str | None, *, server: int = -1, connection: int = -1,
     ) -> None:  # fmt: skip
-        """Records a send whose outcome is known."""
+        """Records a send whose outcome is known. `server`: who answered it; `connection`: the socket that it went over;
+        -1: unknown, or by HTTP.
+        """
         status, identity = _fit(response.status, _INT16), _identity(message_id)
         self._writer.append(
-            "send", widget, n, chat, intended, handed, response.sent, response.done, outcome, status, identity
-        )
+            "send", widget, n, chat, intended, handed, response.sent, response.done, outcome, status, identity, server,
+            connection,
+        )  # fmt: skip
 
-    def opening(self, dashboard: int, time: float) -> int:
-        """Records that a dashboard begins to connect. Returns the connection's number."""
+    def opening(self, dashboard: int, time: float, widget: int = -1) -> int:
+        """Records that a dashboard or widget (the other is -1) begins to connect. Returns the connection's number."""
         self._connections += 1
-        self.connection(self._connections, dashboard, ConnectionEvent.OPENING, time)
+        self.connection(self._connections, dashboard, ConnectionEvent.OPENING, time, widget=widget)
         return self._connections
 
     def connection(
-        self, connection: int, dashboard: int, event: ConnectionEvent, time: float, code: int = 0, detail: str = ""
+        self, connection: int, dashboard: int, event: ConnectionEvent, time: float, code: int = 0, detail: str = "",
+        *, widget: int = -1, server: int = -1, deflate: bool | None = None,
+    ) -> None:  # fmt: skip
+        """Records what happened to a connection. `server`: who it is with, needed in one row at most; `deflate`:
+        whether compression was agreed, if known.
+        """
+        agreed = -1 if deflate is None else deflate
+        self._writer.append(
+            "connection", connection, dashboard, event, _fit(code, _INT16), time, _text(detail), widget, server, agreed
+        )
+
+    def membership(
+        self, connection: int, dashboard: int, chat_id: str, event: MembershipEvent, time: float, detail: str = ""
     ) -> None:
-        self._writer.append("connection", connection, dashboard, event, _fit(code, _INT16), time, _text(detail))
+        """Records what happened to a dashboard's membership in a chat. `connection` -1: not on a connection."""
+        self._writer.append("membership", connection, dashboard, self.chat(chat_id), event, time, _text(detail))
 
-    def known_announcement(self, data: bytes) -> int | None:
-        """The number of the announcement with exactly these bytes; None if they are new."""
-        return self._announced_bytes.get(data)
+    def remember(self, data: bytes, announced: Announced, taken: int) -> None:
+        """Remembers what these bytes announce, unless the target hardly ever sends the same bytes twice.
 
-    def announcement(self, data: bytes, frame: Frame) -> int:
-        """The number of the announcement in this frame."""
+        `taken`: how many frames this process has taken before.
+        """
+        if self._new >= _CYCLE or not self._new:
+            self._new, self._taken = 0, taken
+            self._remembers = True  # it may have been the first dashboard alone
+        before = self._new
+        self._new += len(announced)
+        if before < _SAMPLE <= self._new:
+            self._remembers = taken - self._taken - before >= _SAMPLE // 10
+            if not self._remembers:
+                self.known.clear()
+        if self._remembers:
+            if len(self.known) >= _MAX_FRAMES:
+                self.known.clear()
+            self.known[data] = announced
+
+    def announcement(self, frame: Frame, how: Sighting = Sighting.LIVE) -> int:
+        """The number of the announcement in a frame, or of a text in a read.
+
+        A frame with a text is the message in its text, whatever id it has: ids may differ on every connection. The id
+        that is kept is that of the first such frame.
+        """
+        if frame.text is not None:
+            number = self._by_text[how].get((frame.chat_id, frame.text))
+            return self._new_text(frame, frame.text, how) if number is None else number
         message_id = _identity(frame.message_id)
         key = (frame.chat_id, frame.from_customer, message_id)
-        number = self._announcements.get(key)
+        number = self._by_id.get(key)
         if number is None:
-            number = self._announcements[key] = len(self._announcements)
+            number = self._by_id[key] = self._next_announcement()
             self._writer.append("announcement", number, self.chat(frame.chat_id), frame.from_customer, message_id)
-        if len(self._announced_bytes) >= _MAX_FRAMES:
-            self._announced_bytes.clear()
-        self._announced_bytes[data] = number
+        return number
+
+    def _next_announcement(self) -> int:
+        self._announcements += 1
+        return self._announcements - 1
+
+    def _new_text(self, frame: Frame, text: str, how: Sighting) -> int:
+        number = self._by_text[how][frame.chat_id, text] = self._next_announcement()
+        seen = parse_text(text, self._run, from_customer=frame.from_customer)
+        self._writer.append(
+            "announcement", number, self.chat(frame.chat_id), frame.from_customer, _identity(frame.message_id),
+            seen.widget, seen.n, seen.condition, how,
+        )  # fmt: skip
         return number
 
     def frame(self, connection: int, announcement: int, time: float) -> None:
@@ -87,11 +176,13 @@ class Recorder:
         self._frame_announcement.append(announcement)  # type: ignore[arg-type]
         self._frame_time.append(time)  # type: ignore[arg-type]
 
-    def refetch(self, connection: int, dashboard: int, started: float, response: Response, version: int) -> None:
-        """Records a refetch. `version` -1: it failed; `dashboard` -1: the final read."""
+    def refetch(
+        self, connection: int, dashboard: int, started: float, response: Response, version: int, server: int = -1
+    ) -> None:
+        """Records a refetch. `version` -1: it failed; `dashboard` -1: the final read; `server` -1: unknown."""
         status = _fit(response.reading, _INT16)
         self._writer.append(
-            "refetch", connection, dashboard, started, response.done, status, version, len(response.body)
+            "refetch", connection, dashboard, started, response.done, status, version, len(response.body), server
         )
 
     def change(self, version: int, chat_id: str, total: int, dropped: int, added: Sequence[ParsedText]) -> None:
@@ -101,11 +192,11 @@ class Recorder:
             self._writer.append("text", version, self.chat(chat_id), seen.widget, seen.n, seen.condition)
 
     def final(
-        self, chat_id: str, started: float, response: Response, chat: Chat | None, parsed: Sequence[ParsedText]
+        self, chat_id: str, started: float, response: Response, chat: Page | None, parsed: Sequence[ParsedText]
     ) -> None:
         """Records the final read of a whole chat; `chat` is None if it could not be read."""
         number = self.chat(chat_id)
-        total = -1 if chat is None else _fit(chat.total, _INT32)
+        total = -1 if chat is None or chat.total is None else _fit(chat.total, _INT32)
         # A final read that was cut short keeps its status; its detail says what is missing.
         status = _fit(response.reading if response.complete else response.status, _INT16)
         self._writer.append("final", number, status, total, started, response.done, _text(response.problem))
@@ -121,6 +212,10 @@ class Recorder:
 
     def cpu(self, time: float, cpu: float, in_flight: int) -> None:
         self._writer.append("cpu", time, cpu, in_flight)
+
+    def machine(self, time: float, use: MachineUse) -> None:
+        """Records what this machine did in the second up to `time`."""
+        self._writer.append("machine", time, *use)
 
     def trouble(self, time: float, kind: str, detail: str) -> None:
         """Records a problem of the rig that the judge must know."""
@@ -165,8 +260,10 @@ def _fit(number: int, largest: int) -> int:
     return max(-largest, min(number, largest))
 
 
-def _identity(message_id: int | None) -> int:
-    """A message's id; -1 if there is none or it does not fit."""
+def _identity(message_id: int | str | None) -> int:
+    """A message's id; -1: none, or it does not fit. A text becomes a number, the same in every process."""
+    if isinstance(message_id, str):
+        return int.from_bytes(hashlib.blake2b(message_id.encode("utf-8", "replace"), digest_size=8).digest()) >> 1
     return message_id if message_id is not None and 0 <= message_id <= _INT64 else -1
 
 

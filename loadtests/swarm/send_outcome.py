@@ -3,6 +3,20 @@
 from chatswarm.loadtests.history.tables import SendOutcome
 
 
+def outcome_of_rejection(status: int, *, unavailable_means_not_done: bool) -> SendOutcome:
+    """The outcome of a send over a socket that was rejected with a status as by HTTP; 0: with none.
+
+    A rejection without a status is certain. One that has a status means what it means by HTTP, so with a 500 nobody
+    knows.
+    """
+    if status == 0:
+        return SendOutcome.REJECTED
+    outcome = outcome_of(
+        written=True, status=status, complete=True, unavailable_means_not_done=unavailable_means_not_done
+    )
+    return SendOutcome.REJECTED if outcome is SendOutcome.ACCEPTED else outcome
+
+
 def outcome_of(*, written: bool, status: int, complete: bool, unavailable_means_not_done: bool) -> SendOutcome:
     """The outcome of one send.
 

@@ -9,35 +9,35 @@ from gevent.event import Event
 from locust import User, task
 from locust.env import Environment
 
-from chatswarm.loadtests.history.tables import UNREADABLE_HERE, ConnectionEvent, Role, SendOutcome, UserEvent
-from chatswarm.loadtests.messages.identity import text_of
-from chatswarm.loadtests.net.address import parse_address
-from chatswarm.loadtests.protocols.protocol import Customer, Kind, Unreadable, UnreadableHere, read
+from chatswarm.loadtests.history.tables import UNREADABLE_HERE, MembershipEvent, Role, UserEvent
+from chatswarm.loadtests.protocols.protocol import Unreadable
 
-from .backoff import delays
+from .account import Account
+from .connection import Owner, UserConnection
+from .final_read import as_unread
 from .live.newly_shown import Viewer
-from .net.http import Response, exchange
-from .net.websocket import Closed, ConnectError, WebSocket, socket_url
-from .node import as_unread, current, try_exchange
-from .send_outcome import outcome_of
+from .node import current
+from .run_rooms import OwnRoom
+from .sender import Sender
 
-_SENDS_AT_ONCE = 1000  # per widget; fewer would let a slow target delay the sends
+_SENDS_AT_ONCE = 1000  # per sender; fewer would let a slow target delay the sends
 
 
 class ChatUser(User):
-    """The base of widgets and dashboards: the run that they belong to, and a user's own HTTP connections."""
+    """The base of widgets and dashboards: the run that they belong to, and a user's account."""
 
     abstract = True
-    concurrency = 10
     role: Role
     route: str
     """The route of its requests, which may have a fault proxy."""
     index = -1  # until it has a number
+    account: Account | None = None
+    connection: UserConnection | None = None
+    sender: Sender | None = None
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
         self.node = current()
-        self.http = self.node.client(self.concurrency, self.route)
 
     def take_number(self) -> bool:
         """Takes a number for this user. Returns whether the scenario plans a user of that number: others do nothing.
@@ -57,283 +57,158 @@ class ChatUser(User):
 
     def on_stop(self) -> None:
         """Closes its connections, and records if this user is taken away in the middle of the run."""
-        self.http.close()
+        if self.account is not None:
+            self.account.http.close()
         if self.index >= 0 and self.planned and not self.node.ending.is_set():
             self.node.recorder.user(self.role, self.index, UserEvent.WITHDRAWN, time.monotonic())
 
 
 class WidgetUser(ChatUser):
-    """A customer: submits the contact form, opens a chat, then sends messages at their scheduled times."""
+    """A customer: logs in, opens a chat or knows its room, then sends messages at their scheduled times."""
 
-    concurrency = _SENDS_AT_ONCE
     role = Role.WIDGET
     route = "widgets"
-    chat: str | None = None
-    chat_number = -1
-    refusal: Response
+    connection_greenlet: Any = None
 
     def on_start(self) -> None:
-        """Opens a chat before the measured part begins."""
+        """Gets ready to send before the measured part begins."""
         if not self.take_number():
             return
-        address = f"widget-{self.index}.{self.node.plan.run}"
-        self.customer = Customer(f"Customer {self.index}", f"{address}@example.com")
-        started = time.monotonic()
-        form = try_exchange(self.http, lambda: self.node.protocol.submit_contact(self.customer))
-        self.node.rows.response("CONTACT", "contact form", started, form)
-        self.node.note_rate_limit("contact form", form.status, form.retry_after)
-        self.refusal = form
-        if not form.problem:
-            self.open_chat()
-        self.node.progress.widgets += 1
+        node = self.node
+        if node.scenario.senders_are_members:
+            node.progress.widgets += 1
+            return
+        self.account = node.account(self.role, self.index, _SENDS_AT_ONCE, self.route)
+        if node.scenario.send_over == "socket":
+            self.connection = UserConnection(node, self.account, Owner(widget=self.index), self.rng)
+            if node.rooms is not None and node.protocol.promises.accepted_by == "echo":
+                # It must be sent what it sends.
+                self.connection.rooms.add(node.rooms.ids[node.rooms.of_sender(self.index, 0)])
+            self.connection_greenlet = gevent.spawn(self.connection.stay)
+            self.connection.tried.wait()
+        self.sender = Sender(node, self.index, self.account, self.connection)
+        self.sender.get_ready()
+        node.progress.widgets += 1
+
+    def on_stop(self) -> None:
+        """Also closes its socket."""
+        super().on_stop()
+        if self.connection_greenlet is not None:
+            self.connection_greenlet.kill(block=False)
 
     @task
     def send_messages(self) -> None:
-        """Sends on schedule, each message in its own greenlet, until the measured part ends."""
-        self.node.started.wait()
-        for n, offset in enumerate(self.node.schedule(self.index) if self.planned else ()):
-            intended = self.node.start + offset
-            if self.node.ending.wait(max(0.0, intended - time.monotonic())):
-                break
-            self.node.sends.spawn(self.send, n, intended)
+        """Sends on schedule until the measured part ends."""
+        if self.sender is not None:
+            self.sender.follow_schedule()
         self.node.never.wait()
-
-    def open_chat(self) -> None:
-        """Creates a chat; if that fails, `refusal` is the response."""
-        started = time.monotonic()
-        response = try_exchange(self.http, lambda: self.node.protocol.create_chat(self.customer))
-        self.node.note_rate_limit("new chat", response.status, response.retry_after)
-        if not response.problem:
-            try:
-                self.chat = read(self.node.protocol.read_created, response.body)
-            except Unreadable as error:
-                response = as_unread(response, error)._replace(complete=False, error=str(error))
-            else:
-                self.chat_number = self.node.recorder.chat(self.chat, self.index)
-                self.node.chats.append(self.chat)
-        elif response.undecoded:
-            response = response._replace(status=response.reading, complete=False)
-        self.node.rows.response("CHAT", "create", started, response)
-        self.refusal = response
-
-    def send(self, n: int, intended: float) -> None:
-        """Sends one message and records its outcome."""
-        handed = time.monotonic()
-        self.node.progress.sent += 1
-        try:
-            response, outcome, message_id = self.deliver(n)
-        except Exception as error:  # noqa: BLE001 - every message has an outcome
-            detail = f"a send failed: {type(error).__name__}: {error}"
-            self.node.trouble("send", detail)
-            response = Response(UNREADABLE_HERE, b"", False, handed, time.monotonic(), detail)
-            outcome, message_id = SendOutcome.UNKNOWN, None
-        self.record(n, self.chat_number, intended, handed, response, outcome, message_id)
-
-    def deliver(self, n: int) -> tuple[Response, SendOutcome, int | None]:
-        """Sends a message. Returns the response, the outcome and the id that the target gave it."""
-        node, protocol = self.node, self.node.protocol
-        if self.chat is None:
-            self.open_chat()
-        chat = self.chat
-        if chat is None:
-            return self.refusal, SendOutcome.REJECTED, None
-        text = text_of(node.plan.run, self.index, n, node.scenario.size, node.scenario.text)
-        response = try_exchange(self.http, lambda: protocol.send(chat, text))
-        node.note_rate_limit("send", response.status, response.retry_after)
-        outcome = outcome_of(
-            written=response.written,
-            status=response.status,
-            complete=response.complete,
-            unavailable_means_not_done=protocol.unavailable_means_not_done,
-        )
-        message_id = None
-        if outcome is SendOutcome.ACCEPTED:
-            # A 2xx is a promise, whatever the body says.
-            try:
-                message_id = None if response.undecoded else read(protocol.read_sent, response.body)
-            except UnreadableHere as error:
-                node.note("unreadable_here", f"the response to a send: {error}")
-            except Unreadable as error:
-                node.recorder.trouble(response.done, "unreadable", str(error))
-        return response, outcome, message_id
-
-    def record(
-        self, n: int, chat: int, intended: float, handed: float, response: Response, outcome: SendOutcome,
-        message_id: int | None,
-    ) -> None:  # fmt: skip
-        """Puts a send's outcome into the history, the progress and Locust's rows."""
-        self.node.recorder.send(self.index, n, chat, intended, handed, response, outcome, message_id)
-        if outcome is SendOutcome.ACCEPTED:
-            self.node.progress.accepted += 1
-        elif response.status < 0:
-            self.node.progress.rig_failed += 1
-        else:
-            self.node.progress.refused += 1
-        self.node.rows.response("SEND", "message", intended, response)
 
 
 class DashboardUser(ChatUser):
-    """An agent's inbox: a WebSocket that announces messages, and a refetch of the list for each announcement."""
+    """An agent's inbox: a WebSocket that announces messages, and where they carry no text, refetches of the list."""
 
     role = Role.DASHBOARD
     route = "refetches"
-    connection = -1
-    arrived = False
     refetcher: Any = None
     connection_greenlet: Any = None  # of a connection that is planned for part of the run
+    sending: Any = None
+    changing: Any = None
 
     def on_start(self) -> None:
         if not self.take_number():
             return
+        node, member = self.node, self.node.scenario.senders_are_members and self.index < self.node.scenario.widgets
+        account = self.account = node.account(self.role, self.index, 10, self.route)
         self.refetch_wanted = Event()
-        self.viewer = Viewer()
-        self.request = self.node.protocol.list_chats()
-        plan = self.node.plan
-        address = parse_address(plan.base_url)
-        self.url = socket_url(plan.base_url, self.node.protocol.socket_path)
-        self.via = plan.via_of("sockets") or (address.host, address.port)
-        self.socket_headers = dict(self.node.protocol.socket_headers)
-        if plan.origin is not None:
-            self.socket_headers["Origin"] = plan.origin
-        self.refetcher = gevent.spawn(self.refetch_when_wanted)
+        refetches = node.protocol.promises.visible == "refetch"
+        self.connection = UserConnection(
+            node, self.account, Owner(dashboard=self.index), self.rng,
+            on_message=self.want_refetch if refetches else None,
+            on_connected=self.refetch_on_connecting if refetches else None,
+        )  # fmt: skip
+        if refetches:
+            self.viewer = Viewer()
+            self.refetcher = gevent.spawn(self.refetch_when_wanted)
+        if node.rooms is not None:
+            rooms = node.rooms.of_dashboard(self.index)
+            self.connection.rooms |= {own.room for own in rooms if own.start < 0}
+            self.changing = gevent.spawn(self.change_memberships, rooms)
+        if member:
+            over = self.connection if node.scenario.send_over == "socket" else None
+            # Its sends take the route of all sends.
+            sending = account.through(node.client(_SENDS_AT_ONCE, WidgetUser.route, account.cookies))
+            self.sender = Sender(node, self.index, sending, over)
+            self.sending = gevent.spawn(self.sender.follow_schedule)
 
     def on_stop(self) -> None:
         """Also kills its greenlets."""
         super().on_stop()
-        for greenlet in (self.refetcher, self.connection_greenlet):
+        for greenlet in (self.refetcher, self.connection_greenlet, self.sending, self.changing):
             if greenlet is not None:
                 greenlet.kill(block=False)
 
     @task
     def follow_plan(self) -> None:
         """Stays connected while the scenario plans this dashboard."""
-        node = self.node
+        node, connection = self.node, self.connection
         planned = node.scenario.planned(self.index) if self.planned else []
-        for start, stop in planned:
+        for start, stop in planned if connection is not None else []:
+            assert connection is not None
             if start > 0:
                 node.started.wait()
                 gevent.sleep(max(0.0, node.start + start - time.monotonic()))
             if stop >= node.scenario.duration:
-                self.stay_connected()
-            self.connection_greenlet = gevent.spawn(self.stay_connected)
+                connection.stay()
+            self.connection_greenlet = gevent.spawn(connection.stay)
             node.started.wait()
             gevent.sleep(max(0.0, node.start + stop - time.monotonic()))
             self.connection_greenlet.kill()
         self.node.never.wait()
 
-    def stay_connected(self) -> None:
-        """Connects, and reconnects after each loss as the policy says, until killed."""
-        waits = delays(self.node.scenario.reconnect, self.rng)
-        while True:
-            if self.connect_once():
-                waits = delays(self.node.scenario.reconnect, self.rng)
-            wait = next(waits, None)
-            if wait is None:
-                self.node.never.wait()
-            gevent.sleep(wait)
-
-    def connect_once(self) -> bool:
-        """One connection, from its opening to its end. Returns whether it was subscribed."""
-        node, recorder = self.node, self.node.recorder
-        opened = time.monotonic()
-        connection = self.connection = recorder.opening(self.index, opened)
-        socket: WebSocket | None = None
-        subscribed = False
-        try:
-            socket = WebSocket(
-                self.url, node.scenario.handshake, self.socket_headers, self.via, on_skipped=self.note_skipped
-            )
-            self.await_frame(socket, Kind.CONNECTED)
-            socket.send(node.protocol.subscribe())
-            self.await_frame(socket, Kind.SUBSCRIBED)
-            subscribed = True
-            first, self.arrived = not self.arrived, True
-            if first:
-                node.progress.arrived += 1
-            recorder.connection(connection, self.index, ConnectionEvent.SUBSCRIBED, socket.received_at)
-            node.rows.request("CONNECT", "dashboard", socket.received_at - opened, 0, "")
-            node.progress.subscribed += 1
-            if first or node.scenario.reconnect != "origin":
-                self.refetch_wanted.set()
-            self.listen(socket)
-        except (ConnectError, Closed) as error:
-            now = time.monotonic()
-            event = ConnectionEvent.CLOSED if subscribed else ConnectionEvent.FAILED
-            code = error.code if isinstance(error, Closed) else error.status
-            recorder.connection(connection, self.index, event, now, code, str(error))
-            node.rows.request("CONNECT", "dashboard", now - opened, 0, f"lost: {error}" if subscribed else str(error))
-            if isinstance(error, ConnectError):
-                node.note_rate_limit("handshake", error.status, error.retry_after)
-                node.note_unauthorized(error.status)
-            elif error.rig_failed:
-                node.trouble("socket", f"the rig lost a WebSocket: {error}")
-        except gevent.GreenletExit:
-            recorder.connection(connection, self.index, ConnectionEvent.STOPPED, time.monotonic())
-            raise
-        except Exception as error:  # noqa: BLE001 - every connection has an end
-            detail = f"the rig failed: {type(error).__name__}: {error}"
-            event, code = (ConnectionEvent.CLOSED, 1006) if subscribed else (ConnectionEvent.FAILED, UNREADABLE_HERE)
-            recorder.connection(connection, self.index, event, time.monotonic(), code, detail)
-            node.trouble("socket", detail)
-        finally:
-            if subscribed:
-                node.progress.subscribed -= 1
-            if socket is not None:
-                socket.close()
-        return subscribed
-
-    def note_skipped(self, detail: str) -> None:
-        """Notes that an address of the target was skipped."""
-        self.node.note("passed_over", detail)
-
-    def await_frame(self, socket: WebSocket, kind: Kind) -> None:
-        """Reads until a frame of that kind arrives. Raises Closed if an error frame or nothing arrives instead."""
-        patience = self.node.scenario.handshake
-        deadline = time.monotonic() + patience
-        while (left := deadline - time.monotonic()) > 0:
-            found = False
-            for data in socket.receive(left):
-                frame = self.handle_frame(socket, data)
-                if frame is Kind.ERROR:
-                    raise Closed(1006, f"expected {kind.name.lower()}, got the error frame {data[:200]!r}")
-                found = found or frame is kind
-            if found:
+    def change_memberships(self, rooms: list[OwnRoom]) -> None:
+        """Joins and leaves rooms in the middle of the run, at the moments that the scenario plans."""
+        node = self.node
+        moments = [(own.start, own.room, True) for own in rooms if own.start >= 0]
+        moments += [(own.stop, own.room, False) for own in rooms if own.stop < node.scenario.duration]
+        node.started.wait()
+        for at, room, joins in sorted(moments):
+            if node.ending.wait(max(0.0, node.start + at - time.monotonic())):
                 return
-        raise Closed(1006, f"no {kind.name.lower()} frame within {patience:g} s")
+            self.change_membership(room, joins=joins)
 
-    def listen(self, socket: WebSocket) -> None:
-        """Handles frames until the socket is lost. Raises Closed."""
-        scenario = self.node.scenario
-        while True:
-            socket.listen(lambda data: self.handle_frame(socket, data), scenario.ping_interval)
-            pinged = time.monotonic()
-            socket.send(self.node.protocol.ping())
-            socket.listen(lambda data: self.handle_frame(socket, data), scenario.ping_timeout)
-            if socket.received_at < pinged and scenario.reconnect != "origin":
-                raise Closed(1006, f"nothing came for {scenario.ping_timeout:g} s after a ping")
+    def change_membership(self, room: str, *, joins: bool) -> None:
+        """Makes this dashboard a member of a room, or ends that, and records when the target had done so."""
+        node, account, connection = self.node, self.account, self.connection
+        if account is None or connection is None:
+            return
+        change = node.protocol.add_member if joins else node.protocol.remove_member
+        if not joins:
+            connection.leave(room)
+        response = account.exchange(lambda user: change(room, user))
+        event = MembershipEvent.ADDED if joins else MembershipEvent.REMOVED
+        if response.problem:
+            event = MembershipEvent.REFUSED
+            changed = "added" if joins else "removed"
+            node.trouble("membership", f"a membership could not be {changed}: {response.problem}")
+        node.recorder.membership(-1, self.index, room, event, response.done, response.problem)
+        if joins and not response.problem:
+            connection.join(room)
 
-    def handle_frame(self, socket: WebSocket, data: bytes) -> Kind:
-        """Records the announcement in a frame, if there is one, and requests a refetch for it."""
-        recorder = self.node.recorder
-        announcement = recorder.known_announcement(data)
-        if announcement is None:
-            try:
-                frame = read(self.node.protocol.read_frame, data)
-            except Unreadable as error:
-                if isinstance(error, UnreadableHere):
-                    self.node.trouble("frame", str(error))
-                self.node.rows.request("FRAME", "unreadable", None, len(data), str(error))
-                return Kind.OTHER
-            if frame.kind is not Kind.MESSAGE:
-                return frame.kind
-            announcement = recorder.announcement(data, frame)
-        recorder.frame(self.connection, announcement, socket.received_at)
-        self.node.progress.frames += 1
+    # Refetching.
+
+    def want_refetch(self) -> None:
+        """A message was announced."""
         if self.node.scenario.refetch.policy == "every":
             gevent.spawn(self.refetch)
         else:
             self.refetch_wanted.set()
-        return Kind.MESSAGE
+
+    def refetch_on_connecting(self) -> None:
+        """The connection is subscribed: what was missed before shows in the list."""
+        if self.connection is not None and (
+            not self.connection.ever_subscribed or self.node.scenario.reconnect != "origin"
+        ):
+            self.refetch_wanted.set()
 
     def refetch_when_wanted(self) -> None:
         """Runs until killed: one refetch in flight, at most one waiting, and no more often than the scenario allows."""
@@ -352,23 +227,26 @@ class DashboardUser(ChatUser):
 
     def refetch(self) -> None:
         """Fetches the list once, and records the version that this dashboard now shows."""
-        node, connection = self.node, self.connection
+        node, account = self.node, self.account
+        if account is None or self.connection is None:
+            return
+        connection = self.connection.number
         started = time.monotonic()
-        response = exchange(self.http, self.request)
+        response = account.exchange(node.protocol.list_chats)
         node.note_rate_limit("refetch", response.status, response.retry_after)
         version, problem = -1, response.problem
         try:
             if not problem:
                 version = node.listing.version_of(response.body)
         except Unreadable as error:
-            response, problem = as_unread(response, error), str(error)
+            response, problem = as_unread(response, error), account.blanked(str(error))
         except Exception as error:  # noqa: BLE001 - every refetch has a row
-            problem = f"a refetch failed: {type(error).__name__}: {error}"
+            problem = account.blanked(f"a refetch failed: {type(error).__name__}: {error}")
             response = response._replace(status=UNREADABLE_HERE)
             node.trouble("refetch", problem)
         if version < 0:
             node.note_unshown(response.status, problem)
-        node.recorder.refetch(connection, self.index, started, response, version)
+        node.recorder.refetch(connection, self.index, started, response, version, node.server_of(response))
         node.rows.request("REFETCH", "chat list", response.done - started, len(response.body), problem)
         if version >= 0:
             node.on_shown(self.index, self.viewer, version, response.done)

@@ -1,6 +1,6 @@
 """`python -m chatswarm.loadtests.testbed`: the process of the testbed. Talks to the swarm on its standard streams.
 
-    stdin:   SetUpTestbed, then BeginFaults, HealFaults and EndTestbed; its end means EndTestbed, too
+    stdin:   SetUpTestbed, then MeasuringBegins, HealFaults and EndTestbed; its end means EndTestbed, too
     stdout:  TestbedReady or TestbedRefused, TestbedSays at any moment, and last TestbedEnded
 
 Whoever started it may be killed at any moment: then its input ends, and everything is healed and taken down.
@@ -23,9 +23,9 @@ from chatswarm.loadtests.system.children import LIFELINE, PROGRESS
 from chatswarm.loadtests.system.lines import LineBuffer
 
 from .messages import (
-    BeginFaults,
     FromTestbed,
     HealFaults,
+    MeasuringBegins,
     SetUpTestbed,
     TestbedEnded,
     TestbedReady,
@@ -33,6 +33,7 @@ from .messages import (
     TestbedSays,
     ToTestbed,
 )
+from .target_watch import TargetWatch, watchable
 from .testbed import CannotSetUpError, Testbed
 
 
@@ -99,8 +100,9 @@ def _serve(order: SetUpTestbed, conversation: _Conversation) -> None:
         else:
             testbed.set_up()
         conversation.setting_up = False
-        conversation.say(TestbedReady(testbed.base_url, dict(testbed.via)))
-        _make_faults(testbed, conversation)
+        watches = watchable(testbed.context.processes.values())
+        conversation.say(TestbedReady(testbed.base_url, dict(testbed.via), watches))
+        _attend(testbed, conversation)
         trouble = testbed.broken()
     except CannotSetUpError as error:
         conversation.say(TestbedRefused(error.problems))
@@ -110,21 +112,27 @@ def _serve(order: SetUpTestbed, conversation: _Conversation) -> None:
         conversation.say(TestbedEnded(trouble))
 
 
-def _make_faults(testbed: Testbed, conversation: _Conversation) -> None:
-    """Returns when every fault is healed, and nobody wants another."""
+def _attend(testbed: Testbed, conversation: _Conversation) -> None:
+    """Makes the faults and samples the target's processes. Returns when every fault is healed, and nobody wants more
+    of either.
+    """
     plan = testbed.scenario
     nemesis = Nemesis(plan.faults, plan.duration, testbed.context, testbed.folder, testbed.say)
+    watch = TargetWatch(testbed.context.processes, testbed.folder)
     try:
         while True:
             match conversation.heard.get():
-                case BeginFaults(run, start):
-                    nemesis.begin(run, start)
+                case MeasuringBegins(run, start, rooms):
+                    watch.begin(run)
+                    if plan.faults:
+                        nemesis.begin(run, start, rooms)
                 case HealFaults():
                     nemesis.give_up()
                 case _:
                     return
     finally:
         nemesis.end()
+        watch.end()
 
 
 def _ignore(_number: int, _frame: FrameType | None) -> None:

@@ -14,6 +14,7 @@ class TestbedOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     restart_command: str | None = None
     toxiproxy: str | None = None  # the API of one that is already running
     origin: str | None = None  # the Origin of every request and handshake
+    users_file: str | None = None  # the path of the users' file
 
     @property
     def flags(self) -> list[str]:
@@ -25,6 +26,7 @@ class TestbedOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             "--restart-command": self.restart_command,
             "--toxiproxy": self.toxiproxy,
             "--origin": self.origin,
+            "--users-file": self.users_file,
         }
         return [word for flag, value in values.items() if value is not None for word in (flag, str(value))]
 
@@ -41,11 +43,15 @@ class SetUpTestbed(msgspec.Struct, frozen=True, tag=True):
     only_check: bool = False  # set nothing up: TestbedReady means that all could be
 
 
-class BeginFaults(msgspec.Struct, frozen=True, tag=True):
-    """The measured part begins at `start`, in monotonic seconds of this host."""
+class MeasuringBegins(msgspec.Struct, frozen=True, tag=True):
+    """The measured part begins at `start`, in monotonic seconds of this host: time for faults and samples.
+
+    `rooms`: the ids of the run's rooms.
+    """
 
     run: str
     start: float
+    rooms: list[str] = []
 
 
 class HealFaults(msgspec.Struct, frozen=True, tag=True):
@@ -73,6 +79,7 @@ class TestbedReady(msgspec.Struct, frozen=True, tag=True):
 
     base_url: str
     via: dict[str, str]  # place on the net → address of the fault proxy there
+    watches: bool = False  # there will be a `history/target.cs1`: the target's processes are known
 
 
 class TestbedEnded(msgspec.Struct, frozen=True, tag=True):
@@ -81,5 +88,5 @@ class TestbedEnded(msgspec.Struct, frozen=True, tag=True):
     trouble: str | None = None
 
 
-ToTestbed = SetUpTestbed | BeginFaults | HealFaults | EndTestbed
+ToTestbed = SetUpTestbed | MeasuringBegins | HealFaults | EndTestbed
 FromTestbed = TestbedSays | TestbedRefused | TestbedReady | TestbedEnded

@@ -36,10 +36,7 @@ class ReferenceBackend(OwnProcess):
         command += ["--database", f"sqlite:///{database.name}", "--lifeline-fd", "{lifeline}"]
         command += ["--pages-port", "off"]
         for key, value in (flags or {}).items():
-            command += [
-                f"--{key.replace('_', '-')}",
-                ",".join(map(str, value)) if isinstance(value, list) else str(value),
-            ]
+            command += [f"--{key.replace('_', '-')}", _flag_value(value)]
         super().__init__(
             "the reference backend",
             lambda: Child(command, log, env=environment, cwd=database.parent, hidden_prefixes=_HIDDEN),
@@ -75,6 +72,12 @@ class Broker(OwnProcess):
         super().stop()
         # Its pid may soon belong to another process.
         self._forget()
+
+
+def _flag_value(value: object) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _program() -> str:

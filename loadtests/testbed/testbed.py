@@ -21,7 +21,7 @@ from chatswarm.loadtests.faults.toxiproxy import Toxiproxy
 from chatswarm.loadtests.faults.undo_log import UndoLog
 from chatswarm.loadtests.net.address import Address, join_host_port, parse_address
 from chatswarm.loadtests.net.reachability import http_problem
-from chatswarm.loadtests.protocols import token_of
+from chatswarm.loadtests.protocols import KEY, secret_of, token_of
 from chatswarm.loadtests.scenario.fault_kinds import NET_PLACES
 from chatswarm.loadtests.scenario.scenario import Scenario
 from chatswarm.loadtests.system.children import Child, free_port, python
@@ -128,6 +128,8 @@ class Testbed:
             assert self.context.token is not None, "the swarm has it as well, from whoever started both"
             (store / "tokens").write_text(self.context.token + "\n", encoding="utf-8")
             flags["dashboard_token_file"] = str(store / "tokens")
+        if flags.get("push") and (key := secret_of(os.environ, KEY)) is not None:
+            environment[KEY] = key
         self.context.database = store / "chat.db"
         backend = ReferenceBackend(
             log=self.folder / "backend.log",

@@ -9,14 +9,26 @@ from typing import Final
 import httpx
 import msgspec
 
-from chatswarm.backend.endpoints.operations import Operation, ResponseSpec, operations
+from chatswarm.backend.endpoints.operation import Operation, ResponseSpec
+from chatswarm.backend.endpoints.operations import operations
+from chatswarm.backend.endpoints.push_operations import push_operations
 from chatswarm.backend.http.auth import Tokens
+from chatswarm.backend.http.user_tokens import ServiceKey, UserTokens
 from chatswarm.backend.settings import Settings
 
 EVERYTHING: Final = Settings(
     dashboard_tokens=Tokens(["token"]), origins=frozenset(["https://a.example"]), sends_per_second=1.0
 )
 """Settings with which every possible response is described."""
+
+PUSH: Final = Settings(
+    push=True,
+    push_key=ServiceKey("key"),
+    user_tokens=UserTokens(b"secret", 60),
+    origins=frozenset(["https://a.example"]),
+    sends_per_second=1.0,
+)
+"""The same for the push chat."""
 
 _UNDESCRIBED: Final = frozenset({307, 401, 404, 405})
 """Statuses allowed for paths and methods that are not described."""
@@ -25,6 +37,7 @@ _UNDESCRIBED: Final = frozenset({307, 401, 404, 405})
 def hold_against_the_description(response: httpx.Response) -> None:
     """Raise AssertionError if the document does not describe such a response."""
     status, request = response.status_code, response.request
+    assert re.fullmatch(r"worker-\d+", response.headers.get("X-Served-By", "")), f"{response.url}: no X-Served-By"
     path = request.url.raw_path.partition(b"?")[0].decode()
     # Starlette responds to preflights, and the contents of the documentation page are not described.
     if request.method == "OPTIONS" or path.startswith(("/docs", "/openapi.json")):
@@ -62,4 +75,4 @@ def _operation(method: str, path: str) -> Operation | None:
 
 @cache
 def _described() -> tuple[Operation, ...]:
-    return operations(EVERYTHING)
+    return (*operations(EVERYTHING), *push_operations(PUSH))

@@ -12,7 +12,7 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,6 +36,7 @@ class Backend:
     flags: Sequence[str] = ()
     port: int = 0
     process: subprocess.Popen[bytes] | None = None
+    variables: Mapping[str, str] = field(default_factory=dict)
     http: httpx.Client = field(init=False)
 
     @property
@@ -59,7 +60,7 @@ class Backend:
                 [*COMMAND, "--port", str(self.port), "--database", f"sqlite:///{self.database}", *self.flags],
                 stdout=out,
                 stderr=err,
-                env=clean_environment(),
+                env={**clean_environment(), **self.variables},
                 preexec_fn=before,
             )
         self.http = fresh_client(self.port)
@@ -172,9 +173,14 @@ def clean_environment() -> dict[str, str]:
 
 
 @contextmanager
-def running(folder: Path, *flags: str, before: Callable[[], None] | None = None) -> Iterator[Backend]:
-    """A backend with these flags; `before` runs in its process before the program."""
-    backend = Backend(folder, flags)
+def running(
+    folder: Path,
+    *flags: str,
+    before: Callable[[], None] | None = None,
+    variables: Mapping[str, str] | None = None,
+) -> Iterator[Backend]:
+    """A backend with these flags and variables; `before` runs in its process before the program."""
+    backend = Backend(folder, flags, variables=variables or {})
     try:
         backend.start(before)
         yield backend

@@ -246,7 +246,9 @@ def test_a_lifeline_must_be_open() -> None:
 
 
 def test_every_setting_has_a_field() -> None:
-    assert [field.name for field in FIELDS] == list(Settings.__dataclass_fields__)
+    # Users' tokens follow from other settings.
+    found = [name for name in Settings.__dataclass_fields__ if name != "user_tokens"]
+    assert [field.name for field in FIELDS] == found
 
 
 def run(*flags: str) -> subprocess.CompletedProcess[str]:
@@ -267,7 +269,9 @@ def test_help_names_every_flag_but_the_hidden_one() -> None:
     ended = run("--help")
     assert ended.returncode == 0
     for field in FIELDS:
-        assert (field.flag in ended.stdout) != field.hidden
+        shown = field.variable if field.secret else field.flag
+        assert (shown in ended.stdout) != field.hidden
+        assert field.flag not in ended.stdout or not field.secret
 
 
 def test_a_port_that_is_taken_is_a_plain_refusal(tmp_path: Path) -> None:
@@ -298,3 +302,48 @@ def test_a_file_that_is_no_database_is_left_alone(tmp_path: Path) -> None:
     ended = run("--database", f"sqlite:///{path}")
     assert ended.returncode == 2
     assert "expected a chatswarm database, got: file is not a database" in ended.stderr
+
+
+class TestPush:
+    def test_the_flag_needs_no_value_and_the_variable_says_on(self) -> None:
+        for settings in (
+            read_settings(["--push"], {}),
+            read_settings(["--push", "on", "--port", "1"], {}),
+            read_settings(["--push", "--port", "1"], {}),
+            read_settings([], {"CHATSWARM_PUSH": "on"}),
+        ):
+            assert settings.push
+            assert settings.user_tokens is not None
+            assert settings.pages_port is None
+        for off in (read_settings([], {}), read_settings(["--push", "off"], {"CHATSWARM_PUSH": "on"})):
+            assert not off.push
+            assert off.user_tokens is None
+        assert refused("--push", "yes") == ["--push: expected 'on' or 'off', got 'yes'"]
+
+    def test_the_service_key_is_a_variable_only_and_never_shown(self) -> None:
+        """Promise 8."""
+        settings = read_settings(["--push"], {"CHATSWARM_PUSH_KEY": "hidden"})
+        assert settings.push_key is not None
+        assert settings.push_key.match(b"hidden")
+        assert "hidden" not in repr(settings)
+        (problem,) = refused("--push", CHATSWARM_PUSH_KEY="hidden key")
+        assert problem == "CHATSWARM_PUSH_KEY: expected 1 to 1000 letters, digits and -._~+/=, got something else"
+        assert refused("--push-key", "k")
+
+    def test_tokens_are_the_same_for_the_same_key_and_differ_without_one(self) -> None:
+        def secret_of(**environment: str) -> str:
+            tokens = read_settings(["--push"], environment).user_tokens
+            assert tokens is not None
+            return tokens.issue("ann", 0.0)
+
+        assert secret_of(CHATSWARM_PUSH_KEY="a") == secret_of(CHATSWARM_PUSH_KEY="a")
+        assert secret_of(CHATSWARM_PUSH_KEY="a") != secret_of(CHATSWARM_PUSH_KEY="b")
+        assert secret_of() != secret_of()
+
+    def test_what_only_the_reference_chat_has_is_refused(self, tmp_path: Path) -> None:
+        (tmp_path / "tokens").write_text("token")
+        found = refused("--push", "--pages-port", "3001", "--dashboard-token-file", str(tmp_path / "tokens"))
+        assert found == [
+            "--dashboard-token-file: expected off with --push, whose users have tokens of their own, got a file",
+            "--pages-port: expected auto or off with --push, which has no pages, got '3001'",
+        ]

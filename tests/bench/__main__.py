@@ -7,12 +7,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from . import backend_metrics, disk, judge, live, page, pause, proxy, recorder
+from . import backend_metrics, disk, frames, intake, judge, live, page, pause, proxy, recorder
 from .figure import Figure
 
 BENCHES: dict[str, Callable[[], Iterator[Figure]]] = {
     "judge": judge.figures,
     "recorder": recorder.figures,
+    "frames": frames.figures,
+    "intake": intake.figures,
     "live": live.figures,
     "pause": pause.figures,
     "disk": disk.figures,

@@ -1,4 +1,4 @@
-"""Time and memory for judging five million deliveries, of chats that work and of broken ones."""
+"""Time and memory for judging millions of deliveries: to everybody, of chats that work or are broken, and to rooms."""
 
 import json
 import resource
@@ -11,7 +11,7 @@ from pathlib import Path
 from chatswarm.loadtests.judge.judge import judge
 
 from .figure import Figure, fresh
-from .generated import DELIVERIES, GeneratedRun
+from .generated import DELIVERIES, GeneratedRooms, GeneratedRun
 
 SECONDS, MEBIBYTES = 5.0, 1024.0
 TIGHT = ["visible.p99 <= 300ms", "notified.p50 <= 1ms", "last_dashboard.p95 <= 200ms"]
@@ -31,6 +31,13 @@ CASES: dict[str, tuple[GeneratedRun, list[str]]] = {
     "hardly any frames, no ids": (GeneratedRun(defect="silent", ids=False), []),
 }
 
+ROOMS: dict[str, tuple[GeneratedRooms, float, float]] = {
+    "2,000 rooms of 20": (GeneratedRooms(10_000, 2_000, 20, 60_000), 3.0, 500.0),
+    "2,000 rooms of 20, no ids": (GeneratedRooms(10_000, 2_000, 20, 60_000, ids=False), 3.0, 500.0),
+    "200 rooms of 250": (GeneratedRooms(1_000, 200, 250, 20_000), 5.0, 1024.0),
+}
+"""Each with its limits, in seconds and MiB. The first has 1.2 million deliveries in 600 million cells."""
+
 
 def figures() -> Iterator[Figure]:
     for case, (run, slos) in CASES.items():
@@ -40,6 +47,13 @@ def figures() -> Iterator[Figure]:
         assert found["deliveries"] == DELIVERIES, found
         yield Figure(f"judge: {case}", found["seconds"], SECONDS, "s")
         yield Figure(f"judge: {case}: memory", found["mebibytes"], MEBIBYTES, "MiB")
+    for case, (rooms, seconds, mebibytes) in ROOMS.items():
+        with tempfile.TemporaryDirectory() as folder:
+            rooms.write(Path(folder) / "run")
+            found = fresh("judge", f"{folder}/run")
+        assert found["deliveries"] == rooms.deliveries, found
+        yield Figure(f"judge: {case}", found["seconds"], seconds, "s")
+        yield Figure(f"judge: {case}: memory", found["mebibytes"], mebibytes, "MiB")
 
 
 def main() -> None:

@@ -1,4 +1,7 @@
-"""What the live figures cost the rig, from the recorder's columns to the text, at 300 dashboards and 50 messages/s."""
+"""What the live figures cost the rig, from the recorder's columns to the text, at 300 dashboards and 50 messages/s.
+
+And what frames with texts cost beyond being recorded, in rooms of 20 and in one of 10,000.
+"""
 
 import json
 import tempfile
@@ -15,6 +18,8 @@ if TYPE_CHECKING:
 
 MICROSECONDS = 0.3
 """A delivery is a frame, and a message that became visible. At 300 × 50/s this is 1 % of the 0.45 cores of the rig."""
+FRAME_MICROSECONDS = 0.2
+"""A frame with a text in Locust's rows, whether anybody watches or not."""
 MILLISECONDS = 5.0
 DASHBOARDS, WIDGETS, RATE, SECONDS = 300, 100, 50, 20
 REPORTS = 2
@@ -25,6 +30,10 @@ def figures() -> Iterator[Figure]:
     measured = fresh("live")
     yield Figure("live figures: per delivery", measured["microseconds"], MICROSECONDS, "µs")
     yield Figure("live figures: per scrape", measured["milliseconds"], MILLISECONDS, "ms")
+    for name in ("60 rooms of 20", "2000 rooms of 20", "1 room of 10000"):
+        yield Figure(f"Locust's rows: per frame with a text, {name}", measured[name], FRAME_MICROSECONDS, "µs")
+    watched = measured["60 rooms of 20, watched"]
+    yield Figure("live figures: per frame with a text, 60 rooms of 20", watched, MICROSECONDS, "µs")
 
 
 def main() -> None:
@@ -46,7 +55,61 @@ def main() -> None:
         swarm.recorder.close()
     total = swarm.total
     assert total.delivered == total.notified.count == RATE * SECONDS * DASHBOARDS, "expected every delivery to count"
-    print(json.dumps({"microseconds": median(per_delivery), "milliseconds": median(per_scrape)}))
+    texts = {
+        "60 rooms of 20": _per_frame(300, 60, 20, 1500),
+        "60 rooms of 20, watched": _per_frame(300, 60, 20, 1500, watched=True),
+        "2000 rooms of 20": _per_frame(10_000, 2000, 20, 1500),
+        "1 room of 10000": _per_frame(10_000, 1, 10_000, 3),
+    }
+    print(json.dumps({"microseconds": median(per_delivery), "milliseconds": median(per_scrape), **texts}))
+
+
+def _per_frame(dashboards: int, rooms: int, members: int, rate: int, *, watched: bool = False) -> float:
+    """CPU microseconds for each frame with a text, with `rate` messages a second, each to all members of a room."""
+    from locust.env import Environment
+
+    from chatswarm.loadtests.protocols.promises import Promises
+    from chatswarm.loadtests.scenario import scenario
+    from chatswarm.loadtests.swarm.live.live_audience import LiveAudience
+    from chatswarm.loadtests.swarm.live.newly_shown import ShownMessages
+    from chatswarm.loadtests.swarm.live.process_figures import ProcessFigures
+    from chatswarm.loadtests.swarm.locust.stats_rows import StatsRows
+    from chatswarm.loadtests.swarm.recorder import Recorder
+
+    swarm = {"dashboards": dashboards, "widgets": rooms, "rate": rate, "duration": f"{SECONDS}s"}
+    plan = scenario.parse({"swarm": swarm, "rooms": {"count": rooms, "members": members}}, "bench", "bench")
+    audience = LiveAudience(plan, Promises(visible="frame", has_rooms=True))
+    assert audience.memberships is not None
+    inside = [audience.memberships.at_start(room) for room in range(rooms)]
+
+    def intended(widget: int, n: int) -> float:
+        return (n * rooms + widget) / rate
+
+    with tempfile.TemporaryDirectory() as folder:
+        recorder, rows = Recorder(Path(folder), "bench", "swarm-0"), StatsRows(Environment())
+        live = ProcessFigures(recorder, ShownMessages(intended), plan, intended, audience, rows.shown, watched=watched)
+        live.begin(0.0)
+        for dashboard in range(dashboards):
+            recorder.opening(dashboard, -1.0)
+        spent: list[float] = []
+        for number in range(rate * SECONDS):
+            at, room = number / rate, number % rooms
+            row = (number, room, True, number, room, number // rooms, 0, 0)
+            for column, value in zip(recorder._writer.columns["announcement"], row, strict=True):
+                column.append(value)  # type: ignore[arg-type]
+            for dashboard in inside[room]:
+                recorder.frame(dashboard + 1, number, at + 0.01 + 1e-5 * dashboard)
+            if (number + 1) % rate == 0:
+                clock = time.process_time()
+                if watched:
+                    live.take_increment()
+                live.collect()
+                rows.flush()
+                spent.append(time.process_time() - clock)
+                recorder.flush()
+        recorder.close()
+    assert rows.progress.updates == rate * SECONDS * members, "expected every frame to be an update"
+    return median(spent) / (rate * members) * 1e6
 
 
 class _SimulatedSwarm:
@@ -130,7 +193,7 @@ class _SimulatedSwarm:
         response = Response(200, b"", True, at, at + 0.01)
         self.recorder.send(widget, n, widget, at, at, response, SendOutcome.ACCEPTED, message_id)
         frame = Frame(Kind.MESSAGE, str(widget), True, message_id)
-        announcement = self.recorder.announcement(b"%d" % message_id, frame)
+        announcement = self.recorder.announcement(frame)
         for connection in range(1, DASHBOARDS + 1):
             self.recorder.frame(connection, announcement, at + 0.02)
         self._shown.change(str(widget), n + 1, 0 if n < 3 else 1, [ParsedText(widget, n, Condition.INTACT)])

@@ -75,7 +75,7 @@ def figures() -> Iterator[Figure]:
     apart, missing = [], 0
     for number, (widget, n) in enumerate(zip(messages.widget.tolist(), messages.n.tolist(), strict=True)):
         at = shown.get(f"{widget}.{n}")
-        visible = float(np.median(ledger.visible[number]))
+        visible = float(np.median(ledger.visible[ledger.deliveries.of(np.array([number]))]))
         if at is None or not np.isfinite(visible):
             missing += 1
         else:

@@ -3,11 +3,12 @@
 import contextlib
 import http.client
 import json
+import os
 import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,13 +26,15 @@ LONG = QUICK.replace('"2s"', '"60s"').replace('"5s"', '"2s"').replace('"7s"', '"
 class GivenChat:
     """A reference backend of somebody's own, which is none of chatswarm's children."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *flags: str, env: Mapping[str, str] | None = None) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.database = folder / "given.db"
         self.arguments = [sys.executable, "-m", "chatswarm.backend", "--port", str(self.port), "--pages-port", "off"]
-        self.arguments += ["--database", f"sqlite:///{self.database}"]
-        self.process = subprocess.Popen(self.arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.arguments += ["--database", f"sqlite:///{self.database}", *flags]
+        self.process = subprocess.Popen(
+            self.arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, **(env or {})}
+        )
         until(self.answers)
 
     @property
@@ -58,8 +61,8 @@ class GivenChat:
 
 
 @contextmanager
-def given_chat(folder: Path) -> Iterator[GivenChat]:
-    chat = GivenChat(folder)
+def given_chat(folder: Path, *flags: str, env: Mapping[str, str] | None = None) -> Iterator[GivenChat]:
+    chat = GivenChat(folder, *flags, env=env)
     try:
         yield chat
     finally:

@@ -51,7 +51,7 @@ def test_two_processes_through_the_proxy_and_a_fault_that_did_nothing(tmp_path: 
     (reason,) = [reason for reason in result.verdict["reasons"] if "left no evidence that it did anything" in reason]
     assert reason.startswith("the fault idle (from ")
     history = {path.name for path in next((tmp_path / "runs").iterdir()).joinpath("history").iterdir()}
-    assert history == {"swarm-0.cs1", "swarm-1.cs1", "nemesis.cs1", "proxy.cs1"}
+    assert history == {"swarm-0.cs1", "swarm-1.cs1", "nemesis.cs1", "proxy.cs1", "target.cs1"}
 
 
 def test_over_tls_names_are_checked_through_the_proxy(tmp_path: Path) -> None:

@@ -11,9 +11,13 @@ import psutil
 import pytest
 import trustme
 
+from chatswarm.loadtests.history.files import read
+from chatswarm.loadtests.history.manifest import TARGET, history_file
 from chatswarm.loadtests.system.children import free_port
 from chatswarm.loadtests.testbed.reference_chat import ReferenceBackend
 from tests.plants import AdmitsOneDashboardInTwo, Chat, ListFails, LosesEveryTenth, RefusesEveryThirdSend, serving
+from tests.plants.push import PushChat
+from tests.plants.wire import serving as serving_push
 
 from .command import CHATSWARM, QUICK, chatswarm, measuring, running, scenario, until
 
@@ -41,6 +45,23 @@ def test_the_reference_chat_passes(tmp_path: Path) -> None:
         "testbed.log",
     }  # fmt: skip
     assert "✓ PASS" in result.err
+    workers = {process["pid"]: process for process in verdict["target_processes"]}
+    assert len(workers) == 1
+    assert all(process["memory"] > 1_000_000 for process in workers.values())
+    samples = read(history_file(out, TARGET))
+    assert samples.cut is None
+    assert {int(pid) for pid in samples.tables["process"]["pid"]} == set(workers)
+    assert (len(read(history_file(out, "swarm-0")).tables["machine"]["cpu"]) > 0) == Path("/proc/stat").exists()
+    assert (verdict["rig"]["machine"] is not None) == Path("/proc/stat").exists()
+
+
+def test_rooms_that_the_target_does_not_create_are_no_run(tmp_path: Path) -> None:
+    rooms = scenario(tmp_path, QUICK + "[rooms]\ncount = 2\n")
+    with serving_push(PushChat(key="the service key")) as url:
+        result = chatswarm("run", rooms, "--target", url, "--protocol", "push", "--out", "out", folder=tmp_path)
+    assert result.code == 2
+    assert "room 0: expected the target to create it, got: status 401" in result.err
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_chat_with_only_the_original_protocol_passes(tmp_path: Path) -> None:
@@ -48,6 +69,7 @@ def test_a_chat_with_only_the_original_protocol_passes(tmp_path: Path) -> None:
         result = chatswarm("run", scenario(tmp_path, slos=SLOS), "--target", url, "--json", folder=tmp_path)
     assert result.code == 0, result.err
     assert result.verdict["findings"] == [] or all(finding["count"] == 0 for finding in result.verdict["findings"])
+    assert result.verdict["target_processes"] == []  # nobody said which they are
 
 
 def test_lost_messages_fail_and_are_counted(tmp_path: Path) -> None:

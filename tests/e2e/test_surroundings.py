@@ -102,7 +102,7 @@ def test_several_processes_beside_a_locust_conf(tmp_path: Path) -> None:
         result = it.result()
     assert result.code == 0, result.err
     manifest = json.loads((tmp_path / "-out" / "manifest.json").read_bytes())
-    assert len(manifest["processes"]) == 2
+    assert manifest["processes"] == ["swarm-0", "swarm-1", "target"]
     assert manifest["asked"]["processes"] == 2
 
 

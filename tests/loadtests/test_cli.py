@@ -296,6 +296,50 @@ class TestAddresses:
         assert runs[0].options.origin == "https://shop.example"
         assert runs[0].options.flags[-2:] == ["--origin", "https://shop.example"]
 
+    @pytest.mark.parametrize(
+        ("args", "protocol"),
+        [
+            (["smoke"], "reference"),
+            (["push"], "push"),
+            (["push", "--protocol", "push"], "push"),
+            (["smoke", "--protocol", "push"], "push"),
+            (["smoke", "--target", "http://127.0.0.1:1"], "reference"),
+            (["push", "--target", "http://127.0.0.1:1", "--protocol", "push"], "push"),
+            (["smoke", "--target", "http://127.0.0.1:1", "--protocol", "push"], "push"),
+        ],
+    )
+    def test_without_a_target_the_scenario_says_which_protocol_is_spoken(
+        self, args: list[str], protocol: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        runs: list[Run] = []
+
+        def perform(run: Run) -> NoReturn:
+            runs.append(run)
+            raise SystemExit(0)
+
+        monkeypatch.setattr(Run, "perform", perform)
+        CliRunner().invoke(cli.app, ["run", *args])
+        assert [run.options.protocol for run in runs] == [protocol]
+
+    def test_another_protocol_than_that_of_the_started_chat_is_refused(self) -> None:
+        assert one_line(CliRunner().invoke(cli.app, ["run", "push", "--protocol", "reference"])) == (
+            "--protocol: expected push, which the chat that is started for push speaks ([backend] push decides), or "
+            "--target as well, got reference"
+        )
+
+    def test_rooms_are_overridden_and_announced(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def perform(_: Run) -> NoReturn:
+            raise SystemExit(0)
+
+        monkeypatch.setattr(Run, "perform", perform)
+        for flags, shown in (
+            (["--rooms", "30", "--members", "7"], "300 dashboards, 60 widgets, 30 rooms of 7, about 2000 messages"),
+            (["--rooms", "1"], "1 room of 20,"),
+        ):
+            assert shown in " ".join(CliRunner().invoke(cli.app, ["run", "push", *flags]).output.split())
+        refused = CliRunner().invoke(cli.app, ["run", "push", "--members", "301"])
+        assert one_line(refused) == "--members: expected at most 300, the number of dashboards, got 301"
+
     @pytest.mark.parametrize("command", [["run", "smoke"], ["check"]])
     def test_an_origin_has_no_path(self, command: list[str]) -> None:
         line = one_line(CliRunner().invoke(cli.app, [*command, "--origin", "http://a/b"]))

@@ -5,62 +5,71 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from typing import NamedTuple
 
 from rich.console import Console
 
 from .catalogue import BASELINES, CLEAN_RUNS, DELAYS, PLANTINGS, CleanRun, Delay, variants
 from .judged import Outcome, shifts, without_delay, wrong_shifts
+from .push_catalogue import (
+    CLEAN_PUSH,
+    CLEAN_PUSH_RUNS,
+    PUSH_BASELINES,
+    PUSH_DELAYS,
+    PUSH_PLANTINGS,
+    CleanPushRun,
+)
 from .report import delays, diagonal
-from .runs import run_clean, run_delayed, run_planted
+from .runs import run_clean, run_clean_push, run_delayed, run_planted, run_planted_push
 
 Run = Callable[[Path], Outcome]
 _WIDTH = 150
+
+
+class Runs(NamedTuple):
+    """What is run, in this order."""
+
+    slow: tuple[Delay, ...]
+    planted: list[Run]
+    clean: list[Run]
+
+    @property
+    def all(self) -> list[Run]:
+        return [*(partial(run_delayed, delay) for delay in self.slow), *self.planted, *self.clean]
 
 
 def main() -> int:
     """Runs the selected plants, prints the tables, and returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
     parser.add_argument("names", nargs="*", help="class names of plants to run (default: everything)")
+    parser.add_argument("--push", action="store_true", help="only the push chat's, of all that there are")
     parser.add_argument("--at-once", type=int, default=5, help="number of parallel runs (default: 5)")
     asked = parser.parse_args()
-    if unknown := set(asked.names) - {planting.label for planting in PLANTINGS}:
-        parser.error(f"expected names of plants in catalogue.py, got {', '.join(sorted(unknown))}")
-    everything = not asked.names
-    slow = (*BASELINES, *DELAYS) if everything else ()
-    planted = [
-        (planting, variant)
-        for planting in PLANTINGS
-        for variant in planting.variants
-        if everything or planting.label in asked.names
-    ]
-    clean = [CleanRun(variant, number) for number in range(CLEAN_RUNS if everything else 0) for variant in variants()]
+    known = {planting.label for planting in PLANTINGS} | {row.label for row in PUSH_PLANTINGS}
+    if unknown := set(asked.names) - known:
+        parser.error(f"expected names of plants in the catalogues, got {', '.join(sorted(unknown))}")
+    runs = selected(asked.names, push_only=asked.push)
     folder = Path(tempfile.mkdtemp(prefix="mutants-"))
     began = time.monotonic()
-    outcomes = perform(
-        [
-            *(partial(run_delayed, delay) for delay in slow),
-            *(partial(run_planted, planting, variant) for planting, variant in planted),
-            *(partial(run_clean, run) for run in clean),
-        ],
-        folder,
-        asked.at_once,
-    )
-    timed = list(zip(slow, outcomes, strict=False))
-    measured = measure(timed)
+    outcomes = perform(runs.all, folder, asked.at_once)
+    slow, others = outcomes[: len(runs.slow)], outcomes[len(runs.slow) :]
+    measured = measure(zip(runs.slow, slow, strict=True))
     console = Console(width=_WIDTH, highlight=False)
-    console.print(diagonal(outcomes[len(slow) : len(slow) + len(planted)]))
+    console.print(diagonal(others[: len(runs.planted)]))
     if measured:
         console.print()
         console.print(delays(measured))
-    for variant in variants() if clean else ():
-        runs = [outcome for outcome in outcomes[-len(clean) :] if outcome.variant == variant]
-        good = sum(not run.problems for run in runs)
-        console.print(f"\nclean chat ({variant}): {good} of {len(runs)} runs without a finding", end="")
+    clean: dict[str, list[Outcome]] = {}
+    for outcome in others[len(runs.planted) :]:
+        clean.setdefault(outcome.variant, []).append(outcome)
+    for variant, group in clean.items():
+        good = sum(not run.problems for run in group)
+        console.print(f"\nclean chat ({variant}): {good} of {len(group)} runs without a finding", end="")
     wrong = [outcome for outcome in outcomes if outcome.problems]
     console.print(f"\n\n{len(outcomes)} runs in {time.monotonic() - began:.0f} s, {len(wrong)} wrong")
     for outcome in wrong:
@@ -70,6 +79,29 @@ def main() -> int:
     if not wrong:
         shutil.rmtree(folder)
     return 1 if wrong or not outcomes else 0
+
+
+def selected(names: Collection[str], *, push_only: bool) -> Runs:
+    """The plants with these names; without names, everything."""
+    planted: list[Run] = [
+        partial(run_planted, planting, variant)
+        for planting in (() if push_only else PLANTINGS)
+        for variant in planting.variants
+        if not names or planting.label in names
+    ]
+    planted += [partial(run_planted_push, row) for row in PUSH_PLANTINGS if not names or row.label in names]
+    if names:
+        return Runs((), planted, [])
+    slow = (*PUSH_BASELINES, *PUSH_DELAYS)
+    clean: list[Run] = [
+        partial(run_clean_push, CleanPushRun(chat, number)) for number in range(CLEAN_PUSH_RUNS) for chat in CLEAN_PUSH
+    ]
+    if not push_only:
+        slow = (*BASELINES, *DELAYS, *slow)
+        clean = [
+            partial(run_clean, CleanRun(variant, number)) for number in range(CLEAN_RUNS) for variant in variants()
+        ] + clean
+    return Runs(slow, planted, clean)
 
 
 def perform(runs: list[Run], folder: Path, at_once: int) -> list[Outcome]:

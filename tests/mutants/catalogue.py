@@ -3,10 +3,17 @@
 from dataclasses import dataclass
 from typing import Literal, TypedDict, get_args
 
+from chatswarm.loadtests.judge.verdict import FINDINGS
 from tests.plants import latency, losing, mangling, refusing, showing
 from tests.plants.plant import Plant
+from tests.plants.push.latency import SlowChat as SlowPushChat
+
+COUNTED = (FINDINGS[0], "gap", *FINDINGS[1:])
+"""What is counted: the findings, and after `lost` that part of it that was lost between two connections."""
 
 COMPANIONS = {
+    # It is no finding of its own: what is in a gap is lost.
+    "gap": {"lost"},
     "silent_socket": {"lost"},
     "store_lost": {"lost"},
     "vanished": {"store_lost"},
@@ -15,6 +22,9 @@ COMPANIONS = {
     "absent": {"lost"},
 }
 """Findings that may accompany a planted one, because they follow from it."""
+
+UNMEASURED = frozenset({"gap", "leaked"})
+"""What cannot be counted where all dashboards show every chat, and refetch it."""
 
 EVEN = """
 [swarm]
@@ -204,23 +214,27 @@ CROSSING = ALONE.replace("rate = 0.6", "rate = 1.6")
 """A message every 0.625 s: if frames are 1.5 s late, that of two messages earlier arrives after 0.25 s."""
 
 
+MEDIANS = ("accepted", "notified", "refetch", "visible", "last_dashboard")
+"""The latencies that are compared."""
+
+
 @dataclass(frozen=True)
 class Delay:
     """A planted delay, and how much it must move each latency's median. Latencies without a name must not move."""
 
-    plant: type[latency.Slow]
+    plant: type[latency.Slow] | type[SlowPushChat]
     seconds: float
     moves: dict[str, float]
     scenario: str = ALONE
     note: str = ""
+    protocol: str = "reference"
+    medians: tuple[str, ...] = MEDIANS
 
     @property
     def label(self) -> str:
-        return f"{self.plant.__name__} {self.seconds * 1000:+g} ms{self.note}" if self.seconds else "not slow"
+        chat = "" if self.protocol == "reference" else f"{self.protocol}: "
+        return f"{chat}{self.plant.__name__} {self.seconds * 1000:+g} ms{self.note}" if self.seconds else "not slow"
 
-
-MEDIANS = ("accepted", "notified", "refetch", "visible", "last_dashboard")
-"""The latencies that are compared."""
 
 _STAGES: dict[type[latency.Slow], tuple[str, ...]] = {
     latency.SlowFrames: ("notified", "visible", "last_dashboard"),

@@ -1,16 +1,19 @@
 """Compares a verdict with what was planted, without I/O."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
 
 from chatswarm.loadtests.judge.verdict import FINDINGS
 
-from .catalogue import COMPANIONS, MEDIANS, TOLERANCE, Variant
+from .catalogue import COMPANIONS, COUNTED, MEDIANS, TOLERANCE
 
-_IN_DELIVERIES = ("lost", "late", "unnotified")
+NULL = -1
+"""Stands for a count that is `null`, because it was not measured."""
+_IN_DELIVERIES = ("lost", "gap", "late", "unnotified")
 _COUNTED_ONLY = "recovered"
+_FAILS_AS = {"gap": "lost"}
 
 
 @dataclass
@@ -19,7 +22,7 @@ class Outcome:
 
     label: str
     finding: str = ""  # the planted finding
-    variant: Variant = "original"
+    variant: str = "original"
     verdict: dict[str, Any] = field(default_factory=dict)  # empty if there is none
     medians: dict[str, float] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
@@ -28,31 +31,36 @@ class Outcome:
 
 
 def found_in(verdict: Mapping[str, Any]) -> dict[str, int]:
-    """The counts of a verdict's findings that are not 0; -1 if it could not be checked."""
+    """The counts of a verdict's findings that are not 0."""
     counts = {
         name: (verdict["deliveries"] if name in _IN_DELIVERIES else verdict["counts"])[name]
-        for name in (*FINDINGS, _COUNTED_ONLY)
+        for name in (*COUNTED, _COUNTED_ONLY)
     }
-    return {name: -1 if count is None else count for name, count in counts.items() if count != 0}
+    return {name: NULL if count is None else count for name, count in counts.items() if count != 0}
 
 
-def problems_of(finding: str, truth: Mapping[str, int], verdict: Mapping[str, Any], exit_code: int) -> list[str]:
-    """Where a verdict differs from the planted `truth`. `finding` is the planted one; empty: none."""
-    found = found_in(verdict)
+def problems_of(
+    finding: str, truth: Mapping[str, int], verdict: Mapping[str, Any], exit_code: int,
+    unmeasured: Collection[str] = (),
+) -> list[str]:  # fmt: skip
+    """Where a verdict differs from the planted `truth`. `finding` is the planted one; empty: none. The counts of
+    `unmeasured` must be null.
+    """
+    found, planted = found_in(verdict), {**dict.fromkeys(unmeasured, NULL), **truth}
     problems = [
-        f"{name}: {truth.get(name, 0)} planted, {found.get(name, 0)} found"
-        for name in (*FINDINGS, _COUNTED_ONLY)
-        if found.get(name, 0) != truth.get(name, 0)
+        f"{name}: {_shown(planted.get(name, 0))} planted, {_shown(found.get(name, 0))} found"
+        for name in (*COUNTED, _COUNTED_ONLY)
+        if found.get(name, 0) != planted.get(name, 0)
     ]
     if finding and not truth.get(finding):
         problems.append(f"the plant caused no {finding}")
     listed = {entry["check"] for entry in verdict["findings"]}
-    if listed != found.keys() - {_COUNTED_ONLY}:
+    if listed != (found.keys() & set(FINDINGS)) - set(unmeasured):
         problems.append(f"counts: {sorted(found)}, but findings: {sorted(listed)}")
     failed = {entry["check"] for entry in verdict["findings"] if entry["outcome"] == "fail"}
     if stray := failed - {finding} - COMPANIONS.get(finding, set()):
         problems.append(f"{', '.join(sorted(stray))} failed beside {finding or 'nothing planted'}")
-    if finding and finding not in failed:
+    if finding and _FAILS_AS.get(finding, finding) not in failed:
         problems.append(f"{finding} did not fail")
     if verdict["exit_code"] != exit_code:
         why = "; ".join([verdict["verdict"], *verdict["reasons"]])
@@ -60,20 +68,24 @@ def problems_of(finding: str, truth: Mapping[str, int], verdict: Mapping[str, An
     return problems
 
 
-def medians_of(verdict: Mapping[str, Any]) -> dict[str, float]:
-    """The medians of a run in seconds; infinite if there is none."""
-    values = {name: verdict["latency"][name]["p50"] for name in MEDIANS}
+def _shown(count: int) -> str:
+    return "null" if count == NULL else str(count)
+
+
+def medians_of(verdict: Mapping[str, Any], names: Sequence[str] = MEDIANS) -> dict[str, float]:
+    """These medians of a run in seconds; infinite if there is none."""
+    values = {name: verdict["latency"][name]["p50"] for name in names}
     return {name: float("inf") if value is None else value for name, value in values.items()}
 
 
 def without_delay(runs: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """The medians without a delay, averaged over the runs."""
-    return {name: fmean(run[name] for run in runs) for name in MEDIANS}
+    return {name: fmean(run[name] for run in runs) for name in runs[0]}
 
 
 def shifts(medians: Mapping[str, float], without: Mapping[str, float]) -> dict[str, float]:
     """How much each median has moved, in seconds."""
-    return {name: medians[name] - without[name] for name in MEDIANS}
+    return {name: medians[name] - moment for name, moment in without.items()}
 
 
 def is_off(planted: float, measured: float) -> bool:

@@ -5,26 +5,28 @@ from collections.abc import Mapping, Sequence
 from rich.table import Table
 from rich.text import Text
 
-from chatswarm.loadtests.judge.verdict import FINDINGS
-
-from .catalogue import COMPANIONS, MEDIANS, Delay
-from .judged import Outcome, found_in, is_off
+from .catalogue import COMPANIONS, COUNTED, MEDIANS, Delay
+from .judged import NULL, Outcome, found_in, is_off
 
 _HEADS = {
     "store_lost": "store\nlost", "unnotified": "unnoti-\nfied", "duplicated": "dupli-\ncated",
     "reordered": "reor-\ndered", "phantom": "phan-\ntom", "vanished": "vani-\nshed", "corrupted": "corrup-\nted",
     "misplaced": "mis-\nplaced", "silent_socket": "silent\nsocket", "refused": "refu-\nsed",
 }  # fmt: skip
+_NONE = Text("–", style="dim")
 
 
 def diagonal(outcomes: Sequence[Outcome]) -> Table:
     """One row per plant, for all its runs. Companions are in brackets, wrong counts have a !."""
     table = Table(title="planted defects × findings", title_justify="left", box=None, padding=(0, 1), pad_edge=False)
     table.caption_justify = "left"
-    table.caption = "in brackets: follows from the defect, or allowed by an SLO of the scenario; !: not as planted"
+    table.caption = (
+        "in brackets: follows from the defect, or allowed by an SLO of the scenario; –: null, not measured; "
+        "!: not as planted\na gap is part of what is lost"
+    )
     table.add_column("planted")
     table.add_column("runs", justify="right")
-    for name in FINDINGS:
+    for name in COUNTED:
         table.add_column(_HEADS.get(name, name), justify="right", no_wrap=True)
     rows: dict[str, list[Outcome]] = {}
     for outcome in sorted(outcomes, key=lambda outcome: _rank(outcome.finding)):
@@ -37,12 +39,12 @@ def diagonal(outcomes: Sequence[Outcome]) -> Table:
             table.add_row(Text(last or "no finding", style="bold"))
         good = sum(not run.problems for run in runs)
         count = Text(str(good) if good == len(runs) else f"{good} of {len(runs)} !")
-        table.add_row(f"  {label}", count, *(_cell(name, last, runs) for name in FINDINGS))
+        table.add_row(f"  {label}", count, *(_cell(name, last, runs) for name in COUNTED))
     return table
 
 
 def _rank(finding: str) -> int:
-    return FINDINGS.index(finding) if finding else len(FINDINGS)
+    return COUNTED.index(finding) if finding else len(COUNTED)
 
 
 def _cell(name: str, finding: str, runs: Sequence[Outcome]) -> Text:
@@ -50,7 +52,9 @@ def _cell(name: str, finding: str, runs: Sequence[Outcome]) -> Text:
     wrong = any(problem.startswith(f"{name}:") for run in runs for problem in run.problems)
     if not counts or (counts == [0] and not wrong):
         return Text("·", style="dim")
-    text = "–".join(map(str, dict.fromkeys([counts[0], counts[-1]])))
+    if counts == [NULL] and not wrong:
+        return _NONE
+    text = "–".join("null" if count == NULL else str(count) for count in dict.fromkeys([counts[0], counts[-1]]))
     if wrong:
         return Text(f"{text} !", style="bold red")
     if name == finding:
@@ -65,7 +69,8 @@ def delays(measured: Sequence[tuple[Delay, Mapping[str, float]]]) -> Table:
     for name in MEDIANS:
         table.add_column(name, justify="right", no_wrap=True)
     for delay, moved in measured:
-        table.add_row(delay.label, *(_shift(delay.moves.get(name, 0), moved[name]) for name in MEDIANS))
+        shown = (_shift(delay.moves.get(name, 0), moved[name]) if name in moved else _NONE for name in MEDIANS)
+        table.add_row(delay.label, *shown)
     return table
 
 

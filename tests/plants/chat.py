@@ -5,24 +5,15 @@ So neither can hide a bug of the other. A plant is a subclass that overrides one
 
 import asyncio
 import json
-import ssl
-import threading
-import traceback
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from websockets.frames import Frame, Opcode
-from websockets.http11 import Request
-from websockets.protocol import State
 from websockets.server import ServerProtocol
 
-Response = tuple[int, object]
-"""An HTTP status and a JSON body."""
+from .wire import NO_RESPONSE, Response, Server, Socket, read_request, response_bytes, serving
 
-NO_RESPONSE: Response = (0, None)
-"""Close the connection without a response."""
+__all__ = ["NO_RESPONSE", "Chat", "Dashboard", "Message", "Reader", "Response", "serving"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,29 +25,11 @@ class Message:
 
 
 @dataclass(eq=False)
-class Dashboard:
+class Dashboard(Socket):
     """A dashboard's socket. `number` is that of its handshake, from 1."""
 
-    protocol: ServerProtocol
-    writer: asyncio.StreamWriter
     number: int
     subscribed: bool = False
-
-    def send(self, message: object) -> None:
-        """Sends one text frame."""
-        if self.protocol.state is State.OPEN:
-            self.protocol.send_text(json.dumps(message).encode())
-            self.flush()
-
-    def close(self, code: int) -> None:
-        """Sends a close frame, and closes the connection."""
-        if self.protocol.state is State.OPEN:
-            self.protocol.send_close(code)
-            self.flush()
-        self.writer.close()
-
-    def flush(self) -> None:
-        self.writer.write(b"".join(self.protocol.data_to_send()))
 
 
 @dataclass(eq=False)
@@ -68,7 +41,7 @@ class Reader:
 
 
 @dataclass
-class Chat:
+class Chat(Server):
     """The clean chat: all messages of all chats in the list, bare notifications, no `seq`.
 
     With `ids` it adds message ids where the reference backend does: in responses to sends, in frames and in whole
@@ -83,7 +56,6 @@ class Chat:
     sends: int = 0
     accepted: int = 0
     handshakes: int = 0
-    mistakes: list[str] = field(default_factory=list)  # errors in this package, which are no planted defects
 
     # Hooks that a plant overrides.
 
@@ -175,57 +147,31 @@ class Chat:
     def left(self, reader: Reader) -> None:
         """An HTTP connection has ended."""
 
-    async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            with suppress(ConnectionError, asyncio.IncompleteReadError):
-                await self._converse(reader, writer)
-        except Exception:  # noqa: BLE001
-            self.mistakes.append(traceback.format_exc())
-        finally:
-            writer.close()
-
-    async def _converse(self, stream: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def converse(self, stream: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         reader = Reader()
         try:
             while True:
-                head = await stream.readuntil(b"\r\n\r\n")
-                method, path, _ = head.split(b"\r\n", 1)[0].decode().split(" ")
-                headers = dict(line.split(b": ", 1) for line in head.lower().split(b"\r\n")[1:] if line)
-                if headers.get(b"upgrade") == b"websocket":
-                    await self._watch(head, stream, writer)
+                request = await read_request(stream)
+                if request.upgrades:
+                    await self._watch(request.head, stream, writer)
                     return
-                body = await stream.readexactly(int(headers.get(b"content-length", b"0")))
-                response = await self.respond(reader, method, path, body)
+                response = await self.respond(reader, request.method, request.path, request.body)
                 if response is NO_RESPONSE:
                     return
-                data = json.dumps(response[1]).encode()
-                writer.write(f"HTTP/1.1 {response[0]} X\r\nContent-Length: {len(data)}\r\n\r\n".encode() + data)
+                writer.write(response_bytes(response))
         finally:
             self.left(reader)
 
     async def _watch(self, head: bytes, stream: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.handshakes += 1
-        protocol = ServerProtocol()
-        dashboard = Dashboard(protocol, writer, self.handshakes)
-        protocol.receive_data(head)
-        request = protocol.events_received()[0]
-        assert isinstance(request, Request)
-        welcome = self.welcome(dashboard)
-        protocol.send_response(protocol.accept(request) if welcome else protocol.reject(403, "no"))
-        dashboard.flush()
-        if not welcome:
+        dashboard = Dashboard(ServerProtocol(), writer, self.handshakes)
+        if not dashboard.answer(head, 0 if self.welcome(dashboard) else 403):
             return
         self.dashboards.append(dashboard)
         try:
             dashboard.send({"type": "connected", "connection_id": str(uuid.uuid4()), "message": "hello"})
-            while data := await stream.read(65536):
-                protocol.receive_data(data)
-                for event in protocol.events_received():
-                    if isinstance(event, Frame) and event.opcode is Opcode.TEXT:
-                        self._handle_action(dashboard, json.loads(bytes(event.data)))
-                dashboard.flush()
-                if protocol.state is not State.OPEN:
-                    break
+            async for text in dashboard.texts(stream):
+                self._handle_action(dashboard, json.loads(text))
         finally:
             self.dashboards.remove(dashboard)
 
@@ -242,34 +188,3 @@ def _shown(message: Message) -> dict[str, object]:
 
 def _chat(chat_id: str, total: int, messages: list[dict[str, object]]) -> dict[str, object]:
     return {"chat_id": chat_id, "status": "active", "total_messages": total, "messages": messages}
-
-
-@contextmanager
-def serving(chat: Chat, tls: ssl.SSLContext | None = None) -> Iterator[str]:
-    """Serves a chat from a separate thread. Yields its base URL."""
-    loop = asyncio.new_event_loop()
-    started = threading.Event()
-    stop = asyncio.Event()
-    ports: list[int] = []
-
-    async def main() -> None:
-        server = await asyncio.start_server(chat.connected, "127.0.0.1", 0, ssl=tls)
-        ports.append(server.sockets[0].getsockname()[1])
-        started.set()
-        await stop.wait()
-        server.close()
-        tasks = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    thread = threading.Thread(target=loop.run_until_complete, args=(main(),))
-    thread.start()
-    assert started.wait(10)
-    try:
-        yield f"{'https' if tls else 'http'}://localhost:{ports[0]}"
-    finally:
-        loop.call_soon_threadsafe(stop.set)
-        thread.join()
-        loop.close()
-    assert not chat.mistakes, chat.mistakes[0]

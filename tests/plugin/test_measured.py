@@ -5,6 +5,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from chatswarm.loadtests.history.manifest import TARGET
 from chatswarm.loadtests.judge import verdict as raw
 from chatswarm.loadtests.plugin import MeasuredVerdict, UndecidedError
 from chatswarm.loadtests.plugin.result import (
@@ -12,11 +13,14 @@ from chatswarm.loadtests.plugin.result import (
     MeasuredDeliveries,
     MeasuredFrames,
     MeasuredLatency,
+    MeasuredMachine,
+    MeasuredProcess,
     MeasuredQuantiles,
     MeasuredRig,
     MeasuredSlo,
 )
-from tests.loadtests.judge.play import Plant, Play
+from tests.loadtests.judge.play import T0, Plant, Play
+from tests.loadtests.report.runs import NAN, passing
 
 
 def verdict_of(play: Play, *slos: str) -> MeasuredVerdict:
@@ -33,6 +37,22 @@ def test_measured_figures_are_numbers(tmp_path: Path) -> None:
     assert verdict.counts.duplicated == 0
     assert verdict.slos[0].actual == verdict.latency.visible.p99
     assert verdict.rig.sound
+
+
+def test_what_was_used(tmp_path: Path) -> None:
+    play = passing(tmp_path)
+    play.rows[TARGET].append(("process", (T0 + 1, 72, "once", NAN, 1)))
+    verdict = verdict_of(play)
+    assert (verdict.rig.machine.cpu, verdict.rig.machine.cores, verdict.rig.machine.cpu_pressure) == (1.5, 2, 0.6)
+    assert {process.name: process.memory for process in verdict.target_processes} == {
+        "chat": 60_000_000, "worker": 5_000_000, "once": 1,
+    }  # fmt: skip
+    assert verdict.target_processes[0].cpu < 0.9
+    with pytest.raises(UndecidedError, match=r"target_processes\[2\]\.cpu was not measured"):
+        assert verdict.target_processes[2].cpu < 0.9
+    play.rows["worker0"] = [row for row in play.rows["worker0"] if row[0] != "machine"]
+    with pytest.raises(UndecidedError, match=r"rig\.machine was not measured"):
+        assert MeasuredVerdict(play.judge(), play.folder).rig.machine.cpu < 1.0
 
 
 def test_a_quantile_among_the_lost_is_above_every_limit_and_says_why(tmp_path: Path) -> None:
@@ -66,6 +86,7 @@ def test_if_nothing_was_measured_every_figure_is_undecided_with_a_reason(tmp_pat
         lambda: verdict.frames.missed,
         lambda: verdict.slos[0].actual,
         lambda: verdict.rig.lag_p99,
+        lambda: verdict.rig.machine,
     ):
         with pytest.raises(UndecidedError, match="because the measured part never began"):
             ask()
@@ -79,6 +100,8 @@ def test_if_nothing_was_measured_every_figure_is_undecided_with_a_reason(tmp_pat
         (MeasuredFrames, raw.Frames),
         (MeasuredCounts, raw.Counts),
         (MeasuredRig, raw.Rig),
+        (MeasuredMachine, raw.RigMachine),
+        (MeasuredProcess, raw.TargetProcess),
         (MeasuredSlo, raw.SloResult),
         (MeasuredLatency, raw.Latency),
     ],

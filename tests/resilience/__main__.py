@@ -74,12 +74,12 @@ class Planned(NamedTuple):
 def plan(rows: list[Row], starts: Collection[Start], *, clean: bool, unharmed: bool) -> list[Planned]:
     """The runs to perform. Those that do not depend on the counterpart come once per scenario and start."""
     planned: list[Planned] = []
-    seen: set[tuple[str, Start]] = set()
+    seen: set[tuple[str, bool, Start]] = set()
     for row, start in ((each, start) for each in rows for start in each.starts if start in starts):
-        if (row.scenario, start) not in seen:
-            seen.add((row.scenario, start))
+        if (row.scenario, row.in_rooms, start) not in seen:
+            seen.add((row.scenario, row.in_rooms, start))
             planned.append(Planned(row, "reference", start))
-            if clean and not row.broker:  # it has only one process
+            if clean and row.clean and not row.broker:  # it has only one process
                 planned.append(Planned(row, "clean", start))
         if unharmed:
             planned.append(Planned(row, "unharmed", start))

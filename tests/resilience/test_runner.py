@@ -7,14 +7,14 @@ import pytest
 from rich.console import Console
 
 from chatswarm.loadtests.judge.verdict import Counts, Deliveries, Recovery
-from chatswarm.loadtests.scenario.scenario import shipped
+from chatswarm.loadtests.scenario.scenario import parse, shipped
 
 from .__main__ import plan
 from .catalogue import ROWS, Row
-from .chats.names import CHATS, CLEAN
+from .chats.names import CHATS, CLEAN, PUSH_CHATS, PUSH_CLEAN
 from .judged import STARTS, Ended, Outcome, problems_of, problems_of_end
 from .report import table
-from .runs import adapted, run, table_of, unharmed
+from .runs import adapted, in_rooms, run, table_of, unharmed
 
 
 def verdict(outcome: str = "fail", slos: dict[str, str] | None = None, **counts: int | None) -> dict[str, Any]:
@@ -63,7 +63,8 @@ def test_each_difference_is_a_problem(kind: Any, shows: dict[str, str], judged: 
 
 
 def test_every_chat_is_used_and_every_scenario_with_a_fault_has_a_row() -> None:
-    assert {row.chat for row in ROWS} | {CLEAN} == {*CHATS, ""}
+    assert {row.chat for row in ROWS} | {CLEAN, PUSH_CLEAN} == {*CHATS, *PUSH_CHATS, ""}
+    assert all((row.clean in (PUSH_CLEAN, "")) == (row.chat in PUSH_CHATS) for row in ROWS)
     harmful = {name for name, path in shipped().items() if "fault" in tomllib.loads(path.read_text(encoding="utf-8"))}
     # The soak mixes the faults of the others.
     assert harmful - {"soak"} <= {row.scenario for row in ROWS}
@@ -77,6 +78,13 @@ def test_the_reference_backend_runs_once_for_each_scenario() -> None:
     assert len(deploys) > 1
     kinds = [kind for _, kind, _ in plan(deploys, STARTS, clean=True, unharmed=True)]
     assert kinds == ["reference", "clean", *["unharmed", "without"] * len(deploys)]
+
+
+def test_a_scenario_in_rooms_has_a_run_of_our_own_push_chat() -> None:
+    cuts = [row for row in ROWS if row.scenario == "cut"]
+    planned = plan(cuts, STARTS, clean=True, unharmed=False)
+    assert [row.in_rooms for row, kind, _ in planned if kind == "reference"] == [False, True]
+    assert parse(in_rooms(table_of("cut")), "cut", "cut.toml").rooms is not None
 
 
 def test_each_way_to_start_has_a_fault_of_a_process_and_one_of_the_network() -> None:

@@ -8,6 +8,7 @@ from .connection_flood import ConnectionFlood
 from .foreign_origin import ForeignOrigin
 from .half_handshakes import HalfHandshakes
 from .idle_sockets import IdleSockets
+from .intruders import Intruders
 from .rogue import Rogue
 from .slow_reader import SlowReader
 
@@ -18,6 +19,7 @@ KINDS: Mapping[str, type[Rogue]] = {
     "foreign_origin": ForeignOrigin,
     "half_handshakes": HalfHandshakes,
     "idle_sockets": IdleSockets,
+    "intruders": Intruders,
     "slow_reader": SlowReader,
 }
 

@@ -51,7 +51,7 @@ async def _run(instructions: Instructions) -> None:
     stop = asyncio.Event()
     _watch_for_stop(stop)
     async with asyncio.TaskGroup() as tasks:
-        rogue = instructions.rogue(tasks)
+        rogue = instructions.rogue(tasks, os.environ)
         beginning = tasks.create_task(_begin(rogue))
         await stop.wait()
         beginning.cancel()

@@ -1,21 +1,23 @@
-"""The chat that rogues attack: its address, its protocol, and how to connect to it."""
+"""The chat that rogues attack: its address, its protocol and rooms, a user of it, and how to connect."""
 
 import asyncio
 import contextlib
 import re
+import secrets
 import socket
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 from chatswarm.loadtests.faults.proxy.address import reason
 from chatswarm.loadtests.net.address import Address, parse_address
 from chatswarm.loadtests.net.dialing import DialError, SocketAddress, default_tls, request_target, server_name
 from chatswarm.loadtests.net.rotation import Rotation
-from chatswarm.loadtests.protocols import ChatProtocol
-from chatswarm.loadtests.protocols.protocol import Request
+from chatswarm.loadtests.protocols import TOKEN, ChatProtocol
+from chatswarm.loadtests.protocols.protocol import Answer, LoginError, Request, Unreadable, User
 from chatswarm.loadtests.system.rig_limits import RESOURCES, rig_limit_errno
 
+from .answers import MAX_BODY, answer_in
 from .tcp import TcpConnection
 
 PATIENCE = 10.0
@@ -28,21 +30,100 @@ _INTERIM_STATUS = re.compile(rb"1(?!01)")
 _STATUS = re.compile(rb"\A(?:\r?\n)*HTTP/\S+[ \t]+(\d\d\d)\b[^\n]*\n")
 
 
-class AttackedChat:
-    """A target, with the protocol and the token that a proper dashboard would use."""
+class NotLetInError(Exception):
+    """The chat does not let a user in. `status`: of the HTTP response that said so, or 0 if there was none."""
 
-    def __init__(self, url: str, make_protocol: Callable[[str | None], ChatProtocol], token: str | None) -> None:
-        """`make_protocol` takes a token. Raises ValueError if `url` is not a base URL."""
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+
+
+class AttackedChat:
+    """A target, with the protocol and the secrets that a proper dashboard would use."""
+
+    def __init__(
+        self,
+        url: str,
+        make_protocol: Callable[[Mapping[str, str]], ChatProtocol],
+        environment: Mapping[str, str],
+        run: str = "",
+        rooms: Sequence[str] = (),
+    ) -> None:
+        """`make_protocol` takes an environment with secrets. `rooms`: the ids of the run's rooms, if it has some.
+
+        Raises ValueError if `url` is not a base URL, or a secret is invalid.
+        """
         self.address: Address = parse_address(url)
         self.make_protocol = make_protocol
-        self.token = token
-        self.protocol = make_protocol(token)
+        self.token = environment.get(TOKEN, "").strip()
+        """What admits dashboards, where it is the same for all of them; otherwise empty."""
+        self.protocol = make_protocol(environment)
+        self.run = run or secrets.token_hex(5)
+        self.rooms = rooms
         # As in OpenSSL, SSL_CERT_FILE and SSL_CERT_DIR replace the system's certificate authorities.
         try:
             self._tls = default_tls() if self.address.secure else None
         except DialError as error:
             raise ValueError(str(error)) from None
         self._rotation: Rotation[SocketAddress] | None = None
+        self._member: User | None = None
+        self._entering = asyncio.Lock()
+
+    # Users.
+
+    async def member(self) -> User:
+        """A user with everything that a proper dashboard has: it is logged in, and a member of the run's rooms.
+
+        It is the same one each time, and none of the measured ones. Raises NotLetInError.
+        """
+        async with self._entering:
+            if self._member is None:
+                user = await self.stranger("rogue", 0)
+                for room in self.rooms if self.protocol.promises.has_members else ():
+                    await self._add(room, user)
+                self._member = user
+            return self._member
+
+    async def stranger(self, name: str, number: int) -> User:
+        """A user that is logged in, and a member of nothing. Raises NotLetInError."""
+        try:
+            user = self.protocol.user("dashboard", number, self.run, {"name": f"{name}-{number}.{self.run}"})
+        except ValueError as error:
+            raise NotLetInError(0, f"no such user: {error}") from error
+        await self.log_in(user)
+        return user
+
+    async def log_in(self, user: User) -> None:
+        """Makes the requests of a login. Raises NotLetInError."""
+        login = self.protocol.login(user)
+        try:
+            with contextlib.suppress(StopIteration):
+                request = next(login)
+                while True:
+                    request = login.send(await self.ask(request))
+        except LoginError as error:
+            raise NotLetInError(error.status, str(error)) from error
+        except Unreadable:
+            # Its message shows the response, and with it perhaps a token.
+            raise NotLetInError(0, "a response to the login that cannot be read") from None
+        except OSError as error:
+            raise NotLetInError(0, f"no response to the login: {why(error)}") from error
+
+    async def _add(self, room: str, user: User) -> None:
+        try:
+            status = (await self.ask(self.protocol.add_member(room, user))).status
+        except OSError as error:
+            raise NotLetInError(0, f"no response to making a rogue a member of a room: {why(error)}") from error
+        if not 200 <= status < 300:
+            raise NotLetInError(status, f"HTTP {status} to making a rogue a member of a room")
+
+    def reading(self, user: User) -> Request | None:
+        """A request with which a dashboard reads: the list, or a room where there is none. None: there is neither."""
+        if self.protocol.promises.visible == "refetch":
+            return self.protocol.list_chats(user)
+        return self.protocol.whole_chat(user, self.rooms[0]) if self.rooms else None
+
+    # Connections.
 
     async def connect(self, *, receive_buffer: int | None = None, source: str | None = None) -> TcpConnection:
         """Opens a connection, including the TLS handshake if the target uses TLS. Raises OSError.
@@ -106,12 +187,33 @@ class AttackedChat:
             raise
         return TcpConnection(sock)
 
+    async def ask(self, request: Request) -> Answer:
+        """Sends an HTTP request, and returns the response. Raises OSError if there is none."""
+        connection = await self.connect()
+        received = b""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await connection.write(self.head(request) + (request.body or b""))
+                while len(received) < MAX_BODY:
+                    data = await connection.read()
+                    received += data or b""
+                    if (answer := answer_in(received, ended=data is None)) is not None:
+                        return answer
+        except ValueError as error:
+            raise ConnectionError("no HTTP answer") from error
+        finally:
+            connection.close()
+        raise ConnectionError("a response without an end")
+
     async def status(self, request: Request) -> int:
-        """Sends an HTTP request, and returns the status of the response. Raises OSError if there is none."""
+        """Sends an HTTP request, and returns the status of the response. Raises OSError if there is none.
+
+        Unlike `ask`, it waits for no more than the head: it is all that a refusal needs.
+        """
         connection = await self.connect()
         try:
             async with asyncio.timeout(PATIENCE):
-                await connection.write(self.head(request))
+                await connection.write(self.head(request) + (request.body or b""))
                 received = b""
                 while (status := final_response(received)[0]) is None and len(received) < _MAX_HEAD:
                     if (data := await connection.read()) is None:
@@ -124,9 +226,11 @@ class AttackedChat:
         return status
 
     def head(self, request: Request) -> bytes:
-        """The bytes of a request without a body."""
+        """The bytes of a request up to its body."""
         path = request_target(self.address, request.path)
         lines = {"Host": self.address.authority, "User-Agent": "chatswarm", **request.headers}
+        if request.body is not None:
+            lines["Content-Length"] = str(len(request.body))
         text = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
         return f"{request.method} {path} HTTP/1.1\r\n{text}\r\n".encode()
 

@@ -8,10 +8,10 @@ from chatswarm.loadtests.history.faults import Evidence
 from chatswarm.loadtests.protocols.protocol import Kind
 from chatswarm.loadtests.scenario.fault_kinds import Value
 
-from .attacked_chat import AttackedChat
-from .malformed_frames import BAD_FRAMES, BadFrame
+from .attacked_chat import AttackedChat, NotLetInError
+from .malformed_frames import BAD_FRAMES, BadFrame, request_of
 from .rogue import CannotBeginError, Rogue
-from .websocket import Dashboard, EndedError, NotLetInError
+from .websocket import Dashboard, EndedError
 
 _SEND_TIMEOUT = 30.0  # seconds that writing one bad frame may take
 _READ_PAUSE = 0.02  # seconds for reading a response after each piece
@@ -26,6 +26,7 @@ class BadFrames(Rogue):
         self.answered_right = 0
         self.wrong = 0
         self._first_wrong: dict[str, str] = {}  # the first wrong response to each bad frame
+        self._request = ""  # a request that is right, to be damaged
 
     async def begin(self) -> None:
         try:
@@ -33,6 +34,7 @@ class BadFrames(Rogue):
         except (NotLetInError, EndedError, TimeoutError) as error:
             got = str(error) or "no answer in time"
             raise CannotBeginError(f"expected a dashboard to be admitted and subscribed, got {got}") from error
+        self._request = request_of(dashboard.session, self.chat.rooms)
         await dashboard.close()
         self.start(self._rounds())
 
@@ -84,15 +86,17 @@ class BadFrames(Rogue):
         try:
             async with asyncio.timeout(_SEND_TIMEOUT) as limit:
                 sending = asyncio.create_task(
-                    _send(dashboard, bad.pieces(self.chat.protocol, self.count("size")), limit, patience)
+                    _send(dashboard, bad.pieces(self._request, self.count("size")), limit, patience)
                 )
                 while True:
                     kind = (await dashboard.receive()).kind
                     if kind is Kind.ERROR and not seen:
                         seen = "an error frame, then "
                         if bad.error:
+                            if (ping := dashboard.session.ping()) is None:
+                                return None  # nothing that a client sends would be answered
                             limit.reschedule(asyncio.get_running_loop().time() + patience)
-                            await dashboard.send(self.chat.protocol.ping())
+                            await dashboard.send(ping)
                     elif seen and bad.error and kind is Kind.OTHER:
                         return None
         except EndedError as error:

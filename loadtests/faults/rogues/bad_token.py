@@ -1,55 +1,109 @@
-"""Handshakes and list requests without a valid token."""
+"""Handshakes and reads without a valid token."""
 
+import asyncio
 import base64
 import secrets
 from collections.abc import Mapping
 from functools import partial
 from urllib.parse import quote
 
-from chatswarm.loadtests.protocols import ChatProtocol
+from chatswarm.loadtests.protocols import TOKEN
+from chatswarm.loadtests.protocols.protocol import Handshake, Kind, Request
 
+from .attacked_chat import NotLetInError
 from .intrusion import Attempt, Intrusion
 from .rogue import CannotBeginError
+from .websocket import Dashboard, EndedError
+
+_CREDENTIALS = ("authorization", "cookie")
+_GREETING = 2.0  # seconds in which a chat that takes a token after the handshake, too, greets whom it lets in
 
 
 class BadToken(Intrusion):
-    """Attempts handshakes and list requests without a token, with a wrong one, and with the right one in the URL,
-    where a chat must not accept it because URLs are logged. HTTP 401 and 403 are refusals.
+    """Attempts handshakes and reads without a token, with a wrong one, and, if all dashboards share one, with the right
+    one in the URL, where a chat must not accept it because URLs are logged. HTTP 401 and 403 are refusals.
     """
 
     needs_token = True
 
     async def begin(self) -> None:
-        if self.chat.token is None:
+        if not self.chat.token and not self.chat.protocol.promises.has_members:
             raise CannotBeginError("expected a token that admits dashboards, got none: nobody would be refused")
         await super().begin()
-        if not 200 <= (status := await self._list(self.chat.protocol)) < 300:
+        reading = self.chat.reading(await self.chat.member())
+        if reading is not None and not 200 <= (status := await self._read(reading)) < 300:
             got = f"HTTP {status}" if status else "no HTTP answer"
-            raise CannotBeginError(f"expected the list for the right token, got {got}")
+            what = "the list" if self.chat.protocol.promises.visible == "refetch" else "a room"
+            raise CannotBeginError(f"expected {what} for the right token, got {got}")
 
     def attempts(self) -> Mapping[str, Attempt]:
+        chat = self.chat
         wrong_token = secrets.token_urlsafe(24)
-        wrong, without = self.chat.make_protocol(wrong_token), self.chat.make_protocol(None)
-        encoded = base64.urlsafe_b64encode(wrong_token.encode()).decode().rstrip("=")
-        right_token = quote(self.chat.token or "")
-        return {
-            "socket without a token": partial(self.handshake, without.socket_headers),
-            "list without a token": partial(self._list, without),
-            "socket with a wrong token": partial(self.handshake, wrong.socket_headers),
-            "list with a wrong token": partial(self._list, wrong),
-            "socket with a wrong token as subprotocol": partial(
-                self.handshake, without.socket_headers, subprotocols=("chatswarm", f"bearer.{encoded}")
-            ),
-            "socket with the token in its URL": partial(
-                self.handshake, without.socket_headers, query=f"?token={right_token}&access_token={right_token}"
-            ),
+        impostor = chat.make_protocol({TOKEN: wrong_token})
+        user = impostor.user("dashboard", 0, chat.run, {"name": f"rogue-0.{chat.run}", "token": wrong_token})
+        wrong = impostor.handshake(user)
+        attempts: dict[str, Attempt] = {
+            "socket without a token": partial(self._connect, _without_credentials(wrong)),
+            "socket with a wrong token": partial(self._connect, wrong),
         }
+        if chat.token:
+            attempts |= self._in_other_places(_without_credentials(wrong), wrong_token)
+        if chat.protocol.promises.visible == "refetch":
+            what, reading = "list", impostor.list_chats(user)
+        elif chat.rooms:
+            what, reading = "room", impostor.whole_chat(user, chat.rooms[0])
+        else:
+            return attempts
+        bare = {name: value for name, value in reading.headers.items() if name.lower() not in _CREDENTIALS}
+        attempts[f"{what} without a token"] = partial(self._read, Request(reading.method, reading.path, headers=bare))
+        attempts[f"{what} with a wrong token"] = partial(self._read, reading)
+        return attempts
 
     def is_refusal(self, status: int) -> bool:
         return status in (401, 403)
 
-    async def _list(self, protocol: ChatProtocol) -> int:
+    def _in_other_places(self, without: Handshake, wrong_token: str) -> dict[str, Attempt]:
+        encoded = base64.urlsafe_b64encode(wrong_token.encode()).decode().rstrip("=")
+        subprotocols, right = ("chatswarm", f"bearer.{encoded}"), quote(self.chat.token)
+        path = f"{without.path}?token={right}&access_token={right}"
+        return {
+            "socket with a wrong token as subprotocol": partial(
+                self._connect, without._replace(subprotocols=subprotocols)
+            ),
+            "socket with the token in its URL": partial(self._connect, without._replace(path=path)),
+        }
+
+    async def _connect(self, handshake: Handshake) -> int:
+        """Attempts to open a WebSocket. Where each user has a token of its own, it may still come after the handshake,
+        so only who is greeted is let in.
+        """
+        if self.chat.token:
+            return await self.handshake(handshake)
         try:
-            return await self.chat.status(protocol.list_chats())
+            dashboard = await Dashboard.open(self.chat, handshake)
+        except NotLetInError as error:
+            return error.status
+        try:
+            async with asyncio.timeout(_GREETING):
+                while (await dashboard.receive()).kind not in (Kind.SUBSCRIBED, Kind.JOINED, Kind.MESSAGE):
+                    pass
+        except (EndedError, TimeoutError):
+            return 401
+        finally:
+            await dashboard.close()
+        return 101
+
+    async def _read(self, request: Request) -> int:
+        try:
+            return await self.chat.status(request)
         except OSError:
             return 0
+
+
+def _without_credentials(handshake: Handshake) -> Handshake:
+    """The same handshake, without headers and subprotocols that say who the user is."""
+    return Handshake(
+        handshake.path.partition("?")[0],
+        {name: value for name, value in handshake.headers.items() if name.lower() not in _CREDENTIALS},
+        [name for name in handshake.subprotocols if not name.startswith("bearer.")],
+    )

@@ -7,11 +7,12 @@ from .intrusion import Attempt, Intrusion
 
 
 class ForeignOrigin(Intrusion):
-    """Attempts handshakes with a foreign Origin, and the right token if there is one. Any HTTP 4xx is a refusal."""
+    """Attempts handshakes with a foreign Origin, and otherwise as a proper dashboard. Any HTTP 4xx is a refusal."""
 
     def attempts(self) -> Mapping[str, Attempt]:
         origin = str(self.values["origin"])
-        return {origin: partial(self.handshake, {**self.chat.protocol.socket_headers, "Origin": origin})}
+        headers = {**self.proper.headers, "Origin": origin}
+        return {origin: partial(self.handshake, self.proper._replace(headers=headers))}
 
     def is_refusal(self, status: int) -> bool:
         return 400 <= status < 500

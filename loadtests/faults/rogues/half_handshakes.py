@@ -4,7 +4,7 @@ import asyncio
 import base64
 import secrets
 
-from chatswarm.loadtests.protocols.protocol import Request
+from chatswarm.loadtests.protocols.protocol import Request, User
 
 from .held_connections import HeldConnections
 from .tcp import TcpConnection
@@ -13,12 +13,13 @@ _UPGRADE = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Vers
 
 
 class HalfHandshakes(HeldConnections):
-    """Sends half of a WebSocket handshake, or of a request for the list, then drips single bytes without end."""
+    """Sends half of a WebSocket handshake, or of a read, then drips single bytes without end."""
 
     async def connect(self, number: int) -> TcpConnection:
+        user = await self.chat.member()
         connection = await self.chat.connect()
         try:
-            await connection.write(self._half(number))
+            await connection.write(self._half(number, user))
         except BaseException:
             connection.close()
             raise
@@ -34,12 +35,12 @@ class HalfHandshakes(HeldConnections):
             drip.cancel()
             await asyncio.wait([drip])
 
-    def _half(self, number: int) -> bytes:
-        if number % 2:
-            head = self.chat.head(self.chat.protocol.list_chats())
-        else:
+    def _half(self, number: int, user: User) -> bytes:
+        request = self.chat.reading(user) if number % 2 else None
+        if request is None:
             key = {"Sec-WebSocket-Key": base64.b64encode(secrets.token_bytes(16)).decode()}
-            head = self.chat.head(Request("GET", self.chat.protocol.socket_path, headers={**_UPGRADE, **key}))
+            request = Request("GET", self.chat.protocol.handshake(user).path, headers={**_UPGRADE, **key})
+        head = self.chat.head(request)
         # The bytes that follow belong to a header that never ends.
         return head.removesuffix(b"\r\n") + b"X-More: "
 

@@ -8,10 +8,9 @@ from collections.abc import Mapping
 from chatswarm.loadtests.history.faults import Evidence
 from chatswarm.loadtests.scenario.fault_kinds import Value
 
-from .attacked_chat import AttackedChat, why
+from .attacked_chat import AttackedChat, NotLetInError, why
 from .rogue import CannotBeginError, Rogue
 from .tcp import TcpConnection
-from .websocket import NotLetInError
 
 _BEGIN_TIMEOUT = 20.0  # seconds after which it counts as begun even if some connections were not tried yet
 _RETRY_DELAY = 1.0  # seconds before a connection that ended or failed is opened again

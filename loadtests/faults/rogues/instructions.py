@@ -1,7 +1,7 @@
-"""The instructions for the rogues: one line of JSON on standard input, because flags would show the token."""
+"""The instructions for the rogues: one line of JSON on standard input. Secrets come in the environment."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -21,7 +21,8 @@ class Instructions(msgspec.Struct, forbid_unknown_fields=True):
     kind: str
     target: str
     protocol: str
-    token: str | None = None
+    run: str = ""
+    rooms: Sequence[str] = ()  # the ids of the run's rooms
     parameters: Mapping[str, Any] = {}
 
     @classmethod
@@ -34,14 +35,14 @@ class Instructions(msgspec.Struct, forbid_unknown_fields=True):
                 f"instructions: expected one line of JSON with kind, target and protocol, got: {error}"
             ) from None
 
-    def rogue(self, tasks: asyncio.TaskGroup) -> Rogue:
-        """Makes the rogue. Raises CannotBeginError."""
+    def rogue(self, tasks: asyncio.TaskGroup, environment: Mapping[str, str]) -> Rogue:
+        """Makes the rogue, with the environment's secrets. Raises CannotBeginError."""
         if self.kind not in KINDS:
             raise CannotBeginError(f"kind: expected one of {', '.join(KINDS)}, got {self.kind!r}")
         if self.protocol not in PROTOCOLS:
             raise CannotBeginError(f"protocol: expected one of {', '.join(PROTOCOLS)}, got {self.protocol!r}")
         try:
-            chat = AttackedChat(self.target, PROTOCOLS[self.protocol], self.token)
+            chat = AttackedChat(self.target, PROTOCOLS[self.protocol], environment, self.run, self.rooms)
         except ValueError as error:
             raise CannotBeginError(f"target: {error}") from None
         known = FAULT_KINDS[self.kind].parameters

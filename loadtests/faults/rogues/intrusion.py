@@ -6,11 +6,12 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 
 from chatswarm.loadtests.history.faults import Evidence
+from chatswarm.loadtests.protocols.protocol import Handshake
 from chatswarm.loadtests.scenario.fault_kinds import Value
 
-from .attacked_chat import AttackedChat
+from .attacked_chat import AttackedChat, NotLetInError
 from .rogue import CannotBeginError, Rogue
-from .websocket import Dashboard, NotLetInError
+from .websocket import Dashboard
 
 Attempt = Callable[[], Awaitable[int]]
 """Makes one attempt. Returns the HTTP status: 101 if a WebSocket opened, 0 without an HTTP response."""
@@ -26,6 +27,8 @@ class Intrusion(Rogue):
         self.statuses: Counter[int] = Counter()
         self.refused = 0
         self.let_in: Counter[str] = Counter()
+        self.proper = Handshake("")
+        """The handshake of a proper dashboard, known once it has begun."""
 
     @abstractmethod
     def attempts(self) -> Mapping[str, Attempt]:
@@ -35,10 +38,10 @@ class Intrusion(Rogue):
     def is_refusal(self, status: int) -> bool:
         """Whether this status is a refusal for the right reason."""
 
-    async def handshake(self, headers: Mapping[str, str], query: str = "", subprotocols: tuple[str, ...] = ()) -> int:
+    async def handshake(self, handshake: Handshake) -> int:
         """Attempts to open a WebSocket. Returns the HTTP status."""
         try:
-            dashboard = await Dashboard.open(self.chat, headers, query=query, subprotocols=subprotocols)
+            dashboard = await Dashboard.open(self.chat, handshake)
         except NotLetInError as error:
             return error.status
         await dashboard.close()
@@ -46,6 +49,7 @@ class Intrusion(Rogue):
 
     async def begin(self) -> None:
         try:
+            self.proper = self.chat.protocol.handshake(await self.chat.member())
             await (await Dashboard.open(self.chat)).close()
         except NotLetInError as error:
             raise CannotBeginError(

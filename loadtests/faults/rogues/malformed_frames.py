@@ -4,13 +4,14 @@ A chat responds to a message that it does not understand with an error frame, an
 protocol by closing with the matching code (RFC 6455, section 7.4.1).
 """
 
+import contextlib
 import json
 import struct
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, repeat
 
-from chatswarm.loadtests.protocols import ChatProtocol
+from chatswarm.loadtests.protocols.protocol import Frame, Kind, Session
 
 _DEPTH = 20_000  # nested arrays: far more than a recursive parser survives, yet within 64 KiB
 _FRAGMENTS = 100_000
@@ -23,8 +24,9 @@ _TEXT, _BINARY, _CONTINUATION, _PING, _FIN = 0x1, 0x2, 0x0, 0x9, 0x80
 class BadFrame:
     """One malformed frame."""
 
-    pieces: Callable[[ChatProtocol, int], Iterable[bytes]]
-    """What is written, piece by piece. Takes the size in bytes of the oversized frame."""
+    pieces: Callable[[str, int], Iterable[bytes]]
+    """What is written, piece by piece. Takes a right request (`request_of`), and the size in bytes of the oversized
+    frame."""
     codes: frozenset[int]
     """The close codes that are right responses."""
     error: bool = False
@@ -36,6 +38,20 @@ class BadFrame:
         numbers = sorted(self.codes)
         codes = f"close code {', '.join(map(str, numbers[:-1]))}{' or ' if numbers[1:] else ''}{numbers[-1]}"
         return f"an error frame or {codes}" if self.error else codes
+
+
+def request_of(session: Session, rooms: Sequence[str]) -> str:
+    """A request that a proper dashboard sends, to be damaged: one to subscribe or to join a room, if it is an object
+    of JSON; otherwise one in a form that such a chat does not understand anyway.
+    """
+    greeted = [Frame(Kind.CONNECTED), Frame(Kind.SUBSCRIBED)]
+    sent = [text for one in greeted for text in session.take(one).replies]
+    sent += [text for room in rooms[:1] for text in session.join(room, None)]
+    for text in [*session.open(), *sent, session.ping() or ""]:
+        with contextlib.suppress(ValueError):
+            if isinstance(request := json.loads(text), dict) and request:
+                return text
+    return '{"action": "subscribe"}'
 
 
 def frame(first: int, payload: bytes, *, masked: bool = True) -> bytes:
@@ -54,13 +70,13 @@ def _text(text: str) -> bytes:
     return frame(_FIN | _TEXT, text.encode())
 
 
-def _whole(data: bytes) -> Callable[[ChatProtocol, int], Iterable[bytes]]:
-    return lambda protocol, size: [data]  # noqa: ARG005
+def _whole(data: bytes) -> Callable[[str, int], Iterable[bytes]]:
+    return lambda request, size: [data]  # noqa: ARG005
 
 
-def _altered(alter: Callable[[dict[str, object]], object]) -> Callable[[ChatProtocol, int], Iterable[bytes]]:
-    """A valid subscription request, altered."""
-    return lambda protocol, size: [_text(json.dumps(alter(json.loads(protocol.subscribe()))))]  # noqa: ARG005
+def _altered(alter: Callable[[dict[str, object]], object]) -> Callable[[str, int], Iterable[bytes]]:
+    """A right request, altered."""
+    return lambda request, size: [_text(json.dumps(alter(json.loads(request))))]  # noqa: ARG005
 
 
 def _unknown_action(request: dict[str, object]) -> object:
@@ -68,13 +84,13 @@ def _unknown_action(request: dict[str, object]) -> object:
     return {**request, first: "no such action"}
 
 
-def _deep(protocol: ChatProtocol, _size: int) -> Iterator[bytes]:
+def _deep(request: str, _size: int) -> Iterator[bytes]:
     # The nesting comes before the wrong types, so that a parser cannot reject the message without descending.
-    wrong = json.dumps(dict.fromkeys(json.loads(protocol.subscribe()), 7))
+    wrong = json.dumps(dict.fromkeys(json.loads(request), 7))
     yield _text(f'{{"deep": {"[" * _DEPTH}{"]" * _DEPTH}, {wrong[1:]}')
 
 
-def _oversized(_protocol: ChatProtocol, size: int) -> Iterator[bytes]:
+def _oversized(_request: str, size: int) -> Iterator[bytes]:
     data = frame(_FIN | _TEXT, b"x" * size)
     # First the header alone: it gives the length, and a server that rejects it at once need not read the rest.
     head = len(data) - size
@@ -83,7 +99,7 @@ def _oversized(_protocol: ChatProtocol, size: int) -> Iterator[bytes]:
         yield data[at : at + _PIECE]
 
 
-def _endless(_protocol: ChatProtocol, _size: int) -> Iterator[bytes]:
+def _endless(_request: str, _size: int) -> Iterator[bytes]:
     yield frame(_TEXT, b"")
     fragments = repeat(frame(_CONTINUATION, b""), _FRAGMENTS)
     while batch := b"".join(islice(fragments, 500)):

@@ -24,6 +24,8 @@ class Rogue(ABC):
 
     needs_token: ClassVar[bool] = False
     """Whether it proves nothing unless the target asks dashboards for a token."""
+    needs_members: ClassVar[bool] = False
+    """Whether it proves nothing unless the target's rooms have members."""
 
     def __init__(self, chat: AttackedChat, values: Mapping[str, Value], tasks: asyncio.TaskGroup) -> None:
         """`values`: a value for each parameter. An error in one of `tasks` ends the process without evidence."""

@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from chatswarm.loadtests.history.faults import Evidence
 from chatswarm.loadtests.scenario.fault_kinds import Value
 
-from .attacked_chat import AttackedChat
+from .attacked_chat import AttackedChat, NotLetInError
 from .rogue import CannotBeginError, Rogue
-from .websocket import Dashboard, EndedError, NotLetInError
+from .websocket import Dashboard, EndedError
 
 _INTERVAL = 0.1  # seconds between two rounds of reading and checking
 _DRAIN_TIMEOUT = 2.0  # seconds to read at the end, to find out who was cut off
@@ -79,7 +79,7 @@ class SlowReader(Rogue):
             reader = _SlowDashboard(dashboard)
             try:
                 await dashboard.subscribe()
-            except (EndedError, TimeoutError) as error:
+            except (NotLetInError, EndedError, TimeoutError) as error:
                 await dashboard.close()
                 got = str(error) or "no answer in time"
                 raise CannotBeginError(f"expected a dashboard to be subscribed, got {got}") from error

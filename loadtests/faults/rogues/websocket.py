@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from websockets.client import ClientProtocol
@@ -14,9 +13,9 @@ from websockets.uri import parse_uri
 
 from chatswarm.loadtests.net.dialing import request_target
 from chatswarm.loadtests.protocols.protocol import Frame as ChatFrame
-from chatswarm.loadtests.protocols.protocol import Kind, Unreadable
+from chatswarm.loadtests.protocols.protocol import Handshake, Kind, Session, Unreadable, User, read
 
-from .attacked_chat import PATIENCE, AttackedChat, final_response, why
+from .attacked_chat import PATIENCE, AttackedChat, NotLetInError, final_response, why
 from .tcp import READ_SIZE, TcpConnection
 
 _MAX_MESSAGE = 16 << 20  # bytes; a chat's frames have a few hundred
@@ -24,14 +23,6 @@ _MAX_HEAD = 1 << 18  # bytes of a handshake response, as in browsers
 _WRITE_TIMEOUT = 1.0  # seconds for a pong or a close frame, which the peer may never read
 _GOING_AWAY = 1001
 _ABNORMAL_CLOSURE = 1006
-
-
-class NotLetInError(Exception):
-    """The WebSocket handshake failed. `status`: of the HTTP response, or 0 if there was none."""
-
-    def __init__(self, status: int, detail: str) -> None:
-        super().__init__(detail)
-        self.status = status
 
 
 class EndedError(Exception):
@@ -45,35 +36,41 @@ class EndedError(Exception):
 class Dashboard:
     """An open WebSocket. One task may read while another writes."""
 
-    def __init__(self, chat: AttackedChat, connection: TcpConnection, protocol: ClientProtocol) -> None:
+    def __init__(self, chat: AttackedChat, connection: TcpConnection, protocol: ClientProtocol, user: User) -> None:
         self.connection = connection
+        self.session: Session = chat.protocol.session(user)
+        self._user = user
         self._chat = chat
         self._protocol = protocol
         self._pieces: list[bytes] = []
         self._messages: deque[bytes] = deque()
+        self._frames: deque[ChatFrame] = deque()
 
     @classmethod
     async def open(
         cls,
         chat: AttackedChat,
-        headers: Mapping[str, str] | None = None,
+        handshake: Handshake | None = None,
         *,
-        query: str = "",
-        subprotocols: Sequence[str] = (),
+        user: User | None = None,
         receive_buffer: int | None = None,
     ) -> "Dashboard":
-        """Connects and completes the handshake. `headers` replace those of a proper handshake. Raises NotLetInError."""
-        url = replace(chat.address, prefix="").socket_url + request_target(
-            chat.address, chat.protocol.socket_path + query
-        )
-        offered = [Subprotocol(name) for name in subprotocols] or None
+        """Connects and completes the handshake. Raises NotLetInError.
+
+        `user`: whose session it is; None: a member of the run's rooms. `handshake` replaces the user's.
+        """
+        user = user or await chat.member()
+        wanted = handshake or chat.protocol.handshake(user)
+        url = replace(chat.address, prefix="").socket_url + request_target(chat.address, wanted.path)
+        offered = [Subprotocol(name) for name in wanted.subprotocols] or None
         protocol = ClientProtocol(parse_uri(url), subprotocols=offered, max_size=_MAX_MESSAGE)
         request = protocol.connect()
-        request.headers.update(chat.protocol.socket_headers if headers is None else headers)
+        request.headers.update(wanted.headers)
         try:
-            self = cls(chat, await chat.connect(receive_buffer=receive_buffer), protocol)
+            connection = await chat.connect(receive_buffer=receive_buffer)
         except OSError as error:
             raise NotLetInError(0, why(error)) from error
+        self = cls(chat, connection, protocol, user)
         try:
             async with asyncio.timeout(PATIENCE):
                 protocol.send_request(request)
@@ -113,11 +110,24 @@ class Dashboard:
         return status
 
     async def subscribe(self) -> None:
-        """Subscribes, and waits for the confirmation. Raises EndedError or TimeoutError."""
+        """Subscribes, joins the run's rooms, and waits for each confirmation.
+
+        Raises EndedError, TimeoutError, and NotLetInError if a room refuses.
+        """
         async with asyncio.timeout(PATIENCE):
-            await self.send(self._chat.protocol.subscribe())
-            while (await self.receive()).kind is not Kind.SUBSCRIBED:
-                pass
+            for text in self.session.open():
+                await self.send(text)
+            if self._chat.protocol.promises.confirms_subscriptions:
+                while (await self.receive()).kind is not Kind.SUBSCRIBED:
+                    pass
+            for room in self._chat.rooms:
+                for text in self.session.join(room, None):
+                    await self.send(text)
+                while (frame := await self.receive()).kind is not Kind.JOINED or frame.chat_id != room:
+                    if frame.kind is Kind.REFUSED:
+                        raise NotLetInError(
+                            0, f"a refusal to join a room: {self._user.variables.blanked(frame.detail)}"
+                        )
 
     async def send(self, text: str) -> None:
         """Sends a text message. Raises EndedError."""
@@ -128,14 +138,24 @@ class Dashboard:
             await self._flush()
 
     async def receive(self) -> ChatFrame:
-        """The next message that the protocol can parse. Responds properly to control frames. Raises EndedError."""
-        while True:
+        """The next frame that the protocol can parse, with its meaning on this connection. Replies to it where that is
+        due, and to control frames. Raises EndedError.
+        """
+        while not self._frames:
             while not self._messages:
                 if self._protocol.state is not State.OPEN:
                     raise self._ended()
                 await self.read()
             with contextlib.suppress(Unreadable):
-                return self._chat.protocol.read_frame(self._messages.popleft())
+                self._frames.extend(read(self._chat.protocol.read_frames, self._messages.popleft()))
+        frame = self._frames.popleft()
+        if frame.kind is Kind.MESSAGE:
+            return frame
+        taken = self.session.take(frame)
+        for text in taken.replies:
+            with contextlib.suppress(EndedError):  # the next frame may have come before the end
+                await self.send(text)
+        return taken.frame
 
     async def read(self, limit: int = READ_SIZE) -> bool:
         """Processes the data of one read of at most `limit` bytes. False once the connection has ended."""

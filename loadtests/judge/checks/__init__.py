@@ -4,6 +4,7 @@ from .absent import absent
 from .check import WORST, Check, CheckResult
 from .frames import silent_socket, unnotified
 from .late import late
+from .leaked import leaked
 from .lost import lost
 from .order import reordered
 from .refused import refused
@@ -25,6 +26,7 @@ CHECKS: dict[str, Check] = {
     "silent_socket": silent_socket,
     "refused": refused,
     "absent": absent,
+    "leaked": leaked,
 }
 """Each check by the name of its finding in `verdict.json`. A count above 0 fails the run, unless an SLO names it."""
 

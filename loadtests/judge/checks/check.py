@@ -17,6 +17,8 @@ WORST = 32
 class CheckResult:
     """What a check found. `count` None: the run does not hold enough to tell.
 
+    Not `applies`: this kind of chat cannot answer the question at all, which makes no run undecided.
+
     Each case that can be dated has a span, in monotonic seconds, which assigns it to windows (see `windows.py`).
     """
 
@@ -24,6 +26,7 @@ class CheckResult:
     examples: list[Example] = field(default_factory=list)
     starts: Floats = field(default_factory=lambda: np.zeros(0))
     ends: Floats = field(default_factory=lambda: np.zeros(0))
+    applies: bool = True
 
     @property
     def undated(self) -> int:

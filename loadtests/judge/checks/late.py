@@ -11,18 +11,18 @@ from .check import WORST, CheckResult
 
 def late(ledger: Ledger) -> CheckResult:
     """Each delivery once, latest first."""
-    latency = ledger.visible - ledger.messages.intended[:, None]
-    rows, dashboards = np.nonzero(ledger.late)
-    worst = np.argsort(-latency[rows, dashboards], kind="stable")[:WORST]
+    found = np.flatnonzero(ledger.late)
+    latency = ledger.visible[found] - ledger.messages.intended[ledger.deliveries.message[found]]
+    worst = np.argsort(-latency, kind="stable")[:WORST]
     return CheckResult(
-        len(rows),
+        len(found),
         [
-            ledger.example(row, dashboard, f"visible after {human(float(latency[row, dashboard]))}")
-            for row, dashboard in zip(rows[worst].tolist(), dashboards[worst].tolist(), strict=True)
+            ledger.example_of(delivery, f"visible after {human(took)}")
+            for delivery, took in zip(found[worst].tolist(), latency[worst].tolist(), strict=True)
         ],
     )
 
 
 def late_without(ledger: Ledger, delays: Floats) -> Bools:
-    """Which deliveries (messages × dashboards) are late even without the rig's own delays."""
-    return np.asarray(ledger.late & (ledger.visible - delays > ledger.deadline[:, None]))
+    """Which deliveries are late even without the rig's own delays: one per delivery, or one for all."""
+    return np.asarray(ledger.late & ledger.deliveries.apply(np.greater, ledger.visible - delays, ledger.deadline))

@@ -1,5 +1,7 @@
 """`vanished`: shown once, but missing from the final read or from a later list that should contain it."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from chatswarm.loadtests.judge.ledger.arrays import Floats, Ints
@@ -13,6 +15,8 @@ from .check import WORST, CheckResult, result_for_messages
 def vanished(ledger: Ledger) -> CheckResult:
     """Each message once. A message that left the tail or the window of the list has not vanished."""
     rows = _from_a_later_list(ledger) | _from_the_store(ledger)
+    if not rows and not ledger.reads_store:
+        return CheckResult(None, applies=False)
     return result_for_messages(
         ledger, list(rows), [ledger.example(row, detail=text) for row, text in list(rows.items())[:WORST]]
     )
@@ -22,10 +26,16 @@ def _from_the_store(ledger: Ledger) -> dict[int, str]:
     lists, copies = ledger.lists, ledger.copies
     shown = (lists.text_message >= 0) & (lists.text_condition == Condition.INTACT)
     shown &= lists.text_chat == np.append(ledger.messages.chat, -2)[lists.text_message]
-    rows = np.unique(lists.text_message[shown])
-    chat = ledger.messages.chat[rows]
-    gone = rows[copies.read[chat] & (copies.of_message[rows] < 0)]
-    return dict.fromkeys(gone.tolist(), "a list showed it, but the final read does not contain it")
+    by_lists, by_frames = np.unique(lists.text_message[shown]), np.zeros(0, np.int64)
+    if ledger.sightings is not None:
+        texts = ledger.sightings.texts
+        by_frames = np.unique(texts.message[texts.right & texts.received])
+    out: dict[int, str] = {}
+    for what, rows in ("a list", by_lists), ("a frame", by_frames):
+        chat = ledger.messages.chat[rows]
+        gone = rows[(chat >= 0) & copies.read[chat] & (copies.of_message[rows] < 0)]
+        out = dict.fromkeys(gone.tolist(), f"{what} showed it, but the final read does not contain it") | out
+    return out
 
 
 def _from_a_later_list(ledger: Ledger) -> dict[int, str]:
@@ -37,7 +47,7 @@ def _from_a_later_list(ledger: Ledger) -> dict[int, str]:
     """
     lists, refetches = ledger.lists, ledger.observations.refetches
     readable = refetches.showed & np.isfinite(refetches.done)
-    good = np.flatnonzero(readable & (refetches.dashboard < ledger.expected.shape[1]))
+    good = np.flatnonzero(readable & (refetches.dashboard < ledger.deliveries.dashboards))
     good = good[np.lexsort((refetches.done[good], refetches.dashboard[good]))]
     dashboard, version = refetches.dashboard[good] + 1, refetches.version[good]
     before = _done_before(dashboard, refetches.started[good], refetches.done[good])
@@ -45,9 +55,10 @@ def _from_a_later_list(ledger: Ledger) -> dict[int, str]:
     window = list_window(ledger.scenario, ledger.manifest)
     has_space = lists.chats_listed()[version] < (np.inf if window is None else window)
     out: dict[int, str] = {}
-    following: Indexes | None = None
+    following: _Following | None = None
+    own_chats = ledger.observations.own_chats
     for chat in np.flatnonzero(np.diff(lists.chat_rows)).tolist():
-        if ledger.observations.chat_widget[chat] < 0 or not ledger.copies.read[chat]:
+        if not own_chats[chat] or not ledger.copies.read[chat]:
             continue
         now = lists.over_versions(chat, lists.highest)[version]
         # One running maximum for all dashboards: each dashboard's values are offset above those of the one before.
@@ -80,55 +91,66 @@ def _done_before(dashboard: Ints, started: Floats, done: Floats) -> Ints:
 
 
 def _seen(ledger: Ledger) -> Floats:
-    """Messages × dashboards: when the message had first been shown there. The last column is the final read.
+    """Per message: when it had first been shown anywhere, but never before it was sent."""
+    return np.maximum(ledger.deliveries.min(ledger.visible), ledger.messages.sent)
 
-    The final read comes after all dashboards. A message is never counted as shown before it was sent.
+
+class _Following(NamedTuple):
+    """The first read that started after a message had been shown: by delivery, and for the final read by message."""
+
+    on_dashboard: Indexes
+    final: Indexes
+
+
+def _following(ledger: Ledger, reads: Ints) -> _Following:
+    """The first of `reads` that started after the dashboard had seen the message, as a dashboard and as the final read.
+
+    The final read comes after all dashboards. A message is never counted as shown before it was sent. `reads` are
+    sorted by dashboard and start. Where no such read exists, the index is that of the next dashboard's first read.
     """
-    last = ledger.visible.min(axis=1, initial=np.inf)
-    seen: Floats = np.concatenate([ledger.visible, last[:, None]], axis=1)
-    np.maximum(seen, ledger.messages.sent[:, None], out=seen)
-    return seen
-
-
-def _following(ledger: Ledger, reads: Ints) -> Indexes:
-    """Messages × dashboards: the first of `reads` that started after the dashboard had seen the message.
-
-    The last column is the final read. `reads` are sorted by dashboard and start. Where no such read exists, the index
-    is that of the next dashboard's first read.
-    """
-    refetches, seen = ledger.observations.refetches, _seen(ledger)
+    refetches, deliveries = ledger.observations.refetches, ledger.deliveries
     dashboard, started = refetches.dashboard[reads], refetches.started[reads]
-    out = np.empty(seen.shape, np.int32)
-    for column in range(-1, seen.shape[1] - 1):
-        first, last = np.searchsorted(dashboard, [column, column + 1])
-        out[:, column] = first + np.searchsorted(started[first:last], seen[:, column], side="right")
-    return out
+    seen = deliveries.apply(np.maximum, ledger.visible, ledger.messages.sent)
+    edges = np.searchsorted(dashboard, np.arange(-1, deliveries.dashboards + 1))
+    on_dashboard = deliveries.at_home(edges[1:-1].astype(np.int32))
+    for column in np.flatnonzero(np.diff(edges[1:])).tolist():
+        mine = deliveries.on(column)
+        first, last = edges[column + 1], edges[column + 2]
+        on_dashboard[mine] = first + np.searchsorted(started[first:last], seen[mine], side="right")
+    final = np.searchsorted(started[: edges[1]], _seen(ledger), side="right")
+    return _Following(on_dashboard, final.astype(np.int32))
 
 
-def _behind(ledger: Ledger, chat: int, reads: Ints, ends: Ints, following: Indexes) -> dict[int, str]:
+def _behind(ledger: Ledger, chat: int, reads: Ints, ends: Ints, following: _Following) -> dict[int, str]:
     """Messages that a dashboard had seen, and that lie beyond the end of a list it read later.
 
     `ends` holds the position at which each read's list ends. The lowest end among a dashboard's later reads decides.
     """
-    lists, refetches = ledger.lists, ledger.observations.refetches
+    lists, refetches, deliveries = ledger.lists, ledger.observations.refetches, ledger.deliveries
     texts = np.flatnonzero((lists.text_chat == chat) & (lists.text_position >= 0) & (lists.text_message >= 0))
     messages, which = np.unique(lists.text_message[texts], return_inverse=True)
     position = np.full(len(messages), np.iinfo(np.int64).max)
     np.minimum.at(position, which, lists.text_position[texts])
-    # One running minimum, from the back, for all dashboards, by offsets as above. The final read is the last column.
+    # One running minimum, from the back, for all dashboards, by offsets as above. The final read is dashboard -1.
     offset = int(position.max(initial=0)) + 1
     dashboard = refetches.dashboard[reads]
     ends = np.minimum(ends, offset - 1) + (dashboard + 1) * offset
     lowest = np.append(np.minimum.accumulate(ends[::-1])[::-1], np.iinfo(np.int64).max)
-    wanted = position[:, None] + np.append(np.arange(1, following.shape[1]), 0) * offset
-    gone = lowest[following[messages]] < wanted
+    mine = deliveries.of(messages)
+    message = np.concatenate([deliveries.message[mine], messages])
+    first = np.concatenate([following.on_dashboard[mine], following.final[messages]])
+    of_message = np.full(len(ledger.messages), -1, np.int64)
+    of_message[messages] = position
+    home = np.concatenate([deliveries.dashboard[mine], np.full(len(messages), -1)])
+    wanted = of_message[message] + (home + 1) * offset
+    gone = np.flatnonzero(lowest[first] < wanted)
+    rows, proof_of = np.unique(message[gone], return_index=True)
     out: dict[int, str] = {}
-    for row in np.flatnonzero(gone.any(axis=1)).tolist():
-        column = int(np.argmax(gone[row]))
-        first = int(following[messages[row], column])
-        last = int(np.searchsorted(dashboard, dashboard[first], side="right"))
-        proof = first + int(np.argmax(ends[first:last] < wanted[row, column]))
-        out[int(messages[row])] = _detail(ledger, float(refetches.started[reads[proof]]))
+    for row, at in zip(rows.tolist(), gone[proof_of].tolist(), strict=True):
+        begin = int(first[at])
+        last = int(np.searchsorted(dashboard, dashboard[begin], side="right"))
+        proof = begin + int(np.argmax(ends[begin:last] < wanted[at]))
+        out[row] = _detail(ledger, float(refetches.started[reads[proof]]))
     return out
 
 
@@ -159,7 +181,10 @@ def _between(ledger: Ledger, chat: int, reads: Ints) -> dict[int, str]:
             for shown, gone in zip(lists.text_shown[mine].tolist(), lists.text_gone[mine].tolist(), strict=True):
                 held |= (version >= shown) & (version < gone)
             # Dashboard -1, the final read, comes after all others. A message cannot be seen before it was sent.
-            seen = np.append(ledger.visible[message], ledger.visible[message].min())
+            seen = np.full(ledger.deliveries.dashboards + 1, np.inf)
+            there = slice(int(ledger.deliveries.first[message]), int(ledger.deliveries.first[message + 1]))
+            seen[ledger.deliveries.dashboard[there]] = ledger.visible[there]
+            seen[-1] = ledger.visible[there].min(initial=np.inf)
             seen = np.maximum(seen, ledger.messages.sent[message])
             later = ~held & (started > seen[dashboard]) & (begins >= 0) & (begins < lists.text_position[mine[0]])
             if later.any():

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +13,7 @@ from chatswarm.loadtests.judge.ledger.arrays import Bools, Ints
 from chatswarm.loadtests.judge.ledger.ledger import Ledger
 from chatswarm.loadtests.judge.ledger.list_contents import ListContents
 from chatswarm.loadtests.judge.ledger.messages import Explanation, home_chats, is_damage
+from chatswarm.loadtests.judge.ledger.sightings import AnnouncedTexts
 from chatswarm.loadtests.judge.verdict import Example
 from chatswarm.loadtests.messages.damage import WORDS
 from chatswarm.loadtests.messages.identity import Condition
@@ -56,9 +58,40 @@ def corrupted(ledger: Ledger) -> CheckResult:
                 _Group(lists.text_key[listed], lists.text_chat[listed], "shown damaged in a list"),
                 lists.text_condition[listed],
             ),
+            *_announced_damaged(ledger),
         ],
         per_chat=False,
     )
+
+
+def _announced(ledger: Ledger, which: Callable[[AnnouncedTexts], Bools], detail: str) -> list[_Group]:
+    """The announced texts of this run that `which` chooses, where frames carry texts."""
+    if ledger.sightings is None:
+        return []
+    texts = ledger.sightings.texts
+    chosen = texts.received & (texts.key >= 0) & which(texts)
+    return [_Group(texts.key[chosen], texts.chat[chosen], detail)]
+
+
+def _announced_damaged(ledger: Ledger) -> list[_Group]:
+    groups = []
+    conditions = np.zeros(0, np.int64) if ledger.sightings is None else ledger.sightings.texts.condition
+    for condition in np.unique(conditions[is_damage(conditions)]).tolist():
+        words = WORDS.get(condition)
+        detail = f"announced damaged: {words}" if words else "announced damaged"
+        groups += _announced(ledger, partial(_in_condition, condition), detail)
+    return groups
+
+
+def _in_condition(condition: int, texts: AnnouncedTexts) -> Bools:
+    return np.asarray(texts.condition == condition)
+
+
+def _invented(ledger: Ledger, texts: AnnouncedTexts) -> Bools:
+    """Intact texts that were rejected or never sent."""
+    outcome = np.append(ledger.messages.outcome, -1)[texts.message]
+    wrong = np.where(texts.message >= 0, outcome == SendOutcome.REJECTED, ledger.observations.complete)
+    return np.asarray((texts.condition == Condition.INTACT) & wrong & ~texts.elsewhere)
 
 
 def _by_damage(group: _Group, conditions: Ints) -> list[_Group]:
@@ -81,6 +114,7 @@ def misplaced(ledger: Ledger) -> CheckResult:
         [
             _Group(copies.key[stored], copies.chat[stored], "stored in another chat"),
             _Group(lists.text_key[listed], lists.text_chat[listed], "shown in another chat by a list"),
+            *_announced(ledger, lambda texts: texts.elsewhere, "announced in another chat"),
         ],
         per_chat=True,
     )
@@ -102,6 +136,7 @@ def phantom(ledger: Ledger) -> CheckResult:
         [
             _Group(copies.key[stored], copies.chat[stored], "stored"),
             _Group(lists.text_key[listed], lists.text_chat[listed], "shown"),
+            *_announced(ledger, lambda texts: _invented(ledger, texts), "announced"),
         ],
         per_chat=False,
         why=lambda message: "although it was rejected" if message >= 0 else "although it was never sent",
@@ -143,8 +178,14 @@ def duplicated(ledger: Ledger) -> CheckResult:
 def _repeated_example(ledger: Ledger, frames: RepeatedFrames) -> Example:
     dashboard = int(ledger.observations.connections.dashboard[frames.connection])
     if frames.message >= 0:
-        return ledger.example(frames.message, dashboard, f"announced {frames.extra + 1} times on one connection")
+        where = "to one dashboard" if _no_overlap(ledger) else "on one connection"
+        return ledger.example(frames.message, dashboard, f"announced {frames.extra + 1} times {where}")
     return Example(dashboard=dashboard, detail=f"{frames.extra} more frames on one connection than sends started")
+
+
+def _no_overlap(ledger: Ledger) -> bool:
+    """Whether the target promises that what it replays was not sent before, on whichever connection."""
+    return ledger.by_frames and ledger.manifest.promises.replays_once
 
 
 def _repeated_in_lists(ledger: Ledger) -> dict[int, int]:
@@ -170,12 +211,27 @@ def _foreign(ledger: Ledger) -> dict[int, int]:
     copies, lists = ledger.copies, ledger.lists
     stored = (copies.explanation == Explanation.PHANTOM) & (copies.key < 0)
     out = {int(chat): int((copies.chat[stored] == chat).sum()) for chat in np.unique(copies.chat[stored])}
-    own_chats = ledger.observations.chat_widget >= 0
     listed = np.flatnonzero((lists.text_condition == Condition.FOREIGN) & (lists.text_end > lists.text_row))
-    listed = listed[own_chats[lists.text_chat[listed]]]
+    listed = listed[ledger.created[lists.text_chat[listed]]]
     for chat in np.unique(lists.text_chat[listed]).tolist():
         most = _most_at_once(lists, listed[lists.text_chat[listed] == chat])
         out[chat] = max(out.get(chat, 0), most)
+    for chat, most in _foreign_in_frames(ledger).items():
+        out[chat] = max(out.get(chat, 0), most)
+    return out
+
+
+def _foreign_in_frames(ledger: Ledger) -> dict[int, int]:
+    """Per chat of this run: how many different texts without an identity one process received in one way."""
+    if ledger.sightings is None:
+        return {}
+    texts = ledger.sightings.texts
+    foreign = np.flatnonzero(texts.received & (texts.condition == Condition.FOREIGN) & (texts.chat >= 0))
+    foreign = foreign[ledger.created[texts.chat[foreign]]]
+    counts = Counter(zip(texts.chat[foreign], texts.process[foreign], texts.how[foreign], strict=True))
+    out: dict[int, int] = {}
+    for (chat, _, _), count in counts.items():
+        out[int(chat)] = max(out.get(int(chat), 0), count)
     return out
 
 

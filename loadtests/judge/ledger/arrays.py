@@ -17,6 +17,11 @@ def ints(values: npt.ArrayLike) -> Ints:
     return np.asarray(values, dtype=np.int64)
 
 
+def small(values: npt.ArrayLike) -> Small:
+    """The values as int32."""
+    return np.asarray(values, dtype=np.int32)
+
+
 def floats(values: npt.ArrayLike) -> Floats:
     """The values as float64."""
     return np.asarray(values, dtype=np.float64)
@@ -52,6 +57,12 @@ def found(keys: Ints, sorted_keys: Ints, owners: Ints) -> Ints:
     return owner
 
 
-def starts_of(sorted_values: Ints, count: int) -> Ints:
+def starts_of(sorted_values: Numbers, count: int) -> Ints:
     """Where each of the numbers 0 to `count` starts in an ascending array: the edges of `count` slices."""
     return ints(np.searchsorted(sorted_values, np.arange(count + 1)))
+
+
+def ranges(starts: Ints, counts: Ints) -> Ints:
+    """All of `start`, `start` + 1, … up to `count` numbers of each, one after another."""
+    ends = np.cumsum(counts)
+    return ints(np.arange(int(ends[-1]) if len(ends) else 0) + np.repeat(starts - (ends - counts), counts))

@@ -5,23 +5,31 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from chatswarm.loadtests.history.manifest import Manifest
-from chatswarm.loadtests.history.tables import SendOutcome
+from chatswarm.loadtests.history.tables import MembershipEvent, SendOutcome, Sighting
 from chatswarm.loadtests.judge.verdict import Example
+from chatswarm.loadtests.scenario.rooms import UNSETTLED
 from chatswarm.loadtests.scenario.scenario import Scenario
 from chatswarm.loadtests.scenario.schedule import intended_times
 
-from .announcements import Announcements, announcements_of
+from .announced_by_count import announced_by_count
+from .announcements import Announcements, FrameData, announced_by_id, ids_of
 from .arrays import Bools, Floats, Ints, floats, ints
+from .audience import Audience, audience_of, deliveries_of, planned_of
+from .away import lost_away
+from .deliveries import PlannedDeliveries
+from .due import Received, due_of, received_of, silences_of
+from .leaks import Leaks, begun_of, changes, leaks_of, spells_of, unanswered
 from .list_contents import ListContents, list_contents_of
 from .messages import Copies, SentMessages, copies_of, messages_of
-from .observations import Observations
+from .observations import NO_FINAL, Observations
 from .rig_outages import RigOutages, rig_outages_of
+from .sightings import Sightings, announced_by_text, sightings_of
 from .visibility import Reads, Visibility, reads_of, visibility_of
 
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """Everything about a run. Matrices are messages × dashboards; times are monotonic seconds."""
+    """Everything about a run. Times are monotonic seconds."""
 
     manifest: Manifest
     scenario: Scenario
@@ -36,13 +44,20 @@ class Ledger:
     reads: Reads
     visibility: Visibility
     own_chats: Bools  # per chat: created by this run, or a text of this run was seen in it
-    expected: Bools
+    created: Bools  # per chat: this run created it, so nobody else has a text in it
+    audience: Audience
+    deliveries: PlannedDeliveries
+    planned: Bools  # per delivery: the dashboard must show the message if it is accepted
+    expected: Bools  # per delivery, as are the next five
     visible: Floats  # infinite: never
     lost: Bools
+    gap: Bools | None  # the lost whose dashboard was away; None: not measured, as dashboards catch up by refetching
     excused: Bools
     unproven: Bools
     witnessed: Bools  # per dashboard: its record is complete, so what is not in it did not happen
     rig_outages: RigOutages
+    sightings: Sightings | None  # None: dashboards show messages by refetching
+    leaks: Leaks | None  # None: nobody is a stranger in any room
     announcements: Announcements
 
     @property
@@ -50,23 +65,66 @@ class Ledger:
         """What is wrong with the histories, as sentences."""
         repeated = self.messages.repeated
         recorded_twice = [f"{repeated} sends were recorded twice: the load generator is at fault"] if repeated else []
-        return [*self.observations.reasons, *recorded_twice]
+        return [*self.observations.reasons, *recorded_twice, *self._without_room(), *self._unchanged()]
+
+    def _unchanged(self) -> list[str]:
+        table = self.observations.memberships
+        refused = changes(table, MembershipEvent.REFUSED).tolist()
+        details = dict.fromkeys(table.detail[row] for row in refused if table.detail[row])
+        why = f": {next(iter(details))}" if details else ""
+        reasons = [f"the target refused {len(refused)} changes of memberships{why}"] if refused else []
+        if open_ones := unanswered(self.audience, self.observations, self.end - self.start):
+            reasons.append(f"{open_ones} changes of memberships were never answered")
+        return reasons
+
+    def _without_room(self) -> list[str]:
+        if self.audience.everybody:
+            return []
+        lost = self.messages.accepted & (self.audience.rooms_of(self.messages.chat) < 0)
+        return [f"{lost.sum()} messages were accepted in a chat that is no room of the scenario"] if lost.any() else []
+
+    @property
+    def by_frames(self) -> bool:
+        """Dashboards show messages by frames that carry their texts; otherwise by refetching the list."""
+        return self.sightings is not None
+
+    @property
+    def store_asked(self) -> Bools:
+        """Per chat: somebody tried to read it whole at the end."""
+        finals = self.observations.finals
+        asked = np.asarray(finals.status != NO_FINAL)
+        if self.manifest.promises.history == "none":
+            asked[:] = False
+        return asked
+
+    @property
+    def reads_store(self) -> bool:
+        """The final read, as far as it succeeded, says what is stored. Only a chat with texts in frames needs none."""
+        if not self.by_frames:
+            return True
+        chats = self.messages.chat[self.messages.accepted & (self.messages.chat >= 0)]
+        return bool(self.store_asked.any() and self.store_asked[chats].all())
 
     @property
     def delivered(self) -> Bools:
         return self.expected & np.isfinite(self.visible)
 
     @property
+    def latency(self) -> Floats:
+        """Per delivery: how long after the message was intended it was visible."""
+        return self.deliveries.less(self.visible, self.messages.intended)
+
+    @property
     def late(self) -> Bools:
         """Visible, but after the update target, and not held up by the rig."""
-        latency = self.visible - self.messages.intended[:, None]
+        latency = self.latency
         late = np.asarray(self.expected & (latency > self.scenario.update_target) & np.isfinite(latency))
         return late & ~self.held_up if self.rig_outages.any else late
 
     @property
     def held_up(self) -> Bools:
         """The deliveries that the rig or its operator may have held up."""
-        return self.rig_outages.covers(self.messages.intended, self.visible)
+        return self.rig_outages.covers(self.deliveries, self.messages.intended, self.visible)
 
     @property
     def clock_bound(self) -> float:
@@ -86,7 +144,7 @@ class Ledger:
     @property
     def decided(self) -> Floats:
         """Per delivery: when it was settled whether it was in time, which is when it was visible or its deadline."""
-        return np.minimum(self.visible, self.deadline[:, None])
+        return self.deliveries.apply(np.minimum, self.visible, self.deadline)
 
     @property
     def answered(self) -> Floats:
@@ -115,7 +173,9 @@ class Ledger:
         """What happened to one message, on one dashboard if `dashboard` is given."""
         messages = self.messages
         accepted = messages.done[message] if messages.accepted[message] else np.nan
-        settled = self.answered[message] if dashboard is None else self.visible[message, dashboard]
+        delivery = -1 if dashboard is None else self.deliveries.find_one(message, dashboard)
+        known = delivery >= 0
+        settled = self.answered[message] if dashboard is None else self.visible[delivery] if known else np.inf
         settled = settled if np.isfinite(settled) else self.deadline[message]
         return Example(
             uid=self.uid(message),
@@ -124,11 +184,16 @@ class Ledger:
             intended=self.after_start(messages.intended[message]),
             sent=self.after_start(messages.sent[message]),
             accepted=self.after_start(accepted),
-            notified=None if dashboard is None else self.after_start(self.announcements.notified[message, dashboard]),
-            visible=None if dashboard is None else self.after_start(self.visible[message, dashboard]),
+            notified=self.after_start(self.announcements.notified[delivery]) if known else None,
+            visible=self.after_start(self.visible[delivery]) if known else None,
             fault=self.active_faults(float(messages.intended[message]), float(settled)),
             detail=detail,
         )
+
+    def example_of(self, delivery: int, detail: str = "") -> Example:
+        """What happened to one delivery."""
+        deliveries = self.deliveries
+        return self.example(int(deliveries.message[delivery]), int(deliveries.dashboard[delivery]), detail)
 
 
 def list_window(scenario: Scenario, manifest: Manifest) -> int | None:
@@ -139,25 +204,46 @@ def list_window(scenario: Scenario, manifest: Manifest) -> int | None:
 def build(observations: Observations, manifest: Manifest, scenario: Scenario, start: float, end: float) -> Ledger:
     """The ledger of a run that began. Raises ValueError if the histories contradict themselves."""
     messages = messages_of(observations)
-    copies = copies_of(observations, messages)
+    fixed = scenario.rooms is not None and scenario.rooms.fixed is not None
+    created = observations.own_chats & ~(fixed & (observations.chat_room >= 0))
+    copies = copies_of(observations, messages, created)
     lists = list_contents_of(observations, messages, copies)
     reads = reads_of(observations, scenario.dashboards)
-    visibility = visibility_of(messages, copies, lists, reads)
+    audience = audience_of(observations, manifest, scenario)
+    deliveries = deliveries_of(audience, messages)
+    planned = planned_of(audience, deliveries, messages, scenario, start)
+    if (begun := begun_of(audience, deliveries, observations)) is not None:
+        planned &= deliveries.over(messages.intended) >= begun[deliveries.seat] + UNSETTLED
+    visibility = visibility_of(messages, copies, lists, reads, deliveries)
     visible = visibility.visible(reads)
-    expected = planned_of(messages.intended - start, scenario) & messages.accepted[:, None]
+    expected = planned if messages.accepted.all() else planned & deliveries.over(messages.accepted)
     witnessed = _witnessed(observations, scenario.dashboards)
+    by_frames = manifest.promises.visible == "frame"
+    rig_outages = rig_outages_of(observations, scenario.dashboards, reads, by_frames=by_frames)
+    own_chats = _own_chats(observations, lists, copies, by_frames=by_frames)
+    received = received_of(observations, deliveries.dashboards, own_chats)
+    sightings = sightings_of(observations, messages, received, deliveries) if by_frames else None
+    if sightings is not None:
+        visible, visibility = _earlier(sightings.first, visible, visibility)
     missing = expected & ~np.isfinite(visible)
-    excused = missing & _excused(missing, messages, reads, list_window(scenario, manifest))
-    no_read = ~np.append(copies.read, False)[messages.chat] & (copies.of_message < 0)
-    rig_outages = rig_outages_of(observations, scenario.dashboards, reads)
-    unproven = missing & ~excused & (no_read[:, None] | ~witnessed | rig_outages.permanent)
-    own_chats = observations.chat_widget >= 0
-    own_chats[lists.text_chat[lists.text_key >= 0]] = True
-    own_chats[copies.chat[copies.key >= 0]] = True
+    excused = missing & _excused(missing, messages, reads, deliveries, list_window(scenario, manifest))
+    unproven = missing & ~excused
+    if by_frames:
+        unproven &= deliveries.at_home(~witnessed) | _held_back(deliveries, rig_outages, messages, scenario)
+    else:
+        no_read = ~np.append(copies.read, False)[messages.chat] & (copies.of_message < 0)
+        unproven &= deliveries.over(no_read) | deliveries.at_home(~witnessed | rig_outages.permanent)
     scheduled = _scheduled(manifest, scenario, end - start)
-    announcements = announcements_of(
-        observations, messages, copies, own_chats=own_chats, expected=expected, visible=visible
-    )
+    members = None if audience.everybody else planned
+    if sightings is None:
+        due = due_of(observations, messages, deliveries, copies.of_message >= 0, members)
+    else:
+        due = due_of(observations, messages, deliveries, messages.accepted, members, audience.room)
+        received = _only_frames(received, sightings)
+    data = FrameData(observations, messages, copies, received, due, silences_of(due, received))
+    lost = missing & ~excused & ~unproven
+    announcements = _announcements(data, sightings, expected, visible, replays_once=manifest.promises.replays_once)
+    notified = _measured(announcements.notified, witnessed, rig_outages, messages, deliveries)
     return Ledger(
         manifest=manifest,
         scenario=scenario,
@@ -172,52 +258,89 @@ def build(observations: Observations, manifest: Manifest, scenario: Scenario, st
         reads=reads,
         visibility=visibility,
         own_chats=own_chats,
+        created=created,
+        audience=audience,
+        deliveries=deliveries,
+        planned=planned,
         expected=expected,
         visible=visible,
-        lost=missing & ~excused & ~unproven,
+        lost=lost,
+        gap=None if sightings is None else lost_away(lost, messages.done, due, received, observations.connections),
         excused=excused,
         unproven=unproven,
         witnessed=witnessed,
         rig_outages=rig_outages,
-        announcements=replace(
-            announcements, notified=_measured(announcements.notified, witnessed, rig_outages, messages)
-        ),
+        sightings=sightings,
+        leaks=_leaks(observations, sightings, audience, deliveries, messages, start),
+        announcements=replace(announcements, notified=notified),
     )
 
 
-def _measured(notified: Floats, witnessed: Bools, rig_outages: RigOutages, messages: SentMessages) -> Floats:
+def _own_chats(observations: Observations, lists: ListContents, copies: Copies, *, by_frames: bool) -> Bools:
+    own_chats = observations.own_chats
+    own_chats[lists.text_chat[lists.text_key >= 0]] = True
+    own_chats[copies.chat[copies.key >= 0]] = True
+    if by_frames:
+        frames = observations.frames
+        own_chats[frames.chat[(frames.widget >= 0) & (frames.chat >= 0)]] = True
+    return own_chats
+
+
+def _earlier(shown: Floats, read: Floats, visibility: Visibility) -> tuple[Floats, Visibility]:
+    """When each delivery was visible if it was `shown` as a text or `read` in a list, whichever came first."""
+    first = shown <= read
+    as_text = visibility.as_text | (first & np.isfinite(shown))
+    return np.minimum(shown, read), Visibility(np.where(first, -1, visibility.read).astype(np.int32), as_text)
+
+
+def _held_back(deliveries: PlannedDeliveries, outages: RigOutages, messages: SentMessages, scenario: Scenario) -> Bools:
+    """Per delivery: whether the message would have come in its time while the rig kept the dashboard from seeing it."""
+    if not outages.any:
+        return np.zeros(len(deliveries), bool)
+    late = messages.intended + scenario.update_target
+    before = deliveries.pairwise(np.greater_equal, outages.until, messages.intended)
+    return np.asarray(before & deliveries.pairwise(np.less_equal, outages.since, late))
+
+
+def _announcements(
+    data: FrameData, sightings: Sightings | None, expected: Bools, visible: Floats, *, replays_once: bool
+) -> Announcements:
+    """What the frames announced, matched by text or by id where frames carry them."""
+    if sightings is not None:
+        return announced_by_text(data, sightings, replays_once=replays_once)
+    owners = ids_of(data.observations, data.messages, data.copies, data.received)
+    return announced_by_count(data, expected, visible) if owners is None else announced_by_id(data, owners)
+
+
+def _leaks(
+    observations: Observations, sightings: Sightings | None, audience: Audience, deliveries: PlannedDeliveries,
+    messages: SentMessages, start: float,
+) -> Leaks | None:  # fmt: skip
+    if sightings is None or not audience.limited:
+        return None
+    spells = spells_of(audience, deliveries, observations, start)
+    return leaks_of(sightings, audience, deliveries, spells, messages, observations.connections.dashboard)
+
+
+def _only_frames(received: Received, sightings: Sightings) -> Received:
+    """Without what dashboards read after connecting, which ends no silence."""
+    kept = (sightings.texts.how != Sighting.READ)[received.announcement]
+    if kept.all():
+        return received
+    counts = np.bincount(received.connection[kept], minlength=len(received.edges) - 1)
+    edges = ints(np.concatenate([[0], np.cumsum(counts)]))
+    return Received(received.announcement[kept], received.time[kept], edges)
+
+
+def _measured(
+    notified: Floats, witnessed: Bools, rig_outages: RigOutages, messages: SentMessages, deliveries: PlannedDeliveries
+) -> Floats:
     """`notified`, with NaN for *never* where that cannot be known."""
     if witnessed.all() and not rig_outages.any:
         return notified
     # A frame missing from a cut history may have arrived, and no frame arrives while the rig has no connection.
-    unknown = ~witnessed | rig_outages.covers(messages.intended, notified)
+    unknown = deliveries.at_home(~witnessed) | rig_outages.covers(deliveries, messages.intended, notified)
     return np.where(np.isinf(notified) & unknown, np.nan, notified)
-
-
-def planned_of(at: Floats, scenario: Scenario) -> Bools:
-    """Which messages each dashboard must show if they are accepted: those intended while it was planned to be online.
-
-    `at`: when they were intended, in seconds after the start. A dashboard counts whether or not it connected, so a
-    refused one does not shrink the denominator. A dashboard that is planned to stop before the end only counts for
-    messages whose whole update target passes before its stop.
-    """
-    planned = np.zeros((len(at), scenario.dashboards), bool)
-    columns: dict[tuple[tuple[float, float], ...], Bools] = {}
-    for dashboard in range(scenario.dashboards):
-        spans = tuple(scenario.planned(dashboard))
-        if spans not in columns:
-            due = np.zeros(len(at), bool)
-            for first, last in spans:
-                inside = (at >= first) & (at < last)
-                if last < scenario.duration - 1e-9:
-                    inside &= at + scenario.update_target <= last
-                else:
-                    # The end of the measured part belongs to it.
-                    inside |= at >= last
-                due |= inside
-            columns[spans] = due
-        planned[:, dashboard] = columns[spans]
-    return planned
 
 
 def _scheduled(manifest: Manifest, scenario: Scenario, seconds: float) -> list[Floats]:
@@ -244,37 +367,43 @@ def _witnessed(observations: Observations, dashboards: int) -> Bools:
     return witnessed
 
 
-def _excused(missing: Bools, messages: SentMessages, reads: Reads, window: int | None) -> Bools:
+def _excused(
+    missing: Bools, messages: SentMessages, reads: Reads, deliveries: PlannedDeliveries, window: int | None
+) -> Bools:
     """Whether at least `window` other chats may have pushed the message's chat out of the list before it was read."""
     excused = np.zeros_like(missing)
-    rows = np.flatnonzero(missing.any(axis=1))
-    if window is None or not len(rows):
+    if window is None or not missing.any():
         return excused
-    pushed = _pushed_out(messages, window)
-    for dashboard in np.flatnonzero(missing.any(axis=0)).tolist():
+    rows = np.flatnonzero(deliveries.any(missing))
+    pushed = np.full(len(messages), np.inf)
+    pushed[rows] = _pushed_out(messages, window, rows)
+    for dashboard in np.flatnonzero(np.diff(reads.first)).tolist():
+        lost = deliveries.on(dashboard)
+        lost = lost[missing[lost]]
         mine = slice(reads.first[dashboard], reads.first[dashboard + 1])
         order = np.argsort(reads.started[mine], kind="stable")
         started, done = reads.started[mine][order], np.append(reads.done[mine][order], -np.inf)
         # The next read that could contain the message, because it began after the response.
-        following = done[np.searchsorted(started, messages.done[rows])]
-        excused[rows, dashboard] = missing[rows, dashboard] & (following >= pushed[rows])
+        message = deliveries.message[lost]
+        following = done[np.searchsorted(started, messages.done[message])]
+        excused[lost] = following >= pushed[message]
     return excused
 
 
-def _pushed_out(messages: SentMessages, window: int) -> Floats:
-    """Per message: when at least `window` other chats may have had a later message; infinite for never."""
+def _pushed_out(messages: SentMessages, window: int, rows: Ints) -> Floats:
+    """For each of these messages: when at least `window` other chats may have had a later one; infinite for never."""
     active = np.flatnonzero((messages.chat >= 0) & (messages.outcome != SendOutcome.REJECTED))
     chats = np.unique(messages.chat[active])
-    after = np.full((len(chats), len(messages)), np.inf)
+    if len(chats) < window:
+        return np.full(len(rows), np.inf)
+    after = np.full((len(chats), len(rows)), np.inf)
     for row, chat in enumerate(chats.tolist()):
         mine = active[messages.chat[active] == chat]
         # The target's order of two messages is only known if one got its response before the other was sent.
         done = np.where(np.isnan(messages.done[mine]), np.inf, messages.done[mine])
         order = np.argsort(done)
         earliest = np.minimum.accumulate(messages.sent[mine][order][::-1])[::-1]
-        at = np.searchsorted(done[order], messages.sent)
+        at = np.searchsorted(done[order], messages.sent[rows])
         after[row] = np.append(earliest, np.inf)[at]
-        after[row, messages.chat == chat] = np.inf
-    if len(chats) < window:
-        return np.full(len(messages), np.inf)
+        after[row, messages.chat[rows] == chat] = np.inf
     return np.asarray(np.partition(after, window - 1, axis=0)[window - 1])

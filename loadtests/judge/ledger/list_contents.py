@@ -67,6 +67,14 @@ class ListContents:
         out[starts + within] = np.repeat(of_row[rows], spans)
         return out
 
+    def at_versions(self, chat: int, of_row: Ints | Bools, versions: Ints) -> Ints:
+        """The same, only for these versions."""
+        rows = slice(self.chat_rows[chat], self.chat_rows[chat + 1])
+        at = np.searchsorted(self.version[rows], versions, side="right") - 1
+        if not len(of_row[rows]):
+            return np.full(len(versions), -1, np.int64)
+        return np.where((at >= 0) & (versions < self.until[rows][at]), of_row[rows][at], -1)
+
 
 class _Queue(NamedTuple):
     """Where each chat's queue of texts stands after each row."""

@@ -1,7 +1,7 @@
 """Merges the histories of all processes of a run into one.
 
-Each process numbers its own chats, connections, announcements and versions; merging renumbers them across processes.
-A file that cannot be read becomes a reason in the verdict, and the rest is still read.
+Each process numbers its own chats, connections, announcements, versions and servers; merging renumbers them across
+processes. A file that cannot be read becomes a reason in the verdict, and the rest is still read.
 """
 
 from collections.abc import Callable
@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from chatswarm.loadtests.history.files import Column, History, HistoryError, read
-from chatswarm.loadtests.history.manifest import Manifest, history_file
-from chatswarm.loadtests.history.tables import TABLES, TIMES, ConnectionEvent
+from chatswarm.loadtests.history.manifest import TARGET, Manifest, history_file
+from chatswarm.loadtests.history.tables import TABLES, TIMES, ConnectionEvent, Sighting
 
 from .arrays import Bools, Floats, Ints, Numbers, floats, ints, translated
 from .faults import FaultRow, FaultSpan, faults_of
@@ -19,11 +19,15 @@ from .observations import (
     ConnectionTable,
     Finals,
     FrameTable,
+    MachineSamples,
+    MembershipTable,
     Observations,
+    ProcessSamples,
     RefetchTable,
     RigTrouble,
     Samples,
     SendTable,
+    ServedBy,
     Users,
     Versions,
     answered,
@@ -40,7 +44,11 @@ def merge_histories(folder: Path, manifest: Manifest, reading: Callable[[str], N
     unsynchronised: list[str] = []
     for number, process in enumerate(manifest.processes):
         reading(process)
-        history = _history(folder, process, manifest.run, reasons)
+        # How busy the target's processes were decides nothing, so what is missing of it leaves nothing undecided.
+        missing: list[str] = [] if process == TARGET else reasons
+        history = _history(folder, process, manifest.run, missing)
+        if missing is not reasons and manifest.start is not None:
+            merger.notes |= dict.fromkeys(missing)
         if history is not None:
             whole[number] = history.cut is None
             if history.header.boot_id != manifest.boot_id and process not in manifest.clocks:
@@ -94,12 +102,17 @@ class _Merger:
         self.columns: dict[tuple[str, str], list[Numbers]] = {}
         self.chats: dict[str, int] = {}
         self.owners: dict[int, int] = {}
+        self.rooms: dict[int, int] = {}
         self.connections = 0
         self.announcements = 0
         self.versions = [0]
         self.details: list[str] = []
+        self.membership_details: list[str] = []
         self.final_details: list[str] = []
         self.samples: list[Samples] = []
+        self.machines: dict[str, MachineSamples] = {}  # by boot id
+        self.process_names: list[str] = []
+        self.servers: dict[ServedBy, int] = {}
         self.troubles: list[RigTrouble] = []
         self.notes: dict[str, None] = {}
         self.faults: list[FaultRow] = []
@@ -113,11 +126,14 @@ class _Merger:
         rows = _Rows(history)
         for table, column in TIMES if offset else ():
             rows.put(table, column, rows.floats(table, column) - offset)
-        chats = self._chats(rows.ints("chat", "chat"), rows.ints("chat", "widget"), rows.texts("chat", "chat_id"))
+        chats = self._chats(rows)
         known = rows.known_versions()
-        for table in ("send", "announcement", "version", "final", "final_text"):
+        for table in ("send", "announcement", "version", "membership", "final", "final_text"):
             rows.put(table, "chat", translated(rows.ints(table, "chat"), chats))
-        for table in ("connection", "frame", "refetch"):
+        servers = self._servers(rows)
+        for table in ("send", "connection", "refetch"):
+            rows.put(table, "server", translated(rows.ints(table, "server"), servers))
+        for table in ("connection", "frame", "refetch", "membership"):
             rows.shift(table, "connection", self.connections)
         for table in ("announcement", "frame"):
             rows.shift(table, "announcement", self.announcements)
@@ -125,7 +141,7 @@ class _Merger:
         readable = (versions >= 0) & (versions < known)
         rows.put("refetch", "version", np.where(readable, versions + self.versions[-1], -1))
         rows.shift("version", "version", self.versions[-1])
-        for table in ("send", "connection", "refetch", "version", "final", "final_text"):
+        for table in ("send", "connection", "announcement", "refetch", "version", "final", "final_text"):
             rows.put(table, "process", np.full(rows.count(table), process))
         for at, values in rows.numbers.items():
             self.columns.setdefault(at, []).append(values)
@@ -138,7 +154,9 @@ class _Merger:
         )
         self.versions.append(self.versions[-1] + known)
         self.details += rows.texts("connection", "detail")
+        self.membership_details += rows.texts("membership", "detail")
         self.final_details += rows.texts("final", "detail")
+        self.process_names += rows.texts("process", "name")
         troubles = zip(rows.texts("trouble", "kind"), rows.texts("trouble", "detail"), strict=True)
         self.troubles += [RigTrouble(name, kind, detail) for kind, detail in dict.fromkeys(troubles)]
         self.notes |= dict.fromkeys(rows.texts("note", "detail"))
@@ -154,14 +172,44 @@ class _Merger:
                 cpu=rows.floats("cpu", "cpu"),
             )
         )
+        self._add_machine(history.header.boot_id, name, rows)
 
-    def _chats(self, local: Ints, widgets: Ints, chat_ids: list[str]) -> Ints:
+    def _add_machine(self, boot_id: str, name: str, rows: "_Rows") -> None:
+        """Every process on a host records the same machine."""
+        known = self.machines.get(boot_id)
+        if rows.count("machine") > (0 if known is None else len(known.time)):
+            self.machines[boot_id] = MachineSamples(
+                process=name,
+                time=rows.floats("machine", "time"),
+                cpu=rows.floats("machine", "cpu"),
+                cpu_pressure=rows.floats("machine", "cpu_pressure"),
+                io_pressure=rows.floats("machine", "io_pressure"),
+                memory_pressure=rows.floats("machine", "memory_pressure"),
+                cores=rows.ints("machine", "cores"),
+            )
+
+    def _servers(self, rows: "_Rows") -> Ints:
+        """This process's numbers of servers as numbers of the run."""
+        local = rows.ints("server", "server")
         table = np.full(int(local.max(initial=-1)) + 1, -1, np.int64)
-        for chat, widget, chat_id in zip(local.tolist(), widgets.tolist(), chat_ids, strict=True):
+        for number, *who in zip(
+            local.tolist(), rows.texts("server", "address"), rows.texts("server", "name"), strict=True
+        ):
+            table[number] = self.servers.setdefault(ServedBy(*who), len(self.servers))
+        return table
+
+    def _chats(self, rows: "_Rows") -> Ints:
+        """The common number of each of the process's own."""
+        local, widgets, rooms = (rows.ints("chat", column) for column in ("chat", "widget", "room"))
+        table = np.full(int(local.max(initial=-1)) + 1, -1, np.int64)
+        columns = (local.tolist(), widgets.tolist(), rooms.tolist(), rows.texts("chat", "chat_id"))
+        for chat, widget, room, chat_id in zip(*columns, strict=True):
             common = self.chats.setdefault(chat_id, len(self.chats))
             table[chat] = common
             if widget >= 0:
                 self.owners.setdefault(common, widget)
+            if room >= 0:
+                self.rooms.setdefault(common, room)
         return table
 
     def _joined(self, table: str, column: str) -> Numbers:
@@ -178,14 +226,15 @@ class _Merger:
     def observations(
         self, processes: list[str], whole: Bools, faults: list[FaultSpan], reasons: list[str]
     ) -> Observations:
-        owner = np.full(len(self.chats), -1, np.int64)
-        for chat, widget in self.owners.items():
-            owner[chat] = widget
+        owner, room = (np.full(len(self.chats), -1, np.int64) for _ in range(2))
+        owner[list(self.owners)] = list(self.owners.values())
+        room[list(self.rooms)] = list(self.rooms.values())
         return Observations(
             processes=processes,
             whole=whole,
             chat_ids=list(self.chats),
             chat_widget=owner,
+            chat_room=room,
             sends=SendTable(
                 process=self._ints("send", "process"),
                 widget=self._ints("send", "widget"),
@@ -198,9 +247,18 @@ class _Merger:
                 outcome=self._ints("send", "outcome"),
                 status=self._ints("send", "status"),
                 message_id=self._ints("send", "message_id"),
+                server=self._ints("send", "server"),
             ),
             connections=self._connections(),
             frames=self._frames(),
+            memberships=MembershipTable(
+                connection=self._ints("membership", "connection"),
+                dashboard=self._ints("membership", "dashboard"),
+                chat=self._ints("membership", "chat"),
+                event=self._ints("membership", "event"),
+                time=self._floats("membership", "time"),
+                detail=self.membership_details,
+            ),
             refetches=RefetchTable(
                 dashboard=self._ints("refetch", "dashboard"),
                 process=self._ints("refetch", "process"),
@@ -208,6 +266,7 @@ class _Merger:
                 done=self._floats("refetch", "done"),
                 status=self._ints("refetch", "status"),
                 version=self._ints("refetch", "version"),
+                server=self._ints("refetch", "server"),
             ),
             versions=Versions(
                 start=ints(self.versions),
@@ -229,19 +288,36 @@ class _Merger:
                 time=self._floats("user", "time"),
             ),
             samples=self.samples,
+            machines=list(self.machines.values()),
+            target_processes=self._target_processes(),
+            servers=list(self.servers),
             troubles=self.troubles,
             notes=list(self.notes),
             faults=faults,
             reasons=reasons,
         )
 
+    def _target_processes(self) -> ProcessSamples:
+        return ProcessSamples(
+            time=self._floats("process", "time"),
+            pid=self._ints("process", "pid"),
+            name=self.process_names,
+            cpu=self._floats("process", "cpu"),
+            memory=self._ints("process", "memory"),
+        )
+
     def _connections(self) -> ConnectionTable:
         number, event, code = (self._ints("connection", name) for name in ("connection", "event", "code"))
         time = self._floats("connection", "time")
-        dashboard, process, last, last_code = (np.full(self.connections, -1, np.int64) for _ in range(4))
+        dashboard, process, last, last_code, server, deflate = (
+            np.full(self.connections, -1, np.int64) for _ in range(6)
+        )
         dashboard[number], process[number] = (self._ints("connection", name) for name in ("dashboard", "process"))
         # In time order, so the last event wins.
         last[number], last_code[number] = event, code
+        served, agreed = self._ints("connection", "server"), self._ints("connection", "deflate")
+        server[number[served >= 0]] = served[served >= 0]
+        deflate[number[agreed >= 0]] = agreed[agreed >= 0]
         detail = [""] * self.connections
         for connection, text in zip(number.tolist(), self.details, strict=True):
             detail[connection] = text or detail[connection]
@@ -262,22 +338,34 @@ class _Merger:
             event=last,
             code=last_code,
             detail=detail,
+            server=server,
+            deflate=deflate,
         )
 
     def _frames(self) -> FrameTable:
-        number, of_chat, from_customer, of_message = (
-            self._ints("announcement", name) for name in ("announcement", "chat", "from_customer", "message_id")
+        number = self._ints("announcement", "announcement")
+
+        def of_announcement(column: str) -> Ints:
+            values = np.full(self.announcements, -1, np.int64)
+            values[number] = self._ints("announcement", column)
+            return values
+
+        chat, customer, message_id, process, widget, n, condition, how = (
+            of_announcement(column)
+            for column in ("chat", "from_customer", "message_id", "process", "widget", "n", "condition", "how")
         )
-        chat, message_id = (np.full(self.announcements, -1, np.int64) for _ in range(2))
-        customer = np.zeros(self.announcements, bool)
-        chat[number], message_id[number], customer[number] = of_chat, of_message, from_customer > 0
         return FrameTable(
             connection=np.asarray(self._joined("frame", "connection"), np.int32),
             announcement=np.asarray(self._joined("frame", "announcement"), np.int32),
             time=self._floats("frame", "time"),
             chat=chat,
-            from_customer=customer,
+            from_customer=customer > 0,
             message_id=message_id,
+            process=process,
+            widget=widget,
+            n=n,
+            condition=condition,
+            how=np.maximum(how, Sighting.LIVE),
         )
 
     def _finals(self, whole: Bools) -> Finals:
@@ -336,9 +424,11 @@ class _Rows:
         self.numbers[table, column] = values
 
     def shift(self, table: str, column: str, by: int) -> None:
-        """Adds `by` to a column. It stays int32, as in the file: there are millions of frames."""
+        """Adds `by` to what is not -1 in a column. It stays int32, as in the file: there are millions of frames."""
         if by:
-            self.numbers[table, column] = np.asarray(self.numbers[table, column], np.int32) + np.int32(by)
+            values = np.asarray(self.numbers[table, column], np.int32)
+            shifted = values + np.int32(by)
+            self.numbers[table, column] = shifted if (values >= 0).all() else np.where(values < 0, -1, shifted)
 
     def count(self, table: str) -> int:
         return len(self.numbers[table, next(column for column, code in TABLES[table].columns.items() if code != "s")])

@@ -14,7 +14,7 @@ from chatswarm.loadtests.history.tables import SendOutcome
 from chatswarm.loadtests.messages.identity import Condition
 
 from .arrays import Bools, Ints, found, ints, key_of
-from .observations import Finals, Observations, SendTable
+from .observations import Observations, SendTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +107,7 @@ def messages_of(observations: Observations) -> SentMessages:
         outcome=sends.outcome[order],
         status=sends.status[order],
         message_id=sends.message_id[order],
+        server=sends.server[order],
         keys=key[owners],
         owners=owners,
         repeated=repeated,
@@ -120,9 +121,9 @@ def is_damage(condition: Ints) -> Bools:
 
 
 def home_chats(observations: Observations, messages: SentMessages, key: Ints, message: Ints) -> Ints:
-    """The chat that each text belongs in; -1 if its widget has none."""
+    """The chat that each text belongs in; -1 if its widget has none, or if only its send can tell, as with rooms."""
     widgets = np.full(int(observations.chat_widget.max(initial=-1)) + 1, -1, np.int64)
-    owned = np.flatnonzero(observations.chat_widget >= 0)
+    owned = np.flatnonzero((observations.chat_widget >= 0) & (observations.chat_room < 0))
     widgets[observations.chat_widget[owned]] = owned
     widget = key >> 32
     home = np.full(len(key), -1, np.int64)
@@ -133,12 +134,12 @@ def home_chats(observations: Observations, messages: SentMessages, key: Ints, me
     return home
 
 
-def copies_of(observations: Observations, messages: SentMessages) -> Copies:
-    """The final read, with an explanation for each copy."""
+def copies_of(observations: Observations, messages: SentMessages, created: Bools) -> Copies:
+    """The final read, with an explanation for each copy. `created`: per chat, whether this run created it."""
     finals = observations.finals
     key = key_of(finals.widget, finals.n)
     message = messages.find(key)
-    explanation = _explained(observations, messages, finals, key, message)
+    explanation = _explained(observations, messages, key, message, created)
     of_message = np.full(len(messages), -1, np.int64)
     rank = np.where(explanation == Explanation.MISPLACED, 1, np.where(explanation == Explanation.CORRUPTED, 2, 0))
     candidates = np.flatnonzero(message >= 0)
@@ -159,11 +160,12 @@ def copies_of(observations: Observations, messages: SentMessages) -> Copies:
     )
 
 
-def _explained(observations: Observations, messages: SentMessages, finals: Finals, key: Ints, message: Ints) -> Ints:
+def _explained(observations: Observations, messages: SentMessages, key: Ints, message: Ints, created: Bools) -> Ints:
+    finals = observations.finals
     condition = finals.condition
     explanation = np.full(len(key), int(Explanation.OTHER), np.int64)
-    own_chats = observations.chat_widget[finals.chat] >= 0 if len(key) else np.zeros(0, bool)
-    explanation[(condition == Condition.FOREIGN) & own_chats] = Explanation.PHANTOM
+    ours = created[finals.chat] if len(key) else np.zeros(0, bool)
+    explanation[(condition == Condition.FOREIGN) & ours] = Explanation.PHANTOM
     intact = condition == Condition.INTACT
     explanation[intact] = Explanation.RIGHT
     sent = np.zeros(len(key), bool)

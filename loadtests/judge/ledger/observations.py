@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from chatswarm.loadtests.history.manifest import NEMESIS, PROXY
+from chatswarm.loadtests.history.manifest import NEMESIS, WITHOUT_USERS
 from chatswarm.loadtests.history.tables import ConnectionEvent
 
 from .arrays import Bools, Floats, Ints, Small
@@ -35,13 +35,14 @@ class SendTable:
     outcome: Ints
     status: Ints
     message_id: Ints
+    server: Ints  # index into `Observations.servers`; -1: unknown
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionTable:
     """One row per attempt of a dashboard to connect. Times are NaN for what did not happen."""
 
-    dashboard: Ints  # -1: no row has this connection
+    dashboard: Ints  # -1: a widget's connection, or no row has it
     process: Ints
     opening: Floats
     subscribed: Floats
@@ -49,6 +50,8 @@ class ConnectionTable:
     event: Ints  # the last ConnectionEvent
     code: Ints
     detail: list[str]
+    server: Ints  # index into `Observations.servers`; -1: unknown
+    deflate: Ints  # 1: compression was agreed, 0: it was not; -1: unknown
 
     @property
     def rig_failed(self) -> Bools:
@@ -66,6 +69,24 @@ class FrameTable:
     chat: Ints  # per announcement
     from_customer: Bools  # per announcement
     message_id: Ints  # per announcement; -1: none
+    process: Ints  # per announcement: the one that recorded it
+    # Where announcements carry texts, per announcement:
+    widget: Ints  # -1: none, or no text of this run
+    n: Ints
+    condition: Ints  # -1: no text
+    how: Ints  # Sighting
+
+
+@dataclass(frozen=True, slots=True)
+class MembershipTable:
+    """What happened to dashboards' memberships and subscriptions, chat by chat."""
+
+    connection: Ints  # -1: not on a connection
+    dashboard: Ints
+    chat: Ints
+    event: Ints  # MembershipEvent
+    time: Floats
+    detail: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +99,7 @@ class RefetchTable:
     done: Floats
     status: Ints
     version: Ints  # numbered across processes: those of process p start at `Versions.start[p]`
+    server: Ints  # index into `Observations.servers`; -1: unknown
 
     @property
     def showed(self) -> Bools:
@@ -139,6 +161,37 @@ class Samples:
     cpu: Floats
 
 
+@dataclass(frozen=True, slots=True)
+class MachineSamples:
+    """What one machine of the rig did, second by second. NaN: not measured."""
+
+    process: str  # the one that looked; of several on the same machine, the one that looked most often
+    time: Floats  # the end of each second
+    cpu: Floats  # in cores
+    cpu_pressure: Floats  # the share of the second in which some task waited, from 0 to 1
+    io_pressure: Floats
+    memory_pressure: Floats
+    cores: Ints  # that it has
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessSamples:
+    """What the target's processes did: one row per process and second, in order of time."""
+
+    time: Floats  # the end of the second; the same for all processes
+    pid: Ints
+    name: list[str]
+    cpu: Floats  # in cores; NaN: not measured
+    memory: Ints  # bytes that are resident
+
+
+class ServedBy(NamedTuple):
+    """Who served a request or a socket; empty: unknown."""
+
+    address: str  # that was connected to: a fault proxy's, if there is one
+    name: str  # that the target gave for itself
+
+
 class RigTrouble(NamedTuple):
     """Something that went wrong with the rig. `kind` is for programs, `detail` for people."""
 
@@ -154,27 +207,35 @@ class Observations:
     processes: list[str]
     whole: Bools  # per process: its file exists, is of this run, and was not cut
     chat_ids: list[str]
-    chat_widget: Ints  # the widget that owns it; -1: not created by this run
+    chat_widget: Ints  # the widget that owns it; -1: none
+    chat_room: Ints  # its room in the scenario; -1: none
     sends: SendTable
     connections: ConnectionTable
     frames: FrameTable
+    memberships: MembershipTable
     refetches: RefetchTable
     versions: Versions
     finals: Finals
     users: Users
     samples: list[Samples]
+    machines: list[MachineSamples]  # one per host that measured any
+    target_processes: ProcessSamples
+    servers: list[ServedBy]
     troubles: list[RigTrouble]  # each once
     notes: list[str]  # each once
     faults: list[FaultSpan] = field(default_factory=list)  # by start time
     reasons: list[str] = field(default_factory=list)
 
     @property
+    def own_chats(self) -> Bools:
+        """Which chats are of this run: one of its widgets owns them, or they are its rooms."""
+        return np.asarray((self.chat_widget >= 0) | (self.chat_room >= 0))
+
+    @property
     def complete(self) -> bool:
         """Nothing of the swarm is missing, so what is not here did not happen."""
         return all(
-            whole
-            for name, whole in zip(self.processes, self.whole.tolist(), strict=True)
-            if name not in (NEMESIS, PROXY)
+            whole for name, whole in zip(self.processes, self.whole.tolist(), strict=True) if name not in WITHOUT_USERS
         )
 
     @property

@@ -7,6 +7,7 @@ import numpy as np
 from chatswarm.loadtests.history.tables import Role, UserEvent
 
 from .arrays import Bools, Floats, Ints
+from .deliveries import PlannedDeliveries
 from .observations import Observations
 from .visibility import Reads
 
@@ -15,7 +16,8 @@ from .visibility import Reads
 class RigOutages:
     """Per dashboard: one span of monotonic seconds around all its outages.
 
-    It ends with the first successful read: what that read and later ones do not show is the target's doing.
+    It ends with the first successful read: what that read and later ones do not show is the target's doing. Where texts
+    come in frames, it ends with the next subscription.
     """
 
     since: Floats  # infinite: no outage
@@ -30,13 +32,18 @@ class RigOutages:
         """Which dashboards never recovered."""
         return np.asarray(self.until == np.inf)
 
-    def covers(self, intended: Floats, seen: Floats) -> Bools:
-        """Messages × dashboards: which deliveries an outage may have delayed. `seen`: when, or infinite for never."""
-        return np.asarray((intended[:, None] <= self.until) & (seen >= self.since))
+    def covers(self, deliveries: PlannedDeliveries, intended: Floats, seen: Floats) -> Bools:
+        """Which deliveries an outage may have delayed. `seen`: when each was, or infinite for never."""
+        return deliveries.pairwise(np.greater_equal, self.until, intended) & np.asarray(
+            seen >= deliveries.at_home(self.since)
+        )
 
 
-def rig_outages_of(observations: Observations, dashboards: int, reads: Reads) -> RigOutages:
-    """From negative statuses, from users that an operator removed, and from dashboards that were never started."""
+def rig_outages_of(observations: Observations, dashboards: int, reads: Reads, *, by_frames: bool) -> RigOutages:
+    """From negative statuses, from users that an operator removed, and from dashboards that were never started.
+
+    `by_frames`: texts come in frames, so that an outage ends once the dashboard is subscribed again.
+    """
     since, last = np.full(dashboards, np.inf), np.full(dashboards, -np.inf)
 
     def outage(dashboard: Ints, starts: Floats, ends: Floats) -> None:
@@ -57,8 +64,12 @@ def rig_outages_of(observations: Observations, dashboards: int, reads: Reads) ->
 
     until = np.where(np.isinf(since) & (last == -np.inf), -np.inf, np.inf)
     for dashboard in np.flatnonzero((last > -np.inf) & (last < np.inf)).tolist():
-        mine = slice(reads.first[dashboard], reads.first[dashboard + 1])
-        done = reads.done[mine][reads.started[mine] >= last[dashboard]]
+        if by_frames:
+            again = connections.subscribed[connections.dashboard == dashboard]
+            done = again[again >= last[dashboard]]
+        else:
+            mine = slice(reads.first[dashboard], reads.first[dashboard + 1])
+            done = reads.done[mine][reads.started[mine] >= last[dashboard]]
         if len(done):
             until[dashboard] = done.min()
     return RigOutages(since, until)

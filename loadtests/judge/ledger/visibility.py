@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from .arrays import Bools, Floats, Ints, starts_of
+from .arrays import Bools, Floats, Ints, ints, ranges, starts_of
+from .deliveries import PlannedDeliveries
 from .list_contents import ListContents, ahead_of_count
 from .messages import Copies, Locations, SentMessages
 from .observations import Observations
@@ -30,13 +31,15 @@ class Reads:
 
 @dataclass(frozen=True, slots=True)
 class Visibility:
-    """Messages × dashboards."""
+    """Per delivery."""
 
     read: Indexes  # the first of Reads that shows the message; -1: none
     as_text: Bools  # that read contains the text itself, not only a sufficient count
 
     def visible(self, reads: Reads) -> Floats:
         """When; infinite for never."""
+        if not len(reads):
+            return np.full(len(self.read), np.inf)
         done = np.append(reads.done, np.inf)
         return done[self.read]
 
@@ -58,42 +61,71 @@ def reads_of(observations: Observations, dashboards: int) -> Reads:
     )
 
 
-def visibility_of(messages: SentMessages, copies: Copies, lists: ListContents, reads: Reads) -> Visibility:
+def visibility_of(
+    messages: SentMessages, copies: Copies, lists: ListContents, reads: Reads, deliveries: PlannedDeliveries
+) -> Visibility:
     """Finds the first read that shows each message.
 
     First by count, with one search per chat; then by text, where a text was ahead of its chat's count. Last, corrects
     messages that a temporarily inflated count would have shown before they were sent.
     """
-    dashboards = len(reads.first) - 1
-    seen = np.full((len(messages), dashboards), -1, np.int32)
-    stored = copies.locations()
-    _by_count(seen, stored, lists, reads)
-    _by_text(seen, np.flatnonzero(ahead_of_count(lists, stored)), lists, reads)
-    _not_before_sent(seen, messages, stored, lists, reads)
-    return Visibility(seen, _as_text(seen, lists, reads))
-
-
-def _by_count(seen: Indexes, stored: Locations, lists: ListContents, reads: Reads) -> None:
+    seen = np.full(len(deliveries), -1, np.int32)
     if not len(reads):
-        return
-    position = stored.position
-    ends = reads.first[1:]
-    order = np.lexsort((position, stored.chat))
+        return Visibility(seen, np.zeros(len(deliveries), bool))
+    stored = copies.locations()
+    _by_count(seen, stored, lists, reads, deliveries)
+    _by_text(seen, np.flatnonzero(ahead_of_count(lists, stored)), lists, reads, deliveries)
+    _not_before_sent(seen, messages, stored, lists, reads, deliveries)
+    return Visibility(seen, _as_text(seen, lists, reads, deliveries))
+
+
+def _by_count(
+    seen: Indexes, stored: Locations, lists: ListContents, reads: Reads, deliveries: PlannedDeliveries
+) -> None:
+    order = np.lexsort((stored.position, stored.chat))
     edges = starts_of(stored.chat[order], len(lists.chat_rows) - 1)
     for chat in np.flatnonzero(np.diff(edges)).tolist():
         rows = order[edges[chat] : edges[chat + 1]]
-        shown = lists.over_versions(chat, lists.believed)[reads.version]
-        # One running maximum for all dashboards: each dashboard's counts are offset above those of the one before.
-        offset = max(int(shown.max()), int(position[rows].max())) + 2
-        most = np.maximum.accumulate(shown + reads.dashboard * offset)
-        wanted = np.arange(len(ends))[:, None] * offset + position[rows]
-        at = np.searchsorted(most, wanted.ravel()).reshape(wanted.shape)
-        seen[rows] = np.where(at < ends[:, None], at, -1).T
+        if deliveries.rooms is None:
+            _count_for_all(seen.reshape(-1, deliveries.dashboards), rows, stored.position[rows], chat, lists, reads)
+        else:
+            _count_for_members(seen, rows, stored.position, chat, lists, reads, deliveries)
 
 
-def _by_text(seen: Indexes, affected: Ints, lists: ListContents, reads: Reads) -> None:
+def _count_for_all(seen: Indexes, rows: Ints, position: Ints, chat: int, lists: ListContents, reads: Reads) -> None:
+    """`seen`: messages × dashboards."""
+    ends = reads.first[1:]
+    shown = lists.over_versions(chat, lists.believed)[reads.version]
+    # One running maximum for all dashboards: each dashboard's counts are offset above those of the one before.
+    offset = max(int(shown.max()), int(position.max())) + 2
+    most = np.maximum.accumulate(shown + reads.dashboard * offset)
+    wanted = np.arange(len(ends))[:, None] * offset + position
+    at = np.searchsorted(most, wanted.ravel()).reshape(wanted.shape)
+    seen[rows] = np.where(at < ends[:, None], at, -1).T
+
+
+def _count_for_members(
+    seen: Indexes, rows: Ints, position: Ints, chat: int, lists: ListContents, reads: Reads,
+    deliveries: PlannedDeliveries,
+) -> None:  # fmt: skip
+    """The same with the members' reads only."""
+    mine = deliveries.of(rows)
+    members, member = np.unique(deliveries.dashboard[mine], return_inverse=True)
+    counts = reads.first[members + 1] - reads.first[members]
+    theirs = ranges(reads.first[members], counts)
+    if not len(theirs):
+        return
+    shown = lists.at_versions(chat, lists.believed, reads.version[theirs])
+    wanted = position[deliveries.message[mine]]
+    offset = max(int(shown.max()), int(wanted.max())) + 2
+    most = np.maximum.accumulate(shown + np.repeat(np.arange(len(members)), counts) * offset)
+    at = np.searchsorted(most, member * offset + wanted)
+    seen[mine] = np.where(at < np.cumsum(counts)[member], np.append(theirs, -1)[at], -1)
+
+
+def _by_text(seen: Indexes, affected: Ints, lists: ListContents, reads: Reads, deliveries: PlannedDeliveries) -> None:
     """The slow path, exact for any list: each dashboard's first read whose version contains the text."""
-    if not len(affected) or not len(reads):
+    if not len(affected):
         return
     by_version = np.argsort(reads.version, kind="stable")
     versions = reads.version[by_version]
@@ -105,46 +137,57 @@ def _by_text(seen: Indexes, affected: Ints, lists: ListContents, reads: Reads) -
         if start == end:
             continue
         found = by_version[start:end]
-        first = np.where(seen[message] < 0, never, seen[message])
-        np.minimum.at(first, reads.dashboard[found], found.astype(np.int32))
-        seen[message] = np.where(first == never, -1, first)
+        mine = slice(int(deliveries.first[message]), int(deliveries.first[message + 1]))
+        first = np.where(seen[mine] < 0, never, seen[mine])
+        at = reads.dashboard[found]
+        if deliveries.rooms is not None:
+            members = deliveries.dashboard[mine]
+            at = np.searchsorted(members, at)
+            shown_to = np.append(members, -1)[at] == reads.dashboard[found]
+            at, found = at[shown_to], found[shown_to]
+        np.minimum.at(first, at, found.astype(np.int32))
+        seen[mine] = np.where(first == never, -1, first)
 
 
 def _not_before_sent(
-    seen: Indexes, messages: SentMessages, stored: Locations, lists: ListContents, reads: Reads
-) -> None:
+    seen: Indexes, messages: SentMessages, stored: Locations, lists: ListContents, reads: Reads,
+    deliveries: PlannedDeliveries,
+) -> None:  # fmt: skip
     """Searches again, from the send on, for messages that an earlier read seems to show because its count was too high.
 
     This happens if a message vanished or was in another chat, so that later ones moved up in the final read.
     """
-    early = np.append(reads.done, np.inf)[seen] < messages.sent[:, None]
-    rows = np.flatnonzero(early.any(axis=1))
+    early = deliveries.apply(np.less, np.append(reads.done, np.inf)[seen], messages.sent)
+    rows = np.flatnonzero(deliveries.any(early))
     if not len(rows):
         return
-    dashboards = np.arange(seen.shape[1])
-    since = np.empty((len(rows), len(dashboards)), np.int64)
-    for dashboard in dashboards.tolist():
+    since = np.zeros(len(seen), np.int32)
+    again = np.flatnonzero(early)
+    by_dashboard = again[np.argsort(deliveries.dashboard[again], kind="stable")]
+    edges = starts_of(ints(deliveries.dashboard[by_dashboard]), deliveries.dashboards)
+    for dashboard in np.flatnonzero(np.diff(edges)).tolist():
+        mine = by_dashboard[edges[dashboard] : edges[dashboard + 1]]
         first, last = reads.first[dashboard], reads.first[dashboard + 1]
-        since[:, dashboard] = first + np.searchsorted(reads.done[first:last], messages.sent[rows])
+        since[mine] = first + np.searchsorted(reads.done[first:last], messages.sent[deliveries.message[mine]])
     texts = np.flatnonzero(np.isin(lists.text_message, rows))
-    counts: dict[int, Ints] = {}
-    for at, row in enumerate(rows.tolist()):
-        shows = np.zeros(len(reads), bool)
+    for row in rows.tolist():
+        mine = deliveries.of(np.array([row]))
+        mine = mine[early[mine]]
+        dashboards = deliveries.dashboard[mine]
+        theirs = ranges(reads.first[dashboards], reads.first[dashboards + 1] - reads.first[dashboards])
+        version = reads.version[theirs]
+        shows = np.zeros(len(theirs), bool)
         if (chat := int(stored.chat[row])) >= 0:
-            if chat not in counts:
-                counts[chat] = lists.over_versions(chat, lists.believed)[reads.version]
-            shows |= counts[chat] >= stored.position[row]
+            shows |= lists.at_versions(chat, lists.believed, version) >= stored.position[row]
         for text in texts[lists.text_message[texts] == row].tolist():
-            shows |= (reads.version >= lists.text_shown[text]) & (reads.version < lists.text_gone[text])
-        hits = np.append(np.flatnonzero(shows), len(reads))
-        found = hits[np.searchsorted(hits, since[at])]
-        seen[row] = np.where(early[row], np.where(found < reads.first[1:], found, -1), seen[row])
+            shows |= (version >= lists.text_shown[text]) & (version < lists.text_gone[text])
+        hits = np.append(theirs[shows], len(reads))
+        found = hits[np.searchsorted(hits, since[mine])]
+        seen[mine] = np.where(found < reads.first[dashboards + 1], found, -1)
 
 
-def _as_text(seen: Indexes, lists: ListContents, reads: Reads) -> Bools:
-    as_text = np.zeros(seen.shape, bool)
-    if not len(reads):
-        return as_text
+def _as_text(seen: Indexes, lists: ListContents, reads: Reads, deliveries: PlannedDeliveries) -> Bools:
+    as_text = np.zeros(len(seen), bool)
     texts = np.flatnonzero((lists.text_message >= 0) & (lists.text_gone > lists.text_shown))
     texts = texts[np.argsort(lists.text_message[texts], kind="stable")]
     message = lists.text_message[texts]
@@ -154,7 +197,13 @@ def _as_text(seen: Indexes, lists: ListContents, reads: Reads) -> Bools:
     for turn in range(int(nth.max(initial=-1)) + 1):
         chosen = texts[nth == turn]
         rows = lists.text_message[chosen]
-        at = version[seen[rows]]
-        inside = (at >= lists.text_shown[chosen, None]) & (at < lists.text_gone[chosen, None])
-        as_text[rows] |= inside
+        if deliveries.width:
+            grid = (-1, deliveries.width)
+            at = version[seen.reshape(grid)[rows]]
+            inside = (at >= lists.text_shown[chosen, None]) & (at < lists.text_gone[chosen, None])
+            as_text.reshape(grid)[rows] |= inside
+            continue
+        mine, text = deliveries.of(rows), np.repeat(chosen, deliveries.counts[rows])
+        at = version[seen[mine]]
+        as_text[mine] |= (at >= lists.text_shown[text]) & (at < lists.text_gone[text])
     return as_text

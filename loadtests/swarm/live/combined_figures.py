@@ -17,8 +17,10 @@ from chatswarm.loadtests.scenario.scenario import Scenario
 from chatswarm.loadtests.swarm.plan import ProcessProgress
 
 from .buckets import LAG, LATENCY, DeliveryCounts, LatencyHistogram
+from .frames_by_id import Identified
 from .increment import RIG_FAILED, Increment
-from .process_figures import CODES, Identified
+from .live_audience import LiveAudience
+from .process_figures import CODES
 
 
 @dataclass(slots=True)
@@ -34,8 +36,12 @@ class _Open:
 class CombinedFigures:
     """Times are in seconds after T0. `schedule`: each widget's intended times."""
 
-    def __init__(self, scenario: Scenario, schedule: Sequence[Sequence[float]], run: str, target: str) -> None:
+    def __init__(
+        self, scenario: Scenario, schedule: Sequence[Sequence[float]], run: str, target: str,
+        audience: LiveAudience | None = None,
+    ) -> None:  # fmt: skip
         self.scenario, self.run, self.target = scenario, run, target
+        self.audience = LiveAudience(scenario) if audience is None else audience
         self.sent = self.subscribed = 0
         self.outcomes = dict.fromkeys((*SendOutcome, RIG_FAILED), 0)
         self.expected = self.delivered = self.late = self.late_sends = 0
@@ -105,9 +111,10 @@ class CombinedFigures:
             widget, n = key
             at = self._schedule[widget][n]
             self.accepted.observe(done - at)
-            expected = self.scenario.eligible(at)
+            expected = self.audience.count(widget, n, at)
             self.expected += expected
-            self._open[key] = _Open(expected, done)
+            if expected:
+                self._open[key] = _Open(expected, done)
         for visible, row in self._waiting.pop(key, ()):
             self._take_counts(visible, row)
 
@@ -124,11 +131,13 @@ class CombinedFigures:
             self._take_visible(key, row)
 
     def _take_visible(self, key: tuple[int, int], row: DeliveryCounts) -> None:
+        message = self._open.get(key)
+        if message is None:
+            return
         count = sum(row.counts)
         self.visible.add(row.counts, row.seconds)
         self.delivered += count
         self.late += row.late
-        message = self._open[key]
         message.seen += count
         message.most = max(message.most, row.most)
         if message.seen >= message.expected:

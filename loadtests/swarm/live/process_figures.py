@@ -1,12 +1,15 @@
 """One process's part of the live figures: what its recorder has recorded since the last report, in histograms.
 
 The paths of frames and sends do no extra work: twice a second, this reads the history's columns with numpy before they
-are written out. So it costs nothing unless live figures were asked for.
+are written out. So it costs nothing unless live figures were asked for. Where frames carry texts, it is also what finds
+out which messages they made visible, for Locust's rows and the progress line.
 """
 
+import logging
+import time
 from array import array
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -16,43 +19,45 @@ from chatswarm.loadtests.judge.rig import LAG_SHARE, filled_in, tightest
 from chatswarm.loadtests.scenario.scenario import Scenario
 from chatswarm.loadtests.swarm.recorder import Recorder
 
-from .buckets import LAG, LATENCY, DeliveryCounts, Floats, Ints, LatencyHistogram, rows_of
+from .buckets import LAG, LATENCY, DeliveryCounts, Floats, LatencyHistogram, rows_of
+from .frames_by_id import FramesById, Identified
+from .frames_by_text import FramesByText
 from .increment import RIG_FAILED, Increment, Send, spread
+from .live_audience import LiveAudience
 from .newly_shown import Intended, ShownMessages
+
+logger = logging.getLogger(__name__)
 
 _CODES = (1000, 1001, 1006, 1008, 1009, 1011, 1012, 1013)
 CODES = (*map(str, _CODES), "other")
 """Close codes that are counted separately."""
-_MAX_IDS = 16384  # message ids to remember
-_TRACKED = 2048  # announcements for which to remember the dashboards that got them
-_NOT_YET = -1
-_PATIENCE = 10.0  # seconds for which a frame waits until the message of its id is known
-
-Identified = tuple[int, int, int]
-"""The target's id for a message, the message's widget, and its number n there."""
 
 
 class ProcessFigures:
     """Call `collect` before the recorder's columns are written out, and `take_increment` twice a second."""
 
-    def __init__(self, recorder: Recorder, messages: ShownMessages, scenario: Scenario, intended: Intended) -> None:
+    def __init__(
+        self, recorder: Recorder, messages: ShownMessages, scenario: Scenario, intended: Intended,
+        audience: LiveAudience | None = None, updates: Callable[[Floats], None] | None = None, *, watched: bool = True,
+    ) -> None:  # fmt: skip
+        """`updates` is given the update latencies of what frames with texts made visible; None: frames carry no texts.
+        `watched`: somebody may scrape the figures. If not, there are no increments.
+        """
+        self._failed = False
         self.start = float("inf")  # T0 in monotonic seconds
         self.end = float("inf")  # of the measured part
-        self._recorder, self._messages, self._scenario, self._intended = recorder, messages, scenario, intended
+        self._recorder, self._messages, self._scenario = recorder, messages, scenario
+        self._audience = LiveAudience(scenario) if audience is None else audience
+        self._updates, self._watched = updates, watched
         self._lag_limit = tightest(scenario.slos, scenario.update_target) * LAG_SHARE
-        self._all_dashboards_due = len({stage.dashboards for stage in scenario.stages}) == 1
         self._report = Increment()
         self._refetch, self._connect, self._lag = _fresh()
         self._seen: list[tuple[int, float, int, int]] = []  # dashboard, done, range of the new messages
         self._opened: dict[int, float] = {}  # when each connection opened that is not subscribed yet
         self._dashboard = array("q", [-1])  # by connection
-        self._ids: dict[int, tuple[int, int]] = {}
-        self._unnamed: dict[int, int] = {}  # announcement → a message id whose message is not known yet
-        self._keys: list[tuple[int, int]] = []  # by announcement
-        self._when = array("d")  # by announcement: when its message was intended; NaN: not known yet
-        # By announcement and dashboard: the index of its first frame in the batch that was collected with it.
-        self._had = np.full((_TRACKED, scenario.dashboards), _NOT_YET, np.int32)
-        self._frames: list[tuple[Ints, Ints, Floats]] = []
+        frames = (self._audience, scenario.dashboards, scenario.update_target, intended)
+        self._by_id = FramesById(*frames) if updates is None else None
+        self._by_text = None if updates is None else FramesByText(*frames)
 
     def begin(self, start: float) -> None:
         """T0 is known, in monotonic seconds."""
@@ -64,21 +69,34 @@ class ProcessFigures:
 
     def identify(self, found: Iterable[Identified]) -> None:
         """Takes the target's ids for messages, including those that other processes sent."""
-        for message_id, widget, n in found:
-            self._ids[message_id] = (widget, n)
-        while len(self._ids) > _MAX_IDS:
-            del self._ids[next(iter(self._ids))]
+        if self._by_id is not None:
+            self._by_id.identify(found)
 
     def collect(self) -> None:
-        """Takes in what has been recorded since the last call."""
+        """Takes in what has been recorded since the last call. Raises nothing: no verdict comes from these figures, so
+        a mistake in them must not cost a history. They stop there, and a note says so.
+        """
+        if self._failed:
+            return
+        try:
+            self._collect()
+        except Exception as error:
+            self._failed = True
+            logger.exception("live figures")
+            detail = f"the live figures of a process stopped: {type(error).__name__}: {error}"
+            self._recorder.note(time.monotonic(), "live", detail)
+
+    def _collect(self) -> None:
         self._take_connections()
-        self._take_sends()
         self._take_frames()
+        if not self._watched:
+            return
+        self._take_sends()
         started, done, version, dashboard = self._new("refetch", "started", "done", "version", "dashboard")
         good = (started >= self.start) & (started <= self.end) & (version >= 0) & (dashboard >= 0)
         self._refetch.take((done - started)[good])
-        time, lag = self._new("lag", "time", "lag")
-        measured = (time >= self.start) & (time <= self.end + self._scenario.update_target)
+        moment, lag = self._new("lag", "time", "lag")
+        measured = (moment >= self.start) & (moment <= self.end + self._scenario.update_target)
         if measured.any():
             self._lag.take(filled_in(lag[measured]))
         (cpu,) = self._new("cpu", "cpu")
@@ -86,10 +104,15 @@ class ProcessFigures:
             self._report.cpu = float(cpu[-1])
 
     def take_increment(self) -> Increment:
-        """Everything since the last increment."""
+        """Everything since the last increment. Only if somebody watches."""
         self.collect()
+        if self._failed:
+            return Increment()
         increment, cpu = self._report, self._report.cpu
-        increment.visible, increment.notified = self._visible(), self._notified()
+        if self._by_text is not None:
+            increment.visible, increment.notified = self._by_text.deliveries()
+        elif self._by_id is not None:
+            increment.visible, increment.notified = self._visible(), self._by_id.deliveries(self.start)
         increment.refetch, increment.connect, increment.lag = map(spread, (self._refetch, self._connect, self._lag))
         self._refetch, self._connect, self._lag = _fresh()
         self._report = Increment(cpu=cpu)
@@ -105,29 +128,50 @@ class ProcessFigures:
         ):
             self._report.late_sends += handed - intended > self._lag_limit
             kind = RIG_FAILED if status < 0 else outcome
-            self._report.sends.append(Send(widget, n, kind, done - self.start, message_id))
-            if outcome == SendOutcome.ACCEPTED and message_id >= 0:
-                self.identify([(message_id, widget, n)])
+            # Frames with texts need no ids.
+            identity = -1 if self._by_id is None else message_id
+            self._report.sends.append(Send(widget, n, kind, done - self.start, identity))
+            if outcome == SendOutcome.ACCEPTED and identity >= 0:
+                self.identify([(identity, widget, n)])
 
     def _take_connections(self) -> None:
         lost: Counter[str] = Counter(self._report.lost)
-        for connection, dashboard, event, code, time in zip(
+        for connection, dashboard, event, code, moment in zip(
             *self._recorder.since("connection", ("connection", "dashboard", "event", "code", "time")), strict=True
         ):
             if event == ConnectionEvent.OPENING:
-                self._opened[connection] = time
+                self._opened[connection] = moment
                 self._dashboard.append(dashboard)
                 continue
+            if dashboard < 0:
+                continue  # of a widget that sends over its socket
             opened = self._opened.pop(connection, None)
             if event == ConnectionEvent.SUBSCRIBED and opened is not None:
-                self._connect.observe(time - opened)
+                self._connect.observe(moment - opened)
             elif event == ConnectionEvent.CLOSED:
                 lost[str(code) if code in _CODES else "other"] += 1
         self._report.lost = dict(lost)
 
-    # Visible.
+    def _take_frames(self) -> None:
+        columns = ("announcement", "from_customer", "message_id", "widget", "n", "how")
+        for number, from_customer, message_id, widget, n, how in zip(
+            *self._recorder.since("announcement", columns), strict=True
+        ):
+            if self._by_text is not None:
+                self._by_text.announce(widget, n, how)
+            elif self._by_id is not None:
+                self._by_id.announce(number, from_customer=bool(from_customer), message_id=message_id)
+        connection, announcement, moment = self._new("frame", "connection", "announcement", "time")
+        if not len(moment):
+            return
+        dashboard = np.asarray(self._dashboard)[connection]
+        if self._by_text is not None and self._updates is not None:
+            self._updates(self._by_text.take(announcement, dashboard, moment, self.start, keep=self._watched))
+        elif self._by_id is not None:
+            self._by_id.take(announcement, dashboard, moment)
 
     def _visible(self) -> list[DeliveryCounts]:
+        """What refetches showed."""
         if not self._seen:
             return []
         dashboard, done, first, last = (np.asarray(column) for column in zip(*self._seen, strict=True))
@@ -136,65 +180,11 @@ class ProcessFigures:
         message = np.repeat(first, counts) + np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
         lowest = int(message.min())
         intended = np.asarray(self._messages.intended[lowest : int(message.max()) + 1])[message - lowest]
-        return self._rows(self._messages.keys, message, intended, np.repeat(dashboard, counts), np.repeat(done, counts))
-
-    def _rows(
-        self, keys: list[tuple[int, int]], message: Ints, intended: Floats, dashboard: Ints, time: Floats
-    ) -> list[DeliveryCounts]:
-        """The deliveries, without those to dashboards that need not show the message."""
-        if not self._all_dashboards_due:
-            due = {at: self._scenario.eligible(at - self.start) for at in np.unique(intended).tolist()}
-            planned = dashboard < np.array([due[at] for at in intended.tolist()])
-            message, intended, time = message[planned], intended[planned], time[planned]
-        return rows_of(keys, message, time - intended, self._scenario.update_target)
-
-    # Notified.
-
-    def _take_frames(self) -> None:
-        for number, from_customer, message_id in zip(
-            *self._recorder.since("announcement", ("announcement", "from_customer", "message_id")), strict=True
-        ):
-            self._keys.append((-1, -1))
-            self._when.append(float("nan"))
-            self._had[number % _TRACKED] = _NOT_YET
-            if from_customer and message_id >= 0:
-                self._unnamed[number] = message_id
-        connection, announcement, time = self._new("frame", "connection", "announcement", "time")
-        if not len(time):
-            return
-        dashboard = np.asarray(self._dashboard)[connection]
-        # Keep the first frame of each message on each dashboard; frames are in order of arrival.
-        tracked = (dashboard < self._had.shape[1]) & (announcement > len(self._keys) - _TRACKED)
-        dashboard, announcement, time = dashboard[tracked], announcement[tracked], time[tracked]
-        slot = announcement % _TRACKED * self._had.shape[1] + dashboard
-        index, had = np.arange(len(slot), dtype=np.int32), self._had.ravel()
-        new = had[slot] == _NOT_YET
-        slot, index = slot[new], index[new]
-        # numpy keeps the last value written to a slot: written backwards, that is the first frame.
-        had[slot[::-1]] = index[::-1]
-        first = index[had[slot] == index]
-        self._frames.append((dashboard[first], announcement[first], time[first]))
-
-    def _notified(self) -> list[DeliveryCounts]:
-        for number, message_id in list(self._unnamed.items()):
-            if message_id in self._ids:
-                del self._unnamed[number]
-                widget, n = self._ids[message_id]
-                if (intended := self._intended(widget, n)) is not None:
-                    self._keys[number], self._when[number] = (widget, n), intended
-        while len(self._unnamed) > _TRACKED:
-            del self._unnamed[next(iter(self._unnamed))]
-        if not self._frames:
-            return []
-        dashboard, announcement, time = (np.concatenate(column) for column in zip(*self._frames, strict=True))
-        lowest = int(announcement.min(initial=len(self._when)))
-        intended = np.asarray(self._when[lowest:])[announcement - lowest]
-        known = np.isfinite(intended)
-        waits = ~known & (time > time.max(initial=-np.inf) - _PATIENCE)
-        self._frames = [(dashboard[waits], announcement[waits], time[waits])] if waits.any() else []
-        if not known.any():
-            return []
-        return self._rows(self._keys, announcement[known], intended[known], dashboard[known], time[known])
+        dashboard, done = np.repeat(dashboard, counts), np.repeat(done, counts)
+        due = self._audience.must_show(self._messages.keys, message, intended - self.start, dashboard)
+        if due is not None:
+            message, intended, done = message[due], intended[due], done[due]
+        return rows_of(self._messages.keys, message, done - intended, self._scenario.update_target)
 
 
 def _fresh() -> tuple[LatencyHistogram, LatencyHistogram, LatencyHistogram]:

@@ -61,7 +61,7 @@ METRICS: dict[str, Spec] = {
         {"outcome": tuple(OUTCOMES.values())},
     ),
     "chatswarm_deliveries_expected_total": Spec(
-        "counter", "Accepted messages, each times the dashboards that should show it.", {}
+        "counter", "Accepted messages, each times the dashboards that must show it (with rooms: the members).", {}
     ),
     "chatswarm_deliveries_visible_total": Spec("counter", f"Expected deliveries that are visible. {_SEEN} {_LIVE}", {}),
     "chatswarm_deliveries_late_total": Spec("counter", f"Visible deliveries above the update target. {_LIVE}", {}),
@@ -74,13 +74,14 @@ METRICS: dict[str, Spec] = {
     "chatswarm_accepted_seconds": Spec("histogram", f"Per accepted message: from intended to accepted. {_LIVE}", {}),
     "chatswarm_notified_seconds": Spec(
         "histogram",
-        "Per delivery: from intended to the first frame that names the message. Absent if frames have no message ids. "
-        f"{_LIVE}",
+        "Per delivery: from intended to the first frame that names the message. Absent if frames have neither message "
+        f"ids nor texts. {_LIVE}",
         {},
     ),
     "chatswarm_visible_seconds": Spec(
         "histogram",
-        f"Per delivery: from intended to shown by a refetch. Missing deliveries are not counted. {_SEEN} {_LIVE}",
+        "Per delivery: from intended to shown, by a refetch or by a frame with the text. Missing deliveries are not "
+        f"counted. {_SEEN} {_LIVE}",
         {},
     ),
     "chatswarm_last_dashboard_seconds": Spec(

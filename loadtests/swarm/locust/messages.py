@@ -10,8 +10,8 @@ from typing import Any, ClassVar, TypeVar
 
 import msgspec
 
+from chatswarm.loadtests.swarm.live.frames_by_id import Identified
 from chatswarm.loadtests.swarm.live.increment import Increment
-from chatswarm.loadtests.swarm.live.process_figures import Identified
 from chatswarm.loadtests.swarm.plan import ProcessProgress, RunPlan
 
 
@@ -83,6 +83,13 @@ class ClockRequest(RunMessage, frozen=True):
 
     kind: ClassVar[str] = "clock-request"
     sent: float
+
+
+class RoomIds(RunMessage, frozen=True):
+    """What the target calls the scenario's rooms, in order."""
+
+    kind: ClassVar[str] = "room-ids"
+    ids: list[str]
 
 
 class RunStart(RunMessage, frozen=True):
@@ -193,8 +200,8 @@ class ClosedHistory(ProcessMessage, frozen=True):
 
 
 TO_WORKERS: tuple[type[SwarmMessage], ...] = (
-    HelloRequest, Welcome, PlannedRun, CancelledRun, SeparateFolder, GrantedNumber, ClockRequest, RunStart, MessageIds,
-    RunEnd, HistoryReceived,
+    HelloRequest, Welcome, PlannedRun, CancelledRun, SeparateFolder, GrantedNumber, ClockRequest, RoomIds, RunStart,
+    MessageIds, RunEnd, HistoryReceived,
 )  # fmt: skip
 TO_CONDUCTOR: tuple[type[SwarmMessage], ...] = (
     Hello, JoinedRun, CannotJoin, NumberRequest, ProgressReport, ClockReading, HistoryPart, LeavingRun, ClosedHistory,

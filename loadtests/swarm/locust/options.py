@@ -14,11 +14,13 @@ from chatswarm.loadtests.net.origin import parse_origin
 from chatswarm.loadtests.net.reachability import http_problem
 from chatswarm.loadtests.protocols import PROTOCOLS, protocol_of
 from chatswarm.loadtests.scenario import scenario
+from chatswarm.loadtests.scenario.rooms import members_by_name
 from chatswarm.loadtests.scenario.scenario import Scenario, ScenarioError
+from chatswarm.loadtests.swarm.directory import ROOMS, read_users
 from chatswarm.loadtests.system.flags import read_flag
 from chatswarm.loadtests.testbed.messages import TestbedOptions
 
-FIXED = ("pid", "restart_command", "toxiproxy", "proxy_host", "metrics_port", "metrics_host")
+FIXED = ("users_file", "pid", "restart_command", "toxiproxy", "proxy_host", "metrics_port", "metrics_host")
 """Our options that only the command line sets: nobody may end a process, or run a command, by a web page."""
 PAGE_FIELDS = ("scenario", "protocol", "seed", "out", "origin")
 """The options of ours that the form of Locust's page shows."""
@@ -81,6 +83,10 @@ def read(
         read_flag("--toxiproxy", parse_address, options.toxiproxy, problems)
     origin = read_flag("--origin", parse_origin, options.origin, problems) if options.origin else None
     seed = _seed(options.seed, problems)
+    if chosen is not None and options.users_file:
+        planned = chosen
+        fitted = read_flag("--users-file", lambda path: with_users(planned, Path(path)), options.users_file, problems)
+        chosen = fitted or chosen
     if base_url and not problems and (why := http_problem(base_url)):
         problems.append(f"{flag}: {why}")
     if problems or chosen is None:
@@ -92,6 +98,7 @@ def read(
         restart_command=options.restart_command or None,
         toxiproxy=options.toxiproxy or None,
         origin=origin,
+        users_file=str(Path(options.users_file).absolute()) if options.users_file else None,
     )
     return RunOptions(chosen, testbed, seed, options.out, options.proxy_host)
 
@@ -174,6 +181,24 @@ def _base_url(flag: str, given: str | None, problems: list[str]) -> str | None:
         return None
     address = read_flag(flag, parse_address, given, problems)
     return None if address is None else address.url
+
+
+def with_users(chosen: Scenario, path: Path) -> Scenario:
+    """The scenario with the rooms that the users' file names, if it has a column `rooms`.
+
+    Raises ValueError if the file is no users' file, or has too few users for the scenario.
+    """
+    rows = read_users(path, chosen.dashboards + (0 if chosen.senders_are_members else chosen.widgets))
+    members: dict[str, list[str]] = {}
+    for row in rows[: chosen.dashboards]:
+        for room in row.get(ROOMS, "").split():
+            members.setdefault(room, []).append(row["name"])
+    if not members:
+        return chosen
+    lists = members_by_name(members, [row["name"] for row in rows[: chosen.dashboards]])
+    senders = "widgets" if chosen.rooms is None else chosen.rooms.senders
+    rooms = {"fixed": dict(zip(members, lists, strict=True)), "senders": senders}
+    return scenario.parse({**chosen.table, "rooms": rooms}, chosen.name, chosen.name)
 
 
 def _seed(given: Any, problems: list[str]) -> int:  # noqa: ANN401

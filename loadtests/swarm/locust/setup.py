@@ -42,6 +42,9 @@ def _add_arguments(parser: LocustArgumentParser) -> None:
     group.add_argument("--protocol", default=DEFAULT, choices=sorted(PROTOCOLS), help="the kind of chat under test")
     group.add_argument("--seed", type=int, default=1, help="the same seed gives the same schedule")
     group.add_argument("--origin", default="", metavar="URL", help="the Origin of every request (default: none)")
+    group.add_argument(
+        "--users-file", metavar="FILE", help="CSV with a row per user: name, and what its login needs; on every host"
+    )
     group.add_argument("--out", default="", help="the run's folder (default: runs/<time>-<scenario>)")
     group.add_argument(
         "--metrics-port", type=int, default=setting("CHATSWARM_METRICS_PORT"), metavar="PORT",

@@ -17,6 +17,9 @@ from chatswarm.loadtests.swarm.net.http import Response
 from chatswarm.loadtests.swarm.plan import ProcessProgress
 from chatswarm.loadtests.system.text import one_line
 
+Latencies = npt.NDArray[np.float64]
+_COUNTED = 100_000  # ms; up to here, counting is faster than sorting
+
 
 class StatsRows:
     """This process's rows."""
@@ -25,6 +28,7 @@ class StatsRows:
         self._environment = environment
         self.progress = ProcessProgress()
         self._updates: list[float] = []
+        self._shown: list[Latencies] = []
         self._frames_shown = 0
 
     def request(self, kind: str, name: str, seconds: float | None, size: int, problem: str) -> None:
@@ -46,16 +50,21 @@ class StatsRows:
         """Counts messages that became visible on one dashboard at `visible`, by their intended times."""
         self._updates.extend([visible - then for then in intended])
 
+    def shown(self, latencies: Latencies) -> None:
+        """Counts messages that became visible, by their update latencies in seconds."""
+        self._shown.append(latencies)
+
     def flush(self) -> None:
         """Updates the rows of frames and updates. Call it about once a second."""
-        latencies, self._updates = self._updates, []
+        latencies = np.concatenate([np.asarray(self._updates, np.float64), *self._shown])
+        self._updates, self._shown = [], []
         frames = self.progress.frames - self._frames_shown
         self._frames_shown = self.progress.frames
         if frames:
             # Not measured, not 0: Locust keeps such rows out of its percentiles.
             self._count("FRAME", "announcement", frames).num_none_requests += frames
-        if latencies:
-            self._time(self._count("UPDATE", "visible", len(latencies)), np.asarray(latencies) * 1000)
+        if len(latencies):
+            self._time(self._count("UPDATE", "visible", len(latencies)), latencies * 1000)
             self.progress.updates += len(latencies)
 
     def _count(self, kind: str, name: str, count: int) -> StatsEntry:
@@ -66,7 +75,7 @@ class StatsRows:
         entry.last_request_timestamp = now
         return entry
 
-    def _time(self, entry: StatsEntry, latencies: npt.NDArray[np.float64]) -> None:
+    def _time(self, entry: StatsEntry, latencies: Latencies) -> None:
         """Adds latencies in milliseconds, with numpy: a loop over those of a second would stop all users."""
         entry.total_response_time += round(latencies.sum())
         shortest, before = round(latencies.min()), entry.min_response_time
@@ -77,11 +86,16 @@ class StatsRows:
             self.progress.latencies[bucket] = self.progress.latencies.get(bucket, 0) + count
 
 
-def buckets(latencies: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def buckets(latencies: Latencies) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Locust's buckets (two significant digits, in milliseconds) and the number of latencies in each."""
     step = np.select([latencies < 100, latencies < 1000, latencies < 10000], [1, 10, 100], 1000)
-    found, counts = np.unique((np.rint(latencies / step) * step).astype(np.int64), return_counts=True)
-    return found, counts
+    bucket = (np.rint(latencies / step) * step).astype(np.int64)
+    if bucket.min(initial=0) < 0 or bucket.max(initial=0) > _COUNTED:
+        found, counts = np.unique(bucket, return_counts=True)
+        return found, counts
+    every = np.bincount(bucket)
+    found = np.flatnonzero(every)
+    return found, every[found]
 
 
 class ShownFailure(Exception):

@@ -7,7 +7,7 @@ import logging
 import os
 import select
 import tempfile
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 import gevent
@@ -18,10 +18,10 @@ from chatswarm.loadtests.net.address import is_loopback
 from chatswarm.loadtests.system.children import Child, python
 from chatswarm.loadtests.system.lines import LineBuffer
 from chatswarm.loadtests.testbed.messages import (
-    BeginFaults,
     EndTestbed,
     FromTestbed,
     HealFaults,
+    MeasuringBegins,
     SetUpTestbed,
     TestbedEnded,
     TestbedReady,
@@ -78,9 +78,14 @@ class TestbedProcess:
             raise RefusedOptionsError([f"the testbed {why}:\n{tail}"])
         raise RefusedOptionsError(self._reply.problems)
 
-    def begin(self, run: str, start: float) -> None:
-        """The measured part begins at `start`, in monotonic seconds."""
-        self._send(BeginFaults(run, start))
+    @property
+    def watches(self) -> bool:
+        """Whether it will write down what the target's processes do."""
+        return isinstance(self._reply, TestbedReady) and self._reply.watches
+
+    def begin(self, run: str, start: float, rooms: Sequence[str] = ()) -> None:
+        """The measured part begins at `start`, in monotonic seconds. `rooms`: the ids of the run's rooms."""
+        self._send(MeasuringBegins(run, start, list(rooms)))
 
     def heal(self) -> None:
         """Heals what is not healed; no more faults begin. Returns at once."""

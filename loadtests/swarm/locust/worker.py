@@ -50,6 +50,7 @@ from .messages import (
     PlannedRun,
     ProgressReport,
     R,
+    RoomIds,
     RunEnd,
     RunStart,
     SeparateFolder,
@@ -132,6 +133,9 @@ class WorkerRun:
     def grant(self, message: GrantedNumber) -> None:
         self.node.grant(message.role, message.number)
 
+    def name_rooms(self, message: RoomIds) -> None:
+        self.node.name_rooms(message.ids)
+
     def read_clock(self, message: ClockRequest) -> None:
         self._send(ClockReading(self._plan.run, self._process, message.sent, time.monotonic()))
 
@@ -180,7 +184,7 @@ class WorkerRun:
 
     def _send_progress(self, *, with_increment: bool = True) -> None:
         """Increments are for scrapes, which are a second apart: every other report is enough."""
-        live = self.node.live
+        live = self.node.live if self._plan.watched else None
         increment = live.take_increment() if live is not None and with_increment else None
         self._send(ProgressReport(self._plan.run, self._process, self.node.progress, increment))
 
@@ -293,6 +297,7 @@ class Worker:
         self._listen_in_run(SeparateFolder, WorkerRun.keep_apart)
         self._listen_in_run(GrantedNumber, WorkerRun.grant)
         self._listen_in_run(ClockRequest, WorkerRun.read_clock)
+        self._listen_in_run(RoomIds, WorkerRun.name_rooms)
         self._listen_in_run(RunStart, WorkerRun.begin)
         self._listen_in_run(MessageIds, WorkerRun.identify)
         self._listen_in_run(RunEnd, self._on_end)

@@ -141,6 +141,14 @@ def connect(
     raise _combined_error(failures)
 
 
+def peer_of(connection: socket.socket) -> str:
+    """`host:port` of the address that a connection leads to, with IPv6 in brackets; empty if it has ended."""
+    try:
+        return join_host_port(*connection.getpeername()[:2])
+    except OSError:
+        return ""
+
+
 def _name(host: str, port: int) -> _Name:
     name = _names.get((host, port))
     if name is None:

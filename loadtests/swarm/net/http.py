@@ -7,7 +7,7 @@ response that it cannot read) are kept apart from failures of the target.
 import errno
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from gevent import select, socket
@@ -16,14 +16,16 @@ from gevent.monkey import get_original
 
 from chatswarm.loadtests.history.tables import UNREADABLE_HERE
 from chatswarm.loadtests.net.address import Address, parse_address
+from chatswarm.loadtests.net.cookies import CookieJar
 from chatswarm.loadtests.net.encodings import DecodedBodies, UnreadableEncoding
+from chatswarm.loadtests.net.headers import Headers
 from chatswarm.loadtests.protocols.protocol import Request
 from chatswarm.loadtests.system.rig_limits import RESOURCES, rig_limit_errno
 from chatswarm.loadtests.system.text import one_line
 
-from .addresses import Endpoint, connect
+from .addresses import Endpoint, connect, peer_of
 from .requests import MOST_REDIRECTS, REDIRECTS, OutgoingRequest, Unfollowable, Unsendable, outgoing, redirected
-from .responses import Malformed, ResponseReader, TooLarge
+from .responses import Malformed, ResponseReader, TooLarge, headers_in
 from .tls import wrapped
 
 TIMEOUT = 10.0
@@ -35,6 +37,7 @@ that crosses the close on its way is lost, though neither side is at fault."""
 
 _BLOCK = 65536
 _LONGEST_SHOWN = 200  # characters of the target's text in an error
+_SETS_COOKIES = re.compile(rb"^set-cookie[ \t]*:", re.IGNORECASE | re.MULTILINE)
 _KEEP_ALIVE_TIMEOUT = re.compile(r"\btimeout\s*=\s*(\d{1,9})", re.IGNORECASE)
 _NEVER = float("nan")
 _POLLIN = 1  # poll's flag: readable, or closed by the other side
@@ -59,6 +62,13 @@ class Response(NamedTuple):
     error: str = ""
     retry_after: str | None = None
     undecoded: bool = False  # it is complete, but in an encoding that this rig cannot read; `body` is empty
+    peer: str = ""  # host:port that it came from, IPv6 in brackets: the fault proxy's behind one; empty without one
+    raw_head: Sequence[bytes] = ()  # for `headers`
+
+    @property
+    def headers(self) -> Headers:
+        """The header fields, of the last response after redirects. They are parsed on each call."""
+        return headers_in(self.raw_head)
 
     @property
     def written(self) -> bool:
@@ -85,19 +95,21 @@ class Client:
 
     def __init__(
         self, address: Address, concurrency: int, via: Endpoint | None = None, *, origin: str | None = None,
-        traffic: str = "http", note: Note | None = None,
+        traffic: str = "http", note: Note | None = None, cookies: CookieJar | None = None,
     ) -> None:  # fmt: skip
         """`via`: a proxy's address to connect to instead of the target's; `origin`: the Origin header's value;
-        `traffic`: see `addresses.connect`; `note`: called with each address that was skipped.
+        `traffic`: see `addresses.connect`; `note`: called with each address that was skipped; `cookies`: what every
+        response, redirects included, sets them in, and every request sends them from.
         """
         self._address = address
         self._via = via
         self._origin = origin
         self._traffic = traffic
         self._note = note
+        self._cookies = cookies
         self._slots = Semaphore(concurrency)
         self._idle: dict[Address, list[_Connection]] = {}
-        self._last: tuple[Request, OutgoingRequest, bytes] | None = None
+        self._last: tuple[Request, OutgoingRequest, bytes, str] | None = None  # the last `str`: cookies
         self._closed = False
 
     def send_request(self, request: Request) -> Response:
@@ -131,12 +143,17 @@ class Client:
 
     def _prepared(self, request: Request) -> tuple[OutgoingRequest, bytes]:
         last = self._last
-        if last is not None and last[0] is request:
-            return last[1:]
+        jar = self._cookies
+        if last is not None and last[0] is request and (jar is None or jar.header(last[1].url) == last[3]):
+            return last[1], last[2]
         sending = outgoing(self._address, request, self._origin)
-        data = sending.wire()
-        self._last = request, sending, data
+        cookies = self._cookies_for(sending)
+        data = sending.wire(cookies)
+        self._last = request, sending, data, cookies
         return sending, data
+
+    def _cookies_for(self, sending: OutgoingRequest) -> str:
+        return "" if self._cookies is None else self._cookies.header(sending.url)
 
     def _follow(self, sending: OutgoingRequest, data: bytes, state: "_ExchangeState") -> Response:
         for hop in range(MOST_REDIRECTS):
@@ -151,7 +168,7 @@ class Client:
                 return response._replace(error=f"{response.error}: {error}")
             if further is None:
                 return response
-            sending, data = further, further.wire()
+            sending, data = further, further.wire(self._cookies_for(further))
         response = self._once(sending, data, state)
         if state.location:
             response = response._replace(error=f"{response.error}: more than {MOST_REDIRECTS} redirects")
@@ -169,7 +186,7 @@ class Client:
             if state.sent != state.sent:  # NaN: this is the first request
                 state.sent = time.monotonic()
             connection.exchange(data, state.deadline)
-            response = state.response_from(reading)
+            response = state.response_from(reading, connection.peer)
             keep = reading.reusable
         except TimeoutError as error:
             text = _described(error)
@@ -185,6 +202,8 @@ class Client:
             response = state.failed(_status(connection) if limit is None else -limit, _described(error), connection)
         finally:
             if connection is not None:
+                if self._cookies is not None:
+                    _store_cookies(self._cookies, sending, connection.reading)
                 if keep and not self._closed:
                     connection.idle_since, connection.keep_for = time.monotonic(), state.keep_for
                     self._keep(connection, self._idle.setdefault(sending.address, []))
@@ -229,7 +248,7 @@ class _ExchangeState:
     def left(self) -> float:
         return max(0.001, self.deadline - time.monotonic())
 
-    def response_from(self, reading: ResponseReader) -> Response:
+    def response_from(self, reading: ResponseReader, peer: str) -> Response:
         done = time.monotonic()  # before decoding, whose cost is the rig's
         status, body, error, retry_after, undecoded = reading.status, reading.body, "", None, False
         encoding, self.location, retry, keep_alive = reading.head
@@ -250,11 +269,16 @@ class _ExchangeState:
             self.location = ""
         if status in (429, 503) and retry:
             retry_after = retry
-        return Response(status, body, True, self.sent, done, error, retry_after, undecoded)
+        return Response(status, body, True, self.sent, done, error, retry_after, undecoded, peer, reading.raw_head)
 
     def failed(self, status: int, error: str, connection: "_Connection | None" = None) -> Response:
-        body = b"" if connection is None or status < 0 else connection.reading.body
-        return Response(status, body, False, self.sent, time.monotonic(), error)
+        if connection is None:
+            return Response(status, b"", False, self.sent, time.monotonic(), error)
+        reading = connection.reading
+        return Response(
+            status, b"" if status < 0 else reading.body, False, self.sent, time.monotonic(), error,
+            peer=connection.peer, raw_head=reading.raw_head,
+        )  # fmt: skip
 
 
 class _Connection:
@@ -264,6 +288,7 @@ class _Connection:
         self._socket: Any = tcp
         try:
             tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self.peer = peer_of(tcp)
             if address.secure:
                 tcp.settimeout(timeout)
                 self._socket = wrapped(tcp, address.host)
@@ -344,10 +369,10 @@ class _Connection:
 
 def client_for(
     url: str, concurrency: int, via: Endpoint | None = None, *, origin: str | None = None, traffic: str = "http",
-    note: Note | None = None,
+    note: Note | None = None, cookies: CookieJar | None = None,
 ) -> Client:  # fmt: skip
     """A client for the target at a base URL: see Client. Raises ValueError if the URL is not a base URL."""
-    return Client(parse_address(url), concurrency, via, origin=origin, traffic=traffic, note=note)
+    return Client(parse_address(url), concurrency, via, origin=origin, traffic=traffic, note=note, cookies=cookies)
 
 
 def exchange(client: Client, request: Request) -> Response:
@@ -356,6 +381,14 @@ def exchange(client: Client, request: Request) -> Response:
     Follows redirects as a browser does; `sent` is when the first request went out.
     """
     return client.send_request(request)
+
+
+def _store_cookies(jar: CookieJar, sending: OutgoingRequest, reading: ResponseReader) -> None:
+    came = b"".join(reading.raw_head)
+    end = came.find(b"\r\n\r\n")
+    # Most responses set none, and parsing takes longer than looking.
+    if _SETS_COOKIES.search(came, 0, end if end >= 0 else len(came)):
+        jar.store(sending.url, headers_in(reading.raw_head))
 
 
 def _status(connection: _Connection | None) -> int:

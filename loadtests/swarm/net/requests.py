@@ -16,7 +16,8 @@ from chatswarm.loadtests.protocols.protocol import Request
 MOST_REDIRECTS = 5
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+"""A name of a method, a header or a subprotocol."""
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _HALF = re.compile("[\ud800-\udfff]")  # lone surrogates, which UTF-8 cannot encode
 _IN_A_PATH = "/%:@!$&'()*+,;=~?[]|"  # not encoded, as are letters, digits and "_.-"
@@ -42,14 +43,19 @@ class OutgoingRequest:
     body: bytes | None
     headers: Mapping[str, str] = field(default_factory=dict)
 
-    def wire(self) -> bytes:
-        """The request as bytes. Raises Unsendable."""
-        if not _TOKEN.fullmatch(self.method):
+    @property
+    def url(self) -> str:
+        """Where it goes."""
+        return self.address.origin + self.path
+
+    def wire(self, cookies: str = "") -> bytes:
+        """The request as bytes, with these `cookies` after those in its headers. Raises Unsendable."""
+        if not TOKEN.fullmatch(self.method):
             raise Unsendable(f"expected a method such as GET, got {self.method!r}")
         fields = {"host": f"Host: {self.address.authority}", "user-agent": "User-Agent: chatswarm"}
         if self.method == "GET":
             fields["accept-encoding"] = f"Accept-Encoding: {ACCEPTED}"
-        for name, value in self.headers.items():
+        for name, value in with_cookies(self.headers, cookies).items():
             check_header(name, value)
             if name.lower() not in _OURS:
                 fields[name.lower()] = f"{name}: {value.strip()}"
@@ -61,10 +67,18 @@ class OutgoingRequest:
 
 def check_header(name: str, value: str) -> None:
     """Raises Unsendable if this would not be exactly one valid header."""
-    if not _TOKEN.fullmatch(name):
+    if not TOKEN.fullmatch(name):
         raise Unsendable(f"expected the name of a header, got {name!r}")
     if wrong := _CONTROL.search(value):
         raise Unsendable(f"header {name}: expected a value in one line, got the character U+{ord(wrong[0]):04X}")
+
+
+def with_cookies(headers: Mapping[str, str], cookies: str) -> Mapping[str, str]:
+    """The headers with more `cookies`, the value of a Cookie header or empty. The last of equal names counts."""
+    if not cookies:
+        return headers
+    own = [value.strip() for name, value in headers.items() if name.lower() == "cookie"]
+    return {**headers, "Cookie": "; ".join([*own, cookies])}
 
 
 def outgoing(address: Address, request: Request, origin: str | None) -> OutgoingRequest:

@@ -5,16 +5,19 @@ again.
 """
 
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from chatswarm.loadtests.net.encodings import LARGEST
+from chatswarm.loadtests.net.headers import Headers
 
 LONGEST_HEAD = 256 << 10
 """Bytes of a head, including all interim responses before it; Chromium's limit."""
 
 BLANK_LINE = re.compile(rb"\r?\n\r?\n")
+_INTERIM = re.compile(rb"HTTP/\S+[ \t]+1(?!01)[0-9]{2}(?![0-9])", re.IGNORECASE)
 _FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+)[ \t]*:[ \t]*(.*?)[ \t]*", re.DOTALL)
 _LENIENT = {
     "lenient_headers": True,  # folded lines, control characters in values
@@ -59,6 +62,9 @@ class ResponseReader:
         self.complete = False
         self.reusable = False  # whether the connection may be used for the next request
         self.began = False  # whether any byte has arrived
+        self.raw_head: Sequence[
+            bytes
+        ] = ()  # what arrived up to the final head, and some bytes after it: see headers_in
         self._bodiless = bodiless
         self._fed = 0
         self._head: list[bytes] | None = []  # what was fed up to the end of the head; None after it
@@ -141,7 +147,7 @@ class ResponseReader:
             self._fields.clear()  # an interim response; the final one follows
             self._has_length = False
             return
-        self._head = None
+        self.raw_head, self._head = self._head or (), None
         self.status = status
         if self._bodiless:
             # llhttp does not know the request, and would wait for the body that the head describes.
@@ -185,6 +191,22 @@ class ResponseReader:
 
 _WANTED = (b"content-encoding", b"location", b"retry-after", b"keep-alive")  # in the order of HeaderFields
 _NO_FIELDS = HeaderFields()
+
+
+def headers_in(came: Sequence[bytes]) -> Headers:
+    """The fields of the final head among the bytes that came, which may begin with interim responses."""
+    rest = b"".join(came)
+    while end := BLANK_LINE.search(rest):
+        head, rest = rest[: end.start()].lstrip(b"\r\n"), rest[end.end() :]
+        if head and not _INTERIM.match(head):
+            return fields_of(head)
+    return Headers()
+
+
+def fields_of(head: bytes) -> Headers:
+    """The fields of a head, without its blank line, as a browser understands it."""
+    lines = (line.partition(b":") for line in repaired(head).split(b"\r\n")[1:])
+    return Headers((name.decode().lower(), value.strip().decode("utf-8", "replace")) for name, _, value in lines)
 
 
 def repaired(head: bytes) -> bytes:

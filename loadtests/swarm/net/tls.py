@@ -29,7 +29,12 @@ def context() -> ssl.SSLContext:
     known = _contexts.get(where)
     if known is None:
         check_for_files()  # OpenSSL stays silent if it cannot open a file
-        known = _contexts[where] = ssl.create_default_context()
+        # Not `create_default_context`: where gevent has patched nothing, its sockets would block the loop.
+        known = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        known.load_default_certs()
+        if keys := os.environ.get("SSLKEYLOGFILE"):
+            known.keylog_filename = keys
+        _contexts[where] = known
     return known
 
 

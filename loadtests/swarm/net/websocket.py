@@ -9,32 +9,36 @@ import errno
 import os
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import gevent
 from gevent import get_hub, socket
 from gevent.event import AsyncResult
-from gevent.exceptions import BlockingSwitchOutError
 from websockets.client import ClientProtocol
-from websockets.exceptions import PayloadTooBig, WebSocketException
+from websockets.exceptions import NegotiationError, PayloadTooBig, WebSocketException
 from websockets.frames import Frame, Opcode
 from websockets.protocol import State
-from websockets.uri import parse_uri
+from websockets.typing import Subprotocol
+from websockets.uri import WebSocketURI, parse_uri
 
 from chatswarm.loadtests.history.tables import UNREADABLE_HERE
 from chatswarm.loadtests.net.address import parse_address
+from chatswarm.loadtests.net.cookies import CookieJar
+from chatswarm.loadtests.net.headers import Headers
 from chatswarm.loadtests.system.rig_limits import RESOURCES, rig_limit_errno
 from chatswarm.loadtests.system.text import one_line
 
-from .addresses import Endpoint, connect
-from .requests import Unsendable, check_header
-from .responses import BLANK_LINE, LONGEST_HEAD, repaired
+from .addresses import Endpoint, connect, peer_of
+from .deflate import DeflateOffer
+from .outbox import MOST_WAITING, Outbox
+from .requests import TOKEN, Unsendable, check_header, with_cookies
+from .responses import BLANK_LINE, LONGEST_HEAD, fields_of, repaired
 from .tls import wrapped
 
 _READ_SIZE = 65536
 _MAX_MESSAGE = 16 << 20  # bytes; a chat's frames have a few hundred
-_WHOLE_TEXT = 0x81  # first byte of a text frame that is a whole message
+_WHOLE_TEXT, _WHOLE_BINARY = 0x81, 0x82  # first byte of a frame that is a whole message, and not compressed
 _MASKED = 0x80  # in the second byte; only a client may mask
 _STATUS = re.compile(rb"HTTP/1\.\d (\d{3})(?!\d)")
 _HANDSHAKE_FIELDS = (b"upgrade", b"connection", b"sec-websocket-")
@@ -46,13 +50,15 @@ class ConnectError(Exception):
     """The WebSocket could not be opened; the text says what happened instead.
 
     `status` is that of the HTTP response, 0 if there was none. As in a Response, a negative `status` means that the rig
-    is at fault. `retry_after` is the header of a 429 or 503.
+    is at fault. `headers` are the response's, and `retry_after` the one of a 429 or 503; `peer` is as in WebSocket.
     """
 
-    def __init__(self, status: int, detail: str, retry_after: str | None = None) -> None:
+    def __init__(self, status: int, detail: str, headers: Headers = Headers(), peer: str = "") -> None:  # noqa: B008
         super().__init__(detail)
         self.status = status
-        self.retry_after = retry_after
+        self.headers = headers
+        self.retry_after = headers.first("retry-after")
+        self.peer = peer
 
 
 class Closed(Exception):
@@ -75,49 +81,87 @@ def socket_url(base_url: str, path: str) -> str:
 
 
 class WebSocket:
-    """An open WebSocket. Only one greenlet may receive or listen; another may send meanwhile."""
+    """An open WebSocket, opened as Chrome opens one. Only one greenlet may receive or listen; others may send."""
 
     def __init__(
         self, url: str, timeout: float, headers: Mapping[str, str] | None = None, via: Endpoint | None = None, *,
+        subprotocols: Sequence[str] = (), deflate: bool = True, cookies: CookieJar | None = None,
         on_skipped: Callable[[str], object] | None = None,
     ) -> None:  # fmt: skip
         """Connects; TCP, TLS and the handshake may take `timeout` seconds each. Raises ConnectError.
 
         `headers`: for the handshake, replacing defaults of the same name; `via`: a proxy's address to connect to, not
-        the URL's; `on_skipped`: see `addresses.connect`.
+        the URL's; `subprotocols`: offered in this order, and the server must select one; `deflate`: whether to offer
+        permessage-deflate; `cookies`: what the handshake sends, and where its response, a refusal included, sets them;
+        `on_skipped`: see `addresses.connect`.
         """
+        self._timeout = timeout
         self._tail = b""  # the start of a frame whose rest has not arrived yet
         self._fragments: list[bytes] = []
         self._ready: list[bytes] = []
         self._failure: OSError | None = None  # of the last read
         self.received_at = 0.0  # when the bytes of the last messages arrived, in monotonic seconds
+        self.headers = Headers()
+        """The header fields of the handshake's response."""
+        self.peer = ""
+        """`host:port` of the address that it is connected to, IPv6 in brackets: the fault proxy's behind one."""
         self._socket: Any = None
         try:
             uri = parse_uri(url)
-            self._protocol = ClientProtocol(uri, max_size=_MAX_MESSAGE)
-            for name, value in (headers or {}).items():
+            sent_headers = with_cookies(headers or {}, "" if cookies is None else cookies.header(url))
+            for name, value in sent_headers.items():
                 check_header(name, value)
+            self._protocol = _protocol(uri, subprotocols, deflate)
             self._socket = connect(*(via or (uri.host, uri.port)), timeout, "sockets", on_skipped)
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self.peer = peer_of(self._socket)
             if uri.secure:
                 self._socket.settimeout(timeout)
                 self._socket = wrapped(self._socket, uri.host)
-            self._handshake(headers or {}, time.monotonic() + timeout)
+            self._outbox = Outbox(self._socket, secure=uri.secure)
+            self._handshake(sent_headers, time.monotonic() + timeout)
         except BaseException as error:
             if self._socket is not None:
                 self._socket.close()
             if not isinstance(error, Exception):
                 raise
-            raise _connect_error(error) from error
+            raise _connect_error(error, self.headers, self.peer) from error
+        finally:
+            if cookies is not None:
+                cookies.store(url, self.headers)
+        self.subprotocol = self._protocol.subprotocol
+        """The subprotocol that the server selected; None if none was offered."""
+        self.deflate = bool(self._protocol.extensions)
+        """Whether permessage-deflate was agreed on."""
         # TLS may have buffered bytes that only its recv knows about, so the file descriptor says too little.
         self._readable = None if uri.secure else get_hub().loop.io(self._socket.fileno(), _READ)
 
-    def send(self, text: str) -> None:
-        """Sends one text message. Raises Closed."""
-        if self._protocol.state is not State.OPEN:
+    @property
+    def is_open(self) -> bool:
+        """Whether a message can still be sent."""
+        return self._protocol.state is State.OPEN
+
+    def send(self, message: str | bytes) -> None:
+        """Sends one message, text or binary, and waits until the kernel has taken it. Raises Closed.
+
+        If it takes nothing for the constructor's `timeout`, the peer counts as dead. Not for the callback of `listen`,
+        which must not wait: see `send_soon`.
+        """
+        if not self._push(message, None):
             raise self._closed()
-        self._protocol.send_text(text.encode())
-        self._flush()
+        if self._outbox.waiting:
+            self._outbox.flush(self._timeout)
+        if self._outbox.failure is not None:
+            raise self._closed()
+
+    def send_soon(self, message: str | bytes) -> bool:
+        """Sends one message, text or binary, after all before it, without waiting. Raises nothing.
+
+        The event loop writes what the kernel does not take at once. Returns False if the connection has ended, or ends
+        now, because more than 1 MiB is still waiting to be sent: whoever receives or listens gets Closed then, after
+        all messages that had arrived.
+        """
+        return self._push(message, MOST_WAITING)
 
     def receive(self, timeout: float) -> list[bytes]:
         """The messages that arrived together, at `received_at`; an empty list after `timeout` seconds without any.
@@ -139,13 +183,15 @@ class WebSocket:
             self._ready = self._messages(data)
             if not data:
                 raise self._closed()
+            if self._readable is None and self._outbox.waiting:
+                self._outbox.drain()
         messages, self._ready = self._ready, []
         return messages
 
     def listen(self, take: Callable[[bytes], object], seconds: float) -> None:
         """Passes each message to `take` as it arrives, for `seconds`. Raises Closed.
 
-        `take` is called from the event loop and must not block.
+        `take` is called from the event loop and must not block: it may answer with `send_soon`.
         """
         readable = self._readable
         if readable is None:
@@ -185,17 +231,24 @@ class WebSocket:
             readable.stop()
 
     def close(self, code: int = 1001) -> None:
-        """Sends a close frame, and closes without waiting for the peer's."""
-        try:
-            if self._protocol.state is State.OPEN:
-                self._protocol.send_close(code)
-                self._flush()
-        except Closed:
-            pass
-        finally:
-            if self._readable is not None:
-                self._readable.close()
-            self._socket.close()
+        """Sends a close frame, and closes without waiting: not for the peer's, nor for what is still to be sent."""
+        if self._protocol.state is State.OPEN:
+            self._protocol.send_close(code)
+            self._outbox.push(b"".join(self._protocol.data_to_send()))
+        if self._readable is not None:
+            self._readable.close()
+        self._outbox.close()
+
+    def _push(self, message: str | bytes, most_waiting: int | None) -> bool:
+        """Hands a message to the outbox. Returns False if the connection has ended."""
+        if self._protocol.state is not State.OPEN or self._outbox.failure is not None:
+            return False
+        if isinstance(message, str):
+            self._protocol.send_text(_encoded(message))
+        else:
+            self._protocol.send_binary(message)
+        self._outbox.push(b"".join(self._protocol.data_to_send()), most_waiting)
+        return self._outbox.failure is None
 
     def _listen_by_receiving(self, take: Callable[[bytes], object], seconds: float) -> None:
         deadline = time.monotonic() + seconds
@@ -228,10 +281,19 @@ class WebSocket:
             if data[at] == _WHOLE_TEXT and not self._fragments:
                 messages.append(data[start:stop])
             else:
-                self._feed(data[at:stop], messages)
+                stop = self._take_other(data, at, start, stop, messages)
             at = stop
         self._tail = data[at:]
         return messages
+
+    def _take_other(self, data: bytes, at: int, start: int, stop: int, messages: list[bytes]) -> int:
+        """Takes the frame from `at` to `stop`, whose payload begins at `start`. Returns where to go on."""
+        if data[at] == _WHOLE_BINARY and not self._fragments:
+            messages.append(data[start:stop])
+            return stop
+        self._feed(data[at:stop], messages)
+        # A page gets nothing that follows a close frame.
+        return stop if self._protocol.state is State.OPEN else len(data)
 
     def _feed(self, data: bytes, messages: list[bytes]) -> None:
         """Feeds `data` to `websockets`, and appends the messages that it completes."""
@@ -240,7 +302,8 @@ class WebSocket:
         else:
             self._protocol.receive_eof()
         # Pongs and the reply to a close frame: without them, the server would cut the connection.
-        self._flush()
+        if answer := b"".join(self._protocol.data_to_send()):
+            self._outbox.push(answer, MOST_WAITING)
         for event in self._protocol.events_received():
             if isinstance(event, Frame) and event.opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
                 self._fragments.append(bytes(event.data))
@@ -255,7 +318,8 @@ class WebSocket:
                 del request.headers[name]
             request.headers[name] = value
         self._protocol.send_request(request)
-        self._flush()
+        self._socket.settimeout(max(0.001, deadline - time.monotonic()))
+        self._socket.sendall(b"".join(self._protocol.data_to_send()))
         came = b""
         while True:
             self._socket.settimeout(max(0.001, deadline - time.monotonic()))
@@ -279,33 +343,37 @@ class WebSocket:
         status = _STATUS.match(status_line)
         if status is None:
             raise EOFError(f"expected an HTTP answer, got {head[:_LONGEST_SHOWN]!r}")
+        self.headers = fields_of(head)
         if status[1] != b"101":
-            raise _refusal(int(status[1]), fields)
+            raise _refusal(int(status[1]), self.headers, self.peer)
         # Only the fields of the handshake: `websockets` is stricter than browsers about the others.
         kept = [line for line in fields if line.lower().startswith(_HANDSHAKE_FIELDS)]
         self._protocol.receive_data(b"\r\n".join([status_line, *kept, b"", b""]))
         if self._protocol.handshake_exc is not None:
             raise self._protocol.handshake_exc
+        if self._protocol.available_subprotocols and self._protocol.subprotocol is None:
+            # RFC 6455 allows it, but browsers' own standard does not.
+            raise NegotiationError("subprotocols were offered, and the server selected none")
         self._protocol.events_received()
         self._ready = self._messages(rest) if rest else []
-
-    def _flush(self) -> None:
-        data = b"".join(self._protocol.data_to_send())
-        if not data:
-            return
-        try:
-            self._socket.sendall(data)
-        except (OSError, BlockingSwitchOutError) as error:
-            # A callback of the loop cannot wait. A peer that does not even read a pong is gone.
-            raise Closed(1006, str(error), error) from error
 
     def _closed(self) -> Closed:
         received = self._protocol.close_rcvd
         if received is not None:
             return Closed(received.code, received.reason)
         broken = self._protocol.parser_exc
-        cause = self._failure if broken is None or isinstance(broken, EOFError) else broken
+        cause: Exception | None = broken
+        if broken is None or isinstance(broken, EOFError):
+            cause = self._outbox.failure or self._failure
         return Closed(1006, "" if cause is None else one_line(str(cause)), cause)
+
+
+def _encoded(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        # Half of a surrogate pair becomes U+FFFD, as in a browser.
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
 
 
 def _is_interim(head: bytes) -> bool:
@@ -313,25 +381,38 @@ def _is_interim(head: bytes) -> bool:
     return status is not None and status[1] != b"101" and status[1].startswith(b"1")
 
 
-def _refusal(status: int, fields: list[bytes]) -> ConnectError:
-    header = {name.strip().lower(): value.strip().decode("utf-8", "replace")
-            for name, _, value in (line.partition(b":") for line in reversed(fields))}  # fmt: skip
+def _protocol(uri: WebSocketURI, subprotocols: Sequence[str], deflate: bool) -> ClientProtocol:
+    """The state of a connection before its handshake. Raises Unsendable."""
+    if not all(map(TOKEN.fullmatch, subprotocols)) or len(set(subprotocols)) < len(subprotocols):
+        # Some chats have a token in it.
+        raise Unsendable("expected subprotocols that a browser takes, got one with another character, or twice")
+    return ClientProtocol(
+        uri,
+        max_size=_MAX_MESSAGE,
+        extensions=[DeflateOffer()] if deflate else None,
+        subprotocols=[Subprotocol(name) for name in subprotocols] or None,
+    )
+
+
+def _refusal(status: int, headers: Headers, peer: str) -> ConnectError:
     detail = f"server rejected WebSocket connection: HTTP {status}"
-    if 300 <= status < 400 and (location := header.get(b"location")):
+    if 300 <= status < 400 and (location := headers.first("location")):
         # Browsers do not follow it.
         detail += f", Location: {one_line(location[:_LONGEST_SHOWN])}"
-    return ConnectError(status, detail, header.get(b"retry-after"))
+    return ConnectError(status, detail, headers, peer)
 
 
-def _connect_error(error: Exception) -> ConnectError:
+def _connect_error(error: Exception, headers: Headers, peer: str) -> ConnectError:
     """The ConnectError for a failure while opening a WebSocket."""
     if isinstance(error, ConnectError):
         return error
-    if isinstance(error, Unsendable):
-        return ConnectError(-errno.EINVAL, str(error))
     detail = one_line(str(error)[:_LONGEST_SHOWN]) or type(error).__name__
-    if (limit := rig_limit_errno(error)) is not None:
-        return ConnectError(-limit, detail)
-    if isinstance(error, (OSError, WebSocketException, EOFError, Closed)):
-        return ConnectError(0, detail)
-    return ConnectError(UNREADABLE_HERE, f"the rig failed: {type(error).__name__}: {detail}")
+    if isinstance(error, Unsendable):
+        status = -errno.EINVAL
+    elif (limit := rig_limit_errno(error)) is not None:
+        status = -limit
+    elif isinstance(error, (OSError, WebSocketException, EOFError)):
+        status = 0
+    else:
+        status, detail = UNREADABLE_HERE, f"the rig failed: {type(error).__name__}: {detail}"
+    return ConnectError(status, detail, headers, peer)

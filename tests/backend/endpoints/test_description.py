@@ -18,9 +18,12 @@ from chatswarm.backend import settings as settings_module
 from chatswarm.backend.app import create_app
 from chatswarm.backend.endpoints.openapi import document
 from chatswarm.backend.endpoints.operations import SOCKET, operations
+from chatswarm.backend.endpoints.push_operations import push_operations
 from chatswarm.backend.fanout.sockets import Sockets
+from chatswarm.backend.push_app import create_push_app
 from chatswarm.backend.settings import Settings
-from tests.backend.described import EVERYTHING
+from tests.backend.described import EVERYTHING, PUSH
+from tests.backend.push import running_push
 from tests.backend.servers import Backend, clean_environment, running
 
 CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
@@ -30,19 +33,22 @@ OWN = ("/openapi.json", "/docs", "/docs/{name}")
 
 def routes(settings: Settings) -> Iterator[tuple[str, str]]:
     """Method and path of all routes of the app."""
-    for route in create_app(settings, Sockets(1, 1)).routes:
+    create = create_push_app if settings.push else create_app
+    for route in create(settings, Sockets(1, 1)).routes:
         assert isinstance(route, Route | WebSocketRoute)
         path = re.sub(r":\w+\}", "}", route.path)
         methods = route.methods or () if isinstance(route, Route) else ("GET",)
         yield from ((method, path) for method in methods if path not in OWN)
 
 
-def test_every_route_is_described_and_nothing_else(tmp_path: Path) -> None:
-    settings = Settings(database=tmp_path / "a.db")
+@pytest.mark.parametrize("push", [False, True], ids=["reference", "push"])
+def test_every_route_is_described_and_nothing_else(tmp_path: Path, push: bool) -> None:
+    settings = replace(PUSH if push else Settings(), database=tmp_path / "a.db")
+    described = push_operations(settings) if push else operations(settings)
     found = {(method, path) for method, path in routes(settings) if method != "HEAD"}
-    assert found == {(each.method, each.path) for each in operations(settings)}
+    assert found == {(each.method, each.path) for each in described}
     assert {path for method, path in routes(settings) if method == "HEAD"} == {
-        each.path for each in operations(settings) if each.method == "GET"
+        each.path for each in described if each.method == "GET"
     }
 
 
@@ -84,10 +90,36 @@ def test_limits_match_the_settings() -> None:
     assert "1234 bytes" in said["paths"][SOCKET]["get"]["description"]
 
 
-def test_every_reference_resolves() -> None:
-    said = document(EVERYTHING)
+@pytest.mark.parametrize("settings", [EVERYTHING, PUSH], ids=["reference", "push"])
+def test_every_reference_resolves(settings: Settings) -> None:
+    said = document(settings)
     found = re.findall(r'"\$ref": "#/components/schemas/(\w+)"', json.dumps(said))
-    assert set(found) | {"Refusal"} == set(said["components"]["schemas"])
+    unused = {"PushRefusal" if settings.push else "Refusal"}
+    assert set(found) | unused == set(said["components"]["schemas"])
+
+
+def test_the_push_chats_document_follows_its_settings() -> None:
+    keyless = statuses(replace(PUSH, push_key=None, sends_per_second=None, origins=None))
+    keyed = statuses(PUSH)
+    assert {name for name in keyed if keyed[name] - keyless[name] >= {"403"}} == {
+        "logIn",
+        "putRoom",
+        "addMember",
+        "removeMember",
+        "connect",
+    }
+    assert keyed["postMessage"] - keyless["postMessage"] == {"429"}
+    assert keyed["postMessage"] == {"201", "400", "401", "403", "404", "408", "413", "429", "500", "503"}
+    schemes = {"type": "http", "scheme": "bearer"}
+    assert document(PUSH)["components"]["securitySchemes"] == {"key": schemes, "token": schemes}
+
+
+def test_the_push_chat_serves_its_document_and_the_page(tmp_path: Path) -> None:
+    with running(tmp_path, "--push") as backend:
+        said = backend.http.get("/openapi.json").json()
+        assert said["info"]["title"] == "chatswarm push chat"
+        assert set(said["paths"]) == {each.path for each in push_operations(replace(PUSH, push_key=None))}
+        assert backend.http.get("/docs").status_code == 200
 
 
 def test_it_is_served_and_matches_fastapis(shared: Backend) -> None:
@@ -187,6 +219,24 @@ GUARDED = (
 )
 
 
+def fuzzed(backend: Backend, folder: Path, token: str | None) -> subprocess.CompletedProcess[str]:
+    """What Schemathesis says about a backend."""
+    spec = folder / "openapi.json"
+    spec.write_text(json.dumps(strict(backend.http.get("/openapi.json").json())))
+    return subprocess.run(
+        [
+            *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(CONFIGURATION), "run", str(spec)),
+            *("--url", f"http://127.0.0.1:{backend.port}", "--max-examples", "10", "--no-color"),
+            *(("--header", f"Authorization: Bearer {token}") if token else ()),
+        ],
+        cwd=folder,
+        env={**clean_environment(), "PYTHONIOENCODING": "utf-8"},
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+
+
 @pytest.mark.parametrize(("flags", "token"), [((), None), (GUARDED, "s3cret")], ids=["open", "guarded"])
 def test_a_fuzzer_finds_nothing_undescribed(tmp_path: Path, flags: tuple[str, ...], token: str | None) -> None:
     """Schemathesis: no 5xx; every status, header, content type and body as described; valid requests are accepted,
@@ -196,20 +246,7 @@ def test_a_fuzzer_finds_nothing_undescribed(tmp_path: Path, flags: tuple[str, ..
         (tmp_path / "tokens").write_text(token)
         flags = (*flags, "--dashboard-token-file", str(tmp_path / "tokens"))
     with running(tmp_path, *flags) as backend:
-        spec = tmp_path / "openapi.json"
-        spec.write_text(json.dumps(strict(backend.http.get("/openapi.json").json())))
-        done = subprocess.run(
-            [
-                *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(CONFIGURATION), "run", str(spec)),
-                *("--url", f"http://127.0.0.1:{backend.port}", "--max-examples", "10", "--no-color"),
-                *(("--header", f"Authorization: Bearer {token}") if token else ()),
-            ],
-            cwd=tmp_path,
-            env={**clean_environment(), "PYTHONIOENCODING": "utf-8"},
-            capture_output=True,
-            encoding="utf-8",
-            check=False,
-        )
+        done = fuzzed(backend, tmp_path, token)
         assert done.returncode == 0, re.sub(r"(.)\1{99,}", r"\1…", done.stdout + done.stderr)
         assert "Selected: 10/10" in done.stdout
         assert re.search(r"API Links: +4 covered", done.stdout), done.stdout
@@ -218,3 +255,14 @@ def test_a_fuzzer_finds_nothing_undescribed(tmp_path: Path, flags: tuple[str, ..
             r"^chat_messages_accepted_total\{.*\} (\S+)$", backend.http.get("/metrics").text, re.MULTILINE
         )
         assert sum(map(float, accepted)) > 0, "no chat was reached"
+
+
+@pytest.mark.parametrize("flags", [(), ("--workers", "2", "--sends-per-second", "20")], ids=["alone", "workers"])
+def test_a_fuzzer_finds_nothing_undescribed_in_the_push_chat(tmp_path: Path, flags: tuple[str, ...]) -> None:
+    """The same for the push chat, whose rooms anybody may change here, so that valid requests are accepted."""
+    with running_push(tmp_path, *flags) as push:
+        push.room("kitchen", "ann")
+        done = fuzzed(push.backend, tmp_path, push.token("ann"))
+        assert done.returncode == 0, re.sub(r"(.)\1{99,}", r"\1…", done.stdout + done.stderr)
+        assert "Selected: 9/9" in done.stdout
+        assert "Traceback" not in push.backend.errors

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 
-from chatswarm.backend.fanout.hub import SLICE, Hub
+from chatswarm.backend.fanout.hub import Hub
+from chatswarm.backend.fanout.turns import SLICE
 from chatswarm.backend.metrics.metrics import BackendMetrics
 from chatswarm.backend.wire.frames import OutgoingFrame
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import pytest
 
 from chatswarm.backend.fanout.hub import Hub, Subscriber
-from chatswarm.backend.fanout.replay import LONGEST, PAGE, replay
+from chatswarm.backend.fanout.replay import LONGEST, PAGE, ChatUpdates, replay
 from chatswarm.backend.metrics.metrics import BackendMetrics
 from chatswarm.backend.store.records import Message, StoreUnavailableError
 from chatswarm.backend.wire.frames import OutgoingFrame, notification, text_frame
@@ -70,7 +70,7 @@ class ReplaySetup:
             self.hub.flush()
 
     async def replay(self, after: int) -> list[object]:
-        await replay(self.hub, self.subscriber, after, self.read, self.metrics, max_unsent=1000)
+        await replay(self.hub, self.subscriber, after, ChatUpdates(self.read), self.metrics, max_unsent=1000)
         return self.dashboard.received
 
 

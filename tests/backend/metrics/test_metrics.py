@@ -19,7 +19,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from chatswarm.backend.fanout.hub import SLICE, Hub
+from chatswarm.backend.fanout.hub import Hub
+from chatswarm.backend.fanout.turns import SLICE
 from chatswarm.backend.metrics.histogram import FastHistogram
 from chatswarm.backend.metrics.loop_lag import measure_lag
 from chatswarm.backend.metrics.metrics import BackendMetrics
@@ -43,13 +44,13 @@ LAG = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5]
 
 COUNTERS = {
     "chat_messages_accepted_total": {"role": "user agent"},
-    "chat_messages_refused_total": {"reason": "unreadable empty no_chat too_long rate unavailable unknown"},
+    "chat_messages_refused_total": {"reason": "unreadable empty no_chat no_member too_long rate unavailable unknown"},
     "chat_messages_repeated_total": {},
     "chat_notifications_replayed_total": {},
     "chat_refetch_told_total": {},
     "chat_dashboards_cut_total": {"reason": "buffer age"},
     "chat_dashboards_refused_total": {"reason": "origin token full"},
-    "chat_closes_total": {"code": "1000 1001 1006 1008 1009 1011 1012 1013 other"},
+    "chat_closes_total": {"code": "1000 1001 1006 1008 1009 1011 1012 1013 4401 other"},
     "chat_commits_failed_total": {},
     "chat_refetches_total": {"outcome": "200 304 failed"},
     "chat_refetch_bytes_total": {},
@@ -62,6 +63,8 @@ COUNTERS = {
 }
 GAUGES = (
     "chat_dashboards_connected",
+    "chat_rooms",
+    "chat_rooms_joined",
     "chat_dashboards_subscribed",
     "chat_unsent_bytes",
     "chat_wal_bytes",

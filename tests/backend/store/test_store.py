@@ -486,5 +486,5 @@ def test_another_schema_version_is_refused(tmp_path: Path) -> None:
     schema.prepare(path)
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA user_version = 99")
-    with pytest.raises(schema.ForeignDatabaseError, match="expected schema version 2, got 99"):
+    with pytest.raises(schema.ForeignDatabaseError, match="expected schema version 3, got 99"):
         schema.prepare(path)

@@ -11,7 +11,7 @@ import ssl
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +22,7 @@ from chatswarm.loadtests.faults.rogue_faults import ROGUES
 from chatswarm.loadtests.faults.rogues.instructions import Instructions
 from chatswarm.loadtests.faults.rogues.rogue import CannotBeginError
 from chatswarm.loadtests.history.faults import Evidence
+from chatswarm.loadtests.protocols import TOKEN
 from chatswarm.loadtests.scenario.fault_kinds import FAULT_KINDS, FaultPlan
 
 from .harness import PATIENCE
@@ -165,15 +166,24 @@ def server(
 
 
 def attack(
-    kind: str, url: str, until: Callable[[Any], object], *, token: str | None = None, **values: object
+    kind: str,
+    url: str,
+    until: Callable[[Any], object],
+    *,
+    token: str | None = None,
+    environment: Mapping[str, str] | None = None,
+    protocol: str = "reference",
+    run: str = "",
+    rooms: Sequence[str] = (),
+    **values: Any,
 ) -> dict[str, Any]:
     """Runs rogues in this process until `until` is true of them. Returns their evidence. Raises CannotBeginError."""
+    secrets = environment or ({} if token is None else {TOKEN: token})
+    instructions = Instructions(kind, url, protocol, run, rooms, values)
 
-    async def run() -> dict[str, Any]:
+    async def attacked() -> dict[str, Any]:
         async with asyncio.TaskGroup() as tasks:
-            rogue = Instructions(kind=kind, target=url, protocol="reference", token=token, parameters=values).rogue(
-                tasks
-            )
+            rogue = instructions.rogue(tasks, secrets)
             try:
                 await rogue.begin()
                 deadline = time.monotonic() + PATIENCE
@@ -186,7 +196,7 @@ def attack(
                 evidence = await rogue.end()
             return dict(evidence)
 
-    found = asyncio.run(run())
+    found = asyncio.run(attacked())
     if "problem" in found:
         raise cast("Exception", found["problem"])
     return found

@@ -13,10 +13,10 @@ from typing import Any, TypeVar
 import pytest
 import trustme
 
-from chatswarm.loadtests.faults.rogues.attacked_chat import AttackedChat, final_response
-from chatswarm.loadtests.faults.rogues.websocket import Dashboard, NotLetInError
-from chatswarm.loadtests.protocols import Reference
-from chatswarm.loadtests.protocols.protocol import Request
+from chatswarm.loadtests.faults.rogues.attacked_chat import AttackedChat, NotLetInError, final_response
+from chatswarm.loadtests.faults.rogues.websocket import Dashboard
+from chatswarm.loadtests.protocols import PROTOCOLS
+from chatswarm.loadtests.protocols.protocol import Handshake, Request
 from tests.loadtests.names import names
 
 from .misbehaving import CONNECTED, TEXT, Connection, server
@@ -27,7 +27,7 @@ LIST = Request("GET", "/list")
 
 def at(url: str, do: Callable[[AttackedChat], Awaitable[T]]) -> T:
     async def run() -> T:
-        return await do(AttackedChat(url, Reference, None))
+        return await do(AttackedChat(url, PROTOCOLS["reference"], {}))
 
     return asyncio.run(run())
 
@@ -140,7 +140,7 @@ def test_the_urls_path_prefixes_requests_and_handshakes() -> None:
 
     async def both(chat: AttackedChat) -> None:
         assert await chat.status(Request("GET", "/a%2Fb/ä\r\n")) == 200
-        await (await Dashboard.open(chat, query="?a=b")).close()
+        await (await Dashboard.open(chat, Handshake("/ws/dashboard?a=b"))).close()
 
     with server(serve) as chat:
         at(f"{chat.url}/team%2Fa/", both)

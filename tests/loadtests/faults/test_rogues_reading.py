@@ -13,7 +13,7 @@ from chatswarm.loadtests.faults.rogues.rogue import CannotBeginError
 from tests.backend.servers import frame, running
 
 from .harness import fill, until
-from .misbehaving import TEXT, Connection, attack, fault, server
+from .misbehaving import CONNECTED, TEXT, Connection, attack, fault, server
 
 PLENTY = 32 << 20
 SMALL = 4608
@@ -154,6 +154,7 @@ def test_a_reader_that_is_closed_at_once_cannot_begin() -> None:
     def serve(connection: Connection) -> None:
         connection.upgrade()
         connection.send(TEXT, b"no JSON at all")
+        connection.send(TEXT, CONNECTED)
         connection.frame()
         connection.close(1008)
 

@@ -18,8 +18,8 @@ from chatswarm.loadtests.faults import store_faults, target_processes
 from chatswarm.loadtests.faults.error import FaultError
 from chatswarm.loadtests.faults.fault import FaultContext
 from chatswarm.loadtests.faults.kinds import KINDS
-from chatswarm.loadtests.protocols import PROTOCOLS
-from chatswarm.loadtests.protocols.protocol import Customer, Request
+from chatswarm.loadtests.protocols import Reference
+from chatswarm.loadtests.protocols.protocol import Request
 from chatswarm.loadtests.system.children import free_port
 from chatswarm.loadtests.testbed.reference_chat import ReferenceBackend
 
@@ -32,23 +32,25 @@ class Sender:
 
     def __init__(self, base_url: str) -> None:
         self.http = httpx.Client(base_url=base_url, timeout=30, trust_env=False)
-        self.protocol = PROTOCOLS["reference"](None)
-        customer = Customer("Ada", "ada@example.com")
-        self.ask(self.protocol.submit_contact(customer)).raise_for_status()
-        self.chat = self.protocol.read_created(self.ask(self.protocol.create_chat(customer)).raise_for_status().content)
+        self.protocol = Reference()
+        self.customer = self.protocol.user("widget", 0, "run", {})
+        self.ask(next(self.protocol.login(self.customer))).raise_for_status()
+        created = self.ask(self.protocol.create_chat(self.customer)).raise_for_status()
+        self.chat = self.protocol.read_created(created.content)
         self.sent = 0
 
     def ask(self, request: Request) -> httpx.Response:
         return self.http.request(request.method, request.path, content=request.body, headers=dict(request.headers))
 
     def send(self) -> httpx.Response:
-        response = self.ask(self.protocol.send(self.chat, f"message {self.sent} {'x' * 900}"))
+        response = self.ask(self.protocol.send(self.customer, self.chat, f"message {self.sent} {'x' * 900}", ""))
         self.sent += response.is_success
         return response
 
     def stored(self) -> int:
         """How many of its messages are stored."""
-        return self.protocol.read_whole_chat(self.ask(self.protocol.whole_chat(self.chat)).content).total
+        reading = self.protocol.whole_chat(self.customer, self.chat)
+        return len(self.protocol.read_whole_chat(self.ask(reading).content).texts)
 
 
 @pytest.fixture

@@ -70,6 +70,7 @@ class Play:
     processes: int = 1
     swarm: dict[str, object] = field(default_factory=dict)
     stages: list[dict[str, object]] = field(default_factory=list)
+    rooms: dict[str, object] = field(default_factory=dict)
     slos: Iterable[str] = ()
     plants: dict[tuple[int, int], Plant] = field(default_factory=dict)
     never_connected: frozenset[int] | set[int] = frozenset()
@@ -112,7 +113,8 @@ class Play:
         if not self.stages:
             swarm |= {"rate": self.rate, "duration": self.seconds}
         table: dict[str, object] = {"swarm": swarm, "slo": [{"expect": text} for text in self.slos]}
-        return table | ({"stage": self.stages} if self.stages else {})
+        table |= {"stage": self.stages} if self.stages else {}
+        return table | ({"rooms": self.rooms} if self.rooms else {})
 
     def home(self, dashboard: int) -> str:
         """The process that a dashboard lives in. Widgets live in the first."""

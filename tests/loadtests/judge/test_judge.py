@@ -289,7 +289,7 @@ def far_away(play: Play, bound: float) -> None:
     for number, (table, values) in enumerate(play.rows[process]):
         shifted = [
             value + 1000.0 if (table, column) in TIMES and isinstance(value, float) else value
-            for column, value in zip(TABLES[table].columns, values, strict=True)
+            for column, value in zip(TABLES[table].columns, values, strict=False)
         ]
         play.rows[process][number] = (table, tuple(shifted))
     play.manifest.clocks = {process: Clock(1000.0, bound)}

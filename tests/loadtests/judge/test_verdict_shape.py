@@ -8,6 +8,7 @@ from typing import Any
 
 from chatswarm.loadtests.judge.verdict import Counts, Deliveries, Latency, Messages, Quantiles
 from chatswarm.loadtests.scenario import metric_names
+from tests.loadtests.report.runs import passing
 
 from .play import Plant, Play
 
@@ -46,7 +47,9 @@ SHAPE: dict[str, Any] = {
         "dashboards_back": INTEGER, "reason": TEXT,
     }],
     "reasons": [TEXT],
+    "target_processes": [{"name": TEXT, "pid": INTEGER, "cpu": NUMBER, "memory": INTEGER}],
 }  # fmt: skip
+MACHINE = {"cpu": NUMBER, "cores": INTEGER, "cpu_pressure": NUMBER, "io_pressure": NUMBER, "memory_pressure": NUMBER}
 """None may stand for every number: nothing was measured."""
 
 
@@ -84,6 +87,12 @@ def test_the_shape_of_a_failed_run_with_a_fault(tmp_path: Path) -> None:
     assert [verdict["verdict"], verdict["exit_code"]] == ["fail", 1]
 
 
+def test_the_shape_of_what_was_used(tmp_path: Path) -> None:
+    verdict = json.loads(passing(tmp_path).perform().judge().json())
+    assert wrong({**SHAPE, "rig": {**SHAPE["rig"], "machine": MACHINE}}, verdict) == []
+    assert verdict["target_processes"][0] == {"name": "chat", "pid": 70, "cpu": 0.5, "memory": 60_000_000}
+
+
 def test_the_shape_of_a_run_in_which_nothing_was_measured(tmp_path: Path) -> None:
     play = Play(tmp_path)
     play.manifest.start = play.manifest.end = None
@@ -91,6 +100,7 @@ def test_the_shape_of_a_run_in_which_nothing_was_measured(tmp_path: Path) -> Non
     assert wrong(SHAPE, verdict) == []
     assert verdict["latency"]["visible"] == {**dict.fromkeys(("p50", "p95", "p99", "p999", "max")), "count": 0}
     assert verdict["counts"]["phantom"] is None
+    assert (verdict["rig"]["machine"], verdict["target_processes"]) == (None, [])
 
 
 def test_the_command_prints_the_verdict_alone(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from chatswarm.loadtests.history.tables import SendOutcome
 from chatswarm.loadtests.judge.latency import Latencies, fan_out
 from chatswarm.loadtests.judge.ledger import Ledger
+from chatswarm.loadtests.judge.ledger.deliveries import to_everybody
 from chatswarm.loadtests.judge.ledger.faults import FaultSpan
 from chatswarm.loadtests.judge.metrics import MetricValues
 from chatswarm.loadtests.judge.recovery import Bounds, TargetMisses, recoveries_of, recovery_bounds, target_misses_of
@@ -130,10 +131,10 @@ def test_which_messages_missed_the_target(given: tuple[World, list[FaultSpan]]) 
         for row in range(len(messages)):
             outcome, intended = int(messages.outcome[row]), float(messages.intended[row])
             missed = unknown = False
-            for dashboard in range(world.dashboards):
-                in_time = float(ledger.visible[row, dashboard]) <= intended + 2
-                missed |= not in_time and not ledger.unproven[row, dashboard]
-                unknown |= not in_time and bool(ledger.unproven[row, dashboard])
+            for delivery in ledger.deliveries.of(np.array([row])).tolist():
+                in_time = float(ledger.visible[delivery]) <= intended + 2
+                missed |= not in_time and not ledger.unproven[delivery]
+                unknown |= not in_time and bool(ledger.unproven[delivery])
             if outcome == SendOutcome.REJECTED:
                 missed = True
             slow.append((intended, missed, missed or unknown))
@@ -151,11 +152,11 @@ def test_the_parts_of_a_recovery(given: tuple[World, list[FaultSpan]]) -> None:
             first, caught = math.inf, []
             for row in range(len(ledger.messages)):
                 intended = float(ledger.messages.intended[row])
-                for dashboard in range(world.dashboards):
-                    seen = float(ledger.visible[row, dashboard])
+                for delivery in ledger.deliveries.of(np.array([row])).tolist():
+                    seen = float(ledger.visible[delivery])
                     if intended > fault.stop:
                         first = min(first, seen)
-                    elif ledger.expected[row, dashboard] and min(seen, intended + 2) >= fault.start:
+                    elif ledger.expected[delivery] and min(seen, intended + 2) >= fault.start:
                         caught.append(seen)
             assert recovery.first_delivery == (round(first - fault.stop, 6) if first < math.inf else None)
             gone = max(caught, default=math.inf)
@@ -177,9 +178,9 @@ def slow_sample(ledger: Ledger, window: Window, name: str) -> list[float]:
             spans.append((intended, done if messages.outcome[row] == SendOutcome.ACCEPTED else math.inf))
             continue
         seen = [
-            math.nan if ledger.unproven[row, d] else float(ledger.visible[row, d])
-            for d in range(ledger.expected.shape[1])
-            if ledger.expected[row, d] and not ledger.excused[row, d]
+            math.nan if ledger.unproven[d] else float(ledger.visible[d])
+            for d in ledger.deliveries.of(np.array([row])).tolist()
+            if ledger.expected[d] and not ledger.excused[d]
         ]
         if name == "visible":
             spans += [(intended, end) for end in seen]
@@ -231,9 +232,10 @@ def test_latencies_in_windows(given: tuple[World, list[FaultSpan]], kind: Kind) 
     )
 )
 def test_fan_out(rows: list[list[tuple[float, bool]]]) -> None:
-    latency = np.array([[value for value, _ in row] for row in rows])
-    counted = np.array([[counts for _, counts in row] for row in rows])
-    for number, (first, median, last) in enumerate(zip(*fan_out(latency, counted), strict=True)):
+    latency = np.array([value for row in rows for value, _ in row])
+    counted = np.array([counts for row in rows for _, counts in row])
+    found = fan_out(latency, counted, to_everybody(len(rows), len(rows[0])))
+    for number, (first, median, last) in enumerate(zip(*found, strict=True)):
         values = [value for value, counts in rows[number] if counts]
         if not values or any(math.isnan(value) for value in values):
             assert math.isnan(first) and math.isnan(median) and math.isnan(last)  # noqa: PT018 - together or not at all
@@ -257,14 +259,14 @@ def test_counts_in_windows(given: tuple[World, list[FaultSpan]], kind: Kind) -> 
             if window.holds(np.array([intended]), np.array([done]))[0]:
                 slow["sent"] += 1
                 slow[SendOutcome(int(ledger.messages.outcome[row])).name.lower()] += 1
-            for dashboard in range(world.dashboards):
-                seen = float(ledger.visible[row, dashboard])
+            for delivery in ledger.deliveries.of(np.array([row])).tolist():
+                seen = float(ledger.visible[delivery])
                 decided = min(seen, intended + 2)
-                if ledger.expected[row, dashboard] and window.holds(np.array([intended]), np.array([decided]))[0]:
+                if ledger.expected[delivery] and window.holds(np.array([intended]), np.array([decided]))[0]:
                     slow["expected"] += 1
                     slow["visible"] += seen < math.inf
                     slow["late"] += 2 < seen - intended < math.inf
-                    slow["lost"] += seen == math.inf and not ledger.unproven[row, dashboard]
+                    slow["lost"] += seen == math.inf and not ledger.unproven[delivery]
         metrics = MetricValues({}, ledger, {})  # in a window, all is counted
         lookup = metrics.lookup(Latencies(ledger, []), "low", window)
         for name, count in slow.items():

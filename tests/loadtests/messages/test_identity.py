@@ -4,7 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatswarm.loadtests.messages.identity import FOREIGN, Condition, ParsedText, new_run, recognise, text_of
+from chatswarm.loadtests.messages.identity import (
+    FOREIGN,
+    IGNORED,
+    Condition,
+    ParsedText,
+    new_run,
+    parse_text,
+    recognise,
+    text_of,
+)
 
 RUN = "abcdefgh23"
 
@@ -77,3 +86,17 @@ def test_a_text_with_one_changed_character_is_not_intact(at: int, character: str
 @given(st.text(max_size=200))
 def test_no_text_makes_it_fail(text: str) -> None:
     assert recognise(text, RUN).condition in Condition
+
+
+def test_parse_text_ignores_what_agents_write_unless_it_is_a_whole_message() -> None:
+    text = text_of(RUN, 1, 2, 80)
+    assert parse_text(text, RUN) == parse_text(text, RUN, from_customer=False) == (1, 2, Condition.INTACT)
+    assert parse_text(f"> {text}", RUN) == (1, 2, Condition.DAMAGED)
+    assert parse_text(f"> {text}", RUN, from_customer=False) == IGNORED
+    assert parse_text("hello", RUN) == FOREIGN
+    assert parse_text("hello", RUN, from_customer=False) == IGNORED
+
+
+def test_parse_text_takes_lone_surrogates() -> None:
+    assert parse_text("\ud800", RUN) == FOREIGN
+    assert parse_text(text_of(RUN, 1, 2, 80) + "\ud800", RUN) == (1, 2, Condition.DAMAGED)

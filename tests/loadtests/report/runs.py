@@ -2,17 +2,27 @@
 
 from pathlib import Path
 
-from chatswarm.loadtests.history.manifest import history_file
+from chatswarm.loadtests.history.manifest import TARGET, history_file
 from chatswarm.loadtests.history.tables import ConnectionEvent
 from chatswarm.loadtests.judge.judge import write_verdict
 from tests.loadtests.judge.play import REJECTED, T0, UNKNOWN, Plant, Play
 
 SLOS = ("visible.p99 <= 2s", "last_dashboard.p95 <= 2s", "notified == expected", "late <= 1% * expected")
+NAN = float("nan")
 HOSTILE = '<script>alert("1")</script> & `*|* \x07\ud800'
 
 
 def passing(folder: Path) -> Play:
-    return Play(folder, dashboards=4, rate=10, seconds=6, slos=SLOS)
+    """With samples of the machine, and of two processes of the target."""
+    play = Play(folder, dashboards=4, rate=10, seconds=6, slos=SLOS)
+    play.manifest.processes.append(TARGET)
+    play.rows[TARGET] = []
+    for second in range(1, 7):
+        if second != 4:  # the rig was late
+            play.row("worker0", "machine", T0 + second - 0.5, second / 4, second / 10, 0.05, 0.0, 2)
+        play.row(TARGET, "process", T0 + second - 0.25, 70, "chat", 0.5 if second == 3 else 0.25, second * 10_000_000)
+        play.row(TARGET, "process", T0 + second - 0.25, 71, "worker", NAN if second == 1 else 0.125, 5_000_000)
+    return play
 
 
 def failing(folder: Path) -> Play:

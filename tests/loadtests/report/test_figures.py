@@ -3,13 +3,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from chatswarm.loadtests.history.manifest import TARGET
 from chatswarm.loadtests.judge.judge import judged
 from chatswarm.loadtests.report.figures import figures_of
 from chatswarm.loadtests.report.timeline import SPANS, edges_of
 from chatswarm.loadtests.scenario.metric_names import QUANTILES
 from tests.loadtests.judge.play import T0, Plant, Play
 
-from .runs import failing, passing, undecided, write
+from .runs import NAN, failing, passing, undecided, write
 
 
 @pytest.mark.parametrize(
@@ -26,11 +27,11 @@ def test_a_span_has_its_worst_and_its_lost_deliveries(tmp_path: Path) -> None:
     run = judged(write(failing(tmp_path)))
     figures = figures_of(run)
     assert run.ledger is not None
-    latency = run.ledger.visible - run.ledger.messages.intended[:, None]
+    latency = run.ledger.latency
     for span in figures.spans:
         at = run.ledger.messages.intended - T0
         rows = (at >= span.begin - 1e-9) & (at < span.end - 1e-9)
-        mine = np.sort(latency[rows][run.ledger.expected[rows]])
+        mine = np.sort(latency[run.ledger.deliveries.over(rows) & run.ledger.expected])
         assert (span.deliveries, span.lost) == (len(mine), int(np.isinf(mine).sum()))
         assert span.max == (mine[-1] if len(mine) else None)
         assert span.p50 == (mine[int(np.ceil(len(mine) / 2)) - 1] if len(mine) else None)
@@ -40,6 +41,37 @@ def test_a_span_has_its_worst_and_its_lost_deliveries(tmp_path: Path) -> None:
     assert sum(span.accepted for span in figures.spans) == messages.accepted
     assert sum(span.rejected for span in figures.spans) == messages.rejected == 1
     assert sum(span.unknown for span in figures.spans) == messages.unknown == 1
+
+
+def test_what_was_used_in_each_second(tmp_path: Path) -> None:
+    usages = figures_of(judged(write(passing(tmp_path)))).usages
+    assert [(usage.begin, usage.end) for usage in usages] == [(float(at), at + 1.0) for at in range(6)]
+    assert [usage.machine for usage in usages] == [0.25, 0.5, 0.75, None, 1.25, 1.5]
+    assert [usage.target for usage in usages] == [0.25, 0.375, 0.625, 0.375, 0.375, 0.375]
+    assert [usage.cpu_pressure for usage in usages] == [0.1, 0.2, 0.3, None, 0.5, 0.6]
+    assert {usage.io_pressure for usage in usages} == {0.05, None}
+    assert {usage.memory_pressure for usage in usages} == {0.0, None}
+
+
+def test_in_a_second_in_which_all_processes_were_just_found_nothing_is_known(tmp_path: Path) -> None:
+    play = passing(tmp_path).perform()
+    play.rows[TARGET] = [(table, (*row[:3], NAN, row[4])) for table, row in play.rows[TARGET][:2]]
+    play.row(TARGET, "process", T0 + 1.75, 70, "chat", 0.0, 1)
+    assert [usage.target for usage in figures_of(judged(play.write())).usages] == [None, 0.0, None, None, None, None]
+
+
+def test_the_worst_second_of_a_longer_span_is_shown(tmp_path: Path) -> None:
+    play = Play(tmp_path, seconds=100, rate=0.5).perform()
+    for second in range(1, 101):
+        play.row("worker0", "machine", T0 + second, 2.0 if second in (1, 38) else 0.5, 0.0, 0.0, 0.0, 2)
+    play.row("worker0", "machine", T0 + 101, 9.0, 0.0, 0.0, 0.0, 2)
+    usages = figures_of(judged(play.write())).usages
+    assert [usage.end for usage in usages if usage.machine == 2.0] == [2.0, 38.0]
+    assert {usage.machine for usage in usages} == {0.5, 2.0}
+
+
+def test_nothing_was_used_that_was_not_measured(tmp_path: Path) -> None:
+    assert figures_of(judged(write(failing(tmp_path)))).usages == ()
 
 
 def test_curves_go_through_the_quantiles_of_the_verdict(tmp_path: Path) -> None:
@@ -62,7 +94,7 @@ def test_the_parts_add_up_to_the_whole_latency(tmp_path: Path) -> None:
     run = judged(write(play))
     assert run.ledger is not None
     breakdown = figures_of(run).breakdowns[0]
-    latency = (run.ledger.visible - run.ledger.messages.intended[:, None])[run.ledger.delivered]
+    latency = run.ledger.latency[run.ledger.delivered]
     assert sum(breakdown.seconds.values()) == pytest.approx(latency.sum())
     assert breakdown.deliveries == len(latency)
     assert breakdown.seconds["sending"] == pytest.approx((0.4 + 0.001 * 60) * 4)

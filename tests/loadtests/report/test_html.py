@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from chatswarm.loadtests.history.manifest import TARGET
 from chatswarm.loadtests.judge.verdict import Quantiles, Verdict
 from chatswarm.loadtests.report import wording
 from chatswarm.loadtests.report.build import figures_again
@@ -14,7 +15,7 @@ from chatswarm.loadtests.report.html import page
 from chatswarm.loadtests.scenario.metric_names import LATENCIES, QUANTILES
 from chatswarm.loadtests.system.units import human
 from tests.bench.generated import GeneratedRun
-from tests.loadtests.judge.play import Play
+from tests.loadtests.judge.play import T0, Play
 
 from .reader import Reader
 from .runs import HOSTILE, failing, passing, undecided, write
@@ -64,6 +65,16 @@ def check_figures(reader: Reader, verdict: Verdict) -> None:
     rig = reader.rows("Health of the load-generating side")
     assert rig["loop lag, p99"][0] == human(verdict.rig.lag_p99)
     assert rig["late sends"][0] == f"{verdict.rig.late_sends:,}"
+    machine = verdict.rig.machine
+    if machine is not None and machine.cpu is not None:
+        assert rig["CPU of the machine"] == [f"{machine.cpu:.2f}", f"of {machine.cores} cores, in its busiest second"]
+        assert rig["pressure on CPU"][0] == ("–" if machine.cpu_pressure is None else f"{machine.cpu_pressure:.1%}")
+    assert ("pressure on I/O" in rig) == (machine is not None)
+    for process in verdict.target_processes:
+        pid, cpu, memory = reader.rows("The target's processes")[process.name]
+        assert pid == str(process.pid)
+        assert cpu == ("–" if process.cpu is None else f"{process.cpu:.0%}")
+        assert memory == f"{process.memory / 1e6:.0f} MB"
     for reason in [*verdict.reasons, *verdict.rig.reasons]:
         assert reason in reader.text
     if verdict.connections.codes:
@@ -112,6 +123,28 @@ def test_a_run_that_did_not_begin(tmp_path: Path) -> None:
     assert {case.outcome for case in figures.cases} == {"undecided"}
 
 
+def test_what_was_used_has_charts_and_tables(tmp_path: Path) -> None:
+    reader, verdict, _ = read(write(passing(tmp_path)))
+    assert {process.name: process.cpu for process in verdict.target_processes} == {"chat": 0.5, "worker": 0.125}
+    cores = reader.rows("CPU of the target's processes and of the load generator's machine")
+    assert cores["2.0 s"] == ["3.0 s", "0.62", "0.75"]
+    assert cores["3.0 s"] == ["4.0 s", "0.38", "–"]
+    assert reader.rows("Pressure on the load generator's machine")["5.0 s"] == ["6.0 s", "60.0%", "5.0%", "0.0%"]
+    labels = [
+        str(attributes["aria-label"]) for tag, attributes in reader.tags if tag == "svg" if "aria-label" in attributes
+    ]
+    assert sum(label.endswith("over time: target at most 0.62, machine at most 1.50.") for label in labels) == 2
+
+
+def test_of_many_processes_of_the_target_the_busiest_are_shown(tmp_path: Path) -> None:
+    play = passing(tmp_path)
+    for pid in range(100, 120):
+        play.row(TARGET, "process", T0 + 5, pid, f"p{pid}", pid / 100, 1)
+    reader, _, _ = read(write(play))
+    shown = reader.rows("The busiest of the target's 22 processes")
+    assert list(shown) == [f"p{pid}" for pid in range(119, 113, -1)]
+
+
 class TestThePageIsSelfContained:
     def test_it_loads_no_url(self, tmp_path: Path) -> None:
         reader, _, document = read(write(failing(tmp_path)))
@@ -141,6 +174,9 @@ def hostile(folder: Path) -> Path:
     play = failing(folder)
     play.manifest.target = f"http://chat/{HOSTILE}"[:-1]
     play.manifest.scenario = HOSTILE[:-1]
+    play.manifest.processes.append(TARGET)
+    play.rows[TARGET] = []
+    play.row(TARGET, "process", T0 + 1, 7, "<b>" + HOSTILE[:-1], 0.5, 1)
     play.manifest.troubles = [f"trouble {HOSTILE}"[:-1]]
     play.fault("<img src=x onerror=alert(2)>", 4.0, 5.0, "down", {"<script>": "<script>alert(3)</script>"})
     return write(play)

@@ -7,7 +7,9 @@ import pytest
 
 from chatswarm.loadtests.judge.judge import NoRunError
 from chatswarm.loadtests.report.sql import TABLES, open_sql
-from tests.loadtests.judge.play import Plant, Play
+from tests.loadtests.judge.play import T0, Plant, Play
+
+from .runs import passing
 
 
 def test_queries(tmp_path: Path) -> None:
@@ -49,10 +51,39 @@ def test_every_column_is_in_the_manual(tmp_path: Path, table: str) -> None:
 
 @pytest.mark.parametrize("table", TABLES)
 def test_every_table_has_rows(tmp_path: Path, table: str) -> None:
-    play = Play(tmp_path).perform()
+    play = passing(tmp_path).perform()
     play.fault("slow-net", 1, 2)
+    play.row("worker0", "server", 0, "127.0.0.1:1", "a")
+    play.row("worker0", "membership", 0, 0, 0, 0, 1000.0, "")
     play.write()
     assert open_sql(tmp_path).sql(f"from {table}").fetchall()
+
+
+def test_what_was_used_second_by_second(tmp_path: Path) -> None:
+    passing(tmp_path).perform().write()
+    run = open_sql(tmp_path)
+    machine = "select sampled_by, time, cpu, cores, cpu_pressure, io_pressure, memory_pressure from machine limit 1"
+    assert run.sql(machine).fetchall() == [("worker0", 0.5, 0.25, 2, 0.1, 0.05, 0.0)]
+    assert run.sql("select time, pid, name, cpu, memory from process limit 2").fetchall() == [
+        (0.75, 70, "chat", 0.25, 10_000_000),
+        (0.75, 71, "worker", None, 5_000_000),
+    ]
+
+
+def test_who_served(tmp_path: Path) -> None:
+    play = Play(tmp_path).perform()
+    for number, name in enumerate("ab"):
+        play.row("worker0", "server", number, "127.0.0.1:1", name)
+    play.row("worker0", "send", 0, 900, 0, T0, T0, T0, T0, 0, 200, -1, 1)
+    play.row("worker0", "refetch", 0, 0, T0, T0 + 0.1, 200, 0, 10, 0)
+    play.row("worker0", "connection", 1, 1, 2, 1000, T0 + 20, "", -1, 1)
+    play.write()
+    run = open_sql(tmp_path)
+    assert run.sql("from server").fetchall() == [(0, "127.0.0.1:1", "a"), (1, "127.0.0.1:1", "b")]
+    for table, name in (("message", "b"), ("refetch", "a"), ("connection", "b")):
+        served = f"select name, count(*) from {table} join server using (server) group by 1"
+        assert run.sql(served).fetchall() == [(name, 1)]
+        assert run.sql(f"select count(*) > 0 from {table} where server is null").fetchall() == [(True,)]
 
 
 def test_faults_as_a_table(tmp_path: Path) -> None:

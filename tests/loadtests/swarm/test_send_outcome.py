@@ -7,7 +7,7 @@ import pytest
 
 from chatswarm.loadtests.history.tables import SendOutcome
 from chatswarm.loadtests.swarm.backoff import delays
-from chatswarm.loadtests.swarm.send_outcome import outcome_of
+from chatswarm.loadtests.swarm.send_outcome import outcome_of, outcome_of_rejection
 
 ACCEPTED, REJECTED, UNKNOWN = SendOutcome
 
@@ -57,3 +57,23 @@ def test_jitter_is_spread_below_a_bound_that_doubles_to_two_seconds_without_an_e
 
 def test_origin_gives_up_after_five_tries() -> None:
     assert list(delays("origin", random.Random(1))) == [1, 2, 4, 8, 16]
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        (0, REJECTED),  # it says no, and nothing else
+        (400, REJECTED),
+        (403, REJECTED),
+        (429, REJECTED),
+        (408, UNKNOWN),
+        (500, UNKNOWN),
+        (502, UNKNOWN),
+        (200, REJECTED),  # whatever it means, it is no acknowledgement
+    ],
+)
+def test_a_rejection_over_a_socket_means_what_its_status_means_by_http(status: int, expected: SendOutcome) -> None:
+    for promise in (True, False):
+        assert outcome_of_rejection(status, unavailable_means_not_done=promise) is expected
+    assert outcome_of_rejection(503, unavailable_means_not_done=True) is REJECTED
+    assert outcome_of_rejection(503, unavailable_means_not_done=False) is UNKNOWN

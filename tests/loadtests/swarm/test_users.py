@@ -5,6 +5,7 @@ All cases run at the same time in a separate process, because importing Locust p
 
 import errno
 import json
+import os
 import subprocess
 import sys
 from typing import Any
@@ -80,8 +81,14 @@ LOST: dict[str, tuple[dict[str, str], int, str]] = {
     "an invalid close code": ({"frames": SUBSCRIBED + "raw:\x88\x02\x00\x01"}, 1006, "invalid status code"),
     "a reason that is not text": ({"frames": SUBSCRIBED + "raw:\x88\x04\x03\xe8\xff\xfe"}, 1006, "can't decode"),
     "a private close code": ({"frames": SUBSCRIBED + "raw:\x88\x02\x13\x87"}, 4999, "4999"),
-    "an error frame": ({"frames": '{"type": "error", "message": "\\ud800"}'}, 1006, "expected connected"),
+    "an error frame": ({"frames": '{"type": "error", "message": "\\ud800"}'}, 1006, "expected subscribed"),
 }
+
+TOKEN = "s3cretMARK0123456789"
+ECHOES: dict[str, str] = {
+    part: response("", "302 Found", f"Location: http://[/?token={TOKEN}") for part in (LIST, CREATE, SEND, WHOLE)
+} | {SOCKET: response("", "302 Found", f"Location: /login?token={TOKEN}")}
+"""Requests that a target answers with the token in an address."""
 
 OTHERS: list[dict[str, Any]] = [{"number": 5}, {"withdrawn": True}, {"header": "a\r\nb: c"}]
 
@@ -89,12 +96,15 @@ OTHERS: list[dict[str, Any]] = [{"number": 5}, {"withdrawn": True}, {"header": "
 @pytest.fixture(scope="module")
 def histories() -> dict[str, History]:
     cases = [{"responses": case[0]} for case in (*CASES.values(), *LOST.values())]
+    echoes = [{"responses": {part: answer}} for part, answer in ECHOES.items()]
     ran = subprocess.run(
         [sys.executable, "-m", "tests.loadtests.swarm.scripted_target"],
-        input=json.dumps(cases + OTHERS), capture_output=True, text=True, check=True, timeout=100,
+        input=json.dumps(cases + OTHERS + echoes), capture_output=True, text=True, check=True, timeout=100,
+        env={**os.environ, "CHATSWARM_TOKEN": TOKEN},
     )  # fmt: skip
     assert "Traceback" not in ran.stderr, ran.stderr
-    names = [*CASES, *LOST, "added", "withdrawn", "unsendable"]
+    assert TOKEN not in ran.stdout + ran.stderr
+    names = [*CASES, *LOST, "added", "withdrawn", "unsendable", *ECHOES]
     return dict(zip(names, json.loads(ran.stdout), strict=True))
 
 
@@ -182,3 +192,8 @@ def test_an_origin_that_cannot_be_sent_is_a_rig_failure(histories: dict[str, His
     history = histories["unsendable"]
     assert {(send["outcome"], send["status"]) for send in history["send"]} == {(REJECTED, -errno.EINVAL)}
     assert {row["code"] for row in history["connection"] if row["event"] == ConnectionEvent.FAILED} == {-errno.EINVAL}
+
+
+@pytest.mark.parametrize("part", [LIST, WHOLE, SOCKET])
+def test_a_token_that_the_target_repeats_is_blanked(part: str, histories: dict[str, History]) -> None:
+    assert "token=***" in json.dumps(histories[part])

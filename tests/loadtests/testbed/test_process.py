@@ -1,7 +1,9 @@
 """The testbed's process: what it says, and that it leaves nothing behind however it ends."""
 
+import json
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,16 +12,22 @@ import msgspec
 import psutil
 import pytest
 
+from chatswarm.loadtests.history.files import read
+from chatswarm.loadtests.history.manifest import NEMESIS, TARGET, history_file
+from chatswarm.loadtests.protocols import KEY
 from chatswarm.loadtests.scenario import scenario
 from chatswarm.loadtests.system.children import free_port, python
 from chatswarm.loadtests.testbed import messages
 from tests.e2e.command import until
+from tests.plants.push import PushChat
+from tests.plants.push.client import Client
+from tests.plants.wire import serving
 
 
 class Talk:
     """A testbed's process, and what it said."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **env: str) -> None:
         self.folder = folder
         self.scratch = folder / "scratch"
         self.scratch.mkdir()
@@ -27,7 +35,7 @@ class Talk:
             python("chatswarm.loadtests.testbed"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**os.environ, "TMPDIR": str(self.scratch)},
+            env={**os.environ, "TMPDIR": str(self.scratch), **env},
             bufsize=0,
         )
 
@@ -65,8 +73,8 @@ def talk(tmp_path: Path) -> Iterator[Talk]:
 
 
 @contextmanager
-def _talking(folder: Path) -> Iterator[Talk]:
-    talk = Talk(folder)
+def _talking(folder: Path, **env: str) -> Iterator[Talk]:
+    talk = Talk(folder, **env)
     try:
         yield talk
     finally:
@@ -87,6 +95,41 @@ def test_it_sets_up_and_takes_everything_down(talk: Talk) -> None:
     assert talk.hear() == messages.TestbedEnded(None)
     assert talk.process.wait(20) == 0
     assert talk.left_nothing()
+    assert not (talk.folder / "history").exists()
+
+
+def test_the_processes_of_its_reference_chat_are_sampled_from_the_begin_to_the_end(talk: Talk) -> None:
+    """All its workers, and even without faults, whose nemesis then leaves no history."""
+    order = talk.order()
+    talk.say(msgspec.structs.replace(order, table={**order.table, "backend": {"workers": 2}}))
+    assert isinstance(talk.hear(), messages.TestbedSays)
+    ready = talk.hear()
+    assert isinstance(ready, messages.TestbedReady)
+    assert ready.watches
+    backend = {child.pid for child in talk.children() if "chatswarm.backend" in child.cmdline()}
+    assert len(backend) >= 3
+    talk.say(messages.MeasuringBegins("run", 1.0))
+    path = history_file(talk.folder, TARGET)
+    until(lambda: path.exists() and len(read(path).tables["process"]["pid"]))
+    talk.say(messages.EndTestbed())
+    assert talk.hear() == messages.TestbedEnded(None)
+    assert read(path).cut is None
+    assert backend <= {int(pid) for pid in read(path).tables["process"]["pid"]}
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+def test_its_push_chat_has_the_service_key_of_the_swarm(tmp_path: Path) -> None:
+    with _talking(tmp_path, **{KEY: "s3cret"}) as talk:
+        order = talk.order()
+        talk.say(msgspec.structs.replace(order, table={**order.table, "backend": {"push": True}}))
+        assert isinstance(talk.hear(), messages.TestbedSays)
+        ready = talk.hear()
+        assert isinstance(ready, messages.TestbedReady)
+        for key, status in (("s3cret", 200), ("another", 403)):
+            with Client(ready.base_url, key) as client:
+                assert client.log_in("amy").status_code == status
+        talk.say(messages.EndTestbed())
+        assert talk.hear() == messages.TestbedEnded(None)
 
 
 @pytest.mark.parametrize("ready", [False, True], ids=["while it sets up", "when all is up"])
@@ -119,14 +162,33 @@ def test_a_check_starts_nothing(talk: Talk) -> None:
     """It does not even look for the target: whoever asks has done so."""
     url = f"http://127.0.0.1:{free_port()}"
     talk.say(msgspec.structs.replace(talk.order("cut", base_url=url), only_check=True))
-    assert talk.hear() == messages.TestbedReady(url, {})
+    assert talk.hear() == messages.TestbedReady(url, {}, watches=False)
     assert talk.children() == []
 
 
-@pytest.mark.parametrize("line", [b"\n", b"{}\n", b'{"type": "BeginFaults", "run": "r", "start": 1}\n'])
+@pytest.mark.parametrize("line", [b"\n", b"{}\n", b'{"type": "MeasuringBegins", "run": "r", "start": 1}\n'])
 def test_anything_but_an_order_ends_it(talk: Talk, line: bytes) -> None:
     assert talk.process.stdin is not None
     talk.process.stdin.write(line)
     talk.process.stdin.close()
     talk.process.wait(20)
     assert talk.left_nothing()
+
+
+def test_the_faults_are_told_the_runs_rooms(talk: Talk) -> None:
+    with serving(PushChat()) as url, Client(url) as client:
+        assert client.room("a-room", ["ada"]).status_code == 200
+        order = talk.order("intruders", base_url=url, protocol="push")
+        fault = {"name": "intruders", "kind": "intruders", "at": 0, "for": "0.5s", "attempts": 20}
+        talk.say(msgspec.structs.replace(order, table={**order.table, "fault": [fault]}))
+        assert isinstance(talk.hear(), messages.TestbedReady)
+        talk.say(messages.MeasuringBegins("abcdefghij", time.monotonic(), ["a-room"]))
+        assert talk.hear() == messages.TestbedSays("fault intruders begins")
+        assert talk.hear() == messages.TestbedSays("fault intruders is over")
+        talk.say(messages.EndTestbed())
+        assert talk.hear() == messages.TestbedEnded(None)
+        assert talk.process.wait(20) == 0
+    rows = read(history_file(talk.folder, NEMESIS)).tables["fault"]
+    evidence = json.loads(rows["evidence"][-1])
+    assert evidence["refused"] == evidence["joins"] > 0
+    assert evidence["let_in"] == evidence["shown"] == evidence["accepted"] == 0

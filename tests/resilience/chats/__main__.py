@@ -3,7 +3,8 @@
 import argparse
 
 from .chat import Settings
-from .names import CHATS
+from .names import CHATS, PUSH_CHATS
+from .pushing import serve
 from .server import exit_with_parent
 from .store import Store
 
@@ -11,7 +12,7 @@ from .store import Store
 def main() -> None:
     """Reads the flags and serves."""
     parser = argparse.ArgumentParser(prog="python -m tests.resilience.chats", description=__doc__)
-    parser.add_argument("name", choices=CHATS, metavar="NAME", help=", ".join(CHATS))
+    parser.add_argument("name", choices=(*CHATS, *PUSH_CHATS), metavar="NAME", help=", ".join((*CHATS, *PUSH_CHATS)))
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--database", default="", metavar="FILE", help="default: in memory")
@@ -31,6 +32,9 @@ def main() -> None:
         listener=flags.listener,
     )
     exit_with_parent()
+    if flags.name in PUSH_CHATS:
+        serve(PUSH_CHATS[flags.name](), flags.host, flags.port)
+        return
     CHATS[flags.name](settings, Store(flags.database)).serve()
 
 

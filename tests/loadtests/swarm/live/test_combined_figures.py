@@ -11,14 +11,18 @@ from hypothesis import strategies as st
 from chatswarm.loadtests.history.faults import FaultWriter
 from chatswarm.loadtests.history.manifest import NEMESIS, history_file
 from chatswarm.loadtests.history.tables import SendOutcome
-from chatswarm.loadtests.judge.ledger.ledger import planned_of
+from chatswarm.loadtests.judge.ledger.audience import online
+from chatswarm.loadtests.judge.ledger.deliveries import to_everybody
 from chatswarm.loadtests.judge.rig import filled_in
+from chatswarm.loadtests.protocols.promises import Promises
 from chatswarm.loadtests.scenario import scenario
+from chatswarm.loadtests.scenario.rooms import of_rows
 from chatswarm.loadtests.scenario.scenario import Scenario
 from chatswarm.loadtests.swarm.live.active_faults import ActiveFaults
 from chatswarm.loadtests.swarm.live.buckets import LAG, LATENCY, DeliveryCounts, LatencyHistogram, rows_of
 from chatswarm.loadtests.swarm.live.combined_figures import CombinedFigures
 from chatswarm.loadtests.swarm.live.increment import RIG_FAILED, Increment, Send, Spread
+from chatswarm.loadtests.swarm.live.live_audience import LiveAudience
 from chatswarm.loadtests.swarm.live.prometheus import METRICS, PHASES, Snapshot, exposition
 from chatswarm.loadtests.swarm.plan import ProcessProgress
 
@@ -114,6 +118,26 @@ def test_histograms_and_counts_are_summed_over_processes_but_cpu_is_not() -> Non
     assert of.cpu == {"swarm-0": 0.75, "swarm-1": 0.5}
 
 
+def test_with_rooms_a_message_is_expected_on_the_members_of_its_room_and_no_others() -> None:
+    table = {"swarm": {"dashboards": 6, "widgets": 2}, "rooms": {"count": 2, "members": 4}}
+    plan = scenario.parse(table, "some", "some")
+    audience = LiveAudience(plan, Promises(visible="frame", has_rooms=True, has_members=True))
+    of = CombinedFigures(plan, [[0.0, 1.0], [0.5]], "abc", "http://chat", audience)
+    of.take("swarm-0", Increment(sends=[sent(0, 1, ACCEPTED, 1.2)], visible=[row(0, 1, 0.1, 0.2, 0.3)]))
+    assert (of.expected, of.delivered, of.missing(9.0), of.last_dashboard.count) == (4, 3, 1, 0)
+    of.take("swarm-1", Increment(visible=[row(0, 1, 0.4)]))
+    assert (of.expected, of.delivered, of.missing(9.0), of.last_dashboard.seconds) == (4, 4, 0, 0.4)
+
+
+def test_a_message_that_nobody_must_show_is_expected_nowhere() -> None:
+    table = {"swarm": {"dashboards": 3, "widgets": 2}, "rooms": {"count": 1, "senders": "members"}}
+    plan = scenario.parse(table, "some", "some")
+    audience = LiveAudience(plan, Promises(has_rooms=True), of_rows(1, []))
+    of = CombinedFigures(plan, [[0.0], [0.5]], "abc", "http://chat", audience)
+    of.take("swarm-0", Increment(sends=[sent(0, 0, ACCEPTED, 0.2)]))
+    assert (of.accepted.count, of.expected, of.missing(9.0), of.last_dashboard.count) == (1, 0, 0, 0)
+
+
 def test_only_ids_of_accepted_messages_are_passed_on() -> None:
     sends = [Send(0, 0, ACCEPTED, 0.1, 71), Send(0, 1, ACCEPTED, 1.1, -1), Send(1, 0, UNKNOWN, 0.6, 72)]
     assert figures().take("swarm-0", Increment(sends=sends)) == [(71, 0, 0)]
@@ -134,8 +158,8 @@ def test_messages_intended_and_users_planned_by_now() -> None:
 def test_eligible_dashboards_are_those_of_the_judge(stages: list[tuple[str, int]], quarters: int) -> None:
     of = planned(*stages, target="1s")
     at = min(quarters / 4, of.duration)
-    (row_of,) = planned_of(np.array([at]), of)
-    assert [dashboard < of.eligible(at) for dashboard in range(of.dashboards)] == row_of.tolist()
+    planned_for = online(to_everybody(1, of.dashboards), np.array([at]), of)
+    assert [dashboard < of.eligible(at) for dashboard in range(of.dashboards)] == planned_for.tolist()
 
 
 def test_a_blocked_loop_counts_for_each_time_that_it_should_have_woken() -> None:

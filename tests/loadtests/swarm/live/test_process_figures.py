@@ -3,14 +3,17 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from chatswarm.loadtests.history.tables import ConnectionEvent, SendOutcome
+from chatswarm.loadtests.history.files import read
+from chatswarm.loadtests.history.manifest import history_file
+from chatswarm.loadtests.history.tables import ConnectionEvent, SendOutcome, Sighting
 from chatswarm.loadtests.messages.identity import Condition, ParsedText
 from chatswarm.loadtests.protocols.protocol import Frame, Kind
 from chatswarm.loadtests.scenario import scenario
-from chatswarm.loadtests.swarm.live.buckets import DeliveryCounts
-from chatswarm.loadtests.swarm.live.increment import RIG_FAILED
+from chatswarm.loadtests.swarm.live.buckets import DeliveryCounts, Floats
+from chatswarm.loadtests.swarm.live.increment import RIG_FAILED, Increment
 from chatswarm.loadtests.swarm.live.newly_shown import ShownMessages
 from chatswarm.loadtests.swarm.live.process_figures import ProcessFigures
 from chatswarm.loadtests.swarm.net.http import Response
@@ -38,9 +41,7 @@ class Process:
 
     def frame(self, message_id: int, dashboard: int, time: float) -> None:
         frame = Frame(Kind.MESSAGE, "a", True, message_id)
-        self.recorder.frame(
-            self.connections[dashboard], self.recorder.announcement(b"%d" % message_id, frame), T0 + time
-        )
+        self.recorder.frame(self.connections[dashboard], self.recorder.announcement(frame), T0 + time)
 
 
 @pytest.fixture
@@ -128,3 +129,89 @@ def test_flushing_the_history_neither_loses_nor_repeats_anything(process: Proces
     report = process.live.take_increment()
     assert [send.n for send in report.sends] == [0, 1]
     assert report.cpu == process.live.take_increment().cpu == 0.25
+
+
+class TextProcess:
+    """Two dashboards whose frames carry texts, and a widget's socket. `latencies`: what Locust's rows are given."""
+
+    def __init__(self, folder: Path, *, watched: bool) -> None:
+        self.recorder = Recorder(folder, "abc", "swarm-0")
+        of = scenario.parse({"swarm": {"dashboards": 2, "widgets": 1}}, "some", "some")
+        self.latencies: list[float] = []
+        self.live = ProcessFigures(
+            self.recorder, ShownMessages(lambda *_: None), of, lambda widget, n: T0 + widget + n, None, self.count,
+            watched=watched,
+        )  # fmt: skip
+        self.live.begin(T0)
+        self.sockets = [self.recorder.opening(dashboard, T0 - 2) for dashboard in (0, -1, 1)]
+
+    def count(self, latencies: Floats) -> None:
+        self.latencies += np.round(latencies, 6).tolist()
+
+    def announce(self, number: int, widget: int, n: int) -> None:
+        row = (number, 0, True, 7, widget, n, Condition.INTACT, Sighting.LIVE)
+        for column, value in zip(self.recorder._writer.columns["announcement"], row, strict=True):
+            column.append(value)  # type: ignore[arg-type]
+
+    def frames(self, number: int, time: float) -> None:
+        for socket in self.sockets:
+            self.recorder.frame(socket, number, T0 + time)
+
+
+def test_frames_with_texts_are_updates_and_visible_deliveries(tmp_path: Path) -> None:
+    process = TextProcess(tmp_path, watched=True)
+    process.announce(0, 0, 1)
+    process.frames(0, 1.5)
+    process.live.collect()
+    process.recorder.flush()
+    process.announce(1, 0, 2)
+    process.frames(1, 2.25)
+    process.frames(0, 2.5)
+    report = process.live.take_increment()
+    assert process.latencies == [0.5, 0.5, 0.25, 0.25]
+    assert summary(report.visible) == summary(report.notified) == [(0, 1, 2, 1.0), (0, 2, 2, 0.5)]
+    process.recorder.close()
+
+
+def test_frames_with_texts_are_updates_even_if_nobody_watches(tmp_path: Path) -> None:
+    process = TextProcess(tmp_path, watched=False)
+    process.announce(0, 0, 1)
+    process.frames(0, 1.5)
+    response = Response(200, b"", True, T0, T0 + 0.25)
+    process.recorder.send(0, 1, 0, T0, T0, response, SendOutcome.ACCEPTED, 7)
+    process.live.collect()
+    assert process.latencies == [0.5, 0.5]
+    report = process.live.take_increment()
+    assert (report.sends, report.visible, report.notified) == ([], [], [])
+    process.recorder.close()
+
+
+def test_sends_name_no_ids_where_frames_have_texts(tmp_path: Path) -> None:
+    process = TextProcess(tmp_path, watched=True)
+    response = Response(200, b"", True, T0, T0 + 0.25)
+    process.recorder.send(0, 1, 0, T0, T0, response, SendOutcome.ACCEPTED, 7)
+    assert [tuple(send) for send in process.live.take_increment().sends] == [(0, 1, SendOutcome.ACCEPTED, 0.25, -1)]
+    process.recorder.close()
+
+
+def test_a_widget_s_socket_is_no_connection_of_a_dashboard(tmp_path: Path) -> None:
+    process = TextProcess(tmp_path, watched=True)
+    process.recorder.connection(process.sockets[1], -1, ConnectionEvent.SUBSCRIBED, T0 - 1)
+    process.recorder.connection(process.sockets[1], -1, ConnectionEvent.CLOSED, T0 + 1, 1012)
+    report = process.live.take_increment()
+    assert (sum(report.connect.counts), report.lost) == (0, {})
+    process.recorder.close()
+
+
+def test_a_mistake_in_the_figures_costs_no_history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    process = Process(tmp_path)
+
+    def fail(*_: object) -> None:
+        raise IndexError("no such column")
+
+    monkeypatch.setattr(process.live, "_take_connections", fail)
+    process.live.collect()
+    assert process.live.take_increment() == Increment()
+    assert process.recorder.close() is None
+    notes = read(history_file(tmp_path, "swarm-0")).tables["note"]["detail"]
+    assert notes == ["the live figures of a process stopped: IndexError: no such column"]

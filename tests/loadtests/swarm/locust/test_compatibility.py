@@ -68,7 +68,7 @@ def test_everything_sent_between_processes_is_in_the_fingerprint(monkeypatch: py
         fields = [("run", str), ("colour", str)] if changed == "field" else [("run", bytes)]
         monkeypatch.setattr(compatibility, "RunPlan", make_dataclass("RunPlan", fields))
     elif changed == "format":
-        monkeypatch.setattr(compatibility, "FORMAT", 2)
+        monkeypatch.setattr(compatibility, "FORMAT", tables.FORMAT + 1)
     elif changed == "message":
         monkeypatch.setattr(compatibility, "TO_WORKERS", (*TO_WORKERS, Sing))
     else:

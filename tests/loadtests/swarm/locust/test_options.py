@@ -27,7 +27,15 @@ def target() -> Iterator[str]:
 
 
 def options(**given: object) -> Namespace:
-    defaults = {"scenario": "smoke", "protocol": "reference", "seed": 1, "origin": "", "out": "", "pid": None}
+    defaults = {
+        "scenario": "smoke",
+        "protocol": "reference",
+        "seed": 1,
+        "origin": "",
+        "out": "",
+        "pid": None,
+        "users_file": None,
+    }
     defaults |= {"restart_command": None, "toxiproxy": None, "proxy_host": ""}
     return Namespace(**{**defaults, **given})
 
@@ -52,7 +60,7 @@ def test_an_origin_may_be_that_of_an_app(target: str) -> None:
     [
         ({"scenario": "staedy"}, "did you mean steady?"),
         ({"scenario": "a\0b"}, ": expected a readable TOML file, got: embedded null byte"),
-        ({"protocol": "foo"}, "--protocol: expected one of reference, got 'foo'"),
+        ({"protocol": "foo"}, "--protocol: expected one of push, reference, got 'foo'"),
         ({"seed": "many"}, "--seed: expected a whole number, got 'many'"),
         (
             {"origin": "https://a.example/path"},

@@ -17,9 +17,13 @@ edges = [0, 0.5, 1.5, 99.4999, 99.5, 104.9, 105, 995, 9950, 10_500, 58_760]
 latencies = np.array(edges + [random.expovariate(1 / 400) for _ in range(20_000)])
 values, counts = buckets(latencies)
 assert dict(zip(values.tolist(), counts.tolist())) == Counter(map(bucket_response_time, latencies.tolist()))
+for odd in (-3.0, 1e9):
+    values, counts = buckets(np.array([20.0, odd, 20.0]))
+    assert dict(zip(values.tolist(), counts.tolist())) == Counter(map(bucket_response_time, [20.0, odd, 20.0]))
 """
 
 ROWS = """
+import numpy as np
 from locust.env import Environment
 
 from chatswarm.loadtests.swarm.locust.stats_rows import StatsRows
@@ -27,7 +31,8 @@ from chatswarm.loadtests.swarm.locust.stats_rows import StatsRows
 environment = Environment()
 rows = StatsRows(environment)
 rows.progress.frames = 7
-rows.updates(10.0, [9.9, 9.5, 8.0])
+rows.updates(10.0, [9.9, 9.5])
+rows.shown(np.array([2.0]))
 rows.flush()
 rows.progress.frames = 9
 rows.flush()

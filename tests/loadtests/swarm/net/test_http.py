@@ -19,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chatswarm.loadtests.history.tables import UNREADABLE_HERE
+from chatswarm.loadtests.net.cookies import CookieJar
 from chatswarm.loadtests.protocols.protocol import Request
 from chatswarm.loadtests.swarm.net import addresses, http
 from chatswarm.loadtests.swarm.net.http import Client, client_for, exchange
@@ -381,6 +382,87 @@ def test_retry_after_is_kept() -> None:
     with server(responding(busy, OK)) as (url, _), client_of(url) as client:
         assert exchange(client, GET).retry_after == "5"
         assert exchange(client, GET).retry_after is None
+
+
+def test_a_response_has_its_headers_and_its_peer() -> None:
+    fields = b"X-Served-By: worker-1\r\nSET-COOKIE: a=1\r\nSet-Cookie:b=2\r\nX-Folded: one\r\n two\r\nX-U: \xc3\xa4\r\n"
+    head = b"HTTP/1.1 103 Hints\r\nX-Served-By: no\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 6\r\n" + fields
+    with server(responding(head + b"\r\n\r\n\r\nok")) as (url, _), client_of(url) as client:
+        for _ in range(2):
+            got = exchange(client, GET)
+            assert got.headers.first("x-served-by") == "worker-1"
+            assert got.headers.every("set-cookie") == ["a=1", "b=2"]
+            assert got.headers == (
+                ("content-length", "6"), ("x-served-by", "worker-1"), ("set-cookie", "a=1"), ("set-cookie", "b=2"),
+                ("x-folded", "one two"), ("x-u", "ä"),
+            )  # fmt: skip
+            assert f"http://{got.peer}" == url
+            assert got.body == b"\r\n\r\nok"
+
+
+def test_without_a_whole_head_there_are_no_headers_and_without_a_connection_no_peer() -> None:
+    head = b"HTTP/1.1 200 OK\r\nX: y\r\nContent-Length: 9\r\n\r\n"
+    for part, headers in ((head[:30], ()), (head, (("x", "y"), ("content-length", "9")))):
+        with server(responding(part + CLOSE)) as (url, _), client_of(url) as client:
+            got = exchange(client, GET)
+        assert (got.complete, got.headers, f"http://{got.peer}") == (False, headers, url)
+    with client_of(url) as client:
+        assert (exchange(client, GET).peer, exchange(client, GET).headers) == ("", ())
+
+
+def test_behind_a_proxy_the_peer_is_the_proxy() -> None:
+    with server(respond) as (url, _):
+        client = client_for("http://chat.test:1", 1, ("127.0.0.1", int(url.rpartition(":")[2])))
+        assert f"http://{exchange(client, GET).peer}" == url
+        client.close()
+
+
+def cookie_lines(requests: list[bytes]) -> list[bytes]:
+    """The cookies of each request; empty if it had none."""
+    found = [[line[8:] for line in each.split(b"\r\n") if line.lower().startswith(b"cookie: ")] for each in requests]
+    assert all(len(lines) < 2 for lines in found)
+    return [b"".join(lines) for lines in found]
+
+
+def test_a_clients_cookies_come_from_every_response_and_go_with_every_request() -> None:
+    login = redirect(302, "/chat/home").replace(b"\r\n\r\n", b"\r\nSet-Cookie: session=1; Path=/\r\n\r\n")
+    home = OK.replace(b"\r\n\r\n", b"\r\nset-cookie: csrf=2\r\nSet-Cookie: old=; Max-Age=0\r\n\r\n")
+    broken = b"HTTP/1.1 500 No\r\nSet-Cookie: late=3; Path=/\r\nContent-Length: 9\r\n\r\n" + CLOSE
+    jar = CookieJar()
+    with server(responding(login, home, broken, OK)) as (url, requests):
+        client = client_for(url, 1, cookies=jar)
+        for _ in range(2):
+            exchange(client, GET)
+        last = exchange(client, GET)
+        assert last.body == b"ok"
+        exchange(client, Request("GET", "/chat/list", headers={"Cookie": "own=0"}))
+        assert jar.header(f"{url}/chat/ws".replace("http:", "ws:")) == "csrf=2; session=1; late=3"
+        client.close()
+        with client_of(url) as without:
+            exchange(without, GET)
+    assert cookie_lines(requests) == [
+        b"",
+        b"session=1",
+        b"session=1",
+        b"session=1; late=3",
+        b"own=0; csrf=2; session=1; late=3",
+        b"",
+    ]
+
+
+def test_cookies_stay_with_their_host_when_a_redirect_leads_elsewhere() -> None:
+    jar = CookieJar()
+    jar.store("http://127.0.0.2/", [("set-cookie", "other=1")])
+    setting = b"\r\nSet-Cookie: own=1\r\n\r\n"
+    with server(respond) as (other, reached):
+        there = redirect(307, f"{other}/there").replace(b"\r\n\r\n", setting)
+        with server(responding(there)) as (url, asked):
+            client = client_for(url.replace("127.0.0.1", "localhost"), 1, cookies=jar)
+            for _ in range(2):
+                assert exchange(client, GET).body == b"ok"
+            client.close()
+    assert cookie_lines(asked) == [b"", b"own=1"]
+    assert cookie_lines(reached) == [b"", b""]
 
 
 def test_a_header_with_a_line_break_is_not_sent() -> None:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from chatswarm.loadtests.net.address import parse_address
 from chatswarm.loadtests.protocols import Reference
-from chatswarm.loadtests.protocols.protocol import Request
+from chatswarm.loadtests.protocols.protocol import Request, User
 from chatswarm.loadtests.swarm.net.requests import Unfollowable, Unsendable, outgoing, redirected
 
 BASE = parse_address("https://chat.example/base")
@@ -68,8 +68,9 @@ def test_paths_are_encoded(path: str, target: str) -> None:
     ],
 )  # fmt: skip
 def test_any_chat_id_is_one_path_segment(chat: str, segment: str) -> None:
-    assert Reference().whole_chat(chat).path == f"/api/chats/{segment}"
-    assert Reference().send(chat, "x").path == f"/api/users/chats/{segment}/send"
+    user = User("a", "a@b")
+    assert Reference().whole_chat(user, chat).path == f"/api/chats/{segment}"
+    assert Reference().send(user, chat, "x", "").path == f"/api/users/chats/{segment}/send"
 
 
 @pytest.mark.parametrize("value", ["a\r\nX: y", "a\n", "a\0", "\x7f"])

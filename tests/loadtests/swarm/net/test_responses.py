@@ -12,6 +12,7 @@ from chatswarm.loadtests.swarm.net.responses import (
     Malformed,
     ResponseReader,
     TooLarge,
+    headers_in,
     repaired,
 )
 
@@ -121,6 +122,10 @@ def test_a_response_reads_the_same_however_it_is_split(name: str, cuts: list[int
         assert (reading.status, reading.body, reading.complete) == (status, body, True)
         assert reading.reusable is reusable
         assert reading.head == HeaderFields(), "fields of interim responses and trailers are not in the head"
+        whole = ResponseReader()
+        whole.feed(data)
+        assert headers_in(reading.raw_head) == headers_in(whole.raw_head)
+        assert headers_in(reading.raw_head).first("location") is None
 
 
 @pytest.mark.parametrize("name", VALID)

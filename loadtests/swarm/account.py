@@ -1,0 +1,161 @@
+"""A user's account: its login before the measured part, and again whenever the target says that it has expired."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from gevent.lock import Semaphore
+
+from chatswarm.loadtests.history.tables import UNREADABLE_HERE
+from chatswarm.loadtests.net.cookies import CookieJar
+from chatswarm.loadtests.protocols.protocol import (
+    Answer,
+    ChatProtocol,
+    LoginError,
+    Request,
+    Unreadable,
+    UnreadableHere,
+    User,
+)
+from chatswarm.loadtests.protocols.variables import blanked
+
+from .net.http import Client, Response, exchange
+
+UNAUTHORIZED = 401
+
+Logged = Callable[[float, Response], object]
+"""Takes when a request of a login started, and its response."""
+
+
+@dataclass(slots=True)
+class _LoginState:
+    """Shared by all who use one account."""
+
+    valid: bool = False
+    tries: int = 0
+    failure: LoginError | None = None  # of the last try
+    lock: Semaphore = field(default_factory=Semaphore)
+
+
+class Account:
+    """One user at the target, with its HTTP connections."""
+
+    def __init__(
+        self, protocol: ChatProtocol, user: User, http: Client, cookies: CookieJar, pace: Semaphore, logged: Logged
+    ) -> None:
+        """`cookies`: those of `http`; `pace` limits how many users log in at the same moment."""
+        self.user = user
+        self.http = http
+        self.cookies = cookies
+        self._protocol = protocol
+        self._pace = pace
+        self._logged = logged
+        self._state = _LoginState()
+
+    @property
+    def is_logged_in(self) -> bool:
+        """Whether its last login succeeded and has not expired."""
+        return self._state.valid
+
+    def log_in(self) -> int:
+        """Logs in, unless that is done. Returns the login's number, for `expire`. Raises LoginError.
+
+        Whoever asks while another is logging in shares the result: a target that answers no login would otherwise get
+        one after another from each message that waits.
+        """
+        state = self._state
+        if not state.valid:
+            tries = state.tries
+            with state.lock:
+                if not state.valid:
+                    if state.tries != tries and state.failure is not None:
+                        raise state.failure
+                    self._try_once()
+        return state.tries
+
+    def expire(self, login: int) -> None:
+        """The target says that the credentials of the login with this number are no longer good."""
+        if login == self._state.tries:
+            self._state.valid = False
+
+    def through(self, http: Client) -> "Account":
+        """The same user and the same login, with other HTTP connections."""
+        other = Account(self._protocol, self.user, http, self.cookies, self._pace, self._logged)
+        other._state = self._state
+        return other
+
+    def exchange(self, request: Callable[[User], Request]) -> Response:
+        """Makes a request of this user. After a 401 it logs in again and makes it once more. Raises nothing.
+
+        The response's `error` has no secrets.
+        """
+        login, response = self._once(request)
+        if response.status == UNAUTHORIZED and response.complete:
+            self.expire(login)
+            try:
+                self.log_in()
+            except LoginError:
+                return response
+            _, response = self._once(request)
+        return response
+
+    def blanked(self, text: str) -> str:
+        """The text without this user's secrets, cookies included."""
+        return blanked(self.user.variables.blanked(text), self.cookies.values())
+
+    def _once(self, request: Callable[[User], Request]) -> tuple[int, Response]:
+        """The number of the login that the request was made with, and its response."""
+        try:
+            login = self.log_in()
+        except LoginError as error:
+            return -1, Response(error.status, b"", False, float("nan"), time.monotonic(), f"login: {error}")
+        return login, self._without_secrets(try_exchange(self.http, lambda: request(self.user)))
+
+    def _try_once(self) -> None:
+        state = self._state
+        state.failure = None
+        try:
+            with self._pace:
+                self._take_steps()
+        except Exception as error:  # noqa: BLE001 - protocols are third-party code
+            known = isinstance(error, (LoginError, Unreadable))
+            status = error.status if isinstance(error, LoginError) else 0
+            if not known or isinstance(error, UnreadableHere):
+                status = UNREADABLE_HERE
+            # What came is not quoted: it may have a token that is not among the variables yet.
+            said = str(error).partition(", got ")[0]
+            text = said if known else f"the protocol failed: {type(error).__name__}: {said}"
+            state.failure = LoginError(status, self.blanked(text))
+            raise state.failure from None
+        else:
+            state.valid = True
+        finally:
+            state.tries += 1
+
+    def _take_steps(self) -> None:
+        steps = self._protocol.login(self.user)
+        try:
+            request = next(steps)
+            while True:
+                started = time.monotonic()
+                response = self._without_secrets(exchange(self.http, request))
+                self._logged(started, response)
+                if not response.complete or response.undecoded:
+                    status = UNREADABLE_HERE if response.undecoded else min(0, response.status)
+                    raise LoginError(status, response.error)
+                request = steps.send(Answer(response.status, dict(reversed(response.headers)), response.body))
+        except StopIteration:
+            return
+
+    def _without_secrets(self, response: Response) -> Response:
+        return response._replace(error=self.blanked(response.error)) if response.error else response
+
+
+def try_exchange(client: Client, request: Callable[[], Request]) -> Response:
+    """Builds a request and makes it. Raises nothing: if the protocol fails to build it, the response says so."""
+    try:
+        built = request()
+    except Exception as error:  # noqa: BLE001 - protocols are third-party code, and there must be an outcome
+        problem = f"the protocol failed: {type(error).__name__}: {error}"
+        return Response(UNREADABLE_HERE, b"", False, float("nan"), time.monotonic(), problem)
+    return exchange(client, built)

@@ -1,0 +1,138 @@
+"""Cookies that a response sets, and what Chromium 156 then sends: `test_cookies.py` and, with Chromium itself,
+`test_cookies_in_chromium.py`."""
+
+from typing import NamedTuple
+
+
+class CookieCase(NamedTuple):
+    name: str
+    set_by: str  # a URL
+    lines: tuple[str, ...]  # values of Set-Cookie
+    sent_to: str  # a URL
+    sent: str  # the Cookie header; empty if there is none
+
+
+Case = CookieCase
+HERE = "http://127.0.0.1/"
+CASES = [
+    Case("the default path", "http://127.0.0.1/x/login", ("a=1",), "http://127.0.0.1/x", "a=1"),
+    Case("the default path and a longer name", "http://127.0.0.1/x/login", ("a=1",), "http://127.0.0.1/xy", ""),
+    Case("a path", HERE, ("a=1; Path=/chat",), "http://127.0.0.1/chat/1", "a=1"),
+    Case("a longer name", HERE, ("a=1; Path=/chat",), "http://127.0.0.1/chatter", ""),
+    Case("a path with a slash", HERE, ("a=1; Path=/chat/",), "http://127.0.0.1/chat", ""),
+    Case("a path elsewhere", "http://127.0.0.1/login", ("a=1; Path=/other",), "http://127.0.0.1/other/x", "a=1"),
+    Case("a path without a slash", "http://127.0.0.1/x/y", ("a=1; Path=chat",), "http://127.0.0.1/x/z", "a=1"),
+    Case("two paths", "http://127.0.0.1/x/y", ("a=1; Path=/q; Path=/",), HERE, "a=1"),
+    Case("a number as domain", HERE, ("a=1; Domain=127.0.0.1",), HERE, "a=1"),
+    Case("another number", HERE, ("a=1; Domain=127.0.0.2",), HERE, ""),
+    Case("localhost as domain", "http://localhost/", ("a=1; Domain=localhost",), "http://localhost/", "a=1"),
+    Case("localhost with a dot", "http://localhost/", ("a=1; Domain=.localhost",), "http://localhost/", "a=1"),
+    Case("the domain above", "http://w.s.test/", ("a=1; Domain=s.test",), "http://s.test/", "a=1"),
+    Case("the domain above with a dot", "http://w.s.test/", ("a=1; Domain=.s.test",), "http://s.test/", "a=1"),
+    Case("the domain above in capitals", "http://w.s.test/", ("a=1; Domain=S.Test",), "http://s.test/", "a=1"),
+    Case("the domain below", "http://s.test/", ("a=1; Domain=w.s.test",), "http://s.test/", ""),
+    Case("a foreign domain", "http://s.test/", ("a=1; Domain=evil.test",), "http://s.test/", ""),
+    Case("an end of the name", "http://as.test/", ("a=1; Domain=s.test",), "http://s.test/", ""),
+    Case("a domain without a dot", "http://s.test/", ("a=1; Domain=test",), "http://s.test/", ""),
+    Case("an empty domain", "http://w.s.test/", ("a=1; Domain=",), "http://w.s.test/", "a=1"),
+    Case("to a subdomain", "http://s.test/", ("a=1; Domain=s.test",), "http://w.s.test/", "a=1"),
+    Case("no domain", "http://s.test/", ("a=1",), "http://w.s.test/", ""),
+    Case("two domains", "http://w.s.test/", ("a=1; Domain=evil.test; Domain=s.test",), "http://s.test/", "a=1"),
+    Case("two domains, the last empty", "http://w.s.test/", ("a=1; Domain=s.test; Domain=",), "http://s.test/", ""),
+    Case("a secure one on a number of this machine", HERE, ("a=1; Secure",), HERE, "a=1"),
+    Case("a secure one on localhost", "http://localhost/", ("a=1; Secure",), "http://localhost/", "a=1"),
+    Case("a secure one over http", "http://s.test/", ("a=1; Secure",), "http://s.test/", ""),
+    Case("an age of 0", HERE, ("a=1", "a=2; Max-Age=0"), HERE, ""),
+    Case("an age below 0", HERE, ("a=1", "a=2; Max-Age=-5"), HERE, ""),
+    Case("an age that is no number", HERE, ("a=1; Max-Age=x",), HERE, "a=1"),
+    Case("an age in quotes", HERE, ('a=1; Max-Age="0"',), HERE, "a=1"),
+    Case("a great age", HERE, ("a=1; Max-Age=99999999999999999999",), HERE, "a=1"),
+    Case("a past date", HERE, ("a=1; Expires=21 Oct 2015 07:28:00 GMT",), HERE, ""),
+    Case("a past date with dashes", HERE, ("a=1; Expires=Wed, 21-Oct-15 07:28:00 GMT",), HERE, ""),
+    Case("a past date of C", HERE, ("a=1; Expires=Wed Oct 21 07:28:00 2015",), HERE, ""),
+    Case("a date far ahead", HERE, ("a=1; Expires=21 Oct 2099 07:28:00 GMT",), HERE, "a=1"),
+    Case("no date", HERE, ("a=1; Expires=yesterday",), HERE, "a=1"),
+    Case("0 as date", HERE, ("a=1; Expires=0",), HERE, "a=1"),
+    Case("-1 as date", HERE, ("a=1; Expires=-1",), HERE, "a=1"),
+    Case("the first date", HERE, ("a=1; Expires=Thu, 01 Jan 1970 00:00:00 GMT",), HERE, ""),
+    Case("a past date without a zone", HERE, ("a=1; Expires=21 Oct 2015 07:28:00",), HERE, ""),
+    Case("an age and a past date", HERE, ("a=1; Max-Age=60; Expires=21 Oct 2015 07:28:00 GMT",), HERE, "a=1"),
+    Case("a date and an age of 0", HERE, ("a=1; Expires=21 Oct 2037 07:28:00 GMT; Max-Age=0",), HERE, ""),
+    Case("quotes", HERE, ('a="x y"',), HERE, 'a="x y"'),
+    Case("more equals signs", HERE, ("a=b=c==",), HERE, "a=b=c=="),
+    Case("spaces", HERE, ("  a =  b c  ; Path=/",), HERE, "a=b c"),
+    Case("comma", HERE, ("a=1,b=2",), HERE, "a=1,b=2"),
+    Case("an equals sign and no name", HERE, ("=x",), HERE, "x"),
+    Case("no equals sign", HERE, ("x",), HERE, "x"),
+    Case("two without a name", HERE, ("x", "y"), HERE, "y"),
+    Case("empty value", HERE, ("a=",), HERE, "a="),
+    Case("empty", HERE, ("",), HERE, ""),
+    Case("only attributes", HERE, ("; Path=/",), HERE, ""),
+    Case("replace", HERE, ("a=1", "b=2", "a=3"), HERE, "b=2; a=3"),
+    Case("order by path", "http://127.0.0.1/x/y", ("a=1; Path=/", "b=2; Path=/x"), "http://127.0.0.1/x/", "b=2; a=1"),
+    Case(
+        "same name two paths",
+        "http://127.0.0.1/x/y",
+        ("a=1; Path=/", "a=2; Path=/x"),
+        "http://127.0.0.1/x/",
+        "a=2; a=1",
+    ),
+    Case(
+        "deleted elsewhere",
+        "http://127.0.0.1/x/y",
+        ("a=1; Path=/", "a=; Path=/x; Max-Age=0"),
+        "http://127.0.0.1/x/",
+        "a=1",
+    ),
+    Case("__Host over http", "http://s.test/", ("__Host-a=1; Path=/",), "http://s.test/", ""),
+    Case("__Host on this machine", HERE, ("__Host-a=1; Secure; Path=/",), HERE, "__Host-a=1"),
+    Case(
+        "__Host on this machine with a path",
+        "http://127.0.0.1/x/",
+        ("__Host-a=1; Secure; Path=/x",),
+        "http://127.0.0.1/x/",
+        "",
+    ),
+    Case(
+        "__Host on this machine with a domain",
+        "http://localhost/",
+        ("__Host-a=1; Secure; Path=/; Domain=localhost",),
+        "http://localhost/",
+        "",
+    ),
+    Case("__Secure without Secure", HERE, ("__Secure-a=1",), HERE, ""),
+    Case("__Secure on this machine", HERE, ("__Secure-a=1; Secure",), HERE, "__Secure-a=1"),
+    Case("__secure without Secure", HERE, ("__secure-a=1",), HERE, ""),
+    Case("SameSite=None without Secure", HERE, ("a=1; SameSite=None",), HERE, ""),
+    Case("a control character", HERE, ("a=1\x01b",), HERE, ""),
+    Case("a tab", HERE, ("a=1\tb",), HERE, ""),
+    Case("an encoded path", HERE, ("a=1; Path=/a%20b",), "http://127.0.0.1/a%20b", "a=1"),
+    Case("an encoded path, decoded", HERE, ("a=1; Path=/a b",), "http://127.0.0.1/a%20b", ""),
+    Case("a query after the default path", "http://127.0.0.1/x/y?z=/q/", ("a=1",), "http://127.0.0.1/x/w", "a=1"),
+    Case("another number of this machine", HERE, ("a=1",), "http://127.0.0.2/", ""),
+    Case("a dot at the end", "http://s.test./", ("a=1",), "http://s.test/", ""),
+    Case("names in two cases", HERE, ("a=1", "A=2"), HERE, "a=1; A=2"),
+    Case(
+        "with a domain and without", "http://w.s.test/", ("a=1; Domain=w.s.test", "a=2"), "http://w.s.test/", "a=1; a=2"
+    ),
+    Case("a secure one stays on https", "https://s.test/", ("a=1; Secure",), "http://s.test/", ""),
+    Case("a secure one over https", "https://s.test/", ("a=1; Secure",), "https://s.test/", "a=1"),
+    Case("a secure one goes to this machine", "https://127.0.0.1/", ("a=1; Secure",), HERE, "a=1"),
+    Case("one of https goes to http", "https://s.test/", ("a=1",), "http://s.test/", "a=1"),
+    Case("__Host over https", "https://s.test/", ("__Host-a=1; Secure; Path=/",), "https://s.test/", "__Host-a=1"),
+    Case(
+        "__Host with a domain", "https://s.test/", ("__Host-a=1; Secure; Path=/; Domain=s.test",), "https://s.test/", ""
+    ),
+    Case("__Host without secure", "https://s.test/", ("__Host-a=1; Path=/",), "https://s.test/", ""),
+    Case(
+        "__Secure with a domain",
+        "https://w.s.test/",
+        ("__Secure-a=1; Secure; Domain=s.test",),
+        "https://s.test/",
+        "__Secure-a=1",
+    ),
+    Case("beyond ASCII", HERE, ("a=hä",), HERE, "a=hä"),
+    Case("the longest", HERE, ("a=" + "x" * 4095,), HERE, "a=" + "x" * 4095),
+    Case("too long", HERE, ("a=" + "x" * 4096,), HERE, ""),
+    Case("a long attribute", HERE, ("a=1; Path=/" + "x" * 1025,), HERE, "a=1"),
+]

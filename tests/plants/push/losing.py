@@ -1,0 +1,155 @@
+"""Push chats that do not show every message to every member: `lost`, `gap`, `store_lost`, `late`."""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from tests.plants.plant import Truth
+from tests.plants.wire import Response
+
+from .chat import Batches, Frame, Post, PushSocket
+from .plant import PushPlant
+
+# lost
+
+
+class SkipsOneMember(PushPlant):
+    """Every fifth message that one member should get is not sent to it."""
+
+    finding = "lost"
+
+    def deliver(self, socket: PushSocket, post: Post) -> None:
+        if self.hits(socket, 5):
+            self.broken.add(post.id)
+        else:
+            super().deliver(socket, post)
+
+
+@dataclass
+class DropsOneOfABatch(PushPlant):
+    """Each WebSocket frame that should hold several messages lacks the second."""
+
+    finding = "lost"
+    batches: Batches = "array"
+
+    def batched(self, socket: PushSocket, frames: list[Frame]) -> list[Frame]:
+        number = frames[1]["id"]
+        assert isinstance(number, int)
+        self.unseen.add((number, socket.user))
+        return frames[:1] + frames[2:]
+
+    def truth(self) -> Truth:
+        return {"lost": len(self.unseen)}
+
+
+# gap
+
+
+@dataclass
+class ReplaysNothing(PushPlant):
+    """With every twentieth message, viewers are closed. What is sent until they are back is never shown to them."""
+
+    finding = "gap"
+    closes_every: int = 20
+    last: dict[tuple[str, str], int] = field(default_factory=dict)  # by user and room: the id of the last message shown
+
+    def deliver(self, socket: PushSocket, post: Post) -> None:
+        super().deliver(socket, post)
+        self.last[socket.user, post.room] = post.id
+
+    def missed(self, socket: PushSocket, room: str, after: int) -> Sequence[Post]:
+        shown = self.last.get((socket.user, room), after)
+        self.unseen |= {(post.id, socket.user) for post in super().missed(socket, room, shown)}
+        return ()
+
+    def truth(self) -> Truth:
+        return {"gap": len(self.unseen), "lost": len(self.unseen)}
+
+
+# store_lost
+
+
+class AcceptsWithoutStoring(PushPlant):
+    """Every tenth message is accepted, and neither stored nor announced."""
+
+    finding = "store_lost"
+
+    async def send(self, user: str, room: str, text: str) -> Response:
+        if not self.nth(10):
+            return await super().send(user, room, text)
+        post = self.numbered(user, room, text)
+        self.lose(post)
+        return self.sent(post)
+
+    def truth(self) -> Truth:
+        return {"store_lost": len(self.broken), "lost": len(self.unseen)}
+
+
+@dataclass
+class AcceptsBeforeStoring(PushPlant):
+    """Messages are accepted at once, and stored and announced 50 ms later. Every tenth time, the store fails."""
+
+    finding = "store_lost"
+    accepts: deque[Post] = field(default_factory=deque)
+
+    async def send(self, user: str, room: str, text: str) -> Response:
+        post = self.numbered(user, room, text)
+        self.accepts.append(post)
+        asyncio.get_running_loop().call_later(0.05, self.commit)
+        return self.sent(post)
+
+    def commit(self) -> None:
+        post = self.accepts.popleft()
+        if post.id % 10 == 0:
+            self.lose(post)
+        else:
+            self.rooms[post.room].posts.append(post)
+            self.announce(post)
+
+    def on_their_way(self) -> bool:
+        return bool(self.accepts)
+
+    def truth(self) -> Truth:
+        return {"store_lost": len(self.broken), "lost": len(self.unseen)}
+
+
+# late
+
+
+@dataclass
+class StallsRooms(PushPlant):
+    """Every twelfth message is announced after 2.25 s, and what follows in its room waits behind it.
+
+    What follows is late, too, or waits for less than 1.75 s. So none is near the update target of 2 s.
+    """
+
+    finding = "late"
+    stalled: dict[str, deque[tuple[Post, float]]] = field(default_factory=dict)  # by room: messages, and how long
+    held: set[int] = field(default_factory=set)  # the ids of all messages that waited
+    _ends: dict[str, float] = field(default_factory=dict)  # by room, in the loop's time
+
+    def announce(self, post: Post) -> None:
+        now = asyncio.get_running_loop().time()
+        wait = 2.25 if self.nth(12) else max(0.0, self._ends.get(post.room, 0) - now)
+        if not wait and not self.stalled.get(post.room):
+            super().announce(post)
+            return
+        if wait > 1.75:
+            wait = max(2.25, wait)
+        self._ends[post.room] = now + wait
+        self.held.add(post.id)
+        self.stalled.setdefault(post.room, deque()).append((post, wait))
+        asyncio.get_running_loop().call_later(wait, self.release, post.room)
+
+    def release(self, room: str) -> None:
+        post, waited = self.stalled[room].popleft()
+        if waited > 2:
+            self.unseen |= {(post.id, socket.user) for socket in self.joined(room)}
+        super().announce(post)
+
+    def on_their_way(self) -> bool:
+        return any(self.stalled.values())
+
+    def truth(self) -> Truth:
+        return {"late": len(self.unseen)}
