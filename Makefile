@@ -2,6 +2,8 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 WORKERS ?= 4
+# Runs of whole swarms mostly wait.
+SWARMS ?= 6
 
 .PHONY: help demo test chromium prometheus mutants resilience soak bench panels grafana docs inventory lint lock clean
 
@@ -14,7 +16,7 @@ demo: .venv/ready  ## 100 dashboards, 50 widgets, 20 messages/s for 30 s against
 test: .venv/ready chromium prometheus  ## all tests, in parallel; those that run whole swarms come last, as they need CPU
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal --ignore tests/e2e --ignore tests/plugin --ignore tests/dashboards
 	$(BIN)/pytest -n 2 --dist worksteal tests/dashboards
-	$(BIN)/pytest -n $(WORKERS) --dist worksteal tests/e2e tests/plugin
+	$(BIN)/pytest -n $(SWARMS) --dist worksteal tests/e2e tests/plugin
 
 # For the tests of the pages. Installed if we have the rights; without it they are skipped.
 chromium:
