@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -20,6 +19,7 @@ from chatswarm.backend.endpoints.basics import (
     add_errors,
     add_monitoring,
     json_response,
+    lifespan_of,
 )
 from chatswarm.backend.endpoints.dashboard_socket import DashboardEndpoint
 from chatswarm.backend.endpoints.openapi import document
@@ -91,16 +91,8 @@ def create_app(settings: Settings, sockets: Sockets, worker: WorkerContext | Non
     metrics = BackendMetrics()
     service = ChatService(settings, sockets, metrics, worker)
 
-    @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        try:
-            await service.start()
-            yield
-        finally:
-            await service.close()
-
     # FastAPI's own document and pages are off: they do not know the bare endpoints, and load scripts from a CDN.
-    app = ChatApp(lifespan=lifespan, openapi_url=None)
+    app = ChatApp(lifespan=lifespan_of(service), openapi_url=None)
     app.settings = settings
     app.state.service = service
     add_cors(app)

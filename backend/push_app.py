@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
@@ -12,7 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chatswarm.backend.chat.push_service import PushService
 from chatswarm.backend.endpoints.api_docs import docs_routes
-from chatswarm.backend.endpoints.basics import UpgradeRequired, add_cors, add_errors, add_monitoring
+from chatswarm.backend.endpoints.basics import UpgradeRequired, add_cors, add_errors, add_monitoring, lifespan_of
 from chatswarm.backend.endpoints.openapi import document
 from chatswarm.backend.endpoints.push_calls import PostEndpoint, add_calls
 from chatswarm.backend.endpoints.push_socket import SOCKET, PushEndpoint
@@ -49,16 +47,7 @@ def create_push_app(settings: Settings, sockets: Sockets, worker: WorkerContext 
     tokens = settings.user_tokens
     assert tokens is not None, "settings with `push` have tokens"
     service = PushService(settings, sockets, BackendMetrics(), worker)
-
-    @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        try:
-            await service.start()
-            yield
-        finally:
-            await service.close()
-
-    app = PushApp(lifespan=lifespan, openapi_url=None)
+    app = PushApp(lifespan=lifespan_of(service), openapi_url=None)
     app.settings = settings
     app.state.service = service
     add_cors(app)

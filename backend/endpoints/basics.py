@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import msgspec
 from fastapi import FastAPI, Request, Response
@@ -38,6 +39,20 @@ class UpgradeRequired:
 def json_response(value: msgspec.Struct, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """A response whose body is this value."""
     return Response(encode(value), status, headers, media_type="application/json")
+
+
+def lifespan_of(service: WorkerService) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    """The lifespan of an app: its service starts before the first request, and closes after the last."""
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        try:
+            await service.start()
+            yield
+        finally:
+            await service.close()
+
+    return lifespan
 
 
 def add_cors(app: FastAPI) -> None:

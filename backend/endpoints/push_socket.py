@@ -33,7 +33,7 @@ LONGEST_REPLAY: Final = 1000
 """At most this many messages are replayed to one who joins; whoever missed more reads the room's messages by HTTP."""
 
 MAX_SENDS: Final = 256
-"""Sends of one connection that may wait for a commit. No more frames are read from it while there are so many."""
+"""How many sends of one connection may wait for a commit. At this number, no more frames are read from it."""
 
 
 class PushEndpoint(SocketEndpoint):

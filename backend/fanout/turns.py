@@ -19,7 +19,7 @@ class Turns:
         self._waiting: deque[tuple[Callable[[], None], int]] = deque()
 
     def take(self, broadcast: Callable[[], None], writes: int) -> None:
-        """Call `broadcast`, which writes to so many sockets: now, or once the loop has run and it is its turn."""
+        """Call `broadcast`, which writes to `writes` sockets: now, or in a later pass of the loop, in its turn."""
         if self._waiting or self._left <= 0:
             self._waiting.append((broadcast, writes))
         else:

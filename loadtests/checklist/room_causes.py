@@ -36,7 +36,7 @@ _REFUSED = {
     (RoomStep.ROOM, 403): (_KEY_CAUSES, _GIVE_KEY),
     (RoomStep.CONNECTED, 401): (
         [
-            "this chat does not accept the token that its own login gave: each worker signs with a secret of its own",
+            "this chat does not accept the token that its own login gave: each worker signs with its own secret",
             "it does not look for the token where the protocol puts it, or a proxy removes it",
         ],
         ["give all workers the same secret", "connect past the proxy", _CHOOSE_PROTOCOL],

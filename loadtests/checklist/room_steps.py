@@ -293,7 +293,7 @@ class RoomWalk(Walk):
 
 
 class _Sending:
-    """One message on its way: whether it was accepted, and to whom it was shown."""
+    """One message that was sent: whether the chat accepted it, and who was shown it."""
 
     def __init__(self, protocol: ChatProtocol, sender: RoomClient, room: str, text: str, reference: str) -> None:
         self.text = text

@@ -3,7 +3,7 @@
 reachable → connected → subscribed → list → chat → sent → notified → shown → in time
                                                    └ one message, watched by one dashboard ┘
 
-A chat whose frames carry the text has a checklist of its own (`room_steps.py`).
+`room_steps.py` has the checklist for a chat whose frames carry the text.
 """
 
 import contextlib

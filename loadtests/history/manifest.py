@@ -14,7 +14,7 @@ NEMESIS = "nemesis"
 PROXY = "proxy"
 """The fault proxy between the swarm and its target, if there is one. Its history holds its lag and CPU use."""
 TARGET = "target"
-"""The target's processes, if they are known. The testbed samples them, so that their history is one of its own."""
+"""The target's processes, if they are known. The testbed samples them into a separate history."""
 WITHOUT_USERS = (NEMESIS, PROXY, TARGET)
 """The processes whose histories say nothing about users."""
 

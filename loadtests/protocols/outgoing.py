@@ -25,5 +25,5 @@ def json_bytes(value: object) -> bytes:
 
 
 def fits_a_header(token: str) -> bool:
-    """Whether a token is printable ASCII without spaces: anything else could add headers of its own."""
+    """Whether a token is printable ASCII without spaces: anything else could inject headers."""
     return _TOKEN.fullmatch(token) is not None

@@ -107,6 +107,11 @@ class Scenario:
         return self.rooms is not None and self.rooms.senders == "members"
 
     @property
+    def widget_users(self) -> int:
+        """How many widgets are users of their own, because they are not dashboards as well."""
+        return 0 if self.senders_are_members else self.widgets
+
+    @property
     def rates(self) -> Rates:
         edges = (0.0, *accumulate(stage.seconds for stage in self.stages))
         return Rates(edges, tuple(stage.rate for stage in self.stages))

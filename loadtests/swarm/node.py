@@ -154,7 +154,7 @@ class Node:
 
     def server_named(self, address: str, name: str | None) -> int:
         """The number of the server at an address, with the name that it gave for itself."""
-        return self._servers.named(address, name)
+        return self.recorder.server(address, name or "")
 
     def note(self, kind: str, detail: str) -> None:
         """Records something worth knowing that is nobody's fault."""

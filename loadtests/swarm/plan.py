@@ -39,10 +39,10 @@ class RunPlan:
 
     def directory(self, scenario: Scenario, protocol: ChatProtocol) -> UserDirectory:
         """The users of this run. Raises UsersFileError."""
-        needed = scenario.dashboards + (0 if scenario.senders_are_members else scenario.widgets)
+        needed = scenario.dashboards + scenario.widget_users
         rows = () if self.users_file is None else read_users(Path(self.users_file), needed)
         directory = UserDirectory(protocol, self.run, scenario.dashboards, rows)
-        directory.check(0 if scenario.senders_are_members else scenario.widgets)
+        directory.check(scenario.widget_users)
         return directory
 
     def via_of(self, route: str) -> Endpoint | None:

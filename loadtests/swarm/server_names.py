@@ -32,10 +32,6 @@ class ServerNames:
         self._last[address] = (line, known)
         return known
 
-    def named(self, address: str, name: str | None) -> int:
-        """The same for a name that is known already."""
-        return self._number(address, name or "")
-
     def _line(self, data: bytes) -> bytes:
         """The line with the name, with the line ends around it; empty if there is none."""
         end = data.find(b"\r\n\r\n", 0, _FAR) + 2

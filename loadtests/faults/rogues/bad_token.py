@@ -16,7 +16,7 @@ from .rogue import CannotBeginError
 from .websocket import Dashboard, EndedError
 
 _CREDENTIALS = ("authorization", "cookie")
-_GREETING = 2.0  # seconds in which a chat that takes a token after the handshake, too, greets whom it lets in
+_GREETING = 2.0  # seconds: a chat that also takes a token after the handshake greets a user it lets in within them
 
 
 class BadToken(Intrusion):
@@ -74,8 +74,8 @@ class BadToken(Intrusion):
         }
 
     async def _connect(self, handshake: Handshake) -> int:
-        """Attempts to open a WebSocket. Where each user has a token of its own, it may still come after the handshake,
-        so only who is greeted is let in.
+        """Attempts to open a WebSocket. Where each user has its own token, it may still come after the handshake,
+        so only a user that is greeted has been let in.
         """
         if self.chat.token:
             return await self.handshake(handshake)

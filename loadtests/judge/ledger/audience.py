@@ -8,7 +8,7 @@ from chatswarm.loadtests.history.manifest import Manifest
 from chatswarm.loadtests.scenario.rooms import Memberships
 from chatswarm.loadtests.scenario.scenario import Scenario
 
-from .arrays import Bools, Floats, Ints, ints, ranges, starts_of
+from .arrays import Bools, Floats, Ints
 from .deliveries import EverMembers, PlannedDeliveries, to_everybody, to_members
 from .messages import SentMessages
 from .observations import Observations
@@ -21,7 +21,6 @@ class Audience:
     dashboards: int
     room: Ints  # per chat: its room; -1: none
     memberships: Memberships | None = None  # None: there are no rooms
-    edges: Ints | None = None  # where each room's memberships start
     excludes_sender: bool = False  # a sender who is a dashboard is not sent its own messages
     limited: bool = False  # there are dashboards that may not see some rooms
 
@@ -45,7 +44,6 @@ def audience_of(observations: Observations, manifest: Manifest, scenario: Scenar
         dashboards=dashboards,
         room=np.where(observations.chat_room < memberships.rooms, observations.chat_room, -1),
         memberships=memberships,
-        edges=memberships.edges,
         excludes_sender=scenario.senders_are_members and not promises.echoes,
         limited=promises.has_members and (len(memberships) < memberships.rooms * dashboards or memberships.change),
     )
@@ -53,14 +51,10 @@ def audience_of(observations: Observations, manifest: Manifest, scenario: Scenar
 
 def deliveries_of(audience: Audience, messages: SentMessages) -> PlannedDeliveries:
     """One for each message and each dashboard that is ever a member of its room."""
-    memberships, edges = audience.memberships, audience.edges
-    if memberships is None or edges is None:
+    memberships = audience.memberships
+    if memberships is None:
         return to_everybody(len(messages), audience.dashboards)
-    # A dashboard may be a member of a room more than once.
-    fresh = np.ones(len(memberships), bool)
-    fresh[1:] = (np.diff(memberships.room) != 0) | (np.diff(memberships.dashboard) != 0)
-    first = starts_of(ints(memberships.room[fresh]), memberships.rooms)
-    members = EverMembers(audience.rooms_of(messages.chat), first, memberships.dashboard[fresh])
+    members = EverMembers(audience.rooms_of(messages.chat), memberships.edges, memberships.dashboard)
     return to_members(members, audience.dashboards)
 
 
@@ -75,8 +69,9 @@ def planned_of(
     """
     at = messages.intended - start
     planned = online(deliveries, at, scenario)
-    if audience.memberships is not None and audience.edges is not None:
-        _only_members(planned, audience, deliveries, messages, at, scenario.update_target)
+    memberships = audience.memberships
+    if memberships is not None and memberships.change:
+        planned &= memberships.must_show(deliveries.seat, deliveries.over(at), scenario.update_target)
     if audience.excludes_sender:
         planned &= deliveries.over(messages.widget) != deliveries.dashboard
     return planned
@@ -103,26 +98,3 @@ def online(deliveries: PlannedDeliveries, at: Floats, scenario: Scenario) -> Boo
     if deliveries.rooms is None:
         return np.asarray(due[kind].T).ravel()
     return np.asarray(due[deliveries.at_home(kind), deliveries.message])
-
-
-def _only_members(
-    planned: Bools, audience: Audience, deliveries: PlannedDeliveries, messages: SentMessages, at: Floats, target: float
-) -> None:
-    """Removes what was intended too close to a change of membership, or without one, from `planned`."""
-    memberships, edges = audience.memberships, audience.edges
-    assert memberships is not None
-    assert edges is not None
-    bounded = np.isfinite(memberships.start) | np.isfinite(memberships.stop)
-    changing = np.zeros(memberships.rooms + 1, bool)
-    changing[memberships.room[bounded]] = True
-    room = audience.rooms_of(messages.chat)
-    rows = np.flatnonzero(changing[room])
-    if not len(rows):
-        return
-    counts = edges[room[rows] + 1] - edges[room[rows]]
-    row, membership = np.repeat(rows, counts), ranges(edges[room[rows]], counts)
-    inside = memberships.must_show(membership, at[row], target)
-    member = np.zeros(len(planned), bool)
-    member[deliveries.find(row[inside], memberships.dashboard[membership[inside]])] = True
-    mine = deliveries.of(rows)
-    planned[mine] &= member[mine]

@@ -65,7 +65,7 @@ class PlannedDeliveries:
 
     @cached_property
     def seat(self) -> Ints:
-        """Per delivery: which of the pairs of a room and an ever member it is for. Only where there are rooms."""
+        """Per delivery: its pair of a room and an ever member: the place of its membership. Only with rooms."""
         assert self.rooms is not None
         # A message without a room has no members.
         return ranges(self.rooms.first[self.rooms.room], self.counts)

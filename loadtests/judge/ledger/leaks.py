@@ -7,7 +7,7 @@ import numpy as np
 from chatswarm.loadtests.history.tables import MembershipEvent
 from chatswarm.loadtests.scenario.rooms import UNSETTLED
 
-from .arrays import Bools, Floats, Ints, ints
+from .arrays import Bools, Floats, Ints
 from .audience import Audience
 from .deliveries import PlannedDeliveries
 from .messages import SentMessages
@@ -51,12 +51,8 @@ def spells_of(audience: Audience, deliveries: PlannedDeliveries, observations: O
     """As planned, or for an end, as the target says. A membership whose end it refused, or did not answer, goes on."""
     memberships = audience.memberships
     assert memberships is not None
-    start, stop = np.full(deliveries.seats, np.inf), np.full(deliveries.seats, -np.inf)
-    seat = deliveries.seats_of(ints(memberships.room), ints(memberships.dashboard))
-    np.minimum.at(start, seat, memberships.start + begin)
-    np.maximum.at(stop, seat, memberships.stop + begin)
-    planned, table = stop.copy(), observations.memberships
-    stop[np.isfinite(planned)] = np.inf
+    start, planned, table = memberships.start + begin, memberships.stop + begin, observations.memberships
+    stop = np.where(np.isfinite(planned), np.inf, planned)
     rows = changes(table, MembershipEvent.REMOVED)
     ended = _seats(table, rows, audience, deliveries)
     rows, ended = rows[ended >= 0], ended[ended >= 0]
@@ -118,9 +114,7 @@ def begun_of(audience: Audience, deliveries: PlannedDeliveries, observations: Ob
     memberships = audience.memberships
     if memberships is None or not np.isfinite(memberships.start).any():
         return None
-    late = np.isfinite(memberships.start)
-    out = np.full(deliveries.seats, -np.inf)
-    out[deliveries.seats_of(ints(memberships.room[late]), ints(memberships.dashboard[late]))] = np.inf
+    out = np.where(np.isfinite(memberships.start), np.inf, -np.inf)
     rows = changes(observations.memberships, MembershipEvent.ADDED)
     seat = _seats(observations.memberships, rows, audience, deliveries)
     rows, seat = rows[seat >= 0], seat[seat >= 0]

@@ -188,7 +188,7 @@ def with_users(chosen: Scenario, path: Path) -> Scenario:
 
     Raises ValueError if the file is no users' file, or has too few users for the scenario.
     """
-    rows = read_users(path, chosen.dashboards + (0 if chosen.senders_are_members else chosen.widgets))
+    rows = read_users(path, chosen.dashboards + chosen.widget_users)
     members: dict[str, list[str]] = {}
     for row in rows[: chosen.dashboards]:
         for room in row.get(ROOMS, "").split():

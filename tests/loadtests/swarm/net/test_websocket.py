@@ -7,6 +7,7 @@ import resource
 import socket
 import ssl
 import threading
+import time
 import zlib
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -288,6 +289,13 @@ class _LateReader:
                 protocol.receive_data(data)
                 self.received += [bytes(each.data) for each in protocol.events_received() if isinstance(each, Frame)]
 
+    def wait_for(self, frames: int) -> None:
+        """Waits until this many have been read. `close` does not wait for the kernel to take its frame."""
+        deadline = time.monotonic() + 30
+        while len(self.received) < frames:
+            assert time.monotonic() < deadline, f"expected {frames} frames, got {len(self.received)}"
+            gevent.sleep(0.01)
+
     def close(self) -> None:
         self.reads.set()
         self._listener.close()
@@ -349,6 +357,7 @@ def test_answers_from_the_callback_wait_for_a_peer_that_does_not_read_and_keep_t
     server_.reads.set()
     socket_.send(b"after all")
     assert socket_._outbox.waiting == 0
+    server_.wait_for(len(texts) + 3)
     socket_.close()
     server_.close()
     expected = [text.ljust(10_000) for text in texts]
@@ -392,6 +401,7 @@ def test_one_large_message_is_never_too_much(tls: ssl.SSLContext | None) -> None
     assert socket_.send_soon(b"x" * (3 << 20))
     server_.reads.set()
     socket_.send("last")
+    server_.wait_for(2)
     socket_.close()
     server_.close()
     assert server_.received == [b"x" * (3 << 20), b"last", b"\x03\xe9"]
@@ -417,6 +427,7 @@ def test_messages_of_several_greenlets_do_not_mix(tls: ssl.SSLContext | None) ->
     gevent.sleep(0)
     server_.reads.set()
     gevent.joinall(sending, raise_error=True)
+    server_.wait_for(5)
     socket_.close()
     server_.close()
     assert server_.received == [*(text.encode() for text in texts), b"\x03\xe9"]
