@@ -5,15 +5,15 @@ WORKERS ?= 4
 # Runs of whole swarms mostly wait.
 SWARMS ?= 6
 
-.PHONY: help demo test chromium prometheus mutants resilience soak bench panels grafana docs inventory lint lock clean
+.PHONY: help demo test chromium prometheus servers all-servers mutants resilience protocols soak bench panels grafana docs inventory lint lock clean
 
 help:  ## prints this list
-	@awk -F ':.*##  *' '/^[a-z.]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*##  *' '/^[a-z.-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: .venv/ready  ## 100 dashboards, 50 widgets, 20 messages/s for 30 s against the reference chat, then the verdict
 	$(BIN)/chatswarm run steady
 
-test: .venv/ready chromium prometheus  ## all tests, in parallel; those that run whole swarms come last, as they need CPU
+test: .venv/ready chromium prometheus servers  ## all tests, in parallel; those that run whole swarms come last, as they need CPU
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal --ignore tests/e2e --ignore tests/plugin --ignore tests/dashboards
 	$(BIN)/pytest -n 2 --dist worksteal tests/dashboards
 	$(BIN)/pytest -n $(SWARMS) --dist worksteal tests/e2e tests/plugin
@@ -30,11 +30,36 @@ prometheus:
 	@$(MAKE) --no-print-directory --silent build/prometheus >/dev/null || { rm -rf build/prometheus.part; \
 		echo "NO PROMETHEUS, and it cannot be downloaded here: no panel, rule or alert is tested (put prometheus and promtool on the path)"; }
 
+# The packages that real chats are written with, for tests/servers/. What cannot be had here is skipped.
+servers: build/servers/python/ready  ## the chat servers of PyPI and npm, for the tests that start them, in build/servers
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory --silent build/servers/node/ready \
+			|| echo "NO PACKAGES OF NPM, and they cannot be downloaded here: the chats of Socket.IO and of GraphQL are not tested"; \
+		else echo "NO NPM: the chats of Socket.IO and of GraphQL are not tested (apt-get install npm)"; fi
+
+all-servers: servers  ## also those of Debian and Go: Rails, RabbitMQ, Centrifugo; minutes, once
+	@sh tests/servers/build_debian.sh
+
+build/servers/python/ready: tests/servers/requirements.lock | .venv/ready
+	rm -rf $(@D)
+	$(BIN)/python -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	touch $@
+
+# No package may run a script of its own, which could download more.
+build/servers/node/ready: tests/servers/node/package-lock.json tests/servers/node/package.json
+	rm -rf $(@D) && mkdir -p $(@D)
+	cp $^ $(@D)
+	cd $(@D) && npm ci --ignore-scripts --no-audit --no-fund --loglevel error
+	touch $@
+
 mutants: .venv/ready  ## tests the judge against broken, slow and clean chats; 7 minutes
 	$(BIN)/python -m tests.mutants
 
 resilience: .venv/ready  ## tests the fault scenarios against chats that each lack one promise; 30 minutes
 	$(BIN)/python -m tests.resilience
+
+protocols: .venv/ready all-servers  ## tests the protocol files against real servers: clean, killed, cut, broken; 12 minutes
+	$(BIN)/python -m tests.protocols
 
 soak: .venv/ready  ## ten minutes of mixed faults: nothing lost, memory flat, open files back; 11 minutes
 	$(BIN)/python -m tests.soak
@@ -90,9 +115,13 @@ build/prometheus:
 	mv $@.part $@
 
 # Hashes, but no index addresses: the lock has to work with any mirror.
-lock:  ## rewrites requirements.lock, after a change in pyproject.toml; needs uv
+lock:  ## rewrites the locks, after a change in pyproject.toml or in what tests/servers needs; needs uv and npm
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 		--group dev pyproject.toml --output-file requirements.lock
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		tests/servers/requirements.in --output-file tests/servers/requirements.lock
+	cd tests/servers/node && npm install --package-lock-only --omit-lockfile-registry-resolved --ignore-scripts \
+		--no-audit --no-fund
 
 clean:  ## removes everything that these verbs created, including runs
 	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache runs

@@ -1,9 +1,11 @@
 """The `chatswarm` command line. Its commands, options, files and exit codes are a public contract."""
 
+import itertools
 import os
+import re
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -15,7 +17,10 @@ from .history.folders import REPORT, VERDICT, give_back, make_next, new_folder, 
 from .judge.verdict import Verdict
 from .net.address import parse_address
 from .net.origin import parse_origin
-from .protocols import DEFAULT, PROTOCOLS, ChatProtocol, protocol_of
+from .protocols.catalogue import BUILT_IN, ProtocolError, find_protocol, shipped
+from .protocols.described import Described
+from .protocols.protocol import DEFAULT, ChatProtocol
+from .protocols.users_file import UsersFileError, read_users
 from .scenario import scenario as scenarios
 from .system.exit_code import ExitCode
 from .system.flags import read_flag
@@ -61,13 +66,20 @@ app = typer.Typer(
 TargetOption = Annotated[
     str | None, typer.Option("--target", metavar="URL", help="URL of the chat under test; default: the reference chat.")
 ]
+
+
+def _protocols(incomplete: str) -> list[str]:
+    """The names of shipped protocols that begin like this. Paths are completed by the shell itself."""
+    return [name for name in sorted({*BUILT_IN, *shipped()}) if name.startswith(incomplete)]
+
+
 ProtocolOption = Annotated[
     str,
     typer.Option(
         "--protocol",
         metavar="NAME",
-        help=f"Protocol that the chat speaks, one of: {', '.join(PROTOCOLS)}.",
-        autocompletion=lambda incomplete: [name for name in PROTOCOLS if name.startswith(incomplete)],
+        help="Protocol that the chat speaks: a shipped one (chatswarm protocols), a TOML file, or module:Class.",
+        autocompletion=_protocols,
     ),
 ]
 ChosenProtocolOption = Annotated[
@@ -75,9 +87,9 @@ ChosenProtocolOption = Annotated[
     typer.Option(
         "--protocol",
         metavar="NAME",
-        help=f"Protocol that the chat speaks, one of: {', '.join(PROTOCOLS)}; default: {DEFAULT}, or without --target "
-        "that of the chat that the scenario starts.",
-        autocompletion=lambda incomplete: [name for name in PROTOCOLS if name.startswith(incomplete)],
+        help="Protocol that the chat speaks: a shipped one (chatswarm protocols), a TOML file, or module:Class; "
+        f"default: {DEFAULT}, or without --target that of the chat that the scenario starts.",
+        autocompletion=_protocols,
     ),
 ]
 OriginOption = Annotated[
@@ -162,6 +174,7 @@ def serve(context: typer.Context) -> None:
     epilog=_examples(
         "chatswarm check",
         "chatswarm check --target http://127.0.0.1:8000 --json",
+        "chatswarm check --protocol socket.io --target http://127.0.0.1:8000",
         "chatswarm check --browser --pages http://localhost:3000",
     )
 )
@@ -179,16 +192,19 @@ def check(
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="With --browser: folder for screenshots and console logs.")
     ] = None,
+    users_file: UsersFileOption = None,
+    thorough: Annotated[
+        bool, typer.Option("--thorough", help="With a protocol file: wait for one heartbeat, too.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Run a checklist in a few seconds: does the chat work at all?"""
     from .checklist import closing, run_checklist, step_line
 
-    _check_protocol(protocol)
     problems: list[str] = []
     address = read_flag("--target", parse_address, target, problems)
     checked_origin = None if origin is None else read_flag("--origin", parse_origin, origin, problems)
-    chat_protocol = _chat_protocol(protocol, problems)
+    chat_protocol = _chat_protocol(protocol, problems, target)
     if not browser and (pages is not None or out is not None):
         problems.append("--pages, --out: expected --browser as well: no page is opened without it")
     if browser and protocol != DEFAULT:
@@ -197,6 +213,9 @@ def check(
         read_flag("--pages", parse_address, pages, problems)
     if browser and origin is not None:
         problems.append("--origin: expected no --browser: a page's origin is the URL that it was loaded from")
+    users = _users(protocol, users_file, problems)
+    if thorough and not isinstance(chat_protocol, Described):
+        problems.append(f"--thorough: expected a protocol file with --protocol, got {protocol}")
     if problems or address is None or chat_protocol is None:
         _refuse(*problems)
     console = _console()
@@ -210,9 +229,11 @@ def check(
         report, folder = _check_pages(chat_protocol, address.url, pages, out, show)
     else:
         try:
-            report = run_checklist(chat_protocol, address.url, on_step=show, origin=checked_origin)
+            report = run_checklist(
+                chat_protocol, address.url, on_step=show, origin=checked_origin, users=users, thorough=thorough
+            )
         except ValueError as error:
-            _refuse(f"--target: {error}")
+            _refuse(str(error))
     _print(console, closing(report))
     if folder is not None:
         _say(f"screenshots and console logs: {one_line(str(folder))}")
@@ -276,14 +297,12 @@ def run(
     from .run.run import MetricsEndpoint
     from .testbed.messages import TestbedOptions
 
-    if protocol is not None:
-        _check_protocol(protocol)
     problems: list[str] = []
     address = None if target is None else read_flag("--target", parse_address, target, problems)
     if toxiproxy is not None:
         read_flag("--toxiproxy", parse_address, toxiproxy, problems)
     checked_origin = None if origin is None else read_flag("--origin", parse_origin, origin, problems)
-    _chat_protocol(protocol or DEFAULT, problems)
+    _chat_protocol(protocol or DEFAULT, problems, target)
     if target is None and (pid is not None or restart_command is not None):
         problems.append("--pid, --restart-command: expected --target as well: chatswarm knows what it starts itself")
     overrides: dict[str, object] = {"dashboards": dashboards, "widgets": widgets, "rate": rate, "duration": duration}
@@ -380,6 +399,41 @@ def _announce(console: Console, scenario: scenarios.Scenario, base_url: str | No
     _print(console, summary, soft_wrap=True)
     for plan in scenario.faults:
         _print(console, Text(f"  {one_line(plan.shown)}", "dim"), soft_wrap=True)
+
+
+protocols_app = typer.Typer(
+    help="List the shipped protocols, or print one to start from.",
+    invoke_without_command=True,
+    epilog=_examples("chatswarm protocols", "chatswarm protocols show socket.io > ours.toml"),
+)
+app.add_typer(protocols_app, name="protocols")
+
+
+@protocols_app.callback()
+def list_protocols(context: typer.Context) -> None:
+    """List the shipped protocols: name, how a message is shown, how a send is accepted, and the chat."""
+    if context.invoked_subcommand is None:
+        for name in _protocols(""):
+            promises = find_protocol(name).promises
+            print(f"{name:22}  {promises.visible:7}  {promises.accepted_by:7}  {_about(name)}")
+
+
+@protocols_app.command("show", epilog=_examples("chatswarm protocols show socket.io > ours.toml"))
+def show_protocol(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of a shipped protocol.", autocompletion=_protocols)],
+) -> None:
+    """Print a shipped protocol as a TOML file, to start one's own from."""
+    path = shipped().get(name)
+    if path is None:
+        _refuse(f"NAME: expected one of {', '.join(_protocols(''))}, got {name!r}")
+    _write(path.read_bytes())
+
+
+def _about(name: str) -> str:
+    """The first sentence of a protocol's file, up to what it explains."""
+    text = shipped()[name].read_text(encoding="utf-8")
+    lines = itertools.takewhile(lambda line: line.startswith("#"), text.splitlines())
+    return re.split(r"(?<=[\w)])[.:] ", " ".join(line.removeprefix("#").strip() for line in lines))[0]
 
 
 @app.command("scenarios", epilog=_examples("chatswarm scenarios", "chatswarm run kill"))
@@ -523,13 +577,32 @@ def _write(result: bytes) -> None:
         _say(f"standard output: expected to write the result, got: {problem}")
 
 
-def _chat_protocol(protocol: str, problems: list[str]) -> ChatProtocol | None:
-    """The protocol of that name; None if its token is wrong, which is added to `problems`."""
+def _users(protocol: str, users_file: Path | None, problems: list[str]) -> Sequence[Mapping[str, str]]:
+    """The rows of the users' file, if there is one. What is wrong with it is added to `problems`."""
     try:
-        return protocol_of(protocol)
-    except ValueError as error:
-        problems.append(str(error))
+        path = users_file or find_protocol(protocol).users_file
+        return () if path is None else read_users(Path(path), 0)
+    except UsersFileError as error:
+        problems.append(f"--users-file: {error}")
+    except ProtocolError:
+        pass  # reported elsewhere
+    return ()
+
+
+def _chat_protocol(named: str, problems: list[str], target: str | None) -> ChatProtocol | None:
+    """The protocol that is named like this; None if there is none that can be made, which is added to `problems`."""
+    try:
+        found = find_protocol(named)
+    except ProtocolError as error:
+        problems += [f"--protocol: {problem}" for problem in error.problems]
         return None
+    try:
+        return found.make(target=target or "")
+    except ProtocolError as error:
+        problems += error.problems
+    except ValueError:
+        pass  # the target is wrong, which is reported elsewhere
+    return None
 
 
 def _protocol_for(scenario: scenarios.Scenario, asked: str | None, target: str | None) -> str:
@@ -541,14 +614,10 @@ def _protocol_for(scenario: scenarios.Scenario, asked: str | None, target: str |
             f"([backend] push decides), or --target as well, got {asked}"
         )
     problems: list[str] = []
-    if _chat_protocol(spoken, problems) is None:
+    if _chat_protocol(spoken, problems, target) is None:
         _refuse(*problems)
-    return spoken
-
-
-def _check_protocol(protocol: str) -> None:
-    if protocol not in PROTOCOLS:
-        _refuse(f"--protocol: expected one of {', '.join(PROTOCOLS)}, got {protocol!r}")
+    # Every process of the run has to find the same file.
+    return str(Path(spoken).absolute()) if Path(spoken).suffix == ".toml" and spoken not in shipped() else spoken
 
 
 def _refuse(*problems: str) -> NoReturn:

@@ -64,8 +64,12 @@ def bare(tmp_path: Path) -> dict[str, Path]:
         program = shutil.which(name)
         assert program, name
         (tmp_path / "path" / name).symlink_to(program)
-    for name in ("Makefile", "pyproject.toml", "requirements.lock"):
-        shutil.copy(ROOT / name, tmp_path)
+    (tmp_path / "tests" / "servers" / "node").mkdir(parents=True)
+    for name in (
+        "Makefile", "pyproject.toml", "requirements.lock", "tests/servers/requirements.lock",
+        "tests/servers/node/package.json", "tests/servers/node/package-lock.json",
+    ):  # fmt: skip
+        shutil.copy(ROOT / name, tmp_path / name)
     return {"folder": tmp_path, "path": tmp_path / "path"}
 
 
@@ -82,6 +86,18 @@ def test_make_test_installs_a_browser_and_prometheus(bare: dict[str, Path]) -> N
     assert "build/prometheus" in planned
     assert planned.index("build/prometheus") < planned.index("pytest")
     assert re.search(r"apt-get .*download prometheus", made(bare, "--dry-run", "build/prometheus").stdout)
+
+
+def test_make_test_installs_the_chat_servers_of_pypi_and_npm_but_builds_none(bare: dict[str, Path]) -> None:
+    planned = made(bare, "--dry-run", "test").stdout
+    assert planned.index("tests/servers/requirements.lock") < planned.index("pytest")
+    assert "NO NPM: the chats of Socket.IO and of GraphQL are not tested" in planned
+    assert "build_debian.sh" not in planned
+    (bare["path"] / "npm").write_text("#!/bin/sh\n")
+    (bare["path"] / "npm").chmod(0o755)
+    assert "npm ci --ignore-scripts" in made(bare, "--dry-run", "test").stdout
+    planned = made(bare, "--dry-run", "protocols").stdout
+    assert planned.index("build_debian.sh") < planned.index("-m tests.protocols")
 
 
 def test_if_they_cannot_be_installed_make_says_so_and_goes_on(bare: dict[str, Path]) -> None:

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from chatswarm.loadtests.messages.identity import new_run
 from chatswarm.loadtests.net.address import Address, parse_address
-from chatswarm.loadtests.protocols.protocol import ChatProtocol, Unreadable, User, read
+from chatswarm.loadtests.protocols.protocol import Answer, ChatProtocol, Creation, Unreadable, User, read
 from chatswarm.loadtests.system.units import human
 
 from .console import MESSAGE, SENDING, SUBSCRIBING, ExpectedLines, connecting, notified
@@ -331,7 +331,8 @@ class _PagesChecklist:
         """Fills in and submits the contact form as a customer would. Returns the new chat's id."""
         run = new_run()
         customer = User(f"Check {run}", f"check-{run}@example.com")
-        path = self._protocol.create_chat(customer).path
+        creation = self._protocol.create_chat(customer)
+        path = next(creation).path
         widget.page.fill("#name", customer.name)
         widget.page.fill("#email", customer.email)
         responses: list[Response] = []
@@ -344,7 +345,8 @@ class _PagesChecklist:
         if not text.is_visible():
             said = excerpt(problem.text_content() or "")
             raise _PageStepFailed(said or "no chat", detail=said)
-        return read(self._protocol.read_created, responses[-1].body() if responses else b"")
+        answer = Answer(200, {}, responses[-1].body() if responses else b"")
+        return read(lambda _: _created(creation, answer), answer.body)
 
     def _expect_lines(
         self,
@@ -419,6 +421,15 @@ class _PagesChecklist:
 
 def _path(response: "Response") -> str:
     return urlsplit(response.url).path
+
+
+def _created(creation: Creation, answer: Answer) -> str:
+    """The id in the answer to a page's only request. Raises Unreadable."""
+    try:
+        creation.send(answer)
+    except StopIteration as done:
+        return str(done.value)
+    raise Unreadable("expected one request that creates a chat, as the page makes, got more")
 
 
 def _same_backend(backend: Address, url: str) -> bool:

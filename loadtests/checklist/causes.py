@@ -6,7 +6,7 @@ The rows are templates, filled in from the symptoms: `_fields` has the names. Ca
 from collections.abc import Container, Sequence
 from typing import NamedTuple
 
-from chatswarm.loadtests.protocols import TOKEN
+from chatswarm.loadtests.protocols.secrets import TOKEN
 from chatswarm.loadtests.system.units import human
 
 from .symptoms import Failure, StepName, Symptoms

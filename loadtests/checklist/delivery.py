@@ -8,8 +8,9 @@ import contextlib
 import queue
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
+from itertools import chain, repeat
 from typing import TypeVar
 
 from chatswarm.loadtests.net.dialing import Dialer, DialError, start_thread
@@ -18,9 +19,12 @@ from chatswarm.loadtests.protocols.protocol import (
     Chat,
     ChatProtocol,
     Frame,
+    Handshake,
     Kind,
-    LoginError,
+    Outgoing,
+    RefusedError,
     Request,
+    Taken,
     Text,
     Unreadable,
     UnreadableHere,
@@ -28,9 +32,13 @@ from chatswarm.loadtests.protocols.protocol import (
     read,
 )
 
+from .described_causes import wrong_answer
+from .file_places import FilePlaces, places_of
 from .http import HttpClient, ProbeError, ProbeResponse, excerpt
 from .symptoms import Delivery, Failure
-from .walk import Testing, request_line
+from .tracked_session import TrackedSession, label_of
+from .transcript import Witness
+from .walk import Testing, WrongError, request_line
 from .websocket import Arrival, DashboardSocket
 
 _T = TypeVar("_T")
@@ -41,15 +49,47 @@ _SENDER_GRACE = 0.1  # seconds past the deadline in which the sender's timeout s
 class DashboardClient:
     """A dashboard's WebSocket and HTTP connection, read through the chat's protocol. Every wait ends at a deadline."""
 
-    def __init__(self, protocol: ChatProtocol, user: User, dialer: Dialer, origin: str | None = None) -> None:
+    def __init__(
+        self,
+        protocol: ChatProtocol,
+        user: User,
+        dialer: Dialer,
+        origin: str | None,
+        witness: Witness,
+    ) -> None:
         self._protocol = protocol
+        self._places = places_of(protocol)
+        self._witness = witness
+        self._dialer = dialer
+        self._origin = origin
         self.user = user
-        self.handshake = protocol.handshake(user)
-        self.http = HttpClient(dialer, origin)
-        self.socket = DashboardSocket(dialer, self.handshake, origin, turn=1)
-        self._session = protocol.session(user)
-        self._replies: list[str] = list(self._session.open())
-        self._frames: deque[Frame] = deque()
+        self.http = HttpClient(dialer, origin, witness=witness)
+        self.handshake = Handshake("")
+        self._socket: DashboardSocket | None = None
+        self._meanings: deque[Frame] = deque()  # of frames that have come
+        self._replies: list[Outgoing] = []
+
+    @property
+    def socket(self) -> DashboardSocket:
+        """Its connection, once it is prepared."""
+        assert self._socket is not None
+        return self._socket
+
+    @property
+    def peers(self) -> set[str]:
+        """The IP address of its socket."""
+        return set() if self._socket is None or not self._socket.peer else {self._socket.peer}
+
+    def prepare(self) -> None:
+        """Makes what it needs to connect. What comes first on its new connection is due with the first `wait_for`."""
+        self.handshake = self._protocol.handshake(self.user)
+        self._socket = DashboardSocket(self._dialer, self.handshake, self._origin, 1, self.http.cookies)
+        self._tracked = TrackedSession(self._protocol.session(self.user), self._places, self._witness)
+        self._heed(self._tracked.open())
+
+    def join(self, room: str) -> None:
+        """Joining a room is due with the next `wait_for`."""
+        self._heed(self._tracked.join(room, None))
 
     def wait_for(self, kind: Kind, deadline: float) -> None:
         """Sends what is due, and returns when a frame of this kind has come. What it asks for is due then.
@@ -57,35 +97,61 @@ class DashboardClient:
         Raises ProbeError if an error frame comes first.
         """
         while True:
-            for text in self._replies:
-                self.socket.send(text, deadline)
-            self._replies.clear()
-            while not self._frames:
-                self._frames.extend(self.read(self.socket.receive(deadline)))
-            taken = self._session.take(self._frames.popleft())
-            self._replies += taken.replies
-            if taken.frame.kind is kind:
-                return
-            if taken.frame.kind is Kind.ERROR:
-                raise ProbeError(Failure.ERROR_FRAME, excerpt(taken.frame.detail))
+            while self._meanings:
+                frame = self._meanings.popleft()
+                if frame.kind is kind:
+                    return
+                if frame.kind in (Kind.ERROR, Kind.REFUSED):
+                    raise ProbeError(Failure.ERROR_FRAME, excerpt(frame.detail))
+            if self._replies:
+                self._reply(deadline)
+            else:
+                self._take(self.socket.receive(deadline))
+
+    def _heed(self, taken: Taken) -> None:
+        self._meanings += taken.frames
+        self._replies += taken.replies
+
+    def _reply(self, deadline: float) -> None:
+        for one in self._replies[:]:
+            self._replies.pop(0)
+            if isinstance(one, Request):
+                response = self.http.request(one, deadline, self._tracked.label_of(one), secret=True)
+                self._heed(self._tracked.answered(one, Answer(response.status, response.headers, response.body)))
+            else:
+                self.socket.send(one, deadline)
+
+    def _take(self, arrival: Arrival) -> None:
+        labels: list[str] = []
+        for frame in self._read(arrival):
+            self._heed(self._tracked.take(frame, labels))
+        self._witness.came(arrival.data, labels, arrival.at)
 
     def read(self, arrival: Arrival) -> Sequence[Frame]:
-        """The frames in a message. Raises ProbeError if it cannot be read."""
+        """The frames in a message that came after the subscription. Raises ProbeError if it cannot be read."""
+        frames = self._read(arrival)
+        self._witness.came(arrival.data, [label_of(self._places, frame) for frame in frames], arrival.at)
+        return frames
+
+    def _read(self, arrival: Arrival) -> Sequence[Frame]:
         try:
             return parsed(self._protocol.read_frames, arrival.data)
         except Unreadable as error:
+            self._witness.came(arrival.data, ["unreadable"], arrival.at)
             raise ProbeError(Failure.UNREADABLE, excerpt(str(error))) from error
 
     def refetch(self, deadline: float) -> tuple[Sequence[Chat], ProbeResponse]:
         """The list of chats, and the response that it came in. Raises ProbeError for anything but a 2xx."""
-        response = self.http.request(self._protocol.list_chats(self.user), deadline)
+        met = "" if self._places is None else self._places.refetch
+        response = self.http.request(self._protocol.list_chats(self.user), deadline, met)
         try:
             return parsed(self._protocol.read_list, require_2xx(response).body), response
         except Unreadable as error:
             raise ProbeError(Failure.UNREADABLE, excerpt(str(error)), response.status) from error
 
     def close(self) -> None:
-        self.socket.close()
+        if self._socket is not None:
+            self._socket.close()
         self.http.close()
 
 
@@ -105,25 +171,45 @@ def parsed(reader: Callable[[bytes], _T], data: bytes) -> _T:
         raise ProbeError(Failure.NOT_READ_HERE, excerpt(str(error))) from error
 
 
-def log_in(protocol: ChatProtocol, user: User, http: HttpClient, deadline: float, testing: Testing) -> None:
-    """Makes the requests of a login. Raises ProbeError and Unreadable."""
-    login, response = protocol.login(user), None
+def take_steps(
+    steps: Generator[Request, Answer, _T],
+    http: HttpClient,
+    deadline: float,
+    testing: Testing,
+    blanked: Callable[[str], str],
+    labels: Sequence[str] = (),
+    *,
+    secret: bool = False,
+) -> _T:
+    """Makes the requests of a login or creation, and returns its result. `labels`: what they are in the protocol's
+    file; `secret`: their answers may have secrets that nobody knows yet.
+
+    Raises ProbeError and Unreadable, and WrongError where a file says what was expected instead.
+    """
+    response, names = None, chain(labels, repeat(""))
     try:
-        with contextlib.suppress(StopIteration):
-            request = next(login)
-            while True:
-                testing.what = request_line(request)
-                response = http.request(request, deadline)
-                request = login.send(Answer(response.status, response.headers, response.body))
-    except LoginError as error:
+        request = next(steps)
+        while True:
+            testing.what = request_line(request)
+            response = http.request(request, deadline, next(names), secret=secret)
+            request = steps.send(Answer(response.status, response.headers, response.body))
+    except StopIteration as stop:
+        result: _T = stop.value
+        return result
+    except RefusedError as error:
+        if labels:
+            raise WrongError(
+                f"HTTP {error.status}" if error.status else "refused", wrong_answer(testing.what, str(error))
+            ) from error
         if response is not None:
-            body = user.variables.blanked(response.body.decode(errors="replace")).encode()
+            body = blanked(response.body.decode(errors="replace")).encode()
             require_2xx(response._replace(body=body))
-        raise ProbeError(Failure.STATUS, excerpt(str(error)), error.status) from error
+        raise ProbeError(Failure.STATUS, excerpt(blanked(str(error))), error.status) from error
     except Unreadable as error:
         failure = Failure.NOT_READ_HERE if isinstance(error, UnreadableHere) else Failure.UNREADABLE
         # What comes after "got" may hold a token.
-        raise ProbeError(failure, excerpt(str(error).partition(", got ")[0])) from error
+        said = str(error).partition(", got ")[0] if secret else blanked(str(error))
+        raise ProbeError(failure, excerpt(said)) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +235,7 @@ class DeliveryProbe:
     text: str
     count_before: int | None  # messages in the chat before the send, by the list; None: it could not be read
     delivery: Delivery
+    places: FilePlaces | None = None
     send_error: ProbeError | None = None
     refetch_error: ProbeError | None = None
     shown_as: str = ""  # how the list showed the message
@@ -170,7 +257,8 @@ class DeliveryProbe:
             self.dashboard.socket.listen(events)
             self._sent = time.monotonic()
             # The send has its own thread, because its response may come after the frame, or never.
-            sender = start_thread(lambda: _send(self.widget, request, until, events), "send")
+            met = "" if self.places is None else self.places.send_request
+            sender = start_thread(lambda: _send(self.widget, request, until, events, met), "send")
         except (ProbeError, DialError) as error:
             self.send_error = error if isinstance(error, ProbeError) else ProbeError.from_dial(error)
             return
@@ -227,7 +315,7 @@ class DeliveryProbe:
         delivery = self.delivery
         if frame.kind is not Kind.MESSAGE or at < self._sent:
             return False
-        if frame.chat_id != self.chat_id:
+        if frame.chat_id not in (self.chat_id, ""):
             delivery.other_frames += 1
         elif frame.from_customer and delivery.notified is None:
             delivery.notified = at - self._sent
@@ -281,12 +369,13 @@ class DeliveryProbe:
             return
         with contextlib.suppress(ProbeError, Unreadable):
             request = self.protocol.whole_chat(self.dashboard.user, self.chat_id)
-            page = parsed(self.protocol.read_whole_chat, require_2xx(self.widget.request(request, end)).body)
+            met = "" if self.places is None else self.places.history
+            page = parsed(self.protocol.read_whole_chat, require_2xx(self.widget.request(request, end, met)).body)
             self.delivery.stored = bool(self._how_shown(page.texts, page.total))
 
 
-def _send(widget: HttpClient, request: Request, deadline: float, events: "queue.SimpleQueue[_Event]") -> None:
+def _send(widget: HttpClient, request: Request, deadline: float, events: "queue.SimpleQueue[_Event]", met: str) -> None:
     try:
-        events.put(_SendResult(widget.request(request, deadline)))
+        events.put(_SendResult(widget.request(request, deadline, met)))
     except ProbeError as error:
         events.put(_SendResult(error))

@@ -15,6 +15,7 @@ from typing import NamedTuple, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 from chatswarm.loadtests.net.address import Address, parse_address
+from chatswarm.loadtests.net.cookies import CookieJar
 from chatswarm.loadtests.net.dialing import Dialer, DialError, connection_error, request_target, seconds_left
 from chatswarm.loadtests.net.encodings import ACCEPTED, UnreadableEncoding, decoded
 from chatswarm.loadtests.net.responses import (
@@ -28,11 +29,12 @@ from chatswarm.loadtests.net.responses import (
     read_body,
     read_head,
 )
-from chatswarm.loadtests.protocols.protocol import Request
+from chatswarm.loadtests.protocols.protocol import Answer, Request
 from chatswarm.loadtests.system.rig_limits import RigLimit
 from chatswarm.loadtests.system.text import one_line
 
 from .symptoms import Failure
+from .transcript import Witness
 
 MAX_SIZE = 32 << 20
 """Maximum bytes of one response or message; the largest chat list is far below."""
@@ -95,16 +97,28 @@ class ProbeResponse(NamedTuple):
 class HttpClient:
     """One HTTP connection at a time, kept alive where the target allows it, plus one per origin of a redirect."""
 
-    def __init__(self, dialer: Dialer, origin: str | None = None, turn: int = 0) -> None:
-        """`turn`: which of the target's addresses the first connection uses."""
+    def __init__(
+        self,
+        dialer: Dialer,
+        origin: str | None = None,
+        turn: int = 0,
+        cookies: CookieJar | None = None,
+        witness: Witness | None = None,
+    ) -> None:
+        """`turn`: which of the target's addresses the first connection uses; `cookies`: those that every request sends,
+        and where every response sets them; `witness`: who notes what is said.
+        """
         self._dialer = dialer
         self._origin = origin
+        self.cookies = CookieJar() if cookies is None else cookies
+        self._witness = witness
         self._turn = turn
         self._server = replace(dialer.address, prefix="")  # a redirect gives the whole path
         self._sock: socket.socket | None = None
         self._last_used = 0.0  # when the last response on it had been read
         self._redirect_clients: dict[str, HttpClient] = {}
         self.peers: set[str] = set()  # the IP addresses of all its connections
+        self.redirected = ""  # how its last response was reached, if by a redirect
 
     def open(self, deadline: float) -> socket.socket:
         """Makes sure that a connection is open, so that the next request need not wait for one."""
@@ -123,12 +137,29 @@ class HttpClient:
         self._exchange(self._prefixed(Request("GET", "/")), deadline, lambda _reader, _head: None)
         self.close()  # its body has not been read
 
-    def request(self, request: Request, deadline: float) -> ProbeResponse:
-        """The response, whatever its status, after redirects and decoded, as a browser would see it."""
+    def request(self, request: Request, deadline: float, met: str = "", *, secret: bool = False) -> ProbeResponse:
+        """The response, whatever its status, after redirects and decoded, as a browser would see it.
+
+        `met`, `secret`: for the witness.
+        """
+        witness = self._witness
+        if witness is None:
+            return self._request(request, deadline)
+        witness.asked(request, met)
+        try:
+            response = self._request(request, deadline)
+        except ProbeError as error:
+            witness.failed(error.detail or str(error.failure), met)
+            raise
+        witness.answered(response.status, response.body, met, secret=secret)
+        return response
+
+    def _request(self, request: Request, deadline: float) -> ProbeResponse:
         began = time.monotonic()
         http, redirected, request = self, "", self._prefixed(request)
         for _ in range(_MAX_REDIRECTS + 1):
             response = http._ask(request, deadline)
+            self.redirected = redirected
             if not _is_redirect(request.method, response):
                 return response._replace(took=response.done - began, redirected=redirected)
             address, path = _redirect_target(http._server, request, response)
@@ -155,7 +186,8 @@ class HttpClient:
         if address.origin != self._server.origin:
             headers = {name: value for name, value in headers.items() if name.lower() != "authorization"}
             if address.origin not in self._redirect_clients:
-                self._redirect_clients[address.origin] = HttpClient(self._dialer.for_address(address), self._origin)
+                dialer = self._dialer.for_address(address)
+                self._redirect_clients[address.origin] = HttpClient(dialer, self._origin, cookies=self.cookies)
             http = self._redirect_clients[address.origin]
         body = request.body if status in _METHOD_PRESERVING else None
         return http, Request(request.method, path, body, headers)
@@ -172,9 +204,12 @@ class HttpClient:
                 raise ProbeError(Failure.NOT_READ_HERE, excerpt(str(error)), head.status) from None
 
         done: list[float] = []
+        place = self._server.origin + request_target(self._server, request.path)
+        request = replace(request, headers=with_cookies(request.headers, self.cookies.header(place)))
         began, head, body = self._exchange(request, deadline, read)
+        self.cookies.store(place, head.fields)
         location, retry_after = head.first("location"), head.first("retry-after")
-        headers = {name: head.first(name) for name, _ in head.fields}
+        headers = Answer.of(head.status, head.fields, body).headers
         return ProbeResponse(head.status, body, location, done[0], done[0] - began, retry_after, headers=headers)
 
     def _exchange(
@@ -197,6 +232,17 @@ class HttpClient:
             if not alive:
                 self.close()
         return began, head, found
+
+
+def with_cookies(headers: Mapping[str, str], cookies: str) -> Mapping[str, str]:
+    """The headers with more `cookies`, the value of a Cookie header or empty."""
+    if not cookies:
+        return headers
+    own = [value for name, value in headers.items() if name.lower() == "cookie"]
+    return {
+        **{name: value for name, value in headers.items() if name.lower() != "cookie"},
+        "Cookie": "; ".join([*own, cookies]),
+    }
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ from chatswarm.loadtests.system.units import human
 
 from .diagnosis import GuideProblem
 from .symptoms import PageStep, RoomStep, StepName
+from .transcript import NO_RULE, Entry
 
 LABELS = {
     StepName.REACHABLE: "backend reachable",
@@ -47,9 +48,11 @@ ROOM_LABELS = {
     RoomStep.ACKNOWLEDGED: "message acknowledged",
     RoomStep.SHOWN: "message shown to both viewers",
     RoomStep.IN_TIME: "shown in time",
+    RoomStep.SERIES: "eight more shown to both",
     RoomStep.STRANGER: "stranger refused",
     RoomStep.REPLAYED: "cut viewer gets what it missed",
     RoomStep.HISTORY: "history complete",
+    RoomStep.HEARTBEAT: "heartbeat",
 }
 
 
@@ -88,6 +91,15 @@ class CheckReport(msgspec.Struct, frozen=True):
         return msgspec.json.format(to_json(self), indent=2) + b"\n"
 
 
+class DescribedReport(CheckReport, frozen=True):
+    """The same for a chat that a file describes. `not_seen`: the file's rules and steps that were not exercised, which
+    says nothing about whether they are right.
+    """
+
+    transcript: list[Entry] = []
+    not_seen: list[str] = []
+
+
 def step_line(step: Step) -> RenderableType:
     """A step's line for the terminal: mark, step, time and what was seen, aligned with the other steps' lines."""
     mark, style = {True: ("✓", "green"), False: ("✗", "bold red"), None: ("·", "dim")}[step.ok]
@@ -113,9 +125,29 @@ def _label(step: Step) -> str:
 
 
 def closing(report: CheckReport) -> RenderableType:
-    """What follows the steps' lines: notes, then success in one sentence or the problem, causes and remedies."""
-    notes = [Text(f"note: {note}", "dim") for note in report.notes]
-    return Group(*notes, _ending(report)) if notes else _ending(report)
+    """What follows the steps' lines: the transcript, if there is one, and notes; then success in one sentence, or the
+    problem, causes and remedies.
+    """
+    parts: list[RenderableType] = []
+    if isinstance(report, DescribedReport):
+        parts += [Text(""), _transcript(report.transcript), Text("")]
+        if report.not_seen:
+            parts.append(Text(f"not seen: {', '.join(report.not_seen)}", "dim"))
+    parts += [Text(f"note: {note}", "dim") for note in report.notes]
+    return Group(*parts, _ending(report)) if parts else _ending(report)
+
+
+def _transcript(entries: list[Entry]) -> RenderableType:
+    """What was said, a line or more for each part: who, the direction, the text, and what it met."""
+    table = Table.grid(padding=(0, 1), expand=True)
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold", ratio=1)
+    table.add_column(no_wrap=True)
+    for entry in entries:
+        met = Text(entry.met, "bold red" if NO_RULE in entry.met else "cyan")
+        table.add_row(Text(entry.who), Text("→" if entry.sent else "←", "dim"), Text(entry.text), met)
+    return table
 
 
 def _ending(report: CheckReport) -> RenderableType:

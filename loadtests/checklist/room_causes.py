@@ -1,6 +1,6 @@
 """Why a chat whose frames carry the text does not work: what was seen, likely causes and remedies, by step."""
 
-from chatswarm.loadtests.protocols import KEY
+from chatswarm.loadtests.protocols.push import KEY
 from chatswarm.loadtests.system.units import human
 
 from .causes import GIVE_ORIGIN, HANGS, PROCESS_LOG, Diagnosis, filled, http, network, not_the_chat
@@ -17,9 +17,11 @@ TITLES = {
     RoomStep.ACKNOWLEDGED: "A Message Is Not Acknowledged",
     RoomStep.SHOWN: "A Message Does Not Arrive",
     RoomStep.IN_TIME: "A Message Arrives Too Late",
+    RoomStep.SERIES: "Messages in Quick Succession Go Wrong",
     RoomStep.STRANGER: "The Room Is Open to Strangers",
     RoomStep.REPLAYED: "What Happens During a Lost Connection Is Missed",
     RoomStep.HISTORY: "The History Is Not What Was Sent",
+    RoomStep.HEARTBEAT: "The Heartbeat Gets No Answer",
 }
 
 _CHOOSE_PROTOCOL = "choose this chat's protocol with --protocol"
@@ -283,11 +285,20 @@ def shown_again(times: int) -> Diagnosis:
     )
 
 
-def wrong_history(missing: int, again: int) -> Diagnosis:
+def shown_live_again(times: int) -> Diagnosis:
+    """A viewer was shown a message more than once, on one connection."""
+    return Diagnosis(
+        f"A viewer was shown one message {times} times on the same connection.",
+        ["it has joined the room more than once", "the chat sends the message on once per process or subscription"],
+        ["see in the transcript which frames carry it, and let a rule ignore those that are no message", PROCESS_LOG],
+    )
+
+
+def wrong_history(missing: int, again: int, sent: int = 2) -> Diagnosis:
     """The history is not what was sent: how many messages it lacks, and how many it has again."""
     if missing:
         return Diagnosis(
-            f"The history lacks {missing} of the 2 messages that were accepted.",
+            f"The history lacks {missing} of the {sent} messages that were accepted.",
             ["messages are acknowledged before they are stored", "the history is read from a replica that lags"],
             ["acknowledge a message only after the commit", "read from the primary"],
         )

@@ -32,9 +32,11 @@ class RoomStep(StrEnum):
     ACKNOWLEDGED = "acknowledged"
     SHOWN = "shown"
     IN_TIME = "in_time"
+    SERIES = "series"  # of a chat that a file describes
     STRANGER = "stranger_refused"
     REPLAYED = "replayed"
     HISTORY = "history"
+    HEARTBEAT = "heartbeat"  # likewise
 
 
 class PageStep(StrEnum):

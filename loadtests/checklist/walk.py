@@ -9,13 +9,17 @@ from dataclasses import dataclass
 
 from chatswarm.loadtests.net.dialing import Dialer, proxy_note
 from chatswarm.loadtests.protocols.protocol import ChatProtocol, Request, Unreadable, User
+from chatswarm.loadtests.protocols.variables import OutOfScopeError, blanked
 from chatswarm.loadtests.system.text import one_line
 
 from .causes import Diagnosis
+from .described_causes import cannot_be_made
 from .diagnosis import GuideProblem
+from .file_places import places_of
 from .http import ProbeError, excerpt
-from .report import CheckReport, Step
+from .report import CheckReport, DescribedReport, Step
 from .symptoms import Failure, RoomStep, StepName, Symptoms
+from .transcript import Transcript, Witness
 
 
 @dataclass(slots=True)
@@ -65,6 +69,8 @@ class Walk(ABC):
         self.names = names
         self.steps: list[Step] = []
         self.users: list[User] = []
+        self.notes: list[str] = []
+        self.transcript = Transcript()
         self.began = time.monotonic()
         self._on_step = on_step
 
@@ -105,7 +111,15 @@ class Walk(ABC):
         finally:
             seconds = time.monotonic() - self.began
             self.close()
-        return CheckReport(self.base_url, problem is None, seconds, self.latency(), self.steps, problem, self._notes())
+        notes = [*self._notes(), *map(self.blanked, self.notes)]
+        found = (self.base_url, problem is None, seconds, self.latency(), self.steps, problem, notes)
+        if (places := places_of(self.protocol)) is None:
+            return CheckReport(*found)
+        return DescribedReport(*found, self.transcript.entries(self.blanked), places.not_seen(self.transcript.met))
+
+    def witness(self, who: str) -> Witness:
+        """Notes what a user says and hears."""
+        return Witness(self.transcript, who)
 
     def note(self, step: Step) -> None:
         """The step has ended."""
@@ -119,10 +133,11 @@ class Walk(ABC):
         began, testing = time.monotonic(), Testing(what)
         try:
             yield testing
-        except (ProbeError, Unreadable, WrongError) as error:
+        except (ProbeError, Unreadable, WrongError, OutOfScopeError, NotImplementedError, ValueError) as caught:
+            error = caught if isinstance(caught, (ProbeError, Unreadable, WrongError)) else _unfillable(caught)
             seconds = time.monotonic() - began
             symptoms = self.symptoms(name, testing.what, error, seconds)
-            raise StepFailed(symptoms, seconds, error.found if isinstance(error, WrongError) else None) from error
+            raise StepFailed(symptoms, seconds, error.found if isinstance(error, WrongError) else None) from caught
         self.note(Step(name, True, time.monotonic() - began, testing.seen))
 
     def symptoms(
@@ -147,7 +162,11 @@ class Walk(ABC):
         """The text without the secrets that are known of the users."""
         for user in self.users:
             text = user.variables.blanked(text)
-        return text
+        return blanked(text, self.further_secrets())
+
+    def further_secrets(self) -> list[str]:
+        """What else may be secret: the values of cookies."""
+        return []
 
     def _without_secrets(self, problem: GuideProblem) -> GuideProblem:
         causes, remedies = ([self.blanked(text) for text in texts] for texts in (problem.causes, problem.remedies))
@@ -162,6 +181,12 @@ class Walk(ABC):
             where = ", ".join(f"{user} to {' and '.join(sorted(peers))}" for user, peers in users.items() if peers)
             notes.append(f"{host} has several addresses: {where}")
         return notes
+
+
+def _unfillable(error: Exception) -> WrongError:
+    """The protocol could not make what it had to send."""
+    said = one_line(str(error))
+    return WrongError(said, cannot_be_made(said))
 
 
 def request_line(request: Request) -> str:

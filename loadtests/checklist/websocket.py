@@ -22,12 +22,13 @@ from websockets.protocol import State
 from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
+from chatswarm.loadtests.net.cookies import CookieJar
 from chatswarm.loadtests.net.dialing import Dialer, DialError, request_target, seconds_left, start_thread
 from chatswarm.loadtests.net.encodings import decoded
 from chatswarm.loadtests.net.responses import Reader, ResponseHead, read_body, read_head
 from chatswarm.loadtests.protocols.protocol import Handshake
 
-from .http import MAX_SIZE, ProbeError, as_probe_errors, dial, excerpt, peer_of
+from .http import MAX_SIZE, ProbeError, as_probe_errors, dial, excerpt, peer_of, with_cookies
 from .symptoms import Failure
 
 _MAX_REFUSAL = 1 << 16  # bytes of the body of a refused handshake that are read
@@ -52,13 +53,23 @@ class Arrival(NamedTuple):
 class DashboardSocket:
     """A WebSocket client for one thread at a time. `listen` hands it to its own thread for good."""
 
-    def __init__(self, dialer: Dialer, handshake: Handshake, origin: str | None = None, turn: int = 0) -> None:
+    def __init__(
+        self,
+        dialer: Dialer,
+        handshake: Handshake,
+        origin: str | None = None,
+        turn: int = 0,
+        cookies: CookieJar | None = None,
+    ) -> None:
         self._dialer = dialer
         self._turn = turn
+        self._cookies = CookieJar() if cookies is None else cookies
         url = replace(dialer.address, prefix="").socket_url + request_target(dialer.address, handshake.path)
         offered = [Subprotocol(name) for name in handshake.subprotocols] or None
         self._protocol = ClientProtocol(parse_uri(url), subprotocols=offered, max_size=MAX_SIZE)
-        self._headers = {**handshake.headers, **({} if origin is None else {"Origin": origin})}
+        self._url = url
+        headers = {**handshake.headers, **({} if origin is None else {"Origin": origin})}
+        self._headers = with_cookies(headers, self._cookies.header(url))
         self._sock: socket.socket | None = None
         self._arrivals: deque[Arrival] = deque()
         self._pieces: list[bytes] = []
@@ -77,6 +88,7 @@ class DashboardSocket:
         reader = Reader(self._sock, deadline)
         with as_probe_errors():
             head = read_head(reader)
+        self._cookies.store(self._url, head.fields)
         if head.status != 101:
             raise _refused(reader, head)
         self._upgrade(head, bytes(reader.buffer))
@@ -92,11 +104,14 @@ class DashboardSocket:
             self._protocol.receive_data(rest)
         self._collect(time.monotonic())
 
-    def send(self, text: str, deadline: float) -> None:
-        """Sends one text frame."""
+    def send(self, data: str | bytes, deadline: float) -> None:
+        """Sends one text or binary frame."""
         if self._protocol.state is not State.OPEN:
             raise ProbeError(Failure.CLOSED, self._close_reason())
-        self._protocol.send_text(text.encode())
+        if isinstance(data, bytes):
+            self._protocol.send_binary(data)
+        else:
+            self._protocol.send_text(data.encode())
         self._flush(deadline)
 
     def receive(self, deadline: float) -> Arrival:

@@ -35,6 +35,7 @@ class FaultContext:
     proxies: Mapping[str, str] = field(default_factory=dict)  # place in the network → name of the proxy there
     database: Path | None = None  # the target's SQLite file
     giving_up: threading.Event = field(default_factory=threading.Event)  # once set, faults heal at once
+    protocol_text: str = ""  # of the protocol's file, if it has been read already
 
 
 class Fault(ABC):

@@ -14,7 +14,8 @@ from typing import ClassVar
 import msgspec
 
 from chatswarm.loadtests.history.faults import Evidence
-from chatswarm.loadtests.protocols import PROTOCOLS, TOKEN
+from chatswarm.loadtests.protocols.catalogue import find_protocol
+from chatswarm.loadtests.protocols.secrets import TOKEN
 from chatswarm.loadtests.scenario.fault_kinds import FaultPlan
 from chatswarm.loadtests.system.children import Child, python
 
@@ -36,7 +37,7 @@ class RogueFault(Fault):
     @classmethod
     def unfit(cls, plan: FaultPlan, context: FaultContext) -> str | None:
         del plan
-        promises = PROTOCOLS[context.protocol]({}).promises
+        promises = find_protocol(context.protocol, context.protocol_text).promises
         if cls.rogue.needs_members and not promises.has_members:
             return f"expected a protocol whose rooms have members, got {context.protocol}: pass another --protocol"
         if cls.rogue.needs_token and context.token is None and not promises.has_members:
@@ -54,6 +55,7 @@ class RogueFault(Fault):
                 "kind": self.plan.kind,
                 "target": self.context.target,
                 "protocol": self.context.protocol,
+                "protocol_text": self.context.protocol_text,
                 "run": self.context.run,
                 "rooms": self.context.rooms,
                 "parameters": self.plan.values,

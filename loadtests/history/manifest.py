@@ -9,6 +9,8 @@ from chatswarm.loadtests.protocols.promises import Promises
 from chatswarm.loadtests.system.text import to_json
 
 MANIFEST = "manifest.json"
+PROTOCOL = "protocol.toml"
+"""The text of the protocol's file, if it is described in one."""
 NEMESIS = "nemesis"
 """The process that injects faults. It has no users: its history only holds the faults."""
 PROXY = "proxy"
@@ -44,7 +46,7 @@ class Manifest(msgspec.Struct):
     run: str
     scenario: str
     target: str
-    protocol: str
+    protocol: str  # as `--protocol` named it; its text, if it is a file, is in `protocol.toml`
     list_window: int | None
     seed: int
     started: str  # ISO 8601, UTC, for people
@@ -55,6 +57,7 @@ class Manifest(msgspec.Struct):
     ended: bool = False  # every process reported that its history is closed
     cut_short: str | None = None  # why the measured part ended before its time
     void: str | None = None  # why nothing that was recorded says anything about the target, such as a proxy that died
+    wrong_protocol: str | None = None  # why the protocol's file does not fit the target: nothing was measured
     troubles: list[str] = []  # what went wrong with the rig, as sentences
     command: list[str] = []  # repeats the run; from `chatswarm run` only
     asked: Asked | None = None  # from `chatswarm run` only

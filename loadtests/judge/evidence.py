@@ -14,7 +14,7 @@ def evidence_of(ledger: Ledger) -> Evidence:
     return Evidence(
         visible=promises.visible,
         # What the protocol promises of sends over sockets; by HTTP it is always the response.
-        accepted_by=promises.accepted_by if ledger.scenario.send_over == "socket" else "status",
+        accepted_by=promises.accepted_by if ledger.scenario.sends_over(promises) == "socket" else "status",
         subscribed="confirmed" if promises.confirms_subscriptions else "asked",
         store="failed" if failed else "read" if asked.any() and ledger.reads_store else "not read",
         audience="members" if ledger.audience.limited else "everybody",

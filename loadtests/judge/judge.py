@@ -91,8 +91,8 @@ def judged(folder: Path, slos: Sequence[str] | None = None, step: Step = lambda 
         # If the nemesis's history is incomplete, there may have been a fault that is not in it.
         if slos is not None and observations.all_faults:
             _require_known_faults(expectations, {fault.name for fault in observations.faults} | scenario.fault_names)
-        if manifest.void is not None:
-            return run.unjudged(observations, manifest.void)
+        if (why := manifest.void or manifest.wrong_protocol) is not None:
+            return run.unjudged(observations, why)
         if manifest.start is None:
             never = "the measured part never began: not all dashboards subscribed, or the run was stopped"
             return run.unjudged(observations, never)

@@ -15,7 +15,17 @@ from typing import NamedTuple
 from .alphabet import Alphabet, sample
 from .damage import Condition, damage
 
-__all__ = ["FOREIGN", "IGNORED", "Condition", "ParsedText", "new_run", "parse_text", "recognise", "text_of"]
+__all__ = [
+    "FOREIGN",
+    "IGNORED",
+    "Condition",
+    "ParsedText",
+    "new_run",
+    "parse_text",
+    "quotes_a_text",
+    "recognise",
+    "text_of",
+]
 
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
 _PADDING = "the quick brown fox jumps over the lazy dog "
@@ -82,6 +92,16 @@ def parse_text(text: str, run: str, *, from_customer: bool = True) -> ParsedText
         # A lone surrogate, which other JSON readers let through.
         seen = recognise(text.encode("utf-8", "replace").decode(), run)
     return IGNORED if seen.condition is not Condition.INTACT and not from_customer else seen
+
+
+def quotes_a_text(data: bytes, run: str) -> bool:
+    """Whether bytes that nobody can read have a text of `run` in them."""
+    return run.encode() in data and _quoted(run).search(data) is not None
+
+
+@lru_cache(4)
+def _quoted(run: str) -> re.Pattern[bytes]:
+    return re.compile(f"cs1{_SPACE}{run}{_SPACE}[0-9]".encode(), re.IGNORECASE)
 
 
 def _damaged(text: str, run: str) -> ParsedText:

@@ -47,10 +47,12 @@ def pytest_configure(config: pytest.Config) -> None:
     if (pid := options.get("pid")) is not None and not (pid.isascii() and pid.isdecimal() and int(pid) > 0):
         problems.append(f"--chatswarm-pid: expected the number of a process, got {pid!r}")
     if (protocol := options.get("protocol")) is not None:
-        from chatswarm.loadtests.protocols import PROTOCOLS
+        from chatswarm.loadtests.protocols.catalogue import ProtocolError, find_protocol
 
-        if protocol not in PROTOCOLS:
-            problems.append(f"--chatswarm-protocol: expected one of {', '.join(PROTOCOLS)}, got {protocol!r}")
+        try:
+            find_protocol(protocol)
+        except ProtocolError as error:
+            problems += [f"--chatswarm-protocol: {problem}" for problem in error.problems]
     if problems:
         raise pytest.UsageError("\n".join(problems))
 

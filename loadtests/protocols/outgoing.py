@@ -10,9 +10,14 @@ _HALF = re.compile("[\ud800-\udfff]")  # half of a surrogate pair, which UTF-8 c
 _TOKEN = re.compile(r"[!-~]+")
 
 
+def whole(text: str) -> str:
+    """The text with each half of a surrogate pair replaced by U+FFFD, as a browser sends it."""
+    return _HALF.sub("\ufffd", text)
+
+
 def segment(name: str) -> str:
     """A name as one segment of a path, whatever characters it has."""
-    encoded = quote(_HALF.sub("\ufffd", name), safe="")
+    encoded = quote(whole(name), safe="")
     return encoded if encoded.strip(".") else encoded.replace(".", "%2E")
 
 
@@ -21,7 +26,7 @@ def json_bytes(value: object) -> bytes:
     try:
         return msgspec.json.encode(value)
     except UnicodeEncodeError:
-        return _HALF.sub("\ufffd", json.dumps(value, ensure_ascii=False)).encode()
+        return whole(json.dumps(value, ensure_ascii=False)).encode()
 
 
 def fits_a_header(token: str) -> bool:

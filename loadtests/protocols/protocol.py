@@ -10,13 +10,16 @@ A protocol does no I/O: it makes requests, reads bodies and frames, and never op
     bytes ── read_frames ──┴──► Frame ── take ──► what it means here, and replies
 """
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from .promises import Promises
 from .variables import Variables
+
+DEFAULT = "reference"
+"""The name of the protocol that is meant where none is named."""
 
 _T = TypeVar("_T")
 
@@ -52,24 +55,63 @@ class Request:
 
 
 class Answer(NamedTuple):
-    """The response to a request of a login. `headers` by lower-case name."""
+    """The response to a request. `headers` by lower-case name: the first of equal ones, but all of `set-cookie`, a line
+    each.
+    """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
 
+    @classmethod
+    def of(cls, status: int, fields: Iterable[tuple[str, str]], body: bytes) -> "Answer":
+        """`fields`: those of its head, in order."""
+        headers: dict[str, str] = {}
+        for name, value in fields:
+            if name == "set-cookie" and name in headers:
+                headers[name] += f"\n{value}"
+            headers.setdefault(name, value)
+        return cls(status, headers, body)
 
-class LoginError(Exception):
-    """A login that the target refused. `status` is that of its response, 0 if there was none."""
+
+class RefusedError(Exception):
+    """Something that the target refused. `status` is that of its response, 0 if there was none."""
 
     def __init__(self, status: int, detail: str) -> None:
         super().__init__(detail)
         self.status = status
 
 
+class LoginError(RefusedError):
+    """A login that the target refused."""
+
+
 Login = Generator[Request, Answer, None]
 """The requests of a login, in order; each gets the response to the one before. Raises LoginError and Unreadable, whose
 texts must not quote a response: it may have credentials that are no variables yet."""
+
+Creation = Generator[Request, Answer, str]
+"""The requests that create a chat or room, in the same way. Returns its id. Raises RefusedError and Unreadable."""
+
+
+def body_of(answer: Answer, what: str) -> bytes:
+    """The body of a 2xx. `what`: what it answers. Raises RefusedError for another status."""
+    if not 200 <= answer.status < 300:
+        raise RefusedError(answer.status, f"{what} was answered {answer.status}")
+    return answer.body
+
+
+Outgoing = str | bytes | Request
+"""What a session sends: a text or binary frame, or a request whose answer it waits for."""
+
+
+@dataclass(slots=True)
+class Memory:
+    """What a protocol remembers of a user from one connection to the next. Opaque to all others."""
+
+    connection: Any = field(default=None, repr=False)
+    variables: Variables | None = field(default=None, repr=False)
+    """Of the last connection, which may be secret; None: there are none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +121,7 @@ class User:
     name: str
     email: str
     variables: Variables = field(default_factory=lambda: Variables("user"))
+    memory: Memory = field(default_factory=Memory)
 
 
 class Text(Protocol):
@@ -114,6 +157,8 @@ class Page(NamedTuple):
     total: int | None = None
     next: str | None = None
     """What to ask for to get the next page; None on the last."""
+    newest_first: bool = False
+    """The next page has older messages than this one."""
 
 
 class Sent(NamedTuple):
@@ -143,15 +188,18 @@ class Kind(IntEnum):
     JOINED = 5  # the user gets the messages of the room `chat_id` from now on: those after `message_id`, if it has one
     REFUSED = 6  # no, it does not
     MISSED = 7  # some messages of the room were missed and will not be replayed
-    LEFT = 8  # the user gets no more messages of the room
+    LEFT = 8  # the user is no member of the room any more, and gets no more messages of it
     ACKNOWLEDGED = 9  # the send with this `reference` was accepted
     REJECTED = 10  # no, it was not
+    UNKNOWN = 11  # the protocol does not know what it means
+    DROPPED = 12  # the user gets no messages of the room any more, though it is a member: it joins again
 
 
 class Frame(NamedTuple):
     """One frame from the server. `message_id` is None if the chat gives none; `detail` is text for people.
 
     `text` is None if the frame only announces that there is a message. `status` of a rejection: as by HTTP; 0: none.
+    `chat_id` is empty where the connection has only one room. `source` is for the protocol's own session.
     """
 
     kind: Kind
@@ -163,39 +211,94 @@ class Frame(NamedTuple):
     replayed: bool = False
     reference: str = ""
     status: int = 0
+    source: Any = None
 
 
 class Taken(NamedTuple):
-    """What a frame means on its connection, and what must be sent in reply."""
+    """What a frame or answer means on its connection, in order, and what must be sent in reply."""
 
-    frame: Frame
-    replies: Sequence[str] = ()
+    frames: Sequence[Frame]
+    replies: Sequence[Outgoing] = ()
+
+
+class Heartbeat(NamedTuple):
+    """When a client sends a `ping`: `seconds` after the last one, or only after that much silence from the target.
+
+    None: as the scenario says.
+    """
+
+    seconds: float | None = None
+    only_in_silence: bool = True
 
 
 class Session(Protocol):
     """One connection of one user: what it sends, and what frames mean there. Does no I/O."""
 
-    def open(self) -> Sequence[str]:
-        """What to send once the handshake is done."""
+    notes: bool  # it has to see each message, by `note`
+    expects: bool  # it waits for a frame that might look like a message: give it every frame, by `take`
+
+    @property
+    def waits_for(self) -> str:
+        """What it waits for, for people; empty if that is clear."""
+        ...
+
+    @property
+    def heartbeat(self) -> Heartbeat:
+        """When the client sends `ping`."""
+        ...
+
+    @property
+    def dead_after(self) -> float | None:
+        """Seconds of silence after which the client gives up; None: as the protocol's promises say."""
+        ...
+
+    def open(self) -> Taken:
+        """What to send once the handshake is done. Has the SUBSCRIBED frame if the target will confirm nothing."""
         ...
 
     def take(self, frame: Frame) -> Taken:
-        """Takes a frame that is no message."""
+        """Takes a frame that is no message, or any frame while it `expects` one."""
         ...
 
-    def join(self, room: str, last: Frame | None) -> Sequence[str]:
-        """What to send to get the messages of a room. `last`: the last message of it that this user was sent; if there
-        was none, the JOINED frame with the id of the room's newest message; None: neither.
+    def note(self, frame: Frame) -> Sequence[Outgoing]:
+        """Takes a message that came. Returns what must be sent in reply."""
+        ...
+
+    def answered(self, request: Request, answer: Answer) -> Taken:
+        """Takes the answer to a request that this session has returned."""
+        ...
+
+    def join(self, room: str, last: Frame | None) -> Taken:
+        """What to send to get the messages of a room. Has the JOINED frame if the target will confirm nothing.
+
+        `last`: the last message of it that this user was sent; if there was none, the JOINED frame with the id of the
+        room's newest message; None: neither.
         """
         ...
 
-    def send(self, room: str, text: str, reference: str) -> str:
+    def send(self, room: str, text: str, reference: str) -> Outgoing:
         """The frame that sends a message. Its acknowledgement or rejection will have the reference."""
         ...
 
-    def ping(self) -> str | None:
+    def ping(self) -> Outgoing | None:
         """The heartbeat that is sent after a silence, and that the server answers; None: the client sends none."""
         ...
+
+
+class PlainSession:
+    """The parts of a session that most protocols do not need."""
+
+    notes = False
+    expects = False
+    waits_for = ""
+    heartbeat = Heartbeat()
+    dead_after: float | None = None
+
+    def note(self, frame: Frame) -> Sequence[Outgoing]:  # noqa: ARG002 - see `Session`
+        return ()
+
+    def answered(self, request: Request, answer: Answer) -> Taken:
+        raise NotImplementedError("this session makes no requests")
 
 
 class ChatProtocol(Protocol):
@@ -218,14 +321,10 @@ class ChatProtocol(Protocol):
 
     # Chats: one per widget, or the scenario's rooms.
 
-    def create_chat(self, user: User) -> Request: ...
+    def create_chat(self, user: User) -> Creation: ...
 
-    def create_room(self, index: int, run: str, members: Sequence[User]) -> Request:
+    def create_room(self, index: int, run: str, members: Sequence[User]) -> Creation:
         """Creates a room of the scenario. It must not matter if it exists already."""
-        ...
-
-    def read_created(self, body: bytes) -> str:
-        """The id of the new chat or room."""
         ...
 
     def add_member(self, room: str, user: User) -> Request: ...
@@ -250,7 +349,7 @@ class ChatProtocol(Protocol):
         """One chat with all its messages, or its next page."""
         ...
 
-    def read_whole_chat(self, body: bytes) -> Page: ...
+    def read_whole_chat(self, body: bytes, page: str | None = None) -> Page: ...
 
     def read_missed(self, user: User, room: str, last: Frame | None) -> Request | None:
         """What reads the messages after `last` that a connection will not replay, as `whole_chat`; None: nothing."""
@@ -258,10 +357,18 @@ class ChatProtocol(Protocol):
 
     # Sockets.
 
-    def handshake(self, user: User) -> Handshake: ...
+    def before_handshake(self, user: User) -> Login:
+        """What a client asks for each connection before its handshake: a ticket, for example."""
+        ...
 
-    def session(self, user: User, *, everything: bool = False) -> Session:
-        """A new connection's session. `everything`: it asks to be sent all that is stored in what it joins."""
+    def handshake(self, user: User, *, everything: bool = False, room: str = "") -> Handshake:
+        """Of a new connection: see `session`."""
+        ...
+
+    def session(self, user: User, *, everything: bool = False, room: str = "") -> Session:
+        """A new connection's session. `everything`: it asks to be sent all that is stored in what it joins; `room`: the
+        only one that the connection is for, where connections have one room.
+        """
         ...
 
     def read_frames(self, data: bytes) -> Sequence[Frame]:

@@ -13,18 +13,21 @@ from .outgoing import fits_a_header, json_bytes, segment
 from .promises import Promises
 from .protocol import (
     Chat,
+    Creation,
     Frame,
     Handshake,
     Kind,
     Login,
     LoginError,
     Page,
+    PlainSession,
     Request,
     Sent,
     Session,
     Taken,
     Unreadable,
     User,
+    body_of,
 )
 from .variables import Variables
 
@@ -85,25 +88,25 @@ class _PushFrame(msgspec.Struct):
     frames: list[msgspec.Raw] = []
 
 
-class PushSession:
+class PushSession(PlainSession):
     """One connection of one user. The target greets it, and then it may join its rooms."""
 
     def __init__(self, *, everything: bool = False) -> None:
         self._everything = everything
 
-    def open(self) -> Sequence[str]:
-        return ()
+    def open(self) -> Taken:
+        return Taken(())
 
     def take(self, frame: Frame) -> Taken:
-        return Taken(frame)
+        return Taken((frame,))
 
-    def join(self, room: str, last: Frame | None) -> Sequence[str]:
+    def join(self, room: str, last: Frame | None) -> Taken:
         wanted: dict[str, Any] = {"type": "join", "ref": room, "room": room}
         if self._everything:
             wanted["after"] = 0
         elif last is not None and last.message_id is not None:
             wanted["after"] = last.message_id
-        return (_text(wanted),)
+        return Taken((), (_text(wanted),))
 
     def send(self, room: str, text: str, reference: str) -> str:
         return _text({"type": "send", "ref": reference, "room": room, "text": text})
@@ -122,6 +125,7 @@ class Push:
         sends_over=("http", "socket"),
         has_rooms=True,
         has_members=True,
+        senders_join=False,
         echoes=True,
         replays_once=True,
     )
@@ -169,19 +173,17 @@ class Push:
             raise Unreadable("the response to a login: expected a token of printable ASCII without spaces, got another")
         user.variables[_TOKEN] = token
 
-    def create_chat(self, user: User) -> Request:
+    def create_chat(self, user: User) -> Creation:
         raise NotImplementedError("this chat has rooms instead of a chat per widget")
 
-    def create_room(self, index: int, run: str, members: Sequence[User]) -> Request:
-        return _request(
+    def create_room(self, index: int, run: str, members: Sequence[User]) -> Creation:
+        answer = yield _request(
             "PUT",
             f"/api/rooms/{segment(f'room-{index}.{run}')}",
             {"members": [user.name for user in members]},
             self._service(),
         )
-
-    def read_created(self, body: bytes) -> str:
-        return _decode(self._room, body, "the response to creating a room").room
+        return _decode(self._room, body_of(answer, "creating a room"), "the response to creating a room").room
 
     def add_member(self, room: str, user: User) -> Request:
         return _request("PUT", f"/api/rooms/{segment(room)}/members/{segment(user.name)}", None, self._service())
@@ -211,7 +213,7 @@ class Push:
         path = f"/api/rooms/{segment(chat)}/messages?after={segment(page or '0')}&limit={_PAGE}"
         return Request("GET", path, headers={"Accept": "application/json", **_bearer(user.variables[_TOKEN])})
 
-    def read_whole_chat(self, body: bytes) -> Page:
+    def read_whole_chat(self, body: bytes, page: str | None = None) -> Page:  # noqa: ARG002
         read = _decode(self._messages, body, "the messages of a room")
         return Page(read.messages, None, None if read.next is None else str(read.next))
 
@@ -219,11 +221,14 @@ class Push:
         after = None if last is None or last.message_id is None else str(last.message_id)
         return self.whole_chat(user, room, after)
 
-    def handshake(self, user: User) -> Handshake:
+    def before_handshake(self, user: User) -> Login:  # noqa: ARG002
+        yield from ()
+
+    def handshake(self, user: User, *, everything: bool = False, room: str = "") -> Handshake:  # noqa: ARG002
         token = base64.urlsafe_b64encode(user.variables[_TOKEN].encode()).decode().rstrip("=")
         return Handshake("/ws/push", {}, (_SUBPROTOCOL, f"bearer.{token}"))
 
-    def session(self, user: User, *, everything: bool = False) -> Session:  # noqa: ARG002
+    def session(self, user: User, *, everything: bool = False, room: str = "") -> Session:  # noqa: ARG002
         return PushSession(everything=everything)
 
     def read_frames(self, data: bytes) -> Sequence[Frame]:

@@ -14,12 +14,14 @@ from .outgoing import json_bytes, segment
 from .promises import Promises
 from .protocol import (
     Chat,
+    Creation,
     Frame,
     Handshake,
     Kind,
     Login,
     LoginError,
     Page,
+    PlainSession,
     Request,
     Sent,
     Session,
@@ -27,6 +29,7 @@ from .protocol import (
     Unreadable,
     UnreadableHere,
     User,
+    body_of,
 )
 from .variables import Variables
 
@@ -104,16 +107,16 @@ _SUBSCRIBE = '{"action": "subscribe", "subscription_type": "chat_updates"}'
 _PING = '{"action": "ping"}'
 
 
-class _DashboardSession:
+class _DashboardSession(PlainSession):
     """One connection of a dashboard: it is greeted, subscribes, and pings."""
 
-    def open(self) -> Sequence[str]:
-        return ()
+    def open(self) -> Taken:
+        return Taken(())
 
     def take(self, frame: Frame) -> Taken:
-        return Taken(frame, (_SUBSCRIBE,) if frame.kind is Kind.CONNECTED else ())
+        return Taken((frame,), (_SUBSCRIBE,) if frame.kind is Kind.CONNECTED else ())
 
-    def join(self, room: str, last: Frame | None) -> Sequence[str]:
+    def join(self, room: str, last: Frame | None) -> Taken:
         raise NotImplementedError("this chat has no rooms")
 
     def send(self, room: str, text: str, reference: str) -> str:
@@ -159,10 +162,13 @@ class Reference:
             if not 200 <= answer.status < 300:
                 raise LoginError(answer.status, f"the contact form was answered {answer.status}")
 
-    def create_chat(self, user: User) -> Request:
-        return _post("/api/users/chats/create", {"email": user.email, "name": user.name})
+    def create_chat(self, user: User) -> Creation:
+        answer = yield _post("/api/users/chats/create", {"email": user.email, "name": user.name})
+        return str(
+            _decode(self._created, body_of(answer, "creating a chat"), "the response to creating a chat").chat_id
+        )
 
-    def create_room(self, index: int, run: str, members: Sequence[User]) -> Request:
+    def create_room(self, index: int, run: str, members: Sequence[User]) -> Creation:
         raise NotImplementedError("this chat has no rooms")
 
     def add_member(self, room: str, user: User) -> Request:
@@ -170,9 +176,6 @@ class Reference:
 
     def remove_member(self, room: str, user: User) -> Request:
         raise NotImplementedError("this chat has no rooms")
-
-    def read_created(self, body: bytes) -> str:
-        return str(_decode(self._created, body, "the response to creating a chat").chat_id)
 
     def send(self, user: User, chat: str, text: str, reference: str) -> Request:  # noqa: ARG002
         return _post(f"/api/users/chats/{segment(chat)}/send", {"content": text, "role": "user"})
@@ -190,17 +193,20 @@ class Reference:
     def whole_chat(self, user: User, chat: str, page: str | None = None) -> Request:  # noqa: ARG002
         return Request("GET", f"/api/chats/{segment(chat)}", headers=self._reading)
 
-    def read_whole_chat(self, body: bytes) -> Page:
+    def read_whole_chat(self, body: bytes, page: str | None = None) -> Page:  # noqa: ARG002
         chat = _decode(self._chat, body, "a whole chat")
         return Page(chat.texts, chat.total)
 
     def read_missed(self, user: User, room: str, last: Frame | None) -> Request | None:  # noqa: ARG002
         return None
 
-    def handshake(self, user: User) -> Handshake:  # noqa: ARG002
+    def before_handshake(self, user: User) -> Login:  # noqa: ARG002
+        yield from ()
+
+    def handshake(self, user: User, *, everything: bool = False, room: str = "") -> Handshake:  # noqa: ARG002
         return self._handshake
 
-    def session(self, user: User, *, everything: bool = False) -> Session:  # noqa: ARG002
+    def session(self, user: User, *, everything: bool = False, room: str = "") -> Session:  # noqa: ARG002
         return _DashboardSession()
 
     def read_frames(self, data: bytes) -> Sequence[Frame]:

@@ -27,6 +27,7 @@ class Variables:
         self.scope: Scope = scope
         self._wider = wider
         self._values: dict[str, str] = {}
+        self._plain: set[str] = set()
         self._narrower: set[tuple[str, Scope]] = set()
 
     def __getitem__(self, name: str) -> str:
@@ -39,6 +40,17 @@ class Variables:
         where = sorted((narrow for known, narrow in self._narrower if known == name), key=_ORDER.index)
         known = f"one that is known in the scope {where[0]} only" if where else "an unknown one"
         raise OutOfScopeError(f"{name}: expected a variable of the scope {self.scope} or wider, got {known}")
+
+    def set_plain(self, name: str, value: str) -> None:
+        """Sets a variable that is no secret."""
+        self[name] = value
+        self._plain.add(name)
+
+    def take(self, others: "Variables") -> None:
+        """Sets the variables of another scope of this kind, without its wider ones."""
+        for name, value in others._values.items():
+            self[name] = value
+        self._plain |= others._plain
 
     def __setitem__(self, name: str, value: str) -> None:
         self._values[name] = value
@@ -53,13 +65,14 @@ class Variables:
     def forget(self, name: str) -> None:
         """Removes a variable of this scope, if it is there."""
         self._values.pop(name, None)
+        self._plain.discard(name)
 
     def blanked(self, text: str) -> str:
         """The text with the values of this scope and wider ones blanked: they may be secrets. See `blanked`."""
         values: list[str] = []
         scope: Variables | None = self
         while scope is not None:
-            values += scope._values.values()
+            values += [value for name, value in scope._values.items() if name not in scope._plain]
             scope = scope._wider
         return blanked(text, values)
 

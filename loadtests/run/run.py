@@ -30,7 +30,9 @@ from chatswarm.loadtests.history.manifest import MANIFEST, Asked, read_manifest
 from chatswarm.loadtests.judge.judge import Judged, Step, judged, write_verdict
 from chatswarm.loadtests.judge.verdict import Verdict
 from chatswarm.loadtests.net.address import join_host_port
-from chatswarm.loadtests.protocols import KEY, TOKEN, protocol_of
+from chatswarm.loadtests.protocols.catalogue import ProtocolError, find_protocol
+from chatswarm.loadtests.protocols.push import KEY
+from chatswarm.loadtests.protocols.secrets import TOKEN
 from chatswarm.loadtests.scenario.scenario import Scenario
 from chatswarm.loadtests.system.children import PROGRESS, Child, free_port, python
 from chatswarm.loadtests.system.interrupts import Interrupts
@@ -122,9 +124,10 @@ class Run:
     def _check_feasible(self) -> None:
         """Checks what can be checked before anything is created. Raises CannotRunError."""
         try:
-            problems = self.scenario.unfit_for(protocol_of(self.options.protocol))
-        except ValueError as error:
-            raise CannotRunError([str(error)]) from None
+            protocol = find_protocol(self.options.protocol).make(target=self.options.base_url or "")
+        except ProtocolError as error:
+            raise CannotRunError(error.problems) from None
+        problems = self.scenario.unfit_for(protocol)
         needed = needed_files(self.scenario.dashboards, self.scenario.widgets, self.processes)
         if problem := raise_open_files(needed):
             problems.append(problem)
@@ -228,8 +231,11 @@ class Run:
                 raise KeyboardInterrupt
             (self.folder / MANIFEST).unlink(missing_ok=True)
             raise RigError(f"the swarm ended with exit code {code} before the run began:\n{swarm.log_tail()}")
-        if (void := read_manifest(self.folder).void) is not None:
-            raise RigError(void)
+        manifest = read_manifest(self.folder)
+        if manifest.wrong_protocol is not None:
+            raise CannotRunError([manifest.wrong_protocol])
+        if manifest.void is not None:
+            raise RigError(manifest.void)
 
     def _took_place(self) -> bool:
         """Whether the run was measured or voided. Before that, there may already be a manifest."""

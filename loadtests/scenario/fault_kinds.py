@@ -8,9 +8,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 
+from chatswarm.loadtests.system.toml_reader import (
+    TomlTable,
+    count,
+    fraction,
+    not_negative,
+    one_of,
+    positive,
+    span,
+    text,
+    whole,
+)
 from chatswarm.loadtests.system.units import seconds
-
-from .toml_reader import TomlTable, count, fraction, not_negative, one_of, positive, span, text, whole
 
 Value = float | int | str | bool | tuple[str, ...]
 

@@ -66,6 +66,12 @@ class Rooms:
         """How many dashboards, from number 0, never leave a room, because they send."""
         return senders if self.senders == "members" else 0
 
+    def one_for_each(self, dashboards: int) -> bool:
+        """Whether each of that many dashboards is a member of exactly one room from the beginning."""
+        if self.fixed is not None:
+            return sorted(number for _, inside in self.fixed for number in inside) == list(range(dashboards))
+        return self.count * (dashboards if self.members is None else self.members) == dashboards
+
     def problems(self, dashboards: int, senders: int) -> list[str]:
         """Why the rooms or their changes cannot be made with that many dashboards and senders; empty if they can.
 

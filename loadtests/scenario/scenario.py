@@ -14,16 +14,16 @@ from typing import Any, Literal, get_args
 import tomli_w
 
 from chatswarm.loadtests.messages.alphabet import Alphabet
-from chatswarm.loadtests.protocols import DEFAULT, ChatProtocol
 from chatswarm.loadtests.protocols.promises import Promises, SendOver
+from chatswarm.loadtests.protocols.protocol import DEFAULT, ChatProtocol
 from chatswarm.loadtests.system.text import encodable, one_line
+from chatswarm.loadtests.system.toml_reader import TomlTable, count, not_negative, one_of, positive, span, text, whole
 from chatswarm.loadtests.system.units import seconds
 
 from . import slo
 from .fault_kinds import FaultPlan, read_plans
 from .rooms import MembershipChange, Memberships, Rooms, Senders, memberships_of
 from .schedule import Arrivals, Rates
-from .toml_reader import TomlTable, count, not_negative, one_of, positive, span, text, whole
 
 SHIPPED = Path(__file__).parents[1] / "scenarios"
 Reconnect = Literal["jitter", "origin"]
@@ -78,7 +78,7 @@ class Scenario:
     handshake: float  # deadline for each of: TCP, TLS and HTTP together; `connected`; `subscribed`
     ping_interval: float  # silence after which a dashboard pings
     ping_timeout: float  # time without a pong after which the connection counts as dead
-    send_over: SendOver
+    send_over: SendOver | None  # None: as the target's protocol does it, by requests if both are possible
     deflate: bool  # sockets offer compression, as browsers do
     rooms: Rooms | None  # None: each widget has a chat of its own, and every dashboard shows all of them
     slos: tuple[slo.Slo, ...]
@@ -135,6 +135,10 @@ class Scenario:
         rooms = self.rooms_for(promises)
         return None if rooms is None else memberships_of(rooms, self.dashboards, seed, self.widgets)
 
+    def sends_over(self, promises: Promises) -> SendOver:
+        """How messages are sent to such a chat."""
+        return self.send_over or promises.sends_over[0]
+
     def planned(self, dashboard: int) -> list[tuple[float, float]]:
         """When dashboard number `dashboard` (from 0) should be connected: spans in seconds after the start."""
         spans: list[tuple[float, float]] = []
@@ -169,7 +173,8 @@ class Scenario:
     def unfit_for(self, protocol: ChatProtocol) -> list[str]:
         """Why this scenario cannot be judged with this protocol; empty if it can."""
         found = [*self._unfit_list(protocol), *self._unfit_rooms(protocol), *self._unfit_silences(protocol)]
-        if self.send_over not in protocol.promises.sends_over:
+        found += self._unfit_sends(protocol)
+        if self.send_over is not None and self.send_over not in protocol.promises.sends_over:
             ways = " or ".join(protocol.promises.sends_over)
             found.append(
                 f"swarm.send_over: expected {ways}, because that is how the protocol {protocol.name} sends, got "
@@ -190,20 +195,36 @@ class Scenario:
         shown = f"the chats that a list of the protocol {protocol.name} shows {instead}"
         return [f"swarm.widgets: expected at most {window}, {shown}, got {self.widgets}"]
 
+    def _unfit_sends(self, protocol: ChatProtocol) -> list[str]:
+        limit, peak = protocol.promises.sends_per_user, max(stage.rate for stage in self.stages)
+        if limit is None or peak <= limit * self.widgets:
+            return []
+        why = f"because a user of the protocol {protocol.name} may send {limit:g} messages/s"
+        return [
+            f"swarm.rate: expected at most {limit * self.widgets:g} for {self.widgets} senders, {why}, got {peak:g}"
+        ]
+
     def _unfit_rooms(self, protocol: ChatProtocol) -> list[str]:
+        promises = protocol.promises
         if self.rooms is None:
             return []
-        if not protocol.promises.has_rooms:
+        if not promises.has_rooms:
             why = f"because the protocol {protocol.name} has no rooms"
             return [f"rooms: expected none (or another --protocol), {why}, got {self.rooms.count}"]
-        if protocol.promises.has_members:
-            return []
-        everybody = f"because the protocol {protocol.name} shows every room to everybody"
         found = []
-        if self.rooms.members not in (None, self.dashboards):
-            found.append(f"rooms.members: expected {self.dashboards}, {everybody}, got {self.rooms.members}")
-        if self.rooms.changes:
-            found.append(f"rooms.change: expected none, {everybody}, got {len(self.rooms.changes)}")
+        if promises.most_rooms is not None and self.rooms.fixed is None and self.rooms.count > promises.most_rooms:
+            why = f"as many as there are with the protocol {protocol.name}"
+            found.append(f"rooms.count: expected at most {promises.most_rooms}, {why}, got {self.rooms.count}")
+        everybody = self.rooms.members in (None, self.dashboards)
+        if not promises.joins_rooms and not promises.has_members and not everybody:
+            why = f"because the protocol {protocol.name} shows every room to everybody"
+            found.append(f"rooms.members: expected {self.dashboards}, {why}, got {self.rooms.members}")
+        if promises.one_room and not self.rooms.one_for_each(self.dashboards):
+            why = f"because a connection of the protocol {protocol.name} has one room"
+            found.append(f"rooms: expected each dashboard to be a member of one room, {why}, got other members")
+        if self.rooms.changes and not (promises.has_members and promises.members_change and not promises.one_room):
+            why = f"because the members of a room do not change with the protocol {protocol.name}"
+            found.append(f"rooms.change: expected none, {why}, got {len(self.rooms.changes)}")
         return found
 
     def _unfit_silences(self, protocol: ChatProtocol) -> list[str]:
@@ -300,7 +321,7 @@ def parse(
         handshake=swarm.take("handshake", 10.0, span),
         ping_interval=swarm.take("ping_interval", 30.0, span),
         ping_timeout=swarm.take("ping_timeout", 10.0, span),
-        send_over=swarm.take("send_over", "http", one_of(*get_args(SendOver))),
+        send_over=swarm.take("send_over", None, one_of(*get_args(SendOver))),
         deflate=swarm.take("deflate", True, one_of(True, False)),
         rooms=_rooms(reader, table, overrides or {}, stages, widgets),
         slos=_slos(reader, table, None if recorded else _fault_names(table)),

@@ -12,8 +12,9 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from chatswarm.loadtests.system.toml_reader import ExplainedValueError
+
 from .metric_names import CLOSED, EVIDENCE, LATENCIES, METRICS, Outcome
-from .toml_reader import ExplainedValueError
 
 _TOKEN = re.compile(
     r"\s*(?:(\d+(?:\.\d+)?)\s*(ms|s|m|%)?(?![\w.])|([a-z_]+(?:\.[a-z0-9_]+)?)|(<=|>=|==|!=|[<>+\-*/()]))"

@@ -1,8 +1,9 @@
 """A user's account: its login before the measured part, and again whenever the target says that it has expired."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from gevent.lock import Semaphore
 
@@ -12,6 +13,7 @@ from chatswarm.loadtests.protocols.protocol import (
     Answer,
     ChatProtocol,
     LoginError,
+    RefusedError,
     Request,
     Unreadable,
     UnreadableHere,
@@ -19,9 +21,13 @@ from chatswarm.loadtests.protocols.protocol import (
 )
 from chatswarm.loadtests.protocols.variables import blanked
 
+from .net.addresses import Endpoint
 from .net.http import Client, Response, exchange
+from .net.websocket import Closed, ConnectError, WebSocket, socket_url
 
 UNAUTHORIZED = 401
+
+_T = TypeVar("_T")
 
 Logged = Callable[[float, Response], object]
 """Takes when a request of a login started, and its response."""
@@ -99,9 +105,36 @@ class Account:
             _, response = self._once(request)
         return response
 
+    def open_socket(
+        self, base_url: str, via: Endpoint | None, origin: str | None, timeout: float, *, everything: bool = False,
+        room: str = "", deflate: bool = True, on_skipped: Callable[[str], object] | None = None,
+    ) -> WebSocket:  # fmt: skip
+        """A WebSocket of this user. `everything` and `room`: see `ChatProtocol.session`.
+
+        Raises ConnectError, and LoginError for what has to be asked before.
+        """
+        take_steps(self._protocol.before_handshake(self.user), self._ask)
+        shake = self._protocol.handshake(self.user, everything=everything, room=room)
+        headers = dict(shake.headers)
+        if origin is not None:
+            headers["Origin"] = origin
+        return WebSocket(
+            socket_url(base_url, shake.path), timeout, headers, via, subprotocols=shake.subprotocols, deflate=deflate,
+            cookies=self.cookies, on_skipped=on_skipped,
+        )  # fmt: skip
+
+    def note_loss(self, error: Exception, login: int) -> None:
+        """A socket that was opened with the login of this number has ended, or could not be opened: that login may have
+        expired.
+        """
+        refused = isinstance(error, ConnectError) and error.status == UNAUTHORIZED
+        if refused or (isinstance(error, Closed) and error.code in self._protocol.expired_codes):
+            self.expire(login)
+
     def blanked(self, text: str) -> str:
         """The text without this user's secrets, cookies included."""
-        return blanked(self.user.variables.blanked(text), self.cookies.values())
+        variables = self.user.memory.variables or self.user.variables
+        return blanked(variables.blanked(text), self.cookies.values())
 
     def _once(self, request: Callable[[User], Request]) -> tuple[int, Response]:
         """The number of the login that the request was made with, and its response."""
@@ -116,10 +149,10 @@ class Account:
         state.failure = None
         try:
             with self._pace:
-                self._take_steps()
+                take_steps(self._protocol.login(self.user), self._ask)
         except Exception as error:  # noqa: BLE001 - protocols are third-party code
-            known = isinstance(error, (LoginError, Unreadable))
-            status = error.status if isinstance(error, LoginError) else 0
+            known = isinstance(error, (RefusedError, Unreadable))
+            status = error.status if isinstance(error, RefusedError) else 0
             if not known or isinstance(error, UnreadableHere):
                 status = UNREADABLE_HERE
             # What came is not quoted: it may have a token that is not among the variables yet.
@@ -132,23 +165,37 @@ class Account:
         finally:
             state.tries += 1
 
-    def _take_steps(self) -> None:
-        steps = self._protocol.login(self.user)
-        try:
-            request = next(steps)
-            while True:
-                started = time.monotonic()
-                response = self._without_secrets(exchange(self.http, request))
-                self._logged(started, response)
-                if not response.complete or response.undecoded:
-                    status = UNREADABLE_HERE if response.undecoded else min(0, response.status)
-                    raise LoginError(status, response.error)
-                request = steps.send(Answer(response.status, dict(reversed(response.headers)), response.body))
-        except StopIteration:
-            return
+    def _ask(self, request: Request) -> Response:
+        started = time.monotonic()
+        response = self._without_secrets(exchange(self.http, request))
+        self._logged(started, response)
+        return response
 
     def _without_secrets(self, response: Response) -> Response:
         return response._replace(error=self.blanked(response.error)) if response.error else response
+
+
+def take_steps(steps: Generator[Request, Answer, _T], ask: Callable[[Request], Response]) -> _T:
+    """Makes the requests of a login or creation. Returns its result. Raises RefusedError, and what the steps raise.
+
+    `status` of the error is negative if the rig is at fault.
+    """
+    try:
+        request = next(steps)
+        while True:
+            response = ask(request)
+            if not response.complete or response.undecoded:
+                status = UNREADABLE_HERE if response.undecoded else min(0, response.status)
+                raise LoginError(status, response.error)
+            request = steps.send(answer_of(response))
+    except StopIteration as stop:
+        result: _T = stop.value
+        return result
+
+
+def answer_of(response: Response) -> Answer:
+    """A response as protocols get it."""
+    return Answer.of(response.status, response.headers, response.body)
 
 
 def try_exchange(client: Client, request: Callable[[], Request]) -> Response:

@@ -18,7 +18,16 @@ from gevent.event import Event
 from locust.env import Environment
 from locust.runners import STATE_MISSING, MasterRunner
 
-from chatswarm.loadtests.history.manifest import NEMESIS, PROXY, TARGET, Clock, Manifest, boot_id, history_file
+from chatswarm.loadtests.history.manifest import (
+    NEMESIS,
+    PROTOCOL,
+    PROXY,
+    TARGET,
+    Clock,
+    Manifest,
+    boot_id,
+    history_file,
+)
 from chatswarm.loadtests.scenario.schedule import intended_times
 
 from .clock_offset import ClockOffset, both
@@ -121,6 +130,8 @@ class Conductor:
             ],
         )
         self.manifest.write(plan.path)
+        if plan.protocol_text:
+            (plan.path / PROTOCOL).write_text(plan.protocol_text, encoding="utf-8")
         (plan.path / "scenario.toml").write_text(self.scenario.toml(), encoding="utf-8")
         self._greenlets: list[gevent.Greenlet] = []
         self.room_ids: list[str] = []
@@ -272,6 +283,14 @@ class Conductor:
             self._stop()
         else:
             self._unfit[process] = text
+
+    def protocol_is_wrong(self, reason: str) -> None:
+        """The protocol's file does not fit the target: nothing that follows would be worth anything."""
+        if self.manifest.wrong_protocol is None:
+            logger.error(reason)
+            self.manifest.wrong_protocol = reason
+            if not self.over:
+                self._stop()
 
     def testbed_died(self, reason: str) -> None:
         """Nothing makes or heals the faults any more, and proxies and the reference chat are gone with it."""

@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import NamedTuple
 
 import gevent
@@ -10,16 +10,19 @@ from gevent.event import Event
 
 from chatswarm.loadtests.history.tables import UNREADABLE_HERE, ConnectionEvent
 from chatswarm.loadtests.net.address import parse_address
-from chatswarm.loadtests.protocols.protocol import Frame, Kind, LoginError, Session
+from chatswarm.loadtests.protocols.protocol import Frame, Kind, LoginError, Request, Session
 
-from .account import UNAUTHORIZED, Account
+from .account import Account
 from .backoff import delays
 from .intake import Intake
-from .net.websocket import Closed, ConnectError, WebSocket, socket_url
+from .net.websocket import Closed, ConnectError, WebSocket
 from .node import Node
 from .pending_sends import PendingSends
+from .silence import SilenceClock
 
 _NEVER = float("nan")
+_LOOK_EVERY = 0.1  # seconds
+_REJOIN_AFTER = 1.0  # seconds
 
 
 class Owner(NamedTuple):
@@ -75,9 +78,10 @@ class UserConnection:
         self._draw = draw
         self._on_connected = on_connected
         self._sends = PendingSends(by_echo=self._promises.accepted_by == "echo")
-        self._intake = Intake(node, account, owner.dashboard, self._sends, on_message)
+        self._intake = Intake(node, account, owner.dashboard, self._sends, on_message, self._join_again)
         self._address = parse_address(node.plan.base_url)
-        self._via = node.plan.via_of("sockets") or (self._address.host, self._address.port)
+        route = "sockets" if owner.dashboard >= 0 else "widgets"
+        self._via = node.plan.via_of(route) or (self._address.host, self._address.port)
         self._socket: WebSocket | None = None
         self._session: Session | None = None
         self._may_join = False
@@ -102,8 +106,18 @@ class UserConnection:
     def join(self, room: str) -> None:
         """Also joins this room: now if there is a connection, and with each new one."""
         self.rooms.add(room)
-        if self._may_join and self._socket is not None and self._session is not None:
-            self._ask(self._socket, self._session, room)
+        if self._may_join and self._session is not None:
+            self._ask(self._session, room)
+
+    def _join_again(self, room: str) -> None:
+        """The target has dropped the subscription to a room. Not at once: it may do so each time."""
+        session = self._session
+
+        def ask() -> None:
+            if session is not None and session is self._session and room in self.rooms:
+                self._ask(session, room)
+
+        gevent.spawn_later(_REJOIN_AFTER, ask)
 
     def leave(self, room: str) -> None:
         """Joins this room no more. The target ends the subscription."""
@@ -122,6 +136,8 @@ class UserConnection:
         with self._sends.waiting(room, text, reference) as reply:
             try:
                 frame = session.send(room, text, reference)
+                if isinstance(frame, Request):
+                    raise TypeError("expected a frame that sends a message, got a request")
                 if socket.is_open:
                     sent = time.monotonic()
                 socket.send(frame)
@@ -155,7 +171,7 @@ class UserConnection:
         """One connection. Returns whether it was subscribed."""
         node, opened = self._node, time.monotonic()
         self.number = node.recorder.opening(self._owner.dashboard, opened, self._owner.widget)
-        self._intake.begin(self.number)
+        self._intake.begin(self.number, self._room)
         subscribed = False
         try:
             self._login = self._account.log_in()
@@ -181,38 +197,34 @@ class UserConnection:
 
     def _open(self) -> tuple[WebSocket, Session]:
         """Opens a socket. Raises ConnectError."""
-        node, protocol, user = self._node, self._protocol, self._account.user
-        shake = protocol.handshake(user)
-        headers = dict(shake.headers)
-        if node.plan.origin is not None:
-            headers["Origin"] = node.plan.origin
-        socket = self._socket = WebSocket(
-            socket_url(node.plan.base_url, shake.path), node.scenario.handshake, headers, self._via,
-            subprotocols=shake.subprotocols, deflate=node.scenario.deflate, cookies=self._account.cookies,
-            on_skipped=self._note_skipped,
+        node, account = self._node, self._account
+        socket = self._socket = account.open_socket(
+            node.plan.base_url, self._via, node.plan.origin, node.scenario.handshake, room=self._room,
+            deflate=node.scenario.deflate, on_skipped=self._note_skipped,
         )  # fmt: skip
-        session = self._session = protocol.session(user)
+        session = self._session = self._protocol.session(account.user, room=self._room)
         self._intake.attach(socket, session)
         return socket, session
 
+    @property
+    def _room(self) -> str:
+        """The only room of this connection, where connections have one; otherwise empty."""
+        return next(iter(self.rooms), "") if self._promises.one_room else ""
+
     def _subscribe(self, socket: WebSocket, session: Session) -> float:
         """Subscribes and joins all rooms. Returns since when that is in force. Raises Closed."""
-        intake, confirms = self._intake, self._promises.confirms_subscriptions
-        _send_all(socket, session.open())
-        if confirms:
-            self._await(socket, lambda: intake.subscribed, "subscribed")
+        intake = self._intake
+        intake.heed(session.open(), time.monotonic())
+        self._await(socket, lambda: intake.subscribed, "subscribed")
         self._may_join = True
         for room in sorted(self.rooms):
-            self._ask(socket, session, room)
-        if confirms:
-            self._await(socket, lambda: not intake.awaited, "joined")
-        return socket.received_at if confirms else time.monotonic()
+            self._ask(session, room)
+        self._await(socket, lambda: not intake.awaited, "joined")
+        return intake.subscribed_at
 
-    def _ask(self, socket: WebSocket, session: Session, room: str) -> None:
+    def _ask(self, session: Session, room: str) -> None:
         """Asks to be subscribed to a room."""
-        _send_all(socket, session.join(room, self._intake.ask(room)))
-        if not self._promises.confirms_subscriptions:
-            self._intake.joined(room, time.monotonic())
+        self._intake.heed(session.join(room, self._intake.ask(room)), time.monotonic())
 
     def _await(self, socket: WebSocket, met: Callable[[], bool], what: str) -> None:
         """Reads until a condition is met. Raises Closed if an error frame or nothing arrives instead."""
@@ -220,8 +232,10 @@ class UserConnection:
         while not met():
             left = max(began, intake.greeted_at) + patience - time.monotonic()
             if left <= 0:
-                raise Closed(1006, f"no {what} frame within {patience:g} s")
-            for data in socket.receive(left):
+                waits = "" if self._session is None else self._session.waits_for
+                raise Closed(1006, f"no {what} frame within {patience:g} s{f': {waits}' if waits else ''}")
+            # In short pieces, because the last word may be the answer to a request.
+            for data in socket.receive(min(left, _LOOK_EVERY)):
                 intake.take(data)
             if intake.error is not None and not met():
                 raise Closed(1006, f"expected {what}, got the error frame {intake.error[:200]!r}")
@@ -244,31 +258,40 @@ class UserConnection:
     def _listen(self, socket: WebSocket, session: Session) -> None:
         """Takes what comes until the socket is lost. Raises Closed.
 
-        After a silence of the scenario's interval it pings, if this protocol's clients do. A connection is dead after
-        the silence that the protocol names; if it names none, after the scenario's time-out without anything since a
-        ping.
+        Pings, if this protocol's clients do, as the protocol or else the scenario says. A connection is dead after the
+        silence that the protocol names; if it names none, after the scenario's time-out without anything since a ping.
         """
-        scenario, take, dead_after = self._node.scenario, self._intake.take, self._promises.dead_after
-        since, pinged, pings = socket.received_at, _FAR, True
+        scenario, dead_after = self._node.scenario, session.dead_after or self._promises.dead_after
+        heartbeat = session.heartbeat
+        if heartbeat.seconds is None:
+            heartbeat = heartbeat._replace(seconds=scenario.ping_interval)
+        silence = SilenceClock(heartbeat, scenario.ping_timeout, dead_after, socket.received_at)
         while True:
-            # A client that pings does so once per silence.
-            ping_at = since + scenario.ping_interval if pings and pinged == _FAR else _FAR
-            dead_at = pinged + scenario.ping_timeout if dead_after is None else since + dead_after
-            socket.listen(take, max(0.0, min(ping_at, dead_at) - time.monotonic()))
-            if not self._is_silent(socket, since):
-                since, pinged = socket.received_at, _FAR
-            elif time.monotonic() >= dead_at and dead_after is not None:
-                raise Closed(1006, f"nothing came for {dead_after:g} s, after which this protocol gives up")
-            elif time.monotonic() >= dead_at:
-                if scenario.reconnect != "origin":
+            socket.listen(self._intake.take, max(0.0, silence.next - time.monotonic()))
+            if not self._is_silent(socket, silence.since):
+                silence.ended(socket.received_at)
+            now = time.monotonic()
+            match silence.due(now):
+                case "ping" if self._ping(session):
+                    silence.pinged(now)
+                case "ping":
+                    silence.without_pings()
+                case "end" if dead_after is not None:
+                    raise Closed(1006, f"nothing came for {dead_after:g} s, after which this protocol gives up")
+                case "end" if scenario.reconnect != "origin":
                     raise Closed(1006, f"nothing came for {scenario.ping_timeout:g} s after a ping")
-                since, pinged = time.monotonic(), _FAR
-            elif time.monotonic() >= ping_at:
-                ping = session.ping()
-                pings = ping is not None
-                if ping is not None:
-                    pinged = time.monotonic()
-                    socket.send_soon(ping)
+                case "end":
+                    silence.ended(now)
+                case _:
+                    pass
+
+    def _ping(self, session: Session) -> bool:
+        """Sends a heartbeat, if this protocol's clients do. Returns whether they do."""
+        ping = session.ping()
+        if ping is None:
+            return False
+        self._intake.send((ping,))
+        return True
 
     def _is_silent(self, socket: WebSocket, since: float) -> bool:
         """Whether nothing came since then. Looks once more at what the kernel has: a rig whose loop was late must not
@@ -294,13 +317,9 @@ class UserConnection:
         if isinstance(error, ConnectError):
             node.note_rate_limit("handshake", error.status, error.retry_after)
             node.note_unauthorized(error.status)
-            if error.status == UNAUTHORIZED:
-                self._account.expire(self._login)
-        elif isinstance(error, Closed):
-            if error.code in self._protocol.expired_codes:
-                self._account.expire(self._login)
-            if error.rig_failed:
-                node.trouble("socket", f"the rig lost a WebSocket: {detail}")
+        elif isinstance(error, Closed) and error.rig_failed:
+            node.trouble("socket", f"the rig lost a WebSocket: {detail}")
+        self._account.note_loss(error, self._login)
 
     def _end(self, *, subscribed: bool) -> None:
         """Closes the socket, and ends what waits for it."""
@@ -327,15 +346,3 @@ class UserConnection:
 
     def _note_skipped(self, detail: str) -> None:
         self._node.note("passed_over", detail)
-
-
-_FAR = 1e9  # monotonic seconds that no run reaches
-
-
-def _send_all(socket: WebSocket, texts: Iterable[str]) -> None:
-    """Sends frames without waiting, because a target that is busy sending may read only once it is read from.
-
-    A connection that has ended is noticed by whoever reads.
-    """
-    for text in texts:
-        socket.send_soon(text)

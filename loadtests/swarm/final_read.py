@@ -11,7 +11,7 @@ import gevent
 from gevent.pool import Pool
 
 from chatswarm.loadtests.history.tables import UNREADABLE_HERE
-from chatswarm.loadtests.messages.identity import parse_text
+from chatswarm.loadtests.messages.identity import parse_text, quotes_a_text
 from chatswarm.loadtests.net.cookies import CookieJar
 from chatswarm.loadtests.protocols.protocol import (
     ChatProtocol,
@@ -39,6 +39,7 @@ _TRIES = 3
 _AT_ONCE = 8
 _PAUSE = 0.5  # seconds before the second try, and twice as much before the third
 _STALE = 3
+_EXCERPT = 200  # bytes to show
 _LONGEST = 45.0  # seconds for all chats: the conductor waits for a minute
 
 
@@ -112,7 +113,9 @@ class FinalRead:
                 response = self._until_read(lambda: reader.exchange(request))  # noqa: B023 - called at once
                 if response.problem:
                     return response, None
-                if pages.add(read(self._protocol.read_whole_chat, response.body)):
+                page = read(lambda body: self._protocol.read_whole_chat(body, pages.next), response.body)
+                self._check(page, response.body)
+                if pages.add(page):
                     return response, Page(pages.texts, pages.total)
                 if time.monotonic() > self._until:
                     raise Unreadable(f"expected the pages to end, got another after {len(pages.texts)} messages")
@@ -121,6 +124,15 @@ class FinalRead:
             return response._replace(status=status, error=account.blanked(str(error))), None
         finally:
             client.close()
+
+    def _check(self, page: Page, body: bytes) -> None:
+        """Raises Unreadable if texts of this run were read that the protocol does not show."""
+        run = self._plan.run
+        if not any(run in text.text for text in page.texts) and quotes_a_text(body, run):
+            raise Unreadable(
+                f"expected the protocol to show the texts of this run, got {len(page.texts)} other messages from "
+                f"{body[:_EXCERPT]!r}"
+            )
 
     def _request(self, chat_id: str, page: str | None) -> Callable[[User], Request]:
         return lambda user: self._protocol.whole_chat(user, chat_id, page)
@@ -176,7 +188,7 @@ class _Pages:
         fresh = {(text.message_id, text.text) for text in page.texts} - self._known
         self._known |= fresh
         self._stale = 0 if fresh else self._stale + 1
-        self.texts += page.texts
+        self.texts = [*page.texts, *self.texts] if page.newest_first else [*self.texts, *page.texts]
         self.total, self.next = page.total, page.next
         if page.next is None:
             return True

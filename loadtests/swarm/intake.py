@@ -9,9 +9,19 @@ from collections.abc import Callable, Sequence
 import gevent
 
 from chatswarm.loadtests.history.tables import MembershipEvent, Sighting
-from chatswarm.loadtests.protocols.protocol import Frame, Kind, Session, Unreadable, UnreadableHere, read
+from chatswarm.loadtests.protocols.protocol import (
+    Frame,
+    Kind,
+    Outgoing,
+    Request,
+    Session,
+    Taken,
+    Unreadable,
+    UnreadableHere,
+    read,
+)
 
-from .account import Account
+from .account import Account, answer_of
 from .missed_read import MissedRead
 from .net.websocket import WebSocket
 from .node import Node
@@ -27,27 +37,31 @@ class Intake:
 
     def __init__(
         self, node: Node, account: Account, dashboard: int, sends: PendingSends,
-        on_message: Callable[[], object] | None = None,
+        on_message: Callable[[], object] | None = None, on_dropped: Callable[[str], object] = lambda _: None,
     ) -> None:  # fmt: skip
         """`dashboard`: its number; -1: a widget, whose messages are nobody's deliveries, and are not recorded.
-        `on_message`: called for every WebSocket message that has a chat's message.
+        `on_message`: called for every WebSocket message that has a chat's message; `on_dropped`: with a room whose
+        subscription the target has ended, though the user is still a member.
         """
         self._node = node
         self._recorder = node.recorder
-        self._known = node.recorder.known
+        self._run = node.plan.run
         self._progress = node.progress
         self._account = account
         self._dashboard = dashboard
         self._sends = sends
         self._echoes = sends.echoes
         self._on_message = on_message
+        self._on_dropped = on_dropped
         self._record_frame = node.recorder.frame if dashboard >= 0 else _ignore
         self._last: dict[str, Frame] = {}
         self.begin(-1)
 
-    def begin(self, connection: int) -> None:
-        """A new connection begins, with this number."""
+    def begin(self, connection: int, room: str = "") -> None:
+        """A new connection begins, with this number. `room`: its only one, which its frames do not name."""
         self._number = connection
+        self._room = room
+        self._known = self._recorder.known_in(room)
         self._socket: WebSocket | None = None
         self._session: Session | None = None
         self.awaited: set[str] = set()
@@ -55,6 +69,8 @@ class Intake:
         self._asked_after: dict[str, Frame | None] = {}  # by room: the last message before it was asked for
         self.subscribed = False
         """The target said so. Rooms come after that."""
+        self.subscribed_at = 0.0
+        """Since when all its subscriptions so far are in force, in monotonic seconds."""
         self.greeted_at = 0.0
         """When a greeting came, in monotonic seconds."""
         self.error: bytes | None = None
@@ -72,15 +88,32 @@ class Intake:
         last = self._asked_after[room] = self._last.get(room)
         return last
 
-    def joined(self, room: str, at: float) -> None:
-        """The subscription to a room is in force since `at`."""
-        self.awaited.discard(room)
-        self._member(room, MembershipEvent.JOINED, at)
+    def send(self, outgoing: Sequence[Outgoing]) -> None:
+        """Sends frames without waiting, because a target that is busy sending may read only once it is read from; makes
+        requests beside that. A connection that has ended is noticed by whoever reads.
+        """
+        for one in outgoing:
+            if isinstance(one, Request):
+                gevent.spawn(self._ask, self._session, one)
+            elif self._socket is not None:
+                self._socket.send_soon(one)
+
+    def _ask(self, session: Session, request: Request) -> None:
+        """Makes a request of the session's, and goes on with the answer."""
+        response = self._account.exchange(lambda _: request)
+        if session is not self._session:
+            return  # that connection has ended
+        try:
+            self.heed(session.answered(request, answer_of(response)), response.done)
+        except Exception as error:  # noqa: BLE001 - protocols are third-party code
+            detail = self._account.blanked(f"the protocol failed: {type(error).__name__}: {error}")
+            self._node.trouble("frame", detail)
 
     def take(self, data: bytes) -> None:
         """Takes one WebSocket message. The hottest path of all."""
+        session = self._session
         announced = self._known.get(data)
-        if announced is None:
+        if announced is None or session.expects:  # type: ignore[union-attr]
             announced = self._take_new(data)
             if not announced:
                 return
@@ -88,6 +121,8 @@ class Intake:
         for announcement, frame in announced:
             if frame.text is not None:
                 announcement = self._take_text(announcement, frame, frame.text, came)  # noqa: PLW2901
+            if frame.source is not None:
+                self.send(session.note(frame))  # type: ignore[union-attr]
             self._record_frame(number, announcement, came)
         self._progress.frames += len(announced)
         if self._on_message is not None:
@@ -95,21 +130,36 @@ class Intake:
 
     def _take_new(self, data: bytes) -> Announced:
         """The messages in bytes that are new. If there is anything else in them, takes them all and returns nothing."""
+        session = self._session
+        assert session is not None
         try:
             frames = read(self._node.protocol.read_frames, data)
         except Unreadable as error:
             self._note_unreadable(data, error)
             return ()
-        if len(frames) == 1 and frames[0].kind is _MESSAGE:  # nearly always
-            frame = frames[0]
-            announced: Announced = ((self._announce(frame), frame),)
+        mixed, texts, ours, run = session.expects, False, False, self._run
+        for frame in frames:
+            if frame.kind is not _MESSAGE:
+                mixed = True
+            elif frame.text is not None:
+                texts, ours = True, ours or (run in frame.text and "cs1" in frame.text)
+        if texts and not ours:
+            self._node.note_text_not_shown(data)
+        if self._room:
+            frames = [frame if frame.chat_id else frame._replace(chat_id=self._room) for frame in frames]
+        if mixed:
+            self._take_mixed(data, frames)
+            return ()
+        if frames and frames[0].source is not None and not session.notes:
+            # These are remembered: what only a session needs must not stay.
+            frames = [frame._replace(source=None) for frame in frames]
+        announced: Announced
+        if len(frames) == 1:  # nearly always
+            announced = ((self._announce(frames[0]), frames[0]),)
         else:
-            announced = tuple((self._announce(frame), frame) for frame in frames if frame.kind is _MESSAGE)
-            if len(announced) < len(frames):
-                self._take_mixed(data, frames, announced)
-                return ()
+            announced = tuple((self._announce(frame), frame) for frame in frames)
         if announced:
-            self._recorder.remember(data, announced, self._progress.frames)
+            self._recorder.remember(data, announced, self._progress.frames, self._known)
         return announced
 
     def _announce(self, frame: Frame) -> int:
@@ -121,31 +171,42 @@ class Intake:
         self._last[room] = frame
         if self._echoes and (reference := self._echoes.get((room, text))) is not None:
             self._sends.resolve(reference, frame, came)
-        if room in self.awaited and not frame.replayed:
+        if (not self.subscribed or room in self.awaited) and not frame.replayed:
             # What comes before the subscription is in force was missed and is sent again.
             return self._recorder.announcement(frame, _REPLAYED)
         return announcement
 
-    def _take_mixed(self, data: bytes, frames: Sequence[Frame], announced: Announced) -> None:
-        """Takes frames of which at least one is no message, in order."""
-        socket, session, messages = self._socket, self._session, iter(announced)
+    def _take_mixed(self, data: bytes, frames: Sequence[Frame]) -> None:
+        """Takes frames of which some may be no messages, in order."""
+        socket, session = self._socket, self._session
         assert socket is not None
         assert session is not None
-        came = socket.received_at
+        came, before = socket.received_at, self._progress.frames
         for frame in frames:
-            if frame.kind is _MESSAGE:
-                announcement, _ = next(messages)
-                if frame.text is not None:
-                    announcement = self._take_text(announcement, frame, frame.text, came)
-                self._record_frame(self._number, announcement, came)
-                continue
-            taken = session.take(frame)
-            for reply in taken.replies:
-                socket.send_soon(reply)
-            self._follow(taken.frame, came, data)
-        self._progress.frames += len(announced)
-        if announced and self._on_message is not None:
+            if frame.kind is _MESSAGE and not session.expects:
+                self._show(frame, came)
+                self.send(session.note(frame))
+            else:
+                self.heed(session.take(frame), came, data)
+        if self._progress.frames > before and self._on_message is not None:
             self._on_message()
+
+    def heed(self, taken: Taken, at: float, data: bytes = b"") -> None:
+        """Follows what something means here: a frame in `data`, an answer, or the session's own first steps."""
+        self.send(taken.replies)
+        for frame in taken.frames:
+            if frame.kind is _MESSAGE:
+                self._show(frame, at)
+            else:
+                self._follow(frame, at, data)
+
+    def _show(self, frame: Frame, came: float) -> None:
+        """Records a message."""
+        announcement = self._announce(frame)
+        if frame.text is not None:
+            announcement = self._take_text(announcement, frame, frame.text, came)
+        self._record_frame(self._number, announcement, came)
+        self._progress.frames += 1
 
     def _follow(self, frame: Frame, at: float, data: bytes) -> None:
         """Follows what a frame means, which came at `at` in `data`."""
@@ -153,12 +214,14 @@ class Intake:
             case Kind.CONNECTED:
                 self.greeted_at = time.monotonic()
             case Kind.SUBSCRIBED:
-                self.subscribed = True
+                self.subscribed, self.subscribed_at = True, at
             case Kind.JOINED:
                 if frame.message_id is not None:
                     # What comes after it is missed if the connection is lost before any message has come.
                     self._last.setdefault(frame.chat_id, frame)
-                self.joined(frame.chat_id, at)
+                self.awaited.discard(frame.chat_id)
+                self.subscribed_at = at
+                self._member(frame.chat_id, MembershipEvent.JOINED, at)
             case Kind.REFUSED:
                 self.awaited.discard(frame.chat_id)
                 self._member(frame.chat_id, MembershipEvent.REFUSED, at, frame.detail)
@@ -167,13 +230,21 @@ class Intake:
             case Kind.LEFT:
                 self.awaited.discard(frame.chat_id)
                 self._member(frame.chat_id, MembershipEvent.LEFT, at, frame.detail)
+            case Kind.DROPPED:
+                self._on_dropped(frame.chat_id)
             case Kind.MISSED:
-                if self._dashboard >= 0:
-                    gevent.spawn(self._read_missed, frame.chat_id, self._number, self._asked_after.get(frame.chat_id))
+                for room in [frame.chat_id] if frame.chat_id else list(self._asked_after):
+                    if self._dashboard >= 0:
+                        gevent.spawn(self._read_missed, room, self._number, self._asked_after.get(room))
             case Kind.ACKNOWLEDGED | Kind.REJECTED:
                 self._sends.resolve(frame.reference, frame, at)
             case Kind.ERROR:
-                self.error = self.error or data
+                if self.subscribed:
+                    detail = self._account.blanked(frame.detail)
+                    self._node.note_few("error_frame", f"an error frame came: {detail}")
+                self.error = self.error or data or frame.detail.encode("utf-8", "replace")
+            case Kind.UNKNOWN:
+                self._node.note_unknown_frame(data)
             case _:
                 pass
 
@@ -188,6 +259,7 @@ class Intake:
 
     def _note_unreadable(self, data: bytes, error: Unreadable) -> None:
         detail = self._account.blanked(str(error))
+        self._node.note_text_not_shown(data)
         if isinstance(error, UnreadableHere):
             self._node.trouble("frame", detail)
         elif self._dashboard >= 0 and self._node.protocol.promises.visible == "frame":

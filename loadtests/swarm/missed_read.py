@@ -33,11 +33,12 @@ class MissedRead:
     def _show(self, connection: int) -> Frame | None:
         recorder, seen = self._node.recorder, None
         response, asked = self._first(), set[str]()
+        at: str | None = None
         while response is not None:
             if response.problem:
                 self._note(response.problem)
                 break
-            page: Page = read(self._node.protocol.read_whole_chat, response.body)
+            page: Page = read(lambda body: self._node.protocol.read_whole_chat(body, at), response.body)  # noqa: B023
             for text in page.texts:
                 seen = Frame(Kind.MESSAGE, self._room, text.from_customer, text.message_id, text=text.text)
                 recorder.frame(connection, recorder.announcement(seen, Sighting.READ), response.done)
@@ -46,6 +47,7 @@ class MissedRead:
             if page.next in asked or len(asked) >= _MOST_PAGES:
                 raise Unreadable(f"expected another page or the last one, got {page.next} after {len(asked) + 1} pages")
             asked.add(page.next)
+            at = page.next
             response = self._further(page.next)
         return seen
 

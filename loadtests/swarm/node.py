@@ -13,8 +13,11 @@ from gevent.lock import Semaphore
 from gevent.pool import Pool
 
 from chatswarm.loadtests.history.tables import UNREADABLE_HERE, Role
+from chatswarm.loadtests.messages.identity import quotes_a_text
 from chatswarm.loadtests.net.cookies import CookieJar
-from chatswarm.loadtests.protocols import DEFAULT, TOKEN
+from chatswarm.loadtests.protocols.described import Described
+from chatswarm.loadtests.protocols.protocol import DEFAULT
+from chatswarm.loadtests.protocols.secrets import TOKEN
 from chatswarm.loadtests.scenario.schedule import intended_times
 from chatswarm.loadtests.system.text import one_line
 
@@ -35,15 +38,19 @@ from .server_names import ServerNames
 logger = logging.getLogger(__name__)
 
 _LOGINS_AT_ONCE = 20  # more would be a storm that no real users make
+_LONGEST_FRAME = 300  # bytes to show
 _FEW = 3  # details to note: one fault may give many that differ only in a number or a name
 
 
 class Node:
     """This process's side of a run: connections, the schedule, sends in flight and the recorder."""
 
-    def __init__(self, plan: RunPlan, process: str, rows: StatsRows, request_number: Callable[[str], None]) -> None:
-        """`request_number` asks the conductor for the number of one more `widget` or `dashboard`: see `grant`. Raises
-        OSError, and UsersFileError.
+    def __init__(
+        self, plan: RunPlan, process: str, rows: StatsRows, request_number: Callable[[str], None],
+        report_wrong: Callable[[str], object] = lambda _: None,
+    ) -> None:  # fmt: skip
+        """`request_number` asks the conductor for the number of one more `widget` or `dashboard`: see `grant`;
+        `report_wrong` tells it why the protocol's file is wrong. Raises OSError, UsersFileError and ProtocolError.
         """
         self.plan = plan
         self.process = process
@@ -69,6 +76,8 @@ class Node:
         self._few: dict[str, set[str]] = {}  # by kind: details that were noted
         self._clients: WeakSet[Client] = WeakSet()
         self._request_number = request_number
+        self._report_wrong = report_wrong
+        self._shows_texts = True  # as far as is known, the protocol's file finds the text in each frame that has one
         self._waiting: dict[str, list[AsyncResult[int]]] = {"widget": [], "dashboard": []}
         self._schedule = lru_cache(maxsize=None)(self._times)
         self._greenlets = [
@@ -166,6 +175,24 @@ class Node:
         if len(noted) < _FEW and detail not in noted:
             noted.add(detail)
             self.note(kind, detail)
+
+    def note_unknown_frame(self, data: bytes) -> None:
+        """A frame came that the protocol does not know. It may have had to be answered."""
+        self.note_few("unknown_frame", f"a frame met no rule of the protocol: {_excerpt(data)}")
+        self.note_text_not_shown(data)
+
+    def note_text_not_shown(self, data: bytes) -> None:
+        """The protocol shows no text of this run in a frame. If there is one, its file is wrong, and nothing can be
+        measured.
+        """
+        described = self.protocol.description if isinstance(self.protocol, Described) else None
+        if described is None or not self._shows_texts or not quotes_a_text(data, self.plan.run):
+            return
+        self._shows_texts = False
+        self._report_wrong(
+            f"{self.plan.protocol}: {described.place_of_rules}: expected a rule that shows the text in each frame with "
+            f"a text of this run, got none for {_excerpt(data)}"
+        )
 
     def note_rate_limit(self, what: str, status: int, retry_after: str | None) -> None:
         """Notes a status of 429."""
@@ -277,6 +304,12 @@ class Node:
     def _count_in_flight(self) -> int:
         self.progress.in_flight = len(self.sends)
         return self.progress.in_flight
+
+
+def _excerpt(data: bytes) -> str:
+    """A frame, for people."""
+    shown = one_line(data[:_LONGEST_FRAME].decode("utf-8", "replace"))
+    return f"{shown}…" if len(data) > _LONGEST_FRAME else shown
 
 
 def current() -> Node:

@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from chatswarm.loadtests.net.address import is_loopback, join_host_port, split_host_port
-from chatswarm.loadtests.protocols import ChatProtocol, protocol_of
+from chatswarm.loadtests.protocols.catalogue import find_protocol
+from chatswarm.loadtests.protocols.protocol import ChatProtocol
+from chatswarm.loadtests.protocols.users_file import read_users
 from chatswarm.loadtests.scenario import scenario
 from chatswarm.loadtests.scenario.scenario import Scenario
 
-from .directory import UserDirectory, read_users
+from .directory import UserDirectory
 from .net.addresses import Endpoint
 
 
@@ -29,13 +31,15 @@ class RunPlan:
     watched: bool = False  # somebody may scrape the live figures, so processes report increments
     processes: int = 1  # with users in them
     origin: str | None = None  # sent with every handshake and request; None: no Origin at all
+    protocol_text: str = ""  # of the protocol's file, if it is described in one
     users_file: str | None = None  # the path of the users' file, which each process reads for itself
 
     def scenario(self) -> Scenario:
         return scenario.parse(self.table, self.name, self.name)
 
     def chat_protocol(self) -> ChatProtocol:
-        return protocol_of(self.protocol)
+        """Raises ProtocolError."""
+        return find_protocol(self.protocol, self.protocol_text).make(target=self.base_url)
 
     def directory(self, scenario: Scenario, protocol: ChatProtocol) -> UserDirectory:
         """The users of this run. Raises UsersFileError."""

@@ -49,8 +49,7 @@ class Recorder:
         self._announcements = 0
         self._by_id: dict[tuple[str, bool, int], int] = {}
         self._by_text: tuple[dict[tuple[str, str], int], ...] = tuple({} for _ in Sighting)
-        self.known: dict[bytes, Announced] = {}
-        """What exactly these bytes announced before."""
+        self._known: dict[str, dict[bytes, Announced]] = {}
         self._remembers = True
         self._new = self._taken = 0  # new frames in this cycle; frames taken before it
         self._connections = 0
@@ -121,8 +120,12 @@ class Recorder:
         """Records what happened to a dashboard's membership in a chat. `connection` -1: not on a connection."""
         self._writer.append("membership", connection, dashboard, self.chat(chat_id), event, time, _text(detail))
 
-    def remember(self, data: bytes, announced: Announced, taken: int) -> None:
-        """Remembers what these bytes announce, unless the target hardly ever sends the same bytes twice.
+    def known_in(self, room: str = "") -> dict[bytes, Announced]:
+        """What exactly these bytes announced before, on connections that have only this room."""
+        return self._known.setdefault(room, {})
+
+    def remember(self, data: bytes, announced: Announced, taken: int, known: dict[bytes, Announced]) -> None:
+        """Remembers in `known` what these bytes announce, unless the target hardly ever sends the same bytes twice.
 
         `taken`: how many frames this process has taken before.
         """
@@ -134,11 +137,12 @@ class Recorder:
         if before < _SAMPLE <= self._new:
             self._remembers = taken - self._taken - before >= _SAMPLE // 10
             if not self._remembers:
-                self.known.clear()
+                for each in self._known.values():
+                    each.clear()
         if self._remembers:
-            if len(self.known) >= _MAX_FRAMES:
-                self.known.clear()
-            self.known[data] = announced
+            if len(known) >= _MAX_FRAMES:
+                known.clear()
+            known[data] = announced
 
     def announcement(self, frame: Frame, how: Sighting = Sighting.LIVE) -> int:
         """The number of the announcement in a frame, or of a text in a read.

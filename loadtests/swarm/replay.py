@@ -9,14 +9,17 @@ from chatswarm.loadtests.protocols.protocol import (
     ChatProtocol,
     Frame,
     Kind,
+    Outgoing,
+    Request,
     Session,
+    Taken,
     Text,
     Unreadable,
     read,
 )
 
-from .account import UNAUTHORIZED, Account
-from .net.websocket import Closed, ConnectError, WebSocket, socket_url
+from .account import Account, answer_of
+from .net.websocket import Closed, ConnectError, WebSocket
 from .plan import RunPlan
 
 _QUIET = 1.0  # seconds without a message after which a replay is over
@@ -39,52 +42,44 @@ def replayed(
 
     Raises ConnectError, Closed, LoginError, and Unreadable: also if the target says that it does not send all of them.
     """
-    login = account.log_in()
-    shake = protocol.handshake(account.user)
-    headers = dict(shake.headers)
-    if plan.origin is not None:
-        headers["Origin"] = plan.origin
+    login, user = account.log_in(), account.user
+    room = chat_id if protocol.promises.one_room else ""
     address = parse_address(plan.base_url)
+    via = (address.host, address.port)
     try:
-        socket = WebSocket(
-            socket_url(plan.base_url, shake.path), _PATIENCE, headers, (address.host, address.port),
-            subprotocols=shake.subprotocols, deflate=deflate, cookies=account.cookies,
-        )  # fmt: skip
+        socket = account.open_socket(
+            plan.base_url, via, plan.origin, _PATIENCE, everything=True, room=room, deflate=deflate
+        )
         try:
-            return _Replay(socket, protocol, protocol.session(account.user, everything=True), chat_id).texts(until)
+            session = protocol.session(user, everything=True, room=room)
+            return _Replay(socket, protocol, account, session, chat_id).texts(until)
         finally:
             socket.close()
-    except ConnectError as error:
-        if error.status == UNAUTHORIZED:
-            account.expire(login)
-        raise
-    except Closed as error:
-        if error.code in protocol.expired_codes:
-            account.expire(login)
+    except (ConnectError, Closed) as error:
+        account.note_loss(error, login)
         raise
 
 
 class _Replay:
     """What one new connection is sent of a chat until it falls quiet."""
 
-    def __init__(self, socket: WebSocket, protocol: ChatProtocol, session: Session, chat_id: str) -> None:
+    def __init__(
+        self, socket: WebSocket, protocol: ChatProtocol, account: Account, session: Session, chat_id: str
+    ) -> None:
         self._socket = socket
         self._protocol = protocol
+        self._account = account
         self._session = session
         self._chat_id = chat_id
         self._texts: list[Text] = []
-        confirms = protocol.promises.confirms_subscriptions
-        self._subscribed = not confirms
-        self._joined = not confirms or not protocol.promises.has_rooms
 
     def texts(self, until: float) -> Sequence[Text]:
         """All its messages. Raises Closed, Unreadable."""
-        for text in self._session.open():
-            self._socket.send_soon(text)
+        self._subscribed = self._joined = False
+        self._heed(self._session.open())
         self._take_until(lambda: self._subscribed, "subscribed")
         if self._protocol.promises.has_rooms:
-            for text in self._session.join(self._chat_id, None):
-                self._socket.send_soon(text)
+            self._heed(self._session.join(self._chat_id, None))
             self._take_until(lambda: self._joined, "joined")
         quiet_since = time.monotonic()
         while (now := time.monotonic()) < quiet_since + _QUIET:
@@ -104,17 +99,35 @@ class _Replay:
                 raise Closed(1006, f"no {what} frame within {_PATIENCE:g} s")
             self._take(self._socket.receive(left))
 
+    def _send(self, outgoing: Sequence[Outgoing]) -> None:
+        for one in outgoing:
+            if isinstance(one, Request):
+                request = one
+                answer = answer_of(self._account.exchange(lambda _: request))  # noqa: B023 - called at once
+                self._heed(self._session.answered(request, answer))
+            else:
+                self._socket.send_soon(one)
+
     def _take(self, messages: Sequence[bytes]) -> None:
         for data in messages:
             for frame in read(self._protocol.read_frames, data):
-                if frame.kind is Kind.MESSAGE:
-                    if frame.chat_id == self._chat_id and frame.text is not None:
-                        self._texts.append(_ReplayedText(frame.text, frame.from_customer, frame.message_id))
-                    continue
-                taken = self._session.take(frame)
-                for reply in taken.replies:
-                    self._socket.send_soon(reply)
-                self._follow(taken.frame)
+                if frame.kind is Kind.MESSAGE and not self._session.expects:
+                    self._show(frame)
+                    self._send(self._session.note(frame))
+                else:
+                    self._heed(self._session.take(frame))
+
+    def _heed(self, taken: Taken) -> None:
+        self._send(taken.replies)
+        for frame in taken.frames:
+            if frame.kind is Kind.MESSAGE:
+                self._show(frame)
+            else:
+                self._follow(frame)
+
+    def _show(self, frame: Frame) -> None:
+        if frame.chat_id in (self._chat_id, "") and frame.text is not None:
+            self._texts.append(_ReplayedText(frame.text, frame.from_customer, frame.message_id))
 
     def _follow(self, frame: Frame) -> None:
         match frame.kind:

@@ -3,11 +3,12 @@
 import gevent
 from gevent.pool import Pool
 
-from chatswarm.loadtests.protocols.protocol import Request, Unreadable, read
+from chatswarm.loadtests.net.cookies import CookieJar
+from chatswarm.loadtests.protocols.protocol import Creation, RefusedError, Request, Unreadable
 from chatswarm.loadtests.scenario.scenario import Scenario
 
-from .account import try_exchange
-from .net.http import Client, client_for
+from .account import take_steps
+from .net.http import Client, Response, client_for, exchange
 from .plan import RunPlan
 from .run_rooms import RunRooms
 
@@ -32,36 +33,46 @@ class RoomCreator:
 
     def create(self) -> list[str]:
         """Creates them. Returns why some could not be created; empty if all were."""
-        client = client_for(self._plan.base_url, _AT_ONCE, origin=self._plan.origin, traffic="rooms")
         pool = Pool(_AT_ONCE)
         for room in range(len(self.ids)):
             if len(self._problems) >= _MOST_PROBLEMS:
                 break
-            pool.spawn(self._create_room, client, room)
+            pool.spawn(self._create_room, room)
         pool.join()
-        client.close()
         shown = self._problems[:_MOST_PROBLEMS]
         more = sum(not name for name in self.ids) - len(shown)
         return [*shown, f"{more} more rooms were not created"] if shown and more > 0 else shown
 
-    def _create_room(self, client: Client, room: int) -> None:
+    def _create_room(self, room: int) -> None:
         problem = ""
         for attempt in range(_TRIES):
+            # Not shared: a room may be created by a user who logs in for that, and gets cookies.
+            cookies = CookieJar()
+            client = client_for(self._plan.base_url, 1, origin=self._plan.origin, traffic="rooms", cookies=cookies)
+            responses: list[Response] = []
+
+            def ask(request: Request, client: Client = client, responses: list[Response] = responses) -> Response:
+                responses.append(exchange(client, request))
+                return responses[-1]
+
             try:
-                response = try_exchange(client, lambda: self._request(room))
-                problem = response.problem
-                if not problem:
-                    self._name(room, read(self._protocol.read_created, response.body))
-                    return
+                self._name(room, take_steps(self._steps(room), ask))
+                return
+            except RefusedError as error:
+                problem = (responses[-1].problem if responses else "") or str(error)
+                if error.status in _CERTAIN:
+                    break
             except Unreadable as error:
                 problem = str(error)
-            if response.complete and response.status in _CERTAIN:
-                break
+            except Exception as error:  # noqa: BLE001 - protocols are third-party code
+                problem = f"the protocol failed: {type(error).__name__}: {error}"
+            finally:
+                client.close()
             gevent.sleep(0.3 * (attempt + 1))
         secrets = self._directory.user("dashboard", 0).variables
         self._problems.append(secrets.blanked(f"room {room}: expected the target to create it, got: {problem}"))
 
-    def _request(self, room: int) -> Request:
+    def _steps(self, room: int) -> Creation:
         members = [self._directory.user("dashboard", index) for index in self._rooms.memberships.at_start(room)]
         members += [self._directory.user("widget", index) for index in self._rooms.senders(room, self._widgets)]
         return self._protocol.create_room(room, self._plan.run, members)

@@ -5,9 +5,18 @@ from typing import NamedTuple
 
 from chatswarm.loadtests.history.tables import UNREADABLE_HERE, SendOutcome
 from chatswarm.loadtests.messages.identity import text_of
-from chatswarm.loadtests.protocols.protocol import Kind, LoginError, Sent, Unreadable, UnreadableHere, read
+from chatswarm.loadtests.protocols.protocol import (
+    Kind,
+    LoginError,
+    RefusedError,
+    Request,
+    Sent,
+    Unreadable,
+    UnreadableHere,
+    read,
+)
 
-from .account import Account
+from .account import Account, take_steps
 from .connection import UserConnection
 from .final_read import as_unread
 from .net.http import TIMEOUT, Response
@@ -35,6 +44,7 @@ class Sender:
         self._number = number
         self._account = account
         self._connection = connection
+        self._patience = node.protocol.promises.accepted_within or TIMEOUT
         self._chat: str | None = None  # its own, where each widget has one
         self._refusal = Response(0, b"", False, _NEVER, _NEVER)
 
@@ -91,22 +101,30 @@ class Sender:
 
     def _open_chat(self) -> None:
         """Creates the sender's own chat; if that fails, `_refusal` is the response."""
-        node, started = self._node, time.monotonic()
-        response = self._account.exchange(node.protocol.create_chat)
-        node.note_rate_limit("new chat", response.status, response.retry_after)
-        if not response.problem:
-            try:
-                self._chat = read(node.protocol.read_created, response.body)
-            except Unreadable as error:
-                problem = self._account.blanked(str(error))
-                response = as_unread(response, error)._replace(complete=False, error=problem)
-            else:
-                node.recorder.chat(self._chat, self._number)
-                node.chats[self._chat] = self._account
-        elif response.undecoded:
-            response = response._replace(status=response.reading, complete=False)
-        node.rows.response("CHAT", "create", started, response)
-        self._refusal = response
+        node, account = self._node, self._account
+        responses: list[Response] = []
+
+        def ask(request: Request) -> Response:
+            started = time.monotonic()
+            response = account.exchange(lambda _: request)
+            node.note_rate_limit("new chat", response.status, response.retry_after)
+            node.rows.response("CHAT", "create", started, response)
+            responses.append(response)
+            return response
+
+        try:
+            self._chat = take_steps(node.protocol.create_chat(account.user), ask)
+        except RefusedError as error:
+            last = responses[-1] if responses else self._refusal
+            failed = last.complete and not last.undecoded and last._replace(complete=False, error=str(error))
+            self._refusal = failed or last._replace(status=error.status, complete=False)
+        except Unreadable as error:
+            problem = account.blanked(str(error))
+            last = responses[-1] if responses else self._refusal
+            self._refusal = as_unread(last, error)._replace(complete=False, error=problem)
+        else:
+            node.recorder.chat(self._chat, self._number)
+            node.chats[self._chat] = account
 
     def _by_http(self, chat: str, text: str, reference: str) -> SendResult:
         node, protocol = self._node, self._node.protocol
@@ -134,7 +152,7 @@ class Sender:
 
     def _by_socket(self, chat: str, text: str, reference: str) -> SendResult:
         assert self._connection is not None
-        written = self._connection.send(chat, text, reference, TIMEOUT)
+        written = self._connection.send(chat, text, reference, self._patience)
         reply = written.reply
         status = written.status if reply is None else reply.status
         response = Response(status, b"", reply is not None, written.sent, written.done, written.detail)

@@ -79,10 +79,11 @@ class WidgetUser(ChatUser):
             node.progress.widgets += 1
             return
         self.account = node.account(self.role, self.index, _SENDS_AT_ONCE, self.route)
-        if node.scenario.send_over == "socket":
+        promises = node.protocol.promises
+        if node.scenario.sends_over(promises) == "socket":
             self.connection = UserConnection(node, self.account, Owner(widget=self.index), self.rng)
-            if node.rooms is not None and node.protocol.promises.accepted_by == "echo":
-                # It must be sent what it sends.
+            if node.rooms is not None and (promises.senders_join or promises.accepted_by == "echo"):
+                # It must be sent what it sends, or be there to send it.
                 self.connection.rooms.add(node.rooms.ids[node.rooms.of_sender(self.index, 0)])
             self.connection_greenlet = gevent.spawn(self.connection.stay)
             self.connection.tried.wait()
@@ -134,7 +135,7 @@ class DashboardUser(ChatUser):
             self.connection.rooms |= {own.room for own in rooms if own.start < 0}
             self.changing = gevent.spawn(self.change_memberships, rooms)
         if member:
-            over = self.connection if node.scenario.send_over == "socket" else None
+            over = self.connection if node.scenario.sends_over(node.protocol.promises) == "socket" else None
             # Its sends take the route of all sends.
             sending = account.through(node.client(_SENDS_AT_ONCE, WidgetUser.route, account.cookies))
             self.sender = Sender(node, self.index, sending, over)

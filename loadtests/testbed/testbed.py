@@ -21,7 +21,9 @@ from chatswarm.loadtests.faults.toxiproxy import Toxiproxy
 from chatswarm.loadtests.faults.undo_log import UndoLog
 from chatswarm.loadtests.net.address import Address, join_host_port, parse_address
 from chatswarm.loadtests.net.reachability import http_problem
-from chatswarm.loadtests.protocols import KEY, secret_of, token_of
+from chatswarm.loadtests.protocols.catalogue import find_protocol
+from chatswarm.loadtests.protocols.push import KEY
+from chatswarm.loadtests.protocols.secrets import secret_of, token_of
 from chatswarm.loadtests.scenario.fault_kinds import NET_PLACES
 from chatswarm.loadtests.scenario.scenario import Scenario
 from chatswarm.loadtests.system.children import Child, free_port, python
@@ -92,7 +94,10 @@ class Testbed:
     def _make_context(self) -> None:
         undo_log = UndoLog(self.folder / "healer.log")
         self._cleanup.callback(undo_log.close)
-        self.context = FaultContext(self.options.base_url or "", self.options.protocol, self.folder, undo_log)
+        protocol = self.options.protocol
+        self.context = FaultContext(
+            self.options.base_url or "", protocol, self.folder, undo_log, protocol_text=find_protocol(protocol).text
+        )
         self.context.token = token_of(os.environ)
 
     def _refuse_unfit_faults(self) -> None:

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from . import backend_metrics, disk, frames, intake, judge, live, page, pause, proxy, recorder
+from . import backend_metrics, described, disk, frames, intake, judge, live, page, pause, proxy, recorder
 from .figure import Figure
 
 BENCHES: dict[str, Callable[[], Iterator[Figure]]] = {
@@ -15,6 +15,7 @@ BENCHES: dict[str, Callable[[], Iterator[Figure]]] = {
     "recorder": recorder.figures,
     "frames": frames.figures,
     "intake": intake.figures,
+    "described": described.figures,
     "live": live.figures,
     "pause": pause.figures,
     "disk": disk.figures,

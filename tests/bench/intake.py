@@ -17,6 +17,7 @@ from .figure import Figure, fresh
 
 MICROSECONDS = 3.0
 MESSAGES, DASHBOARDS, ROUNDS = 200, 50, 15
+RUN = "abcdefghij"
 SHAPES = {"json": "JSON with a sequence number", "stomp": "a STOMP head", "wide": "JSON with text beyond ASCII"}
 
 
@@ -37,23 +38,32 @@ class _Progress:
 
 
 @dataclass
+class _Plan:
+    run: str = RUN
+
+
+@dataclass
 class _Node:
     """What the intake needs of the swarm's."""
 
     recorder: Any
     protocol: Any
+    plan: _Plan = field(default_factory=_Plan)
     progress: _Progress = field(default_factory=_Progress)
 
+    def note_text_not_shown(self, data: bytes) -> None:
+        raise AssertionError(f"expected a frame with a text of this run, got {data!r}")
 
-def _texts(alphabet: Any, run: str) -> list[str]:
+
+def _texts(alphabet: Any) -> list[str]:
     from chatswarm.loadtests.messages.identity import text_of
 
-    return [text_of(run, 0, n, 120, alphabet) for n in range(MESSAGES)]
+    return [text_of(RUN, 0, n, 120, alphabet) for n in range(MESSAGES)]
 
 
-def _frames(shape: str, run: str) -> Sequence[Sequence[bytes]]:
+def _frames(shape: str) -> Sequence[Sequence[bytes]]:
     """By dashboard: the messages as that connection gets them."""
-    texts = _texts("unicode" if shape == "wide" else "ascii", run)
+    texts = _texts("unicode" if shape == "wide" else "ascii")
     sequence = itertools.count(1)
 
     def frame(n: int, text: str) -> bytes:
@@ -79,18 +89,22 @@ def _frames(shape: str, run: str) -> Sequence[Sequence[bytes]]:
     return [[frame(n, text) for n, text in enumerate(texts)] for _ in range(DASHBOARDS)]
 
 
-def _intakes(protocol: Any, folder: Path) -> tuple[Any, list[Callable[[bytes], object]]]:
+def intakes(
+    protocol: Any, folder: Path, dashboards: int, session: Callable[[], Any], room: str = ""
+) -> tuple[Any, list[Callable[[bytes], object]]]:
+    """A recorder, and what takes the frames of each dashboard."""
     from chatswarm.loadtests.swarm.intake import Intake
     from chatswarm.loadtests.swarm.pending_sends import PendingSends
     from chatswarm.loadtests.swarm.recorder import Recorder
 
-    recorder = Recorder(folder, "abcdefghij", "swarm-0")
+    recorder = Recorder(folder, RUN, "swarm-0")
     node: Any = _Node(recorder, protocol)
     taking: list[Callable[[bytes], object]] = []
-    for dashboard in range(DASHBOARDS):
+    for dashboard in range(dashboards):
         intake = Intake(node, None, dashboard, PendingSends(by_echo=False), None)  # type: ignore[arg-type]
-        intake.begin(dashboard)
-        intake.attach(_Socket(), None)  # type: ignore[arg-type]
+        intake.begin(dashboard, room)
+        intake.attach(_Socket(), session())  # type: ignore[arg-type]
+        intake.subscribed = True
         taking.append(intake.take)
     return recorder, taking
 
@@ -108,12 +122,16 @@ def _round(recorder: Any, taking: Sequence[Callable[[bytes], object]], frames: S
 
 def main() -> None:
     """Runs in a fresh process, because the recorder imports Locust, which patches the process."""
+    from chatswarm.loadtests.protocols.protocol import PlainSession
     from tests.bench.intake_protocols import Bare, Numbered, Stomp
 
     protocols = {"bare": Bare(), "json": Numbered(), "stomp": Stomp(), "wide": Numbered()}
     with tempfile.TemporaryDirectory() as folder:
-        sides = {shape: _intakes(protocol, Path(folder) / shape) for shape, protocol in protocols.items()}
-        frames = {shape: _frames(shape, "abcdefghij") for shape in protocols}
+        sides = {
+            shape: intakes(protocol, Path(folder) / shape, DASHBOARDS, PlainSession)
+            for shape, protocol in protocols.items()
+        }
+        frames = {shape: _frames(shape) for shape in protocols}
         used: dict[str, list[float]] = {shape: [] for shape in protocols}
         for _ in range(ROUNDS):
             for shape, (recorder, taking) in sides.items():

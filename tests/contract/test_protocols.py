@@ -18,20 +18,27 @@ from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
 from chatswarm.loadtests.messages.identity import new_run, text_of
-from chatswarm.loadtests.protocols import KEY, PROTOCOLS, TOKEN, Push, Reference
+from chatswarm.loadtests.protocols.catalogue import BUILT_IN, find_protocol, shipped
 from chatswarm.loadtests.protocols.protocol import (
     Answer,
     ChatProtocol,
+    Creation,
     Frame,
     Kind,
+    Login,
     LoginError,
+    Outgoing,
     Request,
     Sent,
+    Taken,
     Unreadable,
     UnreadableHere,
     User,
     read,
 )
+from chatswarm.loadtests.protocols.push import KEY, Push
+from chatswarm.loadtests.protocols.reference import Reference
+from chatswarm.loadtests.protocols.secrets import TOKEN
 from chatswarm.loadtests.system.children import free_port
 from chatswarm.loadtests.testbed.reference_chat import ReferenceBackend
 from tests.plants import Chat, serving
@@ -98,6 +105,7 @@ CASES: list[tuple[str, Server]] = [
 ]
 
 
+CASES += [(str(shipped()[name]), server) for name, server in CASES]  # files that say the same as a class
 WITH_A_KEY = (push_backend, pushing_with_a_key)
 
 
@@ -113,12 +121,17 @@ class ProtocolWithChat:
 
     def user(self, role: str, index: int) -> User:
         user = self.protocol.user(role, index, self.run, {})
-        login = self.protocol.login(user)
-        with contextlib.suppress(StopIteration):
-            request = next(login)
-            while True:
-                request = login.send(self.answer(request))
+        self.taken(self.protocol.login(user))
         return user
+
+    def taken(self, steps: Login | Creation) -> str:
+        """Takes the steps of a login or creation. Returns what they return."""
+        try:
+            request = next(steps)
+            while True:
+                request = steps.send(self.answer(request))
+        except StopIteration as done:
+            return str(done.value)
 
     def answer(self, request: Request) -> Answer:
         parts = urlsplit(self.base_url)
@@ -139,9 +152,8 @@ class ProtocolWithChat:
     def new_chat(self, index: int = 0) -> str:
         """The id of a chat, or of a room with both users as members."""
         if not self.protocol.promises.has_rooms:
-            return self.protocol.read_created(self.ask(self.protocol.create_chat(self.sender)))
-        members = [self.viewer, self.sender]
-        return self.protocol.read_created(self.ask(self.protocol.create_room(index, self.run, members)))
+            return self.taken(self.protocol.create_chat(self.sender))
+        return self.taken(self.protocol.create_room(index, self.run, [self.viewer, self.sender]))
 
     def send(self, chat: str, text: str) -> Sent:
         reference = f"{self.run}.{time.monotonic_ns()}"
@@ -155,7 +167,7 @@ class ProtocolWithChat:
         page: str | None = None
         while True:
             body = self.ask(self.protocol.whole_chat(self.viewer, chat, page))
-            got = self.protocol.read_whole_chat(body)
+            got = self.protocol.read_whole_chat(body, page)
             assert all(text.from_customer for text in got.texts)
             texts += [text.text for text in got.texts]
             page = got.next
@@ -186,21 +198,26 @@ class ProtocolSocket:
         self.session = protocol.session(user)
         self.socket = socket
         self.frames: list[Frame] = []
+        """What frames mean that have come."""
 
-    def say(self, texts: Sequence[str]) -> None:
-        for text in texts:
-            self.socket.send(text)
+    def say(self, outgoing: Sequence[Outgoing | None]) -> None:
+        for one in outgoing:
+            assert isinstance(one, str)
+            self.socket.send(one)
+
+    def heed(self, taken: Taken) -> None:
+        self.frames += taken.frames
+        self.say(taken.replies)
 
     def next(self) -> Frame:
         while not self.frames:
             data = self.socket.recv(timeout=10)
-            self.frames += self.protocol.read_frames(data.encode() if isinstance(data, str) else data)
-        frame = self.frames.pop(0)
-        if frame.kind is Kind.MESSAGE:
-            return frame
-        taken = self.session.take(frame)
-        self.say(taken.replies)
-        return taken.frame
+            for frame in self.protocol.read_frames(data.encode() if isinstance(data, str) else data):
+                if frame.kind is Kind.MESSAGE and not self.session.expects:
+                    self.heed(Taken((frame,), self.session.note(frame)))
+                else:
+                    self.heed(self.session.take(frame))
+        return self.frames.pop(0)
 
     def wait_for(self, kind: Kind) -> list[Frame]:
         """All frames up to the next one of a kind."""
@@ -211,23 +228,23 @@ class ProtocolSocket:
         return frames
 
     def subscribe(self) -> None:
-        self.say(self.session.open())
-        if self.protocol.promises.confirms_subscriptions:
-            self.wait_for(Kind.SUBSCRIBED)
+        self.heed(self.session.open())
+        self.wait_for(Kind.SUBSCRIBED)
 
     def join(self, room: str, last: Frame | None) -> None:
-        self.say(self.session.join(room, last))
+        self.heed(self.session.join(room, last))
         *self.replayed, self.joined = self.wait_for(Kind.JOINED)
 
 
 def name_of(case: tuple[str, Server]) -> str:
-    return f"{case[0]}-{case[1].__name__}"
+    return f"{Path(case[0]).name}-{case[1].__name__}"
 
 
 @contextmanager
 def paired(name: str, server: Server, folder: Path) -> Iterator[ProtocolWithChat]:
     with server(folder) as base_url:
-        yield ProtocolWithChat(PROTOCOLS[name](SECRETS if server in WITH_A_KEY else {}), base_url)
+        secrets = SECRETS if server in WITH_A_KEY else {}
+        yield ProtocolWithChat(find_protocol(name).make(secrets, base_url), base_url)
 
 
 @pytest.fixture(params=CASES, ids=name_of)
@@ -238,11 +255,11 @@ def pair(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ProtocolWit
 
 
 def made(name: str) -> ChatProtocol:
-    return PROTOCOLS[name](SECRETS)
+    return find_protocol(name).make(SECRETS)
 
 
 def test_every_protocol_is_tested() -> None:
-    assert {name for name, _ in CASES} == set(PROTOCOLS)
+    assert set(BUILT_IN) <= {name for name, _ in CASES}
 
 
 # With a real chat.
@@ -303,7 +320,7 @@ def test_pings_are_answered(pair: ProtocolWithChat) -> None:
         assert socket.next().kind is Kind.OTHER
 
 
-@pytest.fixture(params=[case for case in CASES if PROTOCOLS[case[0]]({}).promises.has_rooms], ids=name_of)
+@pytest.fixture(params=[case for case in CASES if find_protocol(case[0]).promises.has_rooms], ids=name_of)
 def rooms(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ProtocolWithChat]:
     """Only the pairs whose chat has rooms."""
     name, server = request.param
@@ -333,8 +350,8 @@ def test_what_was_missed_is_replayed(rooms: ProtocolWithChat) -> None:
         assert [frame.text for frame in socket.wait_for(Kind.MESSAGE)] == ["live"]
     reading = protocol.read_missed(rooms.viewer, room, last)
     assert reading is not None
-    shown = protocol.read_whole_chat(rooms.ask(reading))
-    assert [text.text for text in shown.texts] == ["missed", "live"]
+    shown = [text.text for text in protocol.read_whole_chat(rooms.ask(reading)).texts]
+    assert shown[-2:] == ["missed", "live"]  # a file may have to read the whole room
 
 
 def test_what_was_missed_before_any_message_came_is_replayed(rooms: ProtocolWithChat) -> None:
@@ -351,7 +368,7 @@ def test_only_members_get_anything(rooms: ProtocolWithChat) -> None:
     protocol, room = rooms.protocol, rooms.new_chat()
     other = rooms.user("dashboard", 1)
     with rooms.connected(rooms.viewer, room) as member:
-        member.say(member.session.join("no such room", None))
+        member.heed(member.session.join("no such room", None))
         assert member.next().kind is Kind.REFUSED
         with pytest.raises(AssertionError), rooms.connected(other, room):
             pass
@@ -395,8 +412,8 @@ def requests_of(protocol: ChatProtocol, user: User, chat: str, text: str) -> Ite
     last = Frame(Kind.MESSAGE, chat, message_id=text)
     makers: list[Callable[[], Request | None]] = [
         lambda: next(protocol.login(protocol.user("dashboard", 0, "run", {"name": user.name})), None),
-        lambda: protocol.create_chat(user),
-        lambda: protocol.create_room(0, "run", [user]),
+        lambda: next(protocol.create_chat(user)),
+        lambda: next(protocol.create_room(0, "run", [user])),
         lambda: protocol.add_member(chat, user),
         lambda: protocol.remove_member(chat, user),
         lambda: protocol.send(user, chat, text, "reference"),
@@ -411,7 +428,7 @@ def requests_of(protocol: ChatProtocol, user: User, chat: str, text: str) -> Ite
                 yield request
 
 
-@pytest.mark.parametrize("name", PROTOCOLS)
+@pytest.mark.parametrize("name", BUILT_IN)
 @pytest.mark.parametrize("nasty", NASTY)
 def test_nothing_from_outside_changes_a_request(name: str, nasty: str) -> None:
     """An id stays one segment of the path, whatever it holds, and a text stays in the body."""
@@ -434,23 +451,35 @@ def test_nothing_from_outside_changes_a_request(name: str, nasty: str) -> None:
             assert json.loads(request.body).keys() == json.loads(expected.body).keys()
 
 
-@pytest.mark.parametrize("name", PROTOCOLS)
+@pytest.mark.parametrize("name", BUILT_IN)
 @pytest.mark.parametrize("nasty", NASTY)
 def test_nothing_from_outside_breaks_a_frame_for_the_target(name: str, nasty: str) -> None:
     protocol = made(name)
     session = protocol.session(known(protocol, "agent"))
-    texts = [*session.open(), session.ping() or "{}"]
+    sent = [*session.open().replies, session.ping() or "{}"]
     with contextlib.suppress(NotImplementedError):
-        texts += session.join(nasty, Frame(Kind.MESSAGE, nasty, message_id=nasty))
-        texts.append(session.send(nasty, nasty, nasty))
-    for text in texts:
-        assert isinstance(json.loads(text.encode()), dict)
+        sent += session.join(nasty, Frame(Kind.MESSAGE, nasty, message_id=nasty)).replies
+        sent.append(session.send(nasty, nasty, nasty))
+    for one in sent:
+        assert isinstance(one, str)
+        assert isinstance(json.loads(one.encode()), dict)
+
+
+def created(protocol: ChatProtocol, body: bytes) -> str:
+    """The id of the chat or room that an answer says was created."""
+    user = known(protocol, "agent")
+    has_rooms = protocol.promises.has_rooms
+    steps = protocol.create_room(0, "run", [user]) if has_rooms else protocol.create_chat(user)
+    next(steps)
+    with pytest.raises(StopIteration) as done:
+        steps.send(Answer(200, {}, body))
+    return str(done.value.value)
 
 
 def readers_of(protocol: ChatProtocol) -> list[Callable[[bytes], object]]:
     """The readers of what the chat has."""
     readers: list[Callable[[bytes], object]] = [
-        protocol.read_created,
+        lambda body: created(protocol, body),
         protocol.read_sent,
         protocol.read_whole_chat,
         protocol.read_frames,
@@ -458,7 +487,7 @@ def readers_of(protocol: ChatProtocol) -> list[Callable[[bytes], object]]:
     return readers if protocol.promises.visible == "frame" else [*readers, protocol.read_list]
 
 
-@pytest.mark.parametrize("name", PROTOCOLS)
+@pytest.mark.parametrize("name", BUILT_IN)
 def test_a_body_outside_the_protocol_is_unreadable_with_a_reason(name: str) -> None:
     for reader in readers_of(made(name)):
         for body in (b"", b"<html>", b"[1]", b'{"success": false}', b"\xff\xfe"):
@@ -466,7 +495,7 @@ def test_a_body_outside_the_protocol_is_unreadable_with_a_reason(name: str) -> N
                 reader(body)
 
 
-@pytest.mark.parametrize("name", PROTOCOLS)
+@pytest.mark.parametrize("name", BUILT_IN)
 def test_deep_nesting_is_unreadable(name: str) -> None:
     for reader in readers_of(made(name)):
         with pytest.raises(Unreadable, match="got"):
@@ -486,7 +515,7 @@ _VALUES = st.recursive(
 _BODIES = st.binary(max_size=60) | _VALUES.map(lambda value: json.dumps(value).encode())
 
 
-@pytest.mark.parametrize("name", PROTOCOLS)
+@pytest.mark.parametrize("name", BUILT_IN)
 @given(body=_BODIES)
 def test_any_bytes_are_read_or_unreadable(name: str, body: bytes) -> None:
     for reader in readers_of(made(name)):
@@ -494,7 +523,7 @@ def test_any_bytes_are_read_or_unreadable(name: str, body: bytes) -> None:
             reader(body)
 
 
-@pytest.mark.parametrize("name", PROTOCOLS)
+@pytest.mark.parametrize("name", BUILT_IN)
 @given(body=_BODIES)
 def test_a_login_gets_through_or_is_refused_whatever_comes_back(name: str, body: bytes) -> None:
     protocol = made(name)
@@ -517,10 +546,11 @@ _FRAMES = st.builds(
     replayed=st.booleans(),
     reference=st.text(max_size=5),
     status=st.integers(),
+    source=st.none(),
 )
 
 
-@pytest.mark.parametrize("name", PROTOCOLS)
+@pytest.mark.parametrize("name", BUILT_IN)
 @given(frames=st.lists(_FRAMES, max_size=5), bodies=st.lists(_BODIES, max_size=5))
 def test_a_session_takes_every_frame_in_any_order(name: str, frames: list[Frame], bodies: list[bytes]) -> None:
     protocol = made(name)
@@ -530,11 +560,11 @@ def test_a_session_takes_every_frame_in_any_order(name: str, frames: list[Frame]
             frames += protocol.read_frames(body)
     for frame in frames:
         taken = session.take(frame)
-        assert isinstance(taken.frame, Frame)
+        assert all(isinstance(one, Frame) for one in taken.frames)
         assert all(isinstance(reply, str) for reply in taken.replies)
 
 
-@pytest.mark.parametrize("name", PROTOCOLS)
+@pytest.mark.parametrize("name", BUILT_IN)
 def test_secrets_are_in_no_repr(name: str) -> None:
     protocol = made(name)
     user = known(protocol, "agent")
@@ -543,10 +573,10 @@ def test_secrets_are_in_no_repr(name: str) -> None:
         assert secret not in shown
 
 
-@pytest.mark.parametrize("name", PROTOCOLS)
+@pytest.mark.parametrize("name", BUILT_IN)
 def test_an_invalid_secret_is_refused_without_being_shown(name: str) -> None:
     with pytest.raises(ValueError, match="expected printable ASCII without spaces, got a space") as caught:
-        PROTOCOLS[name](dict.fromkeys(SECRETS, "a secret"))
+        find_protocol(name).make(dict.fromkeys(SECRETS, "a secret"))
     assert "a secret" not in str(caught.value)
 
 
@@ -561,7 +591,7 @@ def test_a_token_cannot_add_a_header(token: str) -> None:
         push.user("dashboard", 0, "run", {"name": "agent", "token": token})
 
 
-@pytest.mark.parametrize("name", PROTOCOLS)
+@pytest.mark.parametrize("name", BUILT_IN)
 def test_users_of_a_run_have_names_of_their_own(name: str) -> None:
     protocol = made(name)
     users = [protocol.user(role, n, run, {}) for run in "ab" for role in ("dashboard", "widget") for n in range(3)]
@@ -594,7 +624,7 @@ def test_deep_nesting_is_unreadable_here_but_not_in_a_browser() -> None:
     ],
 )
 def test_the_reference_reads_a_body_as_a_browser_does(body: bytes, chat: str) -> None:
-    assert Reference().read_created(body) == chat
+    assert created(Reference(), body) == chat
 
 
 def test_an_undecodable_frame_is_unreadable_as_in_a_browser() -> None:
@@ -630,7 +660,7 @@ def test_an_id_that_does_not_fit_the_history_becomes_none(message_id: str, expec
 
 def test_the_reference_accepts_a_number_as_a_chats_id() -> None:
     reference = Reference()
-    assert reference.read_created(b'{"chat_id": 7}') == "7"
+    assert created(reference, b'{"chat_id": 7}') == "7"
     (chat,) = reference.read_list(b'{"users": [{"chats": [{"chat_id": 7, "total_messages": 0}]}]}')
     assert chat.chat_id == "7"
     assert reference.read_whole_chat(b'{"chat_id": 7, "total_messages": 0}').total == 0

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from chatswarm.loadtests.protocols import KEY
+from chatswarm.loadtests.protocols.push import KEY
 from tests.loadtests.report.reader import Reader
 
 from .command import LOCUST, Result, chatswarm, running, scenario

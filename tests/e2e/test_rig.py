@@ -100,8 +100,8 @@ def test_a_worker_that_is_not_resumed(tmp_path: Path) -> None:
 
 def test_a_full_disk(tmp_path: Path) -> None:
     def fill(command: Command) -> None:
-        # From here on, writes fail as on a full disk.
-        command.swarm().rlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+        # From here on, writes fail as on a full disk, but for that of the manifest, which is smaller.
+        command.swarm().rlimit(resource.RLIMIT_FSIZE, (3000, 3000))
 
     result = run_against(tmp_path, Chat(), fill)
     assert result.code == 3, result.err

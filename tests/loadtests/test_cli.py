@@ -18,7 +18,8 @@ from chatswarm.backend.settings import read_settings
 from chatswarm.loadtests import cli
 from chatswarm.loadtests.judge.judge import judge
 from chatswarm.loadtests.judge.verdict import Verdict
-from chatswarm.loadtests.protocols import PROTOCOLS
+from chatswarm.loadtests.protocols.catalogue import find_protocol
+from chatswarm.loadtests.protocols.catalogue import shipped as shipped_protocols
 from chatswarm.loadtests.run.run import InterruptedRunError, Run
 from chatswarm.loadtests.scenario.scenario import load, shipped
 from chatswarm.loadtests.system import children
@@ -110,8 +111,23 @@ def test_other_shells_complete(shell: str, variables: dict[str, str]) -> None:
     assert "kill" not in offered
 
 
-def test_all_protocols_are_named() -> None:
-    assert all(name in chatswarm("run", "--help").stdout for name in PROTOCOLS)
+def test_all_protocols_are_listed_with_what_they_are() -> None:
+    lines = chatswarm("protocols").stdout.splitlines()
+    assert [line.split()[0] for line in lines] == sorted(shipped_protocols())
+    assert all(len(line.split()) > 5 for line in lines)
+
+
+@pytest.mark.parametrize("name", shipped_protocols())
+def test_a_protocol_that_is_shown_is_a_file_to_start_from(name: str, tmp_path: Path) -> None:
+    file = tmp_path / "ours.toml"
+    file.write_text(chatswarm("protocols", "show", name).stdout, encoding="utf-8")
+    assert find_protocol(str(file)).name == name
+
+
+def test_an_unknown_protocol_is_not_shown() -> None:
+    done = chatswarm("protocols", "show", "carrier-pigeon")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("NAME: expected one of action-cable, ")
 
 
 class TestProgressOfJudging:

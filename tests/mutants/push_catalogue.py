@@ -53,11 +53,12 @@ INTRUDED = (
 [[fault]]
 name = "intruders"
 kind = "intruders"
-at = "1050ms"
+at = "1s"
 for = "4s"
 """
 )
-"""With users who are members of no room, and try to join and to read all of them. No message is sent near the end."""
+"""With users who are members of no room, and try to join and to read all of them. Messages are sent at each x.x5 s, so
+none at the end."""
 
 VICTIM = "agent-1"
 """The second dashboard's user, without the name of the run. So nothing depends on the order in which users come."""

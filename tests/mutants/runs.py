@@ -6,12 +6,11 @@ import time
 import tomllib
 from pathlib import Path
 
-from chatswarm.loadtests.protocols import PROTOCOLS
 from tests.e2e.command import CHATSWARM, running, scenario
 from tests.plants.chat import Chat
 from tests.plants.wire import Server, serving
 
-from . import push_catalogue, push_protocols
+from . import push_catalogue
 from .catalogue import UNMEASURED, CleanRun, Delay, Planting, Variant, shape
 from .judged import Outcome, medians_of, problems_of
 from .push_catalogue import CleanPushRun, PushPlanting
@@ -90,9 +89,8 @@ def _run(
     try:
         with serving(chat) as url:
             file = scenario(folder, text, (slo,) if slo else ())
-            program = CHATSWARM if protocol in PROTOCOLS else push_protocols.COMMAND
             options = ["--target", url, "--protocol", protocol, "--out", "run", "--seed", str(seed), "--json"]
-            with running([*program, "run", file, *options], folder) as command:
+            with running([*CHATSWARM, "run", file, *options], folder) as command:
                 result = command.result(_PATIENCE)
         if not result.out.startswith("{"):
             outcome.problems.append(f"no verdict, exit code {result.code}: {result.err[-500:]}")

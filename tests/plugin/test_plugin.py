@@ -304,5 +304,5 @@ def test_wrong_options_are_refused_all_at_once(session: pytest.Pytester) -> None
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([
         "*--chatswarm-pid: expected the number of a process, got 'many'",
-        "*--chatswarm-protocol: expected one of reference, push, got 'carrier-pigeon'",
+        "*--chatswarm-protocol: expected one of action-cable, *, or module:Class, got 'carrier-pigeon'",
     ])  # fmt: skip

@@ -11,7 +11,7 @@ from typing import Any
 
 import tomli_w
 
-from chatswarm.loadtests.protocols import TOKEN
+from chatswarm.loadtests.protocols.secrets import TOKEN
 from chatswarm.loadtests.scenario.scenario import shipped
 
 from .catalogue import Row

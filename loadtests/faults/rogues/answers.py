@@ -1,5 +1,7 @@
 """Reads HTTP responses from bytes as they come, with the same parser as `chatswarm check`. No I/O."""
 
+from collections.abc import Sequence
+
 from chatswarm.loadtests.net.responses import Reader, read_body, read_head
 from chatswarm.loadtests.protocols.protocol import Answer
 
@@ -24,6 +26,11 @@ class _ReceivedBytes(Reader):
         raise _NeedsMore
 
 
+def fields_in(received: bytes) -> Sequence[tuple[str, str]]:
+    """The header fields of a final response that has come."""
+    return read_head(_ReceivedBytes(received, ended=True)).fields
+
+
 def answer_in(received: bytes, *, ended: bool) -> Answer | None:
     """The final response in what was received; None if more has to come. `ended`: the connection has.
 
@@ -35,4 +42,4 @@ def answer_in(received: bytes, *, ended: bool) -> Answer | None:
         body = read_body(reader, head, MAX_BODY)
     except _NeedsMore:
         return None
-    return Answer(head.status, {name: head.first(name) for name, _ in head.fields}, body)
+    return Answer.of(head.status, head.fields, body)

@@ -7,17 +7,20 @@ import secrets
 import socket
 import ssl
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from chatswarm.loadtests.faults.proxy.address import reason
 from chatswarm.loadtests.net.address import Address, parse_address
+from chatswarm.loadtests.net.cookies import CookieJar
 from chatswarm.loadtests.net.dialing import DialError, SocketAddress, default_tls, request_target, server_name
 from chatswarm.loadtests.net.rotation import Rotation
-from chatswarm.loadtests.protocols import TOKEN, ChatProtocol
-from chatswarm.loadtests.protocols.protocol import Answer, LoginError, Request, Unreadable, User
+from chatswarm.loadtests.protocols.catalogue import FoundProtocol
+from chatswarm.loadtests.protocols.protocol import Answer, Handshake, Login, LoginError, Request, Unreadable, User
+from chatswarm.loadtests.protocols.secrets import TOKEN
 from chatswarm.loadtests.system.rig_limits import RESOURCES, rig_limit_errno
 
-from .answers import MAX_BODY, answer_in
+from .answers import MAX_BODY, answer_in, fields_in
 from .tcp import TcpConnection
 
 PATIENCE = 10.0
@@ -44,20 +47,21 @@ class AttackedChat:
     def __init__(
         self,
         url: str,
-        make_protocol: Callable[[Mapping[str, str]], ChatProtocol],
+        found: FoundProtocol,
         environment: Mapping[str, str],
         run: str = "",
         rooms: Sequence[str] = (),
     ) -> None:
-        """`make_protocol` takes an environment with secrets. `rooms`: the ids of the run's rooms, if it has some.
+        """`environment`: with the protocol's secrets. `rooms`: the ids of the run's rooms, if it has some.
 
-        Raises ValueError if `url` is not a base URL, or a secret is invalid.
+        Raises ValueError if `url` is not a base URL, or a secret is missing or invalid.
         """
         self.address: Address = parse_address(url)
-        self.make_protocol = make_protocol
+        self.url = url
+        self.found = found
         self.token = environment.get(TOKEN, "").strip()
         """What admits dashboards, where it is the same for all of them; otherwise empty."""
-        self.protocol = make_protocol(environment)
+        self.protocol = found.make(environment, url)
         self.run = run or secrets.token_hex(5)
         self.rooms = rooms
         # As in OpenSSL, SSL_CERT_FILE and SSL_CERT_DIR replace the system's certificate authorities.
@@ -66,8 +70,14 @@ class AttackedChat:
         except DialError as error:
             raise ValueError(str(error)) from None
         self._rotation: Rotation[SocketAddress] | None = None
+        self._cookies: dict[str, CookieJar] = {}  # by the user's name
         self._member: User | None = None
         self._entering = asyncio.Lock()
+
+    @property
+    def room(self) -> str:
+        """The room of a rogue's connection, where connections have one; otherwise empty."""
+        return self.rooms[0] if self.rooms and self.protocol.promises.one_room else ""
 
     # Users.
 
@@ -95,12 +105,14 @@ class AttackedChat:
 
     async def log_in(self, user: User) -> None:
         """Makes the requests of a login. Raises NotLetInError."""
-        login = self.protocol.login(user)
+        await self._take_steps(self.protocol.login(user), user)
+
+    async def _take_steps(self, steps: Login, user: User) -> None:
         try:
             with contextlib.suppress(StopIteration):
-                request = next(login)
+                request = next(steps)
                 while True:
-                    request = login.send(await self.ask(request))
+                    request = steps.send(await self.ask(request, user))
         except LoginError as error:
             raise NotLetInError(error.status, str(error)) from error
         except Unreadable:
@@ -112,6 +124,8 @@ class AttackedChat:
     async def _add(self, room: str, user: User) -> None:
         try:
             status = (await self.ask(self.protocol.add_member(room, user))).status
+        except NotImplementedError as error:
+            raise NotLetInError(0, f"nobody becomes a member: {error}") from None
         except OSError as error:
             raise NotLetInError(0, f"no response to making a rogue a member of a room: {why(error)}") from error
         if not 200 <= status < 300:
@@ -119,9 +133,18 @@ class AttackedChat:
 
     def reading(self, user: User) -> Request | None:
         """A request with which a dashboard reads: the list, or a room where there is none. None: there is neither."""
-        if self.protocol.promises.visible == "refetch":
-            return self.protocol.list_chats(user)
-        return self.protocol.whole_chat(user, self.rooms[0]) if self.rooms else None
+        promises = self.protocol.promises
+        if promises.visible == "refetch":
+            return self.of_user(self.protocol.list_chats(user), user)
+        if not self.rooms or promises.history != "pages":
+            return None
+        return self.of_user(self.protocol.whole_chat(user, self.rooms[0]), user)
+
+    async def handshake(self, user: User, room: str = "") -> Handshake:
+        """How a user connects, with its cookies. `room`: the only one of the connection. Raises NotLetInError."""
+        await self._take_steps(self.protocol.before_handshake(user), user)
+        wanted = self.protocol.handshake(user, room=room or self.room)
+        return wanted._replace(headers=self._with_cookies(wanted.headers, wanted.path, user))
 
     # Connections.
 
@@ -187,8 +210,13 @@ class AttackedChat:
             raise
         return TcpConnection(sock)
 
-    async def ask(self, request: Request) -> Answer:
-        """Sends an HTTP request, and returns the response. Raises OSError if there is none."""
+    async def ask(self, request: Request, user: User | None = None) -> Answer:
+        """Sends an HTTP request, and returns the response. Raises OSError if there is none.
+
+        `user`: whose cookies are sent, and kept.
+        """
+        if user is not None:
+            request = self.of_user(request, user)
         connection = await self.connect()
         received = b""
         try:
@@ -198,6 +226,9 @@ class AttackedChat:
                     data = await connection.read()
                     received += data or b""
                     if (answer := answer_in(received, ended=data is None)) is not None:
+                        if user is not None and "set-cookie" in answer.headers:
+                            jar = self._cookies.setdefault(user.name, CookieJar())
+                            jar.store(self._place(request.path), fields_in(received))
                         return answer
         except ValueError as error:
             raise ConnectionError("no HTTP answer") from error
@@ -224,6 +255,18 @@ class AttackedChat:
         if status is None:
             raise ConnectionError("no HTTP answer")
         return status
+
+    def of_user(self, request: Request, user: User) -> Request:
+        """The request with a user's cookies."""
+        return replace(request, headers=self._with_cookies(request.headers, request.path, user))
+
+    def _with_cookies(self, headers: Mapping[str, str], path: str, user: User) -> Mapping[str, str]:
+        jar = self._cookies.get(user.name)
+        cookies = "" if jar is None else jar.header(self._place(path))
+        return {**headers, "Cookie": cookies} if cookies else headers
+
+    def _place(self, path: str) -> str:
+        return self.address.origin + request_target(self.address, path)
 
     def head(self, request: Request) -> bytes:
         """The bytes of a request up to its body."""

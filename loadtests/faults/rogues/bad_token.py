@@ -3,14 +3,14 @@
 import asyncio
 import base64
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from urllib.parse import quote
 
-from chatswarm.loadtests.protocols import TOKEN
-from chatswarm.loadtests.protocols.protocol import Handshake, Kind, Request
+from chatswarm.loadtests.protocols.protocol import ChatProtocol, Frame, Handshake, Kind, Request, Session, User
+from chatswarm.loadtests.protocols.secrets import TOKEN
 
-from .attacked_chat import NotLetInError
+from .attacked_chat import AttackedChat, NotLetInError
 from .intrusion import Attempt, Intrusion
 from .rogue import CannotBeginError
 from .websocket import Dashboard, EndedError
@@ -39,23 +39,27 @@ class BadToken(Intrusion):
     def attempts(self) -> Mapping[str, Attempt]:
         chat = self.chat
         wrong_token = secrets.token_urlsafe(24)
-        impostor = chat.make_protocol({TOKEN: wrong_token})
-        user = impostor.user("dashboard", 0, chat.run, {"name": f"rogue-0.{chat.run}", "token": wrong_token})
-        wrong = impostor.handshake(user)
+        impostor, user = _impostor(chat, wrong_token)
+        wrong = impostor.handshake(user, room=chat.room)
+        without = _without_credentials(wrong, wrong_token)
+
+        def session() -> Session:
+            return impostor.session(user, everything=True, room=chat.room)
+
         attempts: dict[str, Attempt] = {
-            "socket without a token": partial(self._connect, _without_credentials(wrong)),
-            "socket with a wrong token": partial(self._connect, wrong),
+            "socket without a token": partial(self._connect, without, session),
+            "socket with a wrong token": partial(self._connect, wrong, session),
         }
         if chat.token:
-            attempts |= self._in_other_places(_without_credentials(wrong), wrong_token)
-        if chat.protocol.promises.visible == "refetch":
+            attempts |= self._in_other_places(without, wrong_token)
+        promises = chat.protocol.promises
+        if promises.visible == "refetch":
             what, reading = "list", impostor.list_chats(user)
-        elif chat.rooms:
+        elif chat.rooms and promises.history == "pages":
             what, reading = "room", impostor.whole_chat(user, chat.rooms[0])
         else:
             return attempts
-        bare = {name: value for name, value in reading.headers.items() if name.lower() not in _CREDENTIALS}
-        attempts[f"{what} without a token"] = partial(self._read, Request(reading.method, reading.path, headers=bare))
+        attempts[f"{what} without a token"] = partial(self._read, _read_without_credentials(reading, wrong_token))
         attempts[f"{what} with a wrong token"] = partial(self._read, reading)
         return attempts
 
@@ -65,33 +69,46 @@ class BadToken(Intrusion):
     def _in_other_places(self, without: Handshake, wrong_token: str) -> dict[str, Attempt]:
         encoded = base64.urlsafe_b64encode(wrong_token.encode()).decode().rstrip("=")
         subprotocols, right = ("chatswarm", f"bearer.{encoded}"), quote(self.chat.token)
-        path = f"{without.path}?token={right}&access_token={right}"
+        path = f"{without.path}{'&' if '?' in without.path else '?'}token={right}&access_token={right}"
         return {
             "socket with a wrong token as subprotocol": partial(
-                self._connect, without._replace(subprotocols=subprotocols)
+                self.handshake, without._replace(subprotocols=subprotocols)
             ),
-            "socket with the token in its URL": partial(self._connect, without._replace(path=path)),
+            "socket with the token in its URL": partial(self.handshake, without._replace(path=path)),
         }
 
-    async def _connect(self, handshake: Handshake) -> int:
+    async def _connect(self, handshake: Handshake, session: Callable[[], Session]) -> int:
         """Attempts to open a WebSocket. Where each user has its own token, it may still come after the handshake,
-        so only a user that is greeted has been let in.
+        so only a user that is greeted has been let in; where nobody is greeted, only who joins a room.
         """
         if self.chat.token:
             return await self.handshake(handshake)
         try:
-            dashboard = await Dashboard.open(self.chat, handshake)
+            dashboard = await Dashboard.open(self.chat, handshake, session=session())
         except NotLetInError as error:
             return error.status
         try:
             async with asyncio.timeout(_GREETING):
-                while (await dashboard.receive()).kind not in (Kind.SUBSCRIBED, Kind.JOINED, Kind.MESSAGE):
-                    pass
+                await self._be_greeted(dashboard)
+        except NotLetInError as error:
+            return error.status or 401
         except (EndedError, TimeoutError):
             return 401
         finally:
             await dashboard.close()
         return 101
+
+    async def _be_greeted(self, dashboard: Dashboard) -> None:
+        """Returns once the chat has let it in. Raises EndedError, NotLetInError."""
+        session = dashboard.session
+        opened = session.open()
+        await dashboard.heed(opened._replace(frames=()))
+        if any(frame.kind is Kind.SUBSCRIBED for frame in opened.frames):
+            joined = session.join(self.chat.rooms[0], None) if self.chat.rooms else opened
+            # What the chat does not confirm says nothing: then only a message will do.
+            await dashboard.heed(joined._replace(frames=()))
+        while not _lets_in(await dashboard.receive()):
+            pass
 
     async def _read(self, request: Request) -> int:
         try:
@@ -100,10 +117,49 @@ class BadToken(Intrusion):
             return 0
 
 
-def _without_credentials(handshake: Handshake) -> Handshake:
-    """The same handshake, without headers and subprotocols that say who the user is."""
+def _lets_in(frame: Frame) -> bool:
+    if frame.kind in (Kind.REFUSED, Kind.ERROR):
+        raise NotLetInError(401, frame.detail)
+    return frame.kind in (Kind.SUBSCRIBED, Kind.JOINED, Kind.MESSAGE)
+
+
+def _impostor(chat: AttackedChat, wrong: str) -> tuple[ChatProtocol, User]:
+    """The protocol and a user of it with this in place of each secret."""
+    description = chat.found.description
+    if description is None:
+        impostor = chat.found.make({TOKEN: wrong}, chat.url)
+        return impostor, impostor.user("dashboard", 0, chat.run, {"name": f"rogue-0.{chat.run}", "token": wrong})
+    impostor = chat.found.make(dict.fromkeys(description.all_environment, wrong), chat.url)
+    given = {**dict.fromkeys(description.columns, wrong), "name": f"rogue-0.{chat.run}"}
+    user = impostor.user("dashboard", 0, chat.run, given)
+    for step in (*description.login, *description.before):
+        for kept in step.keep:
+            user.variables[kept.name] = wrong
+    return impostor, user
+
+
+def _without_credentials(handshake: Handshake, wrong: str) -> Handshake:
+    """The same handshake, without what says who the user is: certain headers, and wherever the wrong token is."""
     return Handshake(
-        handshake.path.partition("?")[0],
-        {name: value for name, value in handshake.headers.items() if name.lower() not in _CREDENTIALS},
-        [name for name in handshake.subprotocols if not name.startswith("bearer.")],
+        _bare_path(handshake.path, wrong),
+        _bare_headers(handshake.headers, wrong),
+        [name for name in handshake.subprotocols if not name.startswith("bearer.") and wrong not in name],
     )
+
+
+def _read_without_credentials(reading: Request, wrong: str) -> Request:
+    headers = _bare_headers(reading.headers, wrong)
+    return Request(reading.method, _bare_path(reading.path, wrong), reading.body, headers)
+
+
+def _bare_headers(headers: Mapping[str, str], wrong: str) -> dict[str, str]:
+    return {name: value for name, value in headers.items() if name.lower() not in _CREDENTIALS and wrong not in value}
+
+
+def _bare_path(path: str, wrong: str) -> str:
+    """The path without the parts of its query in which the token is. It has only characters that URLs leave as they
+    are.
+    """
+    before, _, query = path.partition("?")
+    parts = [part for part in query.split("&") if part and wrong not in part]
+    return f"{before}?{'&'.join(parts)}" if parts else before

@@ -19,7 +19,7 @@ class HalfHandshakes(HeldConnections):
         user = await self.chat.member()
         connection = await self.chat.connect()
         try:
-            await connection.write(self._half(number, user))
+            await connection.write(await self._half(number, user))
         except BaseException:
             connection.close()
             raise
@@ -35,11 +35,11 @@ class HalfHandshakes(HeldConnections):
             drip.cancel()
             await asyncio.wait([drip])
 
-    def _half(self, number: int, user: User) -> bytes:
+    async def _half(self, number: int, user: User) -> bytes:
         request = self.chat.reading(user) if number % 2 else None
         if request is None:
             key = {"Sec-WebSocket-Key": base64.b64encode(secrets.token_bytes(16)).decode()}
-            request = Request("GET", self.chat.protocol.handshake(user).path, headers={**_UPGRADE, **key})
+            request = Request("GET", (await self.chat.handshake(user)).path, headers={**_UPGRADE, **key})
         head = self.chat.head(request)
         # The bytes that follow belong to a header that never ends.
         return head.removesuffix(b"\r\n") + b"X-More: "

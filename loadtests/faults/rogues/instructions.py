@@ -6,9 +6,9 @@ from typing import Any
 
 import msgspec
 
-from chatswarm.loadtests.protocols import PROTOCOLS
+from chatswarm.loadtests.protocols.catalogue import ProtocolError, find_protocol
 from chatswarm.loadtests.scenario.fault_kinds import FAULT_KINDS
-from chatswarm.loadtests.scenario.toml_reader import TomlTable
+from chatswarm.loadtests.system.toml_reader import TomlTable
 
 from . import KINDS
 from .attacked_chat import AttackedChat
@@ -24,6 +24,7 @@ class Instructions(msgspec.Struct, forbid_unknown_fields=True):
     run: str = ""
     rooms: Sequence[str] = ()  # the ids of the run's rooms
     parameters: Mapping[str, Any] = {}
+    protocol_text: str = ""  # of its file, if it has been read already
 
     @classmethod
     def parse(cls, line: bytes) -> "Instructions":
@@ -39,10 +40,11 @@ class Instructions(msgspec.Struct, forbid_unknown_fields=True):
         """Makes the rogue, with the environment's secrets. Raises CannotBeginError."""
         if self.kind not in KINDS:
             raise CannotBeginError(f"kind: expected one of {', '.join(KINDS)}, got {self.kind!r}")
-        if self.protocol not in PROTOCOLS:
-            raise CannotBeginError(f"protocol: expected one of {', '.join(PROTOCOLS)}, got {self.protocol!r}")
         try:
-            chat = AttackedChat(self.target, PROTOCOLS[self.protocol], environment, self.run, self.rooms)
+            protocol = find_protocol(self.protocol, self.protocol_text)
+            chat = AttackedChat(self.target, protocol, environment, self.run, self.rooms)
+        except ProtocolError as error:
+            raise CannotBeginError(f"protocol: {'; '.join(error.problems)}") from None
         except ValueError as error:
             raise CannotBeginError(f"target: {error}") from None
         known = FAULT_KINDS[self.kind].parameters

@@ -49,7 +49,7 @@ class Intrusion(Rogue):
 
     async def begin(self) -> None:
         try:
-            self.proper = self.chat.protocol.handshake(await self.chat.member())
+            self.proper = await self.chat.handshake(await self.chat.member())
             await (await Dashboard.open(self.chat)).close()
         except NotLetInError as error:
             raise CannotBeginError(

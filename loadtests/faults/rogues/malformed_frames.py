@@ -45,11 +45,11 @@ def request_of(session: Session, rooms: Sequence[str]) -> str:
     of JSON; otherwise one in a form that such a chat does not understand anyway.
     """
     greeted = [Frame(Kind.CONNECTED), Frame(Kind.SUBSCRIBED)]
-    sent = [text for one in greeted for text in session.take(one).replies]
-    sent += [text for room in rooms[:1] for text in session.join(room, None)]
-    for text in [*session.open(), *sent, session.ping() or ""]:
+    sent = [reply for one in greeted for reply in session.take(one).replies]
+    sent += [reply for room in rooms[:1] for reply in session.join(room, None).replies]
+    for text in [*session.open().replies, *sent, session.ping()]:
         with contextlib.suppress(ValueError):
-            if isinstance(request := json.loads(text), dict) and request:
+            if isinstance(text, str) and isinstance(request := json.loads(text), dict) and request:
                 return text
     return '{"action": "subscribe"}'
 

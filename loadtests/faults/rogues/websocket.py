@@ -12,8 +12,20 @@ from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
 from chatswarm.loadtests.net.dialing import request_target
+from chatswarm.loadtests.protocols.protocol import (
+    Answer,
+    Handshake,
+    Kind,
+    Memory,
+    Outgoing,
+    Request,
+    Session,
+    Taken,
+    Unreadable,
+    User,
+    read,
+)
 from chatswarm.loadtests.protocols.protocol import Frame as ChatFrame
-from chatswarm.loadtests.protocols.protocol import Handshake, Kind, Session, Unreadable, User, read
 
 from .attacked_chat import PATIENCE, AttackedChat, NotLetInError, final_response, why
 from .tcp import READ_SIZE, TcpConnection
@@ -36,15 +48,21 @@ class EndedError(Exception):
 class Dashboard:
     """An open WebSocket. One task may read while another writes."""
 
-    def __init__(self, chat: AttackedChat, connection: TcpConnection, protocol: ClientProtocol, user: User) -> None:
+    def __init__(
+        self, chat: AttackedChat, connection: TcpConnection, protocol: ClientProtocol, user: User, session: Session,
+        room: str,
+    ) -> None:  # fmt: skip
         self.connection = connection
-        self.session: Session = chat.protocol.session(user)
-        self._user = user
+        self.session = session
+        self.room = room
+        """The only one of this connection, where connections have one; otherwise empty."""
+        self.user = user
         self._chat = chat
         self._protocol = protocol
         self._pieces: list[bytes] = []
         self._messages: deque[bytes] = deque()
-        self._frames: deque[ChatFrame] = deque()
+        self._frames: deque[ChatFrame] = deque()  # as they were read
+        self._meanings: deque[ChatFrame] = deque()  # what they mean here
 
     @classmethod
     async def open(
@@ -53,14 +71,19 @@ class Dashboard:
         handshake: Handshake | None = None,
         *,
         user: User | None = None,
+        session: Session | None = None,
+        room: str = "",
         receive_buffer: int | None = None,
     ) -> "Dashboard":
         """Connects and completes the handshake. Raises NotLetInError.
 
-        `user`: whose session it is; None: a member of the run's rooms. `handshake` replaces the user's.
+        `user`: whose connection it is; None: a member of the run's rooms. `handshake` and `session` replace the user's.
+        `room`: the only one of the connection, where connections have one.
         """
-        user = user or await chat.member()
-        wanted = handshake or chat.protocol.handshake(user)
+        # Another browser's: one user has many connections here, and none of them goes on where another ended.
+        user = replace(user or await chat.member(), memory=Memory())
+        room = (room or chat.room) if chat.protocol.promises.one_room else ""
+        wanted = handshake or await chat.handshake(user, room)
         url = replace(chat.address, prefix="").socket_url + request_target(chat.address, wanted.path)
         offered = [Subprotocol(name) for name in wanted.subprotocols] or None
         protocol = ClientProtocol(parse_uri(url), subprotocols=offered, max_size=_MAX_MESSAGE)
@@ -70,7 +93,7 @@ class Dashboard:
             connection = await chat.connect(receive_buffer=receive_buffer)
         except OSError as error:
             raise NotLetInError(0, why(error)) from error
-        self = cls(chat, connection, protocol, user)
+        self = cls(chat, connection, protocol, user, session or chat.protocol.session(user, room=room), room)
         try:
             async with asyncio.timeout(PATIENCE):
                 protocol.send_request(request)
@@ -115,32 +138,67 @@ class Dashboard:
         Raises EndedError, TimeoutError, and NotLetInError if a room refuses.
         """
         async with asyncio.timeout(PATIENCE):
-            for text in self.session.open():
-                await self.send(text)
-            if self._chat.protocol.promises.confirms_subscriptions:
-                while (await self.receive()).kind is not Kind.SUBSCRIBED:
-                    pass
-            for room in self._chat.rooms:
-                for text in self.session.join(room, None):
-                    await self.send(text)
+            await self.begin()
+            for room in [self.room] if self.room else self._chat.rooms:
+                await self.heed(self.session.join(room, None))
                 while (frame := await self.receive()).kind is not Kind.JOINED or frame.chat_id != room:
                     if frame.kind is Kind.REFUSED:
-                        raise NotLetInError(
-                            0, f"a refusal to join a room: {self._user.variables.blanked(frame.detail)}"
-                        )
+                        raise NotLetInError(0, f"a refusal to join a room: {self.user.variables.blanked(frame.detail)}")
 
-    async def send(self, text: str) -> None:
-        """Sends a text message. Raises EndedError."""
+    async def begin(self) -> None:
+        """Subscribes, and waits until that is in force. Raises EndedError, and NotLetInError if it is refused."""
+        await self.heed(self.session.open())
+        while (frame := await self.receive()).kind is not Kind.SUBSCRIBED:
+            if frame.kind is Kind.ERROR:
+                raise NotLetInError(0, f"an error frame: {self.user.variables.blanked(frame.detail)}")
+
+    async def heed(self, taken: Taken) -> None:
+        """Follows what something means here: `receive` has its frames next. Raises EndedError and NotLetInError."""
+        self._meanings += taken.frames
+        for one in taken.replies:
+            await self.send(one)
+
+    async def send(self, outgoing: Outgoing) -> None:
+        """Sends a message, or makes a request of the session's and goes on with the answer.
+
+        Raises EndedError, and NotLetInError if there is no answer.
+        """
+        if isinstance(outgoing, Request):
+            await self.heed(self.session.answered(outgoing, await self._ask(outgoing)))
+            return
         if self._protocol.state is not State.OPEN:
             raise self._ended()
-        self._protocol.send_text(text.encode())
+        if isinstance(outgoing, bytes):
+            self._protocol.send_binary(outgoing)
+        else:
+            self._protocol.send_text(outgoing.encode())
         with contextlib.suppress(OSError):  # the reader notices that the connection has ended
             await self._flush()
+
+    async def _ask(self, request: Request) -> Answer:
+        try:
+            return await self._chat.ask(request, self.user)
+        except OSError as error:
+            raise NotLetInError(0, f"no response to a request of its connection: {why(error)}") from error
 
     async def receive(self) -> ChatFrame:
         """The next frame that the protocol can parse, with its meaning on this connection. Replies to it where that is
         due, and to control frames. Raises EndedError.
         """
+        while not self._meanings:
+            await self._take(await self._next())
+        frame = self._meanings.popleft()
+        return frame._replace(chat_id=self.room) if self.room and not frame.chat_id else frame
+
+    async def _take(self, frame: ChatFrame) -> None:
+        if frame.kind is Kind.MESSAGE and not self.session.expects:
+            taken = Taken((frame,), self.session.note(frame))
+        else:
+            taken = self.session.take(frame)
+        with contextlib.suppress(EndedError):  # the next frame may have come before the end
+            await self.heed(taken)
+
+    async def _next(self) -> ChatFrame:
         while not self._frames:
             while not self._messages:
                 if self._protocol.state is not State.OPEN:
@@ -148,14 +206,7 @@ class Dashboard:
                 await self.read()
             with contextlib.suppress(Unreadable):
                 self._frames.extend(read(self._chat.protocol.read_frames, self._messages.popleft()))
-        frame = self._frames.popleft()
-        if frame.kind is Kind.MESSAGE:
-            return frame
-        taken = self.session.take(frame)
-        for text in taken.replies:
-            with contextlib.suppress(EndedError):  # the next frame may have come before the end
-                await self.send(text)
-        return taken.frame
+        return self._frames.popleft()
 
     async def read(self, limit: int = READ_SIZE) -> bool:
         """Processes the data of one read of at most `limit` bytes. False once the connection has ended."""

@@ -45,7 +45,9 @@ def audience_of(observations: Observations, manifest: Manifest, scenario: Scenar
         room=np.where(observations.chat_room < memberships.rooms, observations.chat_room, -1),
         memberships=memberships,
         excludes_sender=scenario.senders_are_members and not promises.echoes,
-        limited=promises.has_members and (len(memberships) < memberships.rooms * dashboards or memberships.change),
+        # Who joins rooms must be sent those that it has joined only, whoever may join.
+        limited=(promises.has_members or promises.joins_rooms)
+        and (len(memberships) < memberships.rooms * dashboards or memberships.change),
     )
 
 

@@ -11,12 +11,14 @@ from .observations import ConnectionTable
 _NO_CLOSE_FRAME = 1006
 
 
-def lost_away(lost: Bools, accepted: Floats, due: Due, received: Received, connections: ConnectionTable) -> Bools:
-    """Which of the lost deliveries are of messages that were accepted between the last byte on the dashboard's old
-    connection and its next subscription.
+def lost_away(
+    lost: Bools, sent: Floats, accepted: Floats, due: Due, received: Received, connections: ConnectionTable
+) -> Bools:
+    """Which of the lost deliveries are of messages that were on their way between the last byte on the dashboard's old
+    connection and its next subscription: accepted after the one, and sent before the other.
 
-    `accepted`: per message, when. A dashboard that never subscribed was not between two connections, and one that never
-    came back still is.
+    `sent`, `accepted`: per message, when. Nobody knows when in between the target sent it on. A dashboard that never
+    subscribed was not between two connections, and one that never came back still is.
     """
     deliveries = due.deliveries
     away = np.zeros(len(deliveries), bool)
@@ -24,9 +26,14 @@ def lost_away(lost: Bools, accepted: Floats, due: Due, received: Received, conne
     if not len(found):
         return away
     seat, start, last = _subscriptions(due, received, connections)
-    moment = accepted[deliveries.message[found]]
-    before = _latest(seat, start, due.seat_of(found).astype(np.int64), moment)
-    away[found] = (before >= 0) & (last[before] <= moment) if len(seat) else False
+    if not len(seat):
+        return away
+    message = deliveries.message[found]
+    at = _latest(seat, start, due.seat_of(found).astype(np.int64), accepted[message])
+    ended = last[at] <= accepted[message]
+    # It may have been sent while the dashboard was still away.
+    began = (start[at] > sent[message]) & (at > 0) & (seat[np.maximum(at, 1) - 1] == seat[at])
+    away[found] = (at >= 0) & (ended | began)
     return away
 
 

@@ -265,7 +265,9 @@ def build(observations: Observations, manifest: Manifest, scenario: Scenario, st
         expected=expected,
         visible=visible,
         lost=lost,
-        gap=None if sightings is None else lost_away(lost, messages.done, due, received, observations.connections),
+        gap=None
+        if sightings is None
+        else lost_away(lost, messages.sent, messages.done, due, received, observations.connections),
         excused=excused,
         unproven=unproven,
         witnessed=witnessed,

@@ -12,7 +12,7 @@ import msgspec
 
 from chatswarm.loadtests.history.files import Chunk, Footer, Header
 from chatswarm.loadtests.history.tables import FORMAT, TABLES
-from chatswarm.loadtests.protocols import TOKEN
+from chatswarm.loadtests.protocols.secrets import TOKEN
 from chatswarm.loadtests.swarm.live import buckets
 from chatswarm.loadtests.swarm.live.increment import Increment, Send, Spread
 from chatswarm.loadtests.swarm.plan import ProcessProgress, RunPlan

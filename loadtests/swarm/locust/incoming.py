@@ -20,6 +20,7 @@ from .messages import (
     P,
     ProgressReport,
     SwarmMessage,
+    WrongProtocol,
     bus_name,
     decode,
     run_of,
@@ -41,6 +42,7 @@ class IncomingMessages:
                 self._listener(
                     CannotJoin, lambda conductor, client, it: conductor.cannot_join(client, it.process, it.reason)
                 ),
+                self._listener(WrongProtocol, lambda conductor, _, it: conductor.protocol_is_wrong(it.reason)),
                 self._listener(NumberRequest, self._grant_number),
                 self._listener(ProgressReport, _progressed),
                 self._listener(ClockReading, lambda conductor, _, it: conductor.clocked(it.process, it.sent, it.there)),

@@ -25,7 +25,9 @@ from locust.runners import STATE_INIT, STATE_RUNNING, STATE_SPAWNING, MasterRunn
 from chatswarm.loadtests.history.folders import give_back
 from chatswarm.loadtests.history.manifest import boot_id
 from chatswarm.loadtests.messages.identity import new_run
-from chatswarm.loadtests.protocols import token_of
+from chatswarm.loadtests.protocols.catalogue import find_protocol, is_shipped
+from chatswarm.loadtests.protocols.protocol import DEFAULT
+from chatswarm.loadtests.protocols.secrets import token_of
 from chatswarm.loadtests.scenario.scenario import ScenarioError, load
 from chatswarm.loadtests.swarm.conductor import Conductor
 from chatswarm.loadtests.swarm.live.prometheus import Snapshot, exposition
@@ -76,6 +78,7 @@ class Master:
         self._locust_start: Callable[..., None] = runner.start
         self._parent = ProgressPipe()
         self._fixed = {name: getattr(self.options, name) for name in FIXED}
+        self._given_protocol: str = getattr(self.options, "protocol", DEFAULT)
         self._testbed: TestbedProcess | None = None  # of the last run
 
     def register(self) -> None:
@@ -184,6 +187,11 @@ class Master:
         if problems := self._problems_with_locust():
             raise RefusedOptionsError(problems)
         options = Namespace(**{**vars(options), **self._fixed})
+        if options.protocol != self._given_protocol and not is_shipped(options.protocol):
+            # It may name code to run, or any file of this host.
+            raise RefusedOptionsError(
+                [f"--protocol: expected a shipped protocol or that of the command line, got {options.protocol!r}"]
+            )
         asked = read(options, host, users, spawn_rate, self._overrides, driven=driven())
         dashboards, widgets = asked.scenario.dashboards, asked.scenario.widgets
         if not isinstance(self.runner, MasterRunner):
@@ -315,10 +323,11 @@ class Master:
         self, asked: RunOptions, folder: Path, spawning: float, base_url: str, via: dict[str, str],
         testbed: TestbedProcess | None,
     ) -> Conductor:  # fmt: skip
-        processes = client_processes(self.environment)
+        processes, protocol = client_processes(self.environment), find_protocol(asked.testbed.protocol)
         plan = RunPlan(
             run=new_run(), seed=asked.seed, folder=str(folder.resolve()), base_url=base_url,
-            protocol=asked.testbed.protocol, name=asked.scenario.name, table=dict(asked.scenario.table),
+            protocol=asked.testbed.protocol, protocol_text=protocol.text, name=asked.scenario.name,
+            table=dict(asked.scenario.table),
             boot_id=boot_id(), via=via,
             watched=self._scrapes is not None or self.environment.web_ui is not None,
             processes=len(processes), origin=asked.testbed.origin, users_file=asked.testbed.users_file,
@@ -412,7 +421,10 @@ class Master:
         if conductor is None:
             return
         try:
-            if conductor.manifest.void is not None:
+            if conductor.manifest.wrong_protocol is not None:
+                self._print([conductor.manifest.wrong_protocol])
+                self.environment.process_exit_code = ExitCode.USAGE
+            elif conductor.manifest.void is not None:
                 self._print([f"internal error: {conductor.manifest.void}"])
                 self.environment.process_exit_code = ExitCode.INTERNAL
             elif not driven():

@@ -156,6 +156,13 @@ class CannotJoin(ProcessMessage, frozen=True):
     reason: str
 
 
+class WrongProtocol(ProcessMessage, frozen=True):
+    """A text of this run came in a frame that the protocol's file has no rule for."""
+
+    kind: ClassVar[str] = "wrong-protocol"
+    reason: str
+
+
 class NumberRequest(ProcessMessage, frozen=True):
     """Asks for the number of one more user of this role, `widget` or `dashboard`."""
 

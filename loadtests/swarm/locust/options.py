@@ -12,11 +12,12 @@ from chatswarm.loadtests.history.manifest import MANIFEST
 from chatswarm.loadtests.net.address import parse_address
 from chatswarm.loadtests.net.origin import parse_origin
 from chatswarm.loadtests.net.reachability import http_problem
-from chatswarm.loadtests.protocols import PROTOCOLS, protocol_of
+from chatswarm.loadtests.protocols.catalogue import FoundProtocol, ProtocolError, find_protocol
+from chatswarm.loadtests.protocols.described import MembersFileError, read_members
+from chatswarm.loadtests.protocols.users_file import ROOMS, read_users
 from chatswarm.loadtests.scenario import scenario
 from chatswarm.loadtests.scenario.rooms import members_by_name
 from chatswarm.loadtests.scenario.scenario import Scenario, ScenarioError
-from chatswarm.loadtests.swarm.directory import ROOMS, read_users
 from chatswarm.loadtests.system.flags import read_flag
 from chatswarm.loadtests.testbed.messages import TestbedOptions
 
@@ -71,8 +72,7 @@ def read(
                 chosen = scenario.load(options.scenario, shared)
     except ScenarioError as error:
         problems += error.problems
-    if chosen is not None:
-        problems += _unfit(chosen, options.protocol)
+    protocol = _protocol(options.protocol, host, problems)
     if users is not None and users < 2:
         problems.append(f"-u: expected at least 2 users, a dashboard and a widget, got {users}")
     if not (math.isfinite(spawn_rate) and spawn_rate > 0):
@@ -83,10 +83,13 @@ def read(
         read_flag("--toxiproxy", parse_address, options.toxiproxy, problems)
     origin = read_flag("--origin", parse_origin, options.origin, problems) if options.origin else None
     seed = _seed(options.seed, problems)
-    if chosen is not None and options.users_file:
+    users_file = options.users_file or (protocol.users_file if protocol is not None else None)
+    if chosen is not None and users_file:
         planned = chosen
-        fitted = read_flag("--users-file", lambda path: with_users(planned, Path(path)), options.users_file, problems)
-        chosen = fitted or chosen
+        chosen = read_flag("--users-file", lambda path: with_users(planned, Path(path)), users_file, problems) or chosen
+    if chosen is not None and protocol is not None:
+        chosen = _with_members(chosen, protocol, users_file, problems)
+        problems += _unfit(chosen, protocol, host)
     if base_url and not problems and (why := http_problem(base_url)):
         problems.append(f"{flag}: {why}")
     if problems or chosen is None:
@@ -98,7 +101,7 @@ def read(
         restart_command=options.restart_command or None,
         toxiproxy=options.toxiproxy or None,
         origin=origin,
-        users_file=str(Path(options.users_file).absolute()) if options.users_file else None,
+        users_file=str(Path(users_file).absolute()) if users_file else None,
     )
     return RunOptions(chosen, testbed, seed, options.out, options.proxy_host)
 
@@ -164,15 +167,47 @@ def split_users(users: int, dashboards: int, widgets: int) -> tuple[int, int]:
     return chosen, users - chosen
 
 
-def _unfit(chosen: Scenario, protocol: str) -> list[str]:
-    problems = []
+def _protocol(named: str, host: str | None, problems: list[str]) -> FoundProtocol | None:
+    """The protocol that can be made with this process's secrets; None if none can, which is added to `problems`."""
     try:
-        problems += chosen.unfit_for(protocol_of(protocol))
-    except KeyError:
-        problems.append(f"--protocol: expected one of {', '.join(sorted(PROTOCOLS))}, got {protocol!r}")
+        protocol = find_protocol(named)
+    except ProtocolError as error:
+        problems += [f"--protocol: {problem}" for problem in error.problems]
+        return None
+    try:
+        protocol.make(target=host or "")
+    except ProtocolError as error:
+        problems += error.problems
+        return None
+    except ValueError:
+        return protocol  # the host is wrong, which is reported elsewhere
+    return protocol
+
+
+def _with_members(chosen: Scenario, protocol: FoundProtocol, users_file: str | None, problems: list[str]) -> Scenario:
+    """The scenario with the rooms of the protocol's members' file, if it has one."""
+    path = protocol.members_file
+    if path is None:
+        return chosen
+    try:
+        names = [row["name"] for row in read_users(Path(users_file), 0)] if users_file else []
+        lists = members_by_name(read_members(path), names[: chosen.dashboards])
+    except MembersFileError as error:
+        problems.append(f"--protocol: {error}")
+        return chosen
     except ValueError as error:
-        problems.append(str(error))
-    return problems
+        problems += [f"--protocol: {path}: {line}" for line in str(error).split("\n")]
+        return chosen
+    senders = "widgets" if chosen.rooms is None else chosen.rooms.senders
+    rooms = {"fixed": dict(zip(read_members(path), lists, strict=True)), "senders": senders}
+    return scenario.parse({**chosen.table, "rooms": rooms}, chosen.name, chosen.name)
+
+
+def _unfit(chosen: Scenario, protocol: FoundProtocol, host: str | None) -> list[str]:
+    try:
+        return chosen.unfit_for(protocol.make(target=host or ""))
+    except ValueError:
+        return []  # reported elsewhere
 
 
 def _base_url(flag: str, given: str | None, problems: list[str]) -> str | None:

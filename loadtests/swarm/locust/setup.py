@@ -15,7 +15,7 @@ from locust.env import Environment
 from locust.event import Events
 from locust.runners import LocalRunner, MasterRunner, WorkerRunner
 
-from chatswarm.loadtests.protocols import DEFAULT, PROTOCOLS
+from chatswarm.loadtests.protocols.protocol import DEFAULT
 from chatswarm.loadtests.system.exit_code import ExitCode
 
 from .master import Master
@@ -39,7 +39,10 @@ def _add_arguments(parser: LocustArgumentParser) -> None:
         "--scenario", default="steady", metavar="NAME",
         help="a shipped scenario (`chatswarm scenarios` lists them; kill and others make faults) or a TOML file",
     )  # fmt: skip
-    group.add_argument("--protocol", default=DEFAULT, choices=sorted(PROTOCOLS), help="the kind of chat under test")
+    group.add_argument(
+        "--protocol", default=DEFAULT, metavar="NAME",
+        help="the kind of chat: a shipped one (`chatswarm protocols` lists them), a TOML file, or module:Class",
+    )  # fmt: skip
     group.add_argument("--seed", type=int, default=1, help="the same seed gives the same schedule")
     group.add_argument("--origin", default="", metavar="URL", help="the Origin of every request (default: none)")
     group.add_argument(

@@ -25,7 +25,7 @@ from locust.runners import WorkerRunner
 from chatswarm.loadtests.history.manifest import boot_id, history_file, read_manifest
 from chatswarm.loadtests.net.address import split_host_port
 from chatswarm.loadtests.net.reachability import tcp_problem
-from chatswarm.loadtests.protocols import TOKEN
+from chatswarm.loadtests.protocols.secrets import TOKEN
 from chatswarm.loadtests.swarm.node import Node, enter
 from chatswarm.loadtests.swarm.plan import RunPlan
 from chatswarm.loadtests.system.exit_code import ExitCode
@@ -56,6 +56,7 @@ from .messages import (
     SeparateFolder,
     SwarmMessage,
     Welcome,
+    WrongProtocol,
     bus_name,
     decode,
     encode,
@@ -105,12 +106,13 @@ class WorkerRun:
         """
         if _is_folder_of(self._plan):
             try:
-                return Node(self._plan, self._process, rows, self._request_number)
+                return Node(self._plan, self._process, rows, self._request_number, self._report_wrong)
             except OSError as error:
                 logger.info("chatswarm: no history can be written to the run's folder: %s", error)
         logger.info("chatswarm: the history is kept here, and sent over at the end of the run")
         self._own_folder, self._sends_history = Path(tempfile.mkdtemp(prefix="chatswarm-")), True
-        return Node(replace(self._plan, folder=str(self._own_folder)), self._process, rows, self._request_number)
+        plan = replace(self._plan, folder=str(self._own_folder))
+        return Node(plan, self._process, rows, self._request_number, self._report_wrong)
 
     @property
     def active(self) -> bool:
@@ -172,6 +174,9 @@ class WorkerRun:
 
     def _request_number(self, role: str) -> None:
         self._send(NumberRequest(self._plan.run, self._process, role))
+
+    def _report_wrong(self, reason: str) -> None:
+        self._send(WrongProtocol(self._plan.run, self._process, reason))
 
     def _report(self) -> None:
         with_increment = cycle((True, False))

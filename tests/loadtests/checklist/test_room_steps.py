@@ -17,7 +17,8 @@ from rich.console import Console
 from chatswarm.loadtests.checklist import ROOM_LABELS, CheckReport, Step, closing, report_text, run_checklist, step_line
 from chatswarm.loadtests.checklist.room_causes import TITLES
 from chatswarm.loadtests.checklist.symptoms import RoomStep
-from chatswarm.loadtests.protocols import KEY, Push, Reference
+from chatswarm.loadtests.protocols.push import KEY, Push
+from chatswarm.loadtests.protocols.reference import Reference
 from chatswarm.loadtests.system.children import free_port
 from chatswarm.loadtests.system.exit_code import ExitCode
 from chatswarm.loadtests.testbed.reference_chat import ReferenceBackend
@@ -32,6 +33,8 @@ from tests.plants.wire import HttpRequest, Response, serving
 from .test_steps import certificates
 
 SERVICE_KEY = "the-key-of-the-service"
+STEPS = [step for step in RoomStep if step not in (RoomStep.SERIES, RoomStep.HEARTBEAT)]
+"""Those of a chat that no file describes."""
 
 
 def checked(chat: PushChat, protocol: Push | None = None, **options: Any) -> CheckReport:
@@ -62,7 +65,8 @@ def test_a_clean_chat_passes() -> None:
     report = checked(PushChat(key=SERVICE_KEY), Push(SERVICE_KEY))
     assert report.problem is None
     assert report.exit_code == ExitCode.PASS
-    assert [step.name for step in report.steps] == list(RoomStep) == list(ROOM_LABELS)
+    assert [step.name for step in report.steps] == STEPS
+    assert list(RoomStep) == list(ROOM_LABELS)
     assert all(step.ok and step.seconds is not None and step.seen for step in report.steps)
     assert report.update_latency is not None
     assert [step.seen for step in report.steps[-3:]] == [
@@ -111,7 +115,7 @@ def test_the_protocols_promises_decide_what_is_checked() -> None:
     report = checked(chat, promising(accepted_by="status", has_members=False, history="none"))
     assert report.ok, report.problem
     left_out = {RoomStep.STRANGER, RoomStep.HISTORY}
-    assert [step.name for step in report.steps] == [step for step in RoomStep if step not in left_out]
+    assert [step.name for step in report.steps] == [step for step in STEPS if step not in left_out]
     assert [step.seen for step in report.steps if step.name is RoomStep.ACKNOWLEDGED] == ["HTTP 201"]
     assert len(chat.sockets) == 0
     report = checked(PushChat(acks=False), promising(accepted_by="echo"))
@@ -245,7 +249,7 @@ def test_a_defect_is_named(chat: Callable[[], PushChat], broken: RoomStep, seen:
 
 def test_every_step_can_fail() -> None:
     tested = {broken for _, broken, _, _ in CASES}
-    assert set(RoomStep) - tested == {RoomStep.REACHABLE, RoomStep.SENT}
+    assert set(STEPS) - tested == {RoomStep.REACHABLE, RoomStep.SENT}
 
 
 def test_nobody_there() -> None:
@@ -307,7 +311,7 @@ def test_the_command(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.Monk
     with serving(PushChat(key=SERVICE_KEY)) as url:
         done = subprocess.run([*command, url, "--json"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert [step["name"] for step in json.loads(done.stdout)["steps"]] == list(RoomStep)
+    assert [step["name"] for step in json.loads(done.stdout)["steps"]] == STEPS
     assert SERVICE_KEY not in done.stdout + done.stderr
     refused = subprocess.run([*command, url, "--browser"], capture_output=True, text=True, check=False)
     assert refused.returncode == 2

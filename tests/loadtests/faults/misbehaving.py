@@ -22,7 +22,7 @@ from chatswarm.loadtests.faults.rogue_faults import ROGUES
 from chatswarm.loadtests.faults.rogues.instructions import Instructions
 from chatswarm.loadtests.faults.rogues.rogue import CannotBeginError
 from chatswarm.loadtests.history.faults import Evidence
-from chatswarm.loadtests.protocols import TOKEN
+from chatswarm.loadtests.protocols.secrets import TOKEN
 from chatswarm.loadtests.scenario.fault_kinds import FAULT_KINDS, FaultPlan
 
 from .harness import PATIENCE

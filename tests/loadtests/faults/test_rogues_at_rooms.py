@@ -14,7 +14,9 @@ from chatswarm.loadtests.faults.error import FaultError
 from chatswarm.loadtests.faults.rogue_faults import ROGUES
 from chatswarm.loadtests.faults.rogues.malformed_frames import BAD_FRAMES, request_of
 from chatswarm.loadtests.faults.rogues.rogue import CannotBeginError
-from chatswarm.loadtests.protocols import KEY, Push, Reference
+from chatswarm.loadtests.protocols.catalogue import shipped
+from chatswarm.loadtests.protocols.push import KEY, Push
+from chatswarm.loadtests.protocols.reference import Reference
 from tests.backend.servers import running
 from tests.plants.push import PushChat
 from tests.plants.push.chat import PushSocket
@@ -44,9 +46,11 @@ class ChatWithRooms:
             sent = self.client.send(self.token, room, f"cs1 {RUN} {index} {number} {RUN}.{index}.{number}")
             assert sent.status_code == 201
 
-    def attack(self, kind: str, until: Callable[[Any], object], **values: Any) -> dict[str, Any]:
+    def attack(
+        self, kind: str, until: Callable[[Any], object], protocol: str = "push", **values: Any
+    ) -> dict[str, Any]:
         secret = {KEY: SERVICE_KEY}
-        return attack(kind, self.url, until, environment=secret, protocol="push", run=RUN, rooms=ROOMS, **values)
+        return attack(kind, self.url, until, environment=secret, protocol=protocol, run=RUN, rooms=ROOMS, **values)
 
     def members(self) -> set[str]:
         return {user for room in self.chat.rooms.values() for user in room.members}
@@ -231,6 +235,34 @@ def test_connections_are_held_open(kind: str) -> None:
     assert (evidence["opened"], evidence["refused"], evidence["open_at_end"]) == (4, 0, 4)
 
 
+DESCRIBED = str(shipped()["push"])
+"""The file that says the same as the class."""
+
+
+@pytest.mark.parametrize(
+    ("kind", "until"),
+    [("intruders", tried_often), ("bad_token", lambda rogue: rogue.refused >= 8), ("slow_reader", lambda _: True)],
+)
+def test_a_chat_that_a_file_describes_is_attacked_like_any_other(kind: str, until: Callable[[Any], object]) -> None:
+    with with_rooms(PushChat()) as chat:
+        evidence = chat.attack(kind, until, protocol=DESCRIBED)
+    assert not did_nothing(evidence)
+    assert evidence.get("let_in", 0) == evidence.get("shown", 0) == 0
+
+
+@pytest.mark.parametrize(
+    ("chat", "kind", "seen"),
+    [
+        (LetsStrangersJoin, "intruders", "let_in"),
+        (LetsStrangersRead, "intruders", "shown"),
+    ],
+)
+def test_what_a_described_chat_lets_in_is_counted(chat: type[PushChat], kind: str, seen: str) -> None:
+    with with_rooms(chat()) as there:
+        evidence = there.attack(kind, lambda rogue: tried_often(rogue) and rogue.joins > 0, protocol=DESCRIBED)
+    assert evidence[seen] > 0
+
+
 class GreetsEverybody(PushChat):
     """Greets whoever connects."""
 
@@ -242,9 +274,10 @@ def test_bad_tokens() -> None:
     with with_rooms(PushChat()) as chat:
         evidence = chat.attack("bad_token", lambda rogue: rogue.refused >= 8, attempts=50)
     assert (evidence["refused"], evidence["let_in"]) == (evidence["attempts"], 0)
-    with with_rooms(GreetsEverybody()) as chat:
-        evidence = chat.attack("bad_token", lambda rogue: rogue.statuses.total() >= 8, attempts=50)
-    assert evidence["let_in_with"].startswith("socket with a wrong token ×")
+    for protocol in ("push", DESCRIBED):
+        with with_rooms(GreetsEverybody()) as chat:
+            evidence = chat.attack("bad_token", lambda rogue: rogue.statuses.total() >= 8, protocol, attempts=50)
+        assert evidence["let_in_with"].startswith("socket with a wrong token ×")
 
 
 def test_foreign_origins() -> None:

@@ -15,7 +15,7 @@ import trustme
 
 from chatswarm.loadtests.faults.rogues.attacked_chat import AttackedChat, NotLetInError, final_response
 from chatswarm.loadtests.faults.rogues.websocket import Dashboard
-from chatswarm.loadtests.protocols import PROTOCOLS
+from chatswarm.loadtests.protocols.catalogue import find_protocol
 from chatswarm.loadtests.protocols.protocol import Handshake, Request
 from tests.loadtests.names import names
 
@@ -27,7 +27,7 @@ LIST = Request("GET", "/list")
 
 def at(url: str, do: Callable[[AttackedChat], Awaitable[T]]) -> T:
     async def run() -> T:
-        return await do(AttackedChat(url, PROTOCOLS["reference"], {}))
+        return await do(AttackedChat(url, find_protocol("reference"), {}))
 
     return asyncio.run(run())
 

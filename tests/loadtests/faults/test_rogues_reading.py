@@ -26,7 +26,8 @@ def _in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_reference_backend_cuts_off_only_stalled_dashboards(tmp_path: Path) -> None:
-    with running(tmp_path, "--unsent-limit", "0.3s") as backend, backend.dashboard() as good:
+    # Long enough for a slow reader that has to wait for a busy machine.
+    with running(tmp_path, "--unsent-limit", "1s") as backend, backend.dashboard() as good:
         url = f"http://127.0.0.1:{backend.port}"
         stalled = fault("slow_reader", url, tmp_path, readers=2, receive_buffer=2048)
         slow = fault("slow_reader", url, tmp_path, readers=1, rate=1e6)

@@ -18,8 +18,8 @@ from chatswarm.loadtests.faults import store_faults, target_processes
 from chatswarm.loadtests.faults.error import FaultError
 from chatswarm.loadtests.faults.fault import FaultContext
 from chatswarm.loadtests.faults.kinds import KINDS
-from chatswarm.loadtests.protocols import Reference
-from chatswarm.loadtests.protocols.protocol import Request
+from chatswarm.loadtests.protocols.protocol import Answer, Request
+from chatswarm.loadtests.protocols.reference import Reference
 from chatswarm.loadtests.system.children import free_port
 from chatswarm.loadtests.testbed.reference_chat import ReferenceBackend
 
@@ -35,8 +35,11 @@ class Sender:
         self.protocol = Reference()
         self.customer = self.protocol.user("widget", 0, "run", {})
         self.ask(next(self.protocol.login(self.customer))).raise_for_status()
-        created = self.ask(self.protocol.create_chat(self.customer)).raise_for_status()
-        self.chat = self.protocol.read_created(created.content)
+        creating = self.protocol.create_chat(self.customer)
+        created = self.ask(next(creating))
+        with pytest.raises(StopIteration) as done:
+            creating.send(Answer(created.status_code, {}, created.content))
+        self.chat = str(done.value.value)
         self.sent = 0
 
     def ask(self, request: Request) -> httpx.Response:

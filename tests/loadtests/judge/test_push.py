@@ -41,7 +41,9 @@ def test_the_verdict_says_how_strong_its_words_are(tmp_path: Path) -> None:
     process, values = play.rows["worker0"][-1][0], play.rows["worker0"][-1][1]
     play.rows["worker0"][-1] = process, (*values, -1, -1, 1)
     assert play.judge().evidence == Evidence("frame", "ack", "confirmed", "read", "members", 1)
-    weak = structs.replace(PUSH, accepted_by="written", confirms_subscriptions=False, history="none", has_members=False)
+    weak = structs.replace(
+        PUSH, accepted_by="written", confirms_subscriptions=False, history="none", has_members=False, joins_rooms=False
+    )
     told = PushPlay(tmp_path / "weak", swarm=socket, promises=weak, final_rooms=set()).perform().judge().evidence
     assert told == Evidence("frame", "written", "asked", "not read", "everybody", None)
 

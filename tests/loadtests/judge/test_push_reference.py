@@ -160,14 +160,15 @@ def must_show(play: PushPlay, room: int, dashboard: int, at: float) -> bool:
 
 
 def slow_gap(world: PushWorld, identity: Identity, dashboard: int) -> bool:
-    """Whether the dashboard had a subscription to the room before the message was accepted, and none then."""
-    done, room = world.sends[identity][2], identity[0] % world.rooms
+    """Whether the message was on its way at a moment when the dashboard had no subscription to the room any more."""
+    (_, sent, done), room = world.sends[identity], identity[0] % world.rooms
     without_rooms = not any(line.joins for line in world.lines)
-    before = None
+    before, earlier = None, 0
     for line in world.lines:
         if line.dashboard != dashboard:
             continue
         for joined, at in line.joins if not without_rooms else ((room, line.start + 0.05),):
+            earlier += joined == room and at <= done
             if joined == room and at <= done and (before is None or at > before[1]):
                 before = line, at
     if before is None:
@@ -177,7 +178,7 @@ def slow_gap(world: PushWorld, identity: Identity, dashboard: int) -> bool:
     last = (
         line.end if line.last or line.told else max([*heard, min([line.start + 0.05, *(at for _, at in line.joins)])])
     )
-    return last <= done
+    return last <= done or (earlier > 1 and before[1] > sent)
 
 
 def slow_leaks(world: PushWorld, play: PushPlay) -> int:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chatswarm.loadtests.protocols import PROTOCOLS
+from chatswarm.loadtests.protocols.catalogue import BUILT_IN
 from chatswarm.loadtests.protocols.promises import Promises
 from chatswarm.loadtests.scenario.rooms import (
     MembersError,
@@ -206,7 +206,7 @@ def test_rooms_are_read() -> None:
     assert (scenario.send_over, scenario.deflate) == ("socket", False)
     assert parse(tomllib.loads(scenario.toml()), "some", "x") == scenario
     plain = read("")
-    assert (plain.rooms, plain.send_over, plain.deflate) == (None, "http", True)
+    assert (plain.rooms, plain.send_over, plain.deflate) == (None, None, True)
 
 
 SMALL = "[swarm]\ndashboards = 10\nwidgets = 4\nduration = '9s'\n[rooms]\n"
@@ -338,15 +338,49 @@ def test_rooms_need_a_chat_with_rooms() -> None:
 
 
 def test_a_part_of_the_dashboards_as_members_needs_a_chat_with_members() -> None:
-    for part, found in (
-        ("members = 3", "rooms.members: expected 10"),
-        (f"{CHANGE}leave = 1", "rooms.change: expected none"),
-    ):
-        text = f"{SMALL}count = 2\n{part}"
-        (problem,) = unfit(text, has_rooms=True)
-        assert problem.startswith(f"some: {found}, because the protocol mine shows every room to everybody, got ")
-        assert unfit(text, has_rooms=True, has_members=True) == []
-    assert unfit(f"{SMALL}count = 2\nmembers = 10", has_rooms=True) == []
+    text = f"{SMALL}count = 2\nmembers = 3"
+    (problem,) = unfit(text, has_rooms=True, joins_rooms=False)
+    shows = "because the protocol mine shows every room to everybody"
+    assert problem == f"some: rooms.members: expected 10, {shows}, got 3"
+    assert unfit(text, has_rooms=True, joins_rooms=False, has_members=True) == []
+    assert unfit(f"{SMALL}count = 2\nmembers = 10", has_rooms=True, joins_rooms=False) == []
+
+
+def test_where_a_room_is_shown_to_those_who_join_any_number_may_join() -> None:
+    assert unfit(f"{SMALL}count = 2\nmembers = 3", has_rooms=True) == []
+
+
+def test_members_who_change_need_a_chat_with_members_who_change() -> None:
+    text = f"{SMALL}count = 2\n{CHANGE}leave = 1"
+    assert unfit(text, has_rooms=True, has_members=True) == []
+    for promised in ({}, {"has_members": True, "members_change": False}):
+        (problem,) = unfit(text, has_rooms=True, **promised)
+        assert problem.startswith("some: rooms.change: expected none, because the members of a room do not change")
+
+
+def test_where_a_connection_has_one_room_each_dashboard_has_one() -> None:
+    one = {"has_rooms": True, "one_room": True}
+    assert unfit(f"{SMALL}count = 2\nmembers = 5", **one) == []
+    assert unfit(f"{SMALL}count = 1", **one) == []
+    for rooms in ("count = 2", "count = 2\nmembers = 4", "count = 3\nmembers = 5"):
+        (problem,) = unfit(f"{SMALL}{rooms}", **one)
+        assert "rooms: expected each dashboard to be a member of one room" in problem
+
+
+def test_more_rooms_than_the_chat_has_are_refused() -> None:
+    assert unfit(f"{SMALL}count = 2", has_rooms=True, most_rooms=2) == []
+    (problem,) = unfit(f"{SMALL}count = 3", has_rooms=True, most_rooms=2)
+    assert problem.startswith("some: rooms.count: expected at most 2, as many as there are with the protocol mine, got")
+
+
+def test_more_messages_than_a_user_may_send_are_refused() -> None:
+    text = "swarm.widgets = 4\nswarm.rate = 8"
+    assert unfit(text, sends_per_user=2.0) == []
+    (problem,) = unfit(text, sends_per_user=1.9)
+    assert problem == (
+        "some: swarm.rate: expected at most 7.6 for 4 senders, because a user of the protocol mine may send 1.9 "
+        "messages/s, got 8"
+    )
 
 
 def test_sends_over_the_socket_need_a_chat_that_takes_them() -> None:
@@ -355,7 +389,7 @@ def test_sends_over_the_socket_need_a_chat_that_takes_them() -> None:
         "some: swarm.send_over: expected http, because that is how the protocol mine sends, got socket"
     ]
     assert unfit(text, sends_over=("http", "socket")) == []
-    assert unfit("", sends_over=("socket",))
+    assert unfit("", sends_over=("socket",)) == [], "what the scenario does not say is as the chat does it"
 
 
 def test_a_list_window_is_only_for_chats_with_a_list() -> None:
@@ -419,4 +453,4 @@ def test_without_a_target_the_scenario_says_which_protocol_is_spoken() -> None:
     assert read("").own_protocol == "reference"
     assert read("backend.push = true").own_protocol == "push"
     assert read("backend.push = false").own_protocol == "reference"
-    assert {"reference", "push"} <= PROTOCOLS.keys()
+    assert {"reference", "push"} <= BUILT_IN.keys()

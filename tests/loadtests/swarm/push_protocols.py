@@ -1,12 +1,12 @@
 """Push chats that differ in what they promise, as protocols for the swarm."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from chatswarm.loadtests.protocols.catalogue import Make
 from chatswarm.loadtests.protocols.promises import Promises
 from chatswarm.loadtests.protocols.protocol import (
-    ChatProtocol,
     Frame,
     Kind,
     Login,
@@ -49,10 +49,24 @@ class Written(Plain):
     promises = _promising(accepted_by="written")
 
 
+class _UnconfirmedSession(PushSession):
+    def open(self) -> Taken:
+        return Taken((Frame(Kind.SUBSCRIBED),))
+
+    def join(self, room: str, last: Frame | None) -> Taken:
+        return Taken((Frame(Kind.JOINED, room),), super().join(room, last).replies)
+
+    def take(self, frame: Frame) -> Taken:
+        return Taken(()) if frame.kind in (Kind.SUBSCRIBED, Kind.JOINED) else Taken((frame,))
+
+
 class Unconfirmed(Plain):
     """The target never says that a subscription is in force."""
 
     promises = _promising(confirms_subscriptions=False)
+
+    def session(self, user: User, *, everything: bool = False, room: str = "") -> Session:
+        return _UnconfirmedSession(everything=everything)
 
 
 class Replays(Plain):
@@ -61,7 +75,7 @@ class Replays(Plain):
     promises = _promising(history="replay")
 
 
-class UnconfirmedReplays(Plain):
+class UnconfirmedReplays(Unconfirmed):
     """Both of these."""
 
     promises = _promising(history="replay", confirms_subscriptions=False)
@@ -69,7 +83,7 @@ class UnconfirmedReplays(Plain):
 
 class _PongingSession(PushSession):
     def take(self, frame: Frame) -> Taken:
-        return Taken(frame, (f'{{"type": "pong", "detail": "{PAYLOAD}"}}',) if frame.detail == "ping" else ())
+        return Taken((frame,), (f'{{"type": "pong", "detail": "{PAYLOAD}"}}',) if frame.detail == "ping" else ())
 
 
 class Pinged(Plain):
@@ -77,7 +91,7 @@ class Pinged(Plain):
 
     promises = _promising(dead_after=3.5)
 
-    def session(self, user: User, *, everything: bool = False) -> Session:
+    def session(self, user: User, *, everything: bool = False, room: str = "") -> Session:
         return _PongingSession(everything=everything)
 
     def read_frames(self, data: bytes) -> Sequence[Frame]:
@@ -124,14 +138,14 @@ class Broken(Plain):
     def send(self, user: User, chat: str, text: str, reference: str) -> Request:
         raise RuntimeError(f"a bug: {KEY}")
 
-    def read_whole_chat(self, body: bytes) -> Page:
+    def read_whole_chat(self, body: bytes, page: str | None = None) -> Page:
         raise RuntimeError(f"a bug: {KEY}")
 
 
 class BrokenSocket(Plain):
     """The same, over sockets."""
 
-    def session(self, user: User, *, everything: bool = False) -> Session:
+    def session(self, user: User, *, everything: bool = False, room: str = "") -> Session:
         return _BrokenSession(everything=everything)
 
 
@@ -148,8 +162,8 @@ class BrokenLogin(Plain):
         raise RuntimeError(f"a bug: {KEY} {user.name}")
 
 
-PROTOCOLS: dict[str, Callable[[Mapping[str, str]], ChatProtocol]] = {
-    each.__name__: (lambda _environment, each=each: each())  # type: ignore[misc]
+PROTOCOLS: dict[str, tuple[Promises, Make]] = {
+    each.__name__: (each.promises, lambda _environment, _target, each=each: each())  # type: ignore[misc]
     for each in (
         Plain, Echo, Written, Unconfirmed, Replays, UnconfirmedReplays, Pinged, Impatient, ErrorsIn200, Password,
         Broken, BrokenSocket, BrokenLogin,

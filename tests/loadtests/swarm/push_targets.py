@@ -42,7 +42,6 @@ class Target(PushChat):
 
     key: str = KEY
     seen: list[HttpRequest] = field(default_factory=list)
-    never: asyncio.Event = field(default_factory=asyncio.Event)
 
     def login(self, user: str) -> Response:
         status, body = super().login(user)
@@ -114,7 +113,7 @@ class HangsAtLogins(Target):
 
     async def respond(self, request: HttpRequest) -> Response:
         if is_login(request):
-            await self.never.wait()
+            await asyncio.sleep(3600)  # for good; an event would be bound to one loop
         return await super().respond(request)
 
 
@@ -313,7 +312,7 @@ class FloodsAndReadsNothing(Target):
 
     async def _handle(self, socket: PushSocket, text: str) -> None:
         if '"pong"' in text:
-            await self.never.wait()
+            await asyncio.sleep(3600)  # for good; an event would be bound to one loop
         await super()._handle(socket, text)
 
 

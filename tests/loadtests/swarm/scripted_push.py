@@ -20,7 +20,7 @@ from locust.env import Environment  # noqa: E402
 
 from chatswarm.loadtests.history.files import read  # noqa: E402
 from chatswarm.loadtests.history.manifest import boot_id, history_file  # noqa: E402
-from chatswarm.loadtests.protocols import PROTOCOLS  # noqa: E402
+from chatswarm.loadtests.protocols.catalogue import BUILT_IN  # noqa: E402
 from chatswarm.loadtests.swarm import final_read, sender  # noqa: E402
 from chatswarm.loadtests.swarm.locust.stats_rows import StatsRows  # noqa: E402
 from chatswarm.loadtests.swarm.net import http  # noqa: E402
@@ -116,7 +116,7 @@ class Case:
 
 
 def main() -> None:
-    PROTOCOLS.update(push_protocols.PROTOCOLS)
+    BUILT_IN.update(push_protocols.PROTOCOLS)
     asked = json.load(sys.stdin)
     if asked["hurried"]:
         sender.TIMEOUT = http.TIMEOUT = push_protocols.SEND_TIMEOUT  # type: ignore[attr-defined]

@@ -8,7 +8,8 @@ import pytest
 
 from chatswarm.loadtests.protocols.protocol import User
 from chatswarm.loadtests.protocols.push import Push
-from chatswarm.loadtests.swarm.directory import UserDirectory, UsersFileError, read_users
+from chatswarm.loadtests.protocols.users_file import UsersFileError, read_users
+from chatswarm.loadtests.swarm.directory import UserDirectory
 
 SECRET = "hunter2-s3cret"
 

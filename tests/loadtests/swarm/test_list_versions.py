@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from chatswarm.loadtests.history.files import History, read
 from chatswarm.loadtests.history.manifest import history_file
 from chatswarm.loadtests.messages.identity import FOREIGN, IGNORED, Condition, ParsedText, text_of
-from chatswarm.loadtests.protocols import Reference
 from chatswarm.loadtests.protocols.protocol import Unreadable
+from chatswarm.loadtests.protocols.reference import Reference
 from chatswarm.loadtests.swarm.list_versions import ListVersions
 from chatswarm.loadtests.swarm.live.newly_shown import Viewer
 from chatswarm.loadtests.swarm.recorder import Recorder

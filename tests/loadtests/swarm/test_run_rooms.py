@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from chatswarm.loadtests.protocols import Push, Reference
+from chatswarm.loadtests.protocols.push import Push
+from chatswarm.loadtests.protocols.reference import Reference
 from chatswarm.loadtests.scenario import scenario
 from chatswarm.loadtests.scenario.rooms import Memberships, Rooms, of_rows
 from chatswarm.loadtests.swarm.run_rooms import OwnRoom, RunRooms

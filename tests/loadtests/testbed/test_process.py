@@ -14,7 +14,7 @@ import pytest
 
 from chatswarm.loadtests.history.files import read
 from chatswarm.loadtests.history.manifest import NEMESIS, TARGET, history_file
-from chatswarm.loadtests.protocols import KEY
+from chatswarm.loadtests.protocols.push import KEY
 from chatswarm.loadtests.scenario import scenario
 from chatswarm.loadtests.system.children import free_port, python
 from chatswarm.loadtests.testbed import messages

@@ -60,7 +60,7 @@ def test_an_origin_may_be_that_of_an_app(target: str) -> None:
     [
         ({"scenario": "staedy"}, "did you mean steady?"),
         ({"scenario": "a\0b"}, ": expected a readable TOML file, got: embedded null byte"),
-        ({"protocol": "foo"}, "--protocol: expected one of push, reference, got 'foo'"),
+        ({"protocol": "foo"}, "the path of a TOML file, or module:Class, got 'foo'"),
         ({"seed": "many"}, "--seed: expected a whole number, got 'many'"),
         (
             {"origin": "https://a.example/path"},

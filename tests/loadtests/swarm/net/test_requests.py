@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatswarm.loadtests.net.address import parse_address
-from chatswarm.loadtests.protocols import Reference
 from chatswarm.loadtests.protocols.protocol import Request, User
+from chatswarm.loadtests.protocols.reference import Reference
 from chatswarm.loadtests.swarm.net.requests import Unfollowable, Unsendable, outgoing, redirected
 
 BASE = parse_address("https://chat.example/base")

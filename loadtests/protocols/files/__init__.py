@@ -1,0 +1,1 @@
+"""The protocol files that come with chatswarm; docs/protocol-files.md is their manual."""

@@ -1,0 +1,1 @@
+"""Real chat servers of other ecosystems, each started by its ordinary package in a process of its own."""

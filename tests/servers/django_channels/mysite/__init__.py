@@ -1,0 +1,1 @@
+"""The site of the tutorial, with its app `chat` inside."""

@@ -1,0 +1,3 @@
+"""No pages: the clients are not browsers."""
+
+urlpatterns: list[object] = []
