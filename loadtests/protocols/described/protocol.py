@@ -251,9 +251,8 @@ class Described:
         variables = user.variables if before is None else before.variables
         context = Context(variables, {"room": room} if room else {})
         shake = self.description.handshake
-        request = shake.request.make(context)
-        headers = shake.request.filled_headers(context)
-        return Handshake(request.path, headers, [one.fill(context) for one in shake.subprotocols])
+        path, headers = shake.request.filled_path(context), shake.request.filled_headers(context)
+        return Handshake(path, headers, [one.fill(context) for one in shake.subprotocols])
 
     def session(self, user: User, *, everything: bool = False, room: str = "") -> Session:
         return DescribedSession(

@@ -179,7 +179,7 @@ class _Reader:
             rules=Rules(rules, self._codec),
             script=SocketScript(
                 **script, send=send.frame, ping=ping, ping_every=every or idle, pings_only_in_silence=every is None,
-                dead_after=dead_after, missed_on_rejoin=read_on == "reconnect", waits=waits,
+                dead_after=dead_after, missed_on_rejoin=read_on == "reconnect",
             ),
             users=users,
             columns=columns,

@@ -43,15 +43,18 @@ class RequestTemplate:
         """Raises OutOfScopeError, ValueError."""
         text = self._body(context)
         context = context.and_(body=text or "")
-        path = self.path.fill(context)
-        pairs = {name: whole(value.fill(context)) for name, value in self.query.items()}
-        if pairs:
-            path += ("&" if "?" in path else "?") + urlencode(pairs, quote_via=quote)
         headers = {"Accept": f"{_JSON}, */*"}
         if self.kind in ("json", "form"):
             headers["Content-Type"] = _JSON if self.kind == "json" else "application/x-www-form-urlencoded"
         headers |= self.filled_headers(context)
-        return Request(self.method, path, None if text is None else whole(text).encode(), headers)
+        body = None if text is None else whole(text).encode()
+        return Request(self.method, self.filled_path(context), body, headers)
+
+    def filled_path(self, context: Context) -> str:
+        """The path with its query."""
+        path = self.path.fill(context)
+        pairs = {name: whole(value.fill(context)) for name, value in self.query.items()}
+        return f"{path}{'&' if '?' in path else '?'}{urlencode(pairs, quote_via=quote)}" if pairs else path
 
     def filled_headers(self, context: Context) -> dict[str, str]:
         """Its own headers. One that turns out empty is not sent."""
@@ -75,11 +78,6 @@ class Keep:
     path: Path | None = None
     find: Callable[[Answer], str | None] | None = None  # in an answer
     source: str = ""
-
-    @property
-    def room(self) -> str | None:
-        """The name of a variable of a room; None if it is none."""
-        return self.name.removeprefix("room.") if self.name.startswith("room.") else None
 
 
 def keep_of(name: str, source: object, *, answers: bool) -> Keep:

@@ -92,7 +92,6 @@ class SocketScript:
     pings_only_in_silence: bool = True
     dead_after: Template | None = None
     missed_on_rejoin: bool = False  # a client reads the history after each reconnection
-    waits: bool = True  # the chat confirms subscriptions
 
     @property
     def steps(self) -> list[SocketStep]:
@@ -134,7 +133,6 @@ class DescribedSession:
         """`everything`: it knows nothing of earlier connections; `room`: the only one of this connection."""
         self._script = script
         self._codec = codec
-        self._everything = everything
         self._room = room
         self.notes = notes
         before = None if everything else user.memory.connection

@@ -191,15 +191,19 @@ def _with_members(chosen: Scenario, protocol: FoundProtocol, users_file: str | N
         return chosen
     try:
         names = [row["name"] for row in read_users(Path(users_file), 0)] if users_file else []
-        lists = members_by_name(read_members(path), names[: chosen.dashboards])
+        return _with_rooms(chosen, read_members(path), names[: chosen.dashboards])
     except MembersFileError as error:
         problems.append(f"--protocol: {error}")
-        return chosen
     except ValueError as error:
         problems += [f"--protocol: {path}: {line}" for line in str(error).split("\n")]
-        return chosen
+    return chosen
+
+
+def _with_rooms(chosen: Scenario, members: Mapping[str, Sequence[str]], users: Sequence[str]) -> Scenario:
+    """The scenario with these rooms, by the names of their members. `users`: those of dashboards. Raises ValueError."""
+    lists = members_by_name(members, users)
     senders = "widgets" if chosen.rooms is None else chosen.rooms.senders
-    rooms = {"fixed": dict(zip(read_members(path), lists, strict=True)), "senders": senders}
+    rooms = {"fixed": dict(zip(members, lists, strict=True)), "senders": senders}
     return scenario.parse({**chosen.table, "rooms": rooms}, chosen.name, chosen.name)
 
 
@@ -230,10 +234,7 @@ def with_users(chosen: Scenario, path: Path) -> Scenario:
             members.setdefault(room, []).append(row["name"])
     if not members:
         return chosen
-    lists = members_by_name(members, [row["name"] for row in rows[: chosen.dashboards]])
-    senders = "widgets" if chosen.rooms is None else chosen.rooms.senders
-    rooms = {"fixed": dict(zip(members, lists, strict=True)), "senders": senders}
-    return scenario.parse({**chosen.table, "rooms": rooms}, chosen.name, chosen.name)
+    return _with_rooms(chosen, members, [row["name"] for row in rows[: chosen.dashboards]])
 
 
 def _seed(given: Any, problems: list[str]) -> int:  # noqa: ANN401
