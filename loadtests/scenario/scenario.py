@@ -80,7 +80,7 @@ class Scenario:
     ping_timeout: float  # time without a pong after which the connection counts as dead
     send_over: SendOver | None  # None: as the target's protocol does it, by requests if both are possible
     deflate: bool  # sockets offer compression, as browsers do
-    rooms: Rooms | None  # None: each widget has a chat of its own, and every dashboard shows all of them
+    rooms: Rooms | None  # None: each widget has a chat, and every dashboard shows all of them
     slos: tuple[slo.Slo, ...]
     faults: tuple[FaultPlan, ...]
     backend: Mapping[str, Any]  # flags of the reference backend, if it is the target
@@ -108,7 +108,7 @@ class Scenario:
 
     @property
     def widget_users(self) -> int:
-        """How many widgets are users of their own, because they are not dashboards as well."""
+        """How many widgets are separate users, because they are not dashboards as well."""
         return 0 if self.senders_are_members else self.widgets
 
     @property

@@ -12,7 +12,7 @@ COUNTED = (FINDINGS[0], "gap", *FINDINGS[1:])
 """What is counted: the findings, and after `lost` that part of it that was lost between two connections."""
 
 COMPANIONS = {
-    # It is no finding of its own: what is in a gap is lost.
+    # It is no separate finding: what is in a gap is lost.
     "gap": {"lost"},
     "silent_socket": {"lost"},
     "store_lost": {"lost"},

@@ -1,4 +1,4 @@
-"""Performs one row of the catalogue, against a server of its own."""
+"""Performs one row of the catalogue, against its server."""
 
 import time
 import tomllib

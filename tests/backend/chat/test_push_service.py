@@ -1,4 +1,4 @@
-"""What the push chat publishes to whom, and in which order, in one process and without a store."""
+"""Which messages the push chat publishes to which users, and in which order, in one process and without a store."""
 
 from __future__ import annotations
 

@@ -344,7 +344,7 @@ def test_a_refusal_does_not_show_a_token() -> None:
 
 
 class GivesStrangeTokens(PushChat):
-    """Answers logins in a shape of its own."""
+    """Answers logins in another shape."""
 
     def login(self, user: str) -> tuple[int, object]:
         return 200, {"tokens": ["a-secret-token"]}

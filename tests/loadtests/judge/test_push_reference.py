@@ -190,7 +190,7 @@ def slow_leaks(world: PushWorld, play: PushPlay) -> int:
         stranger = seen.connection // 10 not in play.spans(room)
         former = send is not None and send[1] >= stop + 2
         if stranger or former or seen.at <= start - 2:
-            # Each show is an announcement of its own.
+            # Each show is a separate announcement.
             text = (seen.widget, seen.n) if send is not None else number
             leaks.add((text, seen.room, seen.connection // 10))
     return len(leaks)

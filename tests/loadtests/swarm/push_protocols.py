@@ -133,7 +133,7 @@ class Password(Plain):
 
 
 class Broken(Plain):
-    """Its login, its frames over sockets and its reads fail with a bug of its own, which names the password."""
+    """Its login, its frames over sockets and its reads fail with a bug in it, which names the password."""
 
     def send(self, user: User, chat: str, text: str, reference: str) -> Request:
         raise RuntimeError(f"a bug: {KEY}")

@@ -75,7 +75,7 @@ class PushSocket(Socket):
 
 @dataclass
 class PushChat(Server):
-    """The clean chat. By default it needs no service key, sends each message in a frame of its own, and closes nothing.
+    """The clean chat. By default it needs no service key, sends each message in a separate frame, and closes nothing.
 
     With `batches`, a socket's messages wait 0.2 s for others to share a frame with. With `closes_every`, each such
     message closes the sockets of all viewers, and keeps the next handshakes of these users waiting for `away` seconds.

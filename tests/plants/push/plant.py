@@ -1,4 +1,4 @@
-"""The base classes of the push chat's plants, which record what they broke and whom it affects."""
+"""The base classes of the push chat's plants, which record what they broke and which users it affects."""
 
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -13,7 +13,7 @@ class PushPlant(PushChat):
     """A push chat with a defect."""
 
     victim: str = ""
-    """The user whom the defect affects, where it does not affect all: a name, or one up to its first dot. If empty, the
+    """The user that the defect affects, where it does not affect all: a name, or one up to its first dot. If empty, the
     second to join a room."""
     broken: set[int] = field(default_factory=set)  # the ids of the messages that the defect affected
     unseen: set[tuple[int, str]] = field(default_factory=set)  # deliveries that the defect prevented: ids and users
