@@ -12,7 +12,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from .servers import PATIENCE, free_port, until
+from chatswarm.loadtests.system.children import free_port
+
+from .servers import PATIENCE, until
 
 
 @dataclass

@@ -22,6 +22,8 @@ import httpx
 import psutil
 from websockets.sync.client import ClientConnection, connect
 
+from chatswarm.loadtests.system.children import free_port
+
 from .described import hold_against_the_description
 
 PATIENCE = 20.0
@@ -202,12 +204,6 @@ def fresh_client(port: int) -> httpx.Client:
         verify=False,
         event_hooks={"response": [hold_against_the_description]},
     )
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def is_listening(port: int) -> bool:

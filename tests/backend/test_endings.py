@@ -19,6 +19,8 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
 
+from chatswarm.loadtests.system.children import free_port
+
 from .servers import (
     COMMAND,
     PATIENCE,
@@ -26,7 +28,6 @@ from .servers import (
     clean_environment,
     client_frame,
     frame,
-    free_port,
     is_listening,
     raw_dashboard,
     running,

@@ -13,12 +13,13 @@ from pathlib import Path
 import psutil
 import pytest
 
+from chatswarm.loadtests.system.children import free_port
+
 from .servers import (
     COMMAND,
     PATIENCE,
     clean_environment,
     frame,
-    free_port,
     fresh_client,
     is_listening,
     raw_dashboard,

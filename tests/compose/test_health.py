@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.backend.servers import PATIENCE, free_port, running
+from chatswarm.loadtests.system.children import free_port
+from tests.backend.servers import PATIENCE, running
 
 from .resolved import OTHERS, ROOT, ports_inside, service
 

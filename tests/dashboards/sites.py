@@ -12,7 +12,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from chatswarm.backend.store import schema
-from tests.backend.servers import PATIENCE, Backend, free_port, running
+from chatswarm.loadtests.system.children import free_port
+from tests.backend.servers import PATIENCE, Backend, running
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from chatswarm.loadtests.checklist.browser import (
 from chatswarm.loadtests.checklist.diagnosis import TITLES, GuideProblem
 from chatswarm.loadtests.checklist.symptoms import PageStep
 from chatswarm.loadtests.protocols.reference import Reference
-from tests.backend.servers import free_port
+from chatswarm.loadtests.system.children import free_port
 from tests.loadtests.checklist.broken_chat import BrokenChat, Defects, broken_chat
 
 from .browser import CHROMIUM, Chromium

@@ -13,7 +13,8 @@ import pytest
 from chatswarm.backend import listeners
 from chatswarm.backend.pages import DOCS
 from chatswarm.backend.settings import Settings, SettingsError, read_settings
-from tests.backend.servers import COMMAND, PATIENCE, clean_environment, free_port
+from chatswarm.loadtests.system.children import free_port
+from tests.backend.servers import COMMAND, PATIENCE, clean_environment
 
 from .sites import Site, site_at
 

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from websockets.sync.client import ClientConnection
 
+from chatswarm.loadtests.system.children import free_port
 from tests.backend.brokers import BlackholeProxy, Broker, broker
-from tests.backend.servers import Backend, frame, free_port, running, until
+from tests.backend.servers import Backend, frame, running, until
 
 CONNECTED = "chat_bus_connected"
 BY_WAKEUP = 'chat_log_reads_total{cause="bell"}'

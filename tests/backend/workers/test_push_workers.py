@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from websockets.sync.client import ClientConnection
 
+from chatswarm.loadtests.system.children import free_port
 from tests.backend.push import Push, join, messages_until, running_push
-from tests.backend.servers import PATIENCE, frame, free_port, say, until
+from tests.backend.servers import PATIENCE, frame, say, until
 
 WORKERS = 3
 

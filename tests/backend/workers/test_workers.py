@@ -17,7 +17,8 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
 
-from tests.backend.servers import PATIENCE, Backend, frame, free_port, fresh_client, running, say, until
+from chatswarm.loadtests.system.children import free_port
+from tests.backend.servers import PATIENCE, Backend, frame, fresh_client, running, say, until
 
 WORKERS = 3
 

@@ -1,11 +1,12 @@
 """Child processes: what they inherit from the process that starts them."""
 
+import socket
 import sys
 from pathlib import Path
 
 import pytest
 
-from chatswarm.loadtests.system.children import Child, python
+from chatswarm.loadtests.system.children import Child, free_port, python
 
 POISON = "raise SystemExit(9)"
 
@@ -66,3 +67,12 @@ def test_hidden_variables_are_not_inherited(tmp_path: Path, monkeypatch: pytest.
         [sys.executable, "-c", shown], tmp_path / "log", env={"CHATSWARM_BUS": "given"}, hidden_prefixes=("CHATSWARM_",)
     )
     assert log_of(child).strip() == "None given 2"
+
+
+def test_a_free_port_is_kept_for_one_server_after_another() -> None:
+    port = free_port()
+    for _ in range(2):
+        with socket.socket() as other, pytest.raises(OSError, match="in use"):
+            other.bind(("127.0.0.1", port))
+        with socket.create_server(("127.0.0.1", port)), socket.create_connection(("127.0.0.1", port)):
+            pass
