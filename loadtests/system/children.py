@@ -143,9 +143,6 @@ def end_with_parent() -> None:
     threading.Thread(target=wait, daemon=True).start()
 
 
-_held: list[socket.socket] = []  # each keeps a port for the servers that this process starts
-
-
 def free_port(host: str = "127.0.0.1", port: int = 0) -> int:
     """A port on `host` that nobody listens on: `port`, or any if that is 0. Raises OSError with a readable message.
 
@@ -153,16 +150,15 @@ def free_port(host: str = "127.0.0.1", port: int = 0) -> int:
     on it can be killed and started again. A server can listen there if it sets SO_REUSEADDR, as nearly all do.
     """
     try:
-        with contextlib.ExitStack() as stack:
-            probe = stack.enter_context(socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET))
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
             if port:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((host, port))
+            found = int(probe.getsockname()[1])
             if not port and sys.platform == "linux":  # others let nobody listen where a socket is bound
                 # Only now: asked for any port, the kernel may give one that another such socket holds.
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                stack.pop_all()
-                _held.append(probe)
-            return int(probe.getsockname()[1])
+                probe.detach()  # it stays bound
+            return found
     except OSError as error:
         raise OSError(f"expected a free port on {host}, got: {error}") from None

@@ -1,0 +1,1 @@
+"""Comparing two builds, setups or tools by several runs of each."""
