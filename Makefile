@@ -64,8 +64,8 @@ protocols: .venv/ready all-servers  ## tests the protocol files against real ser
 soak: .venv/ready  ## ten minutes of mixed faults: nothing lost, memory flat, open files back; 11 minutes
 	$(BIN)/python -m tests.soak
 
-bench: .venv/ready  ## what judging, recording and the fault proxy cost, compared with their limits; 2 minutes
-	$(BIN)/python -m tests.bench
+bench: .venv/ready  ## measures the rows of docs/benchmarks.md, and what single parts cost; ROW=P1 measures one of them
+	$(BIN)/python -m tests.bench $(ROW)
 
 panels: .venv/ready build/prometheus  ## compares panels and rules in a real Prometheus with the verdict; half a minute
 	$(BIN)/python -m tests.grafana

@@ -35,7 +35,7 @@ NAVIGATION = {
     "Understand": ["docs/judging", "docs/results", "docs/sql", "docs/report"],
     "Build in": ["docs/pytest", "docs/metrics", "docs/grafana", "docs/compose"],
     "The chat": ["docs/reference-chat", "docs/push-chat", "docs/protocol", "docs/guide"],
-    "Change chatswarm": ["ARCHITECTURE", "EXTENDING", "CONTRIBUTING", "CHANGELOG"],
+    "Change chatswarm": ["ARCHITECTURE", "EXTENDING", "CONTRIBUTING", "docs/benchmarks", "CHANGELOG"],
 }
 """The pages of the site, in order. A page that is missing here is a warning, too."""
 

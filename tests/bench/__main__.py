@@ -1,4 +1,7 @@
-"""`make bench`: prints each figure and its limit. `python -m tests.bench judge disk` runs only these two."""
+"""`make bench`: measures the rows of docs/benchmarks.md and what single parts cost, and prints each with its limit.
+
+`python -m tests.bench P1 judge` measures only these two. Rows are written into docs/benchmarks.md.
+"""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -7,8 +10,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from . import backend_metrics, described, disk, frames, intake, judge, live, page, pause, proxy, recorder
+from . import backend_metrics, described, disk, frames, intake, judge, live, page, page_of_rows, pause, proxy, recorder
 from .figure import Figure
+from .row import RowResult, measure
+from .rows import all_rows
 
 BENCHES: dict[str, Callable[[], Iterator[Figure]]] = {
     "judge": judge.figures,
@@ -26,11 +31,11 @@ BENCHES: dict[str, Callable[[], Iterator[Figure]]] = {
 
 
 def main() -> None:
-    """Exits with 1 if a figure misses its limit, with 2 for an unknown name."""
-    console = Console()
-    wanted = sys.argv[1:] or list(BENCHES)
-    if unknown := [name for name in wanted if name not in BENCHES]:
-        console.print(f"expected some of {', '.join(BENCHES)}, got {', '.join(unknown)}")
+    """Exits with 1 if a figure or a row misses its limit or was not measured, with 2 for an unknown name."""
+    console, rows = Console(), all_rows()
+    wanted = sys.argv[1:] or [*rows, *BENCHES]
+    if unknown := [name for name in wanted if name not in BENCHES and name not in rows]:
+        console.print(f"expected some of {', '.join([*rows, *BENCHES])}, got {', '.join(unknown)}")
         sys.exit(2)
     table = Table("figure", box=None, pad_edge=False)
     for title in ("measured", "limit"):
@@ -38,13 +43,31 @@ def main() -> None:
     missed = 0
     for name in wanted:
         with console.status(f"measuring {name}"):
+            if name in rows:
+                result = measure(rows[name])
+                page_of_rows.save(result)
+                page_of_rows.rewrite()
+                missed += not result.reached
+                _add_row(table, result)
+                continue
             for figure in BENCHES[name]():
                 missed += not figure.within_limit
-                measured = Text(f"{figure.measured:,.2f} {figure.unit}", "green" if figure.within_limit else "red")
+                measured = Text(f"{figure.measured:,.2f} {figure.unit}", _colour(figure.within_limit))
                 limit = f"{'≥' if figure.at_least else '≤'} {figure.limit:g} {figure.unit}"
                 table.add_row(figure.name, measured, limit)
     console.print(table)
     sys.exit(1 if missed else 0)
+
+
+def _add_row(table: Table, result: RowResult) -> None:
+    figure = "\n".join([f"{result.name} {page_of_rows.title_text(result)}", *result.problems])
+    table.add_row(
+        figure, Text(page_of_rows.measured_text(result), _colour(result.reached)), page_of_rows.reach_text(result)
+    )
+
+
+def _colour(within_limit: bool | None) -> str:
+    return "green" if within_limit else "red"
 
 
 if __name__ == "__main__":
