@@ -56,6 +56,7 @@ MAY_IMPORT = {
         "faults": {"history", "net", "protocols", "scenario", "system"},
         "checklist": {"messages", "net", "protocols", "system"},
         "judge": {"history", "messages", "scenario", "system"},
+        "compare": set(),
         "history": {"protocols", "system"},
         "scenario": {"messages", "protocols", "system"},
         "net": {"system"},
