@@ -56,10 +56,10 @@ class UserConnection:
 
     def __init__(
         self, node: Node, account: Account, owner: Owner, draw: random.Random, *,
-        on_message: Callable[[], object] | None = None, on_connected: Callable[[], object] | None = None,
+        on_messages: Callable[[int], object] | None = None, on_connected: Callable[[], object] | None = None,
     ) -> None:  # fmt: skip
-        """`on_message` is called from the event loop, for every WebSocket message that has a chat's message;
-        `on_connected`: after each subscription.
+        """`on_messages` is called from the event loop, with how many WebSocket messages that have a chat's message came
+        together; `on_connected`: after each subscription.
         """
         self.number = -1
         """In the history."""
@@ -78,7 +78,7 @@ class UserConnection:
         self._draw = draw
         self._on_connected = on_connected
         self._sends = PendingSends(by_echo=self._promises.accepted_by == "echo")
-        self._intake = Intake(node, account, owner.dashboard, self._sends, on_message, self._join_again)
+        self._intake = Intake(node, account, owner.dashboard, self._sends, on_messages, self._join_again)
         self._address = parse_address(node.plan.base_url)
         route = "sockets" if owner.dashboard >= 0 else "widgets"
         self._via = node.plan.via_of(route) or (self._address.host, self._address.port)
@@ -235,8 +235,7 @@ class UserConnection:
                 waits = "" if self._session is None else self._session.waits_for
                 raise Closed(1006, f"no {what} frame within {patience:g} s{f': {waits}' if waits else ''}")
             # In short pieces, because the last word may be the answer to a request.
-            for data in socket.receive(min(left, _LOOK_EVERY)):
-                intake.take(data)
+            intake.take(socket.receive(min(left, _LOOK_EVERY)))
             if intake.error is not None and not met():
                 raise Closed(1006, f"expected {what}, got the error frame {intake.error[:200]!r}")
 
@@ -298,8 +297,7 @@ class UserConnection:
         take that for the target's silence. Raises Closed.
         """
         if socket.received_at <= since:
-            for data in socket.receive(0):
-                self._intake.take(data)
+            self._intake.take(socket.receive(0))
         return socket.received_at <= since
 
     def _note_loss(self, error: ConnectError | Closed | LoginError, opened: float, *, subscribed: bool) -> None:

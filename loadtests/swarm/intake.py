@@ -37,11 +37,11 @@ class Intake:
 
     def __init__(
         self, node: Node, account: Account, dashboard: int, sends: PendingSends,
-        on_message: Callable[[], object] | None = None, on_dropped: Callable[[str], object] = lambda _: None,
+        on_messages: Callable[[int], object] | None = None, on_dropped: Callable[[str], object] = lambda _: None,
     ) -> None:  # fmt: skip
         """`dashboard`: its number; -1: a widget, whose messages are nobody's deliveries, and are not recorded.
-        `on_message`: called for every WebSocket message that has a chat's message; `on_dropped`: with a room whose
-        subscription the target has ended, though the user is still a member.
+        `on_messages`: called with how many WebSocket messages that have a chat's message came together;
+        `on_dropped`: with a room whose subscription the target has ended, though the user is still a member.
         """
         self._node = node
         self._recorder = node.recorder
@@ -51,7 +51,7 @@ class Intake:
         self._dashboard = dashboard
         self._sends = sends
         self._echoes = sends.echoes
-        self._on_message = on_message
+        self._on_messages = on_messages
         self._on_dropped = on_dropped
         self._record_frame = node.recorder.frame if dashboard >= 0 else _ignore
         self._last: dict[str, Frame] = {}
@@ -109,24 +109,26 @@ class Intake:
             detail = self._account.blanked(f"the protocol failed: {type(error).__name__}: {error}")
             self._node.trouble("frame", detail)
 
-    def take(self, data: bytes) -> None:
-        """Takes one WebSocket message. The hottest path of all."""
-        session = self._session
-        announced = self._known.get(data)
-        if announced is None or session.expects:  # type: ignore[union-attr]
-            announced = self._take_new(data)
-            if not announced:
-                return
+    def take(self, messages: Sequence[bytes]) -> None:
+        """Takes WebSocket messages that came together. The hottest path of all."""
+        session, known, record = self._session, self._known, self._record_frame
         number, came = self._number, self._socket.received_at  # type: ignore[union-attr]
-        for announcement, frame in announced:
-            if frame.text is not None:
-                announcement = self._take_text(announcement, frame, frame.text, came)  # noqa: PLW2901
-            if frame.source is not None:
-                self.send(session.note(frame))  # type: ignore[union-attr]
-            self._record_frame(number, announcement, came)
-        self._progress.frames += len(announced)
-        if self._on_message is not None:
-            self._on_message()
+        with_messages = 0
+        for data in messages:
+            announced = known.get(data)
+            if announced is None or session.expects:  # type: ignore[union-attr]
+                announced = self._take_new(data)
+            for announcement, frame in announced:
+                if frame.text is not None:
+                    announcement = self._take_text(announcement, frame, frame.text, came)  # noqa: PLW2901
+                if frame.source is not None:
+                    self.send(session.note(frame))  # type: ignore[union-attr]
+                record(number, announcement, came)
+            if announced:
+                self._progress.frames += len(announced)
+                with_messages += 1
+        if with_messages and self._on_messages is not None:
+            self._on_messages(with_messages)
 
     def _take_new(self, data: bytes) -> Announced:
         """The messages in bytes that are new. If there is anything else in them, takes them all and returns nothing."""
@@ -188,8 +190,8 @@ class Intake:
                 self.send(session.note(frame))
             else:
                 self.heed(session.take(frame), came, data)
-        if self._progress.frames > before and self._on_message is not None:
-            self._on_message()
+        if self._progress.frames > before and self._on_messages is not None:
+            self._on_messages(1)
 
     def heed(self, taken: Taken, at: float, data: bytes = b"") -> None:
         """Follows what something means here: a frame in `data`, an answer, or the session's own first steps."""

@@ -124,7 +124,7 @@ class DashboardUser(ChatUser):
         refetches = node.protocol.promises.visible == "refetch"
         self.connection = UserConnection(
             node, self.account, Owner(dashboard=self.index), self.rng,
-            on_message=self.want_refetch if refetches else None,
+            on_messages=self.want_refetch if refetches else None,
             on_connected=self.refetch_on_connecting if refetches else None,
         )  # fmt: skip
         if refetches:
@@ -197,10 +197,11 @@ class DashboardUser(ChatUser):
 
     # Refetching.
 
-    def want_refetch(self) -> None:
-        """A message was announced."""
+    def want_refetch(self, announcements: int) -> None:
+        """Messages were announced together."""
         if self.node.scenario.refetch.policy == "every":
-            gevent.spawn(self.refetch)
+            for _ in range(announcements):
+                gevent.spawn(self.refetch)
         else:
             self.refetch_wanted.set()
 

@@ -77,7 +77,7 @@ def _side(name: str, folder: Path) -> tuple[Any, Callable[[bytes], object]]:
 def _round(recorder: Any, take: Callable[[bytes], object], frames: Sequence[bytes]) -> float:
     begun = time.process_time()
     for data in frames:
-        take(data)
+        take((data,))
     used = time.process_time() - begun
     recorder.flush()
     return used

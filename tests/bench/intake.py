@@ -91,7 +91,7 @@ def _frames(shape: str) -> Sequence[Sequence[bytes]]:
 
 def intakes(
     protocol: Any, folder: Path, dashboards: int, session: Callable[[], Any], room: str = ""
-) -> tuple[Any, list[Callable[[bytes], object]]]:
+) -> tuple[Any, list[Callable[[Sequence[bytes]], object]]]:
     """A recorder, and what takes the frames of each dashboard."""
     from chatswarm.loadtests.swarm.intake import Intake
     from chatswarm.loadtests.swarm.pending_sends import PendingSends
@@ -99,7 +99,7 @@ def intakes(
 
     recorder = Recorder(folder, RUN, "swarm-0")
     node: Any = _Node(recorder, protocol)
-    taking: list[Callable[[bytes], object]] = []
+    taking: list[Callable[[Sequence[bytes]], object]] = []
     for dashboard in range(dashboards):
         intake = Intake(node, None, dashboard, PendingSends(by_echo=False), None)  # type: ignore[arg-type]
         intake.begin(dashboard, room)
@@ -109,12 +109,14 @@ def intakes(
     return recorder, taking
 
 
-def _round(recorder: Any, taking: Sequence[Callable[[bytes], object]], frames: Sequence[Sequence[bytes]]) -> float:
+def _round(
+    recorder: Any, taking: Sequence[Callable[[Sequence[bytes]], object]], frames: Sequence[Sequence[bytes]]
+) -> float:
     """CPU seconds for all messages on all dashboards, in the order in which a broadcast arrives."""
     begun = time.process_time()
     for message in zip(*frames, strict=True):
         for take, data in zip(taking, message, strict=True):
-            take(data)
+            take((data,))
     used = time.process_time() - begun
     recorder.flush()
     return used

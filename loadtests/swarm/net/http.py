@@ -10,9 +10,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from gevent import select, socket
+from gevent import get_hub, socket
+from gevent.hub import Waiter
 from gevent.lock import Semaphore
-from gevent.monkey import get_original
 
 from chatswarm.loadtests.history.tables import UNREADABLE_HERE
 from chatswarm.loadtests.net.address import Address, parse_address
@@ -24,6 +24,8 @@ from chatswarm.loadtests.system.rig_limits import RESOURCES, rig_limit_errno
 from chatswarm.loadtests.system.text import one_line
 
 from .addresses import Endpoint, connect, peer_of
+from .incoming import READABLE, reader_of
+from .outbox import Outbox
 from .requests import MOST_REDIRECTS, REDIRECTS, OutgoingRequest, Unfollowable, Unsendable, outgoing, redirected
 from .responses import Malformed, ResponseReader, TooLarge, headers_in
 from .tls import wrapped
@@ -35,13 +37,10 @@ IDLE_LIMIT = 1.0
 """Seconds after which an idle connection is not reused: servers close idle connections after 2 s or more, and a request
 that crosses the close on its way is lost, though neither side is at fault."""
 
-_BLOCK = 65536
 _LONGEST_SHOWN = 200  # characters of the target's text in an error
 _SETS_COOKIES = re.compile(rb"^set-cookie[ \t]*:", re.IGNORECASE | re.MULTILINE)
 _KEEP_ALIVE_TIMEOUT = re.compile(r"\btimeout\s*=\s*(\d{1,9})", re.IGNORECASE)
 _NEVER = float("nan")
-_POLLIN = 1  # poll's flag: readable, or closed by the other side
-_poll: Any = get_original("select", "poll")  # checks without switching greenlets, which gevent's cannot
 
 Note = Callable[[str, str], object]
 """Takes the kind and detail of something worth knowing that is nobody's fault."""
@@ -190,7 +189,7 @@ class Client:
             keep = reading.reusable
         except TimeoutError as error:
             text = _described(error)
-            if time.monotonic() >= state.deadline:
+            if not error.args or time.monotonic() >= state.deadline:
                 text = f"no {'connection' if connection is None else 'full answer'} within {TIMEOUT:g} s"
             response = state.failed(_status(connection), text, connection)
         except TooLarge as error:
@@ -205,6 +204,7 @@ class Client:
                 if self._cookies is not None:
                     _store_cookies(self._cookies, sending, connection.reading)
                 if keep and not self._closed:
+                    connection.reading.forget()
                     connection.idle_since, connection.keep_for = time.monotonic(), state.keep_for
                     self._keep(connection, self._idle.setdefault(sending.address, []))
                 else:
@@ -217,7 +217,7 @@ class Client:
         while idle:
             connection = idle.pop()
             idled = time.monotonic() - connection.idle_since
-            if idled <= min(IDLE_LIMIT, connection.keep_for) and not connection.is_readable():
+            if idled <= min(IDLE_LIMIT, connection.keep_for) and connection.is_quiet():
                 return connection
             connection.close()
         host, port = self._via if self._via is not None and address is self._address else (address.host, address.port)
@@ -282,89 +282,96 @@ class _ExchangeState:
 
 
 class _Connection:
-    """An open connection, with TLS if the address asks for it. Raises OSError if TLS fails."""
+    """An open connection, with TLS if the address asks for it. Raises OSError if TLS fails.
+
+    A watcher of the event loop reads from it until it is closed, so an exchange needs no system call for waiting.
+    """
 
     def __init__(self, tcp: socket.socket, address: Address, timeout: float) -> None:
-        self._socket: Any = tcp
+        connection: Any = tcp
         try:
             tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.peer = peer_of(tcp)
             if address.secure:
                 tcp.settimeout(timeout)
-                self._socket = wrapped(tcp, address.host)
+                connection = wrapped(tcp, address.host)
+            connection.settimeout(0)
         except BaseException:
-            tcp.close()
+            connection.close()
             raise
-        self._secure = address.secure
         self.reading = ResponseReader()
         self.idle_since, self.keep_for = 0.0, 0.0
-        self._poll = _poll()
-        self._poll.register(tcp.fileno() if not address.secure else self._socket.fileno(), _POLLIN)
+        self._read = reader_of(connection, secure=address.secure)
+        self._outbox = Outbox(connection, secure=address.secure)
+        self._waiter: Waiter[None] | None = None  # of the exchange that is running
+        self._watcher = get_hub().loop.io(connection.fileno(), READABLE)
+        self._watcher.start(self._on_readable)
 
-    def is_readable(self) -> bool:
-        """Whether the other side has closed an idle connection, or sent something without a request."""
-        return bool(self._poll.poll(0))
+    def is_quiet(self) -> bool:
+        """Whether the other side has neither closed an idle connection, nor sent something without a request."""
+        try:
+            return self._watcher.active and self._read() is None
+        except OSError:
+            return False
 
     def exchange(self, data: bytes, deadline: float) -> None:
         """Sends a request and reads the whole response. Raises OSError, EOFError, Malformed, TooLarge."""
-        reading, recv = self.reading, self._socket.recv
-        self._set_timeout(deadline)
-        unsent = self._send(data, deadline)
-        while not reading.complete:
-            self._set_timeout(deadline)
-            try:
-                came = recv(_BLOCK)
-            except OSError:
-                if unsent is not None:
-                    raise unsent from None  # the first failure
-                raise
-            if came:
-                reading.feed(came)
-                continue
-            reading.end()
-            if not reading.complete:
-                raise unsent or EOFError(
-                    "the connection was closed in the middle of the answer"
-                    if reading.began
-                    else "the connection was closed without an answer"
-                )
-        if unsent is not None:
-            reading.reusable = False
+        outbox = self._outbox
+        outbox.push(data)
+        if outbox.failure is not None and rig_limit_errno(outbox.failure) in RESOURCES:
+            raise outbox.failure
+        # Otherwise it goes on: a server that refuses a request may respond and close before it has read all of it.
+        self._waiter = Waiter()
+        timer = get_hub().loop.timer(max(0.001, deadline - time.monotonic()))
+        timer.start(self._waiter.throw, TimeoutError(), update=True)  # the loop knows the time of its last event
+        try:
+            self._waiter.get()
+        finally:
+            timer.close()
+            self._waiter = None
+        if outbox.waiting or outbox.failure is not None:
+            self.reading.reusable = False
 
     def close(self) -> None:
-        self._socket.close()
+        self._watcher.close()
+        self._outbox.close()
         self.reading.close()
 
-    def _set_timeout(self, deadline: float) -> None:
-        self._socket.settimeout(max(0.001, deadline - time.monotonic()))
-
-    def _send(self, data: bytes, deadline: float) -> OSError | None:
-        """Sends everything, or until an early response arrives. Returns why the rest could not be sent."""
+    def _on_readable(self) -> None:
+        """Takes what has come, and wakes the exchange once its response is complete or has failed."""
+        waiter = self._waiter
+        if waiter is None:
+            self._watcher.stop()  # closed while idle, or something came without a request: see `is_quiet`
+            return
         try:
-            if self._secure or len(data) <= _BLOCK:
-                self._socket.sendall(data)
-            else:
-                self._send_until_response(memoryview(data), deadline)
-        except TimeoutError:
-            raise
-        except OSError as error:
-            # A server that refuses a request may respond and close before it has read all of it.
-            if rig_limit_errno(error) in RESOURCES:
-                raise
-            return error
-        return None
+            data = self._read()
+            if data is None:
+                return
+            if self._outbox.waiting:
+                self._outbox.drain()
+            self._feed(data)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is raised where the response is awaited
+            failure: Exception | None = error
+            if isinstance(error, (OSError, EOFError)):
+                failure = self._outbox.failure or error  # the first failure
+            self._watcher.stop()
+            waiter.throw(failure)
+        else:
+            if self.reading.complete:
+                waiter.switch(None)
 
-    def _send_until_response(self, data: memoryview, deadline: float) -> None:
-        """Sends a long request. Raises OSError: BrokenPipeError if a response arrives before everything is sent."""
-        while data:
-            number, left = self._socket.fileno(), max(0.001, deadline - time.monotonic())
-            readable, writable, _ = select.select([number], [number], [], left)
-            if readable:
-                raise BrokenPipeError(errno.EPIPE, "an answer came before the request was sent")
-            if not writable:
-                raise TimeoutError
-            self._socket.settimeout(0)
-            data = data[self._socket.send(data[:_BLOCK]) :]
+    def _feed(self, data: bytes) -> None:
+        reading = self.reading
+        if data:
+            reading.feed(data)
+            return
+        reading.end()
+        if not reading.complete:
+            raise EOFError(
+                "the connection was closed in the middle of the answer"
+                if reading.began
+                else "the connection was closed without an answer"
+            )
 
 
 def client_for(

@@ -98,6 +98,10 @@ class ResponseReader:
         if self.status and not self._has_length:
             self.complete = True
 
+    def forget(self) -> None:
+        """Drops what came. Otherwise each idle connection would keep its last response."""
+        self._parts, self.raw_head = [], ()
+
     @property
     def body(self) -> bytes:
         """The body so far, still encoded."""

@@ -6,7 +6,6 @@ protocol errors) is left to `websockets`.
 """
 
 import errno
-import os
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -31,6 +30,7 @@ from chatswarm.loadtests.system.text import one_line
 
 from .addresses import Endpoint, connect, peer_of
 from .deflate import DeflateOffer
+from .incoming import READABLE, reader_of
 from .outbox import MOST_WAITING, Outbox
 from .requests import TOKEN, Unsendable, check_header, with_cookies
 from .responses import BLANK_LINE, LONGEST_HEAD, fields_of, repaired
@@ -43,7 +43,6 @@ _MASKED = 0x80  # in the second byte; only a client may mask
 _STATUS = re.compile(rb"HTTP/1\.\d (\d{3})(?!\d)")
 _HANDSHAKE_FIELDS = (b"upgrade", b"connection", b"sec-websocket-")
 _LONGEST_SHOWN = 200  # characters of the target's text in an error
-_READ = 1  # libev's flag: readable
 
 
 class ConnectError(Exception):
@@ -133,8 +132,9 @@ class WebSocket:
         """The subprotocol that the server selected; None if none was offered."""
         self.deflate = bool(self._protocol.extensions)
         """Whether permessage-deflate was agreed on."""
-        # TLS may have buffered bytes that only its recv knows about, so the file descriptor says too little.
-        self._readable = None if uri.secure else get_hub().loop.io(self._socket.fileno(), _READ)
+        self._socket.settimeout(0)
+        self._read = reader_of(self._socket, secure=uri.secure)
+        self._watcher = get_hub().loop.io(self._socket.fileno(), READABLE)
 
     @property
     def is_open(self) -> bool:
@@ -168,75 +168,75 @@ class WebSocket:
 
         Raises Closed.
         """
-        deadline = time.monotonic() + timeout
-        while not self._ready:
-            if self._protocol.state is not State.OPEN:
-                raise self._closed()
-            self._socket.settimeout(max(0.001, deadline - time.monotonic()))
-            try:
-                data = self._socket.recv(_READ_SIZE)
-            except TimeoutError:
-                return []
-            except OSError as error:
-                data, self._failure = b"", error
-            self.received_at = time.monotonic()
-            self._ready = self._messages(data)
-            if not data:
-                raise self._closed()
-            if self._readable is None and self._outbox.waiting:
-                self._outbox.drain()
+        if not self._ready:
+            self._ready = self._arrived()  # at once: the loop may be late, and `timeout` 0
+        if not self._ready:
+            self._wait(self._ready.extend, timeout, once=True)
         messages, self._ready = self._ready, []
         return messages
 
-    def listen(self, take: Callable[[bytes], object], seconds: float) -> None:
-        """Passes each message to `take` as it arrives, for `seconds`. Raises Closed.
+    def listen(self, take: Callable[[Sequence[bytes]], object], seconds: float) -> None:
+        """Passes on the messages that arrive together, for `seconds`. Raises Closed.
 
         `take` is called from the event loop and must not block: it may answer with `send_soon`.
         """
-        readable = self._readable
-        if readable is None:
-            self._listen_by_receiving(take, seconds)
-            return
-        number = self._socket.fileno()
+        if self._ready:
+            ready, self._ready = self._ready, []
+            take(ready)
+        self._wait(take, seconds)
+
+    def _wait(self, take: Callable[[Sequence[bytes]], object], seconds: float, *, once: bool = False) -> None:
+        """As `listen`; `once`: until messages have arrived."""
+        if self._protocol.state is not State.OPEN:
+            raise self._closed()
+        watcher = self._watcher
         ended: AsyncResult[None] = AsyncResult()
 
         def on_readable() -> None:
             try:
-                try:
-                    data = os.read(number, _READ_SIZE)
-                except BlockingIOError:
-                    return
-                except OSError as error:
-                    data, self._failure = b"", error
-                self.received_at = time.monotonic()
-                for message in self._messages(data):
-                    take(message)
-                if not data or self._protocol.state is not State.OPEN:
+                messages = self._arrived()
+                if messages:
+                    take(messages)
+                    if once:
+                        watcher.stop()
+                        ended.set(None)
+                        return
+                if self._protocol.state is not State.OPEN:
                     raise self._closed()
-            except Exception as error:  # noqa: BLE001 - whatever it is, it is raised in the greenlet that listens
-                readable.stop()
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is raised in the greenlet that waits
+                watcher.stop()
                 ended.set_exception(error)
 
-        for message in self._ready:
-            take(message)
-        self._ready = []
-        if self._protocol.state is not State.OPEN:
-            raise self._closed()
-        readable.start(on_readable)
+        watcher.start(on_readable)
         try:
             ended.get(timeout=seconds)
         except gevent.Timeout:
             pass
         finally:
-            readable.stop()
+            watcher.stop()
+
+    def _arrived(self) -> list[bytes]:
+        """The messages that have arrived by now, at `received_at`. Raises Closed if the stream has ended."""
+        try:
+            data = self._read()
+        except OSError as error:
+            data, self._failure = b"", error
+        if data is None:
+            return []
+        self.received_at = time.monotonic()
+        if self._outbox.waiting:
+            self._outbox.drain()  # TLS may have had to read first
+        messages = self._messages(data)
+        if not data:
+            raise self._closed()
+        return messages
 
     def close(self, code: int = 1001) -> None:
         """Sends a close frame, and closes without waiting: not for the peer's, nor for what is still to be sent."""
         if self._protocol.state is State.OPEN:
             self._protocol.send_close(code)
             self._outbox.push(b"".join(self._protocol.data_to_send()))
-        if self._readable is not None:
-            self._readable.close()
+        self._watcher.close()
         self._outbox.close()
 
     def _push(self, message: str | bytes, most_waiting: int | None) -> bool:
@@ -249,12 +249,6 @@ class WebSocket:
             self._protocol.send_binary(message)
         self._outbox.push(b"".join(self._protocol.data_to_send()), most_waiting)
         return self._outbox.failure is None
-
-    def _listen_by_receiving(self, take: Callable[[bytes], object], seconds: float) -> None:
-        deadline = time.monotonic() + seconds
-        while (left := deadline - time.monotonic()) > 0:
-            for message in self.receive(left):
-                take(message)
 
     def _messages(self, data: bytes) -> list[bytes]:
         """The messages that `data` completes; empty data is the end of the stream."""

@@ -9,7 +9,7 @@ import ssl
 import threading
 import time
 import zlib
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any
@@ -31,6 +31,16 @@ from chatswarm.loadtests.swarm.net.websocket import Closed, ConnectError, WebSoc
 
 Handler = Callable[[ServerConnection], Awaitable[None]]
 Refusal = Callable[[ServerConnection, Request], Response]
+
+
+def each(take: Callable[[bytes], object]) -> Callable[[Sequence[bytes]], None]:
+    """For `listen`: takes messages one by one."""
+
+    def taking(messages: Sequence[bytes]) -> None:
+        for message in messages:
+            take(message)
+
+    return taking
 
 
 @contextmanager
@@ -230,7 +240,7 @@ def test_listening_passes_on_messages_until_the_end() -> None:
     with server(talk) as url:
         socket_ = WebSocket(url, 5)
         with pytest.raises(Closed) as caught:
-            socket_.listen(taken.append, 5)
+            socket_.listen(taken.extend, 5)
         socket_.close()
     assert taken == [b"one", b"two", b"x" * 70_000, b"three"]
     assert caught.value.code == 1012
@@ -240,15 +250,15 @@ def test_listening_ends_after_its_timeout_and_loses_nothing() -> None:
     taken: list[bytes] = []
     with server(echo) as url:
         socket_ = WebSocket(url, 5)
-        socket_.listen(taken.append, 0.05)
+        socket_.listen(taken.extend, 0.05)
         socket_.send("hello")
-        socket_.listen(taken.append, 0.5)
+        socket_.listen(taken.extend, 0.5)
         socket_.close()
     assert taken == [b"hello"]
 
 
 def test_an_error_in_the_callback_reaches_the_greenlet() -> None:
-    def fail(_: bytes) -> None:
+    def fail(_: Sequence[bytes]) -> None:
         raise KeyError("oh")
 
     with server(echo) as url:
@@ -350,7 +360,7 @@ def test_answers_from_the_callback_wait_for_a_peer_that_does_not_read_and_keep_t
             raise _AllTaken
 
     with pytest.raises(_AllTaken):
-        socket_.listen(answer, 20)
+        socket_.listen(each(answer), 20)
     assert taken == texts, "the loop was never blocked"
     assert socket_._outbox.waiting > 100_000, "the kernel took it all: the test shows nothing"
     socket_._feed(Frame(Opcode.PING, b"late").serialize(mask=False), [])
@@ -378,7 +388,7 @@ def test_a_peer_that_does_not_read_ends_the_connection_after_all_that_had_arrive
         answered.append(socket_.send_soon("x" * 100_000))
 
     with pytest.raises(Closed, match="1006 the peer does not read") as caught:
-        socket_.listen(answer, 20)
+        socket_.listen(each(answer), 20)
     assert (caught.value.code, caught.value.rig_failed) == (1006, False)
     assert taken == texts
     assert answered == sorted(answered, reverse=True)
@@ -462,7 +472,7 @@ def test_a_write_that_fails_ends_the_connection(number: int, rig_failed: bool, m
                 answers.append(socket_.send_soon("x"))
 
         with pytest.raises(Closed, match="oh") as caught:
-            socket_.listen(answer, 5)
+            socket_.listen(each(answer), 5)
         socket_.close()
     assert (taken, answers) == ([b"hi", b"ho"], [False, False])
     assert (caught.value.code, caught.value.rig_failed) == (1006, rig_failed)
@@ -514,7 +524,7 @@ def test_messages_are_the_same_however_the_bytes_are_split(size: int) -> None:
     with listener:
         socket_ = WebSocket(f"ws://127.0.0.1:{listener.getsockname()[1]}/ws", 5)
         with pytest.raises(Closed, match="1000 bye"):
-            socket_.listen(taken.append, 5)
+            socket_.listen(taken.extend, 5)
         socket_.close()
         thread.join()
     assert taken == [b"short", b"", b"fragment", b"m" * 300, b"bin"]
@@ -713,7 +723,7 @@ def test_nothing_after_a_close_frame_is_a_message() -> None:
         socket_ = WebSocket(url, 5)
         taken: list[bytes] = []
         with pytest.raises(Closed, match="1000"):
-            socket_.listen(taken.append, 5)
+            socket_.listen(taken.extend, 5)
         socket_.close()
     assert taken == [b"hi"]
 
