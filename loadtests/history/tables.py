@@ -5,7 +5,7 @@ Times are seconds on the machine's monotonic clock, which all processes of a hos
 
 A `status` is that of an HTTP response; 0 if there was none. A negative status means that the rig itself failed: on one
 of its limits, as a negative errno (-24: no more open files), or with `UNREADABLE_HERE`. The same goes for the `code` of
-a connection that never subscribed.
+a connection that never subscribed. A refetch with the status 304 showed its dashboard's last list again.
 """
 
 from dataclasses import dataclass
@@ -15,9 +15,10 @@ from typing import Literal
 Code = Literal["b", "h", "i", "q", "d", "s"]
 """A column's type: int8, int16, int32, int64, float64 as the `array` module names them, and s for text."""
 
-FORMAT = 2
-READABLE = (1, FORMAT)
-"""The formats that can be read. In an older one, the columns and tables that it lacks hold "none"."""
+FORMAT = 3
+READABLE = (1, 2, FORMAT)
+"""The formats that can be read. In an older one, the columns and tables that it lacks hold "none". Format 3 has refetches
+with the status 304."""
 
 UNREADABLE_HERE = -1000
 """In place of a status: a response that a browser might have read, but this rig could not."""

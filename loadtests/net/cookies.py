@@ -99,6 +99,9 @@ class CookieJar:
         """The value of the `Cookie` header of a request to `url` (http, https, ws or wss); empty if there is none."""
         return "; ".join(f"{each.name}={each.value}" if each.name else each.value for each in self._for(url))
 
+    def __len__(self) -> int:
+        return len(self._cookies)
+
     def values(self) -> list[str]:
         """The values of all cookies, which may be secrets."""
         return [each.value for each in self._cookies.values()]

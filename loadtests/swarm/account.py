@@ -22,7 +22,7 @@ from chatswarm.loadtests.protocols.protocol import (
 from chatswarm.loadtests.protocols.variables import blanked
 
 from .net.addresses import Endpoint
-from .net.http import Client, Response, exchange
+from .net.http import Client, Kept, Response, exchange
 from .net.websocket import Closed, ConnectError, WebSocket, socket_url
 
 UNAUTHORIZED = 401
@@ -90,19 +90,19 @@ class Account:
         other._state = self._state
         return other
 
-    def exchange(self, request: Callable[[User], Request]) -> Response:
+    def exchange(self, request: Callable[[User], Request], kept: Kept | None = None) -> Response:
         """Makes a request of this user. After a 401 it logs in again and makes it once more. Raises nothing.
 
-        The response's `error` has no secrets.
+        `kept`: see `http.exchange`. The response's `error` has no secrets.
         """
-        login, response = self._once(request)
+        login, response = self._once(request, kept)
         if response.status == UNAUTHORIZED and response.complete:
             self.expire(login)
             try:
                 self.log_in()
             except LoginError:
                 return response
-            _, response = self._once(request)
+            _, response = self._once(request, kept)
         return response
 
     def open_socket(
@@ -136,13 +136,13 @@ class Account:
         variables = self.user.memory.variables or self.user.variables
         return blanked(variables.blanked(text), self.cookies.values())
 
-    def _once(self, request: Callable[[User], Request]) -> tuple[int, Response]:
+    def _once(self, request: Callable[[User], Request], kept: Kept | None) -> tuple[int, Response]:
         """The number of the login that the request was made with, and its response."""
         try:
             login = self.log_in()
         except LoginError as error:
             return -1, Response(error.status, b"", False, float("nan"), time.monotonic(), f"login: {error}")
-        return login, self._without_secrets(try_exchange(self.http, lambda: request(self.user)))
+        return login, self._without_secrets(try_exchange(self.http, lambda: request(self.user), kept))
 
     def _try_once(self) -> None:
         state = self._state
@@ -198,11 +198,14 @@ def answer_of(response: Response) -> Answer:
     return Answer.of(response.status, response.headers, response.body)
 
 
-def try_exchange(client: Client, request: Callable[[], Request]) -> Response:
-    """Builds a request and makes it. Raises nothing: if the protocol fails to build it, the response says so."""
+def try_exchange(client: Client, request: Callable[[], Request], kept: Kept | None = None) -> Response:
+    """Builds a request and makes it. Raises nothing: if the protocol fails to build it, the response says so.
+
+    `kept`: see `http.exchange`.
+    """
     try:
         built = request()
     except Exception as error:  # noqa: BLE001 - protocols are third-party code, and there must be an outcome
         problem = f"the protocol failed: {type(error).__name__}: {error}"
         return Response(UNREADABLE_HERE, b"", False, float("nan"), time.monotonic(), problem)
-    return exchange(client, built)
+    return exchange(client, built, kept)

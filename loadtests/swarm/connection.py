@@ -1,6 +1,5 @@
 """A user's WebSocket: opened, subscribed and joined to rooms, again after each loss, and sent over."""
 
-import random
 import time
 from collections.abc import Callable
 from typing import NamedTuple
@@ -14,6 +13,7 @@ from chatswarm.loadtests.protocols.protocol import Frame, Kind, LoginError, Requ
 
 from .account import Account
 from .backoff import delays
+from .draws import Draws
 from .intake import Intake
 from .net.websocket import Closed, ConnectError, WebSocket
 from .node import Node
@@ -55,7 +55,7 @@ class UserConnection:
     """One user's connection to the target, one socket after another."""
 
     def __init__(
-        self, node: Node, account: Account, owner: Owner, draw: random.Random, *,
+        self, node: Node, account: Account, owner: Owner, draws: Draws, *,
         on_messages: Callable[[int], object] | None = None, on_connected: Callable[[], object] | None = None,
     ) -> None:  # fmt: skip
         """`on_messages` is called from the event loop, with how many WebSocket messages that have a chat's message came
@@ -75,7 +75,7 @@ class UserConnection:
         self._promises = node.protocol.promises
         self._account = account
         self._owner = owner
-        self._draw = draw
+        self._draws = draws
         self._on_connected = on_connected
         self._sends = PendingSends(by_echo=self._promises.accepted_by == "echo")
         self._intake = Intake(node, account, owner.dashboard, self._sends, on_messages, self._join_again)
@@ -94,10 +94,10 @@ class UserConnection:
         Not once the history is closed: the chat that was started for the run ends before its users do.
         """
         policy = self._node.scenario.reconnect
-        waits = delays(policy, self._draw)
+        waits = delays(policy, self._draws.uniform)
         while True:
             if self._connect_once():
-                waits = delays(policy, self._draw)
+                waits = delays(policy, self._draws.uniform)
             wait = None if self._node.recorder.closed else next(waits, None)
             if wait is None:
                 self._node.never.wait()

@@ -32,6 +32,7 @@ from .loop_lag import flush_every_second, record_lag
 from .net.http import Client, Response, client_for
 from .plan import RunPlan
 from .recorder import Recorder
+from .refetching import Crew
 from .run_rooms import RunRooms
 from .server_names import ServerNames
 
@@ -71,6 +72,7 @@ class Node:
         self.ending = Event()
         self.never = Event()  # never set: users with nothing left to do wait for it
         self.sends = Pool()
+        self.crew = Crew()
         self.chats: dict[str, Account] = {}  # that this process created, each with who reads it at the end
         self._troubles: set[tuple[str, str]] = set()
         self._few: dict[str, set[str]] = {}  # by kind: details that were noted

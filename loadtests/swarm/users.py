@@ -1,11 +1,10 @@
 """The two kinds of simulated user: a customer's widget, and an agent's dashboard."""
 
-import random
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import gevent
-from gevent.event import Event
 from locust import User, task
 from locust.env import Environment
 
@@ -14,12 +13,15 @@ from chatswarm.loadtests.protocols.protocol import Unreadable
 
 from .account import Account
 from .connection import Owner, UserConnection
+from .draws import Draws
 from .final_read import as_unread
 from .live.newly_shown import Viewer
+from .net.http import Kept
 from .node import current
-from .run_rooms import OwnRoom
+from .refetching import Refetcher
 from .sender import Sender
 
+_NOT_MODIFIED = 304
 _SENDS_AT_ONCE = 1000  # per sender; fewer would let a slow target delay the sends
 
 
@@ -46,13 +48,13 @@ class ChatUser(User):
         """
         node, role = self.node, self.role.name.lower()
         index = node.number_for(role)
-        self.rng = random.Random(f"chatswarm {node.plan.seed} {role} {index}")
+        self.draws = Draws(f"chatswarm {node.plan.seed} {role} {index}")
         self.index = index
         self.planned = index < (node.scenario.widgets if self.role is Role.WIDGET else node.scenario.dashboards)
         if not self.planned:
             node.recorder.user(self.role, index, UserEvent.ADDED, time.monotonic())
             return False
-        gevent.sleep(self.rng.uniform(0, min(1.0, node.scenario.ramp)))
+        gevent.sleep(self.draws.uniform(0, min(1.0, node.scenario.ramp)))
         return True
 
     def on_stop(self) -> None:
@@ -81,7 +83,7 @@ class WidgetUser(ChatUser):
         self.account = node.account(self.role, self.index, _SENDS_AT_ONCE, self.route)
         promises = node.protocol.promises
         if node.scenario.sends_over(promises) == "socket":
-            self.connection = UserConnection(node, self.account, Owner(widget=self.index), self.rng)
+            self.connection = UserConnection(node, self.account, Owner(widget=self.index), self.draws)
             if node.rooms is not None and (promises.senders_join or promises.accepted_by == "echo"):
                 # It must be sent what it sends, or be there to send it.
                 self.connection.rooms.add(node.rooms.ids[node.rooms.of_sender(self.index, 0)])
@@ -110,7 +112,7 @@ class DashboardUser(ChatUser):
 
     role = Role.DASHBOARD
     route = "refetches"
-    refetcher: Any = None
+    refetcher: Refetcher | None = None
     connection_greenlet: Any = None  # of a connection that is planned for part of the run
     sending: Any = None
     changing: Any = None
@@ -120,20 +122,27 @@ class DashboardUser(ChatUser):
             return
         node, member = self.node, self.node.scenario.senders_are_members and self.index < self.node.scenario.widgets
         account = self.account = node.account(self.role, self.index, 10, self.route)
-        self.refetch_wanted = Event()
         refetches = node.protocol.promises.visible == "refetch"
-        self.connection = UserConnection(
-            node, self.account, Owner(dashboard=self.index), self.rng,
-            on_messages=self.want_refetch if refetches else None,
-            on_connected=self.refetch_on_connecting if refetches else None,
-        )  # fmt: skip
+        on_messages = None
         if refetches:
             self.viewer = Viewer()
-            self.refetcher = gevent.spawn(self.refetch_when_wanted)
+            self.last_list: tuple[Kept | None, int] = (None, -1)  # the last list that came, and its version
+            # A broadcast wakes all dashboards at once, and would keep their refetches in step for ever. Real dashboards
+            # are on different machines, whose timers drift apart.
+            interval = node.scenario.refetch.interval * self.draws.uniform(1.0, 1.1)
+            self.refetcher = Refetcher(node.crew, interval, self.refetch)
+            on_messages = self.refetch_each if node.scenario.refetch.policy == "every" else self.refetcher.want
+        self.connection = UserConnection(
+            node, self.account, Owner(dashboard=self.index), self.draws,
+            on_messages=on_messages, on_connected=self.refetch_on_connecting if refetches else None,
+        )  # fmt: skip
         if node.rooms is not None:
             rooms = node.rooms.of_dashboard(self.index)
             self.connection.rooms |= {own.room for own in rooms if own.start < 0}
-            self.changing = gevent.spawn(self.change_memberships, rooms)
+            moments = [(own.start, own.room, True) for own in rooms if own.start >= 0]
+            moments += [(own.stop, own.room, False) for own in rooms if own.stop < node.scenario.duration]
+            if moments:
+                self.changing = gevent.spawn(self.change_memberships, sorted(moments))
         if member:
             over = self.connection if node.scenario.sends_over(node.protocol.promises) == "socket" else None
             # Its sends take the route of all sends.
@@ -144,7 +153,9 @@ class DashboardUser(ChatUser):
     def on_stop(self) -> None:
         """Also kills its greenlets."""
         super().on_stop()
-        for greenlet in (self.refetcher, self.connection_greenlet, self.sending, self.changing):
+        if self.refetcher is not None:
+            self.refetcher.stop()
+        for greenlet in (self.connection_greenlet, self.sending, self.changing):
             if greenlet is not None:
                 greenlet.kill(block=False)
 
@@ -166,13 +177,11 @@ class DashboardUser(ChatUser):
             self.connection_greenlet.kill()
         self.node.never.wait()
 
-    def change_memberships(self, rooms: list[OwnRoom]) -> None:
-        """Joins and leaves rooms in the middle of the run, at the moments that the scenario plans."""
+    def change_memberships(self, moments: Sequence[tuple[float, str, bool]]) -> None:
+        """Joins (True) and leaves rooms in the middle of the run, at these moments in seconds after T0."""
         node = self.node
-        moments = [(own.start, own.room, True) for own in rooms if own.start >= 0]
-        moments += [(own.stop, own.room, False) for own in rooms if own.stop < node.scenario.duration]
         node.started.wait()
-        for at, room, joins in sorted(moments):
+        for at, room, joins in moments:
             if node.ending.wait(max(0.0, node.start + at - time.monotonic())):
                 return
             self.change_membership(room, joins=joins)
@@ -197,35 +206,19 @@ class DashboardUser(ChatUser):
 
     # Refetching.
 
-    def want_refetch(self, announcements: int) -> None:
-        """Messages were announced together."""
-        if self.node.scenario.refetch.policy == "every":
-            for _ in range(announcements):
-                gevent.spawn(self.refetch)
-        else:
-            self.refetch_wanted.set()
+    def refetch_each(self, count: int) -> None:
+        """This many frames announced messages together."""
+        for _ in range(count):
+            self.node.crew.run(self.refetch)
 
     def refetch_on_connecting(self) -> None:
         """The connection is subscribed: what was missed before shows in the list."""
-        if self.connection is not None and (
-            not self.connection.ever_subscribed or self.node.scenario.reconnect != "origin"
+        if (
+            self.refetcher is not None
+            and self.connection is not None
+            and (not self.connection.ever_subscribed or self.node.scenario.reconnect != "origin")
         ):
-            self.refetch_wanted.set()
-
-    def refetch_when_wanted(self) -> None:
-        """Runs until killed: one refetch in flight, at most one waiting, and no more often than the scenario allows."""
-        # A broadcast wakes all dashboards at once, and would keep their refetches in step for ever. Real dashboards are
-        # on different machines, whose timers drift apart.
-        interval = self.node.scenario.refetch.interval * self.rng.uniform(1.0, 1.1)
-        last = 0.0
-        while True:
-            self.refetch_wanted.wait()
-            if (early := last + interval - time.monotonic()) > 0:
-                gevent.sleep(early)
-            # A frame that comes from here on may announce a message that this refetch does not show.
-            self.refetch_wanted.clear()
-            last = time.monotonic()
-            self.refetch()
+            self.refetcher.want()
 
     def refetch(self) -> None:
         """Fetches the list once, and records the version that this dashboard now shows."""
@@ -234,12 +227,16 @@ class DashboardUser(ChatUser):
             return
         connection = self.connection.number
         started = time.monotonic()
-        response = account.exchange(node.protocol.list_chats)
+        kept, last_version = self.last_list
+        response = account.exchange(node.protocol.list_chats, kept)
         node.note_rate_limit("refetch", response.status, response.retry_after)
         version, problem = -1, response.problem
         try:
             if not problem:
                 version = node.listing.version_of(response.body)
+                self.last_list = response.kept, version
+            elif response.status == _NOT_MODIFIED and response.complete and kept is not None:
+                version, problem = last_version, ""
         except Unreadable as error:
             response, problem = as_unread(response, error), account.blanked(str(error))
         except Exception as error:  # noqa: BLE001 - every refetch has a row

@@ -11,6 +11,8 @@ from chatswarm.loadtests.history.tables import ConnectionEvent
 from .arrays import Bools, Floats, Ints, Small
 from .faults import FaultSpan
 
+_NOT_MODIFIED = 304
+
 NO_FINAL = -1
 """In place of a status: the chat had no final read."""
 
@@ -103,8 +105,8 @@ class RefetchTable:
 
     @property
     def showed(self) -> Bools:
-        """Which reads returned a list."""
-        return np.asarray(answered(self.status) & (self.version >= 0))
+        """Which reads returned a list, or said that the reader's last one is still good."""
+        return np.asarray((answered(self.status) | (self.status == _NOT_MODIFIED)) & (self.version >= 0))
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ class StatsRows:
     def __init__(self, environment: Environment) -> None:
         self._environment = environment
         self.progress = ProcessProgress()
-        self._updates: list[float] = []
+        self._updates: list[tuple[float, Sequence[float]]] = []
         self._shown: list[Latencies] = []
         self._frames_shown = 0
 
@@ -48,7 +48,7 @@ class StatsRows:
 
     def updates(self, visible: float, intended: Sequence[float]) -> None:
         """Counts messages that became visible on one dashboard at `visible`, by their intended times."""
-        self._updates.extend([visible - then for then in intended])
+        self._updates.append((visible, intended))
 
     def shown(self, latencies: Latencies) -> None:
         """Counts messages that became visible, by their update latencies in seconds."""
@@ -56,7 +56,8 @@ class StatsRows:
 
     def flush(self) -> None:
         """Updates the rows of frames and updates. Call it about once a second."""
-        latencies = np.concatenate([np.asarray(self._updates, np.float64), *self._shown])
+        updates = [visible - np.asarray(intended) for visible, intended in self._updates]
+        latencies = np.concatenate([*updates, *self._shown, np.empty(0)])
         self._updates, self._shown = [], []
         frames = self.progress.frames - self._frames_shown
         self._frames_shown = self.progress.frames

@@ -46,6 +46,13 @@ Note = Callable[[str, str], object]
 """Takes the kind and detail of something worth knowing that is nobody's fault."""
 
 
+class Kept(NamedTuple):
+    """What names a response that a browser keeps."""
+
+    url: str
+    etag: bytes
+
+
 class Response(NamedTuple):
     """The result of a request. Times are in monotonic seconds.
 
@@ -63,6 +70,7 @@ class Response(NamedTuple):
     undecoded: bool = False  # it is complete, but in an encoding that this rig cannot read; `body` is empty
     peer: str = ""  # host:port that it came from, IPv6 in brackets: the fault proxy's behind one; empty without one
     raw_head: Sequence[bytes] = ()  # for `headers`
+    kept: "Kept | None" = None  # what a browser would ask with later whether it has changed
 
     @property
     def headers(self) -> Headers:
@@ -89,6 +97,16 @@ class Response(NamedTuple):
         return self.status if self.complete or self.status < 0 else 0
 
 
+class _Prepared(NamedTuple):
+    """A request as it was last sent."""
+
+    request: Request
+    sending: OutgoingRequest
+    data: bytes
+    cookies: str
+    url: str | None  # None: it must not be asked again with what was kept
+
+
 class Client:
     """One user's persistent connections to one target, with at most `concurrency` exchanges at a time."""
 
@@ -107,11 +125,12 @@ class Client:
         self._note = note
         self._cookies = cookies
         self._slots = Semaphore(concurrency)
-        self._idle: dict[Address, list[_Connection]] = {}
-        self._last: tuple[Request, OutgoingRequest, bytes, str] | None = None  # the last `str`: cookies
+        self._idle: list[_Connection] = []
+        self._idle_elsewhere: dict[Address, list[_Connection]] = {}  # after redirects
+        self._last: _Prepared | None = None
         self._closed = False
 
-    def send_request(self, request: Request) -> Response:
+    def send_request(self, request: Request, kept: Kept | None = None) -> Response:
         """See `exchange`."""
         state = _ExchangeState(time.monotonic() + TIMEOUT)
         if not self._slots.acquire(timeout=TIMEOUT):
@@ -120,7 +139,8 @@ class Client:
             if time.monotonic() >= state.deadline:
                 # The slot came too late: a request sent now could not get its response in time.
                 return state.failed(0, f"no free connection within {TIMEOUT:g} s")
-            return self._follow(*self._prepared(request), state)
+            sending, data = self._prepared(request, kept)
+            return self._follow(sending, data, state)
         except Unsendable as error:
             return state.failed(-errno.EINVAL, str(error))
         except Exception as error:  # noqa: BLE001 - last line of defence: every request has an outcome
@@ -135,30 +155,31 @@ class Client:
 
     def close_idle(self) -> None:
         """Closes idle connections, each of which is an open file."""
-        for connections in self._idle.values():
+        for connections in (self._idle, *self._idle_elsewhere.values()):
             for connection in connections:
                 connection.close()
-        self._idle.clear()
+            connections.clear()
 
-    def _prepared(self, request: Request) -> tuple[OutgoingRequest, bytes]:
+    def _prepared(self, request: Request, kept: Kept | None) -> tuple[OutgoingRequest, bytes]:
         last = self._last
-        jar = self._cookies
-        if last is not None and last[0] is request and (jar is None or jar.header(last[1].url) == last[3]):
-            return last[1], last[2]
-        sending = outgoing(self._address, request, self._origin)
-        cookies = self._cookies_for(sending)
-        data = sending.wire(cookies)
-        self._last = request, sending, data, cookies
-        return sending, data
+        if last is None or last.request != request or last.cookies != self._cookies_for(last.sending):
+            sending = outgoing(self._address, request, self._origin)
+            cookies = self._cookies_for(sending)
+            url = sending.url if sending.may_ask_again else None
+            last = self._last = _Prepared(request, sending, sending.wire(cookies), cookies, url)
+        if kept is not None and kept.url == last.url:
+            return last.sending, b"%bIf-None-Match: %b\r\n\r\n" % (last.data[:-2], kept.etag)
+        return last.sending, last.data
 
     def _cookies_for(self, sending: OutgoingRequest) -> str:
-        return "" if self._cookies is None else self._cookies.header(sending.url)
+        return self._cookies.header(sending.url) if self._cookies else ""
 
     def _follow(self, sending: OutgoingRequest, data: bytes, state: "_ExchangeState") -> Response:
         for hop in range(MOST_REDIRECTS):
             response = self._once(sending, data, state)
-            if hop and response.error:
-                response = response._replace(error=f"redirected to {sending.address.origin}: {response.error}")
+            if hop:
+                error = f"redirected to {sending.address.origin}: {response.error}" if response.error else ""
+                response = response._replace(error=error, kept=None)
             if not state.location:
                 return response
             try:
@@ -185,7 +206,7 @@ class Client:
             if state.sent != state.sent:  # NaN: this is the first request
                 state.sent = time.monotonic()
             connection.exchange(data, state.deadline)
-            response = state.response_from(reading, connection.peer)
+            response = state.response_from(reading, connection.peer, sending.url)
             keep = reading.reusable
         except TimeoutError as error:
             text = _described(error)
@@ -205,15 +226,15 @@ class Client:
                     _store_cookies(self._cookies, sending, connection.reading)
                 if keep and not self._closed:
                     connection.reading.forget()
-                    connection.idle_since, connection.keep_for = time.monotonic(), state.keep_for
-                    self._keep(connection, self._idle.setdefault(sending.address, []))
+                    connection.idle_since, connection.keep_for = response.done, state.keep_for
+                    self._keep(connection, self._idle_to(sending.address))
                 else:
                     connection.close()
         return response
 
     def _connection(self, address: Address, state: "_ExchangeState") -> "_Connection":
         """An idle connection that is still open, or a new one. Raises OSError."""
-        idle = self._idle.get(address)
+        idle = self._idle_to(address)
         while idle:
             connection = idle.pop()
             idled = time.monotonic() - connection.idle_since
@@ -223,6 +244,9 @@ class Client:
         host, port = self._via if self._via is not None and address is self._address else (address.host, address.port)
         tcp = connect(host, port, state.left(), self._traffic, self._note_skipped)
         return _Connection(tcp, address, state.left())
+
+    def _idle_to(self, address: Address) -> list["_Connection"]:
+        return self._idle if address is self._address else self._idle_elsewhere.setdefault(address, [])
 
     @staticmethod
     def _keep(connection: "_Connection", idle: list["_Connection"]) -> None:
@@ -248,7 +272,7 @@ class _ExchangeState:
     def left(self) -> float:
         return max(0.001, self.deadline - time.monotonic())
 
-    def response_from(self, reading: ResponseReader, peer: str) -> Response:
+    def response_from(self, reading: ResponseReader, peer: str, url: str) -> Response:
         done = time.monotonic()  # before decoding, whose cost is the rig's
         status, body, error, retry_after, undecoded = reading.status, reading.body, "", None, False
         encoding, self.location, retry, keep_alive = reading.head
@@ -269,7 +293,10 @@ class _ExchangeState:
             self.location = ""
         if status in (429, 503) and retry:
             retry_after = retry
-        return Response(status, body, True, self.sent, done, error, retry_after, undecoded, peer, reading.raw_head)
+        return Response(
+            status, body, True, self.sent, done, error, retry_after, undecoded, peer, reading.raw_head,
+            Kept(url, reading.validator) if reading.validator else None,
+        )  # fmt: skip
 
     def failed(self, status: int, error: str, connection: "_Connection | None" = None) -> Response:
         if connection is None:
@@ -309,10 +336,15 @@ class _Connection:
 
     def is_quiet(self) -> bool:
         """Whether the other side has neither closed an idle connection, nor sent something without a request."""
-        try:
-            return self._watcher.active and self._read() is None
-        except OSError:
+        if not self._watcher.active:
             return False
+        try:
+            self._read()
+        except BlockingIOError:
+            return True
+        except OSError:
+            pass
+        return False
 
     def exchange(self, data: bytes, deadline: float) -> None:
         """Sends a request and reads the whole response. Raises OSError, EOFError, Malformed, TooLarge."""
@@ -345,11 +377,11 @@ class _Connection:
             return
         try:
             data = self._read()
-            if data is None:
-                return
-            if self._outbox.waiting:
+            if self._outbox.must_read:
                 self._outbox.drain()
             self._feed(data)
+        except BlockingIOError:
+            return
         except Exception as error:  # noqa: BLE001 - whatever it is, it is raised where the response is awaited
             failure: Exception | None = error
             if isinstance(error, (OSError, EOFError)):
@@ -382,12 +414,13 @@ def client_for(
     return Client(parse_address(url), concurrency, via, origin=origin, traffic=traffic, note=note, cookies=cookies)
 
 
-def exchange(client: Client, request: Request) -> Response:
+def exchange(client: Client, request: Request, kept: Kept | None = None) -> Response:
     """Makes one request and reads the whole response, in the calling greenlet. Raises nothing.
 
-    Follows redirects as a browser does; `sent` is when the first request went out.
+    Follows redirects as a browser does; `sent` is when the first request went out. `kept`: that of an earlier response;
+    if the target says 304, that one is still good.
     """
-    return client.send_request(request)
+    return client.send_request(request, kept)
 
 
 def _store_cookies(jar: CookieJar, sending: OutgoingRequest, reading: ResponseReader) -> None:

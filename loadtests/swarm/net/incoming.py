@@ -13,23 +13,16 @@ _READ_SIZE = 65536
 _WHOLE_RECORD = 16384  # bytes of the largest record of TLS
 _MOST_RECORDS = 4  # at a time: a peer that sends without end must not stop the loop
 
-Read = Callable[[], bytes | None]
-"""What has come; empty at the end of the stream, None if nothing has come. Raises OSError."""
+Read = Callable[[], bytes]
+"""Returns what has come; empty at the end of the stream. Raises BlockingIOError if nothing has come, and OSError."""
 
 
 def reader_of(connection: socket.socket, *, secure: bool) -> Read:
     """What reads from gevent's socket; `secure`: with TLS, whose time-out has to be 0."""
-    return partial(_decrypted, connection) if secure else partial(_plain, connection.fileno())
+    return partial(_decrypted, connection) if secure else partial(os.read, connection.fileno(), _READ_SIZE)
 
 
-def _plain(number: int) -> bytes | None:
-    try:
-        return os.read(number, _READ_SIZE)
-    except BlockingIOError:
-        return None
-
-
-def _decrypted(connection: ssl.SSLSocket) -> bytes | None:
+def _decrypted(connection: ssl.SSLSocket) -> bytes:
     """A record of TLS, and those after it if they are parts of something longer.
 
     OpenSSL reads one record at a time and keeps nothing back, so the loop calls again for more.
@@ -42,7 +35,7 @@ def _decrypted(connection: ssl.SSLSocket) -> bytes | None:
                 break
     except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
         if not came:
-            return None
+            raise BlockingIOError from None
     except OSError:
         if not came:
             raise  # otherwise it fails again, after what came before

@@ -30,7 +30,8 @@ class Outbox:
         self._secure = secure
         self._waiting = bytearray()
         self._taken = 0  # bytes that the kernel took after they had waited
-        self._must_read = False  # TLS has to read before it can write
+        self.must_read = False
+        """TLS has to read before it can write: call `drain` after that."""
         self._watcher: Any = None
         self._moved = Event()
 
@@ -59,7 +60,7 @@ class Outbox:
             self.drain()
 
     def drain(self) -> None:
-        """Writes what the kernel takes now. For readers of TLS, too, which may have to read before it can write."""
+        """Writes what the kernel takes now."""
         while self._waiting:
             taken = self._take(self._waiting)
             if not taken:
@@ -67,7 +68,7 @@ class Outbox:
             del self._waiting[:taken]
             self._taken += taken
             self._moved.set()
-        if self._waiting and not self._must_read:
+        if self._waiting and not self.must_read:
             if self._watcher is None:
                 self._watcher = get_hub().loop.io(self._number, _WRITE)
             self._watcher.start(self.drain)
@@ -122,14 +123,14 @@ class Outbox:
     def _write_encrypted(self, data: bytes | bytearray) -> int:
         timeout = self._connection.gettimeout()
         self._connection.settimeout(0)
-        self._must_read = False
+        self.must_read = False
         try:
             # OpenSSL reports nothing as written before it has written all that it was given.
             return int(self._connection.write(data[:_RECORD]))
         except ssl.SSLWantWriteError:
             return 0
         except ssl.SSLWantReadError:
-            self._must_read = True
+            self.must_read = True
             return 0
         finally:
             self._connection.settimeout(timeout)  # a reader may be waiting with it

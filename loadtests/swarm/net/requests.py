@@ -22,6 +22,15 @@ _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _HALF = re.compile("[\ud800-\udfff]")  # lone surrogates, which UTF-8 cannot encode
 _IN_A_PATH = "/%:@!$&'()*+,;=~?[]|"  # not encoded, as are letters, digits and "_.-"
 _SECRET = {"authorization", "cookie", "proxy-authorization"}
+_OF_CACHES = {
+    "cache-control",
+    "pragma",
+    "if-match",
+    "if-none-match",
+    "if-modified-since",
+    "if-unmodified-since",
+    "range",
+}
 _OURS = {"connection", "content-length", "transfer-encoding"}  # only the client sets these
 
 
@@ -47,6 +56,11 @@ class OutgoingRequest:
     def url(self) -> str:
         """Where it goes."""
         return self.address.origin + self.path
+
+    @property
+    def may_ask_again(self) -> bool:
+        """Whether it may be sent with the validator of an earlier response, as a browser does for what it has kept."""
+        return self.method == "GET" and self.body is None and not _OF_CACHES & {name.lower() for name in self.headers}
 
     def wire(self, cookies: str = "") -> bytes:
         """The request as bytes, with these `cookies` after those in its headers. Raises Unsendable."""

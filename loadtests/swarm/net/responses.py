@@ -19,6 +19,7 @@ LONGEST_HEAD = 256 << 10
 BLANK_LINE = re.compile(rb"\r?\n\r?\n")
 _INTERIM = re.compile(rb"HTTP/\S+[ \t]+1(?!01)[0-9]{2}(?![0-9])", re.IGNORECASE)
 _FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+)[ \t]*:[ \t]*(.*?)[ \t]*", re.DOTALL)
+_SENDABLE = re.compile(rb"[!-~\x80-\xff]{1,256}")  # as a tag: more could not be sent back in one header
 _LENIENT = {
     "lenient_headers": True,  # folded lines, control characters in values
     "lenient_optional_cr_before_lf": True,
@@ -70,7 +71,12 @@ class ResponseReader:
         self._head: list[bytes] | None = []  # what was fed up to the end of the head; None after it
         self._repaired = False
         self._parts: list[bytes] = []
+        self._forget_fields()
+
+    def _forget_fields(self) -> None:
         self._fields: list[tuple[bytes, bytes]] = []
+        self._etag = b""
+        self._may_be_kept = True
         self._has_length = False  # whether the response itself says where it ends
 
     def feed(self, data: bytes) -> None:
@@ -122,6 +128,11 @@ class ResponseReader:
                 found[name] += f", {text}"
         return HeaderFields(*(found.get(name, "") for name in _WANTED))
 
+    @property
+    def validator(self) -> bytes:
+        """The ETag of a response that a browser would keep, and ask with whether it has changed; empty: none."""
+        return self._etag if self._may_be_kept and _SENDABLE.fullmatch(self._etag) else b""
+
     def close(self) -> None:
         """Drops the parser, which refers back to this object."""
         del self._parser
@@ -140,6 +151,10 @@ class ResponseReader:
             self._has_length = True
         elif name == b"transfer-encoding":
             self._has_length = value.strip().lower().endswith(b"chunked")
+        elif name == b"etag":
+            self._etag = self._etag or value.strip()
+        elif name == b"cache-control":
+            self._may_be_kept = self._may_be_kept and b"no-store" not in value.lower()
         elif name in _WANTED:
             self._fields.append((name, value))
 
@@ -148,8 +163,7 @@ class ResponseReader:
             return
         status = self._parser.get_status_code()
         if 100 <= status < 200 and status != 101:
-            self._fields.clear()  # an interim response; the final one follows
-            self._has_length = False
+            self._forget_fields()  # an interim response; the final one follows
             return
         self.raw_head, self._head = self._head or (), None
         self.status = status
@@ -186,8 +200,7 @@ class ResponseReader:
             return
         self._repaired = True
         self._parser = self._new_parser()
-        self._fields.clear()
-        self._has_length = False
+        self._forget_fields()
         self._head = []
         self._fed -= len(came)
         self.feed(repaired(came[: end.start()]) + b"\r\n\r\n" + came[end.end() :])

@@ -17,7 +17,7 @@ from gevent.event import AsyncResult
 from websockets.client import ClientProtocol
 from websockets.exceptions import NegotiationError, PayloadTooBig, WebSocketException
 from websockets.frames import Frame, Opcode
-from websockets.protocol import State
+from websockets.protocol import Protocol, Side, State
 from websockets.typing import Subprotocol
 from websockets.uri import WebSocketURI, parse_uri
 
@@ -99,9 +99,9 @@ class WebSocket:
         self._fragments: list[bytes] = []
         self._ready: list[bytes] = []
         self._failure: OSError | None = None  # of the last read
+        self._ended = False  # the peer has closed it, or broken the protocol
         self.received_at = 0.0  # when the bytes of the last messages arrived, in monotonic seconds
-        self.headers = Headers()
-        """The header fields of the handshake's response."""
+        self._head = b""  # of the handshake's response
         self.peer = ""
         """`host:port` of the address that it is connected to, IPv6 in brackets: the fault proxy's behind one."""
         self._socket: Any = None
@@ -110,7 +110,7 @@ class WebSocket:
             sent_headers = with_cookies(headers or {}, "" if cookies is None else cookies.header(url))
             for name, value in sent_headers.items():
                 check_header(name, value)
-            self._protocol = _protocol(uri, subprotocols, deflate)
+            client = _protocol(uri, subprotocols, deflate)
             self._socket = connect(*(via or (uri.host, uri.port)), timeout, "sockets", on_skipped)
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.peer = peer_of(self._socket)
@@ -118,7 +118,7 @@ class WebSocket:
                 self._socket.settimeout(timeout)
                 self._socket = wrapped(self._socket, uri.host)
             self._outbox = Outbox(self._socket, secure=uri.secure)
-            self._handshake(sent_headers, time.monotonic() + timeout)
+            self._handshake(client, sent_headers, time.monotonic() + timeout)
         except BaseException as error:
             if self._socket is not None:
                 self._socket.close()
@@ -128,13 +128,14 @@ class WebSocket:
         finally:
             if cookies is not None:
                 cookies.store(url, self.headers)
-        self.subprotocol = self._protocol.subprotocol
-        """The subprotocol that the server selected; None if none was offered."""
-        self.deflate = bool(self._protocol.extensions)
-        """Whether permessage-deflate was agreed on."""
         self._socket.settimeout(0)
         self._read = reader_of(self._socket, secure=uri.secure)
         self._watcher = get_hub().loop.io(self._socket.fileno(), READABLE)
+
+    @property
+    def headers(self) -> Headers:
+        """The header fields of the handshake's response. They are parsed on each call."""
+        return fields_of(self._head) if self._head else Headers()
 
     @property
     def is_open(self) -> bool:
@@ -201,7 +202,7 @@ class WebSocket:
                         watcher.stop()
                         ended.set(None)
                         return
-                if self._protocol.state is not State.OPEN:
+                if self._ended:
                     raise self._closed()
             except Exception as error:  # noqa: BLE001 - whatever it is, it is raised in the greenlet that waits
                 watcher.stop()
@@ -219,13 +220,13 @@ class WebSocket:
         """The messages that have arrived by now, at `received_at`. Raises Closed if the stream has ended."""
         try:
             data = self._read()
+        except BlockingIOError:
+            return []
         except OSError as error:
             data, self._failure = b"", error
-        if data is None:
-            return []
         self.received_at = time.monotonic()
-        if self._outbox.waiting:
-            self._outbox.drain()  # TLS may have had to read first
+        if self._outbox.must_read:
+            self._outbox.drain()
         messages = self._messages(data)
         if not data:
             raise self._closed()
@@ -295,6 +296,7 @@ class WebSocket:
             self._protocol.receive_data(data)
         else:
             self._protocol.receive_eof()
+        self._ended = self._protocol.state is not State.OPEN
         # Pongs and the reply to a close frame: without them, the server would cut the connection.
         if answer := b"".join(self._protocol.data_to_send()):
             self._outbox.push(answer, MOST_WAITING)
@@ -305,15 +307,15 @@ class WebSocket:
                     messages.append(b"".join(self._fragments))
                     self._fragments.clear()
 
-    def _handshake(self, headers: Mapping[str, str], deadline: float) -> None:
-        request = self._protocol.connect()
+    def _handshake(self, client: ClientProtocol, headers: Mapping[str, str], deadline: float) -> None:
+        request = client.connect()
         for name, value in headers.items():
             if name in request.headers:
                 del request.headers[name]
             request.headers[name] = value
-        self._protocol.send_request(request)
+        client.send_request(request)
         self._socket.settimeout(max(0.001, deadline - time.monotonic()))
-        self._socket.sendall(b"".join(self._protocol.data_to_send()))
+        self._socket.sendall(b"".join(client.data_to_send()))
         came = b""
         while True:
             self._socket.settimeout(max(0.001, deadline - time.monotonic()))
@@ -323,7 +325,7 @@ class WebSocket:
             while (end := BLANK_LINE.search(came)) is not None:
                 head, came = came[: end.start()], came[end.end() :]
                 if not _is_interim(head):
-                    self._take_response(head, came)
+                    self._take_response(client, head, came)
                     return
             if not data:
                 what = f"in the middle of {came[:_LONGEST_SHOWN]!r}" if came else "without an answer"
@@ -331,24 +333,30 @@ class WebSocket:
             if len(came) > LONGEST_HEAD or not came.startswith(b"HTTP/"[: len(came)]):
                 raise EOFError(f"expected an HTTP answer, got {came[:_LONGEST_SHOWN]!r}")
 
-    def _take_response(self, head: bytes, rest: bytes) -> None:
+    def _take_response(self, client: ClientProtocol, head: bytes, rest: bytes) -> None:
         """Takes the handshake's response, and the first bytes after it. Raises ConnectError and WebSocketException."""
         status_line, *fields = repaired(head).split(b"\r\n")
         status = _STATUS.match(status_line)
         if status is None:
             raise EOFError(f"expected an HTTP answer, got {head[:_LONGEST_SHOWN]!r}")
-        self.headers = fields_of(head)
+        self._head = head
         if status[1] != b"101":
             raise _refusal(int(status[1]), self.headers, self.peer)
         # Only the fields of the handshake: `websockets` is stricter than browsers about the others.
         kept = [line for line in fields if line.lower().startswith(_HANDSHAKE_FIELDS)]
-        self._protocol.receive_data(b"\r\n".join([status_line, *kept, b"", b""]))
-        if self._protocol.handshake_exc is not None:
-            raise self._protocol.handshake_exc
-        if self._protocol.available_subprotocols and self._protocol.subprotocol is None:
+        client.receive_data(b"\r\n".join([status_line, *kept, b"", b""]))
+        if client.handshake_exc is not None:
+            raise client.handshake_exc
+        if client.available_subprotocols and client.subprotocol is None:
             # RFC 6455 allows it, but browsers' own standard does not.
             raise NegotiationError("subprotocols were offered, and the server selected none")
-        self._protocol.events_received()
+        self.subprotocol = client.subprotocol
+        """The subprotocol that the server selected; None if none was offered."""
+        self.deflate = bool(client.extensions)
+        """Whether permessage-deflate was agreed on."""
+        # A new state, because the client's keeps the whole handshake, in 2 KB.
+        self._protocol = Protocol(Side.CLIENT, state=State.OPEN, max_size=_MAX_MESSAGE)
+        self._protocol.extensions = client.extensions
         self._ready = self._messages(rest) if rest else []
 
     def _closed(self) -> Closed:

@@ -822,7 +822,7 @@ def test_a_read_that_fails_without_memory_is_the_rigs_failure(
     with responding(ACCEPT + b"\r\n\x81\x05hello") as (url, _):
         socket_ = WebSocket(url, 5)
         assert socket_.receive(5) == [b"hello"]
-        monkeypatch.setattr(os, "read", fail)
+        monkeypatch.setattr(socket_, "_read", fail)
         socket_._socket.shutdown(socket.SHUT_RD)
         with pytest.raises(Closed, match="oh") as caught:
             socket_.listen(lambda _: None, 5)
