@@ -74,6 +74,8 @@ class Server:
             while request := connection.recv(65536):
                 path = request.split(b" ")[1].decode("latin-1")
                 known = next(part for part in ("/send", *self.responses) if part in path)
+                if b"\r\nIf-None-Match: " in request:
+                    known = "If-None-Match"
                 key = request.partition(b"Sec-WebSocket-Key: ")[2].partition(b"\r\n")[0].decode()
                 connection.sendall(self.responses[known].replace("KEY", accept_key(key)).encode("latin-1"))
                 if known == "/ws/dashboard" and " 101 " in self.responses[known]:

@@ -48,7 +48,9 @@ def test_a_503_means_not_done_only_where_the_target_promises_it() -> None:
 
 
 def test_jitter_is_spread_below_a_bound_that_doubles_to_two_seconds_without_an_end() -> None:
-    columns = list(zip(*(islice(delays("jitter", random.Random(seed).uniform), 50) for seed in range(200)), strict=True))
+    columns = list(
+        zip(*(islice(delays("jitter", random.Random(seed).uniform), 50) for seed in range(200)), strict=True)
+    )
     for attempt, column in enumerate(columns):
         bound = min(2.0, 0.25 * 2**attempt)
         assert 0 <= min(column) < 0.1 * bound

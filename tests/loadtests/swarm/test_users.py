@@ -90,7 +90,12 @@ ECHOES: dict[str, str] = {
 } | {SOCKET: response("", "302 Found", f"Location: /login?token={TOKEN}")}
 """Requests that a target answers with the token in an address."""
 
-OTHERS: list[dict[str, Any]] = [{"number": 5}, {"withdrawn": True}, {"header": "a\r\nb: c"}]
+KEPT = {
+    LIST: response('{"users": [{"chats": [{"chat_id": "a", "total_messages": 3}]}]}', "200 OK", 'ETag: "1"'),
+    "If-None-Match": "HTTP/1.1 304 Not Modified\r\n\r\n",
+    "frames": SUBSCRIBED + ANNOUNCED % ("a", "1"),
+}
+OTHERS: list[dict[str, Any]] = [{"number": 5}, {"withdrawn": True}, {"header": "a\r\nb: c"}, {"responses": KEPT}]
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +109,7 @@ def histories() -> dict[str, History]:
     )  # fmt: skip
     assert "Traceback" not in ran.stderr, ran.stderr
     assert TOKEN not in ran.stdout + ran.stderr
-    names = [*CASES, *LOST, "added", "withdrawn", "unsendable", *ECHOES]
+    names = [*CASES, *LOST, "added", "withdrawn", "unsendable", "kept", *ECHOES]
     return dict(zip(names, json.loads(ran.stdout), strict=True))
 
 
@@ -197,3 +202,10 @@ def test_an_origin_that_cannot_be_sent_is_a_rig_failure(histories: dict[str, His
 @pytest.mark.parametrize("part", [LIST, WHOLE, SOCKET])
 def test_a_token_that_the_target_repeats_is_blanked(part: str, histories: dict[str, History]) -> None:
     assert "token=***" in json.dumps(histories[part])
+
+
+def test_a_list_that_has_not_changed_is_shown_again(histories: dict[str, History]) -> None:
+    *refetches, final = histories["kept"]["refetch"]
+    assert [(row["status"], row["version"]) for row in refetches] == [(200, 0), (304, 0)]
+    assert final["status"] == 200, "the final read asks for everything"
+    assert not [row for row in histories["kept"]["note"] if row["kind"] == "unshown"]

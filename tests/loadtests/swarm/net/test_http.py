@@ -592,3 +592,66 @@ def test_no_bytes_from_a_server_raise_an_error(data: bytes) -> None:
         got = exchange(client, GET)
     assert got.written
     assert got.complete or got.problem
+
+
+class TestAskingAgain:
+    """As a browser asks with the ETag of what it has kept whether that has changed."""
+
+    @staticmethod
+    def answers(head: bytes) -> Callable[[socket.socket, int], None]:
+        """A first response with this in its head, then 304 for all others."""
+
+        def handle(connection: socket.socket, number: int) -> None:
+            first = b"HTTP/1.1 200 OK\r\n" + head + b"Content-Length: 2\r\n\r\nok"
+            connection.sendall(first if number == 1 else b"HTTP/1.1 304 Not Modified\r\n\r\n")
+
+        return handle
+
+    @pytest.mark.parametrize("tag", [b'"a-1"', b'W/"a"', b"bare"])
+    def test_a_tag_is_sent_back(self, tag: bytes) -> None:
+        with server(self.answers(b"ETag: %b\r\nCache-Control: no-cache\r\n" % tag)) as (url, requests):
+            with client_of(url) as client:
+                first = exchange(client, GET)
+                again = exchange(client, GET, first.kept)
+            assert requests[1] == requests[0][:-2] + b"If-None-Match: %b\r\n\r\n" % tag
+        assert (again.status, again.complete, again.body, again.problem) == (304, True, b"", "status 304")
+
+    @pytest.mark.parametrize(
+        "head", [b"", b'ETag: "a"\r\nCache-Control: private, No-Store\r\n', b'ETag: "a\x01"\r\n', b"ETag: a b\r\n"]
+    )
+    def test_what_a_browser_would_not_keep_or_could_not_send_is_not_asked_for_again(self, head: bytes) -> None:
+        with server(self.answers(head)) as (url, _), client_of(url) as client:
+            assert exchange(client, GET).kept is None
+
+    @pytest.mark.parametrize(
+        "other",
+        [
+            Request("GET", "/other"),
+            Request("POST", "/list", b""),
+            Request("GET", "/list", None, {"Cache-Control": "no-cache"}),
+            Request("GET", "/list", None, {"if-none-match": '"mine"'}),
+        ],
+    )
+    def test_no_other_request_is_sent_with_it(self, other: Request) -> None:
+        with server(self.answers(b'ETag: "a"\r\n')) as (url, requests), client_of(url) as client:
+            kept = exchange(client, GET).kept
+            exchange(client, other, kept)
+            assert b'"a"' not in requests[1]
+            exchange(client, GET, kept)
+            assert b'If-None-Match: "a"' in requests[2]
+
+    def test_what_a_redirect_led_to_is_not_kept(self) -> None:
+        def handle(connection: socket.socket, number: int) -> None:
+            to = b"HTTP/1.1 302 Found\r\nLocation: /there\r\nContent-Length: 0\r\n\r\n"
+            connection.sendall(to if number == 1 else b'HTTP/1.1 200 OK\r\nETag: "a"\r\nContent-Length: 0\r\n\r\n')
+
+        with server(handle) as (url, _), client_of(url) as client:
+            got = exchange(client, GET)
+        assert (got.status, got.kept) == (200, None)
+
+
+def test_an_idle_connection_keeps_no_response() -> None:
+    with server(respond) as (url, _), client_of(url) as client:
+        assert exchange(client, GET).body == b"ok"
+        (connection,) = client._idle
+        assert (connection.reading.body, connection.reading.raw_head) == (b"", ())
