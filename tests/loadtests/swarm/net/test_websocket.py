@@ -227,7 +227,7 @@ def test_socket_url() -> None:
     assert socket_url("https://chat.example.com", "/ws") == "wss://chat.example.com/ws"
 
 
-def test_listening_passes_on_messages_until_the_end() -> None:
+def test_listening_passes_on_messages_until_the_end(tls: ssl.SSLContext | None) -> None:
     async def talk(connection: ServerConnection) -> None:
         await connection.send("one")
         await connection.send(iter(["tw", "o"]))
@@ -237,13 +237,24 @@ def test_listening_passes_on_messages_until_the_end() -> None:
         await connection.close(1012, "restart")
 
     taken: list[bytes] = []
-    with server(talk) as url:
+    with server(talk, tls) as url:
         socket_ = WebSocket(url, 5)
         with pytest.raises(Closed) as caught:
             socket_.listen(taken.extend, 5)
         socket_.close()
     assert taken == [b"one", b"two", b"x" * 70_000, b"three"]
     assert caught.value.code == 1012
+
+
+def test_frames_that_arrive_together_are_taken_together(tls: ssl.SSLContext | None) -> None:
+    texts = [b"%d" % number for number in range(5)]
+    server_ = _LateReader(b"".join(Frame(Opcode.TEXT, text).serialize(mask=False) for text in texts), tls)
+    socket_ = WebSocket(server_.url, 5)
+    taken: list[Sequence[bytes]] = []
+    socket_.listen(taken.append, 0.2)
+    socket_.close()
+    server_.close()
+    assert taken == [texts]
 
 
 def test_listening_ends_after_its_timeout_and_loses_nothing() -> None:
