@@ -18,7 +18,6 @@ from .judge.verdict import Verdict
 from .net.address import parse_address
 from .net.origin import parse_origin
 from .protocols.catalogue import BUILT_IN, ProtocolError, find_protocol, shipped
-from .protocols.described import Described
 from .protocols.protocol import DEFAULT, ChatProtocol
 from .protocols.users_file import UsersFileError, read_users
 from .scenario import scenario as scenarios
@@ -30,7 +29,10 @@ from .system.version import installed_version
 
 if TYPE_CHECKING:
     from .checklist import CheckReport, Step
+    from .judge.judge import Judged
+    from .report.terminal import LiveLine
     from .run.run import MetricsEndpoint
+    from .system.progress import RunProgress
     from .testbed.messages import TestbedOptions
 
 
@@ -200,6 +202,7 @@ def check(
 ) -> None:
     """Run a checklist in a few seconds: does the chat work at all?"""
     from .checklist import closing, run_checklist, step_line
+    from .protocols.described import Described
 
     problems: list[str] = []
     address = read_flag("--target", parse_address, target, problems)
@@ -345,7 +348,6 @@ def _run_and_judge(
     as_json: bool,
 ) -> NoReturn:
     """Runs the scenario, shows its progress and its verdict, and exits with the verdict's exit code."""
-    from .report import report_on
     from .report.terminal import LiveLine
     from .run.run import CannotRunError, InterruptedRunError, RigError, Run
     from .system.interrupts import Interrupts
@@ -363,10 +365,10 @@ def _run_and_judge(
                     seed=seed,
                     processes=processes,
                     metrics=metrics,
-                    show=line.show,
+                    show=lambda progress: _show(line, progress),
                     say=line.say,
                     step=line.step,
-                    report=report_on,
+                    report=_report,
                     numbered=out is None,
                     interrupts=interrupts,
                 ).perform()
@@ -379,6 +381,19 @@ def _run_and_judge(
             _say(f"internal error: {error}")
             raise typer.Exit(ExitCode.INTERNAL) from None
         _finish(verdict, console, as_json)
+
+
+def _show(line: "LiveLine", progress: "RunProgress") -> None:
+    line.show(progress)
+    if progress.phase == "draining":
+        # What the verdict needs takes a while to load, and now nobody waits for it.
+        from .report import build  # noqa: F401
+
+
+def _report(run: "Judged", folder: Path) -> str:
+    from .report.build import report_on
+
+    return report_on(run, folder)
 
 
 def _rooms_of(scenario: scenarios.Scenario) -> str:
@@ -462,7 +477,7 @@ def judge(
 ) -> None:
     """Judge a recorded run again, from its history alone."""
     from .judge.judge import NoRunError, judged, write_verdict
-    from .report import report_on
+    from .report.build import report_on
     from .report.terminal import LiveLine
     from .scenario.slo import SloError
 
@@ -498,7 +513,8 @@ def report(
     Without options, writes report.html into the run's folder. Exits with the verdict's exit code.
     """
     from .judge.judge import NoRunError
-    from .report import NotWrittenError, append_step_summary, figures_again, write_reports
+    from .report.build import append_step_summary, figures_again, write_reports
+    from .report.files import NotWrittenError
     from .report.wording import MARKS, headline
 
     if not (html or junit or markdown):

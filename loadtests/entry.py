@@ -30,7 +30,7 @@ def main() -> NoReturn:
         command()
         code = 0
     except SystemExit as ended:
-        code = ended.code
+        code = 0 if ended.code is None else ended.code
     except KeyboardInterrupt:
         print("interrupted before anything was done", file=sys.stderr)
         code = _UNDECIDED
@@ -40,10 +40,7 @@ def main() -> NoReturn:
         traceback.print_exc()
         print("internal error: chatswarm could not start; please report it, with the lines above", file=sys.stderr)
     _ignore_signals()
-    if sys.flags.inspect:
-        # With PYTHONINSPECT, Python would drop the exit code and open a prompt.
-        _exit_at_once(code)
-    sys.exit(code)  # type: ignore[arg-type]  # whatever SystemExit carried
+    _exit_at_once(code)
 
 
 def prepare() -> None:
@@ -107,8 +104,12 @@ def _ignore_signals() -> None:
 
 
 def _exit_at_once(code: object) -> NoReturn:
-    sys.stdout.flush()
-    sys.stderr.flush()
+    """Python itself would take longer than the judge to clear up, and with PYTHONINSPECT drop the code for a prompt."""
+    import contextlib
+
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):
+            stream.flush()
     os._exit(code if isinstance(code, int) else _INTERNAL)
 
 

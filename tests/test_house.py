@@ -175,6 +175,15 @@ def test_the_judge_loads_no_user_interface_no_network_and_no_faults() -> None:
     ]
 
 
+@pytest.mark.parametrize("module", ["cli", "run.run", "report.terminal", "testbed.__main__"])
+def test_a_start_does_not_wait_for_what_is_needed_later_or_not_at_all(module: str) -> None:
+    code = f"import sys, chatswarm.loadtests.{module}; from chatswarm.loadtests.scenario import scenario; "
+    code += "scenario.load('smoke'); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    late = {"numpy", "jsonpath_rfc9535", "chatswarm.loadtests.judge.judge", "chatswarm.loadtests.faults.kinds"}
+    assert not late & set(done.stdout.split())
+
+
 @pytest.mark.parametrize("name", scenario.shipped())
 def test_every_shipped_scenario_loads_and_is_documented(name: str) -> None:
     loaded = scenario.load(name)

@@ -10,13 +10,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from chatswarm.loadtests.history.faults import Evidence
 from chatswarm.loadtests.scenario.fault_kinds import FaultPlan
 
 from .target_processes import Managed
 from .toxiproxy import Toxiproxy
 from .undo_log import UndoLog
+
+if TYPE_CHECKING:
+    # With numpy, which a run without faults need not load.
+    from chatswarm.loadtests.history.faults import Evidence
 
 
 @dataclass
@@ -58,7 +62,7 @@ class Fault(ABC):
         """Makes the fault happen. Raises FaultError; `heal` is called even then."""
 
     @abstractmethod
-    def heal(self) -> Evidence:
+    def heal(self) -> "Evidence":
         """Undoes the fault, and returns once that has worked. Returns its evidence: if every value is 0 or empty, it
         proves nothing.
 

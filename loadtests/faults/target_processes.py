@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Protocol
 
@@ -93,8 +93,8 @@ class OwnProcess:
         self.start()
 
     def stop(self) -> None:
-        """Stops it for good."""
-        self.child.stop(self._grace)
+        """Ends it for good, at once: there is nothing left for it to finish."""
+        self.child.kill()
 
 
 class GivenProcess:
@@ -159,6 +159,11 @@ class GivenProcess:
             time.sleep(_POLL)
         if self._pid is not None and not alive(self._pid):
             self._pid = listener_on(self._port) or self._pid
+
+
+def watchable(processes: Iterable[Managed]) -> bool:
+    """Whether any of them has a known pid."""
+    return any(process.known for process in processes)
 
 
 def tree(pid: int) -> list[int]:

@@ -5,10 +5,12 @@ import json
 import subprocess
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from chatswarm.loadtests.system.children import python
 
-from .healer import UndoAction, perform
+if TYPE_CHECKING:
+    from .healer import UndoAction
 
 
 class UndoLog:
@@ -32,6 +34,8 @@ class UndoLog:
 
     def undo(self, undo_id: int) -> None:
         """Performs the action now, once. Raises what the action raises; the action then stays pending."""
+        from .healer import perform
+
         action = self._actions.get(undo_id)
         if action is not None:
             perform(action)

@@ -5,16 +5,20 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from chatswarm.loadtests.system.text import one_line
 
 from .code import CodeError, load_class
-from .described import Described, Description, ProtocolFileError, read_description
 from .promises import Promises
 from .protocol import ChatProtocol
 from .push import KEY, Push
 from .reference import Reference
 from .secrets import secret_of, token_of
+
+if TYPE_CHECKING:
+    # Slow to load, and only needed for protocols that are described in a file.
+    from .described import Description
 
 Make = Callable[[Mapping[str, str], str], ChatProtocol]
 
@@ -42,7 +46,7 @@ class FoundProtocol:
     name: str
     promises: Promises
     text: str = ""
-    description: Description | None = None
+    description: "Description | None" = None
     _make: Make | None = None
 
     def make(self, environment: Mapping[str, str] | None = None, target: str = "") -> ChatProtocol:
@@ -53,13 +57,11 @@ class FoundProtocol:
         environment = os.environ if environment is None else environment
         try:
             if self.description is not None:
-                return Described(self.description, environment, target)
+                return _made(self.description, environment, target)
             assert self._make is not None
             return self._make(environment, target)
         except ProtocolError:
             raise
-        except ProtocolFileError as error:
-            raise ProtocolError(error.problems) from None
         except ValueError as error:
             raise ProtocolError([str(error)]) from None
 
@@ -120,7 +122,18 @@ def _text_of(path: str) -> str:
     raise ProtocolError([one_line(f"{path}: {problem}")])
 
 
+def _made(description: "Description", environment: Mapping[str, str], target: str) -> ChatProtocol:
+    from .described import Described, ProtocolFileError
+
+    try:
+        return Described(description, environment, target)
+    except ProtocolFileError as error:
+        raise ProtocolError(error.problems) from None
+
+
 def _described(named: str, text: str) -> FoundProtocol:
+    from .described import ProtocolFileError, read_description
+
     location = f"{named}.toml" if named in shipped() else named
     try:
         description = read_description(text, location)

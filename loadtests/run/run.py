@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -27,7 +28,6 @@ from chatswarm.loadtests.history.folders import (
     take_back,
 )
 from chatswarm.loadtests.history.manifest import MANIFEST, Asked, read_manifest
-from chatswarm.loadtests.judge.judge import Judged, Step, judged, write_verdict
 from chatswarm.loadtests.judge.verdict import Verdict
 from chatswarm.loadtests.net.address import join_host_port
 from chatswarm.loadtests.protocols.catalogue import ProtocolError, find_protocol
@@ -41,6 +41,10 @@ from chatswarm.loadtests.system.open_files import needed_files, raise_open_files
 from chatswarm.loadtests.system.progress import ProgressMessage, RunProgress, SwarmNote, SwarmRefusal
 from chatswarm.loadtests.system.text import one_line
 from chatswarm.loadtests.testbed.messages import TestbedOptions
+
+if TYPE_CHECKING:
+    # Slow to load, and not needed until the swarm has ended.
+    from chatswarm.loadtests.judge.judge import Judged, Step
 
 _EXIT_TIMEOUT = 10.0  # seconds for the swarm to exit once it has closed its progress pipe
 _SILENCE_LIMIT = 120.0  # seconds without progress after which the swarm counts as hung
@@ -85,8 +89,8 @@ class Run:
     metrics: MetricsEndpoint | None = None
     show: Callable[[RunProgress], None] = lambda _: None
     say: Callable[[str], None] = lambda _: None
-    step: Step = lambda *_: None
-    report: Callable[[Judged, Path], str | None] = lambda *_: None
+    step: "Step" = lambda *_: None
+    report: "Callable[[Judged, Path], str | None]" = lambda *_: None
     """Writes reports of the judged run beside its verdict; returns a problem to show to the user, if any."""
     numbered: bool = False
     """Whether to use `<folder>-2`, … if the folder is taken; otherwise the run is refused."""
@@ -161,6 +165,8 @@ class Run:
         self._run_swarm()
 
     def _judge(self) -> Verdict:
+        from chatswarm.loadtests.judge.judge import judged, write_verdict
+
         self.say("judging")
         try:
             self._write_manifest()

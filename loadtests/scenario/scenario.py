@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import tomli_w
 
@@ -22,8 +22,11 @@ from chatswarm.loadtests.system.units import seconds
 
 from . import slo
 from .fault_kinds import FaultPlan, read_plans
-from .rooms import MembershipChange, Memberships, Rooms, Senders, memberships_of
 from .schedule import Arrivals, Rates
+
+if TYPE_CHECKING:
+    # With numpy, which takes as long as all the rest here: only scenarios with rooms load it.
+    from .rooms import MembershipChange, Memberships, Rooms
 
 SHIPPED = Path(__file__).parents[1] / "scenarios"
 Reconnect = Literal["jitter", "origin"]
@@ -80,7 +83,7 @@ class Scenario:
     ping_timeout: float  # time without a pong after which the connection counts as dead
     send_over: SendOver | None  # None: as the target's protocol does it, by requests if both are possible
     deflate: bool  # sockets offer compression, as browsers do
-    rooms: Rooms | None  # None: each widget has a chat, and every dashboard shows all of them
+    rooms: "Rooms | None"  # None: each widget has a chat, and every dashboard shows all of them
     slos: tuple[slo.Slo, ...]
     faults: tuple[FaultPlan, ...]
     backend: Mapping[str, Any]  # flags of the reference backend, if it is the target
@@ -126,14 +129,22 @@ class Scenario:
         table = {**self.table, "backend": {**self.backend, "push": True}}
         return replace(self, backend=table["backend"], table=table)
 
-    def rooms_for(self, promises: Promises) -> Rooms | None:
+    def rooms_for(self, promises: Promises) -> "Rooms | None":
         """Its rooms with such a chat, where a scenario without rooms has one for everybody; None: the chat has none."""
-        return (self.rooms or Rooms(1)) if promises.has_rooms else None
+        if not promises.has_rooms:
+            return None
+        from .rooms import Rooms
 
-    def memberships_for(self, promises: Promises, seed: int) -> Memberships | None:
+        return self.rooms or Rooms(1)
+
+    def memberships_for(self, promises: Promises, seed: int) -> "Memberships | None":
         """Who is a member of which room with such a chat; None if it has no rooms."""
         rooms = self.rooms_for(promises)
-        return None if rooms is None else memberships_of(rooms, self.dashboards, seed, self.widgets)
+        if rooms is None:
+            return None
+        from .rooms import memberships_of
+
+        return memberships_of(rooms, self.dashboards, seed, self.widgets)
 
     def sends_over(self, promises: Promises) -> SendOver:
         """How messages are sent to such a chat."""
@@ -376,9 +387,11 @@ def _with_rooms(table: Mapping[str, Any], flags: Mapping[str, object]) -> Mappin
 
 def _rooms(
     reader: TomlTable, table: Mapping[str, Any], flags: Mapping[str, object], stages: tuple[Stage, ...], widgets: int
-) -> Rooms | None:
+) -> "Rooms | None":
     if "rooms" not in table:
         return None
+    from .rooms import Rooms, Senders
+
     known = len(reader.problems)
     part = reader.table("rooms", table["rooms"])
     for flag in flags.keys() & _ROOMS_FLAGS.keys():
@@ -421,7 +434,9 @@ def _fixed(value: object) -> tuple[tuple[str, tuple[int, ...]], ...]:
     )
 
 
-def _change(part: TomlTable, duration: float) -> MembershipChange:
+def _change(part: TomlTable, duration: float) -> "MembershipChange":
+    from .rooms import MembershipChange
+
     part.require("at")
     at = part.take("at", 0.0, span)
     if at >= duration:

@@ -59,7 +59,9 @@ from .run_rooms import RunRooms
 
 logger = logging.getLogger(__name__)
 
-_LEAD = 0.3  # seconds from announcing T0 to T0, so that every process knows it in time
+_LEAD = 0.3  # seconds from announcing T0 to T0, so that every process knows it, and has got ready, in time
+_SHORT_LEAD = 0.1  # the same for at most `_FEW` users, who all are on this machine
+_FEW = 200
 _PATIENCE = 15.0  # seconds after the ramp; then the measured part begins without the users that are not ready
 _POLL = 0.05  # seconds between two looks
 _REPORT_EVERY = 0.5
@@ -100,6 +102,7 @@ class Conductor:
         self._last_report: dict[str, float] = {}  # of each process, in monotonic seconds
         self._clocks = ClockSync(self._ask_clock)
         self._offsets: dict[str, ClockOffset] = {}
+        self._heard = Event()  # of any progress
         self._all_closed = Event()
         self._finished = Event()
         self._warned = False
@@ -198,6 +201,7 @@ class Conductor:
         """A process reported its progress."""
         self._last_report[process] = time.monotonic()
         self._progress[process] = progress
+        self._heard.set()
         if self._figures is not None:
             self._figures.progressed(self.total())
 
@@ -449,7 +453,8 @@ class Conductor:
         patience = self._ramp + _PATIENCE
         deadline = time.monotonic() + patience
         while time.monotonic() < deadline:
-            gevent.sleep(_POLL)
+            self._heard.wait(_POLL)
+            self._heard.clear()
             total = self.total()
             if total.subscribed >= dashboards and total.widgets >= widgets:
                 break
@@ -464,7 +469,8 @@ class Conductor:
             )  # fmt: skip
             self._report_unstarted()
         self._offsets = self._measure_clocks()
-        start = time.monotonic() + _LEAD
+        few = dashboards + widgets <= _FEW and not self._offsets
+        start = time.monotonic() + (_SHORT_LEAD if few else _LEAD)
         self.manifest.start = start
         self.manifest.write(self.plan.path)
         if self._testbed is not None:

@@ -90,6 +90,16 @@ class Child:
                 pipe.close()
         return code
 
+    def disown(self) -> None:
+        """In a process forked from this one: lets go of the pipes, whose ends tell each side that the other is gone."""
+        pipes = [pipe.fileno() for pipe in (self.process.stdin, self.process.stdout) if pipe and not pipe.closed]
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for descriptor in (*pipes, self._hold):
+            if descriptor >= 0:
+                # Whatever still refers to the descriptor may close it.
+                os.dup2(nothing, descriptor, inheritable=False)
+        os.close(nothing)
+
     def log_tail(self, lines: int = 8) -> str:
         """The last lines of its log."""
         return "\n".join(self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])

@@ -17,7 +17,6 @@ from typing import NoReturn
 
 import msgspec
 
-from chatswarm.loadtests.faults.nemesis import Nemesis
 from chatswarm.loadtests.scenario import scenario
 from chatswarm.loadtests.system.children import LIFELINE, PROGRESS
 from chatswarm.loadtests.system.lines import LineBuffer
@@ -33,7 +32,6 @@ from .messages import (
     TestbedSays,
     ToTestbed,
 )
-from .target_watch import TargetWatch, watchable
 from .testbed import CannotSetUpError, Testbed
 
 
@@ -100,8 +98,7 @@ def _serve(order: SetUpTestbed, conversation: _Conversation) -> None:
         else:
             testbed.set_up()
         conversation.setting_up = False
-        watches = watchable(testbed.context.processes.values())
-        conversation.say(TestbedReady(testbed.base_url, dict(testbed.via), watches))
+        conversation.say(TestbedReady(testbed.base_url, dict(testbed.via), testbed.watchable))
         _attend(testbed, conversation)
         trouble = testbed.broken()
     except CannotSetUpError as error:
@@ -116,6 +113,11 @@ def _attend(testbed: Testbed, conversation: _Conversation) -> None:
     """Makes the faults and samples the target's processes. Returns when every fault is healed, and nobody wants more
     of either.
     """
+    # Only now, because everybody waits for what is set up before.
+    from chatswarm.loadtests.faults.nemesis import Nemesis
+
+    from .target_watch import TargetWatch
+
     plan = testbed.scenario
     nemesis = Nemesis(plan.faults, plan.duration, testbed.context, testbed.folder, testbed.say)
     watch = TargetWatch(testbed.context.processes, testbed.folder)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import psutil
 
-from chatswarm.loadtests.faults.target_processes import Managed, tree
+from chatswarm.loadtests.faults.target_processes import Managed, tree, watchable
 from chatswarm.loadtests.history.faults import ProcessSample, TargetWriter
 
 _EVERY = 1.0  # seconds between two looks
@@ -61,11 +61,6 @@ class TargetWatch:
             writer.note(time.monotonic(), f"the target's processes could not be sampled any more: {why}")
         finally:
             writer.close()
-
-
-def watchable(processes: Iterable[Managed]) -> bool:
-    """Whether any of them has a known pid."""
-    return any(process.known for process in processes)
 
 
 def counters_of(processes: Iterable[Managed]) -> dict[int, ProcessCounters]:

@@ -14,9 +14,7 @@ from pathlib import Path
 
 from chatswarm.loadtests.faults.error import FaultError
 from chatswarm.loadtests.faults.fault import FaultContext
-from chatswarm.loadtests.faults.kinds import KINDS
-from chatswarm.loadtests.faults.network_faults import NetworkFault
-from chatswarm.loadtests.faults.target_processes import GivenProcess, OwnProcess, alive, listens, tree
+from chatswarm.loadtests.faults.target_processes import GivenProcess, OwnProcess, alive, listens, tree, watchable
 from chatswarm.loadtests.faults.toxiproxy import Toxiproxy
 from chatswarm.loadtests.faults.undo_log import UndoLog
 from chatswarm.loadtests.net.address import Address, join_host_port, parse_address
@@ -68,6 +66,11 @@ class Testbed:
     def base_url(self) -> str:
         return self.context.target
 
+    @property
+    def watchable(self) -> bool:
+        """Whether the target's processes are known."""
+        return watchable(self.context.processes.values())
+
     def set_up(self) -> None:
         with _refusing():
             self._make_context()
@@ -102,6 +105,10 @@ class Testbed:
 
     def _refuse_unfit_faults(self) -> None:
         """Refuses faults that cannot be injected into this target, before any load."""
+        if not self.scenario.faults:
+            return
+        from chatswarm.loadtests.faults.kinds import KINDS
+
         reasons = [(plan.name, KINDS[plan.kind].unfit(plan, self.context)) for plan in self.scenario.faults]
         if problems := [f"fault {name}: {reason}" for name, reason in reasons if reason]:
             raise CannotSetUpError(problems)
@@ -162,6 +169,11 @@ class Testbed:
 
     def _places(self) -> set[str]:
         """The places on the network that the scenario's faults affect."""
+        if not self.scenario.faults:
+            return set()
+        from chatswarm.loadtests.faults.kinds import KINDS
+        from chatswarm.loadtests.faults.network_faults import NetworkFault
+
         plans = [plan for plan in self.scenario.faults if issubclass(KINDS[plan.kind], NetworkFault)]
         return {place for plan in plans for place in NET_PLACES[plan.on]}
 

@@ -62,8 +62,8 @@ def test_prometheus_scrapes_existing_services_and_ports() -> None:
 def test_the_swarm_serves_its_metrics_to_other_containers() -> None:
     command = service("locust")["command"]
     assert command[command.index("--metrics-host") + 1] == "0.0.0.0"
-    wiring = (ROOT / "loadtests/swarm/locust/setup.py").read_text(encoding="utf-8")
-    assert all(f'"{flag}"' in wiring for flag in ("--metrics-host", "--metrics-port"))
+    options = (ROOT / "loadtests/swarm/locust/arguments.py").read_text(encoding="utf-8")
+    assert all(f'"{flag}"' in options for flag in ("--metrics-host", "--metrics-port"))
 
 
 def test_grafana_finds_its_dashboards_and_cannot_change_them() -> None:

@@ -198,7 +198,9 @@ class TestTheRigFails:
         with running([*CHATSWARM, "run", scenario(tmp_path), "--processes", "2", "--json"], tmp_path) as command:
             until(lambda: measuring(command))
             time.sleep(0.5)
-            command.swarm().children()[0].kill()
+            swarm = command.swarm()
+            # The testbed is its child, too.
+            next(child for child in swarm.children() if child.cmdline() == swarm.cmdline()).kill()
             result = command.result()
         assert result.code == 3, result.err
         assert any("died" in reason for reason in result.verdict["reasons"])

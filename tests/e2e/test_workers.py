@@ -207,9 +207,7 @@ def test_a_master_without_enough_workers_exits_before_any_load(swarm: Swarm) -> 
 
 
 def test_a_taken_port_is_not_a_failure_of_the_target(swarm: Swarm) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", int(swarm.port)))
-        taken.listen()
+    with socket.create_server(("127.0.0.1", int(swarm.port))):
         result = swarm.master(1, "--master-bind-host", "127.0.0.1").result(30)
     assert result.code == 2
     assert "Address already in use" in result.err

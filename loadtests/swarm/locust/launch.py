@@ -4,17 +4,41 @@ A team's locust.conf, `[tool.locust]`, `LOCUST_…` and modules in the working f
 would silently change what is measured here. With `locust -f` they apply as always.
 """
 
+import gc
 import os
+import signal
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from chatswarm.loadtests.swarm.locust.launch_environment import REMOVED, forget_foreign
 
+if TYPE_CHECKING:
+    from chatswarm.loadtests.swarm.locust.testbed_process import TestbedProcess
 
-def main() -> None:
-    """Runs Locust by its command line alone."""
+
+def main() -> NoReturn:
+    """Runs Locust by its command line alone, with a testbed that is set up while Locust is imported."""
     REMOVED.update(forget_foreign(os.environ))
-    # Not earlier, and before anything else: importing Locust patches the process.
+    # While all that is made is kept, the collector would only look through it again and again.
+    gc.disable()
+    # Not earlier, and before anything else. Locust would do it as well, but takes longer to import.
+    from gevent import monkey
+
+    monkey.patch_all()
+    from chatswarm.loadtests.swarm.locust.early_testbed import begin
+
+    testbed = begin(sys.argv[1:])
+    try:
+        _run_locust(testbed)
+    finally:
+        if testbed is not None:
+            # A second Ctrl-C must not leave it behind.
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, signal.SIG_IGN)
+            testbed.kill()
+
+
+def _run_locust(testbed: "TestbedProcess | None") -> NoReturn:
     import locust.main
     from locust import argument_parser
 
@@ -30,7 +54,8 @@ def main() -> None:
         from chatswarm.loadtests.swarm.locust.setup import register
         from chatswarm.loadtests.swarm.users import DashboardUser, WidgetUser
 
-        register(events)
+        register(events, testbed)
+        gc.enable()
         return {user.__name__: user for user in (DashboardUser, WidgetUser)}, []
 
     replaced: dict[Any, dict[str, object]] = {

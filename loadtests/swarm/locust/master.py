@@ -53,13 +53,15 @@ logger = logging.getLogger(__name__)
 
 _NO_WORKER = "expected at least one worker that is connected, got none"
 _LOOK_EVERY = 0.05  # seconds between two looks at the runner's state
+_CONNECTING = 2.0  # seconds in which workers usually connect
 _HELLO_TIMEOUT = 5.0  # seconds that a worker which has just connected may take to say hello
 
 
 class Master:
     """Listens to Locust and to the processes with users, and has one conductor per run."""
 
-    def __init__(self, environment: Environment) -> None:
+    def __init__(self, environment: Environment, testbed: TestbedProcess | None) -> None:
+        """`testbed`: one that is being set up already, for the first run."""
         self.environment = environment
         self.options: Any = environment.parsed_options
         runner: Any = environment.runner
@@ -79,6 +81,7 @@ class Master:
         self._parent = ProgressPipe()
         self._fixed = {name: getattr(self.options, name) for name in FIXED}
         self._given_protocol: str = getattr(self.options, "protocol", DEFAULT)
+        self._early_testbed = testbed
         self._testbed: TestbedProcess | None = None  # of the last run
 
     def register(self) -> None:
@@ -99,6 +102,14 @@ class Master:
             guard_page(self.environment.web_ui, self.options, self._problems_on_page, self._start_refused)
             show_run(self.environment.web_ui, lambda: [] if self._last is None else self._last.rows())
             suggest_scenarios(self.environment.web_ui, said_of_shipped())
+        if self.options.headless and isinstance(self.runner, MasterRunner):
+            self._await_workers()
+
+    def _await_workers(self) -> None:
+        """Returns as soon as the expected workers are there, or take long. Locust itself looks only once a second."""
+        with gevent.Timeout(_CONNECTING, False):
+            while len(self.runner.clients.ready) < self.options.expect_workers:
+                gevent.sleep(_LOOK_EVERY)
 
     # Before a run.
 
@@ -268,8 +279,8 @@ class Master:
             folder, made = claim(asked, given=driven())
             base_url, via = asked.testbed.base_url or "", {}
             if asked.needs_testbed:
-                testbed = self._testbed = TestbedProcess(self._note, self._on_testbed_death)
-                ready = testbed.set_up(self._order(asked, str(folder.resolve())))
+                testbed = self._testbed = self._testbed_for(self._order(asked, str(folder.resolve())))
+                ready = testbed.ready(self._note, self._on_testbed_death)
                 base_url, via = ready.base_url, ready.via
             self.conductor = conductor = self._make_conductor(asked, folder, users / spawn_rate, base_url, via, testbed)
             if problems := conductor.prepare(*THIS_BUILD):
@@ -295,14 +306,16 @@ class Master:
 
     def _order(self, asked: RunOptions, folder: str) -> SetUpTestbed:
         bound = getattr(self.options, "master_bind_host", "*")
-        return SetUpTestbed(
-            folder=folder,
-            scenario=asked.scenario.name,
-            table=dict(asked.scenario.table),
-            seed=asked.seed,
-            options=asked.testbed,
-            listen=proxy_address(self._master_hosts(), bound, asked.proxy_host),
-        )
+        return asked.order(folder, proxy_address(self._master_hosts(), bound, asked.proxy_host))
+
+    def _testbed_for(self, order: SetUpTestbed) -> TestbedProcess:
+        """The one that is being set up already, if that is what it sets up; otherwise a new one."""
+        early, self._early_testbed = self._early_testbed, None
+        if early is not None and early.order == order:
+            return early
+        if early is not None:
+            early.kill()
+        return TestbedProcess(order)
 
     def _master_hosts(self) -> set[str]:
         """The names by which workers reach this host."""

@@ -13,13 +13,11 @@ from chatswarm.loadtests.net.address import parse_address
 from chatswarm.loadtests.net.origin import parse_origin
 from chatswarm.loadtests.net.reachability import http_problem
 from chatswarm.loadtests.protocols.catalogue import FoundProtocol, ProtocolError, find_protocol
-from chatswarm.loadtests.protocols.described import MembersFileError, read_members
 from chatswarm.loadtests.protocols.users_file import ROOMS, read_users
 from chatswarm.loadtests.scenario import scenario
-from chatswarm.loadtests.scenario.rooms import members_by_name
 from chatswarm.loadtests.scenario.scenario import Scenario, ScenarioError
 from chatswarm.loadtests.system.flags import read_flag
-from chatswarm.loadtests.testbed.messages import TestbedOptions
+from chatswarm.loadtests.testbed.messages import SetUpTestbed, TestbedOptions
 
 FIXED = ("users_file", "pid", "restart_command", "toxiproxy", "proxy_host", "metrics_port", "metrics_host")
 """Our options that only the command line sets: nobody may end a process, or run a command, by a web page."""
@@ -51,6 +49,11 @@ class RunOptions:
         testbed = self.testbed
         given = (testbed.pid, testbed.restart_command, testbed.toxiproxy)
         return bool(self.scenario.faults) or testbed.base_url is None or any(option is not None for option in given)
+
+    def order(self, folder: str, listen: str = "") -> SetUpTestbed:
+        """What its testbed has to set up. `folder`: the run's, with its whole path; `listen`: where proxies listen."""
+        scenario = self.scenario
+        return SetUpTestbed(folder, scenario.name, dict(scenario.table), self.seed, self.testbed, listen)
 
 
 def read(
@@ -109,16 +112,15 @@ def read(
 def claim(asked: RunOptions, *, given: bool = False) -> tuple[Path, list[Path]]:
     """Creates the run's folder. Returns it, and the paths that `give_back` may remove. Raises RefusedOptionsError.
 
-    `given`: the parent process has created it for this run.
+    `given`: the parent process has created it for this run, and removes it if there is none.
     """
     folder = Path(asked.out or "runs")
     try:
         # The swarm's processes tell each other the whole path.
         str(folder.absolute()).encode()
-        made = not_there(folder)
         if given:
-            folder.mkdir(parents=True, exist_ok=True)
-            return folder, made
+            return folder, []
+        made = not_there(folder)
         claimed = claim_next(folder) if asked.out else claim_folder(asked.scenario.name)
     except (OSError, ValueError) as error:
         raise RefusedOptionsError(
@@ -189,6 +191,8 @@ def _with_members(chosen: Scenario, protocol: FoundProtocol, users_file: str | N
     path = protocol.members_file
     if path is None:
         return chosen
+    from chatswarm.loadtests.protocols.described import MembersFileError, read_members
+
     try:
         names = [row["name"] for row in read_users(Path(users_file), 0)] if users_file else []
         return _with_rooms(chosen, read_members(path), names[: chosen.dashboards])
@@ -201,6 +205,8 @@ def _with_members(chosen: Scenario, protocol: FoundProtocol, users_file: str | N
 
 def _with_rooms(chosen: Scenario, members: Mapping[str, Sequence[str]], users: Sequence[str]) -> Scenario:
     """The scenario with these rooms, by the names of their members. `users`: those of dashboards. Raises ValueError."""
+    from chatswarm.loadtests.scenario.rooms import members_by_name
+
     lists = members_by_name(members, users)
     senders = "widgets" if chosen.rooms is None else chosen.rooms.senders
     rooms = {"fixed": dict(zip(members, lists, strict=True)), "senders": senders}

@@ -41,29 +41,33 @@ _GRACE = 5.0  # seconds to exit after the last message
 
 
 class TestbedProcess:
-    """`say` shows people what happens; `on_death` is called if the process ends although nobody ended it."""
+    """A testbed that is being set up, then is up, then ended."""
 
-    def __init__(self, say: Callable[[str], None], on_death: Callable[[str], None]) -> None:
-        self._say = say
-        self._on_death = on_death
-        self._child: Child | None = None
+    def __init__(self, order: SetUpTestbed) -> None:
+        """Starts to set it up. Raises RefusedOptionsError."""
+        self.order = order
         self._reply: TestbedReady | TestbedRefused | None = None
         self._replied = Event()  # or ended
         self._ended: TestbedEnded | None = None
-        self._closed = Event()  # its output is
+        self._closed = Event()  # nothing more will come
         self._ending = False
-
-    def set_up(self, order: SetUpTestbed) -> TestbedReady:
-        """Returns once everything is up. Raises RefusedOptionsError, and then nothing is."""
         try:
             line = msgspec.json.encode(order)
         except UnicodeEncodeError as error:
             raise RefusedOptionsError([f"expected folders and options that are UTF-8, got {error.object!r}"]) from None
         log = Path(order.folder) / "testbed.log"
         # What was removed for Locust's sake is meant for the commands that faults run.
-        self._child = child = Child(python("chatswarm.loadtests.testbed"), log, env=REMOVED, piped=True)
-        gevent.spawn(self._read, child)
+        self._child: Child | None = Child(python("chatswarm.loadtests.testbed"), log, env=REMOVED, piped=True)
         self._write(line)
+
+    def ready(self, say: Callable[[str], None], on_death: Callable[[str], None]) -> TestbedReady:
+        """Returns once everything is up. Raises RefusedOptionsError, and then nothing is.
+
+        `say` shows people what happens; `on_death` is called if the process ends although nobody ended it.
+        """
+        assert self._child is not None
+        child = self._child
+        gevent.spawn(self._read, child, say, on_death)
         try:
             in_time = self._replied.wait(_SET_UP_TIMEOUT)
         except BaseException:
@@ -98,21 +102,28 @@ class TestbedProcess:
         self._ending = True
         self._send(EndTestbed())
         self._closed.wait(_END_TIMEOUT)
-        ended, tail = self._ended, self._child.log_tail()
-        self._stop()
-        if ended is None:
+        tail = self._child.log_tail()
+        # After its last message, nothing is left for it to do.
+        self._stop(_GRACE if self._ended is None else 0.0)
+        if self._ended is None:
             return f"the testbed did not say that everything was healed; the end of its log:\n{tail}"
-        return ended.trouble
+        return self._ended.trouble
 
     def kill(self) -> None:
         """Ends it without waiting for its last message: it heals its faults, or the healer does. Safe to call again."""
         self._ending = True
-        self._stop()
+        self._stop(_GRACE)
 
-    def _stop(self) -> None:
+    def disown(self) -> None:
+        """In a process forked from the one that started it: leaves it to that one."""
         child, self._child = self._child, None
         if child is not None:
-            child.stop(_GRACE)
+            child.disown()
+
+    def _stop(self, grace: float) -> None:
+        child, self._child = self._child, None
+        if child is not None:
+            child.stop(grace)
 
     def _send(self, message: ToTestbed) -> None:
         self._write(msgspec.json.encode(message))
@@ -126,17 +137,17 @@ class TestbedProcess:
         except (OSError, ValueError):
             return  # it is gone, which shows at its output
 
-    def _read(self, child: Child) -> None:
+    def _read(self, child: Child, say: Callable[[str], None], on_death: Callable[[str], None]) -> None:
         assert child.process.stdout is not None
         descriptor, buffer = child.process.stdout.fileno(), LineBuffer()
         try:
-            while True:
+            while self._ended is None:
                 select.select([descriptor], [], [])
                 data = os.read(descriptor, 1 << 16)
                 if not data:
                     break
                 for line in buffer.add(data):
-                    self._on_message(msgspec.json.decode(line, type=FromTestbed))
+                    self._on_message(msgspec.json.decode(line, type=FromTestbed), say)
         except (OSError, ValueError, msgspec.MsgspecError):
             logger.exception("chatswarm: the testbed cannot be understood")
         finally:
@@ -144,12 +155,12 @@ class TestbedProcess:
             self._replied.set()
             if isinstance(self._reply, TestbedReady) and not self._ending:
                 code = child.process.wait()
-                self._on_death(f"the testbed of the run ended by itself, with exit code {code}:\n{child.log_tail()}")
+                on_death(f"the testbed of the run ended by itself, with exit code {code}:\n{child.log_tail()}")
 
-    def _on_message(self, message: FromTestbed) -> None:
+    def _on_message(self, message: FromTestbed, say: Callable[[str], None]) -> None:
         match message:
             case TestbedSays(text):
-                self._say(text)
+                say(text)
             case TestbedReady() | TestbedRefused():
                 self._reply = message
                 self._replied.set()
@@ -175,10 +186,9 @@ def proxy_address(master_hosts: Collection[str], bound: str, proxy_host: str) ->
 def problems_with_testbed(order: SetUpTestbed) -> list[str]:
     """Why no testbed could be set up like this; empty if one could. Leaves nothing behind."""
     with tempfile.TemporaryDirectory(prefix="chatswarm-", ignore_cleanup_errors=True) as folder:
-        check = msgspec.structs.replace(order, folder=folder, only_check=True)
-        testbed = TestbedProcess(lambda _: None, lambda _: None)
         try:
-            testbed.set_up(check)
+            testbed = TestbedProcess(msgspec.structs.replace(order, folder=folder, only_check=True))
+            testbed.ready(lambda _: None, lambda _: None)
         except RefusedOptionsError as error:
             return error.problems
         testbed.end()

@@ -69,6 +69,7 @@ logger = logging.getLogger(__name__)
 _PART = 1 << 18  # bytes of a history in one message
 _PARENT_POLL = 0.5  # seconds between two looks at whether the parent is still there
 _REPORT_EVERY = 0.25  # seconds between two progress reports to the conductor
+_CONNECTING_EVERY = 0.02  # the same until T0, which waits for the report that all users are ready
 _PATIENCE = 5.0  # seconds that a worker which is to exit waits for responses to its sends, and then for its master
 
 
@@ -185,7 +186,7 @@ class WorkerRun:
                 self._send_progress(with_increment=next(with_increment))
             except Exception:
                 logger.exception("chatswarm: a report could not be sent")
-            gevent.sleep(_REPORT_EVERY)
+            gevent.sleep(_REPORT_EVERY if self.node.started.is_set() else _CONNECTING_EVERY)
 
     def _send_progress(self, *, with_increment: bool = True) -> None:
         """Increments are for scrapes, which are a second apart: every other report is enough."""

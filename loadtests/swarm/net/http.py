@@ -189,7 +189,7 @@ class Client:
             if further is None:
                 return response
             sending, data = further, further.wire(self._cookies_for(further))
-        response = self._once(sending, data, state)
+        response = self._once(sending, data, state)._replace(kept=None)
         if state.location:
             response = response._replace(error=f"{response.error}: more than {MOST_REDIRECTS} redirects")
         return response
@@ -373,7 +373,8 @@ class _Connection:
         """Takes what has come, and wakes the exchange once its response is complete or has failed."""
         waiter = self._waiter
         if waiter is None:
-            self._watcher.stop()  # closed while idle, or something came without a request: see `is_quiet`
+            if not self.is_quiet():
+                self._watcher.stop()  # which `is_quiet` remembers
             return
         try:
             data = self._read()

@@ -1,5 +1,7 @@
 """Child processes: what they inherit from the process that starts them."""
 
+import os
+import signal
 import socket
 import sys
 from pathlib import Path
@@ -76,3 +78,26 @@ def test_a_free_port_is_kept_for_one_server_after_another() -> None:
             other.bind(("127.0.0.1", port))
         with socket.create_server(("127.0.0.1", port)), socket.create_connection(("127.0.0.1", port)):
             pass
+
+
+def test_a_forked_process_that_disowns_a_child_does_not_keep_it_alive(tmp_path: Path) -> None:
+    """Both ways in which a child hears that its parent has gone: the end of its input, and of its lifeline."""
+    waits = "import os, sys; os.read(int(sys.argv[1]), 1); sys.stdin.read(); print('over')"
+    child = Child([sys.executable, "-c", waits, "{lifeline}"], tmp_path / "log", piped=True)
+    forked = os.fork()
+    if not forked:
+        child.disown()
+        signal.pause()
+        os._exit(0)
+    try:
+        assert child.process.stdin is not None
+        assert child.process.stdout is not None
+        child.process.stdin.close()
+        os.close(child._hold)
+        child._hold = -1
+        assert child.process.stdout.read() == b"over\n"
+        assert child.process.wait(20) == 0
+    finally:
+        os.kill(forked, signal.SIGKILL)
+        os.waitpid(forked, 0)
+        child.kill()
