@@ -47,9 +47,9 @@ Note = Callable[[str, str], object]
 
 
 class Kept(NamedTuple):
-    """What names a response that a browser keeps."""
+    """What names a response of the target that a browser keeps."""
 
-    url: str
+    path: str
     etag: bytes
 
 
@@ -104,7 +104,7 @@ class _Prepared(NamedTuple):
     sending: OutgoingRequest
     data: bytes
     cookies: str
-    url: str | None  # None: it must not be asked again with what was kept
+    may_ask_again: bool
 
 
 class Client:
@@ -165,9 +165,10 @@ class Client:
         if last is None or last.request != request or last.cookies != self._cookies_for(last.sending):
             sending = outgoing(self._address, request, self._origin)
             cookies = self._cookies_for(sending)
-            url = sending.url if sending.may_ask_again else None
-            last = self._last = _Prepared(request, sending, sending.wire(cookies), cookies, url)
-        if kept is not None and kept.url == last.url:
+            last = self._last = _Prepared(
+                request, sending, sending.wire(cookies), cookies, may_ask_again=sending.may_ask_again
+            )
+        if kept is not None and last.may_ask_again and kept.path == last.sending.path:
             return last.sending, b"%bIf-None-Match: %b\r\n\r\n" % (last.data[:-2], kept.etag)
         return last.sending, last.data
 
@@ -206,7 +207,7 @@ class Client:
             if state.sent != state.sent:  # NaN: this is the first request
                 state.sent = time.monotonic()
             connection.exchange(data, state.deadline)
-            response = state.response_from(reading, connection.peer, sending.url)
+            response = state.response_from(reading, connection.peer, sending.path)
             keep = reading.reusable
         except TimeoutError as error:
             text = _described(error)
@@ -272,7 +273,7 @@ class _ExchangeState:
     def left(self) -> float:
         return max(0.001, self.deadline - time.monotonic())
 
-    def response_from(self, reading: ResponseReader, peer: str, url: str) -> Response:
+    def response_from(self, reading: ResponseReader, peer: str, path: str) -> Response:
         done = time.monotonic()  # before decoding, whose cost is the rig's
         status, body, error, retry_after, undecoded = reading.status, reading.body, "", None, False
         encoding, self.location, retry, keep_alive = reading.head
@@ -293,10 +294,10 @@ class _ExchangeState:
             self.location = ""
         if status in (429, 503) and retry:
             retry_after = retry
+        kept = Kept(path, validator) if (validator := reading.validator) else None
         return Response(
-            status, body, True, self.sent, done, error, retry_after, undecoded, peer, reading.raw_head,
-            Kept(url, reading.validator) if reading.validator else None,
-        )  # fmt: skip
+            status, body, True, self.sent, done, error, retry_after, undecoded, peer, reading.raw_head, kept
+        )
 
     def failed(self, status: int, error: str, connection: "_Connection | None" = None) -> Response:
         if connection is None:
