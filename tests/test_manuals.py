@@ -117,7 +117,7 @@ def test_every_option_of_the_plugin_is_documented() -> None:
 
 
 def test_every_option_of_locust_is_documented() -> None:
-    source = (ROOT / "loadtests" / "swarm" / "locust" / "setup.py").read_text(encoding="utf-8")
+    source = (ROOT / "loadtests" / "swarm" / "locust" / "arguments.py").read_text(encoding="utf-8")
     ours = re.findall(r"\"(--[a-z-]+)\", ", source)
     assert "--scenario" in ours
     for option in ours:

@@ -10,9 +10,23 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from . import backend_metrics, described, disk, frames, intake, judge, live, page, page_of_rows, pause, proxy, recorder
+from . import (
+    backend_metrics,
+    described,
+    disk,
+    frames,
+    growth,
+    intake,
+    judge,
+    live,
+    page,
+    page_of_rows,
+    pause,
+    proxy,
+    recorder,
+)
 from .figure import Figure
-from .row import RowResult, measure
+from .row import NotMeasuredError, RowResult, measure
 from .rows import all_rows
 
 BENCHES: dict[str, Callable[[], Iterator[Figure]]] = {
@@ -27,6 +41,7 @@ BENCHES: dict[str, Callable[[], Iterator[Figure]]] = {
     "proxy": proxy.figures,
     "backend-metrics": backend_metrics.figures,
     "page": page.figures,
+    "growth": growth.figures,
 }
 
 
@@ -50,7 +65,13 @@ def main() -> None:
                 missed += not result.reached
                 _add_row(table, result)
                 continue
-            for figure in BENCHES[name]():
+            try:
+                figures = list(BENCHES[name]())
+            except NotMeasuredError as error:
+                missed += 1
+                table.add_row(f"{name}: {error}", Text("not measured", "red"), "")
+                continue
+            for figure in figures:
                 missed += not figure.within_limit
                 measured = Text(f"{figure.measured:,.2f} {figure.unit}", _colour(figure.within_limit))
                 limit = f"{'≥' if figure.at_least else '≤'} {figure.limit:g} {figure.unit}"

@@ -64,7 +64,7 @@ def _description(name: str) -> Description:
     return read_description(shipped()[name].read_text(encoding="utf-8"), name)
 
 
-def _side(name: str, folder: Path) -> tuple[Any, Callable[[bytes], object]]:
+def _side(name: str, folder: Path) -> tuple[Any, Callable[[Sequence[bytes]], object]]:
     """What takes the frames of one dashboard by a file."""
     transcript = _transcript(name)
     protocol = Described(_description(name), transcript.get("environment", {}))
@@ -74,7 +74,7 @@ def _side(name: str, folder: Path) -> tuple[Any, Callable[[bytes], object]]:
     return recorder, take
 
 
-def _round(recorder: Any, take: Callable[[bytes], object], frames: Sequence[bytes]) -> float:
+def _round(recorder: Any, take: Callable[[Sequence[bytes]], object], frames: Sequence[bytes]) -> float:
     begun = time.process_time()
     for data in frames:
         take((data,))

@@ -33,16 +33,20 @@ def rewrite(page: Path = PAGE) -> None:
 
 def with_rows(page: str, rows: Sequence[RowResult]) -> str:
     """The page with these rows between its two marks. Raises ValueError if it has no such marks."""
-    before, start, rest = page.partition(_START)
-    _, end, after = rest.partition(_END)
-    if not start or not end:
-        raise ValueError(f"expected {_START.strip()} and {_END} in the page")
     lines = ["", "| row | figure | measured | reach | |", "|---|---|---|---|---|"]
     lines += [
         f"| {row.name} | {title_text(row)} | {measured_text(row)} | {reach_text(row)} | {_mark(row)} |" for row in rows
     ]
     machines = sorted({row.machine for row in rows})
-    lines += ["", f"Measured on: {'; '.join(machines)}.", ""]
+    return between_marks(page, _START, _END, [*lines, "", f"Measured on: {'; '.join(machines)}.", ""])
+
+
+def between_marks(page: str, start: str, end: str, lines: Sequence[str]) -> str:
+    """The page with these lines between two marks. Raises ValueError if it has no such marks."""
+    before, begun, rest = page.partition(start)
+    _, ended, after = rest.partition(end)
+    if not begun or not ended:
+        raise ValueError(f"expected {start.strip()} and {end} in the page")
     return before + start + "\n".join(lines) + "\n" + end + after
 
 
@@ -50,8 +54,8 @@ def measured_text(row: RowResult) -> str:
     """What was measured, with its interval, for people."""
     if row.measured is None:
         return "not measured"
-    interval = "" if row.low is None or row.high is None else f" ({_number(row.low)} to {_number(row.high)})"
-    return f"{_number(row.measured)}{_unit(row)}{interval}"
+    interval = "" if row.low is None or row.high is None else f" ({number_text(row.low)} to {number_text(row.high)})"
+    return f"{number_text(row.measured)}{_unit(row)}{interval}"
 
 
 def reach_text(row: RowResult) -> str:
@@ -73,5 +77,6 @@ def _mark(row: RowResult) -> str:
     return f"{reached}: {'; '.join(row.problems)}" if row.problems else reached
 
 
-def _number(value: float) -> str:
+def number_text(value: float) -> str:
+    """A figure with three digits, or as a whole number if that is longer."""
     return f"{value:.3g}" if value < 100 else f"{value:,.0f}"
