@@ -67,9 +67,12 @@ class ChatApp(FastAPI):
         """The OpenAPI document of all routes, bare endpoints included."""
         return document(self.settings)
 
-    def set_hot_endpoints(self, list_chats: ASGIApp, send_user: ASGIApp, send_agent: ASGIApp) -> None:
+    def set_hot_endpoints(
+        self, list_chats: ASGIApp, send_user: ASGIApp, send_agent: ASGIApp, dashboards: ASGIApp
+    ) -> None:
         """Set the endpoints that bypass middleware and routing."""
         self._list_chats, self._send_user, self._send_agent = list_chats, send_user, send_agent
+        self._dashboards = dashboards
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request or connection."""
@@ -83,6 +86,8 @@ class ChatApp(FastAPI):
                     endpoint = self._send_user
                 elif path.startswith("/api/dashboard/chats/") and path.count("/") == 5:
                     endpoint = self._send_agent
+        elif scope["type"] == "websocket" and scope["path"] == SOCKET:
+            endpoint = self._dashboards
         await endpoint(scope, receive, send)
 
 
@@ -96,17 +101,19 @@ def create_app(settings: Settings, sockets: Sockets, worker: WorkerContext | Non
     app.settings = settings
     app.state.service = service
     add_cors(app)
-    list_chats, send_user, send_agent = (
+    list_chats, send_user, send_agent, dashboards = (
         ListEndpoint(service),
         SendEndpoint(service, "user"),
         SendEndpoint(service, "agent"),
+        DashboardEndpoint(service),
     )
-    app.set_hot_endpoints(list_chats, send_user, send_agent)
+    app.state.ready = list_chats.ready
+    app.set_hot_endpoints(list_chats, send_user, send_agent, dashboards)
     app.router.routes += [
         Route(LIST, list_chats, methods=["GET"]),
         Route("/api/users/chats/{chat_id}/send", send_user, methods=["POST"]),
         Route("/api/dashboard/chats/{chat_id}/send", send_agent, methods=["POST"]),
-        WebSocketRoute(SOCKET, DashboardEndpoint(service)),
+        WebSocketRoute(SOCKET, dashboards),
         Route(SOCKET, UpgradeRequired(), methods=["GET"]),
     ]
     if settings.api_docs:

@@ -50,6 +50,7 @@ def create_push_app(settings: Settings, sockets: Sockets, worker: WorkerContext 
     app = PushApp(lifespan=lifespan_of(service), openapi_url=None)
     app.settings = settings
     app.state.service = service
+    app.state.ready = None
     add_cors(app)
     app.post_message = PostEndpoint(service, tokens)
     app.router.routes += [

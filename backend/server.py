@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import resource
@@ -17,13 +18,13 @@ import sys
 import time
 from dataclasses import replace
 from types import FrameType
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from uvicorn.config import LOGGING_CONFIG, Config
 from uvicorn.server import Server
 
 from chatswarm.backend.chat.worker_service import WorkerService, worker_name
-from chatswarm.backend.fanout.sockets import DashboardProtocol, Sockets
+from chatswarm.backend.fanout.sockets import LOGGER, DashboardProtocol, Sockets
 from chatswarm.backend.http.auth_middleware import with_auth
 from chatswarm.backend.http.capacity import allocate
 from chatswarm.backend.http.connections import KEEP_ALIVE, HttpConnections
@@ -35,6 +36,10 @@ from .listeners import bind
 from .pages import Pages, with_pages
 from .push_app import create_push_app
 from .settings import Settings
+
+_COLLECT_AFTER: Final = (10_000, 10, 10)
+"""For gc.set_threshold. Connections live long: with the default, 700, connecting thousands costs as much again for
+visiting those that are already there."""
 
 _log = logging.getLogger("uvicorn.error")
 
@@ -54,7 +59,10 @@ def serve(settings: Settings, worker: WorkerContext | None = None) -> int:
     app = (create_push_app if settings.push else create_app)(settings, sockets, worker)
     metrics = app.state.service.metrics
     body = push_refusal if settings.push else refusal
-    http = HttpConnections(capacity, sockets, settings.request_timeout, metrics, body)
+    # What is ready passes by the middleware for origins and tokens, and by the pages.
+    ready = app.state.ready if settings.origins is None and settings.dashboard_tokens is None else None
+    ready_ports = frozenset(each.getsockname()[1] for each in listeners.api)
+    http = HttpConnections(capacity, sockets, settings.request_timeout, metrics, body, ready, ready_ports)
     pages = Pages(listeners.api[0].getsockname()[1], settings.backend_url)
     config = Config(
         with_pages(with_auth(app, settings.origins, settings.dashboard_tokens, metrics), pages, listeners.pages_ports),
@@ -115,6 +123,9 @@ class ChatServer(Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start listening, and log the addresses."""
         await super().startup(sockets)
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(*_COLLECT_AFTER)
         for address in self.addresses:
             _log.info("Uvicorn running on %s (Press CTRL+C to quit)", address)
             if self._settings.api_docs:
@@ -172,19 +183,18 @@ def _raise_file_limit() -> int:
     return soft if soft != resource.RLIM_INFINITY else 1 << 20
 
 
-class _ConnectionLineFilter(logging.Filter):
-    """Drops the lines that uvicorn logs for every WebSocket and every refused handshake."""
+class _HandshakeLineFilter(logging.Filter):
+    """Drops the line that uvicorn logs for every refused handshake."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if record.levelno > logging.INFO:
-            return record.msg != "ASGI callable returned without completing handshake."
-        return '"WebSocket' not in str(record.msg) and record.msg not in ("connection open", "connection closed")
+        return record.msg != "ASGI callable returned without completing handshake."
 
 
 def _logging() -> dict[str, Any]:
     config = {**LOGGING_CONFIG}
-    config["filters"] = {"connections": {"()": _ConnectionLineFilter}}
-    config["handlers"] = {"default": {**LOGGING_CONFIG["handlers"]["default"], "filters": ["connections"]}}
+    config["filters"] = {"handshakes": {"()": _HandshakeLineFilter}}
+    config["handlers"] = {"default": {**LOGGING_CONFIG["handlers"]["default"], "filters": ["handshakes"]}}
     quiet = {"handlers": ["default"], "level": "INFO", "propagate": False}
-    config["loggers"] = {"uvicorn": quiet, "chatswarm.backend": quiet}
+    # uvicorn and websockets have several lines for each dashboard. Not to make them is cheaper than to filter them.
+    config["loggers"] = {"uvicorn": quiet, "chatswarm.backend": quiet, LOGGER: {"level": "WARNING"}}
     return config

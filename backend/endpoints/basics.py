@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
 from chatswarm.backend.chat.worker_service import WorkerService
-from chatswarm.backend.http.responses import refusal, refuse
+from chatswarm.backend.http.responses import error_response, refusal, send_whole
 from chatswarm.backend.metrics.metrics import CONTENT_TYPE
 from chatswarm.backend.store.records import OutcomeUnknownError, StoreUnavailableError
 from chatswarm.backend.wire.shapes import Health, encode
@@ -33,7 +33,7 @@ class UpgradeRequired:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
         """Respond to one request."""
         message = f"{scope['path']}: expected the handshake of a WebSocket, got a plain request"
-        await refuse(send, 426, message, upgrade=True, body=self._body)
+        await send_whole(send, error_response(426, message, upgrade=True, body=self._body))
 
 
 def json_response(value: msgspec.Struct, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

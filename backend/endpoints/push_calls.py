@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from chatswarm.backend.chat.push_service import PostRefusedError, PushService
 from chatswarm.backend.http.auth import presented
-from chatswarm.backend.http.responses import push_refusal, refuse, respond
+from chatswarm.backend.http.responses import error_response, push_refusal, send_whole, success
 from chatswarm.backend.http.user_tokens import LONGEST_NAME, UserTokens, is_name
 from chatswarm.backend.store.rooms import put_room, set_member
 from chatswarm.backend.wire.headers import Headers, header
@@ -70,7 +70,7 @@ class PostEndpoint:
         user = user_of(self._tokens, headers)
         if user is None:
             service.metrics.unauthorized.inc()
-            await refuse(send, 401, _TOKEN, challenge=True, body=push_refusal)
+            await send_whole(send, error_response(401, _TOKEN, challenge=True, body=push_refusal))
             return
         try:
             body = await read_body(receive, self._longest_body)
@@ -80,14 +80,17 @@ class PostEndpoint:
             return
         except TooLongError as error:
             service.metrics.refused["too_long"].inc()
-            await refuse(send, 413, f"body: expected at most {error} bytes", hang_up=True, body=push_refusal)
+            message = f"body: expected at most {error} bytes"
+            response = error_response(413, message, hang_up=True, body=push_refusal)
         except UnreadableError as error:
             service.metrics.refused["unreadable"].inc()
-            await refuse(send, 400, str(error), body=push_refusal)
+            response = error_response(400, str(error), body=push_refusal)
         except PostRefusedError as refused:
-            await refuse(send, refused.status, refused.message, retry_after=refused.retry_after, body=push_refusal)
+            message, retry_after = refused.message, refused.retry_after
+            response = error_response(refused.status, message, retry_after=retry_after, body=push_refusal)
         else:
-            await respond(send, 201, encode(PostedMessage(room, number)))
+            response = success(201, encode(PostedMessage(room, number)))
+        await send_whole(send, response)
 
 
 def add_calls(app: FastAPI, service: PushService, tokens: UserTokens) -> None:

@@ -1,4 +1,4 @@
-"""`GET /api/debug/users-chats`: the busiest read, as a bare ASGI endpoint over the list's encoded bytes."""
+"""`GET /api/debug/users-chats`: the busiest read, over the list's encoded bytes."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ from urllib.parse import parse_qs
 from starlette.types import Receive, Scope, Send
 
 from chatswarm.backend.chat.service import ChatService
-from chatswarm.backend.http.responses import ANY_ORIGIN, refuse
+from chatswarm.backend.http.auth import LIST
+from chatswarm.backend.http.responses import ANY_ORIGIN, WholeResponse, error_response, send_whole
 from chatswarm.backend.metrics.metrics import Refetch
 from chatswarm.backend.store.records import StoreUnavailableError
-from chatswarm.backend.wire.headers import header
+from chatswarm.backend.wire.headers import Headers, header
 
 from .request_bodies import UnreadableError, whole_number
 
 LONGEST = 10_000
+_URL = LIST.encode()
 _FIXED = (
     (b"content-type", b"application/json"),
     (b"cache-control", b"no-cache"),
@@ -33,39 +35,37 @@ class ListEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
         """Respond to one request."""
-        started = time.perf_counter()
-        outcome: Refetch = "failed"
-        size = 0
-        try:
-            outcome, size = await self._respond(scope, send)
-        finally:
-            self._service.metrics.refetched(outcome, time.perf_counter() - started, size)
+        await send_whole(send, self._response(scope["query_string"], scope["headers"]))
 
-    async def _respond(self, scope: Scope, send: Send) -> tuple[Refetch, int]:
-        """Send the response. Returns the outcome and the bytes of the list that were sent."""
+    def ready(self, url: bytes, headers: Headers) -> WholeResponse | None:
+        """The response to a GET of the list, without a task or any message of ASGI."""
+        return self._response(b"", headers) if url == _URL else None
+
+    def _response(self, query: bytes, headers: Headers) -> WholeResponse:
+        started = time.perf_counter()
+        outcome, response = self._outcome(query, headers)
+        size = len(response.body) if outcome == "200" else 0
+        self._service.metrics.refetched(outcome, time.perf_counter() - started, size)
+        return response
+
+    def _outcome(self, query: bytes, headers: Headers) -> tuple[Refetch, WholeResponse]:
         limit = self._default
-        if scope["query_string"]:
+        if query:
             try:
-                limits = parse_qs(scope["query_string"].decode("latin-1")).get("limit")
+                limits = parse_qs(query.decode("latin-1")).get("limit")
                 limit = whole_number(limits[-1] if limits else None, "limit", 1, LONGEST, limit)
             except (UnreadableError, ValueError) as error:
-                await refuse(send, 400, str(error))
-                return "failed", 0
+                return "failed", error_response(400, str(error))
         try:
             self._service.catch_up()
         except StoreUnavailableError as error:
-            await refuse(send, 503, f"The store is not available: {error}", retry_after=1)
-            return "failed", 0
+            return "failed", error_response(503, f"The store is not available: {error}", retry_after=1)
         current = self._service.list.encoded(limit)
-        known = header(scope["headers"], b"if-none-match")
+        known = header(headers, b"if-none-match")
         if known is not None and _matches(known, current.etag):
-            await send({"type": "http.response.start", "status": 304, "headers": [*_FIXED, (b"etag", current.etag)]})
-            await send({"type": "http.response.body", "body": b""})
-            return "304", 0
-        headers = [*_FIXED, (b"etag", current.etag), (b"content-length", b"%d" % len(current.body))]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": current.body})
-        return "200", len(current.body)
+            return "304", WholeResponse(304, [*_FIXED, (b"etag", current.etag)])
+        length = (b"content-length", b"%d" % len(current.body))
+        return "200", WholeResponse(200, [*_FIXED, (b"etag", current.etag), length], current.body)
 
 
 def _matches(known: bytes, etag: bytes) -> bool:

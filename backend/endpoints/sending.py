@@ -8,7 +8,7 @@ import msgspec
 from starlette.types import Receive, Scope, Send
 
 from chatswarm.backend.chat.service import ChatService
-from chatswarm.backend.http.responses import refuse, respond
+from chatswarm.backend.http.responses import error_response, send_whole, success
 from chatswarm.backend.store.records import OutcomeUnknownError, Role, StoredChat, StoreUnavailableError
 from chatswarm.backend.wire.headers import Headers, header
 from chatswarm.backend.wire.shapes import NewMessage, SentMessage, encode
@@ -51,30 +51,29 @@ class SendEndpoint:
         """Respond to one request."""
         service = self._service
         try:
-            try:
-                body = await read_body(receive, self._longest_body)
-            except TooLongError:
-                service.metrics.refused["too_long"].inc()
-                message = f"body: expected at most {self._longest_body} bytes"
-                await refuse(send, 413, message, hang_up=True)
-                return
+            body = await read_body(receive, self._longest_body)
             headers: Headers = scope["headers"]
             content, key, chat = self._validate(scope["path"].rsplit("/", 2)[1], headers, body)
             stored = await service.store.send(chat, self._role, content, key)
         except GoneError:
             return
+        except TooLongError:
+            service.metrics.refused["too_long"].inc()
+            response = error_response(413, f"body: expected at most {self._longest_body} bytes", hang_up=True)
         except _RefusedError as refused:
             service.metrics.refused[refused.reason].inc()
-            await refuse(send, refused.status, refused.message, retry_after=refused.retry_after)
+            response = error_response(refused.status, refused.message, retry_after=refused.retry_after)
         except StoreUnavailableError as error:
             service.metrics.refused["unavailable"].inc()
-            await refuse(send, 503, f"The store is not available, nothing was stored: {error}", retry_after=1)
+            message = f"The store is not available, nothing was stored: {error}"
+            response = error_response(503, message, retry_after=1)
         except OutcomeUnknownError as error:
             service.metrics.refused["unknown"].inc()
-            await refuse(send, 500, f"The store failed, the message may or may not be stored: {error}")
+            response = error_response(500, f"The store failed, the message may or may not be stored: {error}")
         else:
             (self._accepted if stored.fresh else service.metrics.repeated).inc()
-            await respond(send, 200, encode(SentMessage(True, "Message sent", stored.id, stored.seq)))
+            response = success(200, encode(SentMessage(True, "Message sent", stored.id, stored.seq)))
+        await send_whole(send, response)
 
     def _validate(self, chat_id: str, headers: Headers, body: bytes) -> tuple[str, str | None, StoredChat]:
         """The text to store, its idempotency key and its chat. Raises _RefusedError for an invalid request."""

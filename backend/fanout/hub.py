@@ -109,8 +109,8 @@ class Hub:
         self._recipients: list[Subscriber] = []
         self._next = 0
         self._started = 0.0
-        # Its number of messages per commit time. Then what the last slice wrote: the number of dashboards that got all
-        # of it, and the commit times of the messages that went to dashboards that were due only a part.
+        # Its number of messages per commit time. Then what the current slice wrote: the number of dashboards that got
+        # all of it, and the commit times of the messages that went to dashboards that were due only a part.
         self._commits: dict[float, int] = {}
         self._whole_count = 0
         self._partial_moments: list[float] = []
@@ -205,10 +205,8 @@ class Hub:
     def _continue(self) -> None:
         if not self._frames:  # flush() came first
             return
-        self._count()
+        self._write_slice()
         if self._next < len(self._recipients):
-            self._write_slice()
-            # uvloop writes at the end of this iteration, so only the next one knows how long the writes took.
             asyncio.get_running_loop().call_soon(self._continue)
             return
         self._finish()
@@ -227,6 +225,7 @@ class Hub:
                 self._write_due(subscriber, first)
         self._next = until
         self._whole_count += written
+        self._count()
 
     def _write_due(self, subscriber: Subscriber, first: int) -> None:
         """Write only what is due, to a subscriber that is replaying or that joined after some of these messages."""
@@ -242,7 +241,7 @@ class Hub:
         subscriber.settled = first > subscriber.since and not subscriber.holding
 
     def _count(self) -> None:
-        """Count the deliveries of the last slice: one call per commit, not per delivery."""
+        """Count the deliveries of this slice: one call per commit, not per delivery. uvloop writes at once."""
         if not self._whole_count and not self._partial_moments:
             return
         now, observe = time.monotonic(), self._metrics.delivery_seconds.observe
@@ -253,7 +252,6 @@ class Hub:
         self._whole_count, self._partial_moments, self._delivered_any = 0, [], True
 
     def _finish(self) -> None:
-        self._count()
         now = time.monotonic()
         self._batching.wrote(self._started, now)
         if self._delivered_any:

@@ -28,11 +28,12 @@ from typing import Any, Final, Literal
 from uvicorn.config import Config
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
+from websockets.datastructures import Headers
 from websockets.exceptions import InvalidHeader, InvalidState
 from websockets.frames import CloseCode, Frame
 from websockets.headers import parse_subprotocol
 from websockets.http11 import Request, Response
-from websockets.protocol import State
+from websockets.protocol import Protocol, State
 from websockets.server import ServerProtocol
 
 from .backlog import Backlog
@@ -47,6 +48,11 @@ _SEND_BUFFER: Final = 32 << 10
 
 _LINGER: Final = 1.0
 """Seconds that a closing connection has to take the remaining bytes before it is aborted."""
+
+LOGGER: Final = "uvicorn.error.dashboards"
+"""What uvicorn and websockets log for a dashboard."""
+
+_log = logging.getLogger(LOGGER)
 
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 
@@ -83,7 +89,7 @@ class Sockets:
     connections: set[DashboardProtocol] = field(default_factory=set)
 
     @property
-    def protocol(self) -> Callable[..., asyncio.Protocol]:
+    def protocol(self) -> Callable[..., DashboardProtocol]:
         """The factory that uvicorn calls for each connection."""
         return partial(DashboardProtocol, sockets=self)
 
@@ -110,7 +116,7 @@ class _Handshake(ServerProtocol):
     """
 
     def __init__(self, max_size: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
-        super().__init__(max_size=max_size, logger=logging.getLogger("uvicorn.error"))
+        super().__init__(max_size=max_size, logger=_log)
         self._headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
 
     def send_response(self, response: Response) -> None:
@@ -134,6 +140,7 @@ class DashboardProtocol(WebSocketsSansIOProtocol):
         sockets: Sockets,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
+        self.logger = _log
         self.conn = _Handshake(config.ws_max_size, self.default_headers)
         self._sockets = sockets
         self._written = 0
@@ -240,6 +247,19 @@ class DashboardProtocol(WebSocketsSansIOProtocol):
             with contextlib.suppress(OSError):  # already closed
                 raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         self.transport.abort()
+
+    def begin(self, method: str, url: bytes, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        """Begin the handshake of a request that has been parsed: uvicorn would have websockets parse it again.
+
+        It has no body, and its headers have valid names and values.
+        """
+        fields = Headers()
+        for name, value in headers:
+            fields.set_insecure(name.decode("latin-1"), value.decode("latin-1"))
+        # From here on, only frames come.
+        self.conn.parser = Protocol.parse(self.conn)
+        next(self.conn.parser)
+        self.handle_connect(Request(url.decode("ascii"), fields, method))
 
     # Overrides that guard uvicorn's implementation.
 

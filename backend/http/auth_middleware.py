@@ -11,7 +11,7 @@ from chatswarm.backend.metrics.metrics import BackendMetrics
 from chatswarm.backend.wire.headers import header
 
 from .auth import Tokens, foreign, needs_token
-from .responses import refuse
+from .responses import error_response, send_whole
 
 _ALLOW = b"access-control-allow-origin"
 
@@ -46,7 +46,9 @@ class _AuthMiddleware:
             and not self._tokens.accept(headers)
         ):
             self._metrics.unauthorized.inc()
-            await refuse(send, 401, "Authorization: expected Bearer and a valid token", challenge=True)
+            await send_whole(
+                send, error_response(401, "Authorization: expected Bearer and a valid token", challenge=True)
+            )
             return
         await self._app(scope, receive, send)
 

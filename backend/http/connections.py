@@ -7,7 +7,8 @@ on the internals of uvicorn's `HttpToolsProtocol`, so uvicorn is pinned exactly.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Container, Iterable
 from functools import partial
 from typing import Any, Final
 
@@ -16,11 +17,12 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from chatswarm.backend.fanout.sockets import Sockets
+from chatswarm.backend.fanout.sockets import DashboardProtocol, Sockets
 from chatswarm.backend.metrics.metrics import BackendMetrics
 
 from .capacity import Capacity
 from .eviction import EvictionQueue, Late
+from .responses import ReadyResponse, WholeResponse
 
 KEEP_ALIVE: Final = 75
 """Seconds that an idle HTTP connection is kept. uvicorn's default of 5 s would close it just as a widget sends its next
@@ -29,11 +31,22 @@ message, which would then get no response and have an unknown outcome."""
 _LINGER: Final = 1.0
 """Seconds that a closing connection has to take the remaining bytes before it is aborted."""
 
+_MOST_FIELDS: Final = 128
+_LONGEST_FIELD: Final = 8000
+_FIELD: Final = re.compile(rb"[\t\x20-\x7e\x80-\xff]{0,%d}" % _LONGEST_FIELD)
+_NO_HANDSHAKE: Final = (
+    f"handshake: expected no body, and at most {_MOST_FIELDS} headers of at most {_LONGEST_FIELD} printable characters"
+)
+_OF_BODIES: Final = (b"content-length", b"transfer-encoding")
+
 _TOO_LATE: Final = "request: expected it whole in time, got a part of it"
 
 
 class HttpConnections:
-    """All HTTP connections of one server, and their limits. `refusal` encodes the body of an error."""
+    """All HTTP connections of one server, and their limits. `refusal` encodes the body of an error.
+
+    What is `ready` is sent without a task and without the app, to clients of `ready_ports`.
+    """
 
     def __init__(
         self,
@@ -42,6 +55,8 @@ class HttpConnections:
         request_timeout: float,
         metrics: BackendMetrics,
         refusal: Callable[[str], bytes],
+        ready: ReadyResponse | None = None,
+        ready_ports: Container[int] = (),
     ) -> None:
         # uvicorn closes idle connections itself, except those whose client takes nothing: these time out here.
         self.queue: EvictionQueue[HttpConnection] = EvictionQueue(request_timeout, KEEP_ALIVE + _LINGER)
@@ -49,6 +64,8 @@ class HttpConnections:
         self._sockets = sockets
         self._metrics = metrics
         self._refusal = refusal(_TOO_LATE)
+        self.ready = ready
+        self.ready_ports = ready_ports
 
     def too_late(self, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
         """The response to a request that is not complete in time, with these headers, too."""
@@ -62,6 +79,11 @@ class HttpConnections:
     def protocol(self) -> Callable[..., asyncio.Protocol]:
         """The factory that uvicorn calls for each connection."""
         return partial(HttpConnection, http=self)
+
+    @property
+    def dashboard(self) -> Callable[..., DashboardProtocol]:
+        """The factory of what a connection becomes after the handshake of a WebSocket."""
+        return self._sockets.protocol
 
     def admit(self, connection: HttpConnection, open_count: int, now: float) -> None:
         """Add a new connection. Over the limit, evict another one, or the new one if there is no candidate.
@@ -103,6 +125,8 @@ class HttpConnection(HttpToolsProtocol):
         self._eviction_queue = http.queue
         self._complete: HTTPScope | None = None
         """The last complete request; uvicorn creates a new scope when a request starts."""
+        self._response: WholeResponse | None = None
+        """What is ready for the current request."""
 
     def give_up(self, late: Late) -> None:
         """Close, with a 408 if a request is incomplete and has no response yet."""
@@ -134,15 +158,36 @@ class HttpConnection(HttpToolsProtocol):
             self._eviction_queue.request_started(self, self.loop.time())
 
     def handle_websocket_upgrade(self) -> None:
-        """Hand the connection over to a DashboardProtocol."""
+        """Hand the connection over to a DashboardProtocol, with the request as it was parsed here."""
+        url, headers = self.url, self.headers
+        fits = len(url) <= _LONGEST_FIELD and url.isascii() and len(headers) <= _MOST_FIELDS
+        if not fits or not all(map(_is_of_handshake, headers)):
+            self.send_400_response(_NO_HANDSHAKE)
+            return
         self._eviction_queue.remove(self)
-        super().handle_websocket_upgrade()
+        self.connections.discard(self)
+        protocol = self._http.dashboard(self.config, self.server_state, self.app_state)
+        protocol.connection_made(self.transport)
+        protocol.begin(self.scope["method"], url, headers)
+        self.transport.set_protocol(protocol)
+
+    def on_headers_complete(self) -> None:
+        """The head of a request is complete."""
+        if self._http.ready is not None and self._can_be_ready():
+            self._response = self._http.ready(self.url, self.headers)
+        if self._response is None:
+            super().on_headers_complete()
 
     def on_message_complete(self) -> None:
         """A request is complete."""
         self._complete = self.scope
         self._eviction_queue.request_complete(self)
-        super().on_message_complete()
+        response, self._response = self._response, None
+        if response is None:
+            super().on_message_complete()
+        else:
+            self.transport.write(response.encoded(self.server_state.default_headers))
+            self.on_response_complete()
 
     def on_response_complete(self) -> None:
         """A response is complete; uvicorn starts the next pipelined request, if any."""
@@ -163,6 +208,19 @@ class HttpConnection(HttpToolsProtocol):
         if cycle is not None and not cycle.response_complete and not cycle.more_body:
             self._eviction_queue.request_complete(self)
 
+    def _can_be_ready(self) -> bool:
+        cycle = self._cycle()
+        return (
+            self.parser.get_method() == b"GET"
+            and self.server is not None
+            and self.server[1] in self._http.ready_ports
+            and (cycle is None or cycle.response_complete)
+            and not self.flow.write_paused
+            and self.parser.should_keep_alive()
+            and not self.parser.should_upgrade()
+            and not any(name in _OF_BODIES for name, _ in self.headers)
+        )
+
     def _cycle(self) -> RequestResponseCycle | None:
         """The newest request whose head has arrived; None before the first, despite uvicorn's annotation."""
         return self.cycle
@@ -172,3 +230,8 @@ class HttpConnection(HttpToolsProtocol):
         self._eviction_queue.wait_for_client(self, now)
         if self.scope is not self._complete:
             self._eviction_queue.request_started(self, now)
+
+
+def _is_of_handshake(header: tuple[bytes, bytes]) -> bool:
+    name, value = header
+    return _FIELD.fullmatch(value) is not None and (name not in _OF_BODIES or value == b"0")

@@ -1,11 +1,17 @@
-"""Sends responses as two ASGI messages; the hot paths avoid a framework's response objects."""
+"""Sends responses; the hot paths avoid a framework's response objects, and the two messages of ASGI.
+
+Each message of ASGI is a `send` to the kernel, and uvicorn looks at each header of a response, though all are ours.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
 from starlette.types import Send
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
+from chatswarm.backend.wire.headers import Headers
 from chatswarm.backend.wire.push_shapes import PushRefusal
 from chatswarm.backend.wire.shapes import Refusal, encode
 
@@ -14,6 +20,23 @@ from chatswarm.backend.wire.shapes import Refusal, encode
 ANY_ORIGIN = (b"access-control-allow-origin", b"*")
 CHALLENGE = (b"www-authenticate", b"Bearer")
 _JSON = (b"content-type", b"application/json")
+
+
+class WholeResponse(NamedTuple):
+    """A response without the server's default headers. `headers` have its length, unless it cannot have a body."""
+
+    status: int
+    headers: Sequence[tuple[bytes, bytes]]
+    body: bytes = b""
+
+    def encoded(self, default_headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+        """All bytes of the response."""
+        lines = [b"%b: %b\r\n" % pair for headers in (default_headers, self.headers) for pair in headers]
+        return b"".join([STATUS_LINE[self.status], *lines, b"\r\n", self.body])
+
+
+ReadyResponse = Callable[[bytes, Headers], WholeResponse | None]
+"""The response to a GET of a URL with these headers, if it is ready; None if the app has to respond."""
 
 
 def refusal(message: str) -> bytes:
@@ -26,17 +49,34 @@ def push_refusal(message: str) -> bytes:
     return encode(PushRefusal(message))
 
 
-async def respond(
-    send: Send, status: int, body: bytes, headers: Sequence[tuple[bytes, bytes]] = (_JSON, ANY_ORIGIN)
-) -> None:
-    """Send a whole response; JSON, readable by pages of any origin, unless `headers` say otherwise."""
-    length = (b"content-length", b"%d" % len(body))
-    await send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
-    await send({"type": "http.response.body", "body": body})
+def success(status: int, body: bytes) -> WholeResponse:
+    """A response with JSON, readable by pages of any origin."""
+    return WholeResponse(status, (_JSON, ANY_ORIGIN, (b"content-length", b"%d" % len(body))), body)
 
 
-async def refuse(
-    send: Send,
+async def send_whole(send: Send, response: WholeResponse) -> None:
+    """Send a response: at once if `send` is uvicorn's own, and nothing special is asked for."""
+    cycle = getattr(send, "__self__", None)
+    if response.status < 300 and isinstance(cycle, RequestResponseCycle) and _takes_bytes(cycle):
+        cycle.response_started = cycle.response_complete = True
+        cycle.transport.write(response.encoded(cycle.default_headers))
+        cycle.on_response()
+        return
+    await send({"type": "http.response.start", "status": response.status, "headers": response.headers})
+    await send({"type": "http.response.body", "body": response.body})
+
+
+def _takes_bytes(cycle: RequestResponseCycle) -> bool:
+    return (
+        cycle.keep_alive
+        and not cycle.more_body
+        and not cycle.disconnected
+        and not cycle.flow.write_paused
+        and cycle.scope["method"] != "HEAD"
+    )
+
+
+def error_response(
     status: int,
     message: str,
     *,
@@ -45,11 +85,12 @@ async def refuse(
     challenge: bool = False,
     upgrade: bool = False,
     body: Callable[[str], bytes] = refusal,
-) -> None:
-    """Send an error, in the shape of the reference chat unless `body` encodes another one. `hang_up` closes the
-    connection, because the request was not read to its end; `challenge` asks for a token, `upgrade` for a WebSocket.
+) -> WholeResponse:
+    """An error, in the shape of the reference chat unless `body` encodes another one. `hang_up` closes the connection,
+    because the request was not read to its end; `challenge` asks for a token, `upgrade` for a WebSocket.
     """
-    headers = [_JSON, ANY_ORIGIN]
+    encoded = body(message)
+    headers = [_JSON, ANY_ORIGIN, (b"content-length", b"%d" % len(encoded))]
     if retry_after is not None:
         headers.append((b"retry-after", b"%d" % retry_after))
     if hang_up:
@@ -58,4 +99,4 @@ async def refuse(
         headers.append(CHALLENGE)
     if upgrade:
         headers += [(b"upgrade", b"websocket"), (b"connection", b"upgrade")]
-    await respond(send, status, body(message), headers)
+    return WholeResponse(status, headers, encoded)
