@@ -17,8 +17,8 @@ Code = Literal["b", "h", "i", "q", "d", "s"]
 
 FORMAT = 3
 READABLE = (1, 2, FORMAT)
-"""The formats that can be read. In an older one, the columns and tables that it lacks hold "none". Format 3 has refetches
-with the status 304."""
+"""The formats that can be read. In an older one, the columns and tables that it lacks hold "none". Refetches with the
+status 304 came with format 3."""
 
 UNREADABLE_HERE = -1000
 """In place of a status: a response that a browser might have read, but this rig could not."""
