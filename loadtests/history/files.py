@@ -43,7 +43,7 @@ class Chunk(msgspec.Struct, tag="chunk"):
 
     table: str
     rows: int
-    columns: list[bytes]
+    columns: list[memoryview]  # read in place: there are millions of frames
 
 
 class Footer(msgspec.Struct, tag="footer"):
@@ -86,7 +86,7 @@ class Writer:
             rows = len(columns[0])
             if not rows:
                 continue
-            packed = [_pack(column) for column in columns]
+            packed = [memoryview(_pack(column)) for column in columns]
             # In place, because hot paths keep references to the columns.
             for column in columns:
                 del column[:]
@@ -153,12 +153,14 @@ def read(path: Path) -> History:
     return History(header, tables, cut)
 
 
-def _column(chunk: Chunk, index: int, code: Code) -> bytes:
+def _column(chunk: Chunk, index: int, code: Code) -> memoryview:
     """A column of a chunk. Formats only ever add columns at the end, so an older chunk has none there."""
     if index < len(chunk.columns):
         return chunk.columns[index]
     none = _NONE[chunk.table][index]
-    return _encode([none] * chunk.rows) if code == "s" else np.full(chunk.rows, none, np.dtype(code)).tobytes()
+    return memoryview(
+        _encode([none] * chunk.rows) if code == "s" else np.full(chunk.rows, none, np.dtype(code)).tobytes()
+    )
 
 
 def _next(file: BinaryIO) -> tuple[Header | Chunk | Footer | None, str | None]:
@@ -197,7 +199,7 @@ def _pack(column: "array[float] | list[str]") -> bytes:
         return _encode([encodable(text) for text in column])
 
 
-def _join(parts: list[bytes], code: Code) -> Column:
+def _join(parts: list[memoryview], code: Code) -> Column:
     if code == "s":
         return [text for part in parts for text in msgspec.msgpack.decode(part, type=list[str])]
-    return np.frombuffer(b"".join(parts), dtype=np.dtype(code))
+    return np.frombuffer(parts[0] if len(parts) == 1 else b"".join(parts), dtype=np.dtype(code))

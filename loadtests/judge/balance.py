@@ -37,14 +37,16 @@ def messages_in(ledger: Ledger) -> Messages:
 def deliveries_in(ledger: Ledger, results: Mapping[str, CheckResult]) -> Deliveries:
     """Accepted messages × eligible dashboards. Raises InternalError."""
     delivered = ledger.delivered
-    measured = ledger.announcements.notified[ledger.expected]
+    notified = ledger.announcements.notified
     counts = Deliveries(
         expected=int(ledger.expected.sum()),
         visible=int(delivered.sum()),
         lost=int(ledger.lost.sum()),
         excused=int(ledger.excused.sum()),
         unproven=int(ledger.unproven.sum()),
-        notified=None if np.isnan(measured).any() else int(np.isfinite(measured).sum()),
+        notified=None
+        if (ledger.expected & np.isnan(notified)).any()
+        else int(np.count_nonzero(ledger.expected & np.isfinite(notified))),
         unnotified=results["unnotified"].count,
         late=results["late"].count or 0,
         seen_as_text=int((delivered & ledger.visibility.as_text).sum()),

@@ -44,7 +44,8 @@ class DecisionInput:
     @cached_property
     def without_delays(self) -> tuple[MetricValues, Latencies]:
         """The metrics and latencies without the rig's own delays."""
-        latencies = Latencies(self.ledger, recoveries_of(self.ledger, self.delays), self.delays)
+        recoveries = recoveries_of(self.ledger, self.delays)
+        latencies = Latencies(self.ledger, recoveries, self.delays, self.latencies)
         return MetricValues(self.totals, self.ledger, self.results, self.delays), latencies
 
 

@@ -5,6 +5,7 @@ give every quantile a lower and an upper bound, and an SLO is only decided where
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -14,7 +15,7 @@ import numpy as np
 from chatswarm.loadtests.history.tables import ConnectionEvent
 from chatswarm.loadtests.scenario.metric_names import LATENCIES, QUANTILES
 
-from .ledger.arrays import Bools, Floats
+from .ledger.arrays import Bools, Floats, Ints, blocks
 from .ledger.deliveries import PlannedDeliveries
 from .ledger.ledger import Ledger
 from .rig import Delays
@@ -60,7 +61,7 @@ class Sample:
 class LatencySeries:
     """The latencies of one kind, and when each started and ended: infinite for never, NaN for not measured."""
 
-    values: Floats
+    values: Floats  # of this series alone: sampling sorts them in place
     starts: Floats
     ends: Floats
     counted: Bools | None = None  # None: all of them
@@ -73,38 +74,39 @@ class LatencySeries:
             starts = self.starts if self.deliveries is None else self.deliveries.over(self.starts)
             inside = window.holds(starts, np.where(np.isfinite(self.ends), self.ends, starts + target))
             chosen = inside if chosen is None else chosen & inside
-        return sample_of(self.values if chosen is None else self.values[chosen])
+        return sample_of(self.values if chosen is None or chosen.all() else self.values[chosen])
 
 
 def sample_of(values: Floats) -> Sample:
-    """A sample from latencies in any order. NaN means open."""
-    known = np.sort(values, axis=None)  # NaN last
-    measured = int(np.searchsorted(known, np.nan))
-    return Sample(known[:measured], len(known) - measured)
+    """A sample from latencies in any order, which are sorted in place. NaN means open."""
+    values.sort()  # NaN last
+    measured = int(np.searchsorted(values, np.nan))
+    return Sample(values[:measured], len(values) - measured)
 
 
-def fan_out(latency: Floats, counted: Bools, deliveries: PlannedDeliveries) -> tuple[Floats, Floats, Floats]:
+def fan_out(
+    latency_of: Callable[[Ints], Floats], counted: Bools, deliveries: PlannedDeliveries
+) -> tuple[Floats, Floats, Floats]:
     """Per message: its latency on the first, the median and the last of its dashboards.
 
     The median is the nearest rank: the second of four. NaN if a dashboard was not measured, or if the message counts on
-    no dashboard.
+    no dashboard. `latency_of` gives the latencies of all deliveries of some messages, in an array of its own.
     """
-    if deliveries.width:
-        grid = (-1, deliveries.width)
-        return _fan_out(latency.reshape(grid), counted.reshape(grid))
-    out = tuple(np.full(deliveries.messages, np.nan) for _ in range(3))
+    first, middle, last = (np.full(deliveries.messages, np.nan) for _ in range(3))
     for width in np.unique(deliveries.counts[deliveries.counts > 0]).tolist():
         rows = np.flatnonzero(deliveries.counts == width)
-        mine = deliveries.of(rows).reshape(-1, width)
-        for whole, part in zip(out, _fan_out(latency[mine], counted[mine]), strict=True):
-            whole[rows] = part
-    return out[0], out[1], out[2]
+        for part in blocks(len(rows), width):
+            some = rows[part]
+            latency, counts = latency_of(some), counted.take(deliveries.of(some))
+            first[some], middle[some], last[some] = _fan_out(latency.reshape(-1, width), counts.reshape(-1, width))
+    return first, middle, last
 
 
 def _fan_out(latency: Floats, counted: Bools) -> tuple[Floats, Floats, Floats]:
     """The same for messages × their deliveries."""
     # What does not count sorts to the end, together with what was lost.
-    ordered = np.sort(latency if counted.all() else np.where(counted, latency, np.inf), axis=1)
+    ordered = latency if counted.all() else np.where(counted, latency, np.inf)
+    ordered.sort(axis=1)
     dashboards, rows = counted.sum(axis=1), np.arange(len(ordered))
     ordered[np.isnan(ordered[:, -1]) | (dashboards == 0)] = np.nan
     middle = np.maximum(0, (dashboards + 1) // 2 - 1)
@@ -114,8 +116,11 @@ def _fan_out(latency: Floats, counted: Bools) -> tuple[Floats, Floats, Floats]:
 class Latencies:
     """All latencies of a run by name, computed on demand, with the rig's own `delays` subtracted if given."""
 
-    def __init__(self, ledger: Ledger, recoveries: list[Recovery], delays: Delays | None = None) -> None:
-        self._ledger, self._recoveries, self._delays = ledger, recoveries, delays
+    def __init__(
+        self, ledger: Ledger, recoveries: list[Recovery], delays: Delays | None = None, plain: "Latencies | None" = None
+    ) -> None:
+        """`plain`: the latencies from which nothing is subtracted, if `delays` are given."""
+        self._ledger, self._recoveries, self._delays, self._plain = ledger, recoveries, delays, plain or self
         self._samples: dict[tuple[str, Window | None], Sample] = {}
 
     def sample(self, name: str, window: Window | None = None) -> Sample:
@@ -152,7 +157,7 @@ class Latencies:
             case "first_dashboard" | "median_dashboard" | "last_dashboard":
                 which = ("first_dashboard", "median_dashboard", "last_dashboard").index(name)
                 rows = self._spread
-                return LatencySeries(self._fan[which][rows], intended[rows], (intended + self._plain_fan[which])[rows])
+                return LatencySeries(self._fan[which][rows], intended[rows], (intended + self._plain._fan[which])[rows])
             case "refetch":
                 return self._refetches()
             case _:
@@ -172,6 +177,13 @@ class Latencies:
         delay = None if self._delays is None else self._delays.seen
         return _less(self._ledger.deliveries.less(self._seen, self._ledger.messages.intended), delay)
 
+    def _visible_of(self, messages: Ints) -> Floats:
+        """The same for the deliveries of these messages."""
+        deliveries, intended = self._ledger.deliveries, self._ledger.messages.intended
+        mine = deliveries.of(messages)
+        latency = self._seen.take(mine) - np.repeat(intended[messages], deliveries.counts[messages])
+        return _less(latency, None if self._delays is None else self._delays.seen.take(mine))
+
     @cached_property
     def _spread(self) -> Bools:
         """The messages that count on at least one dashboard."""
@@ -179,14 +191,7 @@ class Latencies:
 
     @cached_property
     def _fan(self) -> tuple[Floats, Floats, Floats]:
-        return fan_out(self._visible(), self._counted, self._ledger.deliveries)
-
-    @cached_property
-    def _plain_fan(self) -> tuple[Floats, Floats, Floats]:
-        if self._delays is None:
-            return self._fan
-        latency = self._ledger.deliveries.less(self._seen, self._ledger.messages.intended)
-        return fan_out(latency, self._counted, self._ledger.deliveries)
+        return fan_out(self._visible_of, self._counted, self._ledger.deliveries)
 
     def _refetches(self) -> LatencySeries:
         ledger, refetches = self._ledger, self._ledger.observations.refetches

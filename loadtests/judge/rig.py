@@ -18,7 +18,7 @@ from chatswarm.loadtests.scenario.slo import Slo
 from chatswarm.loadtests.system.rig_limits import RIG_LIMITS
 from chatswarm.loadtests.system.units import human
 
-from .ledger.arrays import Floats, Ints, ints
+from .ledger.arrays import Floats, Ints, blocks, ints
 from .ledger.ledger import Ledger
 from .ledger.messages import SentMessages
 from .ledger.observations import NO_FINAL, Observations, Samples
@@ -164,13 +164,15 @@ def _advice(observations: Observations) -> str:
 class _Worst:
     """The worst lag in any span of time, in two look-ups: a sparse table over one process's samples.
 
-    Level k of the table holds, for each sample, the worst of the 2^k samples that start there.
+    Level k of the table holds, for each sample, the worst of the 2^k samples that start there. Before all levels, it
+    has a row of zeros for spans without samples.
     """
 
     woke: Floats
     due: Floats  # when it should have woken
-    table: Floats  # flat: level by level
-    level: Ints  # by number of samples: the highest level that fits
+    table: Floats  # flat, row by row; each row ends with a zero
+    row: Ints  # by number of samples: where the row of the highest level that fits starts
+    width: Ints  # and how many samples that level takes together
 
     @staticmethod
     def of(samples: Samples) -> "_Worst":
@@ -182,8 +184,12 @@ class _Worst:
             half = levels[-1]
             levels.append(np.append(np.maximum(half[:-width], half[width:]), half[len(half) - width :]))
             width *= 2
-        level = np.frexp(np.maximum(1, np.arange(len(lag) + 1)))[1] - 1
-        return _Worst(time, np.maximum.accumulate(time - lag), np.concatenate(levels), ints(level))
+        rows = [np.append(level, 0.0) for level in (np.zeros(len(lag)), *levels)]
+        fits = np.frexp(np.arange(len(lag) + 1))[1]  # 0 for no samples
+        return _Worst(
+            time, np.maximum.accumulate(time - lag), np.concatenate(rows), ints(fits * (len(lag) + 1)),
+            ints(np.left_shift(1, np.maximum(0, fits - 1))),
+        )  # fmt: skip
 
     def first(self, starts: Floats) -> Ints:
         """The first sample that overlaps a span with this start."""
@@ -195,16 +201,10 @@ class _Worst:
 
     def between(self, first: Ints, after: Ints) -> Floats:
         """The worst lag of the samples [first, after); 0 if there are none."""
-        if not len(self.woke):
-            return np.zeros(np.broadcast(first, after).shape)
         count = np.maximum(0, after - first)
-        level = self.level[count]
-        row = level * len(self.woke)
-        width = np.left_shift(1, level)
-        # Where there are none, any valid index will do.
-        one = self.table[row + np.minimum(first, len(self.woke) - 1)]
-        other = self.table[row + np.maximum(0, after - width)]
-        return np.where(count > 0, np.maximum(one, other), 0.0)
+        row = self.row.take(count)
+        other = row + np.maximum(0, after - self.width.take(count))
+        return np.asarray(np.maximum(self.table.take(row + first), self.table.take(other)))
 
 
 class Delays:
@@ -249,7 +249,7 @@ class Delays:
                 return lambda part: worst.after(self._ledger.visible[part])
             # There are far fewer refetches than deliveries.
             of_read = np.append(worst.after(reads), 0)
-            return lambda part: of_read[read[part]]
+            return lambda part: of_read.take(read[part])
 
         delays = self._deliveries(after)
         if self._ledger.rig_outages.any:
@@ -269,21 +269,15 @@ class Delays:
         on_its_way = [
             (worst.first(messages.intended), after_of(worst), number) for number, worst in self._worst.items()
         ]
-        for edge in range(0, len(out), _BLOCK):
-            block = np.arange(edge, min(edge + _BLOCK, len(out)))
-            message = deliveries.message[block]
-            sender, home = messages.process[message], self._home[deliveries.dashboard[block]]
+        for part in blocks(len(out)):
+            sender = messages.process.take(deliveries.message[part])
+            home = self._home.take(deliveries.dashboard[part])
             for first, after, number in on_its_way:
-                everything = [np.full(len(block), True)]
+                everything = [np.full(len(home), True)]
                 for here in everything if number == self._proxy else (sender == number, home == number):
-                    if here.all():
-                        out[block[0] : block[-1] + 1] += self._worst[number].between(first[message], after(block))
-                        continue
-                    part = block[here]
-                    out[part] += self._worst[number].between(first[message[here]], after(part))
+                    some = part if here.all() else np.flatnonzero(here) + part.start
+                    out[some] += self._worst[number].between(first.take(deliveries.message[some]), after(some))
         return out
 
 
-_After = Callable[[Ints], Ints]
-_BLOCK = 1 << 18
-"""Deliveries per step, which keeps the intermediate arrays small."""
+_After = Callable[[Ints | slice], Ints]

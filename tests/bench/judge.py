@@ -6,6 +6,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from chatswarm.loadtests.judge.judge import judge
@@ -19,8 +20,9 @@ WINDOWS = [
     "visible.p99 <= 2s before slow-net", "visible.p99 <= 2s during slow-net", "late == 0 outside slow-net",
     "notified == expected after slow-net", "recovery.max <= 5s",
 ]  # fmt: skip
+ALL_WELL = "no defect"
 CASES: dict[str, tuple[GeneratedRun, list[str]]] = {
-    "no defect": (GeneratedRun(), []),
+    ALL_WELL: (GeneratedRun(), []),
     "no defect, no ids": (GeneratedRun(ids=False), []),
     "a fault, and SLOs in its windows": (GeneratedRun(fault=True), WINDOWS),
     "unsound rig, latency SLOs fail": (GeneratedRun(defect="lagging"), TIGHT),
@@ -28,6 +30,7 @@ CASES: dict[str, tuple[GeneratedRun, list[str]]] = {
     "lists go back in time": (GeneratedRun(defect="stale"), []),
     "lists never arrive": (GeneratedRun(defect="blind"), []),
     "lists without counts": (GeneratedRun(defect="uncounted"), []),
+    "1,000 chats": (GeneratedRun(widgets=1000), []),
     "hardly any frames, no ids": (GeneratedRun(defect="silent", ids=False), []),
 }
 
@@ -39,18 +42,25 @@ ROOMS: dict[str, tuple[GeneratedRooms, float, float]] = {
 """Each with its limits, in seconds and MiB. The first has 1.2 million deliveries in 600 million cells."""
 
 
+@contextmanager
+def written(run: GeneratedRun | GeneratedRooms) -> Iterator[Path]:
+    """The folder of the run, while it is needed."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "run"
+        run.write(path)
+        yield path
+
+
 def figures() -> Iterator[Figure]:
     for case, (run, slos) in CASES.items():
-        with tempfile.TemporaryDirectory() as folder:
-            run.write(Path(folder) / "run")
-            found = fresh("judge", f"{folder}/run", *slos)
+        with written(run) as folder:
+            found = fresh("judge", str(folder), *slos)
         assert found["deliveries"] == DELIVERIES, found
         yield Figure(f"judge: {case}", found["seconds"], SECONDS, "s")
         yield Figure(f"judge: {case}: memory", found["mebibytes"], MEBIBYTES, "MiB")
     for case, (rooms, seconds, mebibytes) in ROOMS.items():
-        with tempfile.TemporaryDirectory() as folder:
-            rooms.write(Path(folder) / "run")
-            found = fresh("judge", f"{folder}/run")
+        with written(rooms) as folder:
+            found = fresh("judge", str(folder))
         assert found["deliveries"] == rooms.deliveries, found
         yield Figure(f"judge: {case}", found["seconds"], seconds, "s")
         yield Figure(f"judge: {case}: memory", found["mebibytes"], mebibytes, "MiB")

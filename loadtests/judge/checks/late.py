@@ -12,6 +12,8 @@ from .check import WORST, CheckResult
 def late(ledger: Ledger) -> CheckResult:
     """Each delivery once, latest first."""
     found = np.flatnonzero(ledger.late)
+    if not len(found):
+        return CheckResult(0)
     latency = ledger.visible[found] - ledger.messages.intended[ledger.deliveries.message[found]]
     worst = np.argsort(-latency, kind="stable")[:WORST]
     return CheckResult(

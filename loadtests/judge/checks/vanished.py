@@ -1,12 +1,13 @@
 """`vanished`: shown once, but missing from the final read or from a later list that should contain it."""
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-from chatswarm.loadtests.judge.ledger.arrays import Floats, Ints
+from chatswarm.loadtests.judge.ledger.arrays import Bools, Floats, Indexes, Ints, Small, kind_below
 from chatswarm.loadtests.judge.ledger.ledger import Ledger, list_window
-from chatswarm.loadtests.judge.ledger.visibility import Indexes
+from chatswarm.loadtests.judge.ledger.list_contents import ListContents
 from chatswarm.loadtests.messages.identity import Condition
 
 from .check import WORST, CheckResult, result_for_messages
@@ -45,39 +46,101 @@ def _from_a_later_list(ledger: Ledger) -> dict[int, str]:
     message that one dashboard never saw is `lost` or `late` there, even if others saw it. The final read of the list
     counts as later than all dashboards' reads.
     """
+    lists, own_chats = ledger.lists, ledger.observations.own_chats
+    reads = _reads_of(ledger)
+    in_order = _in_order(lists, reads)
+    by_start = np.lexsort((reads.started, reads.dashboard))
+    out: dict[int, str] = {}
+    following: _Following | None = None
+    for chat in np.flatnonzero(np.diff(lists.chat_rows)).tolist():
+        if not own_chats[chat] or not ledger.copies.read[chat]:
+            continue
+        ends = None if in_order[chat] else reads.early_ends(lists, chat)
+        if ends is not None:
+            if following is None:
+                following = _following(ledger, reads.row[by_start])
+            out |= _behind(ledger, chat, reads.row[by_start], ends[by_start], following)
+        rows = slice(lists.chat_rows[chat], lists.chat_rows[chat + 1])
+        if not lists.unbroken[rows].all():
+            gaps = lists.over_versions(chat, lists.unbroken.astype(np.int64))[reads.version] == 0
+            out = _between(ledger, chat, reads.row[gaps]) | out
+    return out
+
+
+@dataclass(frozen=True, slots=True)
+class _CompleteReads:
+    """The reads of lists by dashboard, the final ones (dashboard -1) first, and then by when they ended."""
+
+    row: Ints  # in the refetches
+    dashboard: Ints
+    process: Ints
+    started: Floats
+    version: Ints
+    before: Ints  # the place after the last read that its dashboard completed before this one started
+    has_space: Ints  # those whose lists have space for more chats
+    offset: Indexes  # more for each dashboard than for the one before, by more than any position
+
+    def early_ends(self, lists: ListContents, chat: int) -> Indexes | None:
+        """The position at which each one ends, if an earlier one of the same dashboard, or for a final one, any other,
+        showed a later text of the chat; elsewhere a number above all positions. None if this is nowhere so.
+        """
+        now = lists.over_versions(chat, lists.highest.astype(self.offset.dtype))[self.version]
+        # One running maximum for all dashboards. The first place stands for no read.
+        most_until = np.full(len(now) + 1, -1, now.dtype)
+        np.maximum.accumulate(now + self.offset, out=most_until[1:])
+        most = most_until[self.before]
+        most -= self.offset
+        most[self.dashboard < 0] = now.max(initial=-1)
+        behind = (now >= 0) & (now < most)
+        # A list with space for more chats that lacks this one ends before the chat's first message.
+        listed = lists.over_versions(chat, lists.total >= 0)[self.version[self.has_space]] > 0
+        behind[self.has_space] |= (most[self.has_space] >= 0) & ~listed
+        # A list that ends where it should is no evidence.
+        return np.where(behind, now.clip(0), np.iinfo(np.int32).max) if behind.any() else None
+
+
+def _reads_of(ledger: Ledger) -> _CompleteReads:
     lists, refetches = ledger.lists, ledger.observations.refetches
     readable = refetches.showed & np.isfinite(refetches.done)
     good = np.flatnonzero(readable & (refetches.dashboard < ledger.deliveries.dashboards))
     good = good[np.lexsort((refetches.done[good], refetches.dashboard[good]))]
-    dashboard, version = refetches.dashboard[good] + 1, refetches.version[good]
-    before = _done_before(dashboard, refetches.started[good], refetches.done[good])
-    by_start = np.lexsort((refetches.started[good], refetches.dashboard[good]))
+    dashboard, started, version = refetches.dashboard[good], refetches.started[good], refetches.version[good]
     window = list_window(ledger.scenario, ledger.manifest)
-    has_space = lists.chats_listed()[version] < (np.inf if window is None else window)
-    out: dict[int, str] = {}
-    following: _Following | None = None
-    own_chats = ledger.observations.own_chats
-    for chat in np.flatnonzero(np.diff(lists.chat_rows)).tolist():
-        if not own_chats[chat] or not ledger.copies.read[chat]:
-            continue
-        now = lists.over_versions(chat, lists.highest)[version]
-        # One running maximum for all dashboards: each dashboard's values are offset above those of the one before.
-        offset = int(now.max(initial=0)) + 2
-        most = np.append(-1, np.maximum.accumulate(now + 1 + dashboard * offset))[before] - 1 - dashboard * offset
-        most[dashboard == 0] = now.max(initial=-1)
-        behind = (now >= 0) & (now < most)
-        # A list with space for more chats that lacks this one ends before the chat's first message.
-        behind |= has_space & (most >= 0) & (lists.over_versions(chat, lists.total >= 0)[version] < 1)
-        if behind.any():
-            if following is None:
-                following = _following(ledger, good[by_start])
-            # A list that ends where it should is no evidence.
-            ends = np.where(behind, now.clip(0), np.iinfo(np.int32).max)[by_start]
-            out |= _behind(ledger, chat, good[by_start], ends, following)
-        rows = slice(lists.chat_rows[chat], lists.chat_rows[chat + 1])
-        if not lists.unbroken[rows].all():
-            gaps = lists.over_versions(chat, lists.unbroken.astype(np.int64))[version] == 0
-            out = _between(ledger, chat, good[gaps]) | out
+    size = int(lists.highest.max(initial=0)) + 2
+    kind = kind_below((ledger.deliveries.dashboards + 1) * size + 2)
+    return _CompleteReads(
+        row=good,
+        dashboard=dashboard,
+        process=refetches.process[good],
+        started=started,
+        version=version,
+        before=_done_before(dashboard + 1, started, refetches.done[good]),
+        has_space=np.flatnonzero(lists.chats_listed()[version] < (np.inf if window is None else window)),
+        offset=((dashboard + 1) * size + 1).astype(kind),
+    )
+
+
+def _in_order(lists: ListContents, reads: _CompleteReads) -> Bools:
+    """Per chat: whether its end plainly never falls, so that no read can be behind another.
+
+    It never falls from one version of a process to the next, no dashboard was given an older version than before, and
+    the final reads show as much as any.
+    """
+    chats = len(lists.chat_rows) - 1
+    again = (reads.dashboard[1:] == reads.dashboard[:-1]) & (reads.dashboard[1:] >= 0)
+    back = (reads.version[1:] < reads.version[:-1]) | (reads.process[1:] != reads.process[:-1])
+    if (again & back).any():
+        return np.zeros(chats, bool)
+    out = np.ones(chats, bool)
+    follows = (lists.chat[1:] == lists.chat[:-1]) & (lists.version[1:] == lists.until[:-1])
+    out[lists.chat[1:][follows & (lists.highest[1:] < lists.highest[:-1])]] = False
+    most = np.full(chats, -1)
+    np.maximum.at(most, lists.chat, lists.highest)
+    for version in np.unique(reads.version[reads.dashboard < 0]).tolist():
+        rows = np.flatnonzero((lists.version <= version) & (version < lists.until))
+        now = np.full(chats, -1)
+        now[lists.chat[rows]] = lists.highest[rows]
+        out &= now == most
     return out
 
 
@@ -98,8 +161,8 @@ def _seen(ledger: Ledger) -> Floats:
 class _Following(NamedTuple):
     """The first read that started after a message had been shown: by delivery, and for the final read by message."""
 
-    on_dashboard: Indexes
-    final: Indexes
+    on_dashboard: Small
+    final: Small
 
 
 def _following(ledger: Ledger, reads: Ints) -> _Following:
@@ -121,7 +184,7 @@ def _following(ledger: Ledger, reads: Ints) -> _Following:
     return _Following(on_dashboard, final.astype(np.int32))
 
 
-def _behind(ledger: Ledger, chat: int, reads: Ints, ends: Ints, following: _Following) -> dict[int, str]:
+def _behind(ledger: Ledger, chat: int, reads: Ints, ends: Indexes, following: _Following) -> dict[int, str]:
     """Messages that a dashboard had seen, and that lie beyond the end of a list it read later.
 
     `ends` holds the position at which each read's list ends. The lowest end among a dashboard's later reads decides.

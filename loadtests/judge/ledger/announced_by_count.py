@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .announcements import Announcements, Balance, FrameData, MissedFrames, RepeatedFrames
-from .arrays import Bools, Floats, Ints, ints, starts_of
+from .arrays import Bools, Floats, Ints, grouped, ints, kind_below, looked_up, starts_of
 from .due import GRACE, Silence
 from .messages import Copies, Explanation, SentMessages
 
@@ -20,10 +20,11 @@ class _FramesByChat:
     edges: Ints  # where the frames of each (connection, chat) start in `time`
     time: Floats
 
-    def times(self, connection: int, chat: int) -> Floats:
-        """When the frames of this chat arrived on this connection, ascending."""
-        at = connection * self.chats + chat
-        return self.time[self.edges[at] : self.edges[at + 1]]
+    def times(self, connection: int, chats: Bools) -> Floats:
+        """When the frames of these chats arrived on this connection, by chat and ascending."""
+        begin = connection * self.chats
+        mine = self.time[self.edges[begin] : self.edges[begin + self.chats]]
+        return mine[np.repeat(chats, self.count[connection])]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +36,8 @@ class _StoredByChat:
     edges: Ints  # where each chat's messages start in `rows`
     unexplained: Ints  # per chat: stored texts that no send explains; they may have been announced too
 
-    def of(self, chat: int) -> Ints:
-        return self.rows[self.edges[chat] : self.edges[chat + 1]]
+    def of(self, chats: Bools) -> Ints:
+        return self.rows[np.repeat(chats, np.diff(self.edges))]
 
 
 def announced_by_count(data: FrameData, expected: Bools, visible: Floats) -> Announcements:
@@ -83,6 +84,7 @@ def _by_count(data: FrameData, expected: Bools, visible: Floats) -> Announcement
     # If no frame of its chat arrived, a message was certainly not notified.
     notified[frames.on_dashboard.T[messages.chat.clip(0)] == 0] = np.inf
     settled = np.zeros((dashboards, chats), bool)
+    shown = np.ascontiguousarray((visible < np.inf).T)
     missed: list[MissedFrames] = []
     repeated: list[RepeatedFrames] = []
     balances = [_unsubscribed_frames(data, frames, dashboards)]
@@ -95,15 +97,14 @@ def _by_count(data: FrameData, expected: Bools, visible: Floats) -> Announcement
         balances.append(_balance_of(received, extra, missing))
         repeated += [RepeatedFrames(-1, connection, int(extra[chat])) for chat in np.flatnonzero(extra).tolist()]
         heard = rows[~_silent_rows(data.silences, connection, rows, messages)]
-        seen = np.bincount(stored.chat[heard[visible[heard, dashboard] < np.inf]], minlength=chats)
+        seen = np.bincount(stored.chat[heard[shown[dashboard, heard]]], minlength=chats)
         missed += [
             MissedFrames(dashboard, chat, int(seen[chat] - received[chat]))
             for chat in np.flatnonzero(seen > received).tolist()
         ]
         agree = _match_one_to_one(received, due_count, frames.on_dashboard[dashboard], stored, copies)
-        for chat in np.flatnonzero(agree).tolist():
-            notified[stored.of(chat), dashboard] = frames.times(connection, chat)
-            settled[dashboard, chat] = True
+        notified[stored.of(agree), dashboard] = frames.times(connection, agree)
+        settled[dashboard] |= agree
     return Announcements(
         exact=False,
         notified=notified.ravel(),
@@ -120,15 +121,15 @@ def _by_count(data: FrameData, expected: Bools, visible: Floats) -> Announcement
 def _frames_by_chat(data: FrameData, dashboards: int, chats: int) -> _FramesByChat:
     received = data.received
     connections = data.observations.connections.dashboard
-    chat = data.observations.frames.chat[received.announcement]
-    group = np.repeat(np.arange(len(connections)), np.diff(received.edges)) * chats + chat
-    count = np.bincount(group, minlength=len(connections) * chats)
-    by_connection = ints(count.reshape(len(connections), chats))
+    groups = len(connections) * chats
+    group = looked_up(data.observations.frames.chat.astype(kind_below(groups)), received.announcement)
+    group += np.repeat(np.arange(len(connections), dtype=group.dtype) * chats, np.diff(received.edges))
+    order, edges = grouped(group, groups)
+    by_connection = np.diff(edges).reshape(len(connections), chats)
     on_dashboard = np.zeros((dashboards, chats), np.int64)
     known = (connections >= 0) & (connections < dashboards)
     np.add.at(on_dashboard, connections[known], by_connection[known])
-    edges = ints(np.concatenate([[0], np.cumsum(count)]))
-    return _FramesByChat(chats, by_connection, on_dashboard, edges, received.time[np.argsort(group, kind="stable")])
+    return _FramesByChat(chats, by_connection, on_dashboard, edges, looked_up(received.time, order))
 
 
 def _stored_by_chat(copies: Copies, chats: int) -> _StoredByChat:

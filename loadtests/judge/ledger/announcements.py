@@ -7,8 +7,8 @@ import numpy as np
 
 from chatswarm.loadtests.history.tables import SendOutcome
 
-from .arrays import Bools, Floats, Ints, Small, ints, ranges, small, starts_of
-from .deliveries import Indexes, PlannedDeliveries
+from .arrays import Bools, Floats, Indexes, Ints, Small, blocks, ints, looked_up, present, ranges, small, starts_of
+from .deliveries import PlannedDeliveries
 from .due import GRACE, Due, Received, Silence, Turn
 from .messages import Copies, SentMessages
 from .observations import Observations
@@ -79,7 +79,7 @@ class FrameData:
 def ids_of(observations: Observations, messages: SentMessages, copies: Copies, received: Received) -> Ints | None:
     """Per announcement: its message, or -1. None if announcements carry no ids, or the ids are not unique."""
     announced = observations.frames.message_id
-    used = np.bincount(received.announcement, minlength=len(announced)) > 0
+    used = present(received.announcement, len(announced))
     if not used.any() or (announced[used] < 0).any():
         return None
     ids = np.concatenate([messages.message_id, copies.message_id])
@@ -136,11 +136,11 @@ def announced_by_id(data: FrameData, owners: Ints) -> Announcements:
 
 def _matched(data: FrameData, owners: Ints) -> Matched:
     received, deliveries = data.received, data.due.deliveries
-    connection, message, time = received.connection, small(owners)[received.announcement], received.time
+    connection, message, time = received.connection, looked_up(small(owners), received.announcement), received.time
     if (owners < 0).any():
         known = message >= 0
         connection, message, time = connection[known], message[known], time[known]
-    delivery = deliveries.find(message, small(data.observations.connections.dashboard)[connection])
+    delivery = deliveries.find(message, looked_up(small(data.observations.connections.dashboard), connection))
     return matched_of(deliveries, connection, message, delivery, time)
 
 
@@ -150,7 +150,8 @@ def matched_of(
     """Frames with their messages and deliveries, by connection and then by time."""
     # The last place stands for no delivery.
     first = np.full(len(deliveries) + 1, np.inf)
-    first[delivery] = time
+    for part in blocks(len(time)):
+        first[delivery[part]] = time[part]
     again = ints([])
     if first[-1] < np.inf or np.count_nonzero(first < np.inf) < len(time):
         several = np.bincount(delivery + 1, minlength=len(deliveries) + 1) > 1
@@ -212,9 +213,11 @@ def _came(due: Due, matched: Matched, edges: Ints, turn: Turn) -> Indexes:
     came, connection = matched.delivery[frames], matched.connection[frames]
     if due.joined is None:
         return came
-    came, connection = came[came >= 0], connection[came >= 0]
-    on = turn.connection_of[due.seat_of(came)] == connection
-    return np.asarray(came[on])
+    on = np.empty(len(came), bool)
+    for part in blocks(len(came)):
+        on[part] = turn.connection_of[due.seat_of(came[part])] == connection[part]
+    on &= came >= 0
+    return came if on.all() else came[on]
 
 
 def _explained(data: FrameData, silences: list[Silence]) -> Bools:
@@ -231,7 +234,7 @@ def _explained(data: FrameData, silences: list[Silence]) -> Bools:
 def _unknown_ids(data: FrameData, owners: Ints) -> list[AnnouncedId]:
     """The announced ids that belong to no message."""
     frames = data.observations.frames
-    used = np.bincount(data.received.announcement, minlength=len(owners)) > 0
+    used = present(data.received.announcement, len(owners))
     unknown = np.flatnonzero(used & (owners < 0)).tolist()
     return sorted({AnnouncedId(int(frames.chat[number]), int(frames.message_id[number])) for number in unknown})
 

@@ -1,15 +1,21 @@
 """Array types of the ledger, and helpers to look up, join and slice them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 Ints = npt.NDArray[np.int64]
 Small = npt.NDArray[np.int32]
+Indexes = npt.NDArray[np.signedinteger[Any]]  # whichever of these is enough
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 Numbers = npt.NDArray[np.generic]
+_Any = TypeVar("_Any", bound=np.generic)
+
+_BLOCK = 1 << 16
+"""Rows per step. What a step needs stays in the cache; new arrays for millions of rows cost more than the work."""
 
 
 def ints(values: npt.ArrayLike) -> Ints:
@@ -57,9 +63,50 @@ def found(keys: Ints, sorted_keys: Ints, owners: Ints) -> Ints:
     return owner
 
 
+def kind_below(limit: int) -> np.dtype[np.signedinteger[Any]]:
+    """int32 if it holds all numbers below the limit, else int64: half as many bytes take half the time."""
+    return np.dtype(np.int32 if limit <= 1 << 31 else np.int64)
+
+
+def blocks(rows: int, width: int = 1) -> Iterator[slice]:
+    """All of `rows`, each of up to `width` numbers, a part at a time."""
+    step = max(1, _BLOCK // max(1, width))
+    return (slice(edge, min(edge + step, rows)) for edge in range(0, rows, step))
+
+
+def looked_up(table: npt.NDArray[_Any], at: Indexes) -> npt.NDArray[_Any]:
+    """`table[at]` for millions of places, without a copy of these as int64."""
+    out = np.empty(len(at), table.dtype)
+    for part in blocks(len(at)):
+        out[part] = table.take(at[part])
+    return out
+
+
+def present(numbers: Indexes, count: int) -> Bools:
+    """Which of the numbers below `count` are among `numbers`."""
+    out = np.zeros(count, bool)
+    for part in blocks(len(numbers)):
+        out[numbers[part]] = True
+    return out
+
+
+def grouped(groups: Indexes, count: int) -> tuple[Indexes, Ints]:
+    """The rows by their group, a number below `count`, otherwise in their order; and where each group starts."""
+    bits = len(groups).bit_length()
+    # Group and row in one integer: that sorts much faster than the rows by their groups.
+    kind = np.uint32 if bits + count.bit_length() <= 32 else np.uint64
+    packed = np.left_shift(groups, bits, dtype=kind, casting="unsafe")
+    for part in blocks(len(groups)):
+        packed[part] |= np.arange(part.start, part.stop, dtype=kind)
+    packed.sort()
+    edges = np.searchsorted(packed, np.left_shift(np.arange(count + 1), bits, dtype=kind, casting="unsafe"))
+    packed &= kind((1 << bits) - 1)
+    return packed.view(np.int32 if kind is np.uint32 else np.int64), ints(edges)
+
+
 def starts_of(sorted_values: Numbers, count: int) -> Ints:
     """Where each of the numbers 0 to `count` starts in an ascending array: the edges of `count` slices."""
-    return ints(np.searchsorted(sorted_values, np.arange(count + 1)))
+    return ints(np.searchsorted(sorted_values, np.arange(count + 1, dtype=sorted_values.dtype)))
 
 
 def ranges(starts: Ints, counts: Ints) -> Ints:

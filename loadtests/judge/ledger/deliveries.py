@@ -4,6 +4,7 @@ Everything that is known per delivery is a flat array over these entries, so its
 messages × dashboards.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
@@ -11,9 +12,8 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from .arrays import Bools, Floats, Ints, Small, ints, ranges
+from .arrays import Bools, Floats, Indexes, Ints, Small, blocks, grouped, ints, kind_below, ranges
 
-Indexes = npt.NDArray[np.int32] | npt.NDArray[np.int64]
 _Any = TypeVar("_Any", bound=np.generic)
 
 
@@ -77,6 +77,11 @@ class PlannedDeliveries:
             return np.tile(np.arange(self.dashboards, dtype=np.int32), self.messages)
         return self.rooms.dashboard[self.seat]
 
+    def parts(self) -> Iterator[tuple[slice, slice]]:
+        """All messages, a part at a time, with their deliveries."""
+        for part in blocks(self.messages, int(self.counts.max(initial=1))):
+            yield part, slice(int(self.first[part.start]), int(self.first[part.stop]))
+
     def over(self, values: npt.NDArray[_Any]) -> npt.NDArray[_Any]:
         """Spreads a value per message over its deliveries."""
         return np.repeat(values, self.width or self.counts)
@@ -134,14 +139,14 @@ class PlannedDeliveries:
             return (messages[:, None] * self.width + np.arange(self.width)).ravel()
         return ranges(self.first[messages], self.counts[messages])
 
-    def on(self, dashboard: int) -> Ints:
+    def on(self, dashboard: int) -> Indexes:
         """The deliveries on this dashboard."""
         if self.rooms is None:
             return np.arange(self.messages) * self.dashboards + dashboard
         by_dashboard, edges = self._by_dashboard
         return by_dashboard[edges[dashboard] : edges[dashboard + 1]]
 
-    def on_all(self, dashboards: Ints) -> Ints:
+    def on_all(self, dashboards: Ints) -> Indexes:
         """The deliveries on these dashboards, each of which is named once."""
         if self.rooms is None:
             return (np.arange(self.messages)[:, None] * self.dashboards + dashboards).ravel()
@@ -160,27 +165,24 @@ class PlannedDeliveries:
         return np.flatnonzero(wanted[self.seat])
 
     @cached_property
-    def _by_dashboard(self) -> tuple[Ints, Ints]:
+    def _by_dashboard(self) -> tuple[Indexes, Ints]:
         """The deliveries by dashboard and then by message, and where those of each dashboard start."""
-        # 16-bit integers sort much faster.
-        small = self.dashboards < 1 << 16
-        order = np.argsort(self.dashboard.astype(np.uint16) if small else self.dashboard, kind="stable")
-        counts = np.bincount(self.dashboard, minlength=self.dashboards)
-        return order, ints(np.concatenate([[0], np.cumsum(counts)]))
+        return grouped(self.dashboard, self.dashboards)
 
     def find(self, messages: Indexes, dashboards: Indexes) -> Indexes:
         """The delivery of each message on each dashboard, or -1. Both may be -1."""
-        known = (messages >= 0) & (dashboards >= 0) & (dashboards < self.dashboards)
-        if self.rooms is None:
-            # Half as many bytes take half the time.
-            kind = np.int32 if len(self) < 1 << 31 else np.int64
-            at = np.multiply(messages, self.dashboards, dtype=kind, casting="same_kind")
-            at += dashboards.astype(kind, copy=False)
-            return at if known.all() else np.where(known, at, -1)
-        seat = self.seats_of(np.append(self.rooms.room, -1)[messages], ints(dashboards))
-        out = np.full(len(messages), -1, np.int64)
-        hit = known & (seat >= 0)
-        out[hit] = (self.first[:-1] - self.rooms.first[self.rooms.room])[messages[hit]] + seat[hit]
+        out = np.empty(len(messages), kind_below(len(self)))
+        first = self.first[:-1]
+        room = np.full(1, -1) if self.rooms is None else np.append(self.rooms.room, -1)
+        # What to add to the dashboard, or where rooms have members, to its seat; the last place is for no message.
+        base = np.append(first if self.rooms is None else first - self.rooms.first[self.rooms.room], 0)
+        for part in blocks(len(out)):
+            message, seat = messages[part], dashboards[part]
+            known = (message >= 0) & (seat >= 0) & (seat < self.dashboards)
+            if self.rooms is not None:
+                seat = self.seats_of(room.take(message), ints(seat))
+                known &= seat >= 0
+            out[part] = np.where(known, base.take(message) + seat, -1)
         return out
 
     @cached_property
@@ -198,7 +200,7 @@ class PlannedDeliveries:
         wanted = rooms * self.dashboards + dashboards
         at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
         known = (rooms >= 0) & (dashboards >= 0) & (dashboards < self.dashboards)
-        return np.where(known & (keys[at] == wanted), at, -1)
+        return np.where(known & (keys.take(at) == wanted), at, -1)
 
     def find_one(self, message: int, dashboard: int) -> int:
         """The delivery of a message on a dashboard, or -1."""

@@ -12,8 +12,8 @@ import numpy as np
 
 from chatswarm.loadtests.history.tables import MembershipEvent
 
-from .arrays import Bools, Floats, Ints, Small, ints
-from .deliveries import Indexes, PlannedDeliveries
+from .arrays import Bools, Floats, Indexes, Ints, Small, blocks, grouped, ints, joined, looked_up
+from .deliveries import PlannedDeliveries
 from .messages import SentMessages
 from .observations import Observations
 
@@ -99,8 +99,13 @@ class Due:
 
     def rows(self, number: int) -> Ints:
         """Where the audience is everybody: the messages due on `connections[number]`."""
-        sent, done = self.sent[self.messages], self.done[self.messages]
-        return ints(self.messages[(sent > self.start[number]) & (done + GRACE <= self.end[number])])
+        sent, until = self._moments
+        return ints(self.messages[(sent > self.start[number]) & (until <= self.end[number])])
+
+    @cached_property
+    def _moments(self) -> tuple[Floats, Floats]:
+        """For each of the messages that count: when it was sent, and until when its frame may come."""
+        return self.sent[self.messages], self.done[self.messages] + GRACE
 
     def messages_on(self, number: int) -> Ints:
         """The messages that may have been due on `connections[number]`, as far as its beginning and end go."""
@@ -149,10 +154,15 @@ class Due:
             due &= deliveries.pairwise(np.greater_equal, end, until)
             due &= deliveries.over(self.counts)
             return due if self.members is None else due & self.members
-        some = slice(None) if chosen is None else chosen
-        message, seat = deliveries.message[some], self.seat_of(some)
-        due = (start[seat] < self.sent[message]) & (end[seat] >= until[message]) & self.counts[message]
-        return np.asarray(due if self.members is None else due & self.members[some])
+        due = np.empty(len(deliveries) if chosen is None else len(chosen), bool)
+        for part in blocks(len(due)):
+            some = part if chosen is None else chosen[part]
+            message, seat = deliveries.message[some], self.seat_of(some)
+            due[part] = (start.take(seat) < self.sent.take(message)) & (end.take(seat) >= until.take(message))
+            due[part] &= self.counts.take(message)
+            if self.members is not None:
+                due[part] &= self.members[some]
+        return due
 
     def seat_of(self, some: Indexes | slice) -> Indexes:
         """The seat of these deliveries."""
@@ -173,17 +183,16 @@ def received_of(observations: Observations, dashboards: int, chats: Bools) -> Re
     frames, connections = observations.frames, observations.connections
     relevant = frames.from_customer & (frames.chat >= 0) & np.append(chats, False)[frames.chat]
     on = (connections.dashboard >= 0) & (connections.dashboard < dashboards)
-    kept = relevant[frames.announcement] & on[frames.connection]
+    kept = looked_up(relevant, frames.announcement)
+    kept &= looked_up(on, frames.connection)
     connection, announcement, time = frames.connection, frames.announcement, frames.time
     if not kept.all():
         connection, announcement, time = connection[kept], announcement[kept], time[kept]
-    # 16-bit integers sort much faster.
     count = len(connections.dashboard)
-    order = np.argsort(connection.astype(np.uint16) if count < 1 << 16 else connection, kind="stable")
-    edges = ints(np.concatenate([[0], np.cumsum(np.bincount(connection, minlength=count))]))
-    announcement, time = announcement[order], time[order]
+    order, edges = grouped(connection, count)
+    announcement, time = looked_up(announcement, order), looked_up(time, order)
     # Each process records its frames in order of arrival, so a second sort is rarely needed.
-    backwards = np.flatnonzero(np.diff(time) < 0) + 1
+    backwards = np.flatnonzero(time[1:] < time[:-1]) + 1
     if len(np.setdiff1d(backwards, edges)):
         order = np.lexsort((time, np.repeat(np.arange(count), np.diff(edges))))
         announcement, time = announcement[order], time[order]
@@ -253,7 +262,12 @@ def _quiet_of(due: Due, received: Received) -> _Quiet:
     begin, after = received.edges[due.connections], received.edges[due.connections + 1]
     heard = open_ones[after[open_ones] > begin[open_ones]]
     deaf = open_ones[after[open_ones] == begin[open_ones]]
-    within = np.flatnonzero(np.diff(received.time) >= SILENCE)
+    within = joined(
+        [
+            np.flatnonzero(np.diff(received.time[part.start : part.stop + 1]) >= SILENCE) + part.start
+            for part in blocks(len(received.time))
+        ]
+    )
     number = np.full(len(received.edges), -1, np.int64)
     number[due.connections[open_ones]] = open_ones
     owner = np.searchsorted(received.edges, within, side="right") - 1
@@ -290,17 +304,18 @@ def _suspect(due: Due, quiet: _Quiet) -> Ints:
     done = due.done[rows]
     first = np.searchsorted(done, quiet.start, side="right")
     last = np.searchsorted(done, quiet.end - GRACE, side="right")
-    if due.members is None:
-        earliest = np.append(done, np.inf)[first]
-        return np.flatnonzero((last - first >= SILENT_FRAMES) & (quiet.end - earliest >= SILENCE))
+    earliest = np.append(done, np.inf)[first]
+    spans = np.flatnonzero((last - first >= SILENT_FRAMES) & (quiet.end - earliest >= SILENCE))
+    if due.members is None or not len(spans):
+        return spans
     # The same among the messages of each span's dashboard: by dashboard, then by rank of the response.
     rank = np.full(len(due.counts), -1, np.int64)
     rank[rows] = np.arange(len(rows))
     mine = np.flatnonzero(due.members & due.deliveries.over(due.counts))
     size = len(rows) + 1
     keys = np.sort(due.deliveries.dashboard[mine] * size + rank[due.deliveries.message[mine]])
-    base = due.dashboard[quiet.number] * size
-    begin, after = np.searchsorted(keys, base + first), np.searchsorted(keys, base + last)
-    enough = np.flatnonzero(after - begin >= SILENT_FRAMES)
-    earliest = done[keys[begin[enough]] % size]
-    return ints(enough[quiet.end[enough] - earliest >= SILENCE])
+    base = due.dashboard[quiet.number[spans]] * size
+    begin, after = np.searchsorted(keys, base + first[spans]), np.searchsorted(keys, base + last[spans])
+    enough = after - begin >= SILENT_FRAMES
+    spans, earliest = spans[enough], done[keys[begin[enough]] % size]
+    return ints(spans[quiet.end[spans] - earliest >= SILENCE])

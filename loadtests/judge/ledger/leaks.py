@@ -7,7 +7,7 @@ import numpy as np
 from chatswarm.loadtests.history.tables import MembershipEvent
 from chatswarm.loadtests.scenario.rooms import UNSETTLED
 
-from .arrays import Bools, Floats, Ints
+from .arrays import Bools, Floats, Ints, blocks, joined
 from .audience import Audience
 from .deliveries import PlannedDeliveries
 from .messages import SentMessages
@@ -77,31 +77,43 @@ def leaks_of(
     """Compares each sighting with its dashboard's membership in the room that the text belongs to, whatever room the
     target named; for texts that are no message of this run, in the room that it named. `dashboards`: per connection.
     """
-    texts, announcement = sightings.texts, sightings.announcement
-    message = texts.message[announcement]
-    own = np.append(audience.rooms_of(messages.chat), -1)[message]
-    room = np.where(own >= 0, own, audience.rooms_of(texts.chat)[announcement])
-    dashboard = dashboards[sightings.connection]
-    seat = deliveries.seats_of(room, dashboard)
-    stranger = (room >= 0) & (seat < 0)
-    intended = np.append(messages.intended, np.nan)[message]
-    former = (seat >= 0) & (intended >= np.append(spells.stop, np.inf)[seat] + UNSETTLED)
-    early = (seat >= 0) & (sightings.time <= np.append(spells.start, -np.inf)[seat] - UNSETTLED)
-    wrong = np.flatnonzero(stranger | former | early)
+    texts = sightings.texts
+    own = audience.rooms_of(messages.chat)
+    room = np.where(texts.message >= 0, np.append(own, -1)[texts.message], -1)
+    room = np.where(room >= 0, room, audience.rooms_of(texts.chat))
+    settled = np.append(spells.start - UNSETTLED, -np.inf), np.append(spells.stop + UNSETTLED, np.inf)
+
+    def judged(some: slice | Ints) -> tuple[Bools, Bools, Bools]:
+        """Which of these sightings are those of strangers, of former members, and of members to be."""
+        announcement, dashboard = sightings.announcement[some], dashboards[sightings.connection[some]]
+        seat = deliveries.seats_of(room[announcement], dashboard)
+        intended = np.append(messages.intended, np.nan)[texts.message[announcement]]
+        early = (seat >= 0) & (sightings.time[some] <= settled[0][seat])
+        return (room[announcement] >= 0) & (seat < 0), (seat >= 0) & (intended >= settled[1][seat]), early
+
+    wrong = joined(
+        [
+            np.flatnonzero(np.logical_or.reduce(judged(part))) + part.start
+            for part in blocks(len(sightings.announcement))
+        ]
+    )
     wrong = wrong[np.argsort(sightings.time[wrong], kind="stable")]
+    announcement, dashboard = sightings.announcement[wrong], dashboards[sightings.connection[wrong]]
+    message = texts.message[announcement]
     # A text without an identity of this run is known by its announcement.
-    text = np.where(message >= 0, message, len(messages) + announcement)[wrong]
+    text = np.where(message >= 0, message, len(messages) + announcement)
     size = len(observed_chats := np.unique(texts.chat)) + 1
-    place = (text * size + np.searchsorted(observed_chats, texts.chat[announcement[wrong]])) * deliveries.dashboards
-    _, first = np.unique(place + dashboard[wrong], return_index=True)
-    wrong = wrong[np.sort(first)]
+    place = (text * size + np.searchsorted(observed_chats, texts.chat[announcement])) * deliveries.dashboards
+    _, first = np.unique(place + dashboard, return_index=True)
+    first.sort()
+    stranger, former, _ = judged(wrong := wrong[first])
     return Leaks(
-        message=message[wrong],
-        dashboard=dashboard[wrong],
-        chat=texts.chat[announcement[wrong]],
+        message=message[first],
+        dashboard=dashboard[first],
+        chat=texts.chat[announcement[first]],
         time=sightings.time[wrong],
-        stranger=stranger[wrong],
-        former=former[wrong],
+        stranger=stranger,
+        former=former,
     )
 
 

@@ -117,8 +117,11 @@ class Ledger:
     @property
     def late(self) -> Bools:
         """Visible, but after the update target, and not held up by the rig."""
-        latency = self.latency
-        late = np.asarray(self.expected & (latency > self.scenario.update_target) & np.isfinite(latency))
+        late = np.empty(len(self.deliveries), bool)
+        for part, mine in self.deliveries.parts():
+            latency = self.visible[mine] - np.repeat(self.messages.intended[part], self.deliveries.counts[part])
+            late[mine] = (latency > self.scenario.update_target) & np.isfinite(latency)
+        late &= self.expected
         return late & ~self.held_up if self.rig_outages.any else late
 
     @property
@@ -215,7 +218,6 @@ def build(observations: Observations, manifest: Manifest, scenario: Scenario, st
     if (begun := begun_of(audience, deliveries, observations)) is not None:
         planned &= deliveries.over(messages.intended) >= begun[deliveries.seat] + UNSETTLED
     visibility = visibility_of(messages, copies, lists, reads, deliveries)
-    visible = visibility.visible(reads)
     expected = planned if messages.accepted.all() else planned & deliveries.over(messages.accepted)
     witnessed = _witnessed(observations, scenario.dashboards)
     by_frames = manifest.promises.visible == "frame"
@@ -224,7 +226,8 @@ def build(observations: Observations, manifest: Manifest, scenario: Scenario, st
     received = received_of(observations, deliveries.dashboards, own_chats)
     sightings = sightings_of(observations, messages, received, deliveries) if by_frames else None
     if sightings is not None:
-        visible, visibility = _earlier(sightings.first, visible, visibility)
+        visibility = _earlier(sightings.first, visibility)
+    visible = visibility.time
     missing = expected & ~np.isfinite(visible)
     excused = missing & _excused(missing, messages, reads, deliveries, list_window(scenario, manifest))
     unproven = missing & ~excused
@@ -288,11 +291,11 @@ def _own_chats(observations: Observations, lists: ListContents, copies: Copies, 
     return own_chats
 
 
-def _earlier(shown: Floats, read: Floats, visibility: Visibility) -> tuple[Floats, Visibility]:
+def _earlier(shown: Floats, read: Visibility) -> Visibility:
     """When each delivery was visible if it was `shown` as a text or `read` in a list, whichever came first."""
-    first = shown <= read
-    as_text = visibility.as_text | (first & np.isfinite(shown))
-    return np.minimum(shown, read), Visibility(np.where(first, -1, visibility.read).astype(np.int32), as_text)
+    first = shown <= read.time
+    as_text = read.as_text | (first & np.isfinite(shown))
+    return Visibility(np.where(first, np.int32(-1), read.read), as_text, np.minimum(shown, read.time))
 
 
 def _held_back(deliveries: PlannedDeliveries, outages: RigOutages, messages: SentMessages, scenario: Scenario) -> Bools:

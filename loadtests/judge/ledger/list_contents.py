@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .arrays import Bools, Ints, ints, key_of, starts_of
+from .arrays import Bools, Indexes, Ints, ints, key_of, starts_of
 from .messages import Copies, Locations, SentMessages, is_damage
 from .observations import Observations
 
@@ -57,10 +57,10 @@ class ListContents:
         removed = np.bincount(self.until[listed], minlength=self.versions + 1)
         return ints(np.cumsum(added - removed)[:-1])
 
-    def over_versions(self, chat: int, of_row: Ints | Bools) -> Ints:
+    def over_versions(self, chat: int, of_row: Indexes | Bools) -> Indexes:
         """Spreads a value per row of the chat over all versions; -1 before its first row."""
         rows = slice(self.chat_rows[chat], self.chat_rows[chat + 1])
-        out = np.full(self.versions, -1, np.int64)
+        out = np.full(self.versions, -1, np.result_type(of_row, np.int8))
         spans = self.until[rows] - self.version[rows]
         starts = np.repeat(self.version[rows], spans)
         within = np.arange(len(starts)) - np.repeat(np.cumsum(spans) - spans, spans)

@@ -11,7 +11,7 @@ from chatswarm.loadtests.history.tables import Sighting
 from chatswarm.loadtests.messages.identity import Condition
 
 from .announcements import Announcements, Balance, FrameData, Matched, matched_of, missed_of, repeated_of
-from .arrays import Bools, Floats, Ints, Small, key_of, small
+from .arrays import Bools, Floats, Ints, Small, key_of, looked_up, present, small
 from .deliveries import PlannedDeliveries
 from .due import Received
 from .messages import SentMessages, home_chats
@@ -55,10 +55,9 @@ class Sightings:
 
     def of(self, announcements: Bools, deliveries: PlannedDeliveries) -> Matched:
         """The sightings of known messages by these announcements."""
-        chosen = announcements[self.known_announcement]
-        if chosen.all():
+        if announcements[self.texts.received].all():
             return self.known
-        known = self.known
+        known, chosen = self.known, looked_up(announcements, self.known_announcement)
         return matched_of(
             deliveries, known.connection[chosen], known.message[chosen], known.delivery[chosen], known.time[chosen]
         )
@@ -77,7 +76,7 @@ def texts_of(observations: Observations, messages: SentMessages, received: Recei
         process=frames.process,
         condition=frames.condition,
         how=frames.how,
-        received=np.bincount(received.announcement, minlength=len(key)) > 0,
+        received=present(received.announcement, len(key)),
         elsewhere=np.asarray((frames.condition == Condition.INTACT) & (home >= 0) & (home != frames.chat)),
     )
 
@@ -88,10 +87,10 @@ def sightings_of(
     """Ties what came to the messages and deliveries."""
     texts = texts_of(observations, messages, received)
     connection, announcement, time = received.connection, received.announcement, received.time
-    known = (texts.message >= 0)[announcement]
-    mine: Bools | slice = slice(None) if known.all() else known
-    message = small(texts.message)[announcement[mine]]
-    delivery = deliveries.find(message, small(observations.connections.dashboard)[connection[mine]])
+    known = texts.message >= 0
+    mine: Bools | slice = slice(None) if known[texts.received].all() else known[announcement]
+    message = looked_up(small(texts.message), announcement[mine])
+    delivery = deliveries.find(message, looked_up(small(observations.connections.dashboard), connection[mine]))
     matched = matched_of(deliveries, connection[mine], message, delivery, time[mine])
     return Sightings(texts, announcement, connection, time, matched, announcement[mine])
 

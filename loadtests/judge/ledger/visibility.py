@@ -3,15 +3,12 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from .arrays import Bools, Floats, Ints, ints, ranges, starts_of
+from .arrays import Bools, Floats, Ints, Small, blocks, ints, kind_below, looked_up, ranges, starts_of
 from .deliveries import PlannedDeliveries
 from .list_contents import ListContents, ahead_of_count
 from .messages import Copies, Locations, SentMessages
 from .observations import Observations
-
-Indexes = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +30,9 @@ class Reads:
 class Visibility:
     """Per delivery."""
 
-    read: Indexes  # the first of Reads that shows the message; -1: none
+    read: Small  # the first of Reads that shows the message; -1: none
     as_text: Bools  # that read contains the text itself, not only a sufficient count
-
-    def visible(self, reads: Reads) -> Floats:
-        """When; infinite for never."""
-        if not len(reads):
-            return np.full(len(self.read), np.inf)
-        done = np.append(reads.done, np.inf)
-        return done[self.read]
+    time: Floats  # when; infinite for never
 
 
 def reads_of(observations: Observations, dashboards: int) -> Reads:
@@ -71,41 +62,51 @@ def visibility_of(
     """
     seen = np.full(len(deliveries), -1, np.int32)
     if not len(reads):
-        return Visibility(seen, np.zeros(len(deliveries), bool))
+        return Visibility(seen, np.zeros(len(deliveries), bool), np.full(len(deliveries), np.inf))
     stored = copies.locations()
     _by_count(seen, stored, lists, reads, deliveries)
     _by_text(seen, np.flatnonzero(ahead_of_count(lists, stored)), lists, reads, deliveries)
-    _not_before_sent(seen, messages, stored, lists, reads, deliveries)
-    return Visibility(seen, _as_text(seen, lists, reads, deliveries))
+    done = np.append(reads.done, np.inf)
+    time = looked_up(done, seen)
+    again = np.flatnonzero(deliveries.apply(np.less, time, messages.sent))
+    if len(again):
+        _not_before_sent(seen, again, messages, stored, lists, reads, deliveries)
+        time[again] = done[seen[again]]
+    return Visibility(seen, _as_text(seen, lists, reads, deliveries), time)
 
 
-def _by_count(
-    seen: Indexes, stored: Locations, lists: ListContents, reads: Reads, deliveries: PlannedDeliveries
-) -> None:
+def _by_count(seen: Small, stored: Locations, lists: ListContents, reads: Reads, deliveries: PlannedDeliveries) -> None:
     order = np.lexsort((stored.position, stored.chat))
     edges = starts_of(stored.chat[order], len(lists.chat_rows) - 1)
-    for chat in np.flatnonzero(np.diff(edges)).tolist():
-        rows = order[edges[chat] : edges[chat + 1]]
-        if deliveries.rooms is None:
-            _count_for_all(seen.reshape(-1, deliveries.dashboards), rows, stored.position[rows], chat, lists, reads)
-        else:
-            _count_for_members(seen, rows, stored.position, chat, lists, reads, deliveries)
+    chats = [(chat, order[edges[chat] : edges[chat + 1]]) for chat in np.flatnonzero(np.diff(edges)).tolist()]
+    if deliveries.rooms is None:
+        _count_for_all(seen.reshape(-1, deliveries.dashboards), chats, stored.position, lists, reads)
+        return
+    for chat, rows in chats:
+        _count_for_members(seen, rows, stored.position, chat, lists, reads, deliveries)
 
 
-def _count_for_all(seen: Indexes, rows: Ints, position: Ints, chat: int, lists: ListContents, reads: Reads) -> None:
-    """`seen`: messages × dashboards."""
-    ends = reads.first[1:]
-    shown = lists.over_versions(chat, lists.believed)[reads.version]
+def _count_for_all(
+    seen: Small, chats: list[tuple[int, Ints]], position: Ints, lists: ListContents, reads: Reads
+) -> None:
+    """`seen`: messages × dashboards; `chats`: each with its messages."""
+    ends = reads.first[1:, None]
     # One running maximum for all dashboards: each dashboard's counts are offset above those of the one before.
-    offset = max(int(shown.max()), int(position.max())) + 2
-    most = np.maximum.accumulate(shown + reads.dashboard * offset)
-    wanted = np.arange(len(ends))[:, None] * offset + position
-    at = np.searchsorted(most, wanted.ravel()).reshape(wanted.shape)
-    seen[rows] = np.where(at < ends[:, None], at, -1).T
+    offset = max(int(lists.believed.max(initial=0)), int(position.max(initial=0))) + 2
+    kind = kind_below(len(ends) * offset)
+    believed, above = lists.believed.astype(kind), (reads.dashboard * offset).astype(kind)
+    bases = (np.arange(len(ends)) * offset)[:, None]
+    for chat, rows in chats:
+        most = lists.over_versions(chat, believed)[reads.version]
+        most += above
+        np.maximum.accumulate(most, out=most)
+        wanted = (bases + position[rows]).astype(kind)
+        at = np.searchsorted(most, wanted.ravel()).reshape(wanted.shape)
+        seen[rows] = np.where(at < ends, at, -1).T
 
 
 def _count_for_members(
-    seen: Indexes, rows: Ints, position: Ints, chat: int, lists: ListContents, reads: Reads,
+    seen: Small, rows: Ints, position: Ints, chat: int, lists: ListContents, reads: Reads,
     deliveries: PlannedDeliveries,
 ) -> None:  # fmt: skip
     """The same with the members' reads only."""
@@ -123,7 +124,7 @@ def _count_for_members(
     seen[mine] = np.where(at < np.cumsum(counts)[member], np.append(theirs, -1)[at], -1)
 
 
-def _by_text(seen: Indexes, affected: Ints, lists: ListContents, reads: Reads, deliveries: PlannedDeliveries) -> None:
+def _by_text(seen: Small, affected: Ints, lists: ListContents, reads: Reads, deliveries: PlannedDeliveries) -> None:
     """The slow path, exact for any list: each dashboard's first read whose version contains the text."""
     if not len(affected):
         return
@@ -150,19 +151,18 @@ def _by_text(seen: Indexes, affected: Ints, lists: ListContents, reads: Reads, d
 
 
 def _not_before_sent(
-    seen: Indexes, messages: SentMessages, stored: Locations, lists: ListContents, reads: Reads,
+    seen: Small, again: Ints, messages: SentMessages, stored: Locations, lists: ListContents, reads: Reads,
     deliveries: PlannedDeliveries,
 ) -> None:  # fmt: skip
-    """Searches again, from the send on, for messages that an earlier read seems to show because its count was too high.
+    """Searches once more, from the send on, for what an earlier read seems to show because its count was too high.
 
-    This happens if a message vanished or was in another chat, so that later ones moved up in the final read.
+    This happens if a message vanished or was in another chat, so that later ones moved up in the final read. `again`:
+    the deliveries that were seen before their message was sent.
     """
-    early = deliveries.apply(np.less, np.append(reads.done, np.inf)[seen], messages.sent)
+    early = np.zeros(len(seen), bool)
+    early[again] = True
     rows = np.flatnonzero(deliveries.any(early))
-    if not len(rows):
-        return
     since = np.zeros(len(seen), np.int32)
-    again = np.flatnonzero(early)
     by_dashboard = again[np.argsort(deliveries.dashboard[again], kind="stable")]
     edges = starts_of(ints(deliveries.dashboard[by_dashboard]), deliveries.dashboards)
     for dashboard in np.flatnonzero(np.diff(edges)).tolist():
@@ -186,7 +186,7 @@ def _not_before_sent(
         seen[mine] = np.where(found < reads.first[dashboards + 1], found, -1)
 
 
-def _as_text(seen: Indexes, lists: ListContents, reads: Reads, deliveries: PlannedDeliveries) -> Bools:
+def _as_text(seen: Small, lists: ListContents, reads: Reads, deliveries: PlannedDeliveries) -> Bools:
     as_text = np.zeros(len(seen), bool)
     texts = np.flatnonzero((lists.text_message >= 0) & (lists.text_gone > lists.text_shown))
     texts = texts[np.argsort(lists.text_message[texts], kind="stable")]
@@ -196,14 +196,12 @@ def _as_text(seen: Indexes, lists: ListContents, reads: Reads, deliveries: Plann
     version = np.append(reads.version, -1).astype(np.int32)
     for turn in range(int(nth.max(initial=-1)) + 1):
         chosen = texts[nth == turn]
-        rows = lists.text_message[chosen]
-        if deliveries.width:
-            grid = (-1, deliveries.width)
-            at = version[seen.reshape(grid)[rows]]
-            inside = (at >= lists.text_shown[chosen, None]) & (at < lists.text_gone[chosen, None])
-            as_text.reshape(grid)[rows] |= inside
-            continue
-        mine, text = deliveries.of(rows), np.repeat(chosen, deliveries.counts[rows])
-        at = version[seen[mine]]
-        as_text[mine] |= (at >= lists.text_shown[text]) & (at < lists.text_gone[text])
+        for part in blocks(len(chosen), int(deliveries.counts.max(initial=1))):
+            some = chosen[part]
+            rows = lists.text_message[some]
+            mine, counts = deliveries.of(rows), deliveries.counts[rows]
+            at = version.take(seen.take(mine))
+            inside = at >= np.repeat(lists.text_shown[some], counts)
+            inside &= at < np.repeat(lists.text_gone[some], counts)
+            as_text[mine] |= inside
     return as_text

@@ -39,8 +39,9 @@ def framed(part: Header | Chunk | Footer) -> bytes:
     return struct.pack("<2sII", b"CS", len(payload), zlib.crc32(payload)) + payload
 
 
-def column(code: str, values: list[object]) -> bytes:
-    return msgspec.msgpack.encode(values) if code == "s" else struct.pack(f"={len(values)}{code}", *values)
+def column(code: str, values: list[object]) -> memoryview:
+    packed = msgspec.msgpack.encode(values) if code == "s" else struct.pack(f"={len(values)}{code}", *values)
+    return memoryview(packed)
 
 
 def rewritten(play: Play, number: int) -> None:

@@ -193,7 +193,7 @@ def test_a_file_with_an_unknown_table(tmp_path: Path) -> None:
     writer = Writer(tmp_path / "a.cs1", Header(FORMAT, RUN, "worker0", "host"))
     writer.append("lag", 1.0, 0.0)
     writer.flush()
-    writer._put(Chunk("weather", 1, [b""]))
+    writer._put(Chunk("weather", 1, [memoryview(b"")]))
     writer.close()
     history = read(tmp_path / "a.cs1")
     assert history.cut == "it holds a table 'weather' that this version of chatswarm does not know"

@@ -339,6 +339,17 @@ def test_a_chat_that_the_final_list_lacks_has_vanished(tmp_path: Path) -> None:
     assert found(Play(tmp_path, before_final=final_list_lacks_it).perform().judge()) == {"vanished": 6}
 
 
+@pytest.mark.parametrize("dashboard", [-1, 0])
+def test_a_version_that_is_given_out_again_when_it_is_old_is_an_older_list(tmp_path: Path, dashboard: int) -> None:
+    """The process's lists never went back in time: only what this read was given did."""
+    play = Play(tmp_path).perform()
+    process = play.home(0)
+    reads = [values for table, values in play.rows[process] if table == "refetch" and values[1] == 0]
+    play.row(process, "refetch", 0, dashboard, play.last + 0.5, play.last + 0.6, 200, reads[4][5], 100)
+    shown_by_then = 4
+    assert found(play.judge()) == {"vanished": 12 - shown_by_then}
+
+
 def test_silent_socket_explains_its_missing_frames(tmp_path: Path) -> None:
     plants = {(w, n): Plant(no_frame_on={1}) for w in range(2) for n in range(4, 12)}
     verdict = Play(tmp_path, rate=4, plants=plants).perform().judge()

@@ -234,7 +234,8 @@ def test_latencies_in_windows(given: tuple[World, list[FaultSpan]], kind: Kind) 
 def test_fan_out(rows: list[list[tuple[float, bool]]]) -> None:
     latency = np.array([value for row in rows for value, _ in row])
     counted = np.array([counts for row in rows for _, counts in row])
-    found = fan_out(latency, counted, to_everybody(len(rows), len(rows[0])))
+    deliveries = to_everybody(len(rows), len(rows[0]))
+    found = fan_out(lambda messages: latency[deliveries.of(messages)], counted, deliveries)
     for number, (first, median, last) in enumerate(zip(*found, strict=True)):
         values = [value for value, counts in rows[number] if counts]
         if not values or any(math.isnan(value) for value in values):
