@@ -104,7 +104,7 @@ def _by_count(data: FrameData, expected: Bools, visible: Floats) -> Announcement
         ]
         agree = _match_one_to_one(received, due_count, frames.on_dashboard[dashboard], stored, copies)
         notified[stored.of(agree), dashboard] = frames.times(connection, agree)
-        settled[dashboard] |= agree
+        settled[dashboard, np.flatnonzero(agree)] = True  # `agree` is empty where there was no chat at all
     return Announcements(
         exact=False,
         notified=notified.ravel(),

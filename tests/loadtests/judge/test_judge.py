@@ -592,3 +592,24 @@ def test_thousands_of_unreadable_answers_are_a_few_reasons(tmp_path: Path) -> No
     unreadable = [reason for reason in verdict.reasons if "could not be read" in reason]
     assert unreadable[0] == "a response could not be read: id 0"
     assert unreadable[5:] == ["995 more responses could not be read, each for a different reason"]
+
+
+OBSERVED = ["chat", "announcement", "send", "connection", "frame", "refetch", "version", "text", "final", "final_text"]
+
+
+@pytest.mark.parametrize("ids", [True, False])
+@pytest.mark.parametrize("kept", [{"connection"}, {"connection", "chat"}, {"chat", "send"}, {"refetch"}, {"frame"}])
+def test_a_history_with_hardly_anything_in_it_proves_nothing(tmp_path: Path, kept: set[str], ids: bool) -> None:
+    play = Play(tmp_path, ids=ids).perform()
+    play.rows["worker0"] = [row for row in play.rows["worker0"] if row[0] in kept]
+    verdict = play.judge()
+    assert verdict.verdict != "pass"
+    assert "internal error" not in reasons(verdict)
+
+
+@pytest.mark.parametrize("ids", [True, False])
+@pytest.mark.parametrize("missing", OBSERVED)
+def test_a_history_without_one_table_does_not_pass(tmp_path: Path, missing: str, ids: bool) -> None:
+    play = Play(tmp_path, ids=ids, slos=["notified == expected"]).perform()
+    play.rows["worker0"] = [row for row in play.rows["worker0"] if row[0] != missing]
+    assert play.judge().verdict != "pass"
