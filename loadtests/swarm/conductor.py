@@ -60,7 +60,7 @@ from .run_rooms import RunRooms
 logger = logging.getLogger(__name__)
 
 _LEAD = 0.3  # seconds from announcing T0 to T0, so that every process knows it, and has got ready, in time
-_SHORT_LEAD = 0.1  # the same for at most `_FEW` users, who all are on this machine
+_SHORT_LEAD = 0.05  # the same for at most `_FEW` users, who all are on this machine
 _FEW = 200
 _PATIENCE = 15.0  # seconds after the ramp; then the measured part begins without the users that are not ready
 _POLL = 0.05  # seconds between two looks
