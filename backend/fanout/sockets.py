@@ -110,23 +110,6 @@ class Sockets:
                     await asyncio.sleep(0)
 
 
-class _Handshake(ServerProtocol):
-    """The WebSocket protocol without I/O, with the server's default headers in every response to a handshake: uvicorn
-    leaves them out of refusals.
-    """
-
-    def __init__(self, max_size: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
-        super().__init__(max_size=max_size, logger=_log)
-        self._headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
-
-    def send_response(self, response: Response) -> None:
-        """Send the response to a handshake."""
-        for name, value in self._headers:
-            if name not in response.headers:
-                response.headers[name] = value
-        super().send_response(response)
-
-
 class DashboardProtocol(WebSocketsSansIOProtocol):
     """One dashboard's connection. Its public methods never wait and may be called in any state."""
 
@@ -140,8 +123,8 @@ class DashboardProtocol(WebSocketsSansIOProtocol):
         sockets: Sockets,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
-        self.logger = _log
-        self.conn = _Handshake(config.ws_max_size, self.default_headers)
+        self.logger = self.conn.logger = _log
+        self.conn.send_response = self._respond  # type: ignore[method-assign]  # another one would take twice as long
         self._sockets = sockets
         self._written = 0
         self._backlog = Backlog(self.loop.time())
@@ -260,6 +243,12 @@ class DashboardProtocol(WebSocketsSansIOProtocol):
         self.conn.parser = Protocol.parse(self.conn)
         next(self.conn.parser)
         self.handle_connect(Request(url.decode("ascii"), fields, method))
+
+    def _respond(self, response: Response) -> None:
+        """Send the response to a handshake with the server's default headers: uvicorn leaves them out of refusals."""
+        for name, value in self.default_headers:
+            response.headers.setdefault(name.decode("latin-1"), value.decode("latin-1"))
+        ServerProtocol.send_response(self.conn, response)
 
     # Overrides that guard uvicorn's implementation.
 
