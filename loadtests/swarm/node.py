@@ -144,7 +144,7 @@ class Node:
     def on_shown(self, dashboard: int, viewer: Viewer, version: int, done: float) -> None:
         """A dashboard has shown this version of the list since `done`: counts the messages that are new to it."""
         for new in self.listing.messages.newly(viewer, version):
-            self.rows.updates(done, self.listing.messages.intended[new.start : new.stop])
+            self.rows.updates(done, new, self.listing.messages.intended)
             if self.live is not None:
                 self.live.add_shown(dashboard, done, new)
 

@@ -27,7 +27,8 @@ class StatsRows:
     def __init__(self, environment: Environment) -> None:
         self._environment = environment
         self.progress = ProcessProgress()
-        self._updates: list[tuple[float, Sequence[float]]] = []
+        self._updates: list[tuple[float, int, int]] = []
+        self._intended: Sequence[float] = ()
         self._shown: list[Latencies] = []
         self._frames_shown = 0
 
@@ -46,9 +47,10 @@ class StatsRows:
         """Counts one HTTP request whose time runs from `since`."""
         self.request(kind, name, response.done - since, len(response.body), response.problem)
 
-    def updates(self, visible: float, intended: Sequence[float]) -> None:
-        """Counts messages that became visible on one dashboard at `visible`, by their intended times."""
-        self._updates.append((visible, intended))
+    def updates(self, visible: float, messages: range, intended: Sequence[float]) -> None:
+        """Counts `messages` that became visible on one dashboard at `visible`. `intended`: of all messages."""
+        self._updates.append((visible, messages.start, messages.stop))
+        self._intended = intended
 
     def shown(self, latencies: Latencies) -> None:
         """Counts messages that became visible, by their update latencies in seconds."""
@@ -56,8 +58,7 @@ class StatsRows:
 
     def flush(self) -> None:
         """Updates the rows of frames and updates. Call it about once a second."""
-        updates = [visible - np.asarray(intended) for visible, intended in self._updates]
-        latencies = np.concatenate([*updates, *self._shown, np.empty(0)])
+        latencies = np.concatenate([self._update_latencies(), *self._shown])
         self._updates, self._shown = [], []
         frames = self.progress.frames - self._frames_shown
         self._frames_shown = self.progress.frames
@@ -67,6 +68,14 @@ class StatsRows:
         if len(latencies):
             self._time(self._count("UPDATE", "visible", len(latencies)), latencies * 1000)
             self.progress.updates += len(latencies)
+
+    def _update_latencies(self) -> Latencies:
+        visible, starts, stops = np.array(self._updates).reshape(-1, 3).T
+        counts = (stops - starts).astype(np.int64)
+        # All of start, start + 1, … below stop, one update after another.
+        messages = np.arange(counts.sum()) + np.repeat(stops - np.cumsum(counts), counts)
+        latencies: Latencies = np.repeat(visible, counts) - np.array(self._intended)[messages.astype(np.int64)]
+        return latencies
 
     def _count(self, kind: str, name: str, count: int) -> StatsEntry:
         now = time.time()

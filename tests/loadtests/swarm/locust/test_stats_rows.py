@@ -31,18 +31,22 @@ from chatswarm.loadtests.swarm.locust.stats_rows import StatsRows
 environment = Environment()
 rows = StatsRows(environment)
 rows.progress.frames = 7
-rows.updates(10.0, [9.9, 9.5])
+intended = [1.0, 9.9, 9.5, 9.8]
+rows.updates(10.0, range(1, 2), intended)
+rows.updates(10.0, range(2, 3), intended)
+rows.updates(10.8, range(3, 4), intended)
+rows.updates(11.5, range(2, 4), intended)
 rows.shown(np.array([2.0]))
 rows.flush()
 rows.progress.frames = 9
 rows.flush()
 frames, updates = environment.stats.get("announcement", "FRAME"), environment.stats.get("visible", "UPDATE")
 assert (frames.num_requests, frames.num_none_requests, dict(frames.response_times)) == (9, 9, {})
-assert (updates.num_requests, updates.num_none_requests) == (3, 0)
-assert dict(updates.response_times) == {100: 1, 500: 1, 2000: 1} == rows.progress.latencies
-assert (updates.min_response_time, updates.max_response_time, updates.total_response_time) == (100, 2000, 2600)
+assert (updates.num_requests, updates.num_none_requests) == (6, 0)
+assert dict(updates.response_times) == {100: 1, 500: 1, 1000: 1, 1700: 1, 2000: 2} == rows.progress.latencies
+assert (updates.min_response_time, updates.max_response_time, updates.total_response_time) == (100, 2000, 7300)
 assert environment.stats.total.num_requests == 0
-assert rows.progress.updates == 3
+assert rows.progress.updates == 6
 """
 
 
