@@ -47,10 +47,11 @@ def test_all_text_is_readable(site: Site, open_tab: Open, scheme: str) -> None:
     tab = open_tab(f"{site.pages}/inbox", color_scheme=scheme)
     tab.row("Customer 5").click()
     tab.page.route("**/send", lambda route: route.abort())
-    for text in ("Failed", "Failed too"):
+    expect(tab.page.locator("textarea")).to_be_focused()
+    for count, text in enumerate(("Failed", "Failed too"), 1):
         tab.page.keyboard.type(text)
         tab.page.keyboard.press("Enter")
-    expect(tab.page.locator("[data-state=failed]")).to_have_count(2)
+        expect(tab.page.locator("[data-state=failed]")).to_have_count(count)
     site.say(ids[5], "Answer", "agent")
     site.say(ids[0], "News")
     expect(tab.row("Customer 0")).to_have_attribute("data-unread", "")

@@ -99,6 +99,7 @@ def test_a_message_from_the_widget_is_shown_and_answered_in_the_inbox(site: Site
     inbox.until_names("Ann", "Bo")
     expect(inbox.row("Ann").locator(".preview")).to_have_text("Hello from customer")
     inbox.row("Ann").click()
+    expect(inbox.page.locator("textarea")).to_be_focused()
     inbox.page.keyboard.type("Hello Ann")
     inbox.page.keyboard.press("Enter")
     tab.until_texts("Hello from customer", "Hello Ann")
