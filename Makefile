@@ -47,7 +47,7 @@ build/servers/python/ready: tests/servers/requirements.lock | .venv/ready
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	touch $@
 
-# No package may run a script of its own, which could download more.
+# No package may run an install script, which could download more.
 build/servers/node/ready: tests/servers/node/package-lock.json tests/servers/node/package.json
 	rm -rf $(@D) && mkdir -p $(@D)
 	cp $^ $(@D)

@@ -124,7 +124,7 @@ class DashboardProtocol(WebSocketsSansIOProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self.logger = self.conn.logger = _log
-        self.conn.send_response = self._respond  # type: ignore[method-assign]  # another one would take twice as long
+        self.conn.send_response = self._respond  # type: ignore[method-assign]  # a subclass would have to be made as well
         self._sockets = sockets
         self._written = 0
         self._backlog = Backlog(self.loop.time())

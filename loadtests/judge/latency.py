@@ -90,7 +90,7 @@ def fan_out(
     """Per message: its latency on the first, the median and the last of its dashboards.
 
     The median is the nearest rank: the second of four. NaN if a dashboard was not measured, or if the message counts on
-    no dashboard. `latency_of` gives the latencies of all deliveries of some messages, in an array of its own.
+    no dashboard. `latency_of` gives the latencies of all deliveries of some messages, in a new array.
     """
     first, middle, last = (np.full(deliveries.messages, np.nan) for _ in range(3))
     for width in np.unique(deliveries.counts[deliveries.counts > 0]).tolist():

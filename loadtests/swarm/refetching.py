@@ -48,7 +48,7 @@ class Refetcher:
         self._stopped = False
 
     def want(self, _count: int = 1) -> None:
-        """Messages were announced, in so many frames: refetches as soon as that is allowed. Nothing here waits."""
+        """Frames have announced messages: refetches as soon as that is allowed. Nothing here waits."""
         if not self._wanted:
             self._wanted = True
             if not self._busy:

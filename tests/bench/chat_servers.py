@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -11,6 +10,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from chatswarm.loadtests.system.children import free_port
+from tests.backend.servers import is_listening
 
 from .driver import PATIENCE, HttpConnection, Wire, client_frame, handshake, post
 from .figure import ROOT
@@ -46,7 +48,7 @@ def process(command: Sequence[str], port: int, environment: Mapping[str, str] | 
     server = subprocess.Popen(command, cwd=ROOT, env=variables, stdout=nowhere, stderr=nowhere)
     try:
         end = time.monotonic() + PATIENCE
-        while not _listening(port):
+        while not is_listening(port):
             assert server.poll() is None, f"{command[0]} did not start"
             assert time.monotonic() < end, f"{command[0]} does not listen"
             time.sleep(0.05)
@@ -56,16 +58,10 @@ def process(command: Sequence[str], port: int, environment: Mapping[str, str] | 
         server.wait()
 
 
-def free_port() -> int:
-    """A port that nothing listens on now."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-        return port
-
-
 @contextmanager
 def reference_chat() -> Iterator[ChatServer]:
     """The reference chat, with a fresh database and one chat."""
+    # Started as the opponents are, and not by ReferenceBackend: in a separate session, it would take more CPU here.
     with tempfile.TemporaryDirectory() as folder:
         port = free_port()
         flags = ["--port", str(port), "--database", f"sqlite:///{folder}/chat.db", "--pages-port", "off"]
@@ -87,11 +83,3 @@ def guide_wire(chat_id: str) -> Wire:
     body = json.dumps({"content": "x" * 100, "role": "user"}).encode()
     steps = [(handshake("/ws/dashboard"), b'"connected"'), (SUBSCRIBE, b'"subscribed"')]
     return Wire(steps, FIN_TEXT, post(f"/api/users/chats/{chat_id}/send", body))
-
-
-def _listening(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port)).close()
-    except ConnectionRefusedError:
-        return False
-    return True

@@ -77,7 +77,7 @@ class SwarmRun:
         with self._running() as (child, folder):
             manifest = _begun(child, folder)
             assert manifest.start is not None
-            readings: list[Callable[[], float]] = [lambda: _cpu_of(_below(child)), _cpu_of_machine, beside]
+            readings: list[Callable[[], float]] = [lambda: _cpu_of(_below(child)), cpu_of_machine, beside]
             _sleep_until(manifest.start)
             before = [reading() for reading in readings]
             length = self._length()
@@ -151,7 +151,8 @@ def _cpu_of(processes: Sequence[psutil.Process]) -> float:
     return total
 
 
-def _cpu_of_machine() -> float:
+def cpu_of_machine() -> float:
+    """The CPU seconds that all programs of this machine have used so far."""
     times = psutil.cpu_times()
     return sum(times) - times.idle - times.iowait - times.guest - times.guest_nice
 

@@ -1,1 +1,1 @@
-"""Real chat servers of other ecosystems, each started by its ordinary package in a process of its own."""
+"""Real chat servers of other ecosystems, each started from its ordinary package in a separate process."""

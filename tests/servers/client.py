@@ -21,7 +21,7 @@ PATIENCE = 20.0
 class Client(ABC):
     """One member of a room, who has joined once it is made.
 
-    A thread of its own reads, so that the server's pings are answered at any time.
+    A separate thread reads, so that the server's pings are answered at any time.
     """
 
     def __init__(

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from locust.env import Environment
 from locust.stats import StatsEntry
 
+from chatswarm.loadtests.judge.ledger.arrays import ints, ranges
 from chatswarm.loadtests.swarm.net.http import Response
 from chatswarm.loadtests.swarm.plan import ProcessProgress
 from chatswarm.loadtests.system.text import one_line
@@ -71,10 +72,8 @@ class StatsRows:
 
     def _update_latencies(self) -> Latencies:
         visible, starts, stops = np.array(self._updates).reshape(-1, 3).T
-        counts = (stops - starts).astype(np.int64)
-        # All of start, start + 1, … below stop, one update after another.
-        messages = np.arange(counts.sum()) + np.repeat(stops - np.cumsum(counts), counts)
-        latencies: Latencies = np.repeat(visible, counts) - np.array(self._intended)[messages.astype(np.int64)]
+        counts = ints(stops - starts)
+        latencies: Latencies = np.repeat(visible, counts) - np.array(self._intended)[ranges(ints(starts), counts)]
         return latencies
 
     def _count(self, kind: str, name: str, count: int) -> StatsEntry:

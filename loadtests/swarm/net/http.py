@@ -70,7 +70,7 @@ class Response(NamedTuple):
     undecoded: bool = False  # it is complete, but in an encoding that this rig cannot read; `body` is empty
     peer: str = ""  # host:port that it came from, IPv6 in brackets: the fault proxy's behind one; empty without one
     raw_head: Sequence[bytes] = ()  # for `headers`
-    kept: "Kept | None" = None  # what a browser would ask with later whether it has changed
+    kept: Kept | None = None  # what a browser would ask with later whether it has changed
 
     @property
     def headers(self) -> Headers:

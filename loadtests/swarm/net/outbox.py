@@ -22,7 +22,7 @@ class Outbox:
     """
 
     def __init__(self, connection: socket.socket, *, secure: bool) -> None:
-        """`connection`: gevent's socket; `secure`: with TLS."""
+        """`connection`: gevent's socket; `secure`: with TLS, whose time-out has to be 0 from the first `push` on."""
         self.failure: OSError | None = None
         """Why nothing more can be sent."""
         self._connection = connection
@@ -121,8 +121,6 @@ class Outbox:
             return 0
 
     def _write_encrypted(self, data: bytes | bytearray) -> int:
-        timeout = self._connection.gettimeout()
-        self._connection.settimeout(0)
         self.must_read = False
         try:
             # OpenSSL reports nothing as written before it has written all that it was given.
@@ -132,5 +130,3 @@ class Outbox:
         except ssl.SSLWantReadError:
             self.must_read = True
             return 0
-        finally:
-            self._connection.settimeout(timeout)  # a reader may be waiting with it

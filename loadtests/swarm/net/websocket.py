@@ -128,7 +128,6 @@ class WebSocket:
         finally:
             if cookies is not None:
                 cookies.store(url, self.headers)
-        self._socket.settimeout(0)
         self._read = reader_of(self._socket, secure=uri.secure)
         self._watcher = get_hub().loop.io(self._socket.fileno(), READABLE)
 
@@ -357,6 +356,7 @@ class WebSocket:
         # A new state, because the client's keeps the whole handshake, in 2 KB.
         self._protocol = Protocol(Side.CLIENT, state=State.OPEN, max_size=_MAX_MESSAGE)
         self._protocol.extensions = client.extensions
+        self._socket.settimeout(0)  # from here on, nothing waits for it
         self._ready = self._messages(rest) if rest else []
 
     def _closed(self) -> Closed:

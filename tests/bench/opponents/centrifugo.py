@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.bench.chat_servers import ChatServer, free_port, process
+from chatswarm.loadtests.system.children import free_port
+from tests.bench.chat_servers import ChatServer, process
 from tests.bench.driver import Wire, client_frame, handshake, post
 from tests.bench.opponents.install import go_program
 

@@ -13,7 +13,7 @@ from tests.bench.swarm_run import TargetChat, cpu_of_tree
 
 _SUBSCRIBED_WITHIN = 60.0  # seconds
 _IDLE_WITHIN, _IDLE_FOR, _IDLE_SHARE = 30.0, 1.0, 0.1
-"""Who used less than this share of a core for so many seconds has nothing left to do."""
+"""An opponent that uses less than this share of a core for this many seconds has nothing left to do."""
 _ENDS_WITHIN = 60.0  # seconds, once the chat has closed the sockets
 
 

@@ -49,7 +49,7 @@ def node_packages(name: str) -> Path:
         _begin(folder)
         for file in (lock, lock.with_name("package.json")):
             shutil.copy(file, folder)
-        # No package may run a script of its own, which could download more.
+        # No package may run an install script, which could download more.
         _run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel", "error"], cwd=folder)
         _finish(folder, lock)
     return folder / "node_modules"

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from uuid import UUID
 
-from tests.bench.chat_servers import ChatServer, free_port, guide_wire, process
+from chatswarm.loadtests.system.children import free_port
+from tests.bench.chat_servers import ChatServer, guide_wire, process
 
 _CHAT = str(UUID(int=0))
 

@@ -9,11 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import psutil
-
 from chatswarm.loadtests.history.manifest import read_manifest
 from chatswarm.loadtests.scenario import scenario
 from tests.bench.row import NotMeasuredError, Row, Sample, Sides
+from tests.bench.swarm_run import cpu_of_machine
 
 _SCENARIO = "smoke"
 
@@ -22,7 +21,7 @@ def _run() -> Sample:
     """Runs the installed command in an empty folder, as its first user does."""
     planned = scenario.load(_SCENARIO)
     with tempfile.TemporaryDirectory() as folder:
-        busy, began = _busy(), time.monotonic()
+        busy, began = cpu_of_machine(), time.monotonic()
         done = subprocess.run(
             [Path(sys.executable).with_name("chatswarm"), "run", _SCENARIO],
             cwd=folder,
@@ -33,7 +32,7 @@ def _run() -> Sample:
             text=True,
             check=False,
         )
-        ended, cores = time.monotonic(), (_busy() - busy) / (time.monotonic() - began)
+        ended, cores = time.monotonic(), (cpu_of_machine() - busy) / (time.monotonic() - began)
         if done.returncode:
             raise NotMeasuredError(f"expected the exit code 0, got {done.returncode}: {done.stderr}")
         (run,) = (Path(folder) / "runs").iterdir()
@@ -45,11 +44,6 @@ def _run() -> Sample:
         ended - began - planned.ramp - planned.duration - planned.drain,
         details={"before_t0": before, "after_the_drain": after, "cores_of_all_programs": cores},
     )
-
-
-def _busy() -> float:
-    times = psutil.cpu_times()
-    return sum(times) - times.idle - times.iowait - times.guest - times.guest_nice
 
 
 @contextmanager

@@ -79,7 +79,7 @@ class RabbitMq(Server):
             "ERL_MAX_PORTS": "65536",
             # For Erlang's cookie.
             "HOME": str(folder),
-            # Whatever has no variable of its own below is kept in here, too.
+            # RabbitMQ also keeps whatever no variable below places.
             "SYS_PREFIX": str(folder),
             "RABBITMQ_HOME": str(home),
             "RABBITMQ_NODENAME": "rabbit@localhost",

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import UUID
 
-from tests.bench.chat_servers import ChatServer, free_port, guide_wire, process
+from chatswarm.loadtests.system.children import free_port
+from tests.bench.chat_servers import ChatServer, guide_wire, process
 from tests.bench.opponents.install import node_packages, on_path
 
 _CHAT = str(UUID(int=0))

@@ -9,7 +9,7 @@ import pytest
 
 from chatswarm.loadtests.system.children import PROGRESS
 
-# In a process of its own, because it imports gevent.
+# In a separate process, because it imports gevent.
 BEGIN = """
 import sys
 from chatswarm.loadtests.swarm.locust.early_testbed import begin

@@ -8,7 +8,7 @@ import pytest
 
 from chatswarm.loadtests.swarm.plan import RunPlan
 
-# In a process of its own, because it imports gevent.
+# In a separate process, because it imports gevent.
 ADDRESS = """
 import sys
 from chatswarm.loadtests.swarm.locust.testbed_process import proxy_address
