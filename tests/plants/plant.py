@@ -6,7 +6,10 @@ from typing import ClassVar
 
 from .chat import Chat, Message, Reader, Response
 
-Truth = dict[str, int]
+Count = int | range
+"""How many cases a verdict must count: exactly, or a range where only the moment decides."""
+
+Truth = Mapping[str, Count]
 """The expected count of each finding, by name; 0 if it is not named."""
 
 
@@ -17,6 +20,12 @@ class Plant(Chat):
     audience: int = 4  # the scenario's dashboards
     broken: set[int] = field(default_factory=set)  # the numbers of the messages that the defect affected
     finding: ClassVar[str] = ""
+    cause: ClassVar[str | None] = None
+    """The cause that `chatswarm why` must name first for the finding: an id, or several with " or " between them.
+    Empty: it must name none. None: whatever it names is not compared.
+    """
+    cause_of_lost: ClassVar[str | None] = None
+    """The same for what is lost because of the finding."""
 
     def truth(self) -> Truth:
         """The counts that a verdict must have. Call it after the run."""
