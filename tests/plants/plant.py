@@ -13,6 +13,11 @@ Truth = Mapping[str, Count]
 """The expected count of each finding, by name; 0 if it is not named."""
 
 
+def most(count: Count) -> int:
+    """The highest number that it allows."""
+    return max(count, default=0) if isinstance(count, range) else count
+
+
 @dataclass
 class Plant(Chat):
     """A chat with a defect."""

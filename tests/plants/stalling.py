@@ -22,20 +22,26 @@ class StopsEvery5s(Plant):
 
     finding = "late"
     cause = "pauses"
-    stops: int = 0  # those with messages on their way
+    resumed: float = -1.0  # when it last went on, in the loop's time
+    hurtful: set[float] = field(default_factory=set)  # those times after which messages were waiting
 
     async def send(self, chat_id: str, text: str) -> Response:
+        loop = asyncio.get_running_loop()
         if self.sends == 1:
-            asyncio.get_running_loop().call_later(0.95, self.stop, 1)
+            loop.call_later(0.95, self.stop)
+        if self.resumed <= loop.time() < self.resumed + 0.1:
+            self.hurtful.add(self.resumed)
         return await super().send(chat_id, text)
 
-    def stop(self, sends_before: int) -> None:
-        asyncio.get_running_loop().call_later(5, self.stop, self.sends)
-        self.stops += self.sends > sends_before
+    def stop(self) -> None:
+        loop = asyncio.get_running_loop()
+        loop.call_later(5, self.stop)
         time.sleep(2.4)
+        self.resumed = loop.time()
 
     def truth(self) -> Truth:
-        return {"late": range(4 * self.stops * self.audience, 8 * self.stops * self.audience + 1)}
+        stops = len(self.hurtful)
+        return {"late": range(4 * stops * self.audience, 8 * stops * self.audience + 1)}
 
 
 @dataclass

@@ -320,19 +320,18 @@ class PushChat(Server):
     async def converse(self, stream: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
             request = await read_request(stream)
-            server = self.served_by(request)
             if request.upgrades and request.path == "/ws/push":
-                await self._open(request, server, stream, writer)
+                await self._open(request, stream, writer)
                 return
+            server = self.served_by(request)
             response = await self.respond(request)
             if response is NO_RESPONSE:
                 return
             writer.write(response_bytes(response, {_SERVED_BY: server}))
 
-    async def _open(
-        self, request: HttpRequest, server: str, stream: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
+    async def _open(self, request: HttpRequest, stream: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.handshakes += 1
+        server = self.served_by(request)
         extensions = [ServerPerMessageDeflateFactory()] if self.deflate else []
         protocol = ServerProtocol(select_subprotocol=_chosen, extensions=extensions)
         socket = PushSocket(protocol, writer, self.handshakes, server=server)
