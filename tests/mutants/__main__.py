@@ -18,7 +18,7 @@ from typing import NamedTuple
 from rich.console import Console
 
 from .catalogue import BASELINES, CLEAN_RUNS, DELAYS, LATENESSES, PLANTINGS, CleanRun, Delay, variants
-from .explained import Explanation, Score, blamed_faults, claims, explained
+from .explained import Score, blamed_faults, claims, explained
 from .judged import Outcome, shifts, without_delay, wrong_shifts
 from .push_catalogue import (
     CLEAN_PUSH,
@@ -33,7 +33,7 @@ from .report import causes, delays, diagonal
 from .runs import run_clean, run_clean_push, run_delayed, run_late, run_planted, run_planted_push, run_stopped
 
 Run = Callable[[Path], Outcome]
-_WIDTH = 150
+_WIDTH = 160
 
 
 class Runs(NamedTuple):
@@ -129,17 +129,19 @@ def selected(names: Collection[str], *, push_only: bool) -> Runs:
 
 def scored(outcomes: Iterable[Outcome]) -> Score:
     """What `chatswarm why` said of all runs, compared."""
-    explanations: list[Explanation] = []
-    score = Score(explanations)
+    score = Score()
     for outcome in outcomes:
         if not outcome.verdict:
             continue  # that is a problem already
+        score.explanations += explained(
+            outcome.label, outcome.variant, outcome.expected, outcome.why, outcome.not_explained
+        )
         where = f"{outcome.label} ({outcome.variant})"
-        if outcome.finding:
-            explanations += explained(
-                outcome.label, outcome.variant, outcome.expected, outcome.why, outcome.not_explained
-            )
-        else:
+        if outcome.not_explained:
+            score.unanswered.append(where)
+            continue
+        score.answered += 1
+        if not outcome.finding:
             score.claimed += [f"{where}: {claim}" for claim in claims(outcome.why)]
         if outcome.under_fault:
             score.blamed += [f"{where}: {blame}" for blame in blamed_faults(outcome.why)]

@@ -56,13 +56,10 @@ latency = "20ms"
 """
 """Added to a scenario: it changes nothing that is found, so it must not be blamed. Something is delayed in each run."""
 
-RANDOM = EVEN.replace('arrivals = "even"\n', "")
-"""About as many messages, but no chat has every fifth."""
-
 QUIET = """
 [swarm]
 dashboards = 4
-widgets = 5
+widgets = 7
 arrivals = "even"
 ramp = "0.5s"
 drain = "4s"
@@ -76,7 +73,7 @@ rate = 0
 for = "2s"
 rate = 10
 """
-"""Two quiet periods: one in the middle, and the drain."""
+"""Two quiet periods: one in the middle, and the drain. The last messages before them are not from one customer."""
 
 
 Variant = Literal["original", "reference"]
@@ -128,13 +125,15 @@ def _crowd(dashboards: int, rate: int = 10, widgets: int = 5) -> str:
 
 
 PLANTINGS: tuple[Planting, ...] = (
-    Planting(losing.LosesEveryTenth),
+    # 7 customers, who take turns: the lost messages are not all from one.
+    Planting(losing.LosesEveryTenth, _crowd(4, widgets=7)),
     # 30 does not divide 1,000, so different dashboards are affected: 180 messages × 30 dashboards lose 5.
     Planting(losing.LosesEveryThousandthDelivery, _crowd(30, rate=30)),
     Planting(losing.LosesOnOneDashboardInFifty, _crowd(50)),
     Planting(losing.LosesTheLastBeforeQuiet, QUIET),
     Planting(losing.ShowsTwentyCustomers, _crowd(4, rate=25, widgets=25)),
-    Planting(losing.LosesOneChat, RANDOM),
+    # At random, because a customer who takes turns with others sends every twelfth message.
+    Planting(losing.LosesOneChat, _crowd(4, rate=20, widgets=12).replace('arrivals = "even"\n', "")),
     Planting(losing.ClosesAndStaysQuiet, EVEN + 'reconnect = "origin"\n'),
     Planting(losing.ListFails),
     Planting(losing.AnnouncesTooEarly),

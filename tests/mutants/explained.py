@@ -4,7 +4,7 @@ The first cause of a finding is what counts. In the table of all runs at least 9
 may be called proven, and nothing may be claimed of a run in which nothing is to be found.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -83,13 +83,13 @@ def explained(
 
 def claims(why: Mapping[str, Any]) -> list[str]:
     """All that is claimed, as texts: nothing may be where nothing was planted."""
-    return [f"{cause['finding']}: {cause['id']}, {cause['certainty']}" for cause in why.get("causes", ())]
+    return [f"{cause['finding']}: {cause['id']}, {cause['certainty']}" for cause in why["causes"]]
 
 
 def blamed_faults(why: Mapping[str, Any]) -> list[str]:
     """Where a fault is blamed that changed nothing: it comes first, or is called proven."""
     blamed, seen = [], set[str]()
-    for cause in why.get("causes", ()):
+    for cause in why["causes"]:
         first = cause["finding"] not in seen
         seen.add(cause["finding"])
         if cause["id"] == _FAULT and (first or cause["certainty"] == _PROVEN):
@@ -101,10 +101,12 @@ def blamed_faults(why: Mapping[str, Any]) -> list[str]:
 
 @dataclass
 class Score:
-    """The result over all runs."""
+    """The result over all runs. The lists are texts for people."""
 
-    explanations: Sequence[Explanation]
-    claimed: list[str] = field(default_factory=list)  # of runs in which nothing was to be found
+    explanations: list[Explanation] = field(default_factory=list)
+    answered: int = 0  # runs
+    unanswered: list[str] = field(default_factory=list)  # runs of which nothing was said
+    claimed: list[str] = field(default_factory=list)  # where nothing was to be found
     blamed: list[str] = field(default_factory=list)  # faults that changed nothing
 
     @property
@@ -117,9 +119,9 @@ class Score:
 
     @property
     def met(self) -> bool:
-        """Whether all is as it must be. Nothing compared meets nothing."""
-        enough = 0 < len(self.explanations) * LEAST_RIGHT <= self.right
-        return enough and not self.falsely_proven and not self.claimed and not self.blamed
+        """Whether all is as it must be. Without a single answer, nothing is."""
+        wrong = self.falsely_proven or self.unanswered or self.claimed or self.blamed
+        return not wrong and self.answered > 0 and self.right >= LEAST_RIGHT * len(self.explanations)
 
     def lines(self) -> list[str]:
         """For people, each with what must be."""
@@ -128,6 +130,7 @@ class Score:
         return [
             f"right: {self.right} of {total}{share}, at least {LEAST_RIGHT:.0%} must be",
             f"wrong but called proven: {self.falsely_proven}, must be 0",
+            f"runs without an answer: {len(self.unanswered)}, must be 0",
             f"causes claimed where nothing was found: {len(self.claimed)}, must be 0",
             f"faults blamed that changed nothing: {len(self.blamed)}, must be 0",
             *(f"  {text}" for text in (*self.claimed, *self.blamed)),

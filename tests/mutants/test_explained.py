@@ -132,10 +132,18 @@ def test_all_runs_make_one_score() -> None:
     assert not blamed.met
 
 
-def test_nothing_compared_is_not_enough() -> None:
-    assert not Score([]).met
-    assert not scored([outcome("", {})]).met
-    assert claims({}) == []
+def test_no_answer_is_no_pass() -> None:
+    assert not Score().met
+    clean, silent = outcome("", {}), outcome("", {})
+    silent.why, silent.not_explained = {}, "no answer"
+    assert scored([clean]).met
+    both = scored([clean, silent])
+    assert both.unanswered == ["Plant (original)"]
+    assert not both.met
+
+
+def test_what_is_claimed_is_listed() -> None:
+    assert claims(why(("lost", "one_chat", "probable"))) == ["lost: one_chat, probable"]
 
 
 def test_a_run_without_a_verdict_is_not_compared() -> None:
