@@ -1,5 +1,6 @@
 """The `chatswarm` command line. Its commands, options, files and exit codes are a public contract."""
 
+import difflib
 import itertools
 import os
 import re
@@ -14,7 +15,7 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from .history.folders import REPORT, VERDICT, give_back, make_next, new_folder, not_there
-from .judge.verdict import Verdict
+from .judge.verdict import FINDINGS, Verdict
 from .net.address import parse_address
 from .net.origin import parse_origin
 from .protocols.catalogue import BUILT_IN, ProtocolError, find_protocol, shipped
@@ -538,6 +539,58 @@ def report(
     except NotWrittenError as error:
         _say(str(error))
     raise typer.Exit(verdict.exit_code)
+
+
+@app.command(epilog=_examples("chatswarm run smoke --out runs/first", "chatswarm why runs/first --json"))
+def why(
+    folder: RunArgument,
+    finding: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Only the causes of this finding, or of this SLO.")
+    ] = None,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write a self-contained HTML page.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Explain what went wrong in a recorded run: the causes, what proves each, and what to look at.
+
+    Exits with 0 if everything is explained or there is nothing to explain, and with 3 if something is not, or if the
+    run is undecided.
+    """
+    from .judge.explanation import explanation_of
+    from .judge.judge import NoRunError, judged
+    from .report.files import NotWrittenError, save
+    from .report.terminal import LiveLine
+    from .report.why import print_explanation
+    from .report.why_page import why_page
+
+    console = _console()
+    try:
+        with LiveLine(console, _animated(as_json)) as line:
+            run = judged(folder, None, line.step)
+    except NoRunError as error:
+        _refuse(str(error))
+    causes = run.causes
+    if finding is not None:
+        known = (*FINDINGS, *(result.expect for result in run.verdict.slos))
+        if finding not in known:
+            near = difflib.get_close_matches(finding, known, 3, 0.4)
+            _refuse(f"--finding: expected a finding such as {', '.join(near) or 'lost'}, got {finding!r}")
+        causes = {name: found for name, found in causes.items() if name == finding}
+    explanation = explanation_of(run.verdict, causes)
+    name = f"{run.verdict.scenario} against {run.verdict.target}"
+    print_explanation(console, explanation, name)
+    try:
+        if html is not None:
+            save({html: why_page(explanation, name).encode()})
+    except NotWrittenError as error:
+        _refuse(str(error))
+    if html is not None:
+        _say(f"written: {one_line(str(html))}")
+    if as_json:
+        _write(explanation.json())
+    if run.verdict.exit_code == ExitCode.INTERNAL:
+        raise typer.Exit(ExitCode.INTERNAL)
+    undecided = explanation.unexplained.count or run.verdict.verdict == "undecided"
+    raise typer.Exit(ExitCode.UNDECIDED if undecided else ExitCode.PASS)
 
 
 def main() -> None:

@@ -5,6 +5,7 @@ No sockets and no clock: `delivery.py` and `steps.py` gather the symptoms.
 
 import msgspec
 
+from chatswarm.loadtests.causes.table import CAUSES
 from chatswarm.loadtests.system.units import human
 
 from .causes import HANGS, PROCESS_LOG, Diagnosis, dashboard_socket, http, network, not_the_chat
@@ -164,30 +165,30 @@ def _not_notified(delivery: Delivery) -> Diagnosis:
             f"The send was accepted, but no frame came within {watched}, and "
             + (f"{missing}." if known else "neither the list nor the chat could be read."),
             [
-                "the message was not stored: the response comes before the write, and the write failed or waits"
+                f"the message was not stored: {CAUSES['never_stored'].likely}"
                 if known
                 else "the backend's store fails after the response",
                 "it was stored under another chat",
             ],
-            ["respond to a send only after the commit", "look for `Message saved to chat` in the backend's terminal"],
+            [CAUSES["never_stored"].next, "look for `Message saved to chat` in the backend's terminal"],
         )
     if delivery.other_frames:
         others = f"{delivery.other_frames} frame{'' if delivery.other_frames == 1 else 's'} for other chats"
         return Diagnosis(
             f"The message is stored, and {others} came within {watched}, but none for this one.",
-            ["a filter keeps this chat from this dashboard (user, website, status)", "frames are dropped under load"],
+            [CAUSES["one_chat"].likely, CAUSES["frame_never_sent"].likely],
             ["check how the backend filters before it broadcasts", "try again while nobody else writes"],
         )
     return Diagnosis(
         f"The message is stored, but no frame came within {watched}.",
         [
             "the backend does not broadcast: its log has no `Broadcasting chat_updates`",
-            "this dashboard is not subscribed in the process that took the send (the broker is down, or there is none)",
+            CAUSES["one_worker"].likely,
             "a filter keeps the message from this dashboard",
         ],
         [
             "look for `Broadcasting chat_updates to X subscriber(s)` at the send; X = 0: nobody is subscribed",
-            "run one process; if that works, connect the processes with a broker",
+            CAUSES["one_worker"].next,
         ],
     )
 
@@ -198,8 +199,8 @@ def _not_shown(delivery: Delivery, window: int | None) -> Diagnosis:
         later = f"a later read found it {human(delivery.shown)} after the send"
         return Diagnosis(
             f"{frame}, but the refetch after it did not show the message, and a page refetches only once; {later}.",
-            ["the message is announced before it is committed", "the list comes from a cache or replica that lags"],
-            ["commit first, then broadcast", "invalidate the list's cache on commit"],
+            [CAUSES["frame_before_list"].likely, CAUSES["cached_list"].likely],
+            [CAUSES["frame_before_list"].next, CAUSES["cached_list"].next],
         )
     seen = f"{frame}, but no list within {human(delivery.watched)} showed the message"
     if delivery.stored is not None:
@@ -208,22 +209,22 @@ def _not_shown(delivery: Delivery, window: int | None) -> Diagnosis:
         return Diagnosis(
             f"{seen}.",
             ["the message is announced, but not stored: the write failed after the broadcast, or still waits"],
-            ["commit first, then broadcast", "look for `Message saved to chat` in the backend's terminal"],
+            [CAUSES["frame_before_list"].next, "look for `Message saved to chat` in the backend's terminal"],
         )
     if delivery.listed:
         return Diagnosis(
             f"{seen}. The chat is in the list, but neither its texts nor its count has changed.",
             [
-                "the list comes from a cache that new messages do not invalidate",
+                CAUSES["cached_list"].likely,
                 "the count is not updated",
             ],
             ["check where the list comes from", "compare the list with the chat itself"],
         )
     chats = delivery.chats or 0
-    limited = f"the list is limited to {chats} chats, and is not sorted by newest activity"
+    limited = CAUSES["list_window"].likely.format(shown=chats)
     filtered = "a filter excludes the chat (status, website, user)"
     unknown = "the list comes from another store, or from a cache that does not know new chats"
-    order, look = "sort the list by last activity, newest first", "check the list's filters, and where it comes from"
+    order, look = CAUSES["list_window"].next, "check the list's filters, and where it comes from"
     full = chats >= (window or 100)
     return Diagnosis(
         f"{seen}. The chat is not among the {chats} in the list.",
@@ -238,29 +239,23 @@ def _late(delivery: Delivery, update_target: float) -> Diagnosis:
     if not delivery.by_page:
         return Diagnosis(
             f"{seen}The frame came after {human(notified)}, but the refetch after it came too early for the list.",
-            [
-                "the list comes from a cache or replica that lags behind",
-                "the message is announced long before it is stored",
-            ],
-            ["invalidate the list's cache on commit, or read from the primary", "commit first, then broadcast"],
+            [CAUSES["cached_list"].likely, CAUSES["frame_before_list"].likely],
+            [CAUSES["cached_list"].next, CAUSES["frame_before_list"].next],
         )
     if shown - notified > notified:
         return Diagnosis(
             f"{seen}The frame came after {human(notified)}; the refetch took {human(delivery.refetch)}.",
-            ["the list is slow: it returns every message of every chat, or has no index", "the database is overloaded"],
-            ["return only the newest chats and their last texts", "see how long the GET takes in the network tab"],
+            [CAUSES["slow_list"].likely, "the database is overloaded"],
+            [CAUSES["slow_list"].next, "see how long the GET takes in the network tab"],
         )
     if delivery.accepted is not None and delivery.accepted > notified / 2:
         return Diagnosis(
             f"{seen}The send itself took {human(delivery.accepted)}; the frame came after {human(notified)}.",
-            ["storing a message is slow (locks, a slow disk, a distant database)", *HANGS],
+            [CAUSES["slow_accept"].likely, *HANGS],
             ["look at the time between `WIDGET MESSAGE RECEIVED` and `Message saved` in the backend's terminal"],
         )
     return Diagnosis(
         f"{seen}The send took {human(delivery.accepted)}; the frame came only after {human(notified)}.",
-        [
-            "the broadcast is slow: it waits for each dashboard in turn, and one of them is slow",
-            "the broker between the processes lags, or is polled",
-        ],
+        [f"{CAUSES['dashboards_in_turn'].likely}, and one of them is slow", CAUSES["slow_notify"].likely],
         ["close all other dashboards and try again", "see when `Broadcasting chat_updates` is logged"],
     )

@@ -7,7 +7,7 @@ import contextlib
 import tomllib
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from .checks import CHECKS, CheckResult
 from .connections import connections_of
 from .decisions import DecisionInput, conclude, decide_finding, decide_slo
 from .evidence import evidence_of
+from .explanation import FindingCauses, explain, explain_slow, sentence_of
 from .latency import Latencies
 from .ledger import Ledger, Observations, build, merge_histories
 from .ledger.faults import FaultSpan
@@ -43,6 +44,7 @@ from .verdict import (
     Frames,
     Latency,
     Messages,
+    Recovery,
     Rig,
     SloResult,
     Verdict,
@@ -66,6 +68,7 @@ class Judged:
     slos: tuple[slo.Slo, ...]
     ledger: Ledger | None = None  # None: the measured part never began, or the judge itself failed
     latencies: Latencies | None = None  # None if the ledger is
+    causes: dict[str, FindingCauses] = field(default_factory=dict)  # of each finding that was made
 
 
 def judge(folder: Path, slos: Sequence[str] | None = None, step: Step = lambda *_: None) -> Verdict:
@@ -205,6 +208,13 @@ class _Run:
         slo_results = [result for result, _ in slos]
         decided = [decide_finding(case, name, self.slos, slo_results) for name in CHECKS]
         findings = [finding for finding, _ in decided if finding is not None]
+        causes, failed = _causes(ledger, results, recoveries, self.slos, slo_results)
+        for finding in findings:
+            if finding.check in causes:
+                finding.cause = sentence_of(causes[finding.check], finding.check)
+        for result in slo_results:
+            if result.expect in causes:
+                result.cause = sentence_of(causes[result.expect], f"over {result.expect}")
         reasons = [
             *ledger.doubts,
             *self._unfinished(),
@@ -232,13 +242,15 @@ class _Run:
             faults=[_fault(fault, ledger) for fault in observations.faults],
             recoveries=recoveries,
             findings=findings,
-            notes=observations.notes,
+            notes=[*observations.notes, *failed],
             target_processes=target_processes_of(
                 observations.target_processes, start, end + self.scenario.update_target
             ),
             evidence=evidence_of(ledger),
         )
-        return Judged(verdict, self.manifest, self.scenario, self.slos, ledger=ledger, latencies=latencies)
+        return Judged(
+            verdict, self.manifest, self.scenario, self.slos, ledger=ledger, latencies=latencies, causes=causes
+        )
 
     def _doubts(self, observations: Observations) -> list[str]:
         """What is wrong with the histories, and the faults of the scenario that are missing from them."""
@@ -297,6 +309,30 @@ def _run_checks(ledger: Ledger, progress: "_Progress") -> tuple[dict[str, CheckR
             results[name] = CheckResult(None)
             crashed.append(f"the check {name} crashed: {_described(error)}")
     return results, crashed
+
+
+_SEEN = ("visible", "first_dashboard", "median_dashboard", "last_dashboard")
+"""The latencies that end when a message is visible."""
+
+
+def _causes(
+    ledger: Ledger, results: dict[str, CheckResult], recoveries: list[Recovery], slos: Sequence[slo.Slo],
+    slo_results: Sequence[SloResult],
+) -> tuple[dict[str, FindingCauses], list[str]]:  # fmt: skip
+    """The causes of the findings and of missed SLOs on the update latency, and a note if a rule crashed: the verdict
+    does not depend on them.
+    """
+    try:
+        causes = explain(ledger, results, recoveries)
+        for expectation, result in zip(slos, slo_results, strict=True):
+            limit, (metric, *others) = expectation.limit(), sorted(expectation.metrics)
+            plain = not others and expectation.window is None and metric.partition(".")[0] in _SEEN
+            if result.outcome == "fail" and plain and limit is not None and limit < ledger.scenario.update_target:
+                found = explain_slow(ledger, recoveries, limit, expectation.expect)
+                causes |= {expectation.expect: found} if found is not None else {}
+        return causes, []
+    except Exception as error:  # noqa: BLE001 - a crash must not end the judgement
+        return {}, [f"the causes of the findings could not be worked out: {_described(error)}"]
 
 
 def _described(error: Exception) -> str:

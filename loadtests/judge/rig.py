@@ -257,6 +257,19 @@ class Delays:
             delays[self._ledger.held_up & np.isfinite(self._ledger.visible)] = np.inf
         return delays
 
+    def of_deliveries(self, some: Ints) -> Floats:
+        """The same as `seen`, of these deliveries only. Meaningless where it never was visible."""
+        ledger = self._ledger
+        message, seen = ledger.deliveries.message[some], ledger.visible[some]
+        sender, home = self._messages.process[message], self._home[ledger.deliveries.dashboard[some]]
+        out = self._lateness[message]
+        for number, worst in self._worst.items():
+            here = np.full(len(some), True) if number == self._proxy else (sender == number) | (home == number)
+            twice = (sender == home) & (number != self._proxy)
+            worst_lag = worst.between(worst.first(self._messages.intended[message]), worst.after(seen))
+            out += np.where(here, worst_lag, 0.0) * np.where(here & twice, 2.0, 1.0)
+        return out
+
     def notified(self) -> Floats:
         """Per delivery, until it was notified. Meaningless where it never was."""
         notified = self._ledger.announcements.notified

@@ -112,6 +112,7 @@ class SloResult(msgspec.Struct):
     expect: str
     actual: float | None
     outcome: Outcome
+    cause: str = ""  # of a latency that is too high: why, in a sentence
 
 
 class RigMachine(msgspec.Struct):
@@ -170,6 +171,7 @@ class Finding(msgspec.Struct):
     outcome: Outcome
     count: int
     examples: list[Example] = []
+    cause: str = ""  # why, in a sentence: see `chatswarm why`; empty: not worked out
 
 
 class FaultSummary(msgspec.Struct):

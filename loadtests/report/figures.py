@@ -4,7 +4,8 @@ Figures of `verdict.json` are taken from the verdict unchanged; the ledger adds 
 """
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 from chatswarm.loadtests.history.folders import SCENARIO
 from chatswarm.loadtests.history.manifest import WITHOUT_USERS
 from chatswarm.loadtests.judge.checks import CHECKS
+from chatswarm.loadtests.judge.explanation import FindingCauses
 from chatswarm.loadtests.judge.judge import Judged
 from chatswarm.loadtests.judge.latency import Latencies
 from chatswarm.loadtests.judge.rig import LAG_SHARE, tightest
@@ -39,6 +41,7 @@ class ReportCase:
     meaning: str = ""
     why: tuple[str, ...] = ()
     examples: tuple[Example, ...] = ()
+    cause: str = ""  # of a finding: why, in a sentence
     skipped: bool = False  # this kind of chat, or this run, cannot answer the question, which fails nothing
 
 
@@ -68,6 +71,7 @@ class ReportFigures:
     curves: tuple[Curve, ...] = ()
     fan_out: tuple[Curve, ...] = ()
     breakdowns: tuple[LatencyBreakdown, ...] = ()
+    causes: Mapping[str, FindingCauses] = field(default_factory=dict)  # by finding
 
 
 def figures_of(run: Judged, notes: tuple[str, ...] = ()) -> ReportFigures:
@@ -81,6 +85,7 @@ def figures_of(run: Judged, notes: tuple[str, ...] = ()) -> ReportFigures:
         target=target,
         lag_limit=tightest(run.slos, target) * LAG_SHARE,
         notes=notes,
+        causes=run.causes,
     )
     if ledger is None or latencies is None:
         return figures
@@ -115,7 +120,10 @@ def cases_of(run: Judged) -> tuple[ReportCase, ...]:
             unknown = finding.outcome == "undecided" and not finding.count
             actual = "not measured" if unknown else f"{finding.count:,}"
             why = _reasons_of(verdict, name)
-            cases.append(ReportCase("finding", name, finding.outcome, actual, meaning, why, tuple(finding.examples)))
+            examples = tuple(finding.examples)
+            cases.append(
+                ReportCase("finding", name, finding.outcome, actual, meaning, why, examples, cause=finding.cause)
+            )
         elif run.ledger is None:
             cases.append(
                 ReportCase("finding", name, "undecided", "not measured", meaning, ("nothing could be judged",))

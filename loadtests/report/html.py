@@ -3,20 +3,22 @@
 Every figure of the verdict is shown as it is in `verdict.json`; the charts come from the ledger.
 """
 
-import base64
-import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-from chatswarm.loadtests.judge.verdict import Deliveries, Example, Quantiles, Recovery, RigMachine, Verdict
+import msgspec
+
+from chatswarm.loadtests.judge.verdict import Deliveries, Quantiles, Recovery, RigMachine, Verdict
 from chatswarm.loadtests.scenario.metric_names import LATENCIES, QUANTILES, Outcome
 from chatswarm.loadtests.system.text import command_line
 from chatswarm.loadtests.system.units import human
 
 from . import wording
 from .charts import NARROW, WIDE, charts_of, table
+from .document import document
+from .examples import example_tables
 from .figures import ReportCase, ReportFigures
 from .markup import Content, Markup, Prose, element, joined
-from .style import STYLE
+from .why_page import cause_details, title_of
 
 _CODES = {
     "1000": "normal closure", "1001": "going away", "1002": "protocol error", "1003": "unsupported data",
@@ -24,9 +26,8 @@ _CODES = {
     "1009": "message too big", "1011": "internal error", "1012": "service restart", "1013": "try again later",
     "1015": "TLS handshake failed",
 }  # fmt: skip
-_COLUMNS = ("message", "dashboard", "intended", "sent", "accepted", "notified", "visible", "fault", "detail")
 _URGENCY: dict[Outcome, int] = {"fail": 0, "undecided": 1, "pass": 2}
-_WORST = 6  # examples per finding that are always shown; the rest can be unfolded
+_WORST = 6  # of the target's processes: there may be many
 _SECTIONS = (
     ("slos", "SLOs"),
     ("balance", "Balance"),
@@ -42,19 +43,7 @@ _SECTIONS = (
 def page(figures: ReportFigures) -> str:
     """The HTML document."""
     verdict = figures.verdict
-    digest = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
-    policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
     title = f"{verdict.verdict.upper()}: {verdict.scenario} against {verdict.target}"
-    head = element(
-        "head",
-        element("meta", charset="utf-8"),
-        element("meta", http_equiv="Content-Security-Policy", content=policy),
-        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        element("meta", name="color-scheme", content="light dark"),
-        element("meta", name="referrer", content="no-referrer"),
-        element("title", title),
-        element("style", Markup(STYLE)),
-    )
     charts: dict[str, list[Markup]] = {"latency": [], "rig": []}
     for chart in charts_of(figures):
         charts[chart.section].append(chart.figure())
@@ -75,20 +64,19 @@ def page(figures: ReportFigures) -> str:
         )
         for key, name in _SECTIONS
     )
-    body = element(
-        "body",
+    nav = element("nav", element("ul", links), aria_label="Sections of this report")
+    return document(
+        title,
         element("a", "Skip to the SLOs", class_="skip", href="#slos"),
-        element(
-            "header", _verdict(figures), element("nav", element("ul", links), aria_label="Sections of this report")
-        ),
+        element("header", _verdict(figures), nav),
         element("main", sections),
     )
-    return f"<!DOCTYPE html>\n{element('html', head, body, lang='en')}\n"
 
 
 def _verdict(figures: ReportFigures) -> Markup:
     verdict = figures.verdict
     reasons = (element("li", f"because {reason}") for reason in verdict.reasons)
+    causes = wording.causes(verdict)
     return joined(
         element(
             "div",
@@ -96,6 +84,7 @@ def _verdict(figures: ReportFigures) -> Markup:
             element("h1", verdict.scenario, element("span", f" against {verdict.target}", class_="soft")),
             element("p", wording.headline(verdict), class_="why"),
             element("ul", reasons) if verdict.reasons else None,
+            element("ul", (element("li", cause) for cause in causes), class_="causes") if causes else None,
             element("p", f"{wording.size(verdict)}, started {verdict.started}", class_="soft"),
             *(element("p", note, class_="bad") for note in figures.notes),
             *(element("p", f"Note: {note}", class_="soft") for note in verdict.notes),
@@ -245,57 +234,23 @@ def _findings(figures: ReportFigures) -> Markup:
         table(
             "What the checks looked for, and how often they found it", ("finding", "outcome", "count", "meaning"), rows
         ),
-        (_examples(case) for case in found),
+        (_details(case, figures) for case in found),
     )
 
 
-def _examples(case: ReportCase) -> Markup:
+def _details(case: ReportCase, figures: ReportFigures) -> Markup:
+    """Why, and the worst examples."""
     heading = element(
         "h3", element("span", f"{wording.MARKS[case.outcome]} {case.name}", class_=f"mark {case.outcome}")
     )
     why = (element("p", reason) for reason in case.why)
-    rows = [_row(example) for example in _different_first(case.examples)]
-    # Leave out columns that are empty in all examples.
-    columns = [at for at in range(len(_COLUMNS)) if not at or any(row[at] != "–" for row in rows)]
-    names = [_COLUMNS[at] for at in columns]
-    shown = [[row[at] for at in columns] for row in rows]
-    title = f"The {len(rows)} worst of {case.actual}: {case.meaning}"
-    worst = table(title, names, shown[:_WORST], shown=True) if rows else None
-    more = f"{len(rows) - _WORST} more examples"
-    rest = element("details", element("summary", more), table(more, names, shown[_WORST:])) if rows[_WORST:] else None
-    return joined(heading, why, worst, rest)
-
-
-def _different_first(examples: Sequence[Example]) -> list[Example]:
-    """One example per message first: the same message on other dashboards adds little."""
-    seen: set[str] = set()
-    first: list[Example] = []
-    again: list[Example] = []
-    for example in examples:
-        (again if example.uid and example.uid in seen else first).append(example)
-        seen.add(example.uid)
-    return first + again
-
-
-def _row(example: Example) -> tuple[str | Markup, ...]:
-    """Times are relative to the intended time, if there is one."""
-    start = example.intended
-
-    def later(at: float | None) -> str:
-        return "–" if at is None else f"{at:.3f} s" if start is None else f"+{human(at - start)}"
-
-    name = example.uid or example.chat or "–"
-    return (
-        element("span", name, class_="mono"),
-        "–" if example.dashboard is None else str(example.dashboard),
-        "–" if start is None else f"{start:.3f} s",
-        later(example.sent),
-        later(example.accepted),
-        later(example.notified),
-        later(example.visible),
-        example.fault or "–",
-        _text(example.detail) if example.detail else "–",
+    causes = figures.causes.get(case.name)
+    explained = (
+        joined(element("h4", title_of(cause)), cause_details(msgspec.structs.replace(cause, examples=[])))
+        for cause in (causes.causes if causes is not None else ())
     )
+    title = f"The {len(case.examples)} worst of {case.actual}: {case.meaning}"
+    return joined(heading, why, explained, example_tables(case.examples, title) if case.examples else None)
 
 
 def _faults(verdict: Verdict) -> Markup:

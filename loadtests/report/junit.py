@@ -74,7 +74,8 @@ def _case(suite: ElementTree.Element, case: ReportCase, class_name: str) -> None
     if case.outcome != "pass":
         kind = "failure" if case.outcome == "fail" else "error"
         actual = f"{case.name}: {case.outcome}, actual {case.actual}"
-        message = f"{actual} ({case.meaning})" if case.meaning else actual
+        about = case.cause or case.meaning
+        message = f"{actual} ({about})" if about else actual
         problem = ElementTree.SubElement(element, kind, type=kind, message=one_line(message))
         problem.text = "\n".join(map(one_line, lines))
     ElementTree.SubElement(element, "system-out").text = one_line(f"actual: {case.actual}")

@@ -31,6 +31,8 @@ def markdown(figures: ReportFigures) -> str:
     if told := wording.strength(verdict):
         parts.append(data(f"{told}.".capitalize()))
     parts += [f"> {data(note)}" for note in (*figures.notes, *verdict.notes)]
+    if causes := wording.causes(verdict):
+        parts.append("\n".join(f"- {data(cause)}" for cause in causes))
     if verdict.reasons:
         parts.append("\n".join(f"- because {data(reason)}" for reason in _first(verdict.reasons)))
     if verdict.slos:

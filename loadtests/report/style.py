@@ -44,6 +44,9 @@ nav ul { list-style: none; display: flex; flex-wrap: wrap; gap: 2px 18px; margin
   border-radius: 6px; padding: 2px 14px; margin-bottom: 8px; letter-spacing: .03em; }
 .verdict .why { font-size: 17px; margin: 8px 0 2px; }
 .verdict ul { margin: 6px 0 0; padding-left: 20px; max-width: 90ch; overflow-wrap: anywhere; }
+.verdict ul.causes { list-style: none; padding: 0; font-weight: 600; }
+.facts { margin: 6px 0 12px; max-width: 90ch; } .facts dt { color: var(--soft); font-size: 13px; margin-top: 6px; }
+.facts dd { margin: 0 0 2px; overflow-wrap: anywhere; } h4 { font-size: 15px; margin: 14px 0 2px; }
 .soft { color: var(--soft); }
 .tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(170px, 1fr)); gap: 12px; margin: 16px 0 0;
   padding: 0; }

@@ -19,7 +19,7 @@ from chatswarm.loadtests.system.progress import RunProgress
 from chatswarm.loadtests.system.text import one_line
 from chatswarm.loadtests.system.units import human
 
-from .wording import MARKS, MEANINGS, account_parts, actual, evidence, example, margin, size, strength, used
+from .wording import MARKS, MEANINGS, account_parts, actual, causes, evidence, example, margin, size, strength, used
 
 STYLES: dict[Outcome, str] = {"pass": "green", "fail": "red", "undecided": "yellow"}
 _PLAIN_EVERY = 5.0  # seconds between two lines if there is no terminal
@@ -132,6 +132,8 @@ def print_verdict(console: Console, verdict: Verdict) -> None:
     console.print(Padding(Text(size(verdict), "dim"), (0, 0, 0, 2)))
     for reason in verdict.reasons:
         console.print(Padding(_plain(f"because {reason}", style), (0, 0, 0, 2)))
+    for cause in causes(verdict):
+        console.print(Padding(_plain(cause, "bold"), (0, 0, 0, 2)))
     console.print()
     console.print(Padding(_account(verdict), (0, 0, 0, 2)))
     if told := strength(verdict):

@@ -72,6 +72,12 @@ def example(case: Example) -> str:
     return one_line(", ".join(parts + ([case.detail] if case.detail else [])))
 
 
+def causes(verdict: Verdict) -> list[str]:
+    """Why there are findings and missed SLOs that fail the run or leave it undecided, in a sentence each."""
+    missed = [result.cause for result in verdict.slos if result.cause and result.outcome != "pass"]
+    return missed + [finding.cause for finding in verdict.findings if finding.cause and finding.outcome != "pass"]
+
+
 def evidence(value: float | str) -> str:
     """A value of a fault's evidence."""
     return number(value) if isinstance(value, (int, float)) else one_line(value)

@@ -8,7 +8,7 @@ from chatswarm.loadtests.history.tables import ConnectionEvent
 from chatswarm.loadtests.judge.ledger.ledger import Ledger
 from chatswarm.loadtests.judge.verdict import Example
 
-from .check import WORST, CheckResult
+from .check import WORST, CaseKind, CheckResult
 
 
 def absent(ledger: Ledger) -> CheckResult:
@@ -18,6 +18,8 @@ def absent(ledger: Ledger) -> CheckResult:
     """
     connections, scenario = ledger.observations.connections, ledger.scenario
     examples: list[Example] = []
+    found: list[int] = []
+    kinds: list[CaseKind] = []
     faults = ledger.observations.faults
     never_healed = min((fault.start for fault in faults if math.isinf(fault.stop)), default=math.inf)
     unknown = 0
@@ -29,6 +31,8 @@ def absent(ledger: Ledger) -> CheckResult:
         if not np.isfinite(connections.subscribed[mine]).any():
             details = [connections.detail[number] for number in mine.tolist() if connections.detail[number]]
             why = f": {details[-1]}" if details else ""
+            found.append(dashboard)
+            kinds.append(CaseKind("handshake_refused", details[-1]) if details else CaseKind("never_subscribed"))
             examples.append(Example(dashboard=dashboard, detail=f"never subscribed, in {len(mine)} attempts{why}"))
             continue
         last = int(mine[np.argmax(connections.opening[mine])])
@@ -39,6 +43,11 @@ def absent(ledger: Ledger) -> CheckResult:
                 unknown += 1
                 continue
             code = int(connections.code[last])
+            found.append(dashboard)
+            tried = connections.event[last] == ConnectionEvent.FAILED and connections.detail[last]
+            kinds.append(
+                CaseKind("handshake_refused", connections.detail[last]) if tried else CaseKind("never_reconnected")
+            )
             examples.append(
                 Example(
                     dashboard=dashboard,
@@ -46,4 +55,7 @@ def absent(ledger: Ledger) -> CheckResult:
                     + (f" (code {code})" if code > 0 else ""),
                 )
             )
-    return CheckResult(None if unknown and not examples else len(examples), examples[:WORST])
+    return CheckResult(
+        None if unknown and not examples else len(examples), examples[:WORST],
+        messages=np.full(len(found), -1), dashboards=np.array(found, np.int64), kinds=kinds,
+    )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,6 +12,13 @@ from chatswarm.loadtests.judge.verdict import Example
 
 WORST = 32
 """At most this many examples per finding."""
+
+
+class CaseKind(NamedTuple):
+    """How the check saw one case go wrong: a cause by its id, and words that this cause's sentence asks for."""
+
+    cause: str
+    words: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +35,10 @@ class CheckResult:
     starts: Floats = field(default_factory=lambda: np.zeros(0))
     ends: Floats = field(default_factory=lambda: np.zeros(0))
     applies: bool = True
+    # For the causes, as far as the check can tell cases apart: one entry each. -1: no message, or no dashboard.
+    messages: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
+    dashboards: Ints | None = None  # None: the cases are not about single dashboards
+    kinds: Sequence[CaseKind] = ()
 
     @property
     def undated(self) -> int:
@@ -35,11 +47,20 @@ class CheckResult:
 
 
 def result_for_messages(
-    ledger: Ledger, rows: Sequence[int] | Ints, examples: list[Example], undated: int = 0
+    ledger: Ledger,
+    rows: Sequence[int] | Ints,
+    examples: list[Example],
+    undated: int = 0,
+    kinds: Sequence[CaseKind] = (),
 ) -> CheckResult:
-    """A result about messages, each dated by its send, plus `undated` cases."""
+    """A result about messages, each dated by its send, plus `undated` cases. `kinds`: one per message, then per undated
+    case.
+    """
     rows = ints(rows)
-    return CheckResult(len(rows) + undated, examples, ledger.messages.intended[rows], ledger.answered[rows])
+    return CheckResult(
+        len(rows) + undated, examples, ledger.messages.intended[rows], ledger.answered[rows],
+        messages=np.append(rows, np.full(undated, -1)) if kinds else rows, kinds=kinds,
+    )  # fmt: skip
 
 
 Check = Callable[[Ledger], CheckResult]

@@ -9,7 +9,7 @@ from chatswarm.loadtests.judge.rig import Delays
 from chatswarm.loadtests.judge.verdict import Example
 from chatswarm.loadtests.system.units import human
 
-from .check import WORST, CheckResult
+from .check import WORST, CaseKind, CheckResult
 
 
 def visible_without_frame(ledger: Ledger) -> Bools:
@@ -63,6 +63,9 @@ def silent_socket(ledger: Ledger) -> CheckResult:
         ],
         np.array([silence.start for silence in silences]),
         np.array([silence.end for silence in silences]),
+        messages=np.full(len(silences), -1),
+        dashboards=ledger.observations.connections.dashboard[[silence.connection for silence in silences]],
+        kinds=[CaseKind("silent_socket")] * len(silences),
     )
 
 

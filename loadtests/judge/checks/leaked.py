@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from chatswarm.loadtests.judge.ledger.leaks import FAULTS
+from chatswarm.loadtests.judge.ledger.leaks import FAULTS, Leaks
 from chatswarm.loadtests.judge.ledger.ledger import Ledger
 from chatswarm.loadtests.judge.verdict import Example
 
-from .check import WORST, CheckResult
+from .check import WORST, CaseKind, CheckResult
 
 
 def leaked(ledger: Ledger) -> CheckResult:
@@ -30,12 +30,25 @@ def leaked(ledger: Ledger) -> CheckResult:
         if count
     ]
     leaks = ledger.leaks
+    nobody, strangers = np.full(undated, -1), [CaseKind("stranger_let_in")] * undated
     if leaks is None:
-        return CheckResult(undated, examples) if undated else CheckResult(None, applies=False)
+        if not undated:
+            return CheckResult(None, applies=False)
+        return CheckResult(undated, examples, messages=nobody, dashboards=nobody, kinds=strangers)
     rows = leaks.message[leaks.message >= 0]
     examples += [_example(ledger, number) for number in range(min(WORST, len(leaks)))]
     starts, ends = ledger.messages.intended[rows], leaks.time[leaks.message >= 0]
-    return CheckResult(len(leaks) + undated, examples[:WORST], starts, np.maximum(starts, ends))
+    return CheckResult(
+        len(leaks) + undated, examples[:WORST], starts, np.maximum(starts, ends),
+        messages=np.append(leaks.message, nobody), dashboards=np.append(leaks.dashboard, nobody),
+        kinds=[*(_kind(leaks, number) for number in range(len(leaks))), *strangers],
+    )  # fmt: skip
+
+
+def _kind(leaks: Leaks, number: int) -> CaseKind:
+    if leaks.stranger[number]:
+        return CaseKind("never_a_member")
+    return CaseKind("former_member" if leaks.former[number] else "not_yet_a_member")
 
 
 def _example(ledger: Ledger, number: int) -> Example:

@@ -3,19 +3,28 @@
 import numpy as np
 
 from chatswarm.loadtests.history.tables import Sighting
-from chatswarm.loadtests.judge.ledger.arrays import Floats, Ints, ints
+from chatswarm.loadtests.judge.ledger.arrays import Floats, Ints, ints, placed
 from chatswarm.loadtests.judge.ledger.ledger import Ledger
 from chatswarm.loadtests.judge.ledger.messages import Explanation
 
-from .check import WORST, CheckResult, result_for_messages
+from .check import WORST, CaseKind, CheckResult, result_for_messages
 
 
 def reordered(ledger: Ledger) -> CheckResult:
     """Each message that is on the wrong side of another, once."""
-    rows = _in_store(ledger) | _in_lists(ledger) | _in_frames(ledger)
-    return result_for_messages(
-        ledger, list(rows), [ledger.example(row, detail=text) for row, text in list(rows.items())[:WORST]]
-    )
+    places = {
+        "stored_out_of_order": _in_store(ledger),
+        "listed_out_of_order": _in_lists(ledger),
+        "announced_out_of_order": _in_frames(ledger),
+    }
+    rows: dict[int, str] = {}
+    kinds: dict[int, CaseKind] = {}
+    for cause, found in places.items():
+        rows |= found
+        # What is stored out of order is listed and announced so as well.
+        kinds = {row: kinds.get(row, CaseKind(cause)) for row in rows}
+    examples = [ledger.example(row, detail=text) for row, text in list(rows.items())[:WORST]]
+    return result_for_messages(ledger, list(rows), examples, kinds=list(kinds.values()))
 
 
 def _in_store(ledger: Ledger) -> dict[int, str]:
@@ -98,15 +107,7 @@ def _earliest_after(group: Ints, sent: Floats, done: Floats, time: Floats) -> Fl
     ranks = np.argsort(np.argsort(times, kind="stable"), kind="stable")
     _, number = np.unique(group_of, return_inverse=True)
     least = np.minimum.accumulate((number * len(times) + ranks)[::-1])[::-1]
-    at = _place(group_of, sent[order], group, done)
+    at = placed(group_of, sent[order], group, done, after=True)
     inside = np.append(group_of, -1)[at] == group
     rank = np.append(least, 0)[at] % max(1, len(times))
     return np.where(inside, np.append(np.sort(times), np.inf)[rank], np.inf)
-
-
-def _place(group: Ints, sent: Floats, wanted: Ints, moment: Floats) -> Ints:
-    """Where in rows that are sorted by group and then by `sent` a group's first one after a moment is, or would be."""
-    every = np.sort(sent)
-    size = len(every) + 1
-    keys = group * size + np.searchsorted(every, sent, side="right")
-    return ints(np.searchsorted(keys, wanted * size + np.searchsorted(every, moment, side="right"), side="right"))

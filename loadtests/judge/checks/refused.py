@@ -5,9 +5,9 @@ import numpy as np
 from chatswarm.loadtests.history.tables import SendOutcome
 from chatswarm.loadtests.judge.ledger.ledger import Ledger
 
-from .check import WORST, CheckResult, result_for_messages
+from .check import WORST, CaseKind, CheckResult, result_for_messages
 
-_TOO_MANY = 429
+_TOO_MANY, _FAILED = 429, 500
 
 
 def refused(ledger: Ledger) -> CheckResult:
@@ -24,9 +24,16 @@ def refused(ledger: Ledger) -> CheckResult:
     rows = np.flatnonzero(outside)
     if len(rows) and not ledger.observations.all_faults:
         return CheckResult(None)
-    return result_for_messages(
-        ledger, rows, [ledger.example(row, detail=_why(ledger, row)) for row in rows[:WORST].tolist()]
-    )
+    examples = [ledger.example(row, detail=_why(ledger, row)) for row in rows[:WORST].tolist()]
+    return result_for_messages(ledger, rows, examples, kinds=list(map(_kind, messages.status[rows].tolist())))
+
+
+def _kind(status: int) -> CaseKind:
+    if status == _TOO_MANY:
+        return CaseKind("rate_limited")
+    if status >= _FAILED:
+        return CaseKind("server_error", f"status {status}")
+    return CaseKind("turned_down", f"status {status}") if status > 0 else CaseKind("no_answer")
 
 
 def _why(ledger: Ledger, row: int) -> str:

@@ -10,7 +10,7 @@ from chatswarm.loadtests.judge.ledger.ledger import Ledger, list_window
 from chatswarm.loadtests.judge.ledger.list_contents import ListContents
 from chatswarm.loadtests.messages.identity import Condition
 
-from .check import WORST, CheckResult, result_for_messages
+from .check import WORST, CaseKind, CheckResult, result_for_messages
 
 
 def vanished(ledger: Ledger) -> CheckResult:
@@ -18,9 +18,10 @@ def vanished(ledger: Ledger) -> CheckResult:
     rows = _from_a_later_list(ledger) | _from_the_store(ledger)
     if not rows and not ledger.reads_store:
         return CheckResult(None, applies=False)
-    return result_for_messages(
-        ledger, list(rows), [ledger.example(row, detail=text) for row, text in list(rows.items())[:WORST]]
-    )
+    examples = [ledger.example(row, detail=text) for row, text in list(rows.items())[:WORST]]
+    gone = ledger.copies.of_message[list(rows)] < 0
+    kinds = [CaseKind("deleted" if is_gone else "hidden_for_a_while") for is_gone in gone.tolist()]
+    return result_for_messages(ledger, list(rows), examples, kinds=kinds)
 
 
 def _from_the_store(ledger: Ledger) -> dict[int, str]:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from chatswarm.loadtests.history.tables import SendOutcome
+from chatswarm.loadtests.history.tables import SendOutcome, Sighting
 from chatswarm.loadtests.judge.ledger.announcements import RepeatedFrames
 from chatswarm.loadtests.judge.ledger.arrays import Bools, Ints
 from chatswarm.loadtests.judge.ledger.ledger import Ledger
@@ -18,7 +18,17 @@ from chatswarm.loadtests.judge.verdict import Example
 from chatswarm.loadtests.messages.damage import WORDS
 from chatswarm.loadtests.messages.identity import Condition
 
-from .check import WORST, CheckResult, result_for_messages
+from .check import WORST, CaseKind, CheckResult, result_for_messages
+
+_INVENTED = CaseKind("never_sent")
+_STORED, _LISTED = CaseKind("stored_twice"), CaseKind("listed_twice")
+
+
+def _changed(words: str | None) -> CaseKind:
+    return CaseKind("text_changed", words or "parts of the text were cut off or changed")
+
+
+_CHANGED = _changed(None)
 
 
 class _Sighting(NamedTuple):
@@ -27,6 +37,7 @@ class _Sighting(NamedTuple):
     key: int
     chat: int
     detail: str
+    kind: CaseKind
 
 
 class _Group(NamedTuple):
@@ -35,6 +46,7 @@ class _Group(NamedTuple):
     keys: Ints
     chats: Ints
     detail: str
+    kind: CaseKind
 
 
 def shown_elsewhere(ledger: Ledger) -> Bools:
@@ -53,9 +65,11 @@ def corrupted(ledger: Ledger) -> CheckResult:
     return _identities(
         ledger,
         [
-            *_by_damage(_Group(copies.key[stored], copies.chat[stored], "stored damaged"), copies.condition[stored]),
             *_by_damage(
-                _Group(lists.text_key[listed], lists.text_chat[listed], "shown damaged in a list"),
+                _Group(copies.key[stored], copies.chat[stored], "stored damaged", _CHANGED), copies.condition[stored]
+            ),
+            *_by_damage(
+                _Group(lists.text_key[listed], lists.text_chat[listed], "shown damaged in a list", _CHANGED),
                 lists.text_condition[listed],
             ),
             *_announced_damaged(ledger),
@@ -64,13 +78,13 @@ def corrupted(ledger: Ledger) -> CheckResult:
     )
 
 
-def _announced(ledger: Ledger, which: Callable[[AnnouncedTexts], Bools], detail: str) -> list[_Group]:
+def _announced(ledger: Ledger, which: Callable[[AnnouncedTexts], Bools], detail: str, kind: CaseKind) -> list[_Group]:
     """The announced texts of this run that `which` chooses, where frames carry texts."""
     if ledger.sightings is None:
         return []
     texts = ledger.sightings.texts
     chosen = texts.received & (texts.key >= 0) & which(texts)
-    return [_Group(texts.key[chosen], texts.chat[chosen], detail)]
+    return [_Group(texts.key[chosen], texts.chat[chosen], detail, kind)]
 
 
 def _announced_damaged(ledger: Ledger) -> list[_Group]:
@@ -79,7 +93,7 @@ def _announced_damaged(ledger: Ledger) -> list[_Group]:
     for condition in np.unique(conditions[is_damage(conditions)]).tolist():
         words = WORDS.get(condition)
         detail = f"announced damaged: {words}" if words else "announced damaged"
-        groups += _announced(ledger, partial(_in_condition, condition), detail)
+        groups += _announced(ledger, partial(_in_condition, condition), detail, _changed(words))
     return groups
 
 
@@ -100,7 +114,8 @@ def _by_damage(group: _Group, conditions: Ints) -> list[_Group]:
     for condition in np.unique(conditions).tolist():
         mine = conditions == condition
         words = WORDS.get(condition)
-        parts.append(_Group(group.keys[mine], group.chats[mine], f"{group.detail}: {words}" if words else group.detail))
+        detail = f"{group.detail}: {words}" if words else group.detail
+        parts.append(_Group(group.keys[mine], group.chats[mine], detail, _changed(words)))
     return parts
 
 
@@ -112,9 +127,18 @@ def misplaced(ledger: Ledger) -> CheckResult:
     return _identities(
         ledger,
         [
-            _Group(copies.key[stored], copies.chat[stored], "stored in another chat"),
-            _Group(lists.text_key[listed], lists.text_chat[listed], "shown in another chat by a list"),
-            *_announced(ledger, lambda texts: texts.elsewhere, "announced in another chat"),
+            _Group(
+                copies.key[stored], copies.chat[stored], "stored in another chat", CaseKind("stored_in_another_chat")
+            ),
+            _Group(
+                lists.text_key[listed],
+                lists.text_chat[listed],
+                "shown in another chat by a list",
+                CaseKind("shown_in_another_chat"),
+            ),
+            *_announced(
+                ledger, lambda texts: texts.elsewhere, "announced in another chat", CaseKind("shown_in_another_chat")
+            ),
         ],
         per_chat=True,
     )
@@ -134,9 +158,9 @@ def phantom(ledger: Ledger) -> CheckResult:
     found = _identities(
         ledger,
         [
-            _Group(copies.key[stored], copies.chat[stored], "stored"),
-            _Group(lists.text_key[listed], lists.text_chat[listed], "shown"),
-            *_announced(ledger, lambda texts: _invented(ledger, texts), "announced"),
+            _Group(copies.key[stored], copies.chat[stored], "stored", _INVENTED),
+            _Group(lists.text_key[listed], lists.text_chat[listed], "shown", _INVENTED),
+            *_announced(ledger, lambda texts: _invented(ledger, texts), "announced", _INVENTED),
         ],
         per_chat=False,
         why=lambda message: "although it was rejected" if message >= 0 else "although it was never sent",
@@ -153,14 +177,22 @@ def phantom(ledger: Ledger) -> CheckResult:
         )
         for announced in unknown
     ]
-    count = (found.count or 0) + sum(foreign.values()) + len(unknown)
-    return CheckResult(count, [*found.examples, *examples][:WORST], found.starts, found.ends)
+    more = sum(foreign.values()) + len(unknown)
+    return CheckResult(
+        (found.count or 0) + more, [*found.examples, *examples][:WORST], found.starts, found.ends,
+        messages=np.append(found.messages, np.full(more, -1)),
+        kinds=[
+            *(CaseKind("stored_though_rejected") if row >= 0 else _INVENTED for row in found.messages.tolist()),
+            *[_INVENTED] * more,
+        ],
+    )  # fmt: skip
 
 
 def duplicated(ledger: Ledger) -> CheckResult:
     """A text more than once in one read, or a message announced more than once on one connection."""
     copies, repeated = ledger.copies, ledger.announcements.repeated
-    extra = Counter(copies.key[copies.explanation == Explanation.DUPLICATED].tolist())
+    stored = Counter(copies.key[copies.explanation == Explanation.DUPLICATED].tolist())
+    extra = stored.copy()
     for key, count in _repeated_in_lists(ledger).items():
         extra[key] = max(extra[key], count)
     examples = [
@@ -168,11 +200,35 @@ def duplicated(ledger: Ledger) -> CheckResult:
         for key, count in sorted(extra.items(), key=lambda pair: -pair[1])[:WORST]
     ]
     examples += [_repeated_example(ledger, frames) for frames in sorted(repeated, key=lambda each: -each.extra)[:WORST]]
-    counts = [(int(ledger.messages.find(np.array([key]))[0]), count) for key, count in extra.items()]
-    counts += [(frames.message, frames.extra) for frames in repeated]
-    rows = [message for message, count in counts if message >= 0 for _ in range(count)]
-    undated = sum(count for message, count in counts if message < 0)
-    return result_for_messages(ledger, rows, examples[:WORST], undated)
+    twice = _Repeated(ledger)
+    counts = [
+        (int(ledger.messages.find(np.array([key]))[0]), count, _STORED if key in stored else _LISTED)
+        for key, count in extra.items()
+    ]
+    counts += [(frames.message, frames.extra, twice.kind(frames)) for frames in repeated]
+    counts.sort(key=lambda each: each[0] < 0)
+    rows = [message for message, count, _ in counts if message >= 0 for _ in range(count)]
+    kinds = [kind for _, count, kind in counts for _ in range(count)]
+    return result_for_messages(ledger, rows, examples[:WORST], len(kinds) - len(rows), kinds)
+
+
+class _Repeated:
+    """Tells what was sent again in a replay from what was announced twice."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._replayed: set[tuple[int, int]] = set()  # pairs of a message and a dashboard
+        self._dashboard = ledger.observations.connections.dashboard
+        sightings = ledger.sightings
+        if sightings is None or not ledger.announcements.repeated:
+            return
+        again = sightings.known.again
+        again = again[sightings.texts.how[sightings.known_announcement[again]] == Sighting.REPLAYED]
+        dashboards = self._dashboard[sightings.known.connection[again]]
+        self._replayed = {*zip(sightings.known.message[again].tolist(), dashboards.tolist(), strict=True)}
+
+    def kind(self, frames: RepeatedFrames) -> CaseKind:
+        pair = frames.message, int(self._dashboard[frames.connection])
+        return CaseKind("replay_overlaps" if pair in self._replayed else "announced_twice")
 
 
 def _repeated_example(ledger: Ledger, frames: RepeatedFrames) -> Example:
@@ -257,17 +313,22 @@ def _identities(
 ) -> CheckResult:
     """Each identity once, or once per chat. `why` explains a message, or -1 if it was never sent."""
     sightings: dict[tuple[int, int], _Sighting] = {}
-    for keys, chats, detail in groups:
+    for keys, chats, detail, kind in groups:
         for key, chat in np.unique(np.stack([keys, chats]), axis=1).T.tolist():
-            sightings.setdefault((key, chat if per_chat else -1), _Sighting(key, chat, detail))
+            sightings.setdefault((key, chat if per_chat else -1), _Sighting(key, chat, detail, kind))
     examples = []
-    for key, chat, detail in _interleaved(list(sightings.values()))[:WORST]:
+    for key, chat, detail, _ in _interleaved(list(sightings.values()))[:WORST]:
         text = f"{detail}: {ledger.chat(chat)}" if per_chat else detail
         if why is not None:
             text = f"{text}, {why(int(ledger.messages.find(np.array([key]))[0]))}"
         examples.append(_example(ledger, key, chat, text))
     rows = ledger.messages.find(np.array([sighting.key for sighting in sightings.values()], np.int64))
-    return result_for_messages(ledger, rows[rows >= 0], examples, int((rows < 0).sum()))
+    # Those without a send come last.
+    order = np.argsort(rows < 0, kind="stable")
+    kinds = [sighting.kind for sighting in sightings.values()]
+    return result_for_messages(
+        ledger, rows[rows >= 0], examples, int((rows < 0).sum()), [kinds[at] for at in order.tolist()]
+    )
 
 
 def _interleaved(sightings: list[_Sighting]) -> list[_Sighting]:

@@ -113,3 +113,14 @@ def ranges(starts: Ints, counts: Ints) -> Ints:
     """All of `start`, `start` + 1, … up to `count` numbers of each, one after another."""
     ends = np.cumsum(counts)
     return ints(np.arange(int(ends[-1]) if len(ends) else 0) + np.repeat(starts - (ends - counts), counts))
+
+
+def placed(group: Ints, value: Floats, wanted: Indexes, moment: Floats, *, after: bool = False) -> Ints:
+    """Where in rows that are sorted by group and then by value each wanted group's first one from a moment on is, or
+    would be; with `after`, its first one after that moment.
+    """
+    every = np.sort(value)
+    size = len(every) + 1
+    keys = group * size + np.searchsorted(every, value, side="right")
+    rank = np.searchsorted(every, moment, side="right" if after else "left")
+    return ints(np.searchsorted(keys, ints(wanted) * size + rank, side="right"))

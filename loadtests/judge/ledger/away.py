@@ -4,7 +4,7 @@ import numpy as np
 
 from chatswarm.loadtests.history.tables import ConnectionEvent
 
-from .arrays import Bools, Floats, Ints
+from .arrays import Bools, Floats, Ints, placed
 from .due import Due, Received
 from .observations import ConnectionTable
 
@@ -61,8 +61,5 @@ def _subscriptions(due: Due, received: Received, connections: ConnectionTable) -
 
 def _latest(seat: Ints, start: Floats, wanted: Ints, moment: Floats) -> Ints:
     """For each wanted seat and moment: its last row that started by then, or -1. Rows are by seat and start."""
-    times = np.sort(start)
-    size = len(times) + 1
-    keys = seat * size + np.searchsorted(times, start, side="right")
-    at = np.searchsorted(keys, wanted * size + np.searchsorted(times, moment, side="right"), side="right") - 1
+    at = placed(seat, start, wanted, moment, after=True) - 1
     return np.where((at >= 0) & (np.append(seat, -1)[at] == wanted), at, -1)

@@ -28,6 +28,7 @@ from .observations import (
     Samples,
     SendTable,
     ServedBy,
+    UnreadableTable,
     Users,
     Versions,
     answered,
@@ -259,6 +260,7 @@ class _Merger:
                 time=self._floats("membership", "time"),
                 detail=self.membership_details,
             ),
+            unreadable=UnreadableTable(ints([]), floats([]), []),
             refetches=RefetchTable(
                 dashboard=self._ints("refetch", "dashboard"),
                 process=self._ints("refetch", "process"),
@@ -266,6 +268,7 @@ class _Merger:
                 done=self._floats("refetch", "done"),
                 status=self._ints("refetch", "status"),
                 version=self._ints("refetch", "version"),
+                size=self._ints("refetch", "bytes"),
                 server=self._ints("refetch", "server"),
             ),
             versions=Versions(

@@ -101,12 +101,22 @@ class RefetchTable:
     done: Floats
     status: Ints
     version: Ints  # numbered across processes: those of process p start at `Versions.start[p]`
+    size: Ints  # bytes of the response's body, as it came over the wire
     server: Ints  # index into `Observations.servers`; -1: unknown
 
     @property
     def showed(self) -> Bools:
         """Which reads returned a list, or said that the reader's last one is still good."""
         return np.asarray((answered(self.status) | (self.status == _NOT_MODIFIED)) & (self.version >= 0))
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadableTable:
+    """Frames on dashboards' connections that could not be read."""
+
+    connection: Ints
+    time: Floats
+    detail: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +225,7 @@ class Observations:
     connections: ConnectionTable
     frames: FrameTable
     memberships: MembershipTable
+    unreadable: UnreadableTable
     refetches: RefetchTable
     versions: Versions
     finals: Finals

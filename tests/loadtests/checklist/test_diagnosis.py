@@ -161,7 +161,10 @@ def test_the_cause_of_a_message_missing_from_the_list(delivery: Delivery, window
         (Delivery(accepted=0.1, notified=0.1, shown=3.0, refetch=0.1), "cache or replica that lags"),
         (Delivery(accepted=0.1, notified=0.1, shown=3.0, by_page=True, refetch=2.9), "the list is slow"),
         (Delivery(accepted=2.8, notified=2.8, shown=3.0, by_page=True, refetch=0.2), "storing a message is slow"),
-        (Delivery(accepted=0.1, notified=2.8, shown=3.0, by_page=True, refetch=0.2), "the broadcast is slow"),
+        (
+            Delivery(accepted=0.1, notified=2.8, shown=3.0, by_page=True, refetch=0.2),
+            "the broadcast waits for each dashboard in turn",
+        ),
     ],
 )
 def test_a_late_message_is_blamed_on_the_longest_part(delivery: Delivery, cause: str) -> None:

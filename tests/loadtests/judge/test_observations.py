@@ -16,6 +16,7 @@ def test_a_304_shows_the_last_list_and_no_other_answer_without_one_does() -> Non
         done=none,
         status=statuses,
         version=versions,
+        size=versions,
         server=versions,
     )
     assert table.showed.tolist() == [True, True, True, False, False, False]

@@ -36,10 +36,10 @@ SHAPE: dict[str, Any] = {
         # Beyond the design: the fan-out of each message.
         "first_dashboard": QUANTILES, "median_dashboard": QUANTILES,
     },
-    "slos": [{"expect": TEXT, "actual": NUMBER, "outcome": TEXT}],
+    "slos": [{"expect": TEXT, "actual": NUMBER, "outcome": TEXT, "cause": TEXT}],
     "rig": {"lag_p99": NUMBER, "cpu": NUMBER, "late_sends": INTEGER, "sound": BOOL, "reasons": [TEXT]},
     "faults": [{"name": TEXT, "kind": TEXT, "start": NUMBER, "stop": NUMBER, "evidence": {}, "clock_bound": NUMBER}],
-    "findings": [{"check": TEXT, "outcome": TEXT, "count": INTEGER, "examples": [{}]}],
+    "findings": [{"check": TEXT, "outcome": TEXT, "count": INTEGER, "examples": [{}], "cause": TEXT}],
     # Beyond the design.
     "recoveries": [{
         "name": TEXT, "start": NUMBER, "stop": NUMBER, "whole_again": NUMBER, "at_least": NUMBER, "detected": NUMBER,
@@ -80,8 +80,8 @@ def test_the_shape_of_a_failed_run_with_a_fault(tmp_path: Path) -> None:
         "clock_bound": 0.0,
     }  # fmt: skip
     assert verdict["slos"] == [
-        {"expect": "visible.p99 <= 2s", "actual": None, "outcome": "fail"},
-        {"expect": "recovery.max <= 1s after slow-net", "actual": 0.0, "outcome": "pass"},
+        {"expect": "visible.p99 <= 2s", "actual": None, "outcome": "fail", "cause": ""},
+        {"expect": "recovery.max <= 1s after slow-net", "actual": 0.0, "outcome": "pass", "cause": ""},
     ]
     assert verdict["findings"][0]["examples"][0]["uid"] == "testrun234.0.2"
     assert [verdict["verdict"], verdict["exit_code"]] == ["fail", 1]

@@ -1,0 +1,235 @@
+"""Why a run went wrong: the causes of each finding, in the order of their rules, and what no rule explains.
+
+A case goes to the first rule whose evidence holds for it. What none explains is `unexplained`: nothing is blamed on a
+hunch.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import msgspec
+import numpy as np
+
+from chatswarm.loadtests.causes.table import CAUSES
+from chatswarm.loadtests.system.text import to_json
+
+from .checks import CHECKS
+from .checks.check import CheckResult
+from .ledger.ledger import Ledger
+from .rules import faults, late, load, lost, patterns
+from .rules.cases import Cases, cases_of
+from .rules.claims import Certainty, Claim, Rule
+from .rules.exclusions import facts_about
+from .rules.facts import Facts
+from .rules.ranking import ranking_of
+from .rules.words import dashboards, many
+from .verdict import Example, Recovery, Verdict
+
+EXAMPLES = 8
+"""At most this many per cause."""
+
+_PATTERNS: tuple[Rule, ...] = (
+    patterns.one_worker, patterns.one_dashboard, patterns.one_whole_chat, patterns.every_kth,
+    patterns.last_before_quiet, patterns.one_chat,
+)  # fmt: skip
+
+RULES: Mapping[str, tuple[Rule, ...]] = {
+    "lost": (
+        lost.unacknowledged, lost.never_stored, lost.deleted, lost.never_subscribed, lost.never_reconnected,
+        lost.not_a_member, lost.rejoin_not_sent, lost.not_recovered, lost.no_replay, lost.silent_socket,
+        lost.unreadable_frames, lost.list_fails, lost.list_window, lost.stale_list, *_PATTERNS, faults.fault,
+        lost.frame_never_sent, lost.nobody_asked,
+    ),
+    "late": (
+        late.rig, faults.fault, load.pauses, late.away, load.growing_list, load.backlog, load.dashboards_in_turn,
+        lost.frame_never_sent, lost.stale_list, late.slow_accept, late.slow_notify, late.slow_list,
+    ),
+    "unnotified": (*_PATTERNS, faults.fault, lost.frame_never_sent),
+    "store_lost": (lost.unacknowledged, *_PATTERNS, faults.fault, lost.never_stored),
+}  # fmt: skip
+"""The rules of the findings that are not explained by what their check saw, in the order in which they are asked."""
+
+
+class ExplainedCause(msgspec.Struct):
+    """A cause of one finding."""
+
+    id: str
+    finding: str
+    certainty: Certainty
+    deliveries: int  # cases of the finding: deliveries, or where it counts something else, that
+    coverage: float  # the share of the finding's cases, from 0 to 1
+    sentence: str
+    evidence: list[str]
+    excluded: list[str]
+    witness: str  # what happened to the first example, as far as it proves the cause
+    examples: list[Example]
+    likely: str
+    next: str
+
+
+class Unexplained(msgspec.Struct):
+    """What no rule explains, and the attributes at which it is concentrated."""
+
+    count: int = 0
+    known: list[str] = []  # what holds for all of them
+    ranking: list[str] = []
+    by_finding: dict[str, int] = {}
+
+
+class RunCauses(msgspec.Struct):
+    """Why a run went wrong: what `chatswarm why --json` prints."""
+
+    verdict: Literal["pass", "fail", "undecided"]
+    causes: list[ExplainedCause]
+    unexplained: Unexplained
+    reasons: list[str]  # why the verdict is undecided, or why nothing can be explained
+
+    def json(self) -> bytes:
+        """The bytes that are printed."""
+        return msgspec.json.format(to_json(self), indent=2) + b"\n"
+
+
+@dataclass(frozen=True, slots=True)
+class FindingCauses:
+    """The causes of one finding, and how many of its cases remain."""
+
+    causes: list[ExplainedCause]
+    unexplained: int
+    known: list[str]  # what holds for all unexplained ones
+    ranking: list[str]
+
+
+def explain(
+    ledger: Ledger, results: Mapping[str, CheckResult], recoveries: Sequence[Recovery], names: Iterable[str] = CHECKS
+) -> dict[str, FindingCauses]:
+    """The causes of each of the findings with these names that were made."""
+    facts = Facts(ledger, recoveries)
+    return {name: _explained(facts, name, results[name]) for name in names if results[name].count}
+
+
+def explain_slow(
+    ledger: Ledger, recoveries: Sequence[Recovery], limit: float, expectation: str
+) -> FindingCauses | None:
+    """Why deliveries took longer than `limit` seconds, which made the SLO fail; None if none did."""
+    stricter = replace(ledger, scenario=replace(ledger.scenario, update_target=limit))
+    count = int(stricter.late.sum())
+    return _explained(Facts(stricter, recoveries), "late", CheckResult(count), expectation) if count else None
+
+
+def explanation_of(verdict: Verdict, found: Mapping[str, FindingCauses]) -> RunCauses:
+    """All causes of a judged run, by finding; `found` as in `explain`."""
+    counts = {name: each.unexplained for name, each in found.items() if each.unexplained}
+    return RunCauses(
+        verdict=verdict.verdict,
+        causes=[cause for each in found.values() for cause in each.causes],
+        unexplained=Unexplained(
+            sum(counts.values()),
+            [f"{name}: {text}" for name in counts for text in found[name].known],
+            [f"{name}: {text}" for name in counts for text in found[name].ranking],
+            counts,
+        ),
+        reasons=verdict.reasons,
+    )
+
+
+def sentence_of(found: FindingCauses, finding: str) -> str:
+    """Why there is this finding, in a sentence: its most frequent cause, and how much more there is."""
+    if not found.causes:
+        where = f"; {found.ranking[0]}" if found.ranking else ""
+        return f"{found.unexplained:,} {finding}: unexplained{where}"
+    first = max(found.causes, key=lambda cause: cause.deliveries)
+    text = f"{first.deliveries:,} {finding}: {first.sentence}"
+    if first.certainty == "probable":
+        text += " (probable)"
+    others = sum(cause.deliveries for cause in found.causes) - first.deliveries
+    rest = [f"{others:,} for {many(len(found.causes) - 1, 'other cause')}"] if others else []
+    rest += [f"{found.unexplained:,} unexplained"] if found.unexplained else []
+    return f"{text}; {', '.join(rest)}" if rest else text
+
+
+def _explained(facts: Facts, name: str, result: CheckResult, label: str = "") -> FindingCauses:
+    """`label`: what was expected, where it is not the finding that was made."""
+    cases = cases_of(facts.ledger, name, result)
+    claims = _claims(facts, cases)
+    causes = [_cause(facts, mine, claim, label or name) for mine, claim in claims]
+    left = cases.count - sum(cause.deliveries for cause in causes)
+    rest = np.ones(len(cases), bool)
+    for mine, claim in claims:
+        rest[mine.row[claim.rows]] = False
+    if not left:
+        return FindingCauses(causes, 0, [], [])
+    others = cases.only(np.flatnonzero(rest))
+    return FindingCauses(causes, left, facts_about(facts, others), ranking_of(facts, others))
+
+
+def _claims(facts: Facts, cases: Cases) -> list[tuple[Cases, Claim]]:
+    """Each claim, with the cases that its rule was asked about."""
+    claims = []
+    if len(cases.kind):
+        for kind in dict.fromkeys(cases.kind):
+            rows = np.flatnonzero([each == kind for each in cases.kind])
+            words = dashboards(cases.dashboard[rows]) if (cases.dashboard[rows] >= 0).all() else "dashboards"
+            names = {"dashboards": words, "damage": kind.words, "answer": kind.words}
+            claims.append((cases, Claim(kind.cause, rows, words=names)))
+        return sorted(claims, key=lambda each: -len(each[1].rows))
+    left = cases
+    for rule in RULES.get(cases.finding, ()):
+        while len(left) and (claim := rule(facts, left)) is not None:
+            claims.append((left, claim))
+            rest = np.ones(len(left), bool)
+            rest[claim.rows] = False
+            left = left.only(np.flatnonzero(rest))
+            if claim.cause not in _AGAIN:
+                break
+    return claims
+
+
+_AGAIN = ("one_dashboard", "one_chat", "fault")
+"""Causes that may hold for what is left as well, with another dashboard, chat or fault."""
+
+
+def _cause(facts: Facts, cases: Cases, claim: Claim, finding: str) -> ExplainedCause:
+    cause = CAUSES[claim.cause]
+    rows = claim.rows
+    words = _Words({**claim.words, "was": "was" if _ONE.fullmatch(claim.words.get("dashboards", "")) else "were"})
+    common = patterns.in_common(facts, cases, claim)
+    remark = faults.during(facts, cases, rows) if claim.cause != "fault" else ""
+    # The clearest first, then one of each message.
+    best = np.concatenate([rows[claim.best : claim.best + 1], rows])
+    _, first = np.unique(cases.message[best], return_index=True)
+    chosen = best[np.sort(first)][:EXAMPLES] if (cases.message[best] >= 0).all() else best[1 : EXAMPLES + 1]
+    return ExplainedCause(
+        id=cause.id,
+        finding=finding,
+        certainty=claim.certainty,
+        deliveries=len(rows),
+        coverage=round(len(rows) / max(1, cases.count), 4),
+        sentence=cause.sentence.format_map(words).strip() + (f" ({'; '.join(common)})" if common else ""),
+        evidence=[*claim.evidence, *([remark] if remark else [])],
+        excluded=facts_about(facts, cases.only(rows), cause.id),
+        witness=claim.witness,
+        examples=[_example(facts.ledger, cases, row) for row in chosen.tolist()],
+        likely=cause.likely.format_map(words),
+        next=cause.next.format_map(words),
+    )
+
+
+_ONE = re.compile(r"dashboard \d+")
+
+
+class _Words(dict[str, str]):
+    """What a sentence asks for and the rule does not know is left out."""
+
+    def __missing__(self, key: str) -> str:
+        return "…"
+
+
+def _example(ledger: Ledger, cases: Cases, row: int) -> Example:
+    if cases.delivery[row] >= 0:
+        return ledger.example_of(int(cases.delivery[row]))
+    dashboard = int(cases.dashboard[row]) if cases.dashboard[row] >= 0 else None
+    if cases.message[row] < 0:
+        return Example(dashboard=dashboard)
+    return ledger.example(int(cases.message[row]), dashboard)

@@ -1,0 +1,222 @@
+"""What a target does under load: it stands still, falls behind, takes dashboards in turn, or its list grows."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from chatswarm.loadtests.judge.ledger.arrays import Bools, Floats, Ints, ints
+from chatswarm.loadtests.system.units import human
+
+from .cases import Cases, moments_of
+from .claims import Claim
+from .facts import Facts
+from .late import stages_of
+from .statistics import correlation, slope
+from .words import many
+
+_BIN = 0.01  # seconds
+_STILL = 0.5
+"""A target stands still if nothing comes from it for this many seconds, although something is due."""
+
+
+class Pause(NamedTuple):
+    """A span in which nothing came from the target, in monotonic seconds."""
+
+    start: float
+    end: float
+
+
+def pauses_of(facts: Facts) -> list[Pause]:
+    """When nothing of any kind came from the target, although requests were waiting all the while, and neither a fault
+    nor the load generator explains that.
+    """
+    ledger = facts.ledger
+    frames, connections = ledger.observations.frames, ledger.observations.connections
+    sends, refetches = ledger.messages, ledger.observations.refetches
+    asked = np.concatenate([sends.sent, refetches.started])
+    came = np.concatenate([sends.done, refetches.done])
+    known = np.isfinite(asked) & np.isfinite(came)
+    asked, came = asked[known], came[known]
+    begin, end = ledger.start, ledger.end + ledger.scenario.update_target
+    busy = np.zeros(int((end - begin) / _BIN) + 2, bool)
+    for times in (came, frames.time, connections.subscribed[np.isfinite(connections.subscribed)]):
+        inside = times[(times >= begin) & (times < end)]
+        busy[((inside - begin) / _BIN).astype(np.int64)] = True
+    edges = np.flatnonzero(np.diff(np.concatenate([[True], busy, [True]]).astype(np.int8)))
+    spans = [Pause(begin + first * _BIN, begin + last * _BIN) for first, last in edges.reshape(-1, 2).tolist()]
+    return [
+        span
+        for span in spans
+        if span.end - span.start >= _STILL
+        # Something was waiting for nearly all of it, and came right after it.
+        and bool(((asked <= span.start + 0.2 * (span.end - span.start)) & (came >= span.end - _BIN)).any())
+        and not ledger.active_faults(span.start, span.end)
+        and _rig_lag(facts, span) < 0.25 * (span.end - span.start)
+    ]
+
+
+def _rig_lag(facts: Facts, span: Pause) -> float:
+    """The worst lag of any of the load generator's loops in the span."""
+    worst = 0.0
+    for samples in facts.ledger.observations.samples:
+        late = (samples.lag_time >= span.start) & (samples.lag_time - samples.lag <= span.end)
+        worst = max(worst, float(samples.lag[late].max(initial=0.0)))
+    return worst
+
+
+def pauses(facts: Facts, cases: Cases) -> Claim | None:
+    """On target without the time for which the target stood still."""
+    if cases.finding != "late" or not (found := pauses_of(facts)):
+        return None
+    moments = moments_of(facts.ledger, cases)
+    still = np.zeros(len(cases))
+    for span in found:
+        still += np.clip(np.minimum(moments.visible, span.end) - np.maximum(moments.intended, span.start), 0, None)
+    # What queued up meanwhile takes a moment longer.
+    rows = np.flatnonzero(moments.visible - 1.1 * still <= facts.ledger.deadline[cases.message])
+    if not len(rows):
+        return None
+    lengths = [span.end - span.start for span in found]
+    shown = f"{many(len(found), 'time')}, for {human(max(lengths))} at most"
+    first = ", ".join(f"{facts.seconds(span.start)} to {facts.seconds(span.end)}" for span in found[:4])
+    return Claim(
+        "pauses", rows, "proven" if len(found) > 1 else "probable", words={"pauses": shown},
+        evidence=(f"nothing at all came from {first}{' and more' if len(found) > 4 else ''}",),
+        best=int(np.argmax(still[rows])),
+    )  # fmt: skip
+
+
+_SECONDS = 4
+_RISING = 0.8
+
+
+def backlog(facts: Facts, cases: Cases) -> Claim | None:
+    """Latency rose second by second while the same number of messages was shown in each."""
+    if cases.finding != "late":
+        return None
+    ledger = facts.ledger
+    first = ledger.deliveries.min(np.where(ledger.expected, ledger.visible, np.inf))
+    shown = np.flatnonzero(ledger.messages.accepted & np.isfinite(first))
+    if len(shown) < _SECONDS * 2:
+        return None
+    second = ((ledger.messages.intended[shown] - ledger.start) // 1).astype(np.int64)
+    latency = first[shown] - ledger.messages.intended[shown]
+    numbers = np.unique(second)
+    medians = np.array([np.median(latency[second == number]) for number in numbers])
+    begin, after = _longest_rise(medians)
+    if after - begin < _SECONDS:
+        return None
+    rise = slope(numbers[begin:after].astype(np.float64), medians[begin:after])
+    if medians[after - 1] - medians[begin] < _HALF_TARGET * ledger.scenario.update_target:
+        return None
+    # While the backlog grew: what was accepted, and what was first shown anywhere.
+    since, until = ledger.start + numbers[begin], ledger.start + numbers[after - 1] + 1
+    came = np.bincount(((first[shown] - since) // 1).astype(np.int64).clip(-1, until - since) + 1)[2:-1]
+    arrived = int(((ledger.messages.sent[shown] >= since) & (ledger.messages.sent[shown] < until)).sum())
+    rate = arrived / (until - since)
+    if len(came) < _SECONDS - 2 or came.std() > 0.25 * came.mean() or came.mean() > 0.95 * rate:
+        return None
+    rows = np.flatnonzero(moments_of(ledger, cases).intended >= since)
+    if not len(rows):
+        return None
+    told = (
+        f"from {numbers[begin]:g} s to {numbers[after - 1] + 1:g} s, latency rose by {human(rise)} each second, to "
+        f"{human(float(medians[after - 1]))}"
+    )
+    return Claim(
+        "backlog", rows, words={"shown": f"{came.mean():.3g}", "accepted": f"{rate:.3g}"}, evidence=(told,),
+        best=int(np.argmax(ledger.latency[cases.delivery[rows]])),
+    )  # fmt: skip
+
+
+_HALF_TARGET = 0.5
+
+
+def _longest_rise(medians: Floats) -> tuple[int, int]:
+    """The longest stretch in which nearly every step goes up: where it begins, and the place after its end."""
+    best = (0, 0)
+    for begin in range(len(medians)):
+        for after in range(begin + _SECONDS, len(medians) + 1):
+            steps = np.diff(medians[begin:after])
+            if (steps > 0).mean() >= _RISING and steps[0] > 0 and steps[-1] > 0 and after - begin > best[1] - best[0]:
+                best = (begin, after)
+    return best
+
+
+_ORDERLY = 0.9
+_MESSAGES = 5
+_MOST_MESSAGES = 300
+
+
+def dashboards_in_turn(facts: Facts, cases: Cases) -> Claim | None:
+    """The frames of a message come to the dashboards in the same order each time, and the last of them late."""
+    if cases.finding != "late":
+        return None
+    ledger = facts.ledger
+    affected = np.unique(cases.message)
+    affected = affected[:: max(1, len(affected) // _MOST_MESSAGES)]
+    table = np.full((len(affected), ledger.deliveries.dashboards), np.nan)
+    mine = ledger.deliveries.of(affected)
+    row = np.repeat(np.arange(len(affected)), ledger.deliveries.counts[affected])
+    table[row, ledger.deliveries.dashboard[mine]] = ledger.announcements.notified[mine]
+    table[~np.isfinite(table)] = np.nan
+    table = table[(~np.isnan(table)).sum(axis=1) >= 4]
+    table = table[:, ~np.isnan(table).all(axis=0)]
+    if len(table) < _MESSAGES:
+        return None
+    first, last = np.nanmin(table, axis=1), np.nanmax(table, axis=1)
+    order = np.nanmean((table - first[:, None]) / np.maximum(last - first, 1e-9)[:, None], axis=0)
+    like = np.median([_alike(times, order) for times in table])
+    many_of = (~np.isnan(table)).sum(axis=1)
+    each = float(np.median((last - first) / (many_of - 1)))
+    stages = stages_of(moments_of(ledger, cases), by_frames=ledger.by_frames)
+    spread = float(np.median(last - first))
+    rows = np.flatnonzero(stages["slow_notify"] >= 0.5 * sum(stages.values()))
+    if like < _ORDERLY or not len(rows) or spread < 0.25 * float(np.median(ledger.latency[cases.delivery[rows]])):
+        return None
+    told = (
+        f"in {many(len(table), 'message')}, frames came to the dashboards in the same order (rank correlation "
+        f"{like:.2f}), the last {human(spread)} after the first"
+    )
+    return Claim("dashboards_in_turn", rows, words={"each": human(each)}, evidence=(told,))
+
+
+def _alike(times: Floats, order: Floats) -> float:
+    known = ~np.isnan(times)
+    return correlation(times[known], order[known])
+
+
+_RISE = 2.0
+
+
+def growing_list(facts: Facts, cases: Cases) -> Claim | None:
+    """Bytes and time of a refetch rise together, and the list takes most of the delay."""
+    if cases.finding != "late" or facts.ledger.by_frames:
+        return None
+    refetches = facts.refetches
+    good: Ints = ints(
+        np.flatnonzero(refetches.showed & (refetches.size > 0) & (refetches.started >= facts.ledger.start))
+    )
+    if len(good) < 20:
+        return None
+    size, took = refetches.size[good].astype(np.float64), (refetches.done - refetches.started)[good]
+    small, large = _quarters(size)
+    if size[large].mean() < _RISE * size[small].mean() or np.median(took[large]) < _RISE * np.median(took[small]):
+        return None
+    some = good[:: max(1, len(good) // 5_000)]
+    like = correlation(refetches.size[some], (refetches.done - refetches.started)[some])
+    stages = stages_of(moments_of(facts.ledger, cases), by_frames=False)
+    rows = np.flatnonzero(stages["slow_list"] >= 0.5 * sum(stages.values()))
+    if like < 0.8 or not len(rows):
+        return None
+    told = (
+        f"the smallest quarter of the lists, {size[small].mean() / 1e3:,.1f} kB, took "
+        f"{human(float(np.median(took[small])))}, the largest, {size[large].mean() / 1e3:,.1f} kB, "
+        f"{human(float(np.median(took[large])))} (rank correlation {like:.2f})"
+    )
+    return Claim("growing_list", rows, evidence=(told,), best=int(np.argmax(stages["slow_list"][rows])))
+
+
+def _quarters(size: Floats) -> tuple[Bools, Bools]:
+    low, high = np.quantile(size, [0.25, 0.75])
+    return size <= low, size >= high

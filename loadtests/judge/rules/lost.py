@@ -1,0 +1,471 @@
+"""Where lost deliveries stopped on their way: the store, the connection, or the list."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from chatswarm.loadtests.history.tables import MembershipEvent
+from chatswarm.loadtests.judge.ledger.arrays import Bools, Floats, Ints, ints, placed
+from chatswarm.loadtests.judge.ledger.due import GRACE
+
+from .cases import Cases, moments_of
+from .claims import Claim
+from .facts import Facts
+from .words import dashboards, many
+
+
+def unacknowledged(facts: Facts, cases: Cases) -> Claim | None:
+    """Written to a socket of a protocol without acknowledgements, and nobody has seen it."""
+    promises = facts.ledger.manifest.promises
+    if promises.accepted_by != "written" or facts.ledger.scenario.sends_over(promises) != "socket":
+        return None
+    seen = facts.ever_shown | facts.stored
+    rows = np.flatnonzero(~seen[cases.message])
+    return Claim("unacknowledged", rows, evidence=(_messages(cases, rows),)) if len(rows) else None
+
+
+def never_stored(facts: Facts, cases: Cases) -> Claim | None:
+    """Absent from a complete final read, and never shown to anybody."""
+    rows = np.flatnonzero((facts.store_known & ~facts.stored & ~facts.ever_shown)[cases.message])
+    if not len(rows):
+        return None
+    return Claim("never_stored", rows, evidence=(f"the final read lacks all of {_messages(cases, rows)}",))
+
+
+def deleted(facts: Facts, cases: Cases) -> Claim | None:
+    """Absent from a complete final read, although somebody was shown it."""
+    rows = np.flatnonzero((facts.store_known & ~facts.stored & facts.ever_shown)[cases.message])
+    if not len(rows):
+        return None
+    return Claim("deleted", rows, evidence=(f"the final read lacks all of {_messages(cases, rows)}",))
+
+
+def not_a_member(facts: Facts, cases: Cases) -> Claim | None:
+    """The last word on the dashboard's subscription to the room, before the message was accepted, was no."""
+    table = facts.ledger.observations.memberships
+    kept = np.flatnonzero(
+        (table.chat >= 0)
+        & np.isin(table.event, (MembershipEvent.JOINED, MembershipEvent.REFUSED, MembershipEvent.LEFT))
+        & (table.connection >= 0)
+    )
+    if not len(kept):
+        return None
+    moments = moments_of(facts.ledger, cases)
+    chats = len(facts.ledger.observations.chat_ids)
+    pair = table.dashboard[kept] * chats + table.chat[kept]
+    order = np.lexsort((table.time[kept], pair))
+    pair, kept = pair[order], kept[order]
+    wanted = cases.dashboard * chats + facts.ledger.messages.chat[cases.message]
+    at = placed(pair, table.time[kept], wanted, moments.accepted, after=True) - 1
+    known = (at >= 0) & (np.append(pair, -1)[at] == wanted)
+    row = np.append(kept, -1)[at]
+    said_no = known & (np.append(table.event, MembershipEvent.JOINED)[row] != MembershipEvent.JOINED)
+    # A connection that was lost afterwards ends that subscription as well.
+    open_then = _open_at(facts, cases, moments.accepted)
+    rows = np.flatnonzero(said_no & open_then)
+    if not len(rows):
+        return None
+    first = int(row[rows[0]])
+    event = "refused the join" if table.event[first] == MembershipEvent.REFUSED else "ended the subscription"
+    detail = f": {table.detail[first]}" if table.detail[first] else ""
+    witness = f"the target {event} at {facts.seconds(table.time[first])}{detail}"
+    names = {"dashboards": dashboards(cases.dashboard[rows])}
+    return Claim("not_a_member", rows, words=names, evidence=(witness,), witness=witness)
+
+
+def rejoin_not_sent(facts: Facts, cases: Cases) -> Claim | None:
+    """The dashboard's connection at that time has no join of the room, although one before had."""
+    if not facts.ledger.by_frames or facts.ledger.audience.everybody:
+        return None
+    table, subscriptions = facts.ledger.observations.memberships, facts.subscriptions
+    joined = np.flatnonzero((table.event == MembershipEvent.JOINED) & (table.connection >= 0) & (table.chat >= 0))
+    if not len(joined):
+        return None
+    moments = moments_of(facts.ledger, cases)
+    at = subscriptions.until(cases.dashboard, moments.accepted)
+    connection = np.append(subscriptions.connection, -1)[at]
+    chat, chats = facts.ledger.messages.chat[cases.message], len(facts.ledger.observations.chat_ids)
+    on_this = np.isin(connection * chats + chat, table.connection[joined] * chats + table.chat[joined])
+    before = np.isin(cases.dashboard * chats + chat, table.dashboard[joined] * chats + table.chat[joined])
+    later = (at > 0) & (np.append(subscriptions.dashboard, -1)[np.maximum(at - 1, 0)] == cases.dashboard)
+    rows = np.flatnonzero((connection >= 0) & ~on_this & before & later & _open_at(facts, cases, moments.accepted))
+    if not len(rows):
+        return None
+    first = rows[0]
+    witness = (
+        f"its connection was subscribed again at {facts.seconds(subscriptions.start[at[first]])}, and the room was "
+        "not joined on it"
+    )
+    without = many(len(np.unique(connection[rows])), "connection")
+    return Claim(
+        "rejoin_not_sent", rows, words={"dashboards": dashboards(cases.dashboard[rows])}, witness=witness,
+        evidence=(f"no join of the room on {without} that followed another",),
+    )  # fmt: skip
+
+
+def never_subscribed(facts: Facts, cases: Cases) -> Claim | None:
+    """The dashboard has no connection that was ever subscribed."""
+    subscriptions = facts.subscriptions
+    rows = np.flatnonzero((np.diff(subscriptions.first) == 0)[cases.dashboard])
+    if not len(rows):
+        return None
+    return Claim("never_subscribed", rows, words={"dashboards": dashboards(cases.dashboard[rows])})
+
+
+def never_reconnected(facts: Facts, cases: Cases) -> Claim | None:
+    """The dashboard's last connection ended before the message could come, and none followed."""
+    subscriptions, moments = facts.subscriptions, moments_of(facts.ledger, cases)
+    last = subscriptions.first[cases.dashboard + 1] - 1
+    mine = last >= subscriptions.first[cases.dashboard]
+    ended = np.append(subscriptions.end, np.inf)[last] <= moments.accepted + GRACE
+    # What a refetch after it lacks did not get lost on the way to the dashboard.
+    gone = (
+        mine & ended & np.append(subscriptions.lost, False)[last] & (reads_since(facts, cases, moments.accepted) == 0)
+    )
+    rows = np.flatnonzero(gone)
+    if not len(rows):
+        return None
+    ends = subscriptions.end[last[rows]]
+    attempts = _attempts_after(facts, cases.dashboard[rows], ends)
+    witness = f"its last connection ended at {facts.seconds(ends[0])}"
+    return Claim(
+        "never_reconnected", rows, words={"dashboards": dashboards(cases.dashboard[rows])}, witness=witness,
+        evidence=(f"{many(attempts, 'attempt')} to connect after that, none of which was subscribed",),
+    )  # fmt: skip
+
+
+def _attempts_after(facts: Facts, numbers: Ints, ends: Floats) -> int:
+    connections = facts.ledger.observations.connections
+    last = np.full(facts.ledger.deliveries.dashboards + 1, np.inf)
+    last[numbers] = ends
+    known = (connections.dashboard >= 0) & (connections.dashboard < len(last) - 1)
+    return int((known & (connections.opening > last[np.where(known, connections.dashboard, -1)])).sum())
+
+
+def not_recovered(facts: Facts, cases: Cases) -> Claim | None:
+    """Lost between two connections, although the second one's subscription said that it had recovered everything."""
+    if facts.ledger.gap is None:
+        return None
+    table = facts.ledger.observations.memberships
+    joined = np.flatnonzero((table.event == MembershipEvent.JOINED) & (table.connection >= 0) & (table.chat >= 0))
+    if not any(table.detail[row].startswith(_RECOVERED) for row in joined.tolist()):
+        return None
+    chats = len(facts.ledger.observations.chat_ids)
+    pair = table.dashboard[joined] * chats + table.chat[joined]
+    order = np.lexsort((table.time[joined], pair))
+    pair, joined = pair[order], joined[order]
+    wanted = cases.dashboard * chats + facts.ledger.messages.chat[cases.message]
+    at = placed(pair, table.time[joined], wanted, moments_of(facts.ledger, cases).sent, after=True)
+    here = np.append(pair, -1)[at] == wanted
+    said = np.array([table.detail[row].startswith(_RECOVERED) for row in joined.tolist()] + [False])
+    rows = np.flatnonzero(facts.ledger.gap[cases.delivery] & here & said[at])
+    if not len(rows):
+        return None
+    moment = table.time[joined[at[rows[0]]]]
+    witness = f"{_away(facts, cases, rows)}; the subscription at {facts.seconds(moment)} said that nothing was missing"
+    return Claim("not_recovered", rows, words={"dashboards": dashboards(cases.dashboard[rows])}, witness=witness)
+
+
+_RECOVERED = "recovered"
+
+
+def no_replay(facts: Facts, cases: Cases) -> Claim | None:
+    """Lost between two connections of its dashboard."""
+    if facts.ledger.gap is None:
+        return None
+    rows = np.flatnonzero(facts.ledger.gap[cases.delivery])
+    if not len(rows):
+        return None
+    losses = np.unique(
+        facts.subscriptions.until(cases.dashboard[rows], moments_of(facts.ledger, cases.only(rows)).sent)
+    )
+    return Claim(
+        "no_replay", rows, words={"dashboards": dashboards(cases.dashboard[rows])}, witness=_away(facts, cases, rows),
+        evidence=(f"between {many(len(losses), 'connection')} that ended and the next ones of the same dashboards",),
+    )  # fmt: skip
+
+
+def _away(facts: Facts, cases: Cases, rows: Ints) -> str:
+    """From when until when the dashboard of the first row was away, in a sentence."""
+    subscriptions, first = facts.subscriptions, rows[:1]
+    moments = moments_of(facts.ledger, cases.only(first))
+    before = int(subscriptions.until(cases.dashboard[first], moments.sent)[0])
+    after = int(subscriptions.after(cases.dashboard[first], moments.sent)[0])
+    parts = [f"accepted at {facts.seconds(moments.accepted[0])}"]
+    if before >= 0 and np.isfinite(subscriptions.end[before]):
+        parts.append(f"its dashboard's connection ended at {facts.seconds(subscriptions.end[before])}")
+    if after >= 0:
+        parts.append(f"the next one was subscribed at {facts.seconds(subscriptions.start[after])}")
+    return "; ".join(parts)
+
+
+def silent_socket(facts: Facts, cases: Cases) -> Claim | None:
+    """In a span without frames on an open connection of its dashboard, and no refetch after it made up for that."""
+    dashboard_of = facts.ledger.observations.connections.dashboard
+    moments = moments_of(facts.ledger, cases)
+    inside = np.zeros(len(cases), bool)
+    silences = facts.ledger.announcements.silences
+    for silence in silences:
+        mine = cases.dashboard == dashboard_of[silence.connection]
+        inside |= mine & (moments.accepted + GRACE > silence.start) & (moments.sent <= silence.end)
+    rows = np.flatnonzero(inside & (reads_since(facts, cases, moments.accepted) == 0))
+    if not len(rows):
+        return None
+    first = min(silences, key=lambda silence: silence.start)
+    everybody = len({int(dashboard_of[silence.connection]) for silence in silences})
+    others = f"{everybody} of {facts.ledger.deliveries.dashboards} dashboards fell silent"
+    witness = f"no frame from {facts.seconds(first.start)} to {facts.seconds(first.end)}, while {first.due} were due"
+    names = {"dashboards": dashboards(cases.dashboard[rows])}
+    return Claim("silent_socket", rows, words=names, evidence=(others,), witness=witness)
+
+
+def unreadable_frames(facts: Facts, cases: Cases) -> Claim | None:
+    """As many frames that nobody could read came to its dashboard as messages were lost there, at the same moments."""
+    table, connections = facts.ledger.observations.unreadable, facts.ledger.observations.connections
+    if not len(table.connection):
+        return None
+    dashboard = connections.dashboard[table.connection]
+    order = np.lexsort((table.time, dashboard))
+    dashboard, time = dashboard[order], table.time[order]
+    moments = moments_of(facts.ledger, cases)
+    begin = placed(dashboard, time, cases.dashboard, moments.sent)
+    end = placed(dashboard, time, cases.dashboard, moments.accepted + GRACE, after=True)
+    rows = np.flatnonzero(end > begin)
+    if not len(rows):
+        return None
+    lost = np.bincount(cases.dashboard[rows], minlength=facts.ledger.deliveries.dashboards)
+    came = np.bincount(dashboard[dashboard >= 0], minlength=len(lost))
+    affected = np.unique(cases.dashboard[rows])
+    exact = bool((lost[affected] == came[affected]).all())
+    if not exact and (lost[affected] > 1.1 * came[affected]).any():
+        return None
+    detail = table.detail[int(order[begin[rows[0]]])]
+    told = f"{int(came[affected].sum()):,} unreadable frames, {len(rows):,} lost there at these moments"
+    return Claim(
+        "unreadable_frames", rows, "proven" if exact else "probable", evidence=(told, detail),
+        witness=f"an unreadable frame came at {facts.seconds(time[begin[rows[0]]])}: {detail}",
+    )  # fmt: skip
+
+
+def list_fails(facts: Facts, cases: Cases) -> Claim | None:
+    """All refetches that began after it was accepted failed."""
+    if facts.ledger.by_frames:
+        return None
+    refetches, accepted = facts.refetches, moments_of(facts.ledger, cases).accepted
+    begin, end = refetches.since(cases.dashboard, accepted), refetches.end(cases.dashboard)
+    failed = (end > begin) & (reads_since(facts, cases, accepted) == 0) & (np.append(refetches.status, -1)[begin] >= 0)
+    rows = np.flatnonzero(failed)
+    if not len(rows):
+        return None
+    status, counts = np.unique(refetches.status[np.unique(begin[rows])], return_counts=True)
+    names = ", ".join("no answer" if not code else f"status {code}" for code in status[np.argsort(-counts)].tolist())
+    first = begin[rows[0]]
+    witness = f"the refetch at {facts.seconds(refetches.started[first])} failed ({names}), and so did all after it"
+    tried = many(int((end - begin)[rows].max()), "refetch")
+    return Claim(
+        "list_fails", rows, words={"statuses": names}, witness=witness, evidence=(f"up to {tried} each, none good",)
+    )
+
+
+def list_window(facts: Facts, cases: Cases) -> Claim | None:
+    """No list after it has its chat, and all lists hold equally many chats, fewer than there are."""
+    ledger, lists = facts.ledger, facts.ledger.lists
+    if ledger.by_frames or not lists.versions:
+        return None
+    listed = lists.chats_listed()
+    refetches, accepted = facts.refetches, moments_of(ledger, cases).accepted
+    most = int(listed.max())
+    chat = ledger.messages.chat[cases.message]
+    used = np.unique(ledger.messages.chat[ledger.messages.accepted & (ledger.messages.chat >= 0)])
+    if len(used) < most + 2:
+        return None
+    begin, end = refetches.since(cases.dashboard, accepted), refetches.end(cases.dashboard)
+    full = np.append(listed, 0)[refetches.version] == most
+    fulls = np.concatenate([[0], np.cumsum(refetches.showed & full)])
+    good = np.concatenate([[0], np.cumsum(refetches.showed)])
+    beyond = (good[end] > good[begin]) & (fulls[end] - fulls[begin] == good[end] - good[begin])
+    for number in np.unique(chat[beyond]).tolist():
+        there = lists.over_versions(number, lists.total >= 0)
+        shown = np.concatenate([[0], np.cumsum(refetches.showed & (np.append(there, 0)[refetches.version] > 0))])
+        mine = beyond & (chat == number)
+        beyond[mine] = (shown[end] == shown[begin])[mine]
+    rows = np.flatnonzero(beyond)
+    if len(np.unique(chat[rows])) < 2:
+        return None  # that may as well be something about this one chat
+    return Claim(
+        "list_window", rows, words={"shown": str(most)},
+        evidence=(f"{len(used)} chats have messages; no list has more than {most}",),
+        witness=f"no list after it has its chat, and each has {most} chats",
+    )  # fmt: skip
+
+
+def stale_list(facts: Facts, cases: Cases) -> Claim | None:
+    """A refetch that began after its frame, or its response, lacks it: the list is cached, or announced too early."""
+    ledger, refetches = facts.ledger, facts.refetches
+    if ledger.by_frames or not len(refetches.started):
+        return None
+    moments = moments_of(ledger, cases)
+    known = np.where(np.isfinite(moments.notified), np.maximum(moments.notified, moments.sent), moments.accepted)
+    begin = refetches.since(cases.dashboard, known)
+    # Of a late delivery, the refetches before the one that shows it.
+    shows = np.append(ledger.reads.started, np.inf)[ledger.visibility.read[cases.delivery]]
+    end = np.minimum(refetches.end(cases.dashboard), refetches.since(cases.dashboard, shows))
+    good = np.concatenate([[0], np.cumsum(refetches.showed)])
+    lacking = (good[np.maximum(end, begin)] - good[begin]) > 0
+    rows = np.flatnonzero(lacking & facts.stored[cases.message])
+    if not len(rows):
+        return None
+    others = _catches_up(facts)
+    if others is None:
+        return None
+    # A loss counts only if its dashboard stopped refetching before a list would have had it: what no list shows after
+    # that is lost in another way.
+    last = np.append(refetches.started, -np.inf)[refetches.end(cases.dashboard) - 1]
+    rows = rows[np.isfinite(moments.visible[rows]) | (last[rows] - known[rows] <= others.lag)]
+    if not len(rows):
+        return None
+    # Messages of the same age are in a list or not, by when it was made.
+    stuck = None if others.steady else _unchanged(facts)
+    return Claim(
+        "frame_before_list" if stuck is None else "cached_list", rows, witness=_stale(facts, begin[rows[0]]),
+        evidence=(stuck or others.told, _lacking(rows, begin, end, good)),
+    )  # fmt: skip
+
+
+def _lacking(rows: Ints, begin: Ints, end: Ints, good: Ints) -> str:
+    return f"{many(int((good[np.maximum(end, begin)] - good[begin])[rows].sum()), 'refetch')} after them lack them"
+
+
+def _stale(facts: Facts, refetch: int) -> str:
+    return f"the refetch that began at {facts.seconds(facts.refetches.started[refetch])} lacks it"
+
+
+_STUCK_MESSAGES = 3
+
+
+def _unchanged(facts: Facts) -> str | None:
+    """If refetches got the same version of the list although several messages, which later lists show, had been
+    accepted between them, at least twice: how often.
+    """
+    refetches, messages = facts.refetches, facts.ledger.messages
+    good = np.flatnonzero(refetches.showed)
+    if len(good) < 2:
+        return None
+    same = (refetches.dashboard[good][1:] == refetches.dashboard[good][:-1]) & (
+        refetches.version[good][1:] == refetches.version[good][:-1]
+    )
+    accepted = np.sort(messages.done[messages.accepted & facts.stored])
+    first, second = good[:-1][same], good[1:][same]
+    # The later of the two must show what was accepted before it began, and the former did not have it yet.
+    between = np.searchsorted(accepted, refetches.started[second]) - np.searchsorted(accepted, refetches.done[first])
+    occasions = int((between >= _STUCK_MESSAGES).sum())
+    if occasions < 2:
+        return None
+    return (
+        f"{occasions:,} times a refetch got the same list as the one before, although {_STUCK_MESSAGES} or more "
+        "messages had been accepted in between"
+    )
+
+
+class _Behind(NamedTuple):
+    """Deliveries that a refetch lacks although it began after the frame, and that a later one has."""
+
+    told: str
+    lag: float  # seconds from the frame to the beginning of the refetch that has it, at most
+    steady: bool  # messages appear at about the same age
+
+
+_FEW = 5
+_SAMPLE = 200_000
+
+
+def _catches_up(facts: Facts) -> _Behind | None:
+    """How lists come after frames, or where these are unknown, after responses; None if they come in time."""
+    ledger, refetches = facts.ledger, facts.refetches
+    some = ints(np.flatnonzero(ledger.delivered))
+    some = some[:: max(1, len(some) // _SAMPLE)]
+    dashboard, notified = ledger.deliveries.dashboard[some], ledger.announcements.notified[some]
+    accepted = ledger.messages.done[ledger.deliveries.message[some]]
+    known = np.where(np.isfinite(notified), notified, accepted)
+    begin = refetches.since(dashboard, known)
+    shows = np.append(ledger.reads.started, np.inf)[ledger.visibility.read[some]]
+    starts = np.append(refetches.started, np.inf)
+    behind = (begin < refetches.end(dashboard)) & (starts[begin] < shows) & np.isfinite(shows)
+    if behind.sum() < _FEW:
+        return None
+    told = (
+        f"of {many(len(some), 'other')}, too, {behind.sum():,} are missing from the first refetch after the frame, and "
+        "are in a later one"
+    )
+    lacking = starts[refetches.since(dashboard[behind], shows[behind]) - 1] - accepted[behind]
+    oldest, youngest = np.quantile(lacking, 0.95), np.quantile(shows - accepted, 0.05)
+    return _Behind(told, float((shows - known)[behind].max()), bool(oldest <= 2 * youngest + 0.1))
+
+
+def nobody_asked(facts: Facts, cases: Cases) -> Claim | None:
+    """No refetch of its dashboard began after it was accepted."""
+    if facts.ledger.by_frames:
+        return None
+    accepted = moments_of(facts.ledger, cases).accepted
+    refetches = facts.refetches
+    asked = refetches.end(cases.dashboard) - refetches.since(cases.dashboard, accepted)
+    rows = np.flatnonzero((asked == 0) & facts.stored[cases.message])
+    if not len(rows):
+        return None
+    return Claim(
+        "nobody_asked",
+        rows,
+        evidence=(f"on {dashboards(cases.dashboard[rows])}",),
+        witness=_last_refetch(facts, cases, rows),
+    )
+
+
+def _last_refetch(facts: Facts, cases: Cases, rows: Ints) -> str:
+    last = int(facts.refetches.end(cases.dashboard[rows[:1]])[0]) - 1
+    if last < facts.refetches.first[cases.dashboard[rows[0]]]:
+        return "its dashboard never refetched"
+    return f"its dashboard's last refetch began at {facts.seconds(facts.refetches.started[last])}"
+
+
+def frame_never_sent(facts: Facts, cases: Cases) -> Claim | None:
+    """Its dashboard's connection was open all the while, and no frame came."""
+    ledger = facts.ledger
+    moments = moments_of(ledger, cases)
+    missing = np.isinf(moments.notified)
+    if not ledger.by_frames:
+        missing &= ledger.announcements.missed[cases.delivery] if ledger.announcements.exact else False
+        if cases.finding == "lost":
+            # A list that lacks it would not have it with a frame either.
+            missing &= reads_since(facts, cases, moments.accepted) == 0
+    rows = np.flatnonzero(missing & open_throughout(facts, cases))
+    if not len(rows):
+        return None
+    announced = int((ledger.deliveries.any(np.isfinite(ledger.announcements.notified)))[cases.message[rows]].sum())
+    others = (
+        f"other dashboards got frames for {announced:,} of them" if announced else "no dashboard got a frame for them"
+    )
+    return Claim("frame_never_sent", rows, words={"dashboards": dashboards(cases.dashboard[rows])}, evidence=(others,))
+
+
+def _open_at(facts: Facts, cases: Cases, moment: Floats, throughout: Floats | None = None) -> Bools:
+    """Whether the dashboard had a subscribed connection at this moment, from `throughout` on if given."""
+    subscriptions = facts.subscriptions
+    at = subscriptions.until(cases.dashboard, moment if throughout is None else throughout)
+    return np.asarray((at >= 0) & (np.append(subscriptions.end, -np.inf)[at] > moment))
+
+
+def open_throughout(facts: Facts, cases: Cases) -> Bools:
+    """Which cases' dashboards had one subscribed connection from the send until it was accepted."""
+    moments = moments_of(facts.ledger, cases)
+    return _open_at(facts, cases, moments.accepted, throughout=moments.sent)
+
+
+def reads_since(facts: Facts, cases: Cases, moment: Floats) -> Ints:
+    """How many lists the dashboard got by refetches that began after the moment."""
+    refetches = facts.refetches
+    good = np.concatenate([[0], np.cumsum(refetches.showed)])
+    return ints(good[refetches.end(cases.dashboard)] - good[refetches.since(cases.dashboard, moment)])
+
+
+def _messages(cases: Cases, rows: Ints) -> str:
+    return many(len(np.unique(cases.message[rows])), "message")

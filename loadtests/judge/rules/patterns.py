@@ -1,0 +1,306 @@
+"""Which ones: all on one dashboard, in one chat, of one worker, every k-th, the last before each pause."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from chatswarm.loadtests.judge.ledger.arrays import Bools, Ints, ints
+from chatswarm.loadtests.judge.ledger.ledger import Ledger
+
+from .cases import Cases
+from .claims import Certainty, Claim
+from .facts import Facts
+from .statistics import CHANCE, COVERAGE, LIFT, chance, lift
+from .words import dashboards, many, ordinal
+
+_LEAST = 5
+_QUIET = 1.0  # seconds
+
+
+class Concentration(NamedTuple):
+    """The value of an attribute at which cases are concentrated most."""
+
+    value: int
+    rows: Ints  # of the cases, those with this value
+    bad: int
+    all: int  # of everything that had this value
+    lift: float
+    chance: float  # that it came about by chance, over all values
+    values: int  # how many there are
+
+
+def concentration(bad: Ints, everything: Ints) -> Concentration | None:
+    """Where the cases are, by an attribute of each case and of everything that might have been one; -1: unknown."""
+    if not len(bad) or not len(everything):
+        return None
+    size = int(max(bad.max(), everything.max())) + 1
+    if size <= 0:
+        return None
+    here = np.bincount(bad[bad >= 0], minlength=size)
+    exposed = np.maximum(np.bincount(everything[everything >= 0], minlength=size), here)
+    values = int((exposed > 0).sum())
+    value = int(np.argmax(here))
+    total, whole = int(here.sum()), int(exposed.sum())
+    if values < 2 or not total:
+        return None
+    odds = chance(int(here[value]), int(exposed[value]), total, whole) * values
+    return Concentration(
+        value, np.flatnonzero(bad == value), int(here[value]), int(exposed[value]),
+        lift(int(here[value]), int(exposed[value]), total, whole), odds, values,
+    )  # fmt: skip
+
+
+def certainty_of(found: Concentration | None, cases: int) -> Certainty | None:
+    """Proven if all cases are there, and that many could not be there by chance; None if nothing is."""
+    if found is None or found.bad < _LEAST or found.chance > CHANCE or found.lift < LIFT:
+        return None
+    if found.bad == cases:
+        return "proven"
+    return "probable" if found.bad >= COVERAGE * cases else None
+
+
+def exposed_deliveries(ledger: Ledger) -> Ints:
+    """What could have gone wrong: the expected deliveries."""
+    return ints(np.flatnonzero(ledger.expected))
+
+
+@dataclass(frozen=True, slots=True)
+class CaseAttribute:
+    """Something that deliveries, or messages, have in common, as a number of each; -1: unknown."""
+
+    name: str
+    of_message: Callable[[Facts], Ints] | None = None
+    of_dashboard: Callable[[Facts], Ints] | None = None
+    told: Callable[[Facts, int], str] = lambda _, value: str(value)
+
+    def of(self, facts: Facts, cases: Cases) -> Ints:
+        """Of each case."""
+        if self.of_message is not None:
+            return np.append(self.of_message(facts), -1)[cases.message]
+        assert self.of_dashboard is not None
+        return np.append(self.of_dashboard(facts), -1)[cases.dashboard]
+
+    def of_everything(self, facts: Facts, cases: Cases) -> Ints:
+        """Of everything that might have been a case of this finding."""
+        ledger = facts.ledger
+        if (cases.delivery < 0).any():
+            return ints([]) if self.of_message is None else self.of_message(facts)[ledger.messages.outcome >= 0]
+        exposed = exposed_deliveries(ledger)
+        if self.of_message is not None:
+            return self.of_message(facts)[ledger.deliveries.message[exposed]]
+        assert self.of_dashboard is not None
+        return self.of_dashboard(facts)[ledger.deliveries.dashboard[exposed]]
+
+
+def _server_of_dashboard(facts: Facts) -> Ints:
+    """The server of each dashboard's connections; -1 if it is unknown, or if there were several."""
+    connections, out = facts.ledger.observations.connections, np.full(facts.ledger.deliveries.dashboards, -1, np.int64)
+    mine = facts.subscriptions
+    server = connections.server[mine.connection]
+    out[mine.dashboard] = server
+    several = np.zeros(len(out), bool)
+    several[mine.dashboard[server != out[mine.dashboard]]] = True
+    out[several] = -1
+    return out
+
+
+def server_name(facts: Facts, number: int) -> str:
+    """The name that the target gave for this server, or its address."""
+    served = facts.ledger.observations.servers[number]
+    return served.name or served.address
+
+
+DASHBOARD = CaseAttribute(
+    "dashboard", of_dashboard=lambda facts: np.arange(facts.ledger.deliveries.dashboards),
+    told=lambda _, value: f"dashboard {value}",
+)  # fmt: skip
+CHAT = CaseAttribute(
+    "chat", of_message=lambda facts: facts.ledger.messages.chat,
+    told=lambda facts, value: f"chat {facts.ledger.chat(value)}",
+)  # fmt: skip
+WIDGET = CaseAttribute(
+    "widget", of_message=lambda facts: facts.ledger.messages.widget, told=lambda _, value: f"widget {value}"
+)
+TAKEN_BY = CaseAttribute(
+    "server of the send", of_message=lambda facts: facts.ledger.messages.server,
+    told=lambda facts, value: f"accepted by the server {server_name(facts, value)}",
+)  # fmt: skip
+CONNECTED_TO = CaseAttribute(
+    "server of the dashboard", of_dashboard=_server_of_dashboard,
+    told=lambda facts, value: f"dashboards connected to the server {server_name(facts, value)}",
+)  # fmt: skip
+
+
+def one_dashboard(facts: Facts, cases: Cases) -> Claim | None:
+    """All, or nearly all, on one dashboard."""
+    if (cases.dashboard < 0).any() or (cases.delivery < 0).any():
+        return None
+    return _one("one_dashboard", DASHBOARD, facts, cases, lambda value: {"dashboard": str(value)})
+
+
+def one_chat(facts: Facts, cases: Cases) -> Claim | None:
+    """All, or nearly all, in one chat."""
+    return _one("one_chat", CHAT, facts, cases, lambda value: {"chat": facts.ledger.chat(value)})
+
+
+def one_whole_chat(facts: Facts, cases: Cases) -> Claim | None:
+    """Likewise, and hardly any of this chat is good: then the chat is why, and not that it has every k-th message."""
+    found = concentration(CHAT.of(facts, cases), CHAT.of_everything(facts, cases))
+    return one_chat(facts, cases) if found is not None and found.bad >= COVERAGE * found.all else None
+
+
+def _one(
+    cause: str, attribute: CaseAttribute, facts: Facts, cases: Cases, words: Callable[[int], dict[str, str]]
+) -> Claim | None:
+    found = concentration(attribute.of(facts, cases), attribute.of_everything(facts, cases))
+    certainty = certainty_of(found, len(cases))
+    if found is None or certainty is None:
+        return None
+    evidence = f"{found.bad:,} of {len(cases):,} there, among {found.all:,}; {found.values} {attribute.name}s in all"
+    return Claim(cause, found.rows, certainty, words(found.value), (evidence,))
+
+
+def one_worker(facts: Facts, cases: Cases) -> Claim | None:
+    """All that one server took, or on the dashboards of one, or from one to another; or always the same dashboards."""
+    if (cases.delivery < 0).any():
+        return _one(
+            "one_worker", TAKEN_BY, facts, cases, lambda value: {"relation": f"all {TAKEN_BY.told(facts, value)}"}
+        )
+    taken, connected = TAKEN_BY.of(facts, cases), CONNECTED_TO.of(facts, cases)
+    if (taken >= 0).all() and (connected >= 0).all():
+        servers = len(facts.ledger.observations.servers)
+        everything = TAKEN_BY.of_everything(facts, cases) * servers + CONNECTED_TO.of_everything(facts, cases)
+        if (claim := _by_server(facts, cases, taken * servers + connected, everything, servers)) is not None:
+            return claim
+    return _same_dashboards(facts, cases)
+
+
+def _by_server(facts: Facts, cases: Cases, of_case: Ints, everything: Ints, servers: int) -> Claim | None:
+    """Pairs of the server that took a message and the server of a dashboard: nearly all of the bad pairs are bad."""
+    bad = np.bincount(of_case, minlength=int(everything.max(initial=0)) + 1)
+    exposed = np.bincount(everything[everything >= 0], minlength=len(bad))
+    pairs = np.flatnonzero(bad)
+    healthy = np.flatnonzero((exposed > 0) & (bad == 0))
+    if not len(healthy) or bad.sum() < _LEAST or (bad[pairs] < COVERAGE * exposed[pairs]).any():
+        return None
+    senders, readers = {int(pair) // servers for pair in pairs}, {int(pair) % servers for pair in pairs}
+    told = [
+        f"{bad[pair]:,} of {exposed[pair]:,} messages that {server_name(facts, pair // servers)} took, on dashboards "
+        f"of {server_name(facts, pair % servers)}"
+        for pair in pairs[:_LEAST].tolist()
+    ]
+    if all(pair // servers != pair % servers for pair in pairs.tolist()) and len(senders | readers) > 1:
+        relation = "they did not reach the dashboards of another server than the one that took them"
+    elif len(senders) == 1:
+        relation = f"all taken by the server {server_name(facts, senders.pop())}"
+    elif len(readers) == 1:
+        relation = f"all on dashboards of the server {server_name(facts, readers.pop())}"
+    else:
+        relation = "all between certain servers"
+    good = f"of {exposed[healthy].sum():,} between other servers, none"
+    return Claim("one_worker", np.arange(len(cases)), words={"relation": relation}, evidence=(*told, good))
+
+
+def _same_dashboards(facts: Facts, cases: Cases) -> Claim | None:
+    """Each message is missing on exactly the same dashboards: more than one, and not on all that it was expected on."""
+    order = np.lexsort((cases.dashboard, cases.message))
+    message, dashboard = cases.message[order], cases.dashboard[order]
+    rows, counts = np.unique(message, return_counts=True)
+    if len(rows) < _LEAST or counts[0] < 2 or (counts != counts[0]).any():
+        return None
+    same = dashboard.reshape(-1, counts[0])
+    if (same != same[0]).any() or (facts.ledger.deliveries.sum(facts.ledger.expected)[rows] <= counts[0]).any():
+        return None
+    relation = f"the same {many(len(same[0]), 'dashboard')} each time"
+    evidence = f"{many(len(rows), 'message')}, each missing on {dashboards(same[0])} and on no other"
+    return Claim("one_worker", np.arange(len(cases)), words={"relation": relation}, evidence=(evidence,))
+
+
+class _Every(NamedTuple):
+    k: int
+    told: str
+
+
+def every_kth(facts: Facts, cases: Cases) -> Claim | None:
+    """Their numbers have the same remainder, and no other message with that remainder is good."""
+    if (cases.message < 0).any():
+        return None
+    found = every(facts, cases)
+    if found is None:
+        return None
+    words = {"nth": ordinal(found.k), "k": str(found.k)}
+    return Claim("every_kth", np.arange(len(cases)), words=words, evidence=(found.told,))
+
+
+def every(facts: Facts, cases: Cases) -> _Every | None:
+    """Which remainder the messages' numbers have, by one of several ways to count; None if there are exceptions."""
+    messages = facts.ledger.messages
+    bad = np.zeros(len(messages), bool)
+    bad[cases.message] = True
+    rows = np.arange(len(messages))
+    accepted = rows[messages.accepted]
+    ways = {
+        "as they were sent": rows[np.argsort(messages.sent, kind="stable")],
+        "as they were sent, of the accepted ones": facts.order,
+        "as they were accepted": accepted[np.argsort(messages.done[accepted], kind="stable")],
+    }
+    known = accepted[messages.message_id[accepted] >= 0]
+    if len(known) == len(accepted):
+        ways["by their ids"] = accepted[np.argsort(messages.message_id[accepted], kind="stable")]
+    for name, order in ways.items():
+        if (k := _step(np.flatnonzero(bad[order]), len(order))) is not None:
+            return _Every(k, f"{many(int(bad.sum()), 'message')}, counted {name}, and no exception")
+    return None
+
+
+def _step(places: Ints, count: int) -> int | None:
+    """The distance of all places, if it is the same, and none is missing before the first or after the last."""
+    if len(places) < _LEAST:
+        return None
+    step = int(places[1] - places[0])
+    complete = places[0] < step and places[-1] + step >= count
+    return step if step >= 2 and complete and (np.diff(places) == step).all() else None
+
+
+def last_before_quiet(facts: Facts, cases: Cases) -> Claim | None:
+    """Each is the last message before a pause of more than a second, and the last before each pause is among them."""
+    if (cases.message < 0).any():
+        return None
+    before = _before_quiet(facts)
+    bad = np.unique(cases.message)
+    last = np.flatnonzero(before)
+    usual = len(facts.order) - len(last)
+    if len(last) < 2 or usual < _LEAST * len(last) or len(bad) != len(last) or (bad != last).any():
+        return None
+    evidence = f"{many(len(last), 'pause')}, and the last message before each; none of the {usual:,} other messages"
+    return Claim("last_before_quiet", np.arange(len(cases)), evidence=(evidence,))
+
+
+def _before_quiet(facts: Facts) -> Bools:
+    messages = facts.ledger.messages
+    out = np.zeros(len(messages), bool)
+    order = facts.order
+    out[order[np.append(np.diff(messages.sent[order]) > _QUIET, True)]] = True
+    return out
+
+
+def in_common(facts: Facts, cases: Cases, claim: Claim) -> tuple[str, ...]:
+    """What else the cases of a claim have in common: every k-th message, one dashboard, one chat."""
+    mine = cases.only(claim.rows)
+    if len(mine) < _LEAST:
+        return ()
+    found: list[str] = []
+    if claim.cause != "every_kth" and (mine.message >= 0).all() and (regular := every(facts, mine)) is not None:
+        found.append(f"every {ordinal(regular.k)} message")
+    # With a regular schedule, every k-th message may well be of the same chat.
+    for attribute, known in ((DASHBOARD, mine.dashboard), (CHAT, mine.message)):
+        if (found and attribute is CHAT) or (attribute is DASHBOARD and "dashboards" in claim.words):
+            continue
+        if (known >= 0).all() and claim.cause != f"one_{attribute.name}":
+            values = attribute.of(facts, mine)
+            if values[0] >= 0 and (values == values[0]).all():
+                place = attribute.told(facts, int(values[0]))
+                found.append(f"all on {place}" if attribute is DASHBOARD else f"all in {place}")
+    return tuple(found)
