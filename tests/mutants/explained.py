@@ -29,10 +29,11 @@ class Explanation:
     label: str
     variant: str
     finding: str
-    expected: str  # an id, or several with " or " between them; empty: nothing
+    expected: str  # an id, or several with " or " between them; empty: it must be called unexplained
     first: str = ""  # empty: no cause
     certainty: str = ""
     coverage: float | None = None
+    unexplained: int = 0  # cases of the run
     problem: str = ""  # why there is nothing to compare
 
     @property
@@ -40,6 +41,8 @@ class Explanation:
         """The cause is as planted, and proven where it must be."""
         if self.problem or self.first not in self.expected.split(" or "):
             return False
+        if not self.expected:
+            return self.unexplained > 0
         return self.first not in PROVEN or self.certainty == _PROVEN
 
     @property
@@ -48,12 +51,9 @@ class Explanation:
         return self.certainty == _PROVEN and self.first not in self.expected.split(" or ")
 
 
-def expectations(finding: str, cause: str | None, cause_of_lost: str | None = None) -> dict[str, str]:
-    """The causes that must come first, by finding; without those that are None, which nobody states."""
-    stated = {finding: cause, "lost": cause_of_lost}
-    if finding == "lost":
-        stated = {finding: cause}
-    return {name: expected for name, expected in stated.items() if name and expected is not None}
+def expectations(finding: str, cause: str, cause_of_lost: str = "") -> dict[str, str]:
+    """The causes that must come first, by finding. `finding` empty: there are none."""
+    return ({"lost": cause_of_lost} if cause_of_lost else {}) | ({finding: cause} if finding else {})
 
 
 def first_cause(why: Mapping[str, Any], finding: str) -> Mapping[str, Any]:
@@ -72,10 +72,11 @@ def explained(
     found = []
     for finding, wanted in expected.items():
         first = {} if problem else first_cause(why, finding)
+        unexplained = 0 if problem else why["unexplained"]["count"]
         found.append(
             Explanation(
                 label, variant, finding, wanted, first.get("id", ""), first.get("certainty", ""), first.get("coverage"),
-                problem,
+                unexplained, problem,
             )
         )  # fmt: skip
     return found

@@ -50,9 +50,9 @@ leave = 4
 
 BIG_ROOM = (
     ROOMS.replace("dashboards = 8", "dashboards = 26").replace("count = 6", "count = 1")
-    .replace("members = 4", "members = 24")
+    .replace("members = 4", "members = 24").replace('drain = "4s"', 'drain = "6s"')
 )  # fmt: skip
-"""60 messages to one room with 24 members. A tenth of a second for each makes those after the twentieth late."""
+"""60 messages to one room with 24 members. 0.15 s for each makes those after the fourteenth late."""
 
 INTRUDED = (
     ROOMS
@@ -116,6 +116,7 @@ PUSH_PLANTINGS: tuple[PushPlanting, ...] = (
     PushPlanting(losing.AcceptsWithoutStoring),
     PushPlanting(losing.AcceptsBeforeStoring, OVER_SOCKETS),
     PushPlanting(losing.StallsRooms),
+    PushPlanting(losing.KeepsThemAway),
     PushPlanting(losing.AwaitsEachDashboardInTurn, BIG_ROOM),
     PushPlanting(showing.PushesTwice),
     PushPlanting(showing.ReplaysAndPushes),

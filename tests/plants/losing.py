@@ -39,7 +39,6 @@ class LosesEveryThousandthDelivery(TracksConnections):
     """
 
     finding = "lost"
-    cause = ""
 
     def hides(self, message: Message, slot: int) -> bool:
         return (message.number * self.audience + slot) % 1000 == 0
@@ -217,7 +216,7 @@ class ForgetsToStore(Plant):
     """Every tenth message gets a 2xx, and is not stored."""
 
     finding = "store_lost"
-    cause = "never_stored"
+    cause = "every_kth"
     cause_of_lost = "never_stored"
 
     async def send(self, chat_id: str, text: str) -> Response:

@@ -25,12 +25,12 @@ class Plant(Chat):
     audience: int = 4  # the scenario's dashboards
     broken: set[int] = field(default_factory=set)  # the numbers of the messages that the defect affected
     finding: ClassVar[str] = ""
-    cause: ClassVar[str | None] = None
+    cause: ClassVar[str] = ""
     """The cause that `chatswarm why` must name first for the finding: an id, or several with " or " between them.
-    Empty: it must name none. None: whatever it names is not compared.
+    Empty: it must name none, and say that the finding is unexplained.
     """
-    cause_of_lost: ClassVar[str | None] = None
-    """The same for what is lost because of the finding."""
+    cause_of_lost: ClassVar[str] = ""
+    """The same for what is lost because of the finding; empty: nothing is."""
 
     def truth(self) -> Truth:
         """The counts that a verdict must have. Call it after the run."""

@@ -91,6 +91,7 @@ class AdmitsOneDashboardInTwo(Plant):
 
     finding = "absent"
     cause = "handshake_refused"
+    cause_of_lost = "never_subscribed"
 
     def welcome(self, dashboard: Dashboard) -> bool:
         return dashboard.number <= self.audience and dashboard.number % 2 == 1
@@ -144,6 +145,8 @@ class IgnoresSubscriptions(Plant):
     """Half of the dashboards can connect, but their subscriptions are neither confirmed nor served."""
 
     finding = "absent"
+    cause = "handshake_refused"
+    cause_of_lost = "never_subscribed"
 
     def subscribe(self, dashboard: Dashboard, channel: str) -> None:
         if dashboard.number <= self.audience and dashboard.number % 2 == 1:
@@ -159,8 +162,6 @@ class IgnoresSubscriptions(Plant):
 class RefusesEverySecondHandshake(Plant):
     """Every second handshake gets a 403. A retry succeeds, so only the time to connect shows it."""
 
-    cause = ""
-
     def welcome(self, dashboard: Dashboard) -> bool:
         if dashboard.number % 2 == 0:
             self.broken.add(dashboard.number)
@@ -173,8 +174,6 @@ class RefusesEverySecondHandshake(Plant):
 
 class ClosesAllPeriodically(Plant):
     """With every twentieth message, all dashboards are closed. They reconnect, and show everything in time."""
-
-    cause = ""
 
     async def send(self, chat_id: str, text: str) -> Response:
         response = await super().send(chat_id, text)

@@ -172,7 +172,7 @@ class AcceptsWithoutStoring(PushPlant):
     """Every tenth message is accepted, and neither stored nor announced."""
 
     finding = "store_lost"
-    cause = "never_stored"
+    cause = "every_kth"
     cause_of_lost = "never_stored"
 
     async def send(self, user: str, room: str, text: str) -> Response:
@@ -191,7 +191,7 @@ class AcceptsBeforeStoring(PushPlant):
     """Messages are accepted at once, and stored and announced 50 ms later. Every tenth time, the store fails."""
 
     finding = "store_lost"
-    cause = "never_stored"
+    cause = "every_kth"
     cause_of_lost = "never_stored"
     accepts: deque[Post] = field(default_factory=deque)
 
@@ -259,12 +259,41 @@ class StallsRooms(PushPlant):
 
 
 @dataclass
+class KeepsThemAway(PushPlant):
+    """With every twentieth message, viewers are closed, and let back 2.85 s later. They are then sent the rest.
+
+    What comes in the first 0.85 s is late.
+    """
+
+    finding = "late"
+    cause = "away"
+    closes_every: int = 20
+    away: float = 2.85
+    kept_at: dict[int, float] = field(default_factory=dict)  # by id, in the loop's time
+    _waits: list[float] = field(default_factory=list)  # seconds, of each delivery that was replayed
+
+    def store(self, user: str, room: str, text: str) -> Post:
+        post = super().store(user, room, text)
+        self.kept_at[post.id] = asyncio.get_running_loop().time()
+        return post
+
+    def missed(self, socket: PushSocket, room: str, after: int) -> Sequence[Post]:
+        posts = super().missed(socket, room, after)
+        self._waits += [asyncio.get_running_loop().time() - self.kept_at[post.id] for post in posts]
+        return posts
+
+    def truth(self) -> Truth:
+        late, most = (sum(wait > least for wait in self._waits) for least in (UPDATE_TARGET, UPDATE_TARGET - 0.1))
+        return {"late": range(late, most + 1)}
+
+
+@dataclass
 class AwaitsEachDashboardInTurn(PushPlant):
     """Each message is sent to one socket after the other, with a pause between two."""
 
     finding = "late"
     cause = "dashboards_in_turn"
-    pause: float = 0.1  # seconds
+    pause: float = 0.15  # seconds
     pending: int = 0
     nearly: int = 0  # deliveries that are in time by no more than a pause
 

@@ -65,6 +65,7 @@ class ReportsErrorsWith200(PushPlant):
     """Every eighth send by HTTP gets a 200 whose body is an error, and is not stored."""
 
     finding = "refused"
+    cause = "turned_down"
 
     async def send(self, user: str, room: str, text: str) -> Response:
         if not self.nth(8):
@@ -97,6 +98,7 @@ class RefusesOneSocket(PushPlant):
 
     finding = "absent"
     cause = "handshake_refused"
+    cause_of_lost = "never_subscribed"
 
     def admits(self, user: str) -> bool:
         self.viewers.setdefault(user)
@@ -112,6 +114,8 @@ class RefusesOneLogin(PushPlant):
     """All logins of one user get a 403. If none is named, it is the second user to log in."""
 
     finding = "absent"
+    cause = "handshake_refused"
+    cause_of_lost = "never_subscribed"
 
     def login(self, user: str) -> Response:
         if self.logins == 2:
