@@ -24,7 +24,7 @@ _CODES = {
     "1009": "message too big", "1011": "internal error", "1012": "service restart", "1013": "try again later",
     "1015": "TLS handshake failed",
 }  # fmt: skip
-_COLUMNS = ("message", "dashboard", "intended", "sent", "accepted", "notified", "visible", "fault", "detail")
+_COLUMNS = ("message", "dashboard", "intended", "sent", "accepted", "notified", "visible", "fault", "trace", "detail")
 _URGENCY: dict[Outcome, int] = {"fail": 0, "undecided": 1, "pass": 2}
 _WORST = 6  # examples per finding that are always shown; the rest can be unfolded
 _SECTIONS = (
@@ -294,6 +294,7 @@ def _row(example: Example) -> tuple[str | Markup, ...]:
         later(example.notified),
         later(example.visible),
         example.fault or "–",
+        element("span", example.trace, class_="mono") if example.trace else "–",
         _text(example.detail) if example.detail else "–",
     )
 

@@ -102,11 +102,21 @@ class RefetchTable:
     status: Ints
     version: Ints  # numbered across processes: those of process p start at `Versions.start[p]`
     server: Ints  # index into `Observations.servers`; -1: unknown
+    n: Ints  # its number among those of its dashboard, from 0; -1: the final read, or an older history
 
     @property
     def showed(self) -> Bools:
         """Which reads returned a list, or said that the reader's last one is still good."""
         return np.asarray((answered(self.status) | (self.status == _NOT_MODIFIED)) & (self.version >= 0))
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadableTable:
+    """Frames on dashboards' connections that could not be read, as far as they were recorded (`MOST_UNREADABLE`)."""
+
+    connection: Ints
+    time: Floats
+    detail: list[str]  # what was expected and what came
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +225,7 @@ class Observations:
     connections: ConnectionTable
     frames: FrameTable
     memberships: MembershipTable
+    unreadable: UnreadableTable
     refetches: RefetchTable
     versions: Versions
     finals: Finals
