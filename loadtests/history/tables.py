@@ -64,8 +64,8 @@ class MembershipEvent(IntEnum):
 
 
 RECOVERED = "recovered"
-"""The detail of a JOINED: the target said that nothing is missing since the dashboard's earlier subscription to that chat,
-because it has sent all that was missed, or will. Without this detail, the target said nothing or the contrary."""
+"""The detail of a JOINED: the target said that nothing is missing since the dashboard's earlier subscription to that
+chat, because it has sent all that was missed, or will. Without it, the target said nothing, or the contrary."""
 
 
 class Role(IntEnum):

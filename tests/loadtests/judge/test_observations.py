@@ -17,5 +17,6 @@ def test_a_304_shows_the_last_list_and_no_other_answer_without_one_does() -> Non
         status=statuses,
         version=versions,
         server=versions,
+        n=versions,
     )
     assert table.showed.tolist() == [True, True, True, False, False, False]

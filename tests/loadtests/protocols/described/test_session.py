@@ -303,7 +303,15 @@ def test_a_rejoin_that_was_not_recovered_has_missed_messages(recovered: bool | N
     client.join("r")
     joined = {"type": "joined", "room": "r", "recovered": recovered}
     missed = [] if recovered else [Frame(Kind.MISSED, "r")]
-    assert client.take(joined).frames == [Frame(Kind.JOINED, "r"), *missed]
+    assert client.take(joined).frames == [Frame(Kind.JOINED, "r", recovered=recovered is True), *missed]
+
+
+def test_a_chat_that_says_nothing_of_what_was_missed_has_not_said_that_it_is_all_there() -> None:
+    client = Client()
+    for _ in range(2):
+        client.open()
+        client.join("b")
+        assert client.take({"type": "joined", "room": "b"}).frames == [Frame(Kind.JOINED, "b")]
 
 
 def test_where_a_client_reads_on_each_reconnection_messages_were_missed_on_each() -> None:
