@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chatswarm.loadtests.messages import trace
@@ -12,6 +12,7 @@ W3C = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-0[01]")
 """Version 00: ids in lower case, neither of them all zeros; the last bit of the flags says sampled."""
 
 
+@settings(deadline=None)
 @given(st.text("abcdefghij234567", min_size=1), st.integers(0, 10**6), st.integers(0, 10**6))
 def test_every_trace_context_is_valid_and_has_its_trace_id(run: str, number: int, n: int) -> None:
     for header, trace_id in (

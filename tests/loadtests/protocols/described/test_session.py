@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chatswarm.loadtests.messages.trace import send_traceparent
 from chatswarm.loadtests.protocols.catalogue import shipped
 from chatswarm.loadtests.protocols.described import Described, read_description
 from chatswarm.loadtests.protocols.described.session import DescribedSession
@@ -291,6 +292,14 @@ def test_a_later_join_takes_rejoin_once_what_it_needs_is_known() -> None:
     client.open()
     assert client.join("a") == ['{"n": 2, "rejoin": "a", "epoch": "e", "at": 0}']
     assert client.join("b") == ['{"watch": "b"}', '{"n": 4, "join": "b"}']
+
+
+def test_a_frame_that_sends_may_have_the_trace_context_of_its_message() -> None:
+    frame = '{"n": ${ref}, "key": "${uid}", "to": "${room}", "text": "${text}"}'
+    client = Client(FILE.replace(frame, '{"text": "${text}", "traceparent": "${traceparent}"}'))
+    client.open()
+    sent = client.session.send("r", "hi", "run.3.4")
+    assert sent == f'{{"text": "hi", "traceparent": "{send_traceparent("run.3.4")}"}}'
 
 
 @pytest.mark.parametrize("recovered", [True, False, None])
