@@ -25,7 +25,6 @@ from chatswarm.backend.metrics.exposition import merged
 from chatswarm.backend.store.records import Message
 from chatswarm.backend.wire.headers import trace_id
 
-
 ZEROS = b"0" * 32
 TRACE, PARENT = b"4bf92f3577b34da6a3ce929d0e0e4736", b"00f067aa0ba902b7"
 
