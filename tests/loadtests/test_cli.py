@@ -326,7 +326,7 @@ class TestAddresses:
         CliRunner().invoke(cli.app, ["run", "smoke", *given])
         assert runs[0].options.traceparent == bool(given)
         assert runs[0].options.flags == ["--protocol", "reference", *given]
-        assert [word for word in runs[0]._command() if "trace" in word] == given
+        assert [word for word in runs[0]._command() if word == "--traceparent"] == given
 
     @pytest.mark.parametrize(
         ("args", "protocol"),

@@ -9,7 +9,7 @@ import pytest
 
 from chatswarm.loadtests.history.files import Chunk, Footer, Header, read
 from chatswarm.loadtests.history.manifest import history_file
-from chatswarm.loadtests.history.tables import FORMAT, READABLE
+from chatswarm.loadtests.history.tables import FORMAT
 from chatswarm.loadtests.judge.judge import judge
 from tests.loadtests.judge.play import Plant, Play
 
@@ -69,7 +69,7 @@ def run(folder: Path) -> Play:
     return play
 
 
-@pytest.mark.parametrize("number", READABLE[:-1])
+@pytest.mark.parametrize("number", [1, 2, 3])
 def test_an_older_format_is_judged_as_before(tmp_path: Path, number: int) -> None:
     play = run(tmp_path)
     new = play.judge()
