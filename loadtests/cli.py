@@ -103,6 +103,13 @@ UsersFileOption = Annotated[
     Path | None,
     typer.Option("--users-file", metavar="FILE", help="CSV with a row per user: name, and what its login needs."),
 ]
+TraceparentOption = Annotated[
+    bool,
+    typer.Option(
+        "--traceparent",
+        help="Send a W3C trace context with each send and refetch by HTTP, to find messages in the chat's own tracing.",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print only the result to standard output, as JSON.")]
 ScenarioArgument = Annotated[
     str,
@@ -291,6 +298,7 @@ def run(
     toxiproxy: ToxiproxyOption = None,
     metrics_port: MetricsPortOption = None,
     metrics_host: MetricsHostOption = "127.0.0.1",
+    traceparent: TraceparentOption = False,
     out: OutOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -322,6 +330,7 @@ def run(
         toxiproxy=toxiproxy,
         origin=checked_origin,
         users_file=None if users_file is None else str(users_file.absolute()),
+        traceparent=traceparent,
     )
     metrics = None if metrics_port is None else MetricsEndpoint(metrics_port, metrics_host)
     _run_and_judge(chosen, out, options, seed, processes, metrics, as_json=as_json)

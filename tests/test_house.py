@@ -61,7 +61,7 @@ MAY_IMPORT = {
         "history": {"protocols", "system"},
         "scenario": {"messages", "protocols", "system"},
         "net": {"system"},
-        "protocols": {"net", "system"},
+        "protocols": {"messages", "net", "system"},
         "messages": set(),
         "system": set(),
     },

@@ -1,16 +1,12 @@
 """The log lines that the guide shows in the backend's terminal.
 
 People follow the guide message by message with these lines. Under load they would cost more than the messages, so one
-summary line a second replaces them. A thread writes them, so that a blocked terminal cannot block the chat.
+summary line a second replaces them.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
-import queue
-import sys
-import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
@@ -18,6 +14,8 @@ from typing import Final, TextIO
 
 from chatswarm.backend.store.records import Message
 from chatswarm.backend.wire.frames import notification
+
+from .line_printer import LinePrinter
 
 MESSAGES_PER_SECOND: Final = 5
 SUBSCRIBERS: Final = 10
@@ -107,16 +105,13 @@ def message_lines(message: Message, connection_ids: Sequence[str], *, alone: boo
     return lines
 
 
-class GuideLog:
-    """Prints the lines to `out`. Its methods never block; when the queue is full, lines are dropped."""
+class GuideLog(LinePrinter):
+    """Prints the guide's lines to `out`."""
 
     def __init__(self, out: TextIO | None = None, *, alone: bool = True) -> None:
-        self._out = out or sys.stdout
+        super().__init__(out)
         self._alone = alone
         self._pace = Pace()
-        self._lines: queue.Queue[list[str] | None] = queue.Queue(1000)
-        self._thread = threading.Thread(target=self._print, name="guide-log", daemon=True)
-        self._thread.start()
 
     def log_own(self, messages: Iterable[Message], connection_ids: Sequence[str], subscribers: int) -> None:
         """Log this worker's messages; `connection_ids` lists the `subscribers` dashboards if they are few."""
@@ -136,28 +131,3 @@ class GuideLog:
         """Print the summary if one is due. Call this at least twice a second."""
         if counts := self._pace.summary(time.monotonic()):
             self.put([f"📊 {counts[0]} messages, {counts[1]} notifications due in the last second"])
-
-    def put(self, lines: list[str]) -> None:
-        """Queue these lines for printing."""
-        with contextlib.suppress(queue.Full):
-            self._lines.put_nowait(lines)
-
-    def close(self) -> None:
-        """Print what is left, within half a second."""
-        self.put([])
-        try:
-            self._lines.put_nowait(None)
-        except queue.Full:
-            return
-        self._thread.join(0.5)
-
-    def _print(self) -> None:
-        while (lines := self._lines.get()) is not None:
-            try:
-                # A terminal that cannot show emojis gets question marks instead of an error.
-                encoding = self._out.encoding or "utf-8"
-                text = "".join(f"{line}\n" for line in lines)
-                self._out.write(text.encode(encoding, "replace").decode(encoding))
-                self._out.flush()
-            except (OSError, ValueError):
-                return

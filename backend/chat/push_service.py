@@ -31,6 +31,7 @@ from chatswarm.backend.store.records import (
 from chatswarm.backend.store.timestamps import age
 from chatswarm.backend.workers.supervisor import WorkerContext
 
+from .line_printer import LinePrinter
 from .rooms import Room
 from .worker_service import WorkerService
 
@@ -56,6 +57,7 @@ class PushService(WorkerService):
         self, settings: Settings, sockets: Sockets, metrics: BackendMetrics, worker: WorkerContext | None = None
     ) -> None:
         super().__init__(settings, sockets, metrics, worker)
+        self.lines = LinePrinter()
         self.head = 0
         """The id of the last post in any room."""
         self.unacknowledged = 0
@@ -89,7 +91,7 @@ class PushService(WorkerService):
             raise PostRefusedError(403, "no_member", _NO_MEMBER.format(name[:80]))
         return room
 
-    async def post(self, user: str, name: str, text: str, key: str | None) -> int:
+    async def post(self, user: str, name: str, text: str, key: str | None) -> writes.Posted:
         """Store a post; returns its id once it is on disk, or the first one's if the key is known.
 
         Raises PostRefusedError, and counts it.
@@ -100,7 +102,7 @@ class PushService(WorkerService):
             self.metrics.refused[refused.reason].inc()
             raise
         (self.metrics.accepted["user"] if posted.fresh else self.metrics.repeated).inc()
-        return posted.id
+        return posted
 
     async def _post(self, user: str, name: str, text: str, key: str | None) -> writes.Posted:
         longest = self.settings.max_message_length

@@ -29,15 +29,10 @@ class ChatService(WorkerService):
         self, settings: Settings, sockets: Sockets, metrics: BackendMetrics, worker: WorkerContext | None = None
     ) -> None:
         super().__init__(settings, sockets, metrics, worker)
-        self.guide = GuideLog(alone=not self.shared)
+        self.guide = self.lines = GuideLog(alone=not self.shared)
         self.list = ChatList(secrets.token_hex(4))
         self.hub = Hub(metrics, join_window=settings.join_window, held_limit=settings.buffer_limit // 2)
         sockets.on_tick = self.guide.tick
-
-    async def close(self) -> None:
-        """Finish pending writes, close the database, and print what is left."""
-        await super().close()
-        self.guide.close()
 
     def find_chat(self, chat_id: str) -> StoredChat | None:
         """The chat with that id, even if another worker has only just created it. Raises StoreUnavailableError."""

@@ -20,10 +20,12 @@ from chatswarm.backend.store import schema
 from chatswarm.backend.store.log import Log
 from chatswarm.backend.store.records import Committed, Position, StoreUnavailableError
 from chatswarm.backend.store.store import Store
+from chatswarm.backend.wire.headers import Headers, trace_id
 from chatswarm.backend.workers.datagrams import WorkerDatagrams
 from chatswarm.backend.workers.follower import Follower
 from chatswarm.backend.workers.supervisor import WorkerContext
 
+from .line_printer import LinePrinter, refused_line, saved_line
 from .rate_limit import RateLimit
 
 if TYPE_CHECKING:
@@ -35,6 +37,9 @@ METRICS_TIMEOUT: Final = 0.5
 
 class WorkerService(ABC):
     """Everything behind the endpoints of one process, alone or one of several workers. Belongs to the event loop."""
+
+    lines: LinePrinter
+    """Its log, apart from errors."""
 
     def __init__(
         self, settings: Settings, sockets: Sockets, metrics: BackendMetrics, worker: WorkerContext | None
@@ -78,7 +83,7 @@ class WorkerService(ABC):
         ]
 
     async def close(self) -> None:
-        """Finish pending writes and close the database."""
+        """Finish pending writes, close the database, and print what is left."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -91,6 +96,17 @@ class WorkerService(ABC):
         self._follower.close()
         if self._tasks:
             await self.store.close(self.settings.grace / 5)
+        self.lines.close()
+
+    def log_saved(self, headers: Headers, number: int, *, fresh: bool) -> None:
+        """Log which message the send with these headers became, if it is traced. `fresh` False: an earlier send's."""
+        if (trace := trace_id(headers)) is not None:
+            self.lines.put([saved_line(trace, number, fresh=fresh)])
+
+    def log_refused(self, headers: Headers, status: int, reason: str) -> None:
+        """Log how the send with these headers was refused, if it is traced. `reason`: one of ours, no client's text."""
+        if (trace := trace_id(headers)) is not None:
+            self.lines.put([refused_line(trace, status, reason)])
 
     @property
     def unanswered(self) -> int:

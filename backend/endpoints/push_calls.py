@@ -70,26 +70,31 @@ class PostEndpoint:
         user = user_of(self._tokens, headers)
         if user is None:
             service.metrics.unauthorized.inc()
+            service.log_refused(headers, 401, "token")
             await send_whole(send, error_response(401, _TOKEN, challenge=True, body=push_refusal))
             return
         try:
             body = await read_body(receive, self._longest_body)
             text, key = _decoded(body, NewPost).text, _key(headers)
-            number = await service.post(user, room, text, key)
+            posted = await service.post(user, room, text, key)
         except GoneError:
             return
         except TooLongError as error:
             service.metrics.refused["too_long"].inc()
+            service.log_refused(headers, 413, "too_long")
             message = f"body: expected at most {error} bytes"
             response = error_response(413, message, hang_up=True, body=push_refusal)
         except UnreadableError as error:
             service.metrics.refused["unreadable"].inc()
+            service.log_refused(headers, 400, "unreadable")
             response = error_response(400, str(error), body=push_refusal)
         except PostRefusedError as refused:
+            service.log_refused(headers, refused.status, refused.reason)
             message, retry_after = refused.message, refused.retry_after
             response = error_response(refused.status, message, retry_after=retry_after, body=push_refusal)
         else:
-            response = success(201, encode(PostedMessage(room, number)))
+            service.log_saved(headers, posted.id, fresh=posted.fresh)
+            response = success(201, encode(PostedMessage(room, posted.id)))
         await send_whole(send, response)
 
 

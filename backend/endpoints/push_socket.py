@@ -178,11 +178,11 @@ class _PushConnection:
     async def _send(self, frame: frames.SendFrame) -> None:
         service = self._service
         try:
-            number = await service.post(self._user, frame.room, frame.text, frame.ref)
+            posted = await service.post(self._user, frame.room, frame.text, frame.ref)
         except PostRefusedError as refused:
             self._connection.write(frames.nack(frame.ref, refused.message, refused.status))
         else:
-            self._connection.write(frames.ack(frame.ref, frame.room, number))
+            self._connection.write(frames.ack(frame.ref, frame.room, posted.id))
         finally:
             service.unacknowledged -= 1
 

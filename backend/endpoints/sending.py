@@ -50,29 +50,34 @@ class SendEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Respond to one request."""
         service = self._service
+        headers: Headers = scope["headers"]
+        reason = ""
         try:
             body = await read_body(receive, self._longest_body)
-            headers: Headers = scope["headers"]
             content, key, chat = self._validate(scope["path"].rsplit("/", 2)[1], headers, body)
             stored = await service.store.send(chat, self._role, content, key)
         except GoneError:
             return
         except TooLongError:
-            service.metrics.refused["too_long"].inc()
+            reason = "too_long"
             response = error_response(413, f"body: expected at most {self._longest_body} bytes", hang_up=True)
         except _RefusedError as refused:
-            service.metrics.refused[refused.reason].inc()
+            reason = refused.reason
             response = error_response(refused.status, refused.message, retry_after=refused.retry_after)
         except StoreUnavailableError as error:
-            service.metrics.refused["unavailable"].inc()
+            reason = "unavailable"
             message = f"The store is not available, nothing was stored: {error}"
             response = error_response(503, message, retry_after=1)
         except OutcomeUnknownError as error:
-            service.metrics.refused["unknown"].inc()
+            reason = "unknown"
             response = error_response(500, f"The store failed, the message may or may not be stored: {error}")
         else:
             (self._accepted if stored.fresh else service.metrics.repeated).inc()
+            service.log_saved(headers, stored.id, fresh=stored.fresh)
             response = success(200, encode(SentMessage(True, "Message sent", stored.id, stored.seq)))
+        if reason:
+            service.metrics.refused[reason].inc()
+            service.log_refused(headers, response.status, reason)
         await send_whole(send, response)
 
     def _validate(self, chat_id: str, headers: Headers, body: bytes) -> tuple[str, str | None, StoredChat]:

@@ -15,10 +15,13 @@ from typing import Literal
 Code = Literal["b", "h", "i", "q", "d", "s"]
 """A column's type: int8, int16, int32, int64, float64 as the `array` module names them, and s for text."""
 
-FORMAT = 3
-READABLE = (1, 2, FORMAT)
+FORMAT = 4
+READABLE = (1, 2, 3, FORMAT)
 """The formats that can be read. In an older one, the columns and tables that it lacks hold "none". Refetches with the
 status 304 came with format 3."""
+
+MOST_UNREADABLE = 1000
+"""How many unreadable frames a process records. If there were more, one of its notes says so."""
 
 UNREADABLE_HERE = -1000
 """In place of a status: a response that a browser might have read, but this rig could not."""
@@ -53,11 +56,16 @@ class Sighting(IntEnum):
 class MembershipEvent(IntEnum):
     """What happened to one dashboard's membership in one chat."""
 
-    JOINED = 0  # the target confirmed the subscription, or was asked for it if it confirms none
+    JOINED = 0  # the target confirmed the subscription, or was asked for it if it confirms none; detail: see RECOVERED
     REFUSED = 1  # the target refused the subscription
     LEFT = 2  # the subscription ended
     ADDED = 3  # the dashboard became a member in the middle of the run
     REMOVED = 4  # its membership ended in the middle of the run
+
+
+RECOVERED = "recovered"
+"""The detail of a JOINED: the target said that nothing is missing since the dashboard's earlier subscription to that
+chat, because it has sent all that was missed, or will. Without it, the target said nothing, or the contrary."""
 
 
 class Role(IntEnum):
@@ -121,9 +129,12 @@ TABLES = {
         _table("announcement", announcement="i", chat="i", from_customer="b", message_id="q", widget="i", n="i",
                condition="b", how="b"),
         _table("frame", connection="i", announcement="i", time="d"),
-        # dashboard -1: the final read of the list. version -1: the refetch failed.
+        # A frame on a dashboard's connection that could not be read, and why; the first `MOST_UNREADABLE` of a process.
+        _table("unreadable", connection="i", time="d", detail="s"),
+        # dashboard -1: the final read of the list. version -1: the refetch failed. n: the number of this refetch among
+        # those of its dashboard, from 0 in the order in which they began; -1: the final read.
         _table("refetch", connection="i", dashboard="i", started="d", done="d", status="h", version="i", bytes="i",
-               server="h"),
+               server="h", n="i"),
         # A version is the list as this process saw it, as the difference to the version before (for the first: to an
         # empty list): in this chat the first `dropped` texts were removed, and `added` texts were appended.
         # total -1: the chat left the list. A version without any difference has no rows (an empty first list).

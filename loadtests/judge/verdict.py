@@ -162,6 +162,7 @@ class Example(msgspec.Struct, omit_defaults=True):
     visible: float | None = None
     fault: str = ""  # the names of the faults that were active
     detail: str = ""
+    trace: str = ""  # the trace id of the message's send, if it had one
 
 
 class Finding(msgspec.Struct):

@@ -11,7 +11,7 @@ A protocol does no I/O: it makes requests, reads bodies and frames, and never op
 """
 
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -52,6 +52,11 @@ class Request:
     path: str
     body: bytes | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+
+    def with_header(self, name: str, value: str) -> "Request":
+        """The same with one more header, in place of any of that name."""
+        others = {other: kept for other, kept in self.headers.items() if other.lower() != name.lower()}
+        return replace(self, headers={**others, name: value})
 
 
 class Answer(NamedTuple):
@@ -199,7 +204,8 @@ class Frame(NamedTuple):
     """One frame from the server. `message_id` is None if the chat gives none; `detail` is text for people.
 
     `text` is None if the frame only announces that there is a message. `status` of a rejection: as by HTTP; 0: none.
-    `chat_id` is empty where the connection has only one room. `source` is for the protocol's own session.
+    `chat_id` is empty where the connection has only one room. `source` is for the protocol's own session. `recovered`,
+    of a JOINED: the target said that it has sent, or will send, all that was missed since an earlier subscription.
     """
 
     kind: Kind
@@ -212,6 +218,7 @@ class Frame(NamedTuple):
     reference: str = ""
     status: int = 0
     source: Any = None
+    recovered: bool = False
 
 
 class Taken(NamedTuple):

@@ -93,19 +93,25 @@ class PushSession(PlainSession):
 
     def __init__(self, *, everything: bool = False) -> None:
         self._everything = everything
+        self._catching_up: set[str] = set()  # rooms that it asked for from where an earlier subscription ended
 
     def open(self) -> Taken:
         return Taken(())
 
     def take(self, frame: Frame) -> Taken:
+        if frame.kind is Kind.JOINED:
+            # Whoever asks for no earlier messages is told of no gap, either.
+            frame = frame._replace(recovered=frame.recovered and frame.chat_id in self._catching_up)
         return Taken((frame,))
 
     def join(self, room: str, last: Frame | None) -> Taken:
         wanted: dict[str, Any] = {"type": "join", "ref": room, "room": room}
+        self._catching_up.discard(room)
         if self._everything:
             wanted["after"] = 0
         elif last is not None and last.message_id is not None:
             wanted["after"] = last.message_id
+            self._catching_up.add(room)
         return Taken((), (_text(wanted),))
 
     def send(self, room: str, text: str, reference: str) -> str:
@@ -251,7 +257,7 @@ def _meaning(frame: _PushFrame) -> Frame:
         case "hello":
             return Frame(Kind.SUBSCRIBED)
         case "joined":
-            return Frame(Kind.JOINED, frame.room, message_id=frame.last)
+            return Frame(Kind.JOINED, frame.room, message_id=frame.last, recovered=not frame.gap)
         case "refused":
             return Frame(Kind.REFUSED, frame.room, detail=frame.error)
         case "left":

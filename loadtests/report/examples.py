@@ -8,7 +8,7 @@ from chatswarm.loadtests.system.units import human
 from .charts import table
 from .markup import Markup, Prose, element, joined
 
-_COLUMNS = ("message", "dashboard", "intended", "sent", "accepted", "notified", "visible", "fault", "detail")
+_COLUMNS = ("message", "dashboard", "intended", "sent", "accepted", "notified", "visible", "fault", "trace", "detail")
 _WORST = 6  # examples that are always shown; the rest can be unfolded
 
 
@@ -51,5 +51,6 @@ def _row(example: Example) -> tuple[str | Markup, ...]:
         later(example.notified),
         later(example.visible),
         example.fault or "–",
+        element("span", example.trace, class_="mono") if example.trace else "–",
         Prose(element("p", example.detail)) if example.detail else "–",
     )

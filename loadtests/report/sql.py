@@ -14,8 +14,8 @@ from chatswarm.loadtests.judge.ledger.arrays import Numbers
 from chatswarm.loadtests.judge.ledger.observations import MachineSamples
 
 TABLES = (
-    "message", "delivery", "refetch", "frame", "connection", "chat", "membership", "fault", "server", "machine",
-    "process",
+    "message", "delivery", "refetch", "frame", "unreadable", "connection", "chat", "membership", "fault", "server",
+    "machine", "process",
 )  # fmt: skip
 
 
@@ -27,6 +27,7 @@ def open_sql(folder: Path | str) -> duckdb.DuckDBPyConnection:
     - `message`: one row per send, with its chat and its `position` in the final read
     - `delivery`: one row per message and dashboard that should show it; `outcome` is visible, lost, excused or unproven
     - `refetch`, `frame` and `connection`: what the dashboards did
+    - `unreadable`: the frames that could not be read, and why
     - `chat`: the chats, and the `widget` that created each, or its `room` in the scenario
     - `membership`: what happened to dashboards' memberships and subscriptions in rooms
     - `fault`: the faults, with `start`, `stop` and their `evidence` as JSON
@@ -67,6 +68,7 @@ def _tables(ledger: Ledger) -> dict[str, dict[str, Numbers]]:
         "delivery": _deliveries(ledger),
         "refetch": _refetches(ledger),
         "frame": _frames(ledger, chat_ids),
+        "unreadable": _unreadable(ledger),
         "connection": _connections(ledger),
         "chat": {
             "chat_id": chat_ids[:-1],
@@ -130,6 +132,7 @@ def _refetches(ledger: Ledger) -> dict[str, Numbers]:
         "status": refetches.status,
         "version": refetches.version,
         "server": refetches.server,
+        "n": refetches.n,
     }
 
 
@@ -144,6 +147,16 @@ def _frames(ledger: Ledger, chat_ids: Numbers) -> dict[str, Numbers]:
         "n": frames.n[frames.announcement],
         "how": np.array([how.name.lower() for how in Sighting])[frames.how[frames.announcement]],
         "time": frames.time - ledger.start,
+    }
+
+
+def _unreadable(ledger: Ledger) -> dict[str, Numbers]:
+    table = ledger.observations.unreadable
+    return {
+        "dashboard": ledger.observations.connections.dashboard[table.connection],
+        "connection": table.connection,
+        "time": table.time - ledger.start,
+        "detail": np.array(table.detail, str),
     }
 
 

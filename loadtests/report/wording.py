@@ -69,6 +69,8 @@ def example(case: Example) -> str:
             parts.append(f"{event} {human(at - case.intended)} later")
     if case.fault:
         parts.append(f"during {case.fault}")
+    if case.trace:
+        parts.append(f"trace {case.trace}")
     return one_line(", ".join(parts + ([case.detail] if case.detail else [])))
 
 

@@ -272,7 +272,8 @@ class Run:
             values |= {"--processes": self.processes, "--master-bind-host": "127.0.0.1"}
             values |= {"--master-bind-port": port, "--master-port": port}
         # In one word, because a value may begin with a dash.
-        return command + [f"{flag}={value}" for flag, value in values.items() if value is not None]
+        command += [f"{flag}={value}" for flag, value in values.items() if value is not None]
+        return [*command, *(["--traceparent"] if options.traceparent else [])]
 
     def _watch(self, swarm: Child, reading: int) -> list[str]:
         """Shows what the swarm reports until it exits or falls silent. Returns why no run begins, if so."""

@@ -298,7 +298,7 @@ def parse(
     """The scenario in a TOML table. `location` names its file in errors. Raises ScenarioError with all problems.
 
     `recorded`: the scenario of a finished run. Its faults are in its history, so the judge checks the names of faults
-    in SLOs, not this function.
+    in SLOs, not this function, and a fault that cannot be read is left out.
     """
     reader = TomlTable(location, table)
     swarm = reader.table("swarm", table.get("swarm", {}))
@@ -315,6 +315,8 @@ def parse(
         swarm.problem("drain", f"at least the update target + 2 s = {update_target + 2:g}s", f"{drain:g}s")
     stages = _stages(reader, table, dashboards) or (Stage(duration, rate, dashboards),)
     length = sum(stage.seconds for stage in stages)
+    # Another version may have recorded faults that this one cannot read.
+    plans = TomlTable(location, table) if recorded else reader
     scenario = Scenario(
         name=name,
         question=reader.take("question", "", text),
@@ -336,7 +338,7 @@ def parse(
         deflate=swarm.take("deflate", True, one_of(True, False)),
         rooms=_rooms(reader, table, overrides or {}, stages, widgets),
         slos=_slos(reader, table, None if recorded else _fault_names(table)),
-        faults=() if recorded else read_plans(reader, reader.rows("fault", table), length),
+        faults=read_plans(plans, plans.rows("fault", table), length),
         backend=reader.table("backend", table.get("backend", {})).values,
         table={**table, "name": name, "swarm": swarm.values},
     )

@@ -122,6 +122,7 @@ class Conductor:
             protocol=plan.protocol,
             list_window=window,
             promises=protocol.promises,
+            traceparent=plan.traceparent,
             seed=plan.seed,
             started=datetime.now(UTC).isoformat(timespec="milliseconds"),
             boot_id=boot_id(),

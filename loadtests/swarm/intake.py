@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 import gevent
 
-from chatswarm.loadtests.history.tables import MembershipEvent, Sighting
+from chatswarm.loadtests.history.tables import RECOVERED, MembershipEvent, Sighting
 from chatswarm.loadtests.protocols.protocol import (
     Frame,
     Kind,
@@ -223,7 +223,7 @@ class Intake:
                     self._last.setdefault(frame.chat_id, frame)
                 self.awaited.discard(frame.chat_id)
                 self.subscribed_at = at
-                self._member(frame.chat_id, MembershipEvent.JOINED, at)
+                self._member(frame.chat_id, MembershipEvent.JOINED, at, RECOVERED if frame.recovered else "")
             case Kind.REFUSED:
                 self.awaited.discard(frame.chat_id)
                 self._member(frame.chat_id, MembershipEvent.REFUSED, at, frame.detail)
@@ -262,6 +262,8 @@ class Intake:
     def _note_unreadable(self, data: bytes, error: Unreadable) -> None:
         detail = self._account.blanked(str(error))
         self._node.note_text_not_shown(data)
+        if self._dashboard >= 0:
+            self._recorder.unreadable(self._number, self._socket.received_at, detail)  # type: ignore[union-attr]
         if isinstance(error, UnreadableHere):
             self._node.trouble("frame", detail)
         elif self._dashboard >= 0 and self._node.protocol.promises.visible == "frame":

@@ -33,6 +33,7 @@ class RunPlan:
     origin: str | None = None  # sent with every handshake and request; None: no Origin at all
     protocol_text: str = ""  # of the protocol's file, if it is described in one
     users_file: str | None = None  # the path of the users' file, which each process reads for itself
+    traceparent: bool = False  # each send and refetch by HTTP has a W3C trace context
 
     def scenario(self) -> Scenario:
         return scenario.parse(self.table, self.name, self.name)

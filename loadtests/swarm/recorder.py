@@ -9,6 +9,7 @@ from chatswarm.loadtests.history.files import Header, Writer
 from chatswarm.loadtests.history.manifest import boot_id, history_file
 from chatswarm.loadtests.history.tables import (
     FORMAT,
+    MOST_UNREADABLE,
     TABLES,
     ConnectionEvent,
     MembershipEvent,
@@ -27,6 +28,9 @@ _MAX_FRAMES = 10_000  # to remember; the same bytes reach all dashboards within 
 _CYCLE = 100_000  # new frames, at the start of which it is decided whether to remember the others
 _SAMPLE = 2_000  # new frames after which it is clear whether the same bytes reach several dashboards
 _LONGEST_NAME = 200  # characters of a server's name
+_UNREADABLE_CUT = (
+    f"more than {MOST_UNREADABLE:,} frames could not be read in one process: the history has only the first of them"
+)
 _INT16, _INT32, _INT64 = 2**15 - 1, 2**31 - 1, 2**63 - 1
 
 Announced = tuple[tuple[int, Frame], ...]
@@ -53,6 +57,7 @@ class Recorder:
         self._remembers = True
         self._new = self._taken = 0  # new frames in this cycle; frames taken before it
         self._connections = 0
+        self._unreadable = 0
         self._noted: set[tuple[str, str]] = set()
         self._rows_read: dict[str, int] = {}  # by table, for `since`
         self._frame_connection, self._frame_announcement, self._frame_time = self._writer.columns["frame"]
@@ -180,13 +185,24 @@ class Recorder:
         self._frame_announcement.append(announcement)  # type: ignore[arg-type]
         self._frame_time.append(time)  # type: ignore[arg-type]
 
+    def unreadable(self, connection: int, time: float, detail: str) -> None:
+        """Records a frame on a dashboard's connection that could not be read, unless there were too many before."""
+        self._unreadable += 1
+        if self._unreadable <= MOST_UNREADABLE:
+            self._writer.append("unreadable", connection, time, _text(detail))
+        elif self._unreadable == MOST_UNREADABLE + 1:
+            self.note(time, "unreadable_cut", _UNREADABLE_CUT)
+
     def refetch(
-        self, connection: int, dashboard: int, started: float, response: Response, version: int, server: int = -1
-    ) -> None:
-        """Records a refetch. `version` -1: it failed; `dashboard` -1: the final read; `server` -1: unknown."""
+        self, connection: int, dashboard: int, started: float, response: Response, version: int, server: int = -1,
+        n: int = -1,
+    ) -> None:  # fmt: skip
+        """Records a refetch, the `n`-th of its dashboard, from 0. `version` -1: it failed; `dashboard` and `n` -1: the
+        final read; `server` -1: unknown.
+        """
         status = _fit(response.reading, _INT16)
         self._writer.append(
-            "refetch", connection, dashboard, started, response.done, status, version, len(response.body), server
+            "refetch", connection, dashboard, started, response.done, status, version, len(response.body), server, n
         )
 
     def change(self, version: int, chat_id: str, total: int, dropped: int, added: Sequence[ParsedText]) -> None:

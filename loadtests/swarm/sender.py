@@ -4,6 +4,7 @@ import time
 from typing import NamedTuple
 
 from chatswarm.loadtests.history.tables import UNREADABLE_HERE, SendOutcome
+from chatswarm.loadtests.messages import trace
 from chatswarm.loadtests.messages.identity import text_of
 from chatswarm.loadtests.protocols.protocol import (
     Kind,
@@ -13,6 +14,7 @@ from chatswarm.loadtests.protocols.protocol import (
     Sent,
     Unreadable,
     UnreadableHere,
+    User,
     read,
 )
 
@@ -128,7 +130,7 @@ class Sender:
 
     def _by_http(self, chat: str, text: str, reference: str) -> SendResult:
         node, protocol = self._node, self._node.protocol
-        response = self._account.exchange(lambda user: protocol.send(user, chat, text, reference))
+        response = self._account.exchange(lambda user: self._request(user, chat, text, reference))
         node.note_rate_limit("send", response.status, response.retry_after)
         outcome = outcome_of(
             written=response.written,
@@ -149,6 +151,12 @@ class Sender:
             self._note_rejection(f"a send was answered {response.status}, but with the error {sent.detail}")
             outcome = SendOutcome.REJECTED
         return SendResult(response, outcome, sent.message_id)
+
+    def _request(self, user: User, chat: str, text: str, reference: str) -> Request:
+        request = self._node.protocol.send(user, chat, text, reference)
+        if self._node.plan.traceparent:
+            return request.with_header(trace.HEADER, trace.send_traceparent(reference))
+        return request
 
     def _by_socket(self, chat: str, text: str, reference: str) -> SendResult:
         assert self._connection is not None

@@ -9,6 +9,7 @@ from locust import User, task
 from locust.env import Environment
 
 from chatswarm.loadtests.history.tables import UNREADABLE_HERE, MembershipEvent, Role, UserEvent
+from chatswarm.loadtests.messages import trace
 from chatswarm.loadtests.protocols.protocol import Unreadable
 
 from .account import Account
@@ -116,6 +117,8 @@ class DashboardUser(ChatUser):
     connection_greenlet: Any = None  # of a connection that is planned for part of the run
     sending: Any = None
     changing: Any = None
+    refetches = 0
+    """How many have begun."""
 
     def on_start(self) -> None:
         if not self.take_number():
@@ -226,9 +229,17 @@ class DashboardUser(ChatUser):
         if account is None or self.connection is None:
             return
         connection = self.connection.number
+        n = self.refetches
+        self.refetches += 1
         started = time.monotonic()
         kept, last_version = self.last_list
-        response = account.exchange(node.protocol.list_chats, kept)
+        if node.plan.traceparent:
+            value = trace.refetch_traceparent(node.plan.run, self.index, n)
+            response = account.exchange(
+                lambda user: node.protocol.list_chats(user).with_header(trace.HEADER, value), kept
+            )
+        else:
+            response = account.exchange(node.protocol.list_chats, kept)
         node.note_rate_limit("refetch", response.status, response.retry_after)
         version, problem = -1, response.problem
         try:
@@ -245,7 +256,7 @@ class DashboardUser(ChatUser):
             node.trouble("refetch", problem)
         if version < 0:
             node.note_unshown(response.status, problem)
-        node.recorder.refetch(connection, self.index, started, response, version, node.server_of(response))
+        node.recorder.refetch(connection, self.index, started, response, version, node.server_of(response), n)
         node.rows.request("REFETCH", "chat list", response.done - started, len(response.body), problem)
         if version >= 0:
             node.on_shown(self.index, self.viewer, version, response.done)

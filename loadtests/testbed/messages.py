@@ -15,6 +15,7 @@ class TestbedOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     toxiproxy: str | None = None  # the API of one that is already running
     origin: str | None = None  # the Origin of every request and handshake
     users_file: str | None = None  # the path of the users' file
+    traceparent: bool = False  # each send and refetch has a W3C trace context
 
     @property
     def flags(self) -> list[str]:
@@ -28,7 +29,8 @@ class TestbedOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             "--origin": self.origin,
             "--users-file": self.users_file,
         }
-        return [word for flag, value in values.items() if value is not None for word in (flag, str(value))]
+        words = [word for flag, value in values.items() if value is not None for word in (flag, str(value))]
+        return [*words, *(["--traceparent"] if self.traceparent else [])]
 
 
 class SetUpTestbed(msgspec.Struct, frozen=True, tag=True):

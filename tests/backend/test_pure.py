@@ -23,6 +23,65 @@ from chatswarm.backend.fanout.backlog import Backlog
 from chatswarm.backend.fanout.batching import BatchingDelay
 from chatswarm.backend.metrics.exposition import merged
 from chatswarm.backend.store.records import Message
+from chatswarm.backend.wire.headers import trace_id
+
+ZEROS = b"0" * 32
+TRACE, PARENT = b"4bf92f3577b34da6a3ce929d0e0e4736", b"00f067aa0ba902b7"
+
+
+class TestTraceContext:
+    """https://www.w3.org/TR/trace-context/, 3.2 and 4.1."""
+
+    @pytest.mark.parametrize(
+        "value",
+        [
+            b"00-%b-%b-01" % (TRACE, PARENT),
+            b"00-%b-%b-00" % (TRACE, PARENT),
+            b"00-%b-%b-ff" % (TRACE, PARENT),
+            b"cc-%b-%b-01" % (TRACE, PARENT),
+            b"cc-%b-%b-01-" % (TRACE, PARENT),
+            b"cc-%b-%b-01-what the future will be" % (TRACE, PARENT),
+        ],
+    )
+    def test_the_trace_id_of_a_valid_header(self, value: bytes) -> None:
+        assert trace_id([(b"a", b"b"), (b"traceparent", value)]) == TRACE.decode()
+
+    @pytest.mark.parametrize(
+        "value",
+        [
+            b"",
+            b"00",
+            b"00-%b-%b" % (TRACE, PARENT),
+            b"00-%b-%b-1" % (TRACE, PARENT),
+            b"00-%b-%b-011" % (TRACE, PARENT),
+            b"00-%b-%b-01-" % (TRACE, PARENT),
+            b"00-%b-%b-01-more" % (TRACE, PARENT),
+            b"00-%b-%b-01.more" % (TRACE, PARENT),
+            b"cc-%b-%b-01.more" % (TRACE, PARENT),
+            b"ff-%b-%b-01" % (TRACE, PARENT),
+            b"0-%b-%b-01" % (TRACE, PARENT),
+            b"000-%b-%b-01" % (TRACE, PARENT),
+            b"00-%b-%b-01" % (TRACE.upper(), PARENT),
+            b"00-%b-%b-0A" % (TRACE, PARENT),
+            b"00-%b-%b-01" % (TRACE[1:], PARENT),
+            b"00-%b0-%b-01" % (TRACE, PARENT),
+            b"00-%b-%b-01" % (TRACE, PARENT[1:]),
+            b"00-%b-%b-01" % (b"." + TRACE[1:], PARENT),
+            b"00-%b-%b-01" % (ZEROS, PARENT),
+            b"00-%b-%b-01" % (TRACE, ZEROS[:16]),
+            b"00_%b_%b_01" % (TRACE, PARENT),
+            b"00-%b-%b-01\nINFO: forged" % (TRACE, PARENT),
+            b" 00-%b-%b-01" % (TRACE, PARENT),
+        ],
+    )
+    def test_an_invalid_header_is_none(self, value: bytes) -> None:
+        assert trace_id([(b"traceparent", value)]) is None
+
+    def test_two_headers_are_none(self) -> None:
+        one = (b"traceparent", b"00-%b-%b-01" % (TRACE, PARENT))
+        assert trace_id([one]) == TRACE.decode()
+        assert trace_id([one, one]) is None
+        assert trace_id([]) is None
 
 
 class TestBatchingDelay:

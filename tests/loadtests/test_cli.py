@@ -312,6 +312,22 @@ class TestAddresses:
         assert runs[0].options.origin == "https://shop.example"
         assert runs[0].options.flags[-2:] == ["--origin", "https://shop.example"]
 
+    @pytest.mark.parametrize("given", [[], ["--traceparent"]])
+    def test_a_run_is_traced_if_asked_for_and_repeated_so(
+        self, given: list[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        runs: list[Run] = []
+
+        def perform(run: Run) -> NoReturn:
+            runs.append(run)
+            raise SystemExit(0)
+
+        monkeypatch.setattr(Run, "perform", perform)
+        CliRunner().invoke(cli.app, ["run", "smoke", *given])
+        assert runs[0].options.traceparent == bool(given)
+        assert runs[0].options.flags == ["--protocol", "reference", *given]
+        assert [word for word in runs[0]._command() if word == "--traceparent"] == given
+
     @pytest.mark.parametrize(
         ("args", "protocol"),
         [

@@ -7,6 +7,7 @@ import numpy as np
 from chatswarm.loadtests.history.manifest import Manifest
 from chatswarm.loadtests.history.tables import MembershipEvent, SendOutcome, Sighting
 from chatswarm.loadtests.judge.verdict import Example
+from chatswarm.loadtests.messages.trace import send_trace_id
 from chatswarm.loadtests.scenario.rooms import UNSETTLED
 from chatswarm.loadtests.scenario.scenario import Scenario
 from chatswarm.loadtests.scenario.schedule import intended_times
@@ -165,6 +166,13 @@ class Ledger:
     def identity(self, key: int) -> str:
         return f"{self.manifest.run}.{key >> 32}.{key & 0xFFFFFFFF}"
 
+    def trace(self, message: int) -> str:
+        """The trace id of the message's send; empty if the send had none, or did not go out."""
+        manifest = self.manifest
+        by_http = self.scenario.sends_over(manifest.promises) == "http"
+        traced = manifest.traceparent and by_http and np.isfinite(self.messages.sent[message])
+        return send_trace_id(self.uid(message)) if traced else ""
+
     def chat(self, chat: int) -> str:
         return self.observations.chat_ids[chat] if chat >= 0 else ""
 
@@ -182,6 +190,7 @@ class Ledger:
         settled = settled if np.isfinite(settled) else self.deadline[message]
         return Example(
             uid=self.uid(message),
+            trace=self.trace(message),
             chat=self.chat(int(messages.chat[message])),
             dashboard=dashboard,
             intended=self.after_start(messages.intended[message]),

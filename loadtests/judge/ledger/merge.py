@@ -109,6 +109,7 @@ class _Merger:
         self.versions = [0]
         self.details: list[str] = []
         self.membership_details: list[str] = []
+        self.unreadable_details: list[str] = []
         self.final_details: list[str] = []
         self.samples: list[Samples] = []
         self.machines: dict[str, MachineSamples] = {}  # by boot id
@@ -134,7 +135,7 @@ class _Merger:
         servers = self._servers(rows)
         for table in ("send", "connection", "refetch"):
             rows.put(table, "server", translated(rows.ints(table, "server"), servers))
-        for table in ("connection", "frame", "refetch", "membership"):
+        for table in ("connection", "frame", "refetch", "membership", "unreadable"):
             rows.shift(table, "connection", self.connections)
         for table in ("announcement", "frame"):
             rows.shift(table, "announcement", self.announcements)
@@ -148,7 +149,8 @@ class _Merger:
             self.columns.setdefault(at, []).append(values)
 
         self.connections = max(
-            self.connections, *(rows.above(t, "connection") for t in ("connection", "frame", "refetch"))
+            self.connections,
+            *(rows.above(t, "connection") for t in ("connection", "frame", "refetch", "unreadable")),
         )
         self.announcements = max(
             self.announcements, *(rows.above(t, "announcement") for t in ("announcement", "frame"))
@@ -156,6 +158,7 @@ class _Merger:
         self.versions.append(self.versions[-1] + known)
         self.details += rows.texts("connection", "detail")
         self.membership_details += rows.texts("membership", "detail")
+        self.unreadable_details += rows.texts("unreadable", "detail")
         self.final_details += rows.texts("final", "detail")
         self.process_names += rows.texts("process", "name")
         troubles = zip(rows.texts("trouble", "kind"), rows.texts("trouble", "detail"), strict=True)
@@ -260,7 +263,11 @@ class _Merger:
                 time=self._floats("membership", "time"),
                 detail=self.membership_details,
             ),
-            unreadable=UnreadableTable(ints([]), floats([]), []),
+            unreadable=UnreadableTable(
+                connection=self._ints("unreadable", "connection"),
+                time=self._floats("unreadable", "time"),
+                detail=self.unreadable_details,
+            ),
             refetches=RefetchTable(
                 dashboard=self._ints("refetch", "dashboard"),
                 process=self._ints("refetch", "process"),
@@ -270,6 +277,7 @@ class _Merger:
                 version=self._ints("refetch", "version"),
                 size=self._ints("refetch", "bytes"),
                 server=self._ints("refetch", "server"),
+                n=self._ints("refetch", "n"),
             ),
             versions=Versions(
                 start=ints(self.versions),

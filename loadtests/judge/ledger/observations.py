@@ -103,6 +103,7 @@ class RefetchTable:
     version: Ints  # numbered across processes: those of process p start at `Versions.start[p]`
     size: Ints  # bytes of the response's body, as it came over the wire
     server: Ints  # index into `Observations.servers`; -1: unknown
+    n: Ints  # its number among those of its dashboard, from 0; -1: the final read, or an older history
 
     @property
     def showed(self) -> Bools:
@@ -112,11 +113,11 @@ class RefetchTable:
 
 @dataclass(frozen=True, slots=True)
 class UnreadableTable:
-    """Frames on dashboards' connections that could not be read."""
+    """Frames on dashboards' connections that could not be read, as far as they were recorded (`MOST_UNREADABLE`)."""
 
     connection: Ints
     time: Floats
-    detail: list[str]
+    detail: list[str]  # what was expected and what came
 
 
 @dataclass(frozen=True, slots=True)

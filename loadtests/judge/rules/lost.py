@@ -130,7 +130,7 @@ def never_reconnected(facts: Facts, cases: Cases) -> Claim | None:
     witness = f"its last connection ended at {facts.seconds(ends[0])}"
     return Claim(
         "never_reconnected", rows, words={"dashboards": dashboards(cases.dashboard[rows])}, witness=witness,
-        evidence=(f"{many(attempts, 'attempt')} to connect after that, none of which was subscribed",),
+        evidence=(f"{many(attempts, 'failed attempt')} to connect after that" if attempts else "no attempt to connect",),
     )  # fmt: skip
 
 

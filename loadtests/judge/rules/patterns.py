@@ -286,6 +286,14 @@ def _before_quiet(facts: Facts) -> Bools:
     return out
 
 
+def _several(attribute: CaseAttribute, facts: Facts) -> bool:
+    """Whether there are others than one."""
+    if attribute is DASHBOARD:
+        return facts.ledger.deliveries.dashboards > 1
+    chats = facts.ledger.messages.chat
+    return bool(len(chats)) and bool((chats != chats[0]).any())
+
+
 def in_common(facts: Facts, cases: Cases, claim: Claim) -> tuple[str, ...]:
     """What else the cases of a claim have in common: every k-th message, one dashboard, one chat."""
     mine = cases.only(claim.rows)
@@ -300,7 +308,7 @@ def in_common(facts: Facts, cases: Cases, claim: Claim) -> tuple[str, ...]:
             continue
         if (known >= 0).all() and claim.cause != f"one_{attribute.name}":
             values = attribute.of(facts, mine)
-            if values[0] >= 0 and (values == values[0]).all():
+            if values[0] >= 0 and (values == values[0]).all() and _several(attribute, facts):
                 place = attribute.told(facts, int(values[0]))
                 found.append(f"all on {place}" if attribute is DASHBOARD else f"all in {place}")
     return tuple(found)

@@ -363,4 +363,5 @@ def _message(code: _Function, rule: FrameRule, name: str) -> str:
     ours = "True" if rule.ours is None else code.fits(rule.ours)
     replayed = "False" if rule.replay is None else code.fits(rule.replay)
     source = f"new(Source, ({name}, whole, document))"
-    return f"new(Frame, (MESSAGE, {room or repr('')}, {ours}, {number}, '', {text}, {replayed}, '', 0, {source}))"
+    fields = f"MESSAGE, {room or repr('')}, {ours}, {number}, '', {text}, {replayed}, '', 0, {source}, False"
+    return f"new(Frame, ({fields}))"

@@ -14,6 +14,7 @@ EVERYWHERE = frozenset({"run", "base_url", "host", *COMPUTED})
 _LOCAL = {
     "text": "[send]",
     "uid": "[send]",
+    "traceparent": "[send]",
     "body": "the request of [send]",
     "ref": "steps of the socket, [heartbeat] and [send] frame",
     "room": "joins, [send], [history], [rooms.add] and [rooms.remove]",
@@ -76,8 +77,8 @@ class Names:
             "socket.rejoin": user | connection | room | {"ref"},
             "frame": user | connection | room,
             "heartbeat": user | connection | own_room | {"ref"},
-            "send.frame": user | connection | room | {"text", "uid", "ref"},
-            "send.request": user | {"room", "text", "uid", "body"},
+            "send.frame": user | connection | room | {"text", "uid", "traceparent", "ref"},
+            "send.request": user | {"room", "text", "uid", "traceparent", "body"},
             "history": user | room | set(self._kept.get("history", {})),
             "refetch": user,
         }

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from chatswarm.loadtests.messages.trace import send_traceparent
 from chatswarm.loadtests.net.address import parse_address
 from chatswarm.loadtests.protocols.protocol import (
     Chat,
@@ -155,7 +156,8 @@ class Described:
         request = self.description.send_request
         if request is None:
             raise NotImplementedError("this chat takes messages over sockets only")
-        return request.make(Context(user.variables, {"room": chat, "text": text, "uid": reference, "ref": reference}))
+        values = {"room": chat, "text": text, "uid": reference, "ref": reference}
+        return request.make(Context(user.variables, {**values, "traceparent": lambda: send_traceparent(reference)}))
 
     def read_sent(self, body: bytes) -> Sent:
         send = self.description.send_answer

@@ -7,6 +7,7 @@ import html
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from chatswarm.loadtests.messages.trace import send_traceparent
 from chatswarm.loadtests.protocols.protocol import (
     Answer,
     Frame,
@@ -116,7 +117,7 @@ class _Sequence:
     again: bool  # there was such a connection, or such a room on it, before
     at: int = 0
     asked: Request | None = None  # whose answer it waits for
-    recovered: bool = True
+    recovered: bool | None = None  # what the chat said of what was missed before; None: nothing
 
     @property
     def step(self) -> SocketStep:
@@ -200,7 +201,8 @@ class DescribedSession:
         assert self._script.send is not None, "the file says how a frame sends"
         number = self._next()
         self._references[number] = self._references[reference] = (number, reference)
-        context = self._context(room).and_(text=text, uid=reference, ref=number)
+        traceparent = lambda: send_traceparent(reference)  # noqa: E731 - most files do not have it
+        context = self._context(room).and_(text=text, uid=reference, ref=number, traceparent=traceparent)
         return self._codec.encode(self._script.send.fill(context))
 
     def ping(self) -> Outgoing | None:
@@ -291,8 +293,8 @@ class DescribedSession:
     def _done(self, sequence: _Sequence) -> list[Frame]:
         if not sequence.room:
             return [Frame(Kind.SUBSCRIBED)]
-        frames = [Frame(Kind.JOINED, sequence.room)]
-        if not sequence.recovered or (sequence.again and self._script.missed_on_rejoin):
+        frames = [Frame(Kind.JOINED, sequence.room, recovered=sequence.again and sequence.recovered is True)]
+        if sequence.recovered is False or (sequence.again and self._script.missed_on_rejoin):
             frames.append(Frame(Kind.MISSED, sequence.room))
         return frames
 

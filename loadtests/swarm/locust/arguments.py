@@ -24,6 +24,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--users-file", metavar="FILE", help="CSV with a row per user: name, and what its login needs; on every host"
     )
+    group.add_argument(
+        "--traceparent", action="store_true",
+        help="send a W3C trace context with each send and refetch by HTTP, to find messages in the target's tracing",
+    )  # fmt: skip
     group.add_argument("--out", default="", help="the run's folder (default: runs/<time>-<scenario>)")
     group.add_argument(
         "--metrics-port", type=int, default=setting("CHATSWARM_METRICS_PORT"), metavar="PORT",

@@ -344,6 +344,7 @@ class Master:
             boot_id=boot_id(), via=via,
             watched=self._scrapes is not None or self.environment.web_ui is not None,
             processes=len(processes), origin=asked.testbed.origin, users_file=asked.testbed.users_file,
+            traceparent=asked.testbed.traceparent,
         )  # fmt: skip
         if asked.proxy_host:
             plan = plan.reached_by(asked.proxy_host)

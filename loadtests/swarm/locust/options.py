@@ -19,7 +19,9 @@ from chatswarm.loadtests.scenario.scenario import Scenario, ScenarioError
 from chatswarm.loadtests.system.flags import read_flag
 from chatswarm.loadtests.testbed.messages import SetUpTestbed, TestbedOptions
 
-FIXED = ("users_file", "pid", "restart_command", "toxiproxy", "proxy_host", "metrics_port", "metrics_host")
+FIXED = (
+    "users_file", "pid", "restart_command", "toxiproxy", "proxy_host", "metrics_port", "metrics_host", "traceparent",
+)  # fmt: skip
 """Our options that only the command line sets: nobody may end a process, or run a command, by a web page."""
 PAGE_FIELDS = ("scenario", "protocol", "seed", "out", "origin")
 """The options of ours that the form of Locust's page shows."""
@@ -105,6 +107,7 @@ def read(
         toxiproxy=options.toxiproxy or None,
         origin=origin,
         users_file=str(Path(users_file).absolute()) if users_file else None,
+        traceparent=options.traceparent,
     )
     return RunOptions(chosen, testbed, seed, options.out, options.proxy_host)
 

@@ -465,3 +465,40 @@ class TestMonitoring:
             assert line in backend.output
         assert f"Uvicorn running on http://127.0.0.1:{backend.port}" in backend.errors
         assert "Traceback" not in backend.errors
+
+    def test_what_became_of_a_traced_message_is_logged_with_its_trace_id(self, backend: Backend) -> None:
+        chat_id = backend.new_chat()
+        traces = [f"{number:032x}" for number in range(1, 6)]
+        saved, saved_too, repeated, empty, nowhere = (f"00-{trace}-00f067aa0ba902b7-01" for trace in traces)
+        url = f"/api/users/chats/{chat_id}/send"
+        for path, text, key, header in (
+            (url, "first", "a", saved),
+            (f"/api/dashboard/chats/{chat_id}/send", "second", "b", saved_too),
+            (url, "first", "a", repeated),
+            (url, "", "c", empty),
+            ("/api/users/chats/secret-MARK/send", "MARK", "MARK", nowhere),
+            (url, "untraced", "d", "00-MARK"),
+        ):
+            headers = {"Idempotency-Key": key, "traceparent": header}
+            backend.http.post(path, json={"content": text}, headers=headers)
+        backend.stop()
+        lines = [line for line in backend.output.splitlines() if "Trace" in line]
+        assert lines == [
+            f"🔎 Trace {traces[0]}: message 1 saved",
+            f"🔎 Trace {traces[1]}: message 2 saved",
+            f"🔎 Trace {traces[2]}: message 1 was saved before",
+            f"🔎 Trace {traces[3]}: answered 400 (empty)",
+            f"🔎 Trace {traces[4]}: answered 404 (no_chat)",
+        ]
+        assert "MARK" not in backend.output + backend.errors
+
+    def test_a_traced_message_is_logged_while_others_are_summed_up(self, backend: Backend) -> None:
+        chat_id = backend.new_chat()
+        traces = [f"{number:032x}" for number in range(1, 41)]
+        for trace in traces:
+            headers = {"traceparent": f"00-{trace}-00f067aa0ba902b7-01"}
+            backend.http.post(f"/api/users/chats/{chat_id}/send", json={"content": "x"}, headers=headers)
+        backend.stop()
+        assert backend.output.count("MESSAGE RECEIVED") < len(traces)
+        for number, trace in enumerate(traces, 1):
+            assert f"Trace {trace}: message {number} saved\n" in backend.output

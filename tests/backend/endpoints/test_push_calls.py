@@ -228,3 +228,31 @@ def test_a_half_request_is_408_in_the_same_shape(tmp_path: Path) -> None:
 def test_the_reference_chats_calls_are_not_there(push: Push) -> None:
     for path in ("/api/debug/users-chats", "/api/users/data", "/ws/dashboard", "/inbox"):
         assert httpx.get(f"http://127.0.0.1:{push.backend.port}{path}").status_code == 404
+
+
+def test_what_became_of_a_traced_message_is_logged_with_its_trace_id(tmp_path: Path) -> None:
+    traces = [f"{number:032x}" for number in range(1, 7)]
+    with running_push(tmp_path, key=KEY) as push:
+        push.room("kitchen", "ann")
+        ann = push.bearer("ann")
+        for trace, room, text, key, headers in zip(
+            traces,
+            ("kitchen", "kitchen", "kitchen", "secret-MARK", "kitchen", "kitchen"),
+            ("hi", "hi", "", "MARK", "MARK", "MARK"),
+            ("a", "a", "b", "MARK", "d", "e" * 300),
+            (ann, ann, ann, ann, {"Authorization": "Bearer MARK"}, ann),
+            strict=True,
+        ):
+            more = {"Idempotency-Key": key, "traceparent": f"00-{trace}-00f067aa0ba902b7-01"}
+            push.http.post(f"/api/rooms/{room}/messages", json={"text": text}, headers=headers | more)
+        push.http.post("/api/rooms/kitchen/messages", json={"text": "x"}, headers=ann | {"traceparent": "00-MARK"})
+        push.backend.stop()
+        assert push.backend.output.splitlines() == [
+            f"🔎 Trace {traces[0]}: message 1 saved",
+            f"🔎 Trace {traces[1]}: message 1 was saved before",
+            f"🔎 Trace {traces[2]}: answered 400 (empty)",
+            f"🔎 Trace {traces[3]}: answered 404 (no_chat)",
+            f"🔎 Trace {traces[4]}: answered 401 (token)",
+            f"🔎 Trace {traces[5]}: answered 400 (unreadable)",
+        ]
+        assert "MARK" not in push.backend.output + push.backend.errors

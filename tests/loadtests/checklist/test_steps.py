@@ -231,7 +231,10 @@ def test_message_that_is_shown_too_late() -> None:
     step = StepName.IN_TIME
     assert_all_diagnosed([
         (Defects(list_delay=3), Expected(step, 3, "too early for the list", "cache or replica that lags")),
-        (Defects(frame_delay=2.5), Expected(step, 3, "the frame came only after 2.", "the broadcast waits for each dashboard in turn")),
+        (
+            Defects(frame_delay=2.5),
+            Expected(step, 3, "the frame came only after 2.", "the broadcast waits for each dashboard in turn"),
+        ),
         (Defects(list_takes=2.5), Expected(step, 3, "the refetch took 2.", "the list is slow")),
         (Defects(send_takes=2.5), Expected(step, 3, "The send itself took 2.", "storing a message is slow")),
     ])  # fmt: skip

@@ -69,11 +69,12 @@ def run(folder: Path) -> Play:
     return play
 
 
-def test_format_1_is_judged_as_before(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_an_older_format_is_judged_as_before(tmp_path: Path, number: int) -> None:
     play = run(tmp_path)
     new = play.judge()
-    rewritten(play, 1)
-    assert read(history_file(tmp_path, "worker0")).header.format == 1
+    rewritten(play, number)
+    assert read(history_file(tmp_path, "worker0")).header.format == number
     assert judge(tmp_path) == new
     assert (new.verdict, new.deliveries.lost > 0, new.reasons) == ("fail", True, [])
 
@@ -83,7 +84,8 @@ def test_what_format_1_lacks_is_none(tmp_path: Path) -> None:
     tables = read(history_file(tmp_path, "worker0")).tables
     assert set(tables["send"]["server"]) == set(tables["refetch"]["server"]) == {-1}
     assert set(tables["connection"]["deflate"]) == {-1}
-    assert len(tables["machine"]["cpu"]) == len(tables["server"]["name"]) == 0
+    assert set(tables["refetch"]["n"]) == {-1}
+    assert len(tables["machine"]["cpu"]) == len(tables["server"]["name"]) == len(tables["unreadable"]["time"]) == 0
 
 
 @pytest.mark.parametrize("number", [0, FORMAT + 1])

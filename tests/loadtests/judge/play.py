@@ -72,6 +72,7 @@ class Play:
     stages: list[dict[str, object]] = field(default_factory=list)
     rooms: dict[str, object] = field(default_factory=dict)
     slos: Iterable[str] = ()
+    planned_faults: list[dict[str, object]] = field(default_factory=list)  # of the scenario; `fault` acts them out
     plants: dict[tuple[int, int], Plant] = field(default_factory=dict)
     never_connected: frozenset[int] | set[int] = frozenset()
     before_final: Callable[["Play"], None] | None = None
@@ -114,6 +115,7 @@ class Play:
             swarm |= {"rate": self.rate, "duration": self.seconds}
         table: dict[str, object] = {"swarm": swarm, "slo": [{"expect": text} for text in self.slos]}
         table |= {"stage": self.stages} if self.stages else {}
+        table |= {"fault": self.planned_faults} if self.planned_faults else {}
         return table | ({"rooms": self.rooms} if self.rooms else {})
 
     def home(self, dashboard: int) -> str:

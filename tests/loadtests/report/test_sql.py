@@ -55,6 +55,7 @@ def test_every_table_has_rows(tmp_path: Path, table: str) -> None:
     play.fault("slow-net", 1, 2)
     play.row("worker0", "server", 0, "127.0.0.1:1", "a")
     play.row("worker0", "membership", 0, 0, 0, 0, 1000.0, "")
+    play.row("worker0", "unreadable", 0, 1000.0, "")
     play.write()
     assert open_sql(tmp_path).sql(f"from {table}").fetchall()
 

@@ -58,6 +58,7 @@ class Server:
 
     def __init__(self, responses: dict[str, str]) -> None:
         self.responses = {**USUAL, **responses}
+        self.traced: list[tuple[str, str]] = []  # of each request with a trace context: the path and the context
         self.listener = socket.socket()
         self.listener.bind(("127.0.0.1", 0))
         self.listener.listen(100)
@@ -76,6 +77,9 @@ class Server:
                 known = next(part for part in ("/send", *self.responses) if part in path)
                 if b"\r\nIf-None-Match: " in request:
                     known = "If-None-Match"
+                if b"\r\ntraceparent: " in request:
+                    context = request.partition(b"\r\ntraceparent: ")[2].partition(b"\r\n")[0].decode()
+                    self.traced.append((path, context))
                 key = request.partition(b"Sec-WebSocket-Key: ")[2].partition(b"\r\n")[0].decode()
                 connection.sendall(self.responses[known].replace("KEY", accept_key(key)).encode("latin-1"))
                 if known == "/ws/dashboard" and " 101 " in self.responses[known]:
@@ -100,7 +104,16 @@ def run(case: dict[str, Any], folder: Path) -> Any:
     """Starts a case. Returns a greenlet that waits for its end and returns the history."""
     server = Server(case.get("responses", {}))
     plan = RunPlan(
-        "scripted", 1, str(folder), server.url, "reference", "some", TABLE, boot_id(), origin=case.get("header")
+        "scripted",
+        1,
+        str(folder),
+        server.url,
+        "reference",
+        "some",
+        TABLE,
+        boot_id(),
+        origin=case.get("header"),
+        traceparent=case.get("traceparent", False),
     )
     number = case.get("number", 0)
     environment = Environment()
@@ -120,10 +133,11 @@ def run(case: dict[str, Any], folder: Path) -> Any:
         gevent.killall(greenlets)
         assert failure is None, failure
         tables = read(history_file(folder, "swarm-0")).tables
-        return {
+        rows = {
             name: [dict(zip(columns, map(plain, row), strict=True)) for row in zip(*columns.values(), strict=True)]
             for name, columns in tables.items()
         }
+        return {**rows, "traced": [{"path": path, "context": context} for path, context in server.traced]}
 
     return gevent.spawn(history)
 

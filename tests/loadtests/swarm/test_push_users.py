@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from chatswarm.loadtests.history.tables import (
+    RECOVERED,
     UNREADABLE_HERE,
     ConnectionEvent,
     MembershipEvent,
@@ -413,6 +414,19 @@ def test_what_comes_before_a_subscription_is_in_force_is_a_replay(outcome: Outco
     )
 
 
+@pytest.mark.parametrize(("outcome", "detail"), [("replays", RECOVERED), ("missed", "")], indirect=["outcome"])
+def test_a_later_subscription_says_whether_anything_is_missing(outcome: Outcome, detail: str) -> None:
+    joins = {0: [], 1: []}  # type: dict[int, list[Row]]
+    for row in outcome.rows["membership"]:
+        joins[row["dashboard"]].append(row)
+    for first, *later in joins.values():
+        assert first["detail"] == "", "nothing can be missing from before"
+        assert later
+        # With a limit of 0, a chat that has nothing to replay may still say so.
+        assert detail in {row["detail"] for row in later}
+        assert {row["detail"] for row in later} <= {RECOVERED, detail}
+
+
 @each_of("closed before the first message", "closed before the first message, and missed")
 def test_what_comes_after_a_room_was_joined_is_asked_for_again_even_if_it_is_the_first(outcome: Outcome) -> None:
     for dashboard in (0, 1):
@@ -485,6 +499,14 @@ def test_frames_that_cannot_be_read_are_counted_and_noted_and_nothing_else(outco
     assert outcome.rows["trouble"] == []
     assert len(outcome.notes("unreadable_frame")) == 1
     assert outcome.notes("unreadable_frame")[0].startswith("a frame could not be read: a frame: ")
+
+
+@of("garbage")
+def test_each_frame_that_could_not_be_read_is_recorded_on_its_connection(outcome: Outcome) -> None:
+    rows, frames = outcome.rows["unreadable"], outcome.rows["frame"]
+    assert {row["connection"] for row in rows} == {row["connection"] for row in frames}
+    assert len(rows) == len(frames), "one after each message on each dashboard"
+    assert all(row["detail"].startswith("a frame: ") for row in rows)
 
 
 @of("pings")

@@ -3,9 +3,17 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from chatswarm.loadtests.history.files import read
 from chatswarm.loadtests.history.manifest import history_file
-from chatswarm.loadtests.history.tables import UNREADABLE_HERE, ConnectionEvent, SendOutcome, Sighting
+from chatswarm.loadtests.history.tables import (
+    MOST_UNREADABLE,
+    UNREADABLE_HERE,
+    ConnectionEvent,
+    SendOutcome,
+    Sighting,
+)
 from chatswarm.loadtests.messages.identity import Condition, ParsedText, text_of
 from chatswarm.loadtests.protocols.protocol import Frame, Kind, Page
 from chatswarm.loadtests.protocols.reference import _Text
@@ -30,6 +38,7 @@ def test_numbers_and_texts_that_do_not_fit_are_made_to_fit(tmp_path: Path) -> No
     recorder.refetch(1, 0, 1.0, odd, 0)
     recorder.change(0, HALF, HUGE, 0, [parsed])
     recorder.final(HALF, 1.0, odd, Page([_Text("x", "user", HUGE)], HUGE), [parsed])
+    recorder.unreadable(1, 1.0, HALF)
     recorder.trouble(1.0, "kind", HALF)
     recorder.note(1.0, "kind", HALF)
     assert recorder.close() is None
@@ -42,7 +51,8 @@ def test_numbers_and_texts_that_do_not_fit_are_made_to_fit(tmp_path: Path) -> No
     assert list(tables["connection"]["code"]) == [32767]
     assert list(tables["version"]["total"]) == list(tables["final"]["total"]) == [2**31 - 1]
     assert list(tables["final_text"]["message_id"]) == [-1]
-    for table, column in (("chat", "chat_id"), ("connection", "detail"), ("trouble", "detail"), ("note", "detail")):
+    details = [(table, "detail") for table in ("connection", "unreadable", "trouble", "note")]
+    for table, column in (("chat", "chat_id"), *details):
         assert tables[table][column] == ["a\\ud800\0"]
 
 
@@ -72,7 +82,7 @@ def test_each_server_is_written_once_and_named_by_its_number(tmp_path: Path) -> 
     assert recorder.server("127.0.0.1:80", "") == 2
     recorder.send(0, 0, 0, 1.0, 1.0, whole, SendOutcome.ACCEPTED, 7, server=second)
     recorder.send(0, 1, 0, 1.0, 1.0, whole, SendOutcome.ACCEPTED, 8)
-    recorder.refetch(1, 0, 1.0, whole, -1, first)
+    recorder.refetch(1, 0, 1.0, whole, -1, first, 7)
     recorder.refetch(1, 0, 1.0, whole, -1)
     recorder.connection(1, 0, ConnectionEvent.SUBSCRIBED, 1.0, server=second)
     recorder.connection(1, 0, ConnectionEvent.CLOSED, 1.0)
@@ -83,6 +93,7 @@ def test_each_server_is_written_once_and_named_by_its_number(tmp_path: Path) -> 
     assert tables["server"]["name"] == ["worker-1", "worker-2", ""]
     assert list(tables["send"]["server"]) == [1, -1]
     assert list(tables["refetch"]["server"]) == [0, -1]
+    assert list(tables["refetch"]["n"]) == [7, -1]
     assert list(tables["connection"]["server"]) == [1, -1]
     assert list(tables["connection"]["widget"]) == list(tables["send"]["connection"]) == [-1, -1]
 
@@ -97,6 +108,21 @@ def test_a_target_that_gives_endless_names_is_unknown_in_the_end(tmp_path: Path)
     assert recorder.close() is None
     names = read(history_file(tmp_path, "swarm-0")).tables["server"]["name"]
     assert (len(names), len(names[0])) == (32768, len("a\\ud800\0") + 197)
+
+
+@pytest.mark.parametrize(("frames", "notes"), [(MOST_UNREADABLE, 0), (MOST_UNREADABLE + 500, 1)])
+def test_of_endless_unreadable_frames_only_the_first_are_recorded_and_a_note_says_so(
+    frames: int, notes: int, tmp_path: Path
+) -> None:
+    recorder = Recorder(tmp_path, "run", "swarm-0")
+    for number in range(frames):
+        recorder.unreadable(1, float(number), f"expected a frame, got {number}")
+    assert recorder.close() is None
+    tables = read(history_file(tmp_path, "swarm-0")).tables
+    assert list(tables["unreadable"]["time"]) == list(range(MOST_UNREADABLE))
+    assert tables["unreadable"]["detail"][-1] == f"expected a frame, got {MOST_UNREADABLE - 1}"
+    cut = "more than 1,000 frames could not be read in one process: the history has only the first of them"
+    assert tables["note"]["detail"] == [cut] * notes
 
 
 def test_the_machine(tmp_path: Path) -> None:

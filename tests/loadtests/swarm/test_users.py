@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from chatswarm.loadtests.history.tables import UNREADABLE_HERE, ConnectionEvent, Role, SendOutcome, UserEvent
+from chatswarm.loadtests.messages import trace
 
 History = dict[str, list[dict[str, Any]]]
 
@@ -96,6 +97,7 @@ KEPT = {
     "frames": SUBSCRIBED + ANNOUNCED % ("a", "1"),
 }
 OTHERS: list[dict[str, Any]] = [{"number": 5}, {"withdrawn": True}, {"header": "a\r\nb: c"}, {"responses": KEPT}]
+OTHERS.append({"responses": KEPT, "traceparent": True})
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +111,7 @@ def histories() -> dict[str, History]:
     )  # fmt: skip
     assert "Traceback" not in ran.stderr, ran.stderr
     assert TOKEN not in ran.stdout + ran.stderr
-    names = [*CASES, *LOST, "added", "withdrawn", "unsendable", "kept", *ECHOES]
+    names = [*CASES, *LOST, "added", "withdrawn", "unsendable", "kept", "traced", *ECHOES]
     return dict(zip(names, json.loads(ran.stdout), strict=True))
 
 
@@ -144,6 +146,39 @@ def test_every_connection_has_an_end(name: str, histories: dict[str, History]) -
 def test_a_frame_that_this_rig_cannot_read_is_recorded_as_its_problem(histories: dict[str, History]) -> None:
     (trouble,) = histories["a frame nested too deeply"]["trouble"]
     assert trouble["kind"] == "frame"
+
+
+def test_a_frame_that_could_not_be_read_is_recorded_with_its_connection(histories: dict[str, History]) -> None:
+    (row,) = histories["a frame nested too deeply"]["unreadable"]
+    opening, subscribed = histories["a frame nested too deeply"]["connection"]
+    assert row["connection"] == opening["connection"]
+    assert row["time"] >= subscribed["time"]
+    assert "nested too deeply" in row["detail"]
+    assert histories["as usual"]["unreadable"] == []
+
+
+@pytest.mark.parametrize("name", ["as usual", "kept", "traced"])
+def test_the_refetches_of_a_dashboard_are_numbered(name: str, histories: dict[str, History]) -> None:
+    *refetches, final = histories[name]["refetch"]
+    assert [row["n"] for row in refetches] == list(range(len(refetches)))
+    assert final["n"] == -1
+
+
+def test_each_send_and_refetch_has_a_trace_context_that_follows_from_it(histories: dict[str, History]) -> None:
+    history = histories["traced"]
+    assert len(history["send"]) == len(histories["as usual"]["send"])
+    sends = [trace.send_traceparent(f"scripted.{row['widget']}.{row['n']}") for row in history["send"]]
+    refetches = [trace.refetch_traceparent("scripted", 0, row["n"]) for row in history["refetch"] if row["n"] >= 0]
+    contexts: dict[str, list[str]] = {}
+    for row in history["traced"]:
+        contexts.setdefault(row["path"], []).append(row["context"])
+    assert sorted(contexts.pop("/api/users/chats/a/send")) == sorted(sends)
+    assert contexts == {LIST: refetches}, "no other request has one, the final reads included"
+    assert [row["status"] for row in history["refetch"]] == [200, 304, 200], "a refetch is as conditional as without"
+
+
+def test_nothing_has_a_trace_context_without_being_asked_for_it(histories: dict[str, History]) -> None:
+    assert not [row for name, history in histories.items() if name != "traced" for row in history["traced"]]
 
 
 def test_rate_limiting_is_noted_with_its_retry_after(histories: dict[str, History]) -> None:

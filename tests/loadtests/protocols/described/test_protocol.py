@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chatswarm.loadtests.messages.trace import send_traceparent
 from chatswarm.loadtests.protocols.catalogue import shipped
 from chatswarm.loadtests.protocols.described import Described, read_description
 from chatswarm.loadtests.protocols.protocol import (
@@ -247,6 +248,13 @@ def test_a_message_is_sent_by_a_request() -> None:
     assert (made.method, made.path, made.body) == ("POST", "/rooms/r%201", b'{"text": "say \\"hi\\""}')
     assert made.headers["Idempotency-Key"] == "key-1"
     assert protocol.read_sent(b"anything") == Sent()
+
+
+def test_a_request_may_have_the_trace_context_of_its_message_where_the_chat_wants_it() -> None:
+    send = SEND.replace("/${ref}", "").replace('"text": ', '"trace": "${traceparent}", "text": ')
+    protocol = protocol_of(SMALL.replace('frame = \'{"text": "${text}"}\'', send))
+    made = protocol.send(user_of(protocol), "r", "hi", "run.3.4")
+    assert json.loads(made.body or b"") == {"trace": send_traceparent("run.3.4"), "text": "hi"}
 
 
 @pytest.mark.parametrize(

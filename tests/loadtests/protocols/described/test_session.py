@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chatswarm.loadtests.messages.trace import send_traceparent
 from chatswarm.loadtests.protocols.catalogue import shipped
 from chatswarm.loadtests.protocols.described import Described, read_description
 from chatswarm.loadtests.protocols.described.session import DescribedSession
@@ -293,6 +294,14 @@ def test_a_later_join_takes_rejoin_once_what_it_needs_is_known() -> None:
     assert client.join("b") == ['{"watch": "b"}', '{"n": 4, "join": "b"}']
 
 
+def test_a_frame_that_sends_may_have_the_trace_context_of_its_message() -> None:
+    frame = '{"n": ${ref}, "key": "${uid}", "to": "${room}", "text": "${text}"}'
+    client = Client(FILE.replace(frame, '{"text": "${text}", "traceparent": "${traceparent}"}'))
+    client.open()
+    sent = client.session.send("r", "hi", "run.3.4")
+    assert sent == f'{{"text": "hi", "traceparent": "{send_traceparent("run.3.4")}"}}'
+
+
 @pytest.mark.parametrize("recovered", [True, False, None])
 def test_a_rejoin_that_was_not_recovered_has_missed_messages(recovered: bool | None) -> None:
     client = Client()
@@ -303,7 +312,15 @@ def test_a_rejoin_that_was_not_recovered_has_missed_messages(recovered: bool | N
     client.join("r")
     joined = {"type": "joined", "room": "r", "recovered": recovered}
     missed = [] if recovered else [Frame(Kind.MISSED, "r")]
-    assert client.take(joined).frames == [Frame(Kind.JOINED, "r"), *missed]
+    assert client.take(joined).frames == [Frame(Kind.JOINED, "r", recovered=recovered is True), *missed]
+
+
+def test_a_chat_that_says_nothing_of_what_was_missed_has_not_said_that_it_is_all_there() -> None:
+    client = Client()
+    for _ in range(2):
+        client.open()
+        client.join("b")
+        assert client.take({"type": "joined", "room": "b"}).frames == [Frame(Kind.JOINED, "b")]
 
 
 def test_where_a_client_reads_on_each_reconnection_messages_were_missed_on_each() -> None:

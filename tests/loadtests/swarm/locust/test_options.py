@@ -35,6 +35,7 @@ def options(**given: object) -> Namespace:
         "out": "",
         "pid": None,
         "users_file": None,
+        "traceparent": False,
     }
     defaults |= {"restart_command": None, "toxiproxy": None, "proxy_host": ""}
     return Namespace(**{**defaults, **given})
@@ -49,6 +50,13 @@ def test_valid_options(target: str) -> None:
     assert run.testbed == TestbedOptions(base_url=target, origin="https://chat.example.com", pid=7)
     assert run.seed == 7
     assert run.scenario.dashboards + run.scenario.widgets == 10
+
+
+def test_sends_are_traced_if_asked_for(target: str) -> None:
+    assert not asked(target, 10).testbed.traceparent
+    testbed = asked(target, 10, traceparent=True).testbed
+    assert testbed == TestbedOptions(base_url=target, traceparent=True)
+    assert testbed.flags == ["--target", target, "--protocol", "reference", "--traceparent"]
 
 
 def test_an_origin_may_be_that_of_an_app(target: str) -> None:
