@@ -49,10 +49,10 @@ leave = 4
 """What is sent within 2 s after a change counts for nobody. No message is sent near the end of these 2 s."""
 
 BIG_ROOM = (
-    ROOMS.replace("dashboards = 8", "dashboards = 26").replace("count = 6", "count = 1")
-    .replace("members = 4", "members = 24").replace('drain = "4s"', 'drain = "6s"')
+    ROOMS.replace("dashboards = 8", "dashboards = 22").replace("count = 6", "count = 1")
+    .replace("members = 4", "members = 20").replace('drain = "4s"', 'drain = "6s"')
 )  # fmt: skip
-"""60 messages to one room with 24 members. 0.15 s for each makes those after the fourteenth late."""
+"""60 messages to one room with 20 members. With 0.15 s for each, the last six are late, and nobody waits for 3 s."""
 
 INTRUDED = (
     ROOMS
