@@ -100,7 +100,7 @@ def _stop(command: Command) -> None:
 
 def _mark(outcome: Outcome, *, under_fault: bool) -> None:
     outcome.under_fault = under_fault
-    outcome.variant += ", under a fault" if under_fault else ""
+    outcome.variant += " beside a fault" if under_fault else ""
 
 
 def run_clean(run: CleanRun, folder: Path) -> Outcome:
