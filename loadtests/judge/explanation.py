@@ -24,7 +24,7 @@ from .rules.claims import Certainty, Claim, Rule
 from .rules.exclusions import facts_about
 from .rules.facts import Facts
 from .rules.ranking import ranking_of
-from .rules.words import dashboards, many
+from .rules.words import dashboards, many, ordinal
 from .verdict import Example, Recovery, Verdict
 
 EXAMPLES = 8
@@ -154,7 +154,7 @@ def _explained(facts: Facts, name: str, result: CheckResult, label: str = "") ->
     cases = cases_of(facts.ledger, name, result)
     claims = _claims(facts, cases)
     causes = [_cause(facts, mine, claim, label or name) for mine, claim in claims]
-    left = cases.count - sum(cause.deliveries for cause in causes)
+    left = max(0, cases.count - sum(cause.deliveries for cause in causes))
     rest = np.ones(len(cases), bool)
     for mine, claim in claims:
         rest[mine.row[claim.rows]] = False
@@ -199,15 +199,17 @@ def _cause(facts: Facts, cases: Cases, claim: Claim, finding: str) -> ExplainedC
     # The clearest first, then one of each message.
     best = np.concatenate([rows[claim.best : claim.best + 1], rows])
     _, first = np.unique(cases.message[best], return_index=True)
+    part = [f"worked out from every {ordinal(cases.step)} of them"] if cases.step > 1 else []
+    deliveries = cases.counted(len(rows))
     chosen = best[np.sort(first)][:EXAMPLES] if (cases.message[best] >= 0).all() else best[1 : EXAMPLES + 1]
     return ExplainedCause(
         id=cause.id,
         finding=finding,
         certainty=claim.certainty,
-        deliveries=len(rows),
-        coverage=round(len(rows) / max(1, cases.count), 4),
+        deliveries=deliveries,
+        coverage=round(deliveries / max(1, cases.count), 4),
         sentence=cause.sentence.format_map(words).strip() + (f" ({'; '.join(common)})" if common else ""),
-        evidence=[*claim.evidence, *([remark] if remark else [])],
+        evidence=[*claim.evidence, *([remark] if remark else []), *part],
         excluded=facts_about(facts, cases.only(rows), cause.id),
         witness=claim.witness,
         examples=[_example(facts.ledger, cases, row) for row in chosen.tolist()],

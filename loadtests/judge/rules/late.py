@@ -112,6 +112,6 @@ def _usual(facts: Facts) -> dict[str, float]:
         return dict.fromkeys(names, 0.0)
     some = on_target[:: max(1, len(on_target) // _SAMPLE)]
     none = np.full(len(some), -1, np.int64)
-    cases = Cases("late", len(some), none, ints(ledger.deliveries.message[some]), some, none, [])
+    cases = Cases("late", len(some), 1, len(some), none, ints(ledger.deliveries.message[some]), some, none, [])
     stages = stages_of(moments_of(ledger, cases), by_frames=ledger.by_frames)
     return {name: float(np.nanmedian(taken)) for name, taken in stages.items()}

@@ -128,9 +128,10 @@ def never_reconnected(facts: Facts, cases: Cases) -> Claim | None:
     ends = subscriptions.end[last[rows]]
     attempts = _attempts_after(facts, cases.dashboard[rows], ends)
     witness = f"its last connection ended at {facts.seconds(ends[0])}"
+    told = f"{many(attempts, 'failed attempt')} to connect after that" if attempts else "no attempt to connect"
     return Claim(
         "never_reconnected", rows, words={"dashboards": dashboards(cases.dashboard[rows])}, witness=witness,
-        evidence=(f"{many(attempts, 'failed attempt')} to connect after that" if attempts else "no attempt to connect",),
+        evidence=(told,),
     )  # fmt: skip
 
 
