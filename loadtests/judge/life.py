@@ -29,6 +29,7 @@ from .message_life import (
     LifeFault,
     LifeFrame,
     LifeRefetch,
+    LifeServer,
     LifeSilence,
     LifeStall,
     MessageLife,
@@ -195,6 +196,9 @@ class _Search:
             visible_by="frame" if ledger.by_frames else "refetch",
             update_target=ledger.scenario.update_target,
             ends=ends,
+            watched=max(
+                ends, self._after(np.fmax.reduce(ledger.observations.connections.ended, initial=-np.inf)) or 0.0
+            ),
             fates={fate: count for fate, count in counts.items() if count},
             dashboards=tuple(shown),
             left_out=len(fates) - len(shown),
@@ -403,20 +407,16 @@ class _Search:
 
     def _around(self, rows: Ints) -> list[int]:
         """Of these connections, by when they began, those of the message's time. If a dashboard was not subscribed when
-        it was intended, also the one before, which tells since when.
+        it was intended, also those before, back to its last subscription: they tell since when.
         """
         table = self._ledger.observations.connections
-        kept: list[int] = []
-        before: dict[int, int] = {}
-        subscribed = set()
+        kept: dict[int, list[int]] = {}
         for row in rows.tolist():
-            if table.ended[row] < self._intended:
-                before[int(table.dashboard[row])] = row
-            else:
-                kept.append(row)
-                if table.subscribed[row] <= self._intended:
-                    subscribed.add(int(table.dashboard[row]))
-        return [*(row for dashboard, row in before.items() if dashboard not in subscribed), *kept]
+            mine = kept.setdefault(int(table.dashboard[row]), [])
+            if table.subscribed[row] <= self._intended:
+                mine.clear()
+            mine.append(row)
+        return [row for mine in kept.values() for row in mine]
 
     def _connection(self, row: int, memberships: Sequence[int]) -> LifeConnection:
         observations = self._ledger.observations
@@ -545,11 +545,11 @@ class _Search:
                 moments.append(self._after(self._deadline))
         return max(moment for moment in moments if moment is not None)
 
-    def _server(self, number: int) -> str:
+    def _server(self, number: int) -> LifeServer | None:
         if number < 0:
-            return ""
+            return None
         address, name = self._ledger.observations.servers[number]
-        return f"{name} at {address}" if name and address else name or address
+        return LifeServer(name, address)
 
     def _after(self, time: float) -> float | None:
         return self._ledger.after_start(time)

@@ -28,6 +28,14 @@ class StoredMessage:
 
 
 @dataclass(frozen=True, slots=True)
+class LifeServer:
+    """Who served a request or a connection."""
+
+    name: str  # that the target gave for itself; may be empty
+    address: str  # that was connected to: a fault proxy's, if there is one
+
+
+@dataclass(frozen=True, slots=True)
 class LifeConnection:
     """One connection of a dashboard."""
 
@@ -41,7 +49,7 @@ class LifeConnection:
     end: Literal["", "closed", "failed", "stopped"]  # `stopped`: by the swarm, as planned
     code: int  # the close code; of a failed attempt, the status, or a negative errno of the rig
     detail: str
-    served_by: str
+    served_by: LifeServer | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +71,7 @@ class LifeRefetch:
     done: float | None
     status: int  # 0: no response; negative: a limit of the rig
     shows: bool | None  # whether the list showed the message; None: no list came
-    served_by: str
+    served_by: LifeServer | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +93,9 @@ class DashboardLife:
     notified: float | None  # the first live frame that is known to have announced it
     visible: float | None
     process: str  # of the rig, that the dashboard lived in
-    connections: tuple[LifeConnection, ...]  # those that overlap the time from intended to visible
+    connections: tuple[
+        LifeConnection, ...
+    ]  # those that overlap the time from intended to visible, and since when it was away
     connections_left_out: int
     frames: tuple[LifeFrame, ...]
     frames_left_out: int
@@ -132,11 +142,12 @@ class MessageLife:
     answered: float | None  # its response, or the failure
     outcome: SendFate
     status: int
-    served_by: str
+    served_by: LifeServer | None
     stored: StoredMessage
     visible_by: Literal["frame", "refetch"]  # what shows messages in this kind of chat
     update_target: float  # seconds that a dashboard has to show it
     ends: float  # the last moment that this tells about
+    watched: float  # the last moment that any dashboard's connection was observed
     fates: dict[DeliveryFate, int]  # how many dashboards, also of those that are not shown
     dashboards: tuple[DashboardLife, ...]  # lost and late ones first, and the slowest first
     left_out: int  # how many dashboards are not shown

@@ -59,6 +59,11 @@ def logarithmic(lowest: float, highest: float, label: Callable[[float], str]) ->
     return Axis(low, high, tuple((step, label(step)) for step in inside), log=True)
 
 
+def duration_tick(seconds: float) -> str:
+    """The label of a tick: `50 ms`, `2 s`."""
+    return f"{seconds:g} s" if abs(seconds) >= 1 else f"{seconds * 1000:g} ms"
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """A series. `style` is a class in the style sheet; `steps`: each value holds until the next x."""
