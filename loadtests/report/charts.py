@@ -36,11 +36,11 @@ class Chart:
     rows: tuple[tuple[str, ...], ...]
     section: Literal["latency", "rig"] = "latency"
 
-    def figure(self) -> Markup:
-        """The chart as an HTML element."""
+    def figure(self, level: int = 3) -> Markup:
+        """The chart as an HTML element, with a heading of that level."""
         return element(
             "figure",
-            element("figcaption", element("h3", self.title), element("p", self.reading)),
+            element("figcaption", element(f"h{level}", self.title), element("p", self.reading)),
             self.pictures,
             element(
                 "details",

@@ -3,8 +3,6 @@
 Every figure of the verdict is shown as it is in `verdict.json`; the charts come from the ledger.
 """
 
-import base64
-import hashlib
 from collections.abc import Mapping, Sequence
 
 from chatswarm.loadtests.judge.verdict import Deliveries, Example, Quantiles, Recovery, RigMachine, Verdict
@@ -14,9 +12,9 @@ from chatswarm.loadtests.system.units import human
 
 from . import wording
 from .charts import NARROW, WIDE, charts_of, table
+from .document import document
 from .figures import ReportCase, ReportFigures
 from .markup import Content, Markup, Prose, element, joined
-from .style import STYLE
 
 _CODES = {
     "1000": "normal closure", "1001": "going away", "1002": "protocol error", "1003": "unsupported data",
@@ -42,19 +40,7 @@ _SECTIONS = (
 def page(figures: ReportFigures) -> str:
     """The HTML document."""
     verdict = figures.verdict
-    digest = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
-    policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
     title = f"{verdict.verdict.upper()}: {verdict.scenario} against {verdict.target}"
-    head = element(
-        "head",
-        element("meta", charset="utf-8"),
-        element("meta", http_equiv="Content-Security-Policy", content=policy),
-        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        element("meta", name="color-scheme", content="light dark"),
-        element("meta", name="referrer", content="no-referrer"),
-        element("title", title),
-        element("style", Markup(STYLE)),
-    )
     charts: dict[str, list[Markup]] = {"latency": [], "rig": []}
     for chart in charts_of(figures):
         charts[chart.section].append(chart.figure())
@@ -83,7 +69,7 @@ def page(figures: ReportFigures) -> str:
         ),
         element("main", sections),
     )
-    return f"<!DOCTYPE html>\n{element('html', head, body, lang='en')}\n"
+    return document(title, body)
 
 
 def _verdict(figures: ReportFigures) -> Markup:

@@ -263,7 +263,7 @@ def _send(life: MessageLife) -> Iterator[LifeRow]:
             yield LifeRow(at, name, detail, (LifePiece(kind, before, at),))
             before = at
     if life.answered is None:
-        yield LifeRow(math.inf, "no response", "", (LifePiece("never", math.inf, math.inf),))
+        yield LifeRow(math.inf, "answered", "", (LifePiece("never", math.inf, math.inf),))
 
 
 def _faults(life: MessageLife) -> Iterator[LifeRow]:
@@ -303,7 +303,7 @@ def _dashboard(life: MessageLife, dashboard: DashboardLife) -> LifeGroup:
         at = dashboard.visible - start
         ordered.append(LifeRow(at, "visible", "", (LifePiece("visible", at, at),)))
     elif dashboard.fate != "not expected":
-        ordered.append(LifeRow(math.inf, "never visible", "", (LifePiece("never", math.inf, math.inf),)))
+        ordered.append(LifeRow(math.inf, "visible", "", (LifePiece("never", math.inf, math.inf),)))
     why = f" ({dashboard.why})" if dashboard.why else ""
     return LifeGroup(one_line(title + why), dashboard.dashboard, _TONES.get(dashboard.fate), tuple(ordered))
 
@@ -331,8 +331,10 @@ def _connection(life: MessageLife, connection: LifeConnection) -> LifeRow:
     if subscribed is not None:
         pieces.append(LifePiece("subscribed", subscribed, until))
         words.append("subscribed" if subscribed <= 0 else f"subscribed at {offset(subscribed)}")
+    else:
+        words.append("connection")
     for word, time in (
-        ("in the room", connection.joined), ("joining refused", connection.join_refused),
+        ("room joined", connection.joined), ("joining refused", connection.join_refused),
         ("room left", connection.left),
     ):  # fmt: skip
         if time is None:
@@ -340,7 +342,7 @@ def _connection(life: MessageLife, connection: LifeConnection) -> LifeRow:
         if time > start:
             pieces.append(LifePiece("joined", time - start, time - start))
         at_once = connection.subscribed is not None and abs(time - connection.subscribed) < _AT_ONCE
-        words.append(word if at_once else f"{word} at {offset(time - start)}")
+        words += [] if at_once and time == connection.joined else [f"{word} at {offset(time - start)}"]
     if subscribed is not None and connection.joined is None and connection.join_refused is None and _joins(life):
         words.append("room not joined")
     words += [connection.join_detail] if connection.join_detail else []
@@ -349,11 +351,11 @@ def _connection(life: MessageLife, connection: LifeConnection) -> LifeRow:
         failed = f" ({status_of(connection.code)})" if connection.code and connection.end == "failed" else ""
         words.append(f"{connection.end}{code}{failed} at {offset(ended)}")
         words += [connection.detail] if connection.detail else []
+    elif subscribed is None:
+        words.append("not subscribed yet")
     words += _by_another(life, connection.served_by)
-    begun = [
-        time for time in (subscribed if subscribed is not None and subscribed <= 0 else opening, subscribed) if time
-    ]
-    return LifeRow(begun[0] if begun else 0.0, "connection", ", ".join(words), tuple(pieces))
+    begun = subscribed if subscribed is not None and subscribed <= 0 else opening
+    return LifeRow(begun if begun is not None else subscribed or 0.0, ", ".join(words), "", tuple(pieces))
 
 
 def _joins(life: MessageLife) -> bool:
@@ -403,8 +405,8 @@ def status_of(status: int) -> str:
 
 def offset(time: float | None) -> str:
     """A moment relative to the intended one: `+12 ms`; empty for None."""
-    if time is None:
-        return ""
+    if not time:
+        return "" if time is None else "0"
     return "never" if math.isinf(time) else f"{'+' if time >= 0 else '-'}{human(abs(time))}"
 
 

@@ -23,8 +23,8 @@ from .life_rows import (
     notes,
     offset,
 )
-from .markup import Markup, element, escaped, joined
-from .plot import duration_tick
+from .markup import Markup, Prose, element, escaped, joined
+from .plot import duration_tick, text_at
 from .style import STYLE
 
 _READING = (
@@ -33,37 +33,37 @@ _READING = (
 )
 _MARKS: dict[PieceKind, str] = {
     "intended": "M0-7V7", "joined": "M-4-5H4M0-5V5", "frame": "M-5-4H5L0 5Z", "perhaps": "M-5-4H5L0 5Z",
-    "replayed": "M-5 4H5L0-5Z", "read": "M0-6L5 0L0 6L-5 0Z", "visible": "M-5.5 0A5.5 5.5 0 1 1 5.5 0A5.5 5.5 0 1 1-5.5 0Z",
-    "never": "M-4.5-4.5L4.5 4.5M-4.5 4.5L4.5-4.5",
+    "replayed": "M-5 4H5L0-5Z", "read": "M0-6L5 0L0 6L-5 0Z",
+    "visible": "M-5.5 0A5.5 5.5 0 1 1 5.5 0A5.5 5.5 0 1 1-5.5 0Z", "never": "M-4.5-4.5L4.5 4.5M-4.5 4.5L4.5-4.5",
 }  # fmt: skip
 """The outline of each mark, around the moment that it stands for."""
 _ACROSS: frozenset[PieceKind] = frozenset(("fault", "stall"))
 """What is also drawn as a band across all rows."""
-_TOP, _ROW, _TITLE, _BAR = 40.0, 21.0, 30.0, 11.0
+_ROW, _TITLE, _BAR = 21.0, 30.0, 11.0
 _LETTER = 6.6  # pixels, on average
 
 
 def waterfall_page(life: MessageLife) -> str:
     """The life as an HTML document that needs nothing else."""
     chart = waterfall(life)
-    sentences = [element("p", fact) for fact in facts(life)]
+    sentences = [element("p", _sentence(fact)) for fact in facts(life)]
     body = element(
         "body",
         element(
             "header",
             element("h1", "Message ", element("span", life.uid, class_="mono")),
-            element("p", f"{headline(life)}.".capitalize(), class_="why"),
+            element("p", _sentence(headline(life)), class_="why"),
             sentences,
         ),
-        element("main", element("h2", chart.title), chart.figure(headed=False)),
+        element("main", chart.figure(2)),
     )
     return document(f"{headline(life)}: message {life.uid}", body)
 
 
 def waterfall_svg(life: MessageLife) -> str:
     """The wide picture alone, as an SVG file with its style in it."""
-    picture = _Picture(life, WIDE).draw(element("style", Markup(STYLE)), xmlns="http://www.w3.org/2000/svg")
-    return f"{picture}\n"
+    style = element("style", Markup(STYLE))
+    return f"{_Picture(life, WIDE).draw(style, xmlns='http://www.w3.org/2000/svg', class_='waterfall alone')}\n"
 
 
 def waterfall(life: MessageLife) -> Chart:
@@ -71,12 +71,14 @@ def waterfall(life: MessageLife) -> Chart:
     groups = groups_of(life)
     axis = axis_of(groups, life)
     rows = tuple(
-        (group.title, offset(row.at), row.name, row.detail) for group in groups for row in group.rows
+        (group.title, offset(row.at), row.name, Prose(element("p", row.detail)))
+        for group in groups
+        for row in group.rows
     )
     return Chart(
         f"life-{life.uid.replace('.', '-')}",
         "One message's life",
-        " ".join([_READING, *(f"{note}.".capitalize() for note in notes(life, axis))]),
+        " ".join([_READING, *map(_sentence, notes(life, axis))]),
         tuple(_Picture(life, width).draw() for width in (WIDE, NARROW)),
         ("where", "after intended", "what", "detail"),
         rows,
@@ -91,11 +93,13 @@ class _Picture:
         self._narrow = width < WIDE
         self._groups = groups_of(life)
         self._axis: LifeAxis = axis_of(self._groups, life)
-        self._left = 10.0 if self._narrow else 368.0
+        self._left = 10.0 if self._narrow else 396.0
         self._rail = any(piece.kind == "never" for row in self._rows() for piece in row.pieces)
         self._right = width - (34.0 if self._rail else 16.0)
         self._step = _ROW + (15.0 if self._narrow else 0.0)
-        self._bottom = _TOP + sum(_TITLE + self._step * len(group.rows) for group in self._groups)
+        headed = self._rail or self._axis.cuts or life.ends >= life.deadline
+        self._top = 58.0 if headed else 24.0
+        self._bottom = self._top + sum(_TITLE + self._step * len(group.rows) for group in self._groups)
 
     def draw(self, *before: Markup, **attributes: str) -> Markup:
         """The `svg` element. `before`: what it starts with."""
@@ -107,11 +111,10 @@ class _Picture:
             self._axis_lines(),
             self._all_rows(),
             key,
-            class_="waterfall narrow" if self._narrow else "waterfall wide",
             viewBox=f"0 0 {self._width:g} {height:g}",
             role="img",
             aria_label=self._alternative(),
-            **attributes,
+            **{"class_": f"waterfall {'narrow' if self._narrow else 'wide'}", **attributes},
         )
 
     def _rows(self) -> list[LifeRow]:
@@ -139,8 +142,8 @@ class _Picture:
                     begin, end = self._x(piece.begin), self._x(min(piece.end, self._axis.high))
                     drawn.append(
                         element(
-                            "rect", element("title", row.text), x=begin, y=_TOP, width=max(1.5, end - begin),
-                            height=self._bottom - _TOP, class_=f"band {piece.kind}",
+                            "rect", element("title", row.text), x=begin, y=self._top, width=max(1.5, end - begin),
+                            height=self._bottom - self._top, class_=f"band {piece.kind}",
                         )
                     )  # fmt: skip
         return joined(drawn)
@@ -151,31 +154,45 @@ class _Picture:
         for time in self._axis.ticks(max(3, int((self._right - self._left) / 80))):
             at, label = self._x(time), duration_tick(time)
             half = 3.6 * len(label)
-            drawn.append(element("path", d=f"M{at:.1f} {_TOP - 5:.1f}V{self._bottom:.1f}", class_="grid"))
+            drawn.append(element("path", d=f"M{at:.1f} {self._top - 5:.1f}V{self._bottom:.1f}", class_="grid"))
             middle = min(max(at, half), self._width - half)
             if middle - half > free:
                 free = middle + half + 6
-                drawn += [_text(middle, y, label, "tick", anchor="middle") for y in (_TOP - 10, self._bottom + 15)]
+                drawn += [
+                    text_at(middle, y, label, "tick", anchor="middle") for y in (self._top - 10, self._bottom + 15)
+                ]
         for cut in self._axis.cuts:
             begin, end = self._x(cut.begin), self._x(cut.end)
             title = element("title", f"{human(cut.end - cut.begin)} in which nothing happened")
             drawn.append(
-                element("rect", title, x=begin, y=_TOP - 5, width=end - begin, height=self._bottom - _TOP + 5, class_="cut")
+                element(
+                    "rect",
+                    title,
+                    x=begin,
+                    y=self._top - 5,
+                    width=end - begin,
+                    height=self._bottom - self._top + 5,
+                    class_="cut",
+                )
             )
-            drawn.append(_text((begin + end) / 2, _TOP - 24, f"≈ {human(cut.end - cut.begin)}", "tick", anchor="middle"))
+            drawn.append(
+                text_at((begin + end) / 2, self._top - 24, f"≈ {human(cut.end - cut.begin)}", "tick", anchor="middle")
+            )
         life = self._life
         if life.ends >= life.deadline:
             at = self._x(life.update_target)
-            drawn.append(element("path", d=f"M{at:.1f} {_TOP - 20:.1f}V{self._bottom:.1f}", class_="rule"))
-            drawn.append(_text(at - 5, _TOP - 24, f"target {human(life.update_target)}", "rule-name", anchor="end"))
+            drawn.append(element("path", d=f"M{at:.1f} {self._top - 38:.1f}V{self._bottom:.1f}", class_="rule"))
+            # Left of the heading of the rail.
+            end = min(at - 5, self._width - 48) if self._rail else at - 5
+            drawn.append(text_at(end, self._top - 42, f"target {human(life.update_target)}", "rule-name", anchor="end"))
         if self._rail:
             at = self._x(math.inf)
-            drawn.append(element("path", d=f"M{at:.1f} {_TOP - 5:.1f}V{self._bottom:.1f}", class_="rail"))
-            drawn.append(_text(self._width - 2, _TOP - 10, "never", "tick bad", anchor="end"))
+            drawn.append(element("path", d=f"M{at:.1f} {self._top - 36:.1f}V{self._bottom:.1f}", class_="rail"))
+            drawn.append(text_at(self._width - 2, self._top - 42, "never", "tick bad", anchor="end"))
         return joined(drawn)
 
     def _all_rows(self) -> Markup:
-        drawn, y = [], _TOP
+        drawn, y = [], self._top
         for group in self._groups:
             drawn.append(self._title(group, y))
             y += _TITLE
@@ -197,14 +214,14 @@ class _Picture:
     def _row(self, row: LifeRow, y: float) -> Markup:
         words = y + 14
         middle = y + self._step - _ROW / 2
-        when = element("text", escaped(offset(row.at)), x=62.0, y=words, class_="tick", text_anchor="end")
-        room = int(((self._width if self._narrow else self._left) - 74) / _LETTER)
+        when = element("text", escaped(offset(row.at)), x=72.0, y=words, class_="tick", text_anchor="end")
+        room = int(((self._width if self._narrow else self._left) - 84) / _LETTER)
         return element(
             "g",
             element("title", f"{offset(row.at)} {row.text}".strip()),
             element("rect", x=0.0, y=y, width=self._width, height=self._step, class_="hit"),
             when,
-            element("text", escaped(_cut_off(row.text, room)), x=70.0, y=words),
+            element("text", escaped(_cut_off(row.text, room)), x=80.0, y=words),
             [self._piece(piece, middle) for piece in sorted(row.pieces, key=lambda piece: piece.kind in MOMENTS)],
             class_="event",
         )
@@ -212,14 +229,19 @@ class _Picture:
     def _piece(self, piece: LifePiece, middle: float) -> Markup:
         begin = self._x(piece.begin)
         if piece.kind in MOMENTS:
-            return element("path", d=_MARKS[piece.kind], transform=f"translate({begin:.1f} {middle:.1f})", class_=f"at {piece.kind}")
+            return element(
+                "path",
+                d=_MARKS[piece.kind],
+                transform=f"translate({begin:.1f} {middle:.1f})",
+                class_=f"at {piece.kind}",
+            )
         end = self._x(min(piece.end, self._axis.high))
         if piece.end < self._axis.low:
             return Markup("")
         thin = piece.kind in ("opening", "subscribed")
         height = 3.0 if piece.kind == "opening" else 6.0 if thin else _BAR
         return element(
-            "rect", x=begin, y=middle - height / 2, width=max(2.0, end - begin), height=height, rx=1.0,
+            "rect", x=begin, y=middle - height / 2, width=max(3.0, end - begin), height=height, rx=1.0,
             class_=f"span {piece.kind}",
         )  # fmt: skip
 
@@ -228,23 +250,25 @@ class _Picture:
         drawn: list[Markup] = []
         x, y = 8.0, self._bottom + 40
         for kind in kinds_in(self._groups, self._axis):
-            length = 30 + _LETTER * len(MEANING[kind])
+            length = 34 + _LETTER * len(MEANING[kind])
             if x > 8 and x + length > self._width:
                 x, y = 8.0, y + 20
             shape = LifePiece(kind, 0.0, 0.0)
             if kind in MOMENTS:
                 drawn.append(
-                    element("path", d=_MARKS[shape.kind], transform=f"translate({x + 6:.1f} {y:.1f})", class_=f"at {kind}")
+                    element(
+                        "path", d=_MARKS[shape.kind], transform=f"translate({x + 6:.1f} {y:.1f})", class_=f"at {kind}"
+                    )
                 )
             else:
                 drawn.append(element("rect", x=x, y=y - 5, width=14.0, height=10.0, rx=1.0, class_=f"span {kind}"))
-            drawn.append(_text(x + 20, y + 4, MEANING[kind], "tick"))
+            drawn.append(text_at(x + 20, y + 4, MEANING[kind], "tick"))
             x += length
         return joined(drawn), y + 14
 
 
-def _text(x: float, y: float, text: str, style: str, anchor: str | None = None) -> Markup:
-    return element("text", escaped(text), x=x, y=y, class_=style or None, text_anchor=anchor)
+def _sentence(words: str) -> str:
+    return f"{words[:1].upper()}{words[1:]}."
 
 
 def _cut_off(text: str, room: int) -> str:
