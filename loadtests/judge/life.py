@@ -249,8 +249,10 @@ class _Search:
         """A dashboard that is never in its audience."""
         mine = self._frame_times[self._frame_dashboards == dashboard] if self._exact else np.zeros(0)
         came = float(mine.min(initial=np.inf))
-        why = "it is never a member of the room" + ("" if math.isinf(came) else ", and yet the message came")
-        return _Fate(dashboard, "not expected", came if self._ledger.by_frames else np.inf, np.nan, why)
+        by_frames = self._ledger.by_frames
+        told = "the message came" if by_frames else "a frame announced it"
+        why = f"it is never a member of the room{'' if math.isinf(came) else f', and yet {told}'}"
+        return _Fate(dashboard, "not expected", came if by_frames else np.inf, np.nan, why)
 
     def _not_expected(self, dashboard: int) -> str:
         ledger = self._ledger
@@ -455,11 +457,15 @@ class _Search:
             mine = (table.started[part] <= limit) & ~(table.done[part] < self._since) & ~(table.done[part] > limit)
             found.append(np.flatnonzero(mine) + part.start)
         rows = joined(found)
-        rows = rows[np.argsort(table.started[rows], kind="stable")]
+        # By when they ended, so that the first one that shows it is what made it visible.
+        rows = rows[np.argsort(table.done[rows], kind="stable")]
         shown, shows = table.showed[rows], self._shows(table.version[rows])
         lives: dict[int, list[LifeRefetch]] = {}
         for row, has_list, has_it in zip(rows.tolist(), shown.tolist(), shows.tolist(), strict=True):
-            lives.setdefault(int(table.dashboard[row]), []).append(
+            mine = lives.setdefault(int(table.dashboard[row]), [])
+            if mine and mine[-1].shows:
+                continue
+            mine.append(
                 LifeRefetch(
                     started=self._after(table.started[row]) or 0.0,
                     done=self._after(table.done[row]),
@@ -537,12 +543,11 @@ class _Search:
             moments += [life.visible, *(frame.time for frame in life.frames)]
             moments += [moment for refetch in life.refetches for moment in (refetch.started, refetch.done)]
             if life.visible is None:
-                moments += [
-                    moment
-                    for one in life.connections
-                    for moment in (one.opening, one.subscribed, one.joined, one.join_refused, one.left, one.ended)
-                ]
                 moments.append(self._after(self._deadline))
+                for one in life.connections:
+                    # That the swarm stopped it at the end of the run is no part of the message's life.
+                    ended = one.ended if one.end != "stopped" else None
+                    moments += [one.opening, one.subscribed, one.joined, one.join_refused, one.left, ended]
         return max(moment for moment in moments if moment is not None)
 
     def _server(self, number: int) -> LifeServer | None:
