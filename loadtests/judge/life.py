@@ -462,10 +462,10 @@ class _Search:
         shown, shows = table.showed[rows], self._shows(table.version[rows])
         lives: dict[int, list[LifeRefetch]] = {}
         for row, has_list, has_it in zip(rows.tolist(), shown.tolist(), shows.tolist(), strict=True):
-            mine = lives.setdefault(int(table.dashboard[row]), [])
-            if mine and mine[-1].shows:
+            events = lives.setdefault(int(table.dashboard[row]), [])
+            if events and events[-1].shows:
                 continue
-            mine.append(
+            events.append(
                 LifeRefetch(
                     started=self._after(table.started[row]) or 0.0,
                     done=self._after(table.done[row]),

@@ -54,7 +54,7 @@ def print_life(console: Console, life: MessageLife) -> None:
     label = max(24, min(longest, int(whole * _LABELS)))
     canvas = _Strip(axis, whole - _OFFSET - label - 4, life.update_target if life.ends >= life.deadline else None)
     console.print()
-    console.print(Text.assemble((f"message {one_line(life.uid)}", "bold"), f"  {headline(life)}"), soft_wrap=True)
+    console.print(Text.assemble((f"message {one_line(life.uid)}", "bold"), f"  {headline(life)}"))
     for fact in facts(life):
         _print(console, Text(one_line(fact)))
     console.print()
