@@ -103,7 +103,7 @@ svg .part-name { font-weight: 600; }
 .waterfall .event:hover .hit { fill: var(--dim); } .hit { fill: transparent; }
 .waterfall.alone { background: var(--page); } .axis-soft { stroke: var(--grid); fill: none; }
 svg .group { font-weight: 600; }
-.waterfall .group, .event text { paint-order: stroke; stroke: var(--page); stroke-width: 3px; }
+.waterfall .group, .waterfall .tick, .event text { paint-order: stroke; stroke: var(--page); stroke-width: 3px; }
 svg .group.fail { fill: var(--fail); } svg .group.pass { fill: var(--pass); }
 svg .group.undecided { fill: var(--undecided); }
 .cut { fill: var(--dim); stroke: var(--edge); stroke-dasharray: 2 3; } .band.stall { fill: var(--recovering); }

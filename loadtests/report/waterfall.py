@@ -40,7 +40,7 @@ _MARKS: dict[PieceKind, str] = {
 _ACROSS: frozenset[PieceKind] = frozenset(("fault", "stall"))
 """What is also drawn as a band across all rows."""
 _ROW, _TITLE, _BAR = 21.0, 30.0, 11.0
-_LETTER = 6.6  # pixels, on average
+_LETTER = 7.0  # pixels, on average
 
 
 def waterfall_page(life: MessageLife) -> str:
@@ -202,7 +202,7 @@ class _Picture:
         return joined(drawn)
 
     def _title(self, group: LifeGroup, y: float) -> Markup:
-        room = int(self._width / (_LETTER + 0.6))
+        room = int(self._width / (_LETTER + 1))
         return joined(
             element("path", d=f"M0 {y + 6:.1f}H{self._width:.1f}", class_="axis-soft"),
             element(

@@ -197,7 +197,7 @@ class TestTheAxis:
         assert [0.2 < cut.begin < cut.end < 2.0 for cut in axis.cuts] == [True, False]
         assert [2.0 < cut.begin < cut.end < 59.8 for cut in axis.cuts] == [False, True]
         assert axis.at(0.2) > 0.2
-        assert axis.at(59.8) - axis.at(2.0) < 0.2
+        assert axis.at(59.8) - axis.at(2.0) < 0.4
         for cut in axis.cuts:
             said = f"it hardly shows {cut.end - cut.begin:.2f} s in which nothing happened"
             assert said in waterfall(shown).reading
