@@ -172,6 +172,32 @@ class TestWhereListsAreRefetched:
         assert msgspec.to_builtins(life.served_by) == {"name": "worker-a", "address": "127.0.0.1:8000"}
         assert msgspec.to_builtins(life.dashboards[0].refetches[0].served_by)["name"] == "worker-b"
 
+    def test_a_connection_that_was_open_at_the_end_has_no_end(self, tmp_path: Path) -> None:
+        play = Play(tmp_path, dashboards=1).perform()
+        play.rows["worker0"].remove(("connection", (0, 0, ConnectionEvent.STOPPED, 1000, play.last, "")))
+        connection = life_in(ledger_of(play), "0.2").dashboards[0].connections[0]
+        assert (connection.ended, connection.end, connection.code) == (None, "", 0)
+
+    def test_what_the_rig_held_up_is_not_late(self, tmp_path: Path) -> None:
+        play = Play(tmp_path, plants={(1, 5): Plant(slow=2.5)}).perform()
+        play.refetch(0, T0 + 6.0, T0 + 6.1, status=-24)
+        life = life_in(ledger_of(play), "1.5")
+        assert life.fates == {"late": 1, "visible": 1}
+        assert [(one.dashboard, one.why[:11]) for one in life.dashboards] == [(1, ""), (0, "not in time")]
+
+    def test_of_two_refetches_that_show_it_at_once_one_is_given(self, tmp_path: Path) -> None:
+        play = Play(tmp_path, dashboards=1).perform()
+        for _ in range(6):
+            play.refetch(0, T0 + 2.28, T0 + 2.3, content={0: (3, [])})
+        assert [one.shows for one in life_in(ledger_of(play), "0.2").dashboards[0].refetches] == [True]
+
+    def test_the_slowest_dashboards_come_first(self, tmp_path: Path) -> None:
+        play = Play(tmp_path, dashboards=3, plants={(0, 2): Plant(unseen_by={0, 1, 2})}).perform()
+        for dashboard, at in ((0, 2.4), (1, 2.6), (2, 2.5)):
+            play.refetch(dashboard, T0 + at, T0 + at, content={0: (3, [])})
+        life = life_in(ledger_of(play), "0.2")
+        assert [one.dashboard for one in life.dashboards] == [1, 2, 0]
+
     def test_what_went_on_around_it(self, tmp_path: Path) -> None:
         play = Play(tmp_path, processes=2, plants={(0, 2): Plant(unseen_by={1})}).perform()
         play.fault("before", 0.5, 1.0)
@@ -191,6 +217,8 @@ class TestWhereListsAreRefetched:
             LifeStall(PROXY, near(2.8), 3.0),  # type: ignore[arg-type]
         )
         # The other dashboard's process is not on the way to this one.
+        play.row("worker1", "lag", T0 + 2.29, 0.06)
+        assert [stall.process for stall in life_in(ledger_of(play), "0.2", 1).stalls[:2]] == ["worker0", "worker1"]
         assert [stall.process for stall in life_in(ledger_of(play), "0.2", 0).stalls] == ["worker0"]
 
     def test_a_silent_socket(self, tmp_path: Path) -> None:
@@ -278,6 +306,9 @@ class TestHowMuchIsShown:
         assert life.dashboards[0].fate == "lost"
         assert (len(life.dashboards), life.left_out) == (5, 25)
         assert sum(life.fates.values()) == 30
+        exactly = sum(one.rows for one in life.dashboards)
+        assert len(life_in(ledger, "0.2", rows=exactly).dashboards) == 5
+        assert len(life_in(ledger, "0.2", rows=exactly - 1).dashboards) == 4
         assert len(life_in(ledger, "0.2", rows=1).dashboards) == 1
         assert len(life_in(ledger, "0.2").dashboards) == 30
 

@@ -233,11 +233,15 @@ class TestTheTerminal:
         whole = bar.count("─")
         assert refetch.count("█") == pytest.approx(whole / 2, abs=1)
         assert line.index("█") - intended == pytest.approx(whole / 2, abs=1)
+        # Up to the right edge, which is its own width away.
+        assert len(next(line for line in lines if " subscribed " in line).rstrip()) >= 119
 
     def test_the_key_explains_what_is_shown_and_nothing_else(self) -> None:
         shown = printed(life(dashboard(1, 10.4), ends=10.4))
         assert MEANING["visible"] in shown
         assert MEANING["lacks"] not in shown
+        # It connected long before.
+        assert MEANING["opening"] not in shown
         assert "target" not in shown
 
 
@@ -276,6 +280,7 @@ class TestThePage:
         begin, whole = spans["span subscribed"]
         assert spans["span shows"][0] == pytest.approx(begin + whole / 2, abs=0.2)
         assert spans["span shows"][1] == pytest.approx(whole / 2, abs=0.2)
+        assert begin + whole > 940
 
     def test_every_kind_has_a_style(self) -> None:
         for kind in MEANING:
