@@ -200,13 +200,15 @@ def groups_of(life: MessageLife) -> list[LifeGroup]:
 def headline(life: MessageLife) -> str:
     """What became of the message on how many dashboards."""
     whole = sum(life.fates.values())
+    slowest = max((one.visible for one in life.dashboards if one.visible is not None), default=None)
+    after = "" if slowest is None else f" after {human(slowest - life.intended)}"
     if not whole:
         return "no dashboard was to show it"
-    parts = [f"{_WORDS[fate]} on {'all ' if count == whole > 1 else ''}{count:,}" for fate, count in life.fates.items()]
-    told = f"{', '.join(parts)}{f' of {whole:,}' if len(parts) > 1 else ''} dashboard{'s' if whole > 1 else ''}"
-    slowest = max((one.visible for one in life.dashboards if one.visible is not None), default=None)
-    last = "" if slowest is None else f"{', the last' if whole > 1 else ''} after {human(slowest - life.intended)}"
-    return f"{told}{last}"
+    if whole == 1:
+        return f"{_WORDS[life.dashboards[0].fate]} on dashboard {life.dashboards[0].dashboard}{after}"
+    parts = [f"{_WORDS[fate]} on {'all ' if count == whole else ''}{count:,}" for fate, count in life.fates.items()]
+    of_all = f" of {whole:,}" if len(parts) > 1 else ""
+    return f"{', '.join(parts)}{of_all} dashboards{f', the last{after}' if after else ''}"
 
 
 def facts(life: MessageLife) -> list[str]:

@@ -148,7 +148,7 @@ class TestRows:
         ("dashboards", "said"),
         [
             ((), "no dashboard was to show it"),
-            ((dashboard(1, 10.5),), "visible on 1 dashboard after 500 ms"),
+            ((dashboard(1, 10.5),), "visible on dashboard 1 after 500 ms"),
             ((dashboard(1, 10.5), dashboard(2, 10.2)), "visible on all 2 dashboards, the last after 500 ms"),
             (
                 (dashboard(0, None, fate="lost"), dashboard(1, 10.5)),
