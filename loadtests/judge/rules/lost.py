@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from chatswarm.loadtests.history.tables import MembershipEvent
+from chatswarm.loadtests.history.tables import RECOVERED, MembershipEvent
 from chatswarm.loadtests.judge.ledger.arrays import Bools, Floats, Ints, ints, placed
 from chatswarm.loadtests.judge.ledger.due import GRACE
 
@@ -149,7 +149,7 @@ def not_recovered(facts: Facts, cases: Cases) -> Claim | None:
         return None
     table = facts.ledger.observations.memberships
     joined = np.flatnonzero((table.event == MembershipEvent.JOINED) & (table.connection >= 0) & (table.chat >= 0))
-    if not any(table.detail[row].startswith(_RECOVERED) for row in joined.tolist()):
+    if not any(table.detail[row].startswith(RECOVERED) for row in joined.tolist()):
         return None
     chats = len(facts.ledger.observations.chat_ids)
     pair = table.dashboard[joined] * chats + table.chat[joined]
@@ -158,16 +158,13 @@ def not_recovered(facts: Facts, cases: Cases) -> Claim | None:
     wanted = cases.dashboard * chats + facts.ledger.messages.chat[cases.message]
     at = placed(pair, table.time[joined], wanted, moments_of(facts.ledger, cases).sent, after=True)
     here = np.append(pair, -1)[at] == wanted
-    said = np.array([table.detail[row].startswith(_RECOVERED) for row in joined.tolist()] + [False])
+    said = np.array([table.detail[row].startswith(RECOVERED) for row in joined.tolist()] + [False])
     rows = np.flatnonzero(facts.ledger.gap[cases.delivery] & here & said[at])
     if not len(rows):
         return None
     moment = table.time[joined[at[rows[0]]]]
     witness = f"{_away(facts, cases, rows)}; the subscription at {facts.seconds(moment)} said that nothing was missing"
     return Claim("not_recovered", rows, words={"dashboards": dashboards(cases.dashboard[rows])}, witness=witness)
-
-
-_RECOVERED = "recovered"
 
 
 def no_replay(facts: Facts, cases: Cases) -> Claim | None:
@@ -223,8 +220,8 @@ def silent_socket(facts: Facts, cases: Cases) -> Claim | None:
 def unreadable_frames(facts: Facts, cases: Cases) -> Claim | None:
     """As many frames that nobody could read came to its dashboard as messages were lost there, at the same moments."""
     table, connections = facts.ledger.observations.unreadable, facts.ledger.observations.connections
-    if not len(table.connection):
-        return None
+    if not len(table.connection) or any(trouble.kind == "frame" for trouble in facts.ledger.observations.troubles):
+        return None  # there are none, or only this rig could not read them
     dashboard = connections.dashboard[table.connection]
     order = np.lexsort((table.time, dashboard))
     dashboard, time = dashboard[order], table.time[order]

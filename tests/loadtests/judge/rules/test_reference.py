@@ -69,12 +69,9 @@ def acted(world: World, folder: Path) -> Play:
         if after is not None:
             play.connect(dashboard + 10, dashboard, T0 + back - 0.05)
             play.event(dashboard + 10, dashboard, ConnectionEvent.STOPPED, play.last, 1000)
-            rows[:] = [
-                ("frame", (dashboard + 10, *row[1][1:]))
-                if row[0] == "frame" and row[1][0] == dashboard and row[1][2] >= T0 + back
-                else row  # type: ignore[operator]
-                for row in rows
-            ]
+            for at, (table, values) in enumerate(rows):
+                if table == "frame" and values[0] == dashboard and values[2] >= T0 + back:  # type: ignore[operator]
+                    rows[at] = (table, (dashboard + 10, *values[1:]))
     for dashboard, (begin, length) in world.failing.items():
         for at, (table, values) in enumerate(rows):
             inside = table == "refetch" and values[1] == dashboard and T0 + begin <= values[2] < T0 + begin + length  # type: ignore[operator]
