@@ -552,7 +552,9 @@ def report(
 
 @app.command(
     epilog=_examples(
-        "chatswarm run smoke --out runs/first", "chatswarm why runs/first --json", "chatswarm why runs/first UID"
+        "chatswarm run smoke --out runs/first",
+        "chatswarm why runs/first",
+        "chatswarm why runs/first --finding lost --json",
     )
 )
 def why(
@@ -589,11 +591,13 @@ def why(
     except NoRunError as error:
         _refuse(str(error))
     if uid is None:
-        _show_causes(run, console, finding, html, as_json=as_json)
+        _show_causes(run, folder, console, finding, html, as_json=as_json)
     _show_life(run, console, uid, dashboard, html, svg=svg, as_json=as_json)
 
 
-def _show_causes(run: "Judged", console: Console, finding: str | None, html: Path | None, *, as_json: bool) -> NoReturn:
+def _show_causes(
+    run: "Judged", folder: Path, console: Console, finding: str | None, html: Path | None, *, as_json: bool
+) -> NoReturn:
     """Shows the causes, and exits."""
     from .judge.explanation import explanation_of
     from .report.why import print_explanation
@@ -608,7 +612,7 @@ def _show_causes(run: "Judged", console: Console, finding: str | None, html: Pat
         causes = {name: found for name, found in causes.items() if name == finding}
     explanation = explanation_of(run.verdict, causes)
     name = f"{run.verdict.scenario} against {run.verdict.target}"
-    _present(lambda: print_explanation(console, explanation, name))
+    _present(lambda: print_explanation(console, explanation, name, str(folder)))
     _save_page(html, lambda: why_page(explanation, name))
     if as_json:
         _write(explanation.json())

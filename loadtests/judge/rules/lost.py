@@ -392,8 +392,8 @@ def _catches_up(facts: Facts) -> _Behind | None:
     if behind.sum() < _FEW:
         return None
     told = (
-        f"of {many(len(some), 'other')}, too, {behind.sum():,} are missing from the first refetch after the frame, and "
-        "are in a later one"
+        f"{behind.sum():,} of {len(some):,} other deliveries, too, are missing from the first refetch after their "
+        "frame, and shown by a later one"
     )
     lacking = starts[refetches.since(dashboard[behind], shows[behind]) - 1] - accepted[behind]
     oldest, youngest = np.quantile(lacking, 0.95), np.quantile(shows - accepted, 0.05)

@@ -1,6 +1,7 @@
 """The table of causes, and that rules and checks name only what is in it."""
 
 import ast
+import re
 import string
 from pathlib import Path
 
@@ -34,3 +35,9 @@ def test_rules_and_checks_name_these_causes_and_no_others() -> None:
                 first = node.args[0] if node.args else None
                 assert not isinstance(first, ast.Constant) or first.value in CAUSES
     assert named == CAUSES.keys()
+
+
+def test_the_manual_has_every_cause_as_it_is_in_the_table() -> None:
+    manual = (ROOT / "docs" / "why.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `(\w+)` \| [^|]+ \| (.+) \|$", manual, re.MULTILINE))
+    assert rows == {cause.id: f"{cause.proves} | {cause.excludes}" for cause in CAUSES.values()}
