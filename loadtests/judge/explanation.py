@@ -1,4 +1,4 @@
-"""Why a run went wrong: the causes of each finding, in the order of their rules, and what no rule explains.
+"""Why a run went wrong: the causes of each finding, the most frequent first, and what no rule explains.
 
 A case goes to the first rule whose evidence holds for it. What none explains is `unexplained`: nothing is blamed on a
 hunch.
@@ -93,7 +93,7 @@ class RunCauses(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class FindingCauses:
-    """The causes of one finding, and how many of its cases remain."""
+    """The causes of one finding, the most frequent first, and how many of its cases remain."""
 
     causes: list[ExplainedCause]
     unexplained: int
@@ -135,11 +135,11 @@ def explanation_of(verdict: Verdict, found: Mapping[str, FindingCauses]) -> RunC
 
 
 def sentence_of(found: FindingCauses, finding: str) -> str:
-    """Why there is this finding, in a sentence: its most frequent cause, and how much more there is."""
+    """Why there is this finding, in a sentence: its first cause, and how much more there is."""
     if not found.causes:
         where = f"; {found.ranking[0]}" if found.ranking else ""
         return f"{found.unexplained:,} {finding}: unexplained{where}"
-    first = max(found.causes, key=lambda cause: cause.deliveries)
+    first = found.causes[0]
     text = f"{first.deliveries:,} {finding}: {first.sentence}"
     if first.certainty == "probable":
         text += " (probable)"
@@ -158,6 +158,7 @@ def _explained(facts: Facts, name: str, result: CheckResult, label: str = "") ->
     rest = np.ones(len(cases), bool)
     for mine, claim in claims:
         rest[mine.row[claim.rows]] = False
+    causes.sort(key=lambda cause: -cause.deliveries)
     if not left:
         return FindingCauses(causes, 0, [], [])
     others = cases.only(np.flatnonzero(rest))
@@ -173,7 +174,7 @@ def _claims(facts: Facts, cases: Cases) -> list[tuple[Cases, Claim]]:
             words = dashboards(cases.dashboard[rows]) if (cases.dashboard[rows] >= 0).all() else "dashboards"
             names = {"dashboards": words, "damage": kind.words, "answer": kind.words}
             claims.append((cases, Claim(kind.cause, rows, words=names)))
-        return sorted(claims, key=lambda each: -len(each[1].rows))
+        return claims
     left = cases
     for rule in RULES.get(cases.finding, ()):
         while len(left) and (claim := rule(facts, left)) is not None:

@@ -325,7 +325,8 @@ def stale_list(facts: Facts, cases: Cases) -> Claim | None:
     # Messages of the same age are in a list or not, by when it was made.
     stuck = None if others.steady else _unchanged(facts)
     return Claim(
-        "frame_before_list" if stuck is None else "cached_list", rows, witness=_stale(facts, begin[rows[0]]),
+        "frame_before_list" if stuck is None else "cached_list", rows, "proven" if others.usual else "probable",
+        witness=_stale(facts, begin[rows[0]]),
         evidence=(stuck or others.told, _lacking(rows, begin, end, good)),
     )  # fmt: skip
 
@@ -371,9 +372,10 @@ class _Behind(NamedTuple):
     told: str
     lag: float  # seconds from the frame to the beginning of the refetch that has it, at most
     steady: bool  # messages appear at about the same age
+    usual: bool  # it is no rare accident
 
 
-_FEW = 5
+_FEW, _USUAL = 5, 0.1
 _SAMPLE = 200_000
 
 
@@ -397,7 +399,9 @@ def _catches_up(facts: Facts) -> _Behind | None:
     )
     lacking = starts[refetches.since(dashboard[behind], shows[behind]) - 1] - accepted[behind]
     oldest, youngest = np.quantile(lacking, 0.95), np.quantile(shows - accepted, 0.05)
-    return _Behind(told, float((shows - known)[behind].max()), bool(oldest <= 2 * youngest + 0.1))
+    return _Behind(
+        told, float((shows - known)[behind].max()), bool(oldest <= 2 * youngest + 0.1), bool(behind.mean() >= _USUAL)
+    )
 
 
 def nobody_asked(facts: Facts, cases: Cases) -> Claim | None:
