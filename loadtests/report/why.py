@@ -32,7 +32,7 @@ def print_explanation(console: Console, explanation: RunCauses, run: str, folder
     examples = [case.uid for cause in explanation.causes for case in cause.examples if case.uid]
     if examples:
         again = command_line(["chatswarm", "why", folder, examples[0]])
-        console.print(Padding(Text(f"one message's life: {again}", "dim"), (1, 0, 0, 2)), soft_wrap=True)
+        console.print(Text(f"\n  one message's life: {again}", "dim"), soft_wrap=True)
 
 
 def summary(explanation: RunCauses) -> str:

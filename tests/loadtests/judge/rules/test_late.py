@@ -168,7 +168,7 @@ def test_dashboards_in_turn(tmp_path: Path) -> None:
     rows = play.rows["worker0"]
     for at, (table, values) in enumerate(rows):
         if table == "frame":
-            rows[at] = (table, (*values[:2], values[2] + 0.4 * (7 - int(values[0]))))
+            rows[at] = (table, (*values[:2], values[2] + 0.4 * (7 - int(values[0]))))  # type: ignore[call-overload]
     cause = first(play, "late")
     assert (cause.id, cause.certainty) == ("dashboards_in_turn", "proven")
     assert "400 ms for each" in cause.sentence
