@@ -550,33 +550,59 @@ def report(
     raise typer.Exit(verdict.exit_code)
 
 
-@app.command(epilog=_examples("chatswarm run smoke --out runs/first", "chatswarm why runs/first --json"))
+@app.command(
+    epilog=_examples(
+        "chatswarm run smoke --out runs/first",
+        "chatswarm why runs/first",
+        "chatswarm why runs/first --finding lost --json",
+    )
+)
 def why(
     folder: RunArgument,
+    uid: Annotated[
+        str | None, typer.Argument(metavar="UID", help="One message, as examples name it: its whole life.")
+    ] = None,
     finding: Annotated[
         str | None, typer.Option(metavar="NAME", help="Only the causes of this finding, or of this SLO.")
     ] = None,
+    dashboard: Annotated[int | None, typer.Option(min=0, help="With UID: only on this dashboard.")] = None,
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write a self-contained HTML page.")] = None,
+    svg: Annotated[bool, typer.Option("--svg", help="With UID: print only the picture to standard output.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Explain what went wrong in a recorded run: the causes, what proves each, and what to look at.
 
-    Exits with 0 if everything is explained or there is nothing to explain, and with 3 if something is not, or if the
-    run is undecided.
+    With UID, show one message's whole life. Without it, the exit code is 0 if everything is explained or there is
+    nothing to explain, and 3 if something is not, or if the run is undecided.
     """
-    from .judge.explanation import explanation_of
     from .judge.judge import NoRunError, judged
-    from .report.files import NotWrittenError, save
     from .report.terminal import LiveLine
-    from .report.why import print_explanation
-    from .report.why_page import why_page
 
+    if uid is None and (dashboard is not None or svg):
+        _refuse("--dashboard, --svg: expected UID as well: they show one message")
+    if uid is not None and finding is not None:
+        _refuse("--finding: expected no UID: a message has a life, and not a finding")
+    if svg and as_json:
+        _refuse("--svg: expected no --json: both go to standard output")
     console = _console()
     try:
-        with LiveLine(console, _animated(as_json)) as line:
+        with LiveLine(console, _animated(as_json or svg)) as line:
             run = judged(folder, None, line.step)
     except NoRunError as error:
         _refuse(str(error))
+    if uid is None:
+        _show_causes(run, folder, console, finding, html, as_json=as_json)
+    _show_life(run, console, uid, dashboard, html, svg=svg, as_json=as_json)
+
+
+def _show_causes(
+    run: "Judged", folder: Path, console: Console, finding: str | None, html: Path | None, *, as_json: bool
+) -> NoReturn:
+    """Shows the causes, and exits."""
+    from .judge.explanation import explanation_of
+    from .report.why import print_explanation
+    from .report.why_page import why_page
+
     causes = run.causes
     if finding is not None:
         known = (*FINDINGS, *(result.expect for result in run.verdict.slos))
@@ -586,20 +612,57 @@ def why(
         causes = {name: found for name, found in causes.items() if name == finding}
     explanation = explanation_of(run.verdict, causes)
     name = f"{run.verdict.scenario} against {run.verdict.target}"
-    print_explanation(console, explanation, name)
-    try:
-        if html is not None:
-            save({html: why_page(explanation, name).encode()})
-    except NotWrittenError as error:
-        _refuse(str(error))
-    if html is not None:
-        _say(f"written: {one_line(str(html))}")
+    _present(lambda: print_explanation(console, explanation, name, str(folder)))
+    _save_page(html, lambda: why_page(explanation, name))
     if as_json:
         _write(explanation.json())
     if run.verdict.exit_code == ExitCode.INTERNAL:
         raise typer.Exit(ExitCode.INTERNAL)
     undecided = explanation.unexplained.count or run.verdict.verdict == "undecided"
     raise typer.Exit(ExitCode.UNDECIDED if undecided else ExitCode.PASS)
+
+
+def _show_life(
+    run: "Judged", console: Console, uid: str, dashboard: int | None, html: Path | None, *, svg: bool, as_json: bool
+) -> NoReturn:
+    """Shows one message's life, and exits."""
+    from .judge.life import NotInThisRunError, find_message, life_json, life_of
+    from .report.life_text import print_life
+    from .report.waterfall import waterfall_page, waterfall_svg
+
+    if run.ledger is None:
+        _refuse(*(run.verdict.reasons or ["nothing was measured in this run"]))
+    try:
+        life = life_of(run.ledger, find_message(run.ledger, uid), dashboard)
+    except NotInThisRunError as error:
+        _refuse(str(error))
+    _present(lambda: print_life(console, life))
+    _save_page(html, lambda: waterfall_page(life))
+    if svg or as_json:
+        _write(waterfall_svg(life).encode() if svg else life_json(life))
+    raise typer.Exit(ExitCode.PASS)
+
+
+def _save_page(path: Path | None, page: Callable[[], str]) -> None:
+    """Writes the page, if a path was given."""
+    from .report.files import NotWrittenError, save
+
+    if path is None:
+        return
+    try:
+        save({path: page().encode()})
+    except NotWrittenError as error:
+        _refuse(str(error))
+    _say(f"written: {one_line(str(path))}")
+
+
+def _present(show: Callable[[], None]) -> None:
+    """Shows a result. A terminal that cannot show it changes nothing else."""
+    try:
+        show()
+    except Exception:  # noqa: BLE001
+        traceback.print_exc()
+        _say("the result could not be shown")
 
 
 def main() -> None:

@@ -49,7 +49,7 @@ MAY_IMPORT = {
         "cli": {"checklist", "history", "judge", "net", "protocols", "report", "run", "scenario", "system", "testbed"},
         "locustfile": {"swarm"},
         "plugin": {"history", "judge", "net", "protocols", "report", "scenario", "system"},
-        "report": {"history", "judge", "scenario", "system"},
+        "report": {"causes", "history", "judge", "scenario", "system"},
         "run": {"history", "judge", "net", "protocols", "scenario", "system", "testbed"},
         "swarm": {"history", "judge", "messages", "net", "protocols", "scenario", "system", "testbed"},
         "testbed": {"faults", "history", "net", "protocols", "scenario", "system"},

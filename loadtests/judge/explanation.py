@@ -1,4 +1,4 @@
-"""Why a run went wrong: the causes of each finding, in the order of their rules, and what no rule explains.
+"""Why a run went wrong: the causes of each finding, the most frequent first, and what no rule explains.
 
 A case goes to the first rule whose evidence holds for it. What none explains is `unexplained`: nothing is blamed on a
 hunch.
@@ -24,7 +24,7 @@ from .rules.claims import Certainty, Claim, Rule
 from .rules.exclusions import facts_about
 from .rules.facts import Facts
 from .rules.ranking import ranking_of
-from .rules.words import dashboards, many
+from .rules.words import dashboards, many, ordinal
 from .verdict import Example, Recovery, Verdict
 
 EXAMPLES = 8
@@ -93,7 +93,7 @@ class RunCauses(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class FindingCauses:
-    """The causes of one finding, and how many of its cases remain."""
+    """The causes of one finding, the most frequent first, and how many of its cases remain."""
 
     causes: list[ExplainedCause]
     unexplained: int
@@ -135,11 +135,11 @@ def explanation_of(verdict: Verdict, found: Mapping[str, FindingCauses]) -> RunC
 
 
 def sentence_of(found: FindingCauses, finding: str) -> str:
-    """Why there is this finding, in a sentence: its most frequent cause, and how much more there is."""
+    """Why there is this finding, in a sentence: its first cause, and how much more there is."""
     if not found.causes:
         where = f"; {found.ranking[0]}" if found.ranking else ""
         return f"{found.unexplained:,} {finding}: unexplained{where}"
-    first = max(found.causes, key=lambda cause: cause.deliveries)
+    first = found.causes[0]
     text = f"{first.deliveries:,} {finding}: {first.sentence}"
     if first.certainty == "probable":
         text += " (probable)"
@@ -154,10 +154,11 @@ def _explained(facts: Facts, name: str, result: CheckResult, label: str = "") ->
     cases = cases_of(facts.ledger, name, result)
     claims = _claims(facts, cases)
     causes = [_cause(facts, mine, claim, label or name) for mine, claim in claims]
-    left = cases.count - sum(cause.deliveries for cause in causes)
+    left = max(0, cases.count - sum(cause.deliveries for cause in causes))
     rest = np.ones(len(cases), bool)
     for mine, claim in claims:
         rest[mine.row[claim.rows]] = False
+    causes.sort(key=lambda cause: -cause.deliveries)
     if not left:
         return FindingCauses(causes, 0, [], [])
     others = cases.only(np.flatnonzero(rest))
@@ -173,7 +174,7 @@ def _claims(facts: Facts, cases: Cases) -> list[tuple[Cases, Claim]]:
             words = dashboards(cases.dashboard[rows]) if (cases.dashboard[rows] >= 0).all() else "dashboards"
             names = {"dashboards": words, "damage": kind.words, "answer": kind.words}
             claims.append((cases, Claim(kind.cause, rows, words=names)))
-        return sorted(claims, key=lambda each: -len(each[1].rows))
+        return claims
     left = cases
     for rule in RULES.get(cases.finding, ()):
         while len(left) and (claim := rule(facts, left)) is not None:
@@ -199,15 +200,17 @@ def _cause(facts: Facts, cases: Cases, claim: Claim, finding: str) -> ExplainedC
     # The clearest first, then one of each message.
     best = np.concatenate([rows[claim.best : claim.best + 1], rows])
     _, first = np.unique(cases.message[best], return_index=True)
+    part = [f"worked out from every {ordinal(cases.step)} of them"] if cases.step > 1 else []
+    deliveries = cases.counted(len(rows))
     chosen = best[np.sort(first)][:EXAMPLES] if (cases.message[best] >= 0).all() else best[1 : EXAMPLES + 1]
     return ExplainedCause(
         id=cause.id,
         finding=finding,
         certainty=claim.certainty,
-        deliveries=len(rows),
-        coverage=round(len(rows) / max(1, cases.count), 4),
+        deliveries=deliveries,
+        coverage=round(deliveries / max(1, cases.count), 4),
         sentence=cause.sentence.format_map(words).strip() + (f" ({'; '.join(common)})" if common else ""),
-        evidence=[*claim.evidence, *([remark] if remark else [])],
+        evidence=[*claim.evidence, *([remark] if remark else []), *part],
         excluded=facts_about(facts, cases.only(rows), cause.id),
         witness=claim.witness,
         examples=[_example(facts.ledger, cases, row) for row in chosen.tolist()],

@@ -207,6 +207,18 @@ class _Worst:
         return np.asarray(np.maximum(self.table.take(row + first), self.table.take(other)))
 
 
+def homes_of(observations: Observations, dashboards: int) -> Ints:
+    """Per dashboard: the process that it lived in, as its connections and refetches tell; -1: they do not."""
+    homes = np.full(dashboards, -1, np.int64)
+    for dashboard, process in (
+        (observations.connections.dashboard, observations.connections.process),
+        (observations.refetches.dashboard, observations.refetches.process),
+    ):
+        known = (dashboard >= 0) & (dashboard < dashboards)
+        homes[dashboard[known]] = process[known]
+    return homes
+
+
 class Delays:
     """How much of each latency may be the rig's own: the late send, and the worst lag of each loop on its path."""
 
@@ -218,13 +230,7 @@ class Delays:
         self._lateness = lateness_of(ledger.messages)
         self._worst = {names[samples.name]: _Worst.of(samples) for samples in observations.samples}
         self._proxy = names.get(PROXY)  # on the path of every message
-        self._home = np.full(ledger.deliveries.dashboards, -1, np.int64)
-        for dashboard, process in (
-            (observations.connections.dashboard, observations.connections.process),
-            (observations.refetches.dashboard, observations.refetches.process),
-        ):
-            known = (dashboard >= 0) & (dashboard < len(self._home))
-            self._home[dashboard[known]] = process[known]
+        self._home = homes_of(observations, ledger.deliveries.dashboards)
 
     def of(self, process: Ints, starts: Floats, ends: Floats) -> Floats:
         """The worst lag of each one's process in its span. One that never ended was not waiting for the rig."""

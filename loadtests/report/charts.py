@@ -13,7 +13,7 @@ from chatswarm.loadtests.system.units import human
 from .figures import Curve, ReportFigures
 from .latency_parts import PARTS
 from .markup import Markup, Prose, element
-from .plot import Axis, Band, Bar, Line, Plot, Rule, Slot, linear, logarithmic
+from .plot import Axis, Band, Bar, Line, Plot, Rule, Slot, duration_tick, linear, logarithmic
 from .timeline import Span, Usage
 
 WIDE, NARROW = 960.0, 400.0
@@ -36,11 +36,11 @@ class Chart:
     rows: tuple[tuple[str, ...], ...]
     section: Literal["latency", "rig"] = "latency"
 
-    def figure(self) -> Markup:
-        """The chart as an HTML element."""
+    def figure(self, level: int = 3) -> Markup:
+        """The chart as an HTML element, with a heading of that level."""
         return element(
             "figure",
-            element("figcaption", element("h3", self.title), element("p", self.reading)),
+            element("figcaption", element(f"h{level}", self.title), element("p", self.reading)),
             self.pictures,
             element(
                 "details",
@@ -504,16 +504,11 @@ def _seconds(figures: ReportFigures) -> Axis:
 
 def _durations(values: list[float]) -> Axis:
     above = [value for value in values if value > 0]
-    return logarithmic(min(above, default=0.001), max(above, default=1.0) * 1.1, _round)
+    return logarithmic(min(above, default=0.001), max(above, default=1.0) * 1.1, duration_tick)
 
 
 def _when(span: Span) -> tuple[str, str]:
     return f"{span.begin:.1f} s", f"{span.end:.1f} s"
-
-
-def _round(seconds: float) -> str:
-    """The label of a tick: `50 ms`, `2 s`."""
-    return f"{seconds:g} s" if seconds >= 1 else f"{seconds * 1000:g} ms"
 
 
 def _finite(values: Iterable[float | None]) -> list[float]:

@@ -59,6 +59,13 @@ def logarithmic(lowest: float, highest: float, label: Callable[[float], str]) ->
     return Axis(low, high, tuple((step, label(step)) for step in inside), log=True)
 
 
+def duration_tick(seconds: float) -> str:
+    """The label of a tick: `0`, `50 ms`, `2 s`."""
+    if not seconds:
+        return "0"
+    return f"{seconds:g} s" if abs(seconds) >= 1 else f"{seconds * 1000:g} ms"
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """A series. `style` is a class in the style sheet; `steps`: each value holds until the next x."""
@@ -184,7 +191,7 @@ class _Canvas:
             row = next((row for row, until in enumerate(taken) if at > until + 8), None)
             if band.style == "fault" and row is not None:
                 taken[row] = at + length
-                drawn.append(_text(at, self.bottom - 7 - 14 * row, band.name, "band-name"))
+                drawn.append(text_at(at, self.bottom - 7 - 14 * row, band.name, "band-name"))
         return joined(drawn)
 
     def _axes(self) -> Markup:
@@ -192,21 +199,21 @@ class _Canvas:
         for value, label in plot.y.ticks:
             at = self.y(value)
             drawn.append(element("path", d=f"M{self.left:.1f} {at:.1f}H{self.right:.1f}", class_="grid"))
-            drawn.append(_text(self.left - 8, at + 4, label, "tick", anchor="end"))
+            drawn.append(text_at(self.left - 8, at + 4, label, "tick", anchor="end"))
         taken = -math.inf
         for value, label in plot.x.ticks:
             at, half = self.x(value), 3.6 * len(label)
             drawn.append(element("path", d=f"M{at:.1f} {self.bottom:.1f}v5", class_="axis"))
             if at - half > taken and at + half <= self.width:
                 taken = at + half + 6
-                drawn.append(_text(at, self.bottom + 19, label, "tick", anchor="middle"))
+                drawn.append(text_at(at, self.bottom + 19, label, "tick", anchor="middle"))
         drawn.append(element("path", d=f"M{self.left:.1f} {self.bottom:.1f}H{self.right:.1f}", class_="axis"))
-        drawn.append(_text((self.left + self.right) / 2, self.bottom + 36, plot.x_label, "label", anchor="middle"))
-        drawn.append(_text(4, 14, plot.y_label, "label"))
+        drawn.append(text_at((self.left + self.right) / 2, self.bottom + 36, plot.x_label, "label", anchor="middle"))
+        drawn.append(text_at(4, 14, plot.y_label, "label"))
         if plot.rail:
             at = self.y(math.inf)
             drawn.append(element("path", d=f"M{self.left:.1f} {at:.1f}H{self.right:.1f}", class_="rail"))
-            drawn.append(_text(self.left - 8, at + 4, plot.rail, "tick bad", anchor="end"))
+            drawn.append(text_at(self.left - 8, at + 4, plot.rail, "tick bad", anchor="end"))
         return joined(drawn)
 
     def _bar(self, bar: Bar) -> Markup:
@@ -225,7 +232,7 @@ class _Canvas:
         at = self.y(rule.y)
         return joined(
             element("path", d=f"M{self.left:.1f} {at:.1f}H{self.right:.1f}", class_="rule"),
-            _text(self.left + 5, at - 5, rule.name, "rule-name"),
+            text_at(self.left + 5, at - 5, rule.name, "rule-name"),
         )
 
     def _path(self, line: Line) -> str:
@@ -270,7 +277,7 @@ class _Canvas:
             heights[number] = min(heights[number], lowest)
             lowest = heights[number] - _LINE_HEIGHT
         return joined(
-            _text(self.right + 7, at + 4, line.name, f"name {line.style}")
+            text_at(self.right + 7, at + 4, line.name, f"name {line.style}")
             for at, (_, line) in zip(heights, ends, strict=True)
         )
 
@@ -281,10 +288,11 @@ class _Canvas:
             "g",
             element("rect", x=begin, y=self.top, width=max(1.0, end - begin), height=self.bottom - self.top),
             element("path", d=f"M{middle:.1f} {self.top:.1f}V{self.bottom:.1f}"),
-            _text(self.right, 14, slot.text, "", anchor="end"),
+            text_at(self.right, 14, slot.text, "", anchor="end"),
             class_="slot",
         )
 
 
-def _text(x: float, y: float, text: str, style: str, anchor: str | None = None) -> Markup:
+def text_at(x: float, y: float, text: str, style: str, anchor: str | None = None) -> Markup:
+    """A text in an SVG, by the left end of its base line, or by what `anchor` says."""
     return element("text", escaped(text), x=x, y=y, class_=style or None, text_anchor=anchor)

@@ -103,6 +103,22 @@ svg .name { stroke: none; font-weight: 600; }
 .part.unannounced { fill: var(--unannounced); } .part.waiting { fill: var(--waiting); }
 .part.refetching, .part.replaying { fill: var(--refetching); }
 svg .part-name { font-weight: 600; }
+.waterfall .event:hover .hit { fill: var(--dim); } .hit { fill: transparent; }
+.waterfall.alone { background: var(--page); } .axis-soft { stroke: var(--grid); fill: none; }
+svg .group { font-weight: 600; }
+.waterfall .group, .waterfall .tick, .event text { paint-order: stroke; stroke: var(--page); stroke-width: 3px; }
+svg .group.fail { fill: var(--fail); } svg .group.pass { fill: var(--pass); }
+svg .group.undecided { fill: var(--undecided); }
+.cut { fill: var(--dim); stroke: var(--edge); stroke-dasharray: 2 3; } .band.stall { fill: var(--recovering); }
+.span.rig { fill: var(--sending); } .span.answer { fill: var(--c1); } .span.opening { fill: var(--sending); }
+.span.subscribed { fill: var(--edge); } .span.silence { fill: var(--unannounced); }
+.span.shows { fill: var(--refetching); } .span.lacks { fill: var(--c3); }
+.span.failed, .span.fault { fill: var(--fail); } .span.stall { fill: var(--undecided); }
+.at { fill: none; stroke-width: 1.8; } .at.intended { stroke: var(--ink); } .at.joined { stroke: var(--soft); }
+.at.frame, .at.replayed, .at.read { fill: var(--c1); stroke: var(--page); stroke-width: 1; }
+.at.perhaps { fill: var(--page); stroke: var(--c1); }
+.at.visible { fill: var(--pass); stroke: var(--page); stroke-width: 1; }
+.at.never { stroke: var(--fail); stroke-width: 2.6; }
 .meter { width: 120px; display: inline-block; height: 9px; vertical-align: middle; margin-left: 8px; }
 .meter .track { fill: var(--grid); } .meter .pass { fill: var(--pass); } .meter .fail { fill: var(--fail); }
 .meter .undecided { fill: var(--undecided); }

@@ -16,7 +16,7 @@ from rich.text import Text
 from chatswarm.loadtests.judge.verdict import Quantiles, Verdict
 from chatswarm.loadtests.scenario.metric_names import QUANTILES, Outcome
 from chatswarm.loadtests.system.progress import RunProgress
-from chatswarm.loadtests.system.text import one_line
+from chatswarm.loadtests.system.text import command_line, one_line
 from chatswarm.loadtests.system.units import human
 
 from .wording import MARKS, MEANINGS, account_parts, actual, causes, evidence, example, margin, size, strength, used
@@ -134,6 +134,9 @@ def print_verdict(console: Console, verdict: Verdict) -> None:
         console.print(Padding(_plain(f"because {reason}", style), (0, 0, 0, 2)))
     for cause in causes(verdict):
         console.print(Padding(_plain(cause, "bold"), (0, 0, 0, 2)))
+    if causes(verdict) and verdict.folder:
+        more = command_line(["chatswarm", "why", verdict.folder])
+        console.print(_plain(f"  {more}", "dim"), soft_wrap=True)
     console.print()
     console.print(Padding(_account(verdict), (0, 0, 0, 2)))
     if told := strength(verdict):

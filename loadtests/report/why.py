@@ -6,7 +6,7 @@ from rich.table import Table
 from rich.text import Text
 
 from chatswarm.loadtests.judge.explanation import ExplainedCause, RunCauses
-from chatswarm.loadtests.system.text import one_line
+from chatswarm.loadtests.system.text import command_line, one_line
 
 from .terminal import STYLES
 from .wording import MARKS, example
@@ -14,7 +14,7 @@ from .wording import MARKS, example
 _EXAMPLES = 3
 
 
-def print_explanation(console: Console, explanation: RunCauses, run: str) -> None:
+def print_explanation(console: Console, explanation: RunCauses, run: str, folder: str) -> None:
     """Prints all causes, by finding, and what is unexplained. `run`: its name, for the first line."""
     style = STYLES[explanation.verdict]
     head = Text.assemble(
@@ -29,6 +29,10 @@ def print_explanation(console: Console, explanation: RunCauses, run: str) -> Non
         console.print(Padding(_cause(cause), (1, 0, 0, 2)))
     if explanation.unexplained.count:
         console.print(Padding(_unexplained(explanation), (1, 0, 0, 2)))
+    examples = [case.uid for cause in explanation.causes for case in cause.examples if case.uid]
+    if examples:
+        again = command_line(["chatswarm", "why", folder, examples[0]])
+        console.print(Text(f"\n  one message's life: {again}", "dim"), soft_wrap=True)
 
 
 def summary(explanation: RunCauses) -> str:

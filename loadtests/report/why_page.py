@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 
+from chatswarm.loadtests.causes.table import CAUSES
 from chatswarm.loadtests.judge.explanation import ExplainedCause, RunCauses, Unexplained
 
 from . import wording
 from .charts import table
 from .document import document
 from .examples import example_tables
-from .markup import Markup, element, joined
+from .markup import Markup, Prose, element, joined
 from .why import summary
 
 
@@ -46,10 +47,17 @@ def title_of(cause: ExplainedCause) -> str:
 
 def overview(causes: Sequence[ExplainedCause]) -> Markup | None:
     """All causes in a table."""
-    if not causes:
+    if len(causes) < 2:
         return None
     rows = [
-        (cause.finding, cause.id, cause.certainty, f"{cause.deliveries:,}", f"{cause.coverage:.0%}") for cause in causes
+        (
+            cause.finding,
+            Prose(element("code", cause.id)),
+            cause.certainty,
+            f"{cause.deliveries:,}",
+            f"{cause.coverage:.0%}",
+        )
+        for cause in causes
     ]
     return table("The causes", ("finding", "cause", "certainty", "cases", "share"), rows, shown=True)
 
@@ -57,6 +65,7 @@ def overview(causes: Sequence[ExplainedCause]) -> Markup | None:
 def cause_details(cause: ExplainedCause) -> Markup:
     """What shows a cause, what excludes others, what to look at, and examples."""
     listed = {
+        "What proves it": [CAUSES[cause.id].proves],
         "Evidence": cause.evidence,
         "Excludes other causes": cause.excluded,
         "The clearest of them": [cause.witness] if cause.witness else [],
@@ -67,7 +76,12 @@ def cause_details(cause: ExplainedCause) -> Markup:
     return joined(
         element("p", element("span", cause.certainty, class_=f"mark {_TONES[cause.certainty]}"), share),
         _facts(listed),
-        example_tables(cause.examples, f"{len(cause.examples)} of {cause.deliveries:,}") if cause.examples else None,
+        example_tables(
+            cause.examples,
+            f"{len(cause.examples)} of {cause.deliveries:,}: `chatswarm why` with a message's name shows its life",
+        )
+        if cause.examples
+        else None,
     )
 
 

@@ -290,8 +290,12 @@ BASELINES: tuple[Delay, ...] = (
 )
 """Runs without a delay to compare with, two per scenario."""
 
-OFTEN = EVEN.replace('drain = "4s"', 'refetch = "every"\ndrain = "7s"')
-"""Many messages are on their way at a time, in the same stage or in others. Each dashboard refetches for each frame."""
+OFTEN = (
+    EVEN.replace("rate = 10", "rate = 3")
+    .replace('"6s"', '"8s"')
+    .replace('drain = "4s"', 'refetch = "every"\ndrain = "7s"')
+)
+"""Several messages are on their way at a time, and a refetch for each: fewer than a dashboard makes at a time."""
 
 SELDOM = ALONE.replace("rate = 0.6", "rate = 0.35").replace('drain = "4s"', 'drain = "6s"')
 """A message every 2.86 s: even one that comes 2.5 s late comes before the next is sent."""

@@ -7,7 +7,7 @@ import numpy as np
 from chatswarm.loadtests.history.manifest import Manifest
 from chatswarm.loadtests.history.tables import MembershipEvent, SendOutcome, Sighting
 from chatswarm.loadtests.judge.verdict import Example
-from chatswarm.loadtests.messages.trace import send_trace_id
+from chatswarm.loadtests.messages.trace import refetch_trace_id, send_trace_id
 from chatswarm.loadtests.scenario.rooms import UNSETTLED
 from chatswarm.loadtests.scenario.scenario import Scenario
 from chatswarm.loadtests.scenario.schedule import intended_times
@@ -172,6 +172,13 @@ class Ledger:
         by_http = self.scenario.sends_over(manifest.promises) == "http"
         traced = manifest.traceparent and by_http and np.isfinite(self.messages.sent[message])
         return send_trace_id(self.uid(message)) if traced else ""
+
+    def refetch_trace(self, row: int) -> str:
+        """The trace id of a refetch, by its row; empty if it had none."""
+        table = self.observations.refetches
+        dashboard, n = int(table.dashboard[row]), int(table.n[row])
+        traced = self.manifest.traceparent and dashboard >= 0 and n >= 0
+        return refetch_trace_id(self.manifest.run, dashboard, n) if traced else ""
 
     def chat(self, chat: int) -> str:
         return self.observations.chat_ids[chat] if chat >= 0 else ""

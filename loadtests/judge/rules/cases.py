@@ -1,7 +1,8 @@
 """The cases of a finding: what it counted, one row each, and what is known of each row."""
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,11 +14,15 @@ from chatswarm.loadtests.judge.ledger.ledger import Ledger
 
 @dataclass(frozen=True, slots=True)
 class Cases:
-    """One row per case, or fewer than were counted: what cannot be tied to a message has none. -1: none."""
+    """One row per case, or fewer than were counted: what cannot be tied to a message has none, and of more than MOST
+    deliveries, only every `step`-th is looked at. -1: none.
+    """
 
     finding: str
     count: int  # as the finding counts them
-    row: Ints  # among all cases of the finding
+    step: int
+    looked_at: int
+    row: Ints  # among those that are looked at
     message: Ints
     delivery: Ints
     dashboard: Ints
@@ -29,27 +34,40 @@ class Cases:
     def only(self, rows: Ints) -> "Cases":
         """These rows."""
         kind = [self.kind[row] for row in rows.tolist()] if len(self.kind) else []
-        return Cases(
-            self.finding,
-            self.count,
-            self.row[rows],
-            self.message[rows],
-            self.delivery[rows],
-            self.dashboard[rows],
-            kind,
-        )
+        return replace(
+            self, row=self.row[rows], message=self.message[rows], delivery=self.delivery[rows],
+            dashboard=self.dashboard[rows], kind=kind,
+        )  # fmt: skip
+
+    def counted(self, rows: int) -> int:
+        """How many cases that many rows stand for."""
+        return rows if self.step == 1 else round(rows / self.looked_at * self.count)
+
+
+MOST = 400_000
+"""Of more deliveries than these, a part is looked at: a run that lost everything is explained by any part of it."""
 
 
 def cases_of(ledger: Ledger, name: str, result: CheckResult) -> Cases:
     """The cases of the finding `name`, and for findings about deliveries, which deliveries these are."""
     count = result.count or 0
     if (chosen := _deliveries(ledger, name)) is not None:
-        found = ints(np.flatnonzero(chosen))
-        message, dashboard = ints(ledger.deliveries.message[found]), ints(ledger.deliveries.dashboard[found])
-        return Cases(name, count, np.arange(len(found)), message, found, dashboard, [])
+        found = np.flatnonzero(chosen)
+        step = _step(len(found), ledger.deliveries.dashboards)
+        some = ints(found[::step])
+        message, dashboard = ints(ledger.deliveries.message[some]), ints(ledger.deliveries.dashboard[some])
+        return Cases(name, count, step, len(some), np.arange(len(some)), message, some, dashboard, [])
     none = np.full(len(result.messages), -1, np.int64)
     dashboard = none if result.dashboards is None else result.dashboards
-    return Cases(name, count, np.arange(len(none)), result.messages, none, dashboard, result.kinds)
+    return Cases(name, count, 1, len(none), np.arange(len(none)), result.messages, none, dashboard, result.kinds)
+
+
+def _step(cases: int, dashboards: int) -> int:
+    """How far apart those are that are looked at, so that each dashboard has its share."""
+    step = max(1, -(-cases // MOST))
+    while step > 1 and math.gcd(step, dashboards) > 1:
+        step += 1
+    return step
 
 
 def _deliveries(ledger: Ledger, name: str) -> Bools | None:

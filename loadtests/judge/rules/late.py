@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from chatswarm.loadtests.judge.ledger.arrays import Floats, Ints, ints
+from chatswarm.loadtests.judge.rig import LAG_SHARE
 from chatswarm.loadtests.system.units import human
 
 from .cases import Cases, Moments, moments_of
@@ -22,7 +23,9 @@ def rig(facts: Facts, cases: Cases) -> Claim | None:
         return None
     ledger = facts.ledger
     own = facts.delays.of_deliveries(cases.delivery)
-    rows = np.flatnonzero(ledger.visible[cases.delivery] - own <= ledger.deadline[cases.message])
+    # Delays that a sound rig may have explain nothing.
+    much = own >= LAG_SHARE * ledger.scenario.update_target
+    rows = np.flatnonzero(much & (ledger.visible[cases.delivery] - own <= ledger.deadline[cases.message]))
     if not len(rows):
         return None
     worst = int(np.argmax(own[rows]))
@@ -112,6 +115,6 @@ def _usual(facts: Facts) -> dict[str, float]:
         return dict.fromkeys(names, 0.0)
     some = on_target[:: max(1, len(on_target) // _SAMPLE)]
     none = np.full(len(some), -1, np.int64)
-    cases = Cases("late", len(some), none, ints(ledger.deliveries.message[some]), some, none, [])
+    cases = Cases("late", len(some), 1, len(some), none, ints(ledger.deliveries.message[some]), some, none, [])
     stages = stages_of(moments_of(ledger, cases), by_frames=ledger.by_frames)
     return {name: float(np.nanmedian(taken)) for name, taken in stages.items()}

@@ -48,11 +48,21 @@ def pauses_of(facts: Facts) -> list[Pause]:
         span
         for span in spans
         if span.end - span.start >= _STILL
-        # Something was waiting for nearly all of it, and came right after it.
-        and bool(((asked <= span.start + 0.2 * (span.end - span.start)) & (came >= span.end - _BIN)).any())
+        and _waited(asked, came, span) >= _WAITING
         and not ledger.active_faults(span.start, span.end)
         and _rig_lag(facts, span) < 0.25 * (span.end - span.start)
     ]
+
+
+_WAITING = 3
+"""So many requests must wait through a pause: a single one may be slow by itself."""
+
+
+def _waited(asked: Floats, came: Floats, span: Pause) -> int:
+    """How many requests were asked at different times before its end, and were answered right after it."""
+    length = span.end - span.start
+    waited = (asked <= span.end - 0.1 * length) & (came >= span.end - _BIN) & (came <= span.end + 0.25 * length)
+    return len(np.unique(np.round(asked[waited], 2)))
 
 
 def _rig_lag(facts: Facts, span: Pause) -> float:
@@ -111,10 +121,13 @@ def backlog(facts: Facts, cases: Cases) -> Claim | None:
         return None
     # While the backlog grew: what was accepted, and what was first shown anywhere.
     since, until = ledger.start + numbers[begin], ledger.start + numbers[after - 1] + 1
-    came = np.bincount(((first[shown] - since) // 1).astype(np.int64).clip(-1, until - since) + 1)[2:-1]
+    seconds = int(numbers[after - 1] - numbers[begin]) + 1
+    bins = ((first[shown] - since) // 1).astype(np.int64)
+    # Not the first second: what was on its way then did not wait.
+    came = np.bincount(bins[(bins >= 1) & (bins < seconds)] - 1, minlength=seconds - 1)
     arrived = int(((ledger.messages.sent[shown] >= since) & (ledger.messages.sent[shown] < until)).sum())
-    rate = arrived / (until - since)
-    if len(came) < _SECONDS - 2 or came.std() > 0.25 * came.mean() or came.mean() > 0.95 * rate:
+    rate = arrived / seconds
+    if came.std() > 0.25 * came.mean() or came.mean() > 0.95 * rate:
         return None
     rows = np.flatnonzero(moments_of(ledger, cases).intended >= since)
     if not len(rows):

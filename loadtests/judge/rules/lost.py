@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from chatswarm.loadtests.history.tables import MembershipEvent
+from chatswarm.loadtests.history.tables import RECOVERED, MembershipEvent
 from chatswarm.loadtests.judge.ledger.arrays import Bools, Floats, Ints, ints, placed
 from chatswarm.loadtests.judge.ledger.due import GRACE
 
@@ -128,9 +128,10 @@ def never_reconnected(facts: Facts, cases: Cases) -> Claim | None:
     ends = subscriptions.end[last[rows]]
     attempts = _attempts_after(facts, cases.dashboard[rows], ends)
     witness = f"its last connection ended at {facts.seconds(ends[0])}"
+    told = f"{many(attempts, 'failed attempt')} to connect after that" if attempts else "no attempt to connect"
     return Claim(
         "never_reconnected", rows, words={"dashboards": dashboards(cases.dashboard[rows])}, witness=witness,
-        evidence=(f"{many(attempts, 'failed attempt')} to connect after that" if attempts else "no attempt to connect",),
+        evidence=(told,),
     )  # fmt: skip
 
 
@@ -148,7 +149,7 @@ def not_recovered(facts: Facts, cases: Cases) -> Claim | None:
         return None
     table = facts.ledger.observations.memberships
     joined = np.flatnonzero((table.event == MembershipEvent.JOINED) & (table.connection >= 0) & (table.chat >= 0))
-    if not any(table.detail[row].startswith(_RECOVERED) for row in joined.tolist()):
+    if not any(table.detail[row].startswith(RECOVERED) for row in joined.tolist()):
         return None
     chats = len(facts.ledger.observations.chat_ids)
     pair = table.dashboard[joined] * chats + table.chat[joined]
@@ -157,16 +158,13 @@ def not_recovered(facts: Facts, cases: Cases) -> Claim | None:
     wanted = cases.dashboard * chats + facts.ledger.messages.chat[cases.message]
     at = placed(pair, table.time[joined], wanted, moments_of(facts.ledger, cases).sent, after=True)
     here = np.append(pair, -1)[at] == wanted
-    said = np.array([table.detail[row].startswith(_RECOVERED) for row in joined.tolist()] + [False])
+    said = np.array([table.detail[row].startswith(RECOVERED) for row in joined.tolist()] + [False])
     rows = np.flatnonzero(facts.ledger.gap[cases.delivery] & here & said[at])
     if not len(rows):
         return None
     moment = table.time[joined[at[rows[0]]]]
     witness = f"{_away(facts, cases, rows)}; the subscription at {facts.seconds(moment)} said that nothing was missing"
     return Claim("not_recovered", rows, words={"dashboards": dashboards(cases.dashboard[rows])}, witness=witness)
-
-
-_RECOVERED = "recovered"
 
 
 def no_replay(facts: Facts, cases: Cases) -> Claim | None:
@@ -222,8 +220,8 @@ def silent_socket(facts: Facts, cases: Cases) -> Claim | None:
 def unreadable_frames(facts: Facts, cases: Cases) -> Claim | None:
     """As many frames that nobody could read came to its dashboard as messages were lost there, at the same moments."""
     table, connections = facts.ledger.observations.unreadable, facts.ledger.observations.connections
-    if not len(table.connection):
-        return None
+    if not len(table.connection) or any(trouble.kind == "frame" for trouble in facts.ledger.observations.troubles):
+        return None  # there are none, or only this rig could not read them
     dashboard = connections.dashboard[table.connection]
     order = np.lexsort((table.time, dashboard))
     dashboard, time = dashboard[order], table.time[order]
@@ -327,7 +325,8 @@ def stale_list(facts: Facts, cases: Cases) -> Claim | None:
     # Messages of the same age are in a list or not, by when it was made.
     stuck = None if others.steady else _unchanged(facts)
     return Claim(
-        "frame_before_list" if stuck is None else "cached_list", rows, witness=_stale(facts, begin[rows[0]]),
+        "frame_before_list" if stuck is None else "cached_list", rows, "proven" if others.usual else "probable",
+        witness=_stale(facts, begin[rows[0]]),
         evidence=(stuck or others.told, _lacking(rows, begin, end, good)),
     )  # fmt: skip
 
@@ -373,9 +372,10 @@ class _Behind(NamedTuple):
     told: str
     lag: float  # seconds from the frame to the beginning of the refetch that has it, at most
     steady: bool  # messages appear at about the same age
+    usual: bool  # it is no rare accident
 
 
-_FEW = 5
+_FEW, _USUAL = 5, 0.1
 _SAMPLE = 200_000
 
 
@@ -394,12 +394,14 @@ def _catches_up(facts: Facts) -> _Behind | None:
     if behind.sum() < _FEW:
         return None
     told = (
-        f"of {many(len(some), 'other')}, too, {behind.sum():,} are missing from the first refetch after the frame, and "
-        "are in a later one"
+        f"{behind.sum():,} of {len(some):,} other deliveries, too, are missing from the first refetch after their "
+        "frame, and shown by a later one"
     )
     lacking = starts[refetches.since(dashboard[behind], shows[behind]) - 1] - accepted[behind]
     oldest, youngest = np.quantile(lacking, 0.95), np.quantile(shows - accepted, 0.05)
-    return _Behind(told, float((shows - known)[behind].max()), bool(oldest <= 2 * youngest + 0.1))
+    return _Behind(
+        told, float((shows - known)[behind].max()), bool(oldest <= 2 * youngest + 0.1), bool(behind.mean() >= _USUAL)
+    )
 
 
 def nobody_asked(facts: Facts, cases: Cases) -> Claim | None:

@@ -183,12 +183,16 @@ def _by_server(facts: Facts, cases: Cases, of_case: Ints, everything: Ints, serv
     exposed = np.bincount(everything[everything >= 0], minlength=len(bad))
     pairs = np.flatnonzero(bad)
     healthy = np.flatnonzero((exposed > 0) & (bad == 0))
-    if not len(healthy) or bad.sum() < _LEAST or (bad[pairs] < COVERAGE * exposed[pairs]).any():
+    # Where each message or dashboard has a server for itself, all that is bad is on "one server".
+    if not len(healthy) or bad.sum() < _LEAST or (exposed[pairs] < _EXPOSED).any():
+        return None
+    odds = chance(int(bad.sum()), int(exposed[pairs].sum()), int(bad.sum()), int(exposed.sum())) * (exposed > 0).sum()
+    if odds > CHANCE or (bad[pairs] < COVERAGE * exposed[pairs]).any():
         return None
     senders, readers = {int(pair) // servers for pair in pairs}, {int(pair) % servers for pair in pairs}
     told = [
-        f"{bad[pair]:,} of {exposed[pair]:,} messages that {server_name(facts, pair // servers)} took, on dashboards "
-        f"of {server_name(facts, pair % servers)}"
+        f"{bad[pair]:,} of {exposed[pair]:,} deliveries of what {server_name(facts, pair // servers)} took, to "
+        f"dashboards of {server_name(facts, pair % servers)}"
         for pair in pairs[:_LEAST].tolist()
     ]
     if all(pair // servers != pair % servers for pair in pairs.tolist()) and len(senders | readers) > 1:
@@ -216,6 +220,10 @@ def _same_dashboards(facts: Facts, cases: Cases) -> Claim | None:
     relation = f"the same {many(len(same[0]), 'dashboard')} each time"
     evidence = f"{many(len(rows), 'message')}, each missing on {dashboards(same[0])} and on no other"
     return Claim("one_worker", np.arange(len(cases)), words={"relation": relation}, evidence=(evidence,))
+
+
+_EXPOSED = 20
+"""A server says something if at least so many deliveries went through it."""
 
 
 class _Every(NamedTuple):
@@ -286,6 +294,9 @@ def _before_quiet(facts: Facts) -> Bools:
     return out
 
 
+_ORDERED = ("every_kth", "last_before_quiet")
+
+
 def _several(attribute: CaseAttribute, facts: Facts) -> bool:
     """Whether there are others than one."""
     if attribute is DASHBOARD:
@@ -304,7 +315,9 @@ def in_common(facts: Facts, cases: Cases, claim: Claim) -> tuple[str, ...]:
         found.append(f"every {ordinal(regular.k)} message")
     # With a regular schedule, every k-th message may well be of the same chat.
     for attribute, known in ((DASHBOARD, mine.dashboard), (CHAT, mine.message)):
-        if (found and attribute is CHAT) or (attribute is DASHBOARD and "dashboards" in claim.words):
+        if ((found or claim.cause in _ORDERED) and attribute is CHAT) or (
+            attribute is DASHBOARD and "dashboards" in claim.words
+        ):
             continue
         if (known >= 0).all() and claim.cause != f"one_{attribute.name}":
             values = attribute.of(facts, mine)
