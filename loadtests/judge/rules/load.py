@@ -35,13 +35,14 @@ def pauses_of(facts: Facts) -> list[Pause]:
     ledger = facts.ledger
     frames, connections = ledger.observations.frames, ledger.observations.connections
     sends, refetches = ledger.messages, ledger.observations.refetches
-    asked = np.concatenate([sends.sent, refetches.started])
-    came = np.concatenate([sends.done, refetches.done])
-    known = np.isfinite(asked) & np.isfinite(came)
-    asked, came = asked[known], came[known]
+    requests = [_answered(sends.sent, sends.done), _answered(refetches.started, refetches.done)]
     begin, end = ledger.start, ledger.end + ledger.scenario.update_target
     busy = np.zeros(int((end - begin) / _BIN) + 2, bool)
-    for times in (came, frames.time, connections.subscribed[np.isfinite(connections.subscribed)]):
+    for times in (
+        *(each.came for each in requests),
+        frames.time,
+        connections.subscribed[np.isfinite(connections.subscribed)],
+    ):
         inside = times[(times >= begin) & (times < end)]
         busy[((inside - begin) / _BIN).astype(np.int64)] = True
     edges = np.flatnonzero(np.diff(np.concatenate([[True], busy, [True]]).astype(np.int8)))
@@ -50,8 +51,7 @@ def pauses_of(facts: Facts) -> list[Pause]:
         span
         for span in spans
         if span.end - span.start >= _STILL
-        and _waited(asked, came, span) >= _WAITING
-        and _usually(asked, came, span) <= 0.25 * (span.end - span.start)
+        and sum(_waited(each, span) for each in requests) >= _WAITING
         and not holds_up(facts, span.start, span.end)
         and _rig_lag(facts, span) < 0.25 * (span.end - span.start)
     ]
@@ -61,17 +61,28 @@ _WAITING = 3
 """So many requests must wait through a pause: a single one may be slow by itself."""
 
 
-def _waited(asked: Floats, came: Floats, span: Pause) -> int:
-    """How many requests were asked at different times before its end, and were answered right after it."""
-    length = span.end - span.start
+class _Requests(NamedTuple):
+    """Requests of one kind that were answered: when each was asked, and when the answer came."""
+
+    asked: Floats
+    came: Floats
+
+
+def _answered(asked: Floats, came: Floats) -> _Requests:
+    known = np.isfinite(asked) & np.isfinite(came)
+    return _Requests(asked[known], came[known])
+
+
+def _waited(requests: _Requests, span: Pause) -> int:
+    """How many requests were asked at different times before its end, and were answered right after it; 0 if those that
+    do not meet the span take as long.
+    """
+    asked, came, length = requests.asked, requests.came, span.end - span.start
+    others = (came - asked)[(came < span.start) | (asked > span.end)]
+    if not len(others) or np.median(others) > 0.25 * length:
+        return 0
     waited = (asked <= span.end - 0.1 * length) & (came >= span.end - _BIN) & (came <= span.end + 0.25 * length)
     return len(np.unique(np.round(asked[waited], 2)))
-
-
-def _usually(asked: Floats, came: Floats, span: Pause) -> float:
-    """How long requests take that do not meet the span; infinite if all do. Where each one takes as long, none waits."""
-    others = (came - asked)[(came < span.start) | (asked > span.end)]
-    return float(np.median(others)) if len(others) else np.inf
 
 
 def _rig_lag(facts: Facts, span: Pause) -> float:
