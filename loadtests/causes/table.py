@@ -31,7 +31,7 @@ _ROWS = (
     ),
     Cause(
         "fault",
-        sentence="{relation} the fault {fault} {verb}",
+        sentence="{relation} the fault {fault}{verb}",
         proves="on target without the time that it spent under the fault, and none outside it",
         excludes="others outside the fault, or more delay than it can add",
         next="see the fault's recovery; compare with a run without it",

@@ -47,7 +47,7 @@ RULES: Mapping[str, tuple[Rule, ...]] = {
         lost.frame_never_sent, lost.stale_list, late.slow_accept, late.slow_notify, late.slow_list,
     ),
     "unnotified": (*_PATTERNS, faults.fault, lost.frame_never_sent),
-    "store_lost": (lost.unacknowledged, *_PATTERNS, faults.fault, lost.never_stored),
+    "store_lost": (lost.unacknowledged, *_PATTERNS, faults.fault, lost.never_stored, lost.deleted),
 }  # fmt: skip
 """The rules of the findings that are not explained by what their check saw, in the order in which they are asked."""
 

@@ -17,6 +17,8 @@ _OTHERS = 20
 _HOLDS = frozenset({"pause", "timeout", "down", "kill", "terminate", "restart", "lock_store", "fill_store", "latency",
                     "bandwidth", "slicer", "reset_peer", "limit_data", "slow_close", "command"})  # fmt: skip
 """Kinds that hold up what passes through them. The others only load the target: these can be probable at most."""
+_UNSAFE = 1.0
+"""Seconds after the response for which a message may be in memory only."""
 _HOPS = 4
 """A message passes a network fault at most so often on its way: send, frame, refetch, list."""
 
@@ -32,10 +34,16 @@ def fault(facts: Facts, cases: Cases) -> Claim | None:
     for span in facts.ledger.observations.faults:
         by_name.setdefault(span.name, []).append(span)
     found = [claim for name, spans in by_name.items() if (claim := _one(facts, cases, name, spans)) is not None]
-    return max(found, key=lambda claim: len(claim.rows)) if found else None
+    # Of several that cover nearly as many, the one under which nearly all went wrong.
+    most = max((len(claim.rows) for claim, _ in found), default=0)
+    nearly = [
+        (claim.certainty == "proven", share, claim) for claim, share in found if len(claim.rows) >= COVERAGE * most
+    ]
+    return max(nearly, key=lambda each: each[:2])[2] if nearly else None
 
 
-def _one(facts: Facts, cases: Cases, name: str, spans: list[FaultSpan]) -> Claim | None:
+def _one(facts: Facts, cases: Cases, name: str, spans: list[FaultSpan]) -> tuple[Claim, float] | None:
+    """The claim of one fault, and the share of what was under it that went wrong."""
     ledger = facts.ledger
     begin, end = spans_of(facts, cases)
     edges = [(span.start, _over(facts, span)) for span in spans]
@@ -58,17 +66,17 @@ def _one(facts: Facts, cases: Cases, name: str, spans: list[FaultSpan]) -> Claim
     odds = chance(len(rows), max(inside, len(rows)), bad, max(inside, len(rows)) + others) * len(spans)
     if odds > CHANCE:
         return None
-    certainty: Certainty = (
-        "proven" if cases.finding == "late" and spans[0].kind in _HOLDS and not outside else "probable"
-    )
+    late = cases.finding == "late"
+    certainty: Certainty = "proven" if late and spans[0].kind in _HOLDS and not outside else "probable"
     moments = ", ".join(f"{facts.seconds(start)} to {facts.seconds(stop)}" for start, stop in edges[:3])
-    relation = "on target without the time under" if cases.finding == "late" else "on their way while"
-    return Claim(
-        "fault", rows, certainty,
-        {"fault": name, "relation": relation, "verb": "" if cases.finding == "late" else "was active"},
-        (f"{len(rows):,} of {inside:,} under it ({moments}), {outside:,} of {others:,} outside it",
-         f"evidence of the fault: {_evidence(spans)}"),
-    )  # fmt: skip
+    words = {
+        "fault": name,
+        "relation": "held up by" if late else "on their way while",
+        "verb": ": on target without the time under it" if late else " was active",
+    }
+    told = f"{len(rows):,} of {inside:,} under it ({moments}), {outside:,} of {others:,} outside it"
+    claim = Claim("fault", rows, certainty, words, (told, f"evidence of the fault: {_evidence(spans)}"))
+    return claim, len(rows) / max(inside, 1)
 
 
 def _evidence(spans: list[FaultSpan]) -> str:
@@ -88,7 +96,9 @@ def spans_of(facts: Facts, cases: Cases) -> tuple[Floats, Floats]:
     """From when until when each case was on its way; until its deadline if it never came."""
     messages = facts.ledger.messages
     if (cases.delivery < 0).any():
-        return messages.intended[cases.message], facts.ledger.answered[cases.message]
+        # A response may come before the message is safe.
+        after = _UNSAFE if cases.finding == "store_lost" else 0.0
+        return messages.intended[cases.message], facts.ledger.answered[cases.message] + after
     moments = moments_of(facts.ledger, cases)
     return moments.intended, np.where(
         np.isfinite(moments.visible), moments.visible, facts.ledger.deadline[cases.message]
@@ -99,7 +109,7 @@ def _everything(facts: Facts, cases: Cases) -> tuple[Floats, Floats]:
     """The same for all that might have been a case."""
     ledger = facts.ledger
     if (cases.delivery < 0).any():
-        return ledger.messages.intended, ledger.answered
+        return ledger.messages.intended, ledger.answered + (_UNSAFE if cases.finding == "store_lost" else 0.0)
     exposed = np.flatnonzero(ledger.expected)
     message = ledger.deliveries.message[exposed]
     return ledger.messages.intended[message], np.minimum(ledger.visible[exposed], ledger.deadline[message])
