@@ -237,7 +237,7 @@ class SkipsOneDashboard(Plant):
     """Every seventh message is not announced to the second dashboard, which shows it with the next one."""
 
     finding = "unnotified"
-    cause = "one_dashboard"
+    cause = "one_dashboard or every_kth or frame_never_sent"
 
     def deliver(self, dashboard: Dashboard, chat_id: str, message: Message) -> None:
         if dashboard.number == 2 and self.nth(7):
@@ -250,7 +250,7 @@ class SkipsAllDashboards(Plant):
     """Every seventh message is not announced to any dashboard, and is shown with the next one."""
 
     finding = "unnotified"
-    cause = "every_kth"
+    cause = "every_kth or frame_never_sent"
 
     def announce(self, chat_id: str, message: Message) -> None:
         if self.nth(7):

@@ -41,6 +41,7 @@ class SubscriptionTimes:
 
     connection: Ints
     dashboard: Ints
+    opening: Floats
     start: Floats
     end: Floats  # infinite: open to the end
     lost: Bools  # it was closed, other than by the swarm
@@ -96,6 +97,7 @@ class Facts:
         return SubscriptionTimes(
             connection=mine,
             dashboard=table.dashboard[mine],
+            opening=table.opening[mine],
             start=table.subscribed[mine],
             end=np.where(over, table.ended[mine], np.inf),
             lost=lost,

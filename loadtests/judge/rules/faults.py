@@ -44,7 +44,7 @@ def _one(facts: Facts, cases: Cases, name: str, spans: list[FaultSpan]) -> Claim
     if len(rows) < _LEAST:
         return None
     if cases.finding == "late":
-        held = np.minimum(_overlap(begin[rows], end[rows], edges), _most_delay(facts, name))
+        held = np.minimum(_overlap(begin[rows], end[rows], edges), most_delay(facts, name))
         rows = rows[end[rows] - held <= ledger.deadline[cases.message[rows]]]
     exposed_begin, exposed_end = _everything(facts, cases)
     exposed = under(exposed_begin, exposed_end, edges)
@@ -79,8 +79,8 @@ def _over(facts: Facts, span: FaultSpan) -> float:
     """When the chat was whole again after the fault, as far as that was measured."""
     for recovery in facts.recoveries:
         if recovery.name == span.name and abs(facts.ledger.start + recovery.start - span.start) < 1e-3:
-            after = recovery.whole_again if recovery.whole_again is not None else recovery.at_least or 0.0
-            return span.stop + after
+            # A chat that was never whole again need not be so because of the fault.
+            return span.stop + (recovery.whole_again or 0.0)
     return span.stop
 
 
@@ -120,12 +120,21 @@ def _overlap(begin: Floats, end: Floats, edges: list[tuple[float, float]]) -> Fl
     return held
 
 
-def _most_delay(facts: Facts, name: str) -> float:
+def most_delay(facts: Facts, name: str) -> float:
     """How much delay a fault can add to one delivery, at most; infinite if its parameters do not say."""
     plans = [plan for plan in facts.ledger.scenario.faults if plan.name == name]
     if not plans or any(plan.kind != "latency" for plan in plans):
         return math.inf
     return _HOPS * max(plan.number("latency") + plan.number("jitter") for plan in plans)
+
+
+def holds_up(facts: Facts, begin: float, end: float) -> bool:
+    """Whether any fault that was active in a span may have held up everything for half of it."""
+    return any(
+        span.kind in _HOLDS and most_delay(facts, span.name) >= 0.5 * (end - begin)
+        for span in facts.ledger.observations.faults
+        if span.overlaps(begin, end)
+    )
 
 
 def during(facts: Facts, cases: Cases, rows: Ints) -> str:

@@ -8,13 +8,14 @@ from chatswarm.loadtests.judge.ledger.arrays import Floats, Ints, ints
 from chatswarm.loadtests.judge.rig import LAG_SHARE
 from chatswarm.loadtests.system.units import human
 
-from .cases import Cases, Moments, moments_of
+from .cases import Cases, moments_of
 from .claims import Claim
 from .facts import Facts
 from .words import dashboards
 
 _SAMPLE = 200_000
 _HALF = 0.5
+_CONFIRMED = 1.0  # seconds
 
 
 def rig(facts: Facts, cases: Cases) -> Claim | None:
@@ -40,8 +41,10 @@ def away(facts: Facts, cases: Cases) -> Claim | None:
         return None
     ledger, subscriptions = facts.ledger, facts.subscriptions
     moments = moments_of(ledger, cases)
-    back = subscriptions.until(cases.dashboard, moments.visible)
-    started = np.append(subscriptions.start, np.nan)[back]
+    # What it missed may be sent again before its subscription is confirmed.
+    back = subscriptions.until(cases.dashboard, moments.visible + _CONFIRMED)
+    back -= (back >= 0) & (np.append(subscriptions.opening, np.inf)[back] > moments.visible)
+    started = np.minimum(np.append(subscriptions.start, np.nan)[back], moments.visible)
     before = (back > 0) & (np.append(subscriptions.dashboard, -1)[np.maximum(back - 1, 0)] == cases.dashboard)
     ended = np.where(before, np.append(subscriptions.end, np.nan)[np.maximum(back - 1, 0)], np.nan)
     missed = (started > moments.sent) & (ended < moments.visible)
@@ -60,16 +63,20 @@ def away(facts: Facts, cases: Cases) -> Claim | None:
     )
 
 
-def stages_of(moments: Moments, *, by_frames: bool) -> Mapping[str, Floats]:
+def stages_of(facts: Facts, cases: Cases) -> Mapping[str, Floats]:
     """How long each of a delivery's stages took, in seconds, by the cause that names it. They add up to the time from
     the send until it was visible, as far as that is known.
     """
-    visible = moments.visible
-    notified = np.where(np.isfinite(moments.notified), np.clip(moments.notified, moments.sent, visible), visible)
+    ledger, moments = facts.ledger, moments_of(facts.ledger, cases)
+    visible, notified = moments.visible, moments.notified
+    if not ledger.announcements.exact:
+        # Which frame was whose is a guess, but when the refetch began that shows it is none.
+        notified = np.append(ledger.reads.started, np.nan)[ledger.visibility.read[cases.delivery]]
+    notified = np.where(np.isfinite(notified), np.clip(notified, moments.sent, visible), visible)
     accepted = np.minimum(np.where(np.isnan(moments.accepted), notified, moments.accepted), notified)
     accepted = np.maximum(accepted, moments.sent)
     stages = {"slow_accept": accepted - moments.sent, "slow_notify": notified - accepted}
-    return stages if by_frames else {**stages, "slow_list": visible - notified}
+    return stages if ledger.by_frames else {**stages, "slow_list": visible - notified}
 
 
 def slow_stage(cause: str, facts: Facts, cases: Cases) -> Claim | None:
@@ -77,8 +84,7 @@ def slow_stage(cause: str, facts: Facts, cases: Cases) -> Claim | None:
     if cases.finding != "late":
         return None
     usual = _usual(facts)
-    moments = moments_of(facts.ledger, cases)
-    stages = stages_of(moments, by_frames=facts.ledger.by_frames)
+    stages = stages_of(facts, cases)
     more = stages[cause] - usual[cause]
     whole = sum(stages.values()) - sum(usual.values())
     most = np.max([taken - usual[name] for name, taken in stages.items()], axis=0)
@@ -116,5 +122,5 @@ def _usual(facts: Facts) -> dict[str, float]:
     some = on_target[:: max(1, len(on_target) // _SAMPLE)]
     none = np.full(len(some), -1, np.int64)
     cases = Cases("late", len(some), 1, len(some), none, ints(ledger.deliveries.message[some]), some, none, [])
-    stages = stages_of(moments_of(ledger, cases), by_frames=ledger.by_frames)
+    stages = stages_of(facts, cases)
     return {name: float(np.nanmedian(taken)) for name, taken in stages.items()}

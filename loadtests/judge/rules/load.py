@@ -1,15 +1,17 @@
 """What a target does under load: it stands still, falls behind, takes dashboards in turn, or its list grows."""
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 
-from chatswarm.loadtests.judge.ledger.arrays import Bools, Floats, Ints, ints
+from chatswarm.loadtests.judge.ledger.arrays import Floats, Ints, ints
 from chatswarm.loadtests.system.units import human
 
 from .cases import Cases, moments_of
 from .claims import Claim
 from .facts import Facts
+from .faults import holds_up
 from .late import stages_of
 from .statistics import correlation, slope
 from .words import many
@@ -33,13 +35,14 @@ def pauses_of(facts: Facts) -> list[Pause]:
     ledger = facts.ledger
     frames, connections = ledger.observations.frames, ledger.observations.connections
     sends, refetches = ledger.messages, ledger.observations.refetches
-    asked = np.concatenate([sends.sent, refetches.started])
-    came = np.concatenate([sends.done, refetches.done])
-    known = np.isfinite(asked) & np.isfinite(came)
-    asked, came = asked[known], came[known]
+    requests = [_answered(sends.sent, sends.done), _answered(refetches.started, refetches.done)]
     begin, end = ledger.start, ledger.end + ledger.scenario.update_target
     busy = np.zeros(int((end - begin) / _BIN) + 2, bool)
-    for times in (came, frames.time, connections.subscribed[np.isfinite(connections.subscribed)]):
+    for times in (
+        *(each.came for each in requests),
+        frames.time,
+        connections.subscribed[np.isfinite(connections.subscribed)],
+    ):
         inside = times[(times >= begin) & (times < end)]
         busy[((inside - begin) / _BIN).astype(np.int64)] = True
     edges = np.flatnonzero(np.diff(np.concatenate([[True], busy, [True]]).astype(np.int8)))
@@ -48,8 +51,8 @@ def pauses_of(facts: Facts) -> list[Pause]:
         span
         for span in spans
         if span.end - span.start >= _STILL
-        and _waited(asked, came, span) >= _WAITING
-        and not ledger.active_faults(span.start, span.end)
+        and sum(_waited(each, span) for each in requests) >= _WAITING
+        and not holds_up(facts, span.start, span.end)
         and _rig_lag(facts, span) < 0.25 * (span.end - span.start)
     ]
 
@@ -58,9 +61,26 @@ _WAITING = 3
 """So many requests must wait through a pause: a single one may be slow by itself."""
 
 
-def _waited(asked: Floats, came: Floats, span: Pause) -> int:
-    """How many requests were asked at different times before its end, and were answered right after it."""
-    length = span.end - span.start
+class _Requests(NamedTuple):
+    """Requests of one kind that were answered: when each was asked, and when the answer came."""
+
+    asked: Floats
+    came: Floats
+
+
+def _answered(asked: Floats, came: Floats) -> _Requests:
+    known = np.isfinite(asked) & np.isfinite(came)
+    return _Requests(asked[known], came[known])
+
+
+def _waited(requests: _Requests, span: Pause) -> int:
+    """How many requests were asked at different times before its end, and were answered right after it; 0 if those that
+    do not meet the span take as long.
+    """
+    asked, came, length = requests.asked, requests.came, span.end - span.start
+    others = (came - asked)[(came < span.start) | (asked > span.end)]
+    if not len(others) or np.median(others) > 0.25 * length:
+        return 0
     waited = (asked <= span.end - 0.1 * length) & (came >= span.end - _BIN) & (came <= span.end + 0.25 * length)
     return len(np.unique(np.round(asked[waited], 2)))
 
@@ -182,7 +202,7 @@ def dashboards_in_turn(facts: Facts, cases: Cases) -> Claim | None:
     like = np.median([_alike(times, order) for times in table])
     many_of = (~np.isnan(table)).sum(axis=1)
     each = float(np.median((last - first) / (many_of - 1)))
-    stages = stages_of(moments_of(ledger, cases), by_frames=ledger.by_frames)
+    stages = stages_of(facts, cases)
     spread = float(np.median(last - first))
     rows = np.flatnonzero(stages["slow_notify"] >= 0.5 * sum(stages.values()))
     if like < _ORDERLY or not len(rows) or spread < 0.25 * float(np.median(ledger.latency[cases.delivery[rows]])):
@@ -199,7 +219,7 @@ def _alike(times: Floats, order: Floats) -> float:
     return correlation(times[known], order[known])
 
 
-_RISE = 2.0
+_RISE, _STEP = 2.0, 1.1
 
 
 def growing_list(facts: Facts, cases: Cases) -> Claim | None:
@@ -213,23 +233,22 @@ def growing_list(facts: Facts, cases: Cases) -> Claim | None:
     if len(good) < 20:
         return None
     size, took = refetches.size[good].astype(np.float64), (refetches.done - refetches.started)[good]
-    small, large = _quarters(size)
-    if size[large].mean() < _RISE * size[small].mean() or np.median(took[large]) < _RISE * np.median(took[small]):
+    quarters = np.searchsorted(np.quantile(size, [0.25, 0.5, 0.75]), size)
+    middles = [float(np.median(took[quarters == at])) for at in range(4) if (quarters == at).any()]
+    small, large = quarters == 0, quarters == 3
+    # From each quarter to the next, so that a list that was fast at first and slow ever since does not count.
+    rises = len(middles) == 4 and all(later > _STEP * before for before, later in pairwise(middles))
+    if not rises or size[large].mean() < _RISE * size[small].mean() or middles[3] < _RISE * middles[0]:
         return None
     some = good[:: max(1, len(good) // 5_000)]
     like = correlation(refetches.size[some], (refetches.done - refetches.started)[some])
-    stages = stages_of(moments_of(facts.ledger, cases), by_frames=False)
+    stages = stages_of(facts, cases)
     rows = np.flatnonzero(stages["slow_list"] >= 0.5 * sum(stages.values()))
     if like < 0.8 or not len(rows):
         return None
     told = (
         f"the smallest quarter of the lists, {size[small].mean() / 1e3:,.1f} kB, took "
-        f"{human(float(np.median(took[small])))}, the largest, {size[large].mean() / 1e3:,.1f} kB, "
-        f"{human(float(np.median(took[large])))} (rank correlation {like:.2f})"
+        f"{human(middles[0])}, the largest, {size[large].mean() / 1e3:,.1f} kB, {human(middles[3])} "
+        f"(rank correlation {like:.2f})"
     )
     return Claim("growing_list", rows, evidence=(told,), best=int(np.argmax(stages["slow_list"][rows])))
-
-
-def _quarters(size: Floats) -> tuple[Bools, Bools]:
-    low, high = np.quantile(size, [0.25, 0.75])
-    return size <= low, size >= high

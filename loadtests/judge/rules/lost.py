@@ -325,7 +325,7 @@ def stale_list(facts: Facts, cases: Cases) -> Claim | None:
     # Messages of the same age are in a list or not, by when it was made.
     stuck = None if others.steady else _unchanged(facts)
     return Claim(
-        "frame_before_list" if stuck is None else "cached_list", rows, "proven" if others.usual else "probable",
+        "frame_before_list" if stuck is None else "cached_list", rows,
         witness=_stale(facts, begin[rows[0]]),
         evidence=(stuck or others.told, _lacking(rows, begin, end, good)),
     )  # fmt: skip
@@ -372,7 +372,6 @@ class _Behind(NamedTuple):
     told: str
     lag: float  # seconds from the frame to the beginning of the refetch that has it, at most
     steady: bool  # messages appear at about the same age
-    usual: bool  # it is no rare accident
 
 
 _FEW, _USUAL = 5, 0.1
@@ -391,7 +390,8 @@ def _catches_up(facts: Facts) -> _Behind | None:
     shows = np.append(ledger.reads.started, np.inf)[ledger.visibility.read[some]]
     starts = np.append(refetches.started, np.inf)
     behind = (begin < refetches.end(dashboard)) & (starts[begin] < shows) & np.isfinite(shows)
-    if behind.sum() < _FEW:
+    # Where that is an accident, it need not be why others are missing.
+    if behind.sum() < max(_FEW, _USUAL * len(some)):
         return None
     told = (
         f"{behind.sum():,} of {len(some):,} other deliveries, too, are missing from the first refetch after their "
@@ -399,9 +399,7 @@ def _catches_up(facts: Facts) -> _Behind | None:
     )
     lacking = starts[refetches.since(dashboard[behind], shows[behind]) - 1] - accepted[behind]
     oldest, youngest = np.quantile(lacking, 0.95), np.quantile(shows - accepted, 0.05)
-    return _Behind(
-        told, float((shows - known)[behind].max()), bool(oldest <= 2 * youngest + 0.1), bool(behind.mean() >= _USUAL)
-    )
+    return _Behind(told, float((shows - known)[behind].max()), bool(oldest <= 2 * youngest + 0.1))
 
 
 def nobody_asked(facts: Facts, cases: Cases) -> Claim | None:

@@ -22,7 +22,7 @@ class SkipsOneMember(PushPlant):
     """Every fifth message that one member should get is not sent to it."""
 
     finding = "lost"
-    cause = "one_dashboard"
+    cause = "one_dashboard or frame_never_sent"
 
     def deliver(self, socket: PushSocket, post: Post) -> None:
         if self.hits(socket, 5):
