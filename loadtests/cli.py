@@ -610,7 +610,7 @@ def _show_causes(
             near = difflib.get_close_matches(finding, known, 3, 0.4)
             _refuse(f"--finding: expected a finding such as {', '.join(near) or 'lost'}, got {finding!r}")
         causes = {name: found for name, found in causes.items() if name == finding}
-    explanation = explanation_of(run.verdict, causes)
+    explanation = explanation_of(run.verdict, causes, run.scenario.update_target)
     name = f"{run.verdict.scenario} against {run.verdict.target}"
     _present(lambda: print_explanation(console, explanation, name, str(folder)))
     _save_page(html, lambda: why_page(explanation, name))

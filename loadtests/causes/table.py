@@ -270,7 +270,7 @@ _ROWS = (
         proves="all of one server's messages or dashboards, or the same dashboards each time",
         excludes="spread over servers",
         likely=(
-            "a message reaches only the dashboards of the process that took it: the broker is down, or there is none"
+            "processes do not pass messages on: there is no broker, or one of them does not publish or not subscribe"
         ),
         next="run one process; if that works, connect the processes with a broker",
     ),

@@ -17,6 +17,7 @@ from chatswarm.loadtests.system.text import to_json
 
 from .checks import CHECKS
 from .checks.check import CheckResult
+from .ledger.arrays import Ints
 from .ledger.ledger import Ledger
 from .rules import faults, late, load, lost, patterns
 from .rules.cases import Cases, cases_of
@@ -24,6 +25,7 @@ from .rules.claims import Certainty, Claim, Rule
 from .rules.exclusions import facts_about
 from .rules.facts import Facts
 from .rules.ranking import ranking_of
+from .rules.stations import reached
 from .rules.words import dashboards, many, ordinal
 from .verdict import Example, Recovery, Verdict
 
@@ -39,8 +41,8 @@ RULES: Mapping[str, tuple[Rule, ...]] = {
     "lost": (
         lost.unacknowledged, lost.never_stored, lost.deleted, lost.never_subscribed, lost.never_reconnected,
         lost.not_a_member, lost.rejoin_not_sent, lost.not_recovered, lost.no_replay, lost.silent_socket,
-        lost.unreadable_frames, lost.list_fails, lost.list_window, lost.stale_list, *_PATTERNS, faults.fault,
-        lost.frame_never_sent, lost.nobody_asked,
+        lost.unreadable_frames, lost.list_fails, lost.list_window, patterns.one_worker, lost.stale_list, *_PATTERNS,
+        faults.fault, lost.frame_never_sent, lost.nobody_asked,
     ),
     "late": (
         late.rig, faults.fault, load.pauses, late.away, load.growing_list, load.backlog, load.dashboards_in_turn,
@@ -76,12 +78,14 @@ class Unexplained(msgspec.Struct):
     known: list[str] = []  # what holds for all of them
     ranking: list[str] = []
     by_finding: dict[str, int] = {}
+    examples: list[Example] = []
 
 
 class RunCauses(msgspec.Struct):
     """Why a run went wrong: what `chatswarm why --json` prints."""
 
     verdict: Literal["pass", "fail", "undecided"]
+    size: str  # of the run, and its update target, in a sentence
     causes: list[ExplainedCause]
     unexplained: Unexplained
     reasons: list[str]  # why the verdict is undecided, or why nothing can be explained
@@ -99,6 +103,7 @@ class FindingCauses:
     unexplained: int
     known: list[str]  # what holds for all unexplained ones
     ranking: list[str]
+    examples: list[Example]  # of them
 
 
 def explain(
@@ -118,17 +123,20 @@ def explain_slow(
     return _explained(Facts(stricter, recoveries), "late", CheckResult(count), expectation) if count else None
 
 
-def explanation_of(verdict: Verdict, found: Mapping[str, FindingCauses]) -> RunCauses:
-    """All causes of a judged run, by finding; `found` as in `explain`."""
+def explanation_of(verdict: Verdict, found: Mapping[str, FindingCauses], target: float) -> RunCauses:
+    """All causes of a judged run, by finding; `found` as in `explain`. `target`: the update target in seconds."""
     counts = {name: each.unexplained for name, each in found.items() if each.unexplained}
     return RunCauses(
         verdict=verdict.verdict,
+        size=f"{many(verdict.messages.accepted, 'message')} accepted, {verdict.deliveries.expected:,} deliveries "
+        f"expected on {many(verdict.dashboards, 'dashboard')}, update target {target:g} s",
         causes=[cause for each in found.values() for cause in each.causes],
         unexplained=Unexplained(
             sum(counts.values()),
             [f"{name}: {text}" for name in counts for text in found[name].known],
             [f"{name}: {text}" for name in counts for text in found[name].ranking],
             counts,
+            [example for name in counts for example in found[name].examples],
         ),
         reasons=verdict.reasons,
     )
@@ -160,9 +168,11 @@ def _explained(facts: Facts, name: str, result: CheckResult, label: str = "") ->
         rest[mine.row[claim.rows]] = False
     causes.sort(key=lambda cause: -cause.deliveries)
     if not left:
-        return FindingCauses(causes, 0, [], [])
+        return FindingCauses(causes, 0, [], [], [])
     others = cases.only(np.flatnonzero(rest))
-    return FindingCauses(causes, left, facts_about(facts, others), ranking_of(facts, others))
+    known = [*reached(facts, others), *facts_about(facts, others)]
+    examples = [_example(facts.ledger, others, row) for row in _varied(others)]
+    return FindingCauses(causes, left, known, ranking_of(facts, others), examples)
 
 
 def _claims(facts: Facts, cases: Cases) -> list[tuple[Cases, Claim]]:
@@ -197,12 +207,9 @@ def _cause(facts: Facts, cases: Cases, claim: Claim, finding: str) -> ExplainedC
     words = _Words({**claim.words, "was": "was" if _ONE.fullmatch(claim.words.get("dashboards", "")) else "were"})
     common = patterns.in_common(facts, cases, claim)
     remark = faults.during(facts, cases, rows) if claim.cause != "fault" else ""
-    # The clearest first, then one of each message.
-    best = np.concatenate([rows[claim.best : claim.best + 1], rows])
-    _, first = np.unique(cases.message[best], return_index=True)
     part = [f"worked out from every {ordinal(cases.step)} of them"] if cases.step > 1 else []
     deliveries = cases.counted(len(rows))
-    chosen = best[np.sort(first)][:EXAMPLES] if (cases.message[best] >= 0).all() else best[1 : EXAMPLES + 1]
+    chosen = _varied(cases, rows, claim.best)
     return ExplainedCause(
         id=cause.id,
         finding=finding,
@@ -210,16 +217,30 @@ def _cause(facts: Facts, cases: Cases, claim: Claim, finding: str) -> ExplainedC
         deliveries=deliveries,
         coverage=round(deliveries / max(1, cases.count), 4),
         sentence=cause.sentence.format_map(words).strip() + (f" ({'; '.join(common)})" if common else ""),
-        evidence=[*claim.evidence, *([remark] if remark else []), *part],
+        evidence=[*reached(facts, cases.only(rows)), *claim.evidence, *([remark] if remark else []), *part],
         excluded=facts_about(facts, cases.only(rows), cause.id),
         witness=claim.witness,
-        examples=[_example(facts.ledger, cases, row) for row in chosen.tolist()],
+        examples=[_example(facts.ledger, cases, row) for row in chosen],
         likely=cause.likely.format_map(words),
         next=cause.next.format_map(words),
     )
 
 
 _ONE = re.compile(r"dashboard \d+")
+
+
+def _varied(cases: Cases, rows: Ints | None = None, best: int | None = None) -> list[int]:
+    """Some of the rows: the clearest, if it is known, then others from all over the run, each of another message."""
+    rows = np.arange(len(cases)) if rows is None else rows
+    spread = rows[np.unique(np.linspace(0, len(rows) - 1, 4 * EXAMPLES).astype(np.int64))] if len(rows) else rows
+    chosen = spread if best is None else np.concatenate([rows[best : best + 1], spread])
+    seen: dict[int, int] = {}
+    for row in chosen.tolist():
+        message = int(cases.message[row])
+        seen.setdefault(message if message >= 0 else -1 - row, row)
+    several = list(seen.values())
+    step = max(1, len(several) // EXAMPLES)
+    return [several[0], *several[1:][::step]][:EXAMPLES] if several else []
 
 
 class _Words(dict[str, str]):

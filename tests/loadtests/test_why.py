@@ -47,7 +47,7 @@ def test_json_is_the_only_output(folder: Path) -> None:
         "id": "never_stored", "finding": "lost", "certainty": "proven", "deliveries": 2, "coverage": 1.0,
     }  # fmt: skip
     assert all(lost[key] for key in ("evidence", "sentence", "examples", "next"))
-    assert found["unexplained"] == {"count": 0, "known": [], "ranking": [], "by_finding": {}}
+    assert found["unexplained"] == {"count": 0, "known": [], "ranking": [], "by_finding": {}, "examples": []}
 
 
 def test_one_finding(folder: Path) -> None:

@@ -24,6 +24,8 @@ def facts_about(facts: Facts, cases: Cases, cause: str = "") -> list[str]:
 
 
 def _store(facts: Facts, cases: Cases) -> list[str]:
+    if cases.finding == "lost":
+        return []  # `reached` says it
     if facts.store_known[cases.message].all() and facts.stored[cases.message].all():
         return ["all of them are stored: the final read has them"]
     return []

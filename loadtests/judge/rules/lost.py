@@ -4,9 +4,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from chatswarm.loadtests.history.tables import RECOVERED, MembershipEvent
+from chatswarm.loadtests.history.tables import RECOVERED, MembershipEvent, Sighting
 from chatswarm.loadtests.judge.ledger.arrays import Bools, Floats, Ints, ints, placed
 from chatswarm.loadtests.judge.ledger.due import GRACE
+from chatswarm.loadtests.system.units import human
 
 from .cases import Cases, moments_of
 from .claims import Claim
@@ -164,7 +165,9 @@ def not_recovered(facts: Facts, cases: Cases) -> Claim | None:
         return None
     moment = table.time[joined[at[rows[0]]]]
     witness = f"{_away(facts, cases, rows)}; the subscription at {facts.seconds(moment)} said that nothing was missing"
-    return Claim("not_recovered", rows, words={"dashboards": dashboards(cases.dashboard[rows])}, witness=witness)
+    again = _sent_again(facts, cases.dashboard[rows])
+    names = {"dashboards": dashboards(cases.dashboard[rows])}
+    return Claim("not_recovered", rows, words=names, evidence=(again,), witness=witness)
 
 
 def no_replay(facts: Facts, cases: Cases) -> Claim | None:
@@ -179,8 +182,22 @@ def no_replay(facts: Facts, cases: Cases) -> Claim | None:
     )
     return Claim(
         "no_replay", rows, words={"dashboards": dashboards(cases.dashboard[rows])}, witness=_away(facts, cases, rows),
-        evidence=(f"between {many(len(losses), 'connection')} that ended and the next ones of the same dashboards",),
+        evidence=(
+            f"between {many(len(losses), 'connection')} that ended and the next ones of the same dashboards",
+            _sent_again(facts, cases.dashboard[rows]),
+        ),
     )  # fmt: skip
+
+
+def _sent_again(facts: Facts, numbers: Ints) -> str:
+    """How many deliveries these dashboards got by a replay or a read after reconnecting."""
+    sightings = facts.ledger.sightings
+    if sightings is None:
+        return "nothing was sent again"
+    again = sightings.texts.how[sightings.known_announcement] != Sighting.LIVE
+    dashboard = facts.ledger.observations.connections.dashboard[sightings.known.connection[again]]
+    count = int(np.isin(dashboard, numbers).sum())
+    return f"{many(count, 'other message')} came to these dashboards by a replay or a read"
 
 
 def _away(facts: Facts, cases: Cases, rows: Ints) -> str:
@@ -327,12 +344,17 @@ def stale_list(facts: Facts, cases: Cases) -> Claim | None:
     return Claim(
         "frame_before_list" if stuck is None else "cached_list", rows,
         witness=_stale(facts, begin[rows[0]]),
-        evidence=(stuck or others.told, _lacking(rows, begin, end, good)),
+        evidence=(
+            stuck or others.told,
+            f"others are in a list {human(others.middle)} after their frame in the middle, {human(others.lag)} at most",
+            _lacking(rows, begin, end, good),
+        ),
     )  # fmt: skip
 
 
 def _lacking(rows: Ints, begin: Ints, end: Ints, good: Ints) -> str:
-    return f"{many(int((good[np.maximum(end, begin)] - good[begin])[rows].sum()), 'refetch')} after them lack them"
+    count = int((good[np.maximum(end, begin)] - good[begin])[rows].sum())
+    return f"{many(count, 'refetch')} began after one of these {len(rows):,} frames, and lacked its message"
 
 
 def _stale(facts: Facts, refetch: int) -> str:
@@ -371,6 +393,7 @@ class _Behind(NamedTuple):
 
     told: str
     lag: float  # seconds from the frame to the beginning of the refetch that has it, at most
+    middle: float  # the same, in the middle
     steady: bool  # messages appear at about the same age
 
 
@@ -399,7 +422,12 @@ def _catches_up(facts: Facts) -> _Behind | None:
     )
     lacking = starts[refetches.since(dashboard[behind], shows[behind]) - 1] - accepted[behind]
     oldest, youngest = np.quantile(lacking, 0.95), np.quantile(shows - accepted, 0.05)
-    return _Behind(told, float((shows - known)[behind].max()), bool(oldest <= 2 * youngest + 0.1))
+    return _Behind(
+        told,
+        float((shows - known)[behind].max()),
+        float(np.median((shows - known)[behind])),
+        bool(oldest <= 2 * youngest + 0.1),
+    )
 
 
 def nobody_asked(facts: Facts, cases: Cases) -> Claim | None:

@@ -189,39 +189,55 @@ def _by_server(facts: Facts, cases: Cases, of_case: Ints, everything: Ints, serv
     odds = chance(int(bad.sum()), int(exposed[pairs].sum()), int(bad.sum()), int(exposed.sum())) * (exposed > 0).sum()
     if odds > CHANCE or (bad[pairs] < COVERAGE * exposed[pairs]).any():
         return None
-    senders, readers = {int(pair) // servers for pair in pairs}, {int(pair) % servers for pair in pairs}
+    every = [*pairs.tolist(), *healthy.tolist()]
     told = [
-        f"{bad[pair]:,} of {exposed[pair]:,} deliveries of what {server_name(facts, pair // servers)} took, to "
-        f"dashboards of {server_name(facts, pair % servers)}"
-        for pair in pairs[:_LEAST].tolist()
+        f"{server_name(facts, pair // servers)} → {server_name(facts, pair % servers)}: {bad[pair]:,} of "
+        f"{exposed[pair]:,} deliveries"
+        for pair in every[:_PAIRS]
     ]
-    if all(pair // servers != pair % servers for pair in pairs.tolist()) and len(senders | readers) > 1:
-        relation = "they did not reach the dashboards of another server than the one that took them"
-    elif len(senders) == 1:
-        relation = f"all taken by the server {server_name(facts, senders.pop())}"
-    elif len(readers) == 1:
-        relation = f"all on dashboards of the server {server_name(facts, readers.pop())}"
+    senders, readers = {int(pair) // servers for pair in pairs}, {int(pair) % servers for pair in pairs}
+    taken = " and ".join(server_name(facts, number) for number in sorted(senders))
+    shown = " and ".join(server_name(facts, number) for number in sorted(readers))
+    if len(pairs) > 1 and all(pair // servers != pair % servers for pair in pairs.tolist()):
+        relation = "they reached only the dashboards of the server that took them"
     else:
-        relation = "all between certain servers"
-    good = f"of {exposed[healthy].sum():,} between other servers, none"
-    return Claim("one_worker", np.arange(len(cases)), words={"relation": relation}, evidence=(*told, good))
+        relation = f"what {taken} took did not reach the dashboards of {shown}"
+    return Claim("one_worker", np.arange(len(cases)), words={"relation": relation}, evidence=tuple(told))
 
 
 def _same_dashboards(facts: Facts, cases: Cases) -> Claim | None:
-    """Each message is missing on exactly the same dashboards: more than one, and not on all that it was expected on."""
-    order = np.lexsort((cases.dashboard, cases.message))
-    message, dashboard = cases.message[order], cases.dashboard[order]
-    rows, counts = np.unique(message, return_counts=True)
-    if len(rows) < _LEAST or counts[0] < 2 or (counts != counts[0]).any():
+    """Messages that are missing on exactly the same dashboards, or on all but these: more than one, and not on all."""
+    ledger = facts.ledger
+    # A random number for each dashboard: equal sums are equal sets.
+    numbers = np.random.default_rng(1).integers(1, 1 << 62, ledger.deliveries.dashboards, dtype=np.uint64)
+    order = np.argsort(cases.message, kind="stable")
+    rows, first, counts = np.unique(cases.message[order], return_index=True, return_counts=True)
+    if len(rows) < _LEAST:
         return None
-    same = dashboard.reshape(-1, counts[0])
-    if (same != same[0]).any() or (facts.ledger.deliveries.sum(facts.ledger.expected)[rows] <= counts[0]).any():
+    missing = np.add.reduceat(numbers[cases.dashboard[order]], first)
+    mine = ledger.deliveries.of(rows)
+    due = np.where(ledger.expected[mine], numbers[ledger.deliveries.dashboard[mine]], np.uint64(0))
+    edges = np.concatenate([[0], np.cumsum(ledger.deliveries.counts[rows])[:-1]])
+    audience, size = np.add.reduceat(due, edges), np.add.reduceat(ints(ledger.expected[mine]), edges)
+    part = (counts > 1) & (counts < size)
+    sets, how_many = np.unique(missing[part], return_counts=True)
+    if not len(sets):
         return None
-    relation = f"the same {many(len(same[0]), 'dashboard')} each time"
-    evidence = f"{many(len(rows), 'message')}, each missing on {dashboards(same[0])} and on no other"
-    return Claim("one_worker", np.arange(len(cases)), words={"relation": relation}, evidence=(evidence,))
+    usual = sets[np.argmax(how_many)]
+    same, rest = part & (missing == usual), part & (missing == audience - usual)
+    if same.sum() < _LEAST or (rest.any() and rest.sum() < _LEAST):
+        return None
+    group = cases.dashboard[order][first[np.argmax(same)] :][: counts[np.argmax(same)]]
+    told = [f"{many(int(same.sum()), 'message')}, each missing on {dashboards(group)} and on no other"]
+    relation = f"the same {many(len(group), 'dashboard')} each time"
+    if rest.any():
+        told.append(f"{many(int(rest.sum()), 'message')}, each missing on all the others and on none of these")
+        relation = f"there are two groups of dashboards, one of {len(group)}, and each message reached only one group"
+    chosen = np.isin(cases.message, rows[same | rest])
+    return Claim("one_worker", np.flatnonzero(chosen), words={"relation": relation}, evidence=tuple(told))
 
 
+_PAIRS = 9  # of servers that are listed
 _EXPOSED = 20
 """A server says something if at least so many deliveries went through it."""
 

@@ -117,7 +117,9 @@ def test_a_loss_on_one_open_connection_is_a_frame_that_was_never_sent(tmp_path: 
     play = PushPlay(tmp_path, room_count=1, members=None, push_plants={(0, 3): PushPlant(unseen_by={1})}).perform()
     cause = first(play, "lost")
     assert (cause.id, cause.sentence) == ("frame_never_sent", "dashboard 1 was subscribed, and no frame came")
-    assert cause.evidence[0] == "other dashboards got frames for 1 of them"
+    assert cause.evidence == [
+        "of 1: all accepted, all stored, all shown on another dashboard", "other dashboards got frames for 1 of them",
+    ]  # fmt: skip
 
 
 def test_a_chat_whose_messages_a_list_lacks_is_not_blamed_on_its_window(tmp_path: Path) -> None:
@@ -138,7 +140,11 @@ def test_five_scattered_losses_are_unexplained(tmp_path: Path) -> None:
     plants = {(0, 1): Plant(unseen_by={1}), (1, 4): Plant(unseen_by={0}), (2, 2): Plant(unseen_by={2})}
     found = why(Play(tmp_path, dashboards=3, widgets=3, rate=6, seconds=8, plants=plants).perform())
     assert (found.causes, found.unexplained.by_finding) == ([], {"lost": 3})
-    assert "lost: all of them are stored: the final read has them" in found.unexplained.known
+    known = "lost: of 3: all accepted, all stored, all announced, all shown on another dashboard"
+    assert found.unexplained.known[0] == known
+    assert [example.uid for example in found.unexplained.examples] == [
+        "testrun234.0.1", "testrun234.1.4", "testrun234.2.2",
+    ]  # fmt: skip
 
 
 def test_unreadable_frames(tmp_path: Path) -> None:
