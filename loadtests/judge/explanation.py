@@ -19,7 +19,7 @@ from .checks import CHECKS
 from .checks.check import CheckResult
 from .ledger.arrays import Ints
 from .ledger.ledger import Ledger
-from .rules import faults, late, load, lost, patterns
+from .rules import connections, faults, late, lists, load, patterns, store
 from .rules.cases import Cases, cases_of
 from .rules.claims import Certainty, Claim, Rule
 from .rules.exclusions import facts_about
@@ -39,18 +39,43 @@ _PATTERNS: tuple[Rule, ...] = (
 
 RULES: Mapping[str, tuple[Rule, ...]] = {
     "lost": (
-        lost.unacknowledged, lost.never_stored, lost.deleted, lost.never_subscribed, lost.never_reconnected,
-        lost.not_a_member, lost.rejoin_not_sent, lost.not_recovered, lost.no_replay, lost.silent_socket,
-        lost.unreadable_frames, lost.list_fails, lost.list_window, patterns.one_worker, lost.stale_list, *_PATTERNS,
-        faults.fault, lost.frame_never_sent, lost.nobody_asked,
+        store.unacknowledged,
+        store.never_stored,
+        store.deleted,
+        connections.never_subscribed,
+        connections.never_reconnected,
+        connections.not_a_member,
+        connections.rejoin_not_sent,
+        connections.not_recovered,
+        connections.no_replay,
+        connections.silent_socket,
+        connections.unreadable_frames,
+        lists.list_fails,
+        lists.list_window,
+        patterns.one_worker,
+        lists.stale_list,
+        *_PATTERNS,
+        faults.fault,
+        connections.frame_never_sent,
+        lists.nobody_asked,
     ),
     "late": (
-        late.rig, faults.fault, load.pauses, late.away, load.growing_list, load.backlog, load.dashboards_in_turn,
-        lost.frame_never_sent, lost.stale_list, late.slow_accept, late.slow_notify, late.slow_list,
+        late.rig,
+        faults.fault,
+        load.pauses,
+        late.away,
+        lists.growing_list,
+        load.backlog,
+        load.dashboards_in_turn,
+        connections.frame_never_sent,
+        lists.stale_list,
+        late.slow_accept,
+        late.slow_notify,
+        late.slow_list,
     ),
-    "unnotified": (*_PATTERNS, faults.fault, lost.frame_never_sent),
-    "store_lost": (lost.unacknowledged, *_PATTERNS, faults.fault, lost.never_stored, lost.deleted),
-}  # fmt: skip
+    "unnotified": (*_PATTERNS, faults.fault, connections.frame_never_sent),
+    "store_lost": (store.unacknowledged, *_PATTERNS, faults.fault, store.never_stored, store.deleted),
+}
 """The rules of the findings that are not explained by what their check saw, in the order in which they are asked."""
 
 

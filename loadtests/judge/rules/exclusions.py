@@ -5,9 +5,10 @@ import numpy as np
 from chatswarm.loadtests.system.units import human
 
 from .cases import Cases, moments_of
+from .connections import open_throughout
 from .facts import Facts
 from .faults import spans_of, under
-from .lost import open_throughout, reads_since
+from .lists import reads_since
 from .words import many
 
 _SPREAD = 3

@@ -1,11 +1,10 @@
 """What a target does under load: it stands still, falls behind, takes dashboards in turn, or its list grows."""
 
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 
-from chatswarm.loadtests.judge.ledger.arrays import Floats, Ints, ints
+from chatswarm.loadtests.judge.ledger.arrays import Floats
 from chatswarm.loadtests.system.units import human
 
 from .cases import Cases, moments_of
@@ -217,38 +216,3 @@ def dashboards_in_turn(facts: Facts, cases: Cases) -> Claim | None:
 def _alike(times: Floats, order: Floats) -> float:
     known = ~np.isnan(times)
     return correlation(times[known], order[known])
-
-
-_RISE, _STEP = 2.0, 1.1
-
-
-def growing_list(facts: Facts, cases: Cases) -> Claim | None:
-    """Bytes and time of a refetch rise together, and the list takes most of the delay."""
-    if cases.finding != "late" or facts.ledger.by_frames:
-        return None
-    refetches = facts.refetches
-    good: Ints = ints(
-        np.flatnonzero(refetches.showed & (refetches.size > 0) & (refetches.started >= facts.ledger.start))
-    )
-    if len(good) < 20:
-        return None
-    size, took = refetches.size[good].astype(np.float64), (refetches.done - refetches.started)[good]
-    quarters = np.searchsorted(np.quantile(size, [0.25, 0.5, 0.75]), size)
-    middles = [float(np.median(took[quarters == at])) for at in range(4) if (quarters == at).any()]
-    small, large = quarters == 0, quarters == 3
-    # From each quarter to the next, so that a list that was fast at first and slow ever since does not count.
-    rises = len(middles) == 4 and all(later > _STEP * before for before, later in pairwise(middles))
-    if not rises or size[large].mean() < _RISE * size[small].mean() or middles[3] < _RISE * middles[0]:
-        return None
-    some = good[:: max(1, len(good) // 5_000)]
-    like = correlation(refetches.size[some], (refetches.done - refetches.started)[some])
-    stages = stages_of(facts, cases)
-    rows = np.flatnonzero(stages["slow_list"] >= 0.5 * sum(stages.values()))
-    if like < 0.8 or not len(rows):
-        return None
-    told = (
-        f"the smallest quarter of the lists, {size[small].mean() / 1e3:,.1f} kB, took "
-        f"{human(middles[0])}, the largest, {size[large].mean() / 1e3:,.1f} kB, {human(middles[3])} "
-        f"(rank correlation {like:.2f})"
-    )
-    return Claim("growing_list", rows, evidence=(told,), best=int(np.argmax(stages["slow_list"][rows])))

@@ -1,44 +1,16 @@
-"""Where lost deliveries stopped on their way: the store, the connection, or the list."""
-
-from typing import NamedTuple
+"""Deliveries lost on the way to a dashboard: it had no connection, or was no member, or nothing came any more."""
 
 import numpy as np
 
 from chatswarm.loadtests.history.tables import RECOVERED, MembershipEvent, Sighting
-from chatswarm.loadtests.judge.ledger.arrays import Bools, Floats, Ints, ints, placed
+from chatswarm.loadtests.judge.ledger.arrays import Bools, Floats, Ints, placed
 from chatswarm.loadtests.judge.ledger.due import GRACE
-from chatswarm.loadtests.system.units import human
 
 from .cases import Cases, moments_of
 from .claims import Claim
 from .facts import Facts
+from .lists import reads_since
 from .words import dashboards, many
-
-
-def unacknowledged(facts: Facts, cases: Cases) -> Claim | None:
-    """Written to a socket of a protocol without acknowledgements, and nobody has seen it."""
-    promises = facts.ledger.manifest.promises
-    if promises.accepted_by != "written" or facts.ledger.scenario.sends_over(promises) != "socket":
-        return None
-    seen = facts.ever_shown | facts.stored
-    rows = np.flatnonzero(~seen[cases.message])
-    return Claim("unacknowledged", rows, evidence=(_messages(cases, rows),)) if len(rows) else None
-
-
-def never_stored(facts: Facts, cases: Cases) -> Claim | None:
-    """Absent from a complete final read, and never shown to anybody."""
-    rows = np.flatnonzero((facts.store_known & ~facts.stored & ~facts.ever_shown)[cases.message])
-    if not len(rows):
-        return None
-    return Claim("never_stored", rows, evidence=(f"the final read lacks all of {_messages(cases, rows)}",))
-
-
-def deleted(facts: Facts, cases: Cases) -> Claim | None:
-    """Absent from a complete final read, although somebody was shown it."""
-    rows = np.flatnonzero((facts.store_known & ~facts.stored & facts.ever_shown)[cases.message])
-    if not len(rows):
-        return None
-    return Claim("deleted", rows, evidence=(f"the final read lacks all of {_messages(cases, rows)}",))
 
 
 def not_a_member(facts: Facts, cases: Cases) -> Claim | None:
@@ -262,199 +234,6 @@ def unreadable_frames(facts: Facts, cases: Cases) -> Claim | None:
     )  # fmt: skip
 
 
-def list_fails(facts: Facts, cases: Cases) -> Claim | None:
-    """All refetches that began after it was accepted failed."""
-    if facts.ledger.by_frames:
-        return None
-    refetches, accepted = facts.refetches, moments_of(facts.ledger, cases).accepted
-    begin, end = refetches.since(cases.dashboard, accepted), refetches.end(cases.dashboard)
-    failed = (end > begin) & (reads_since(facts, cases, accepted) == 0) & (np.append(refetches.status, -1)[begin] >= 0)
-    rows = np.flatnonzero(failed)
-    if not len(rows):
-        return None
-    status, counts = np.unique(refetches.status[np.unique(begin[rows])], return_counts=True)
-    names = ", ".join("no answer" if not code else f"status {code}" for code in status[np.argsort(-counts)].tolist())
-    first = begin[rows[0]]
-    witness = f"the refetch at {facts.seconds(refetches.started[first])} failed ({names}), and so did all after it"
-    tried = many(int((end - begin)[rows].max()), "refetch")
-    return Claim(
-        "list_fails", rows, words={"statuses": names}, witness=witness, evidence=(f"up to {tried} each, none good",)
-    )
-
-
-def list_window(facts: Facts, cases: Cases) -> Claim | None:
-    """No list after it has its chat, and all lists hold equally many chats, fewer than there are."""
-    ledger, lists = facts.ledger, facts.ledger.lists
-    if ledger.by_frames or not lists.versions:
-        return None
-    listed = lists.chats_listed()
-    refetches, accepted = facts.refetches, moments_of(ledger, cases).accepted
-    most = int(listed.max())
-    chat = ledger.messages.chat[cases.message]
-    used = np.unique(ledger.messages.chat[ledger.messages.accepted & (ledger.messages.chat >= 0)])
-    if len(used) < most + 2:
-        return None
-    begin, end = refetches.since(cases.dashboard, accepted), refetches.end(cases.dashboard)
-    full = np.append(listed, 0)[refetches.version] == most
-    fulls = np.concatenate([[0], np.cumsum(refetches.showed & full)])
-    good = np.concatenate([[0], np.cumsum(refetches.showed)])
-    beyond = (good[end] > good[begin]) & (fulls[end] - fulls[begin] == good[end] - good[begin])
-    for number in np.unique(chat[beyond]).tolist():
-        there = lists.over_versions(number, lists.total >= 0)
-        shown = np.concatenate([[0], np.cumsum(refetches.showed & (np.append(there, 0)[refetches.version] > 0))])
-        mine = beyond & (chat == number)
-        beyond[mine] = (shown[end] == shown[begin])[mine]
-    rows = np.flatnonzero(beyond)
-    if len(np.unique(chat[rows])) < 2:
-        return None  # that may as well be something about this one chat
-    return Claim(
-        "list_window", rows, words={"shown": str(most)},
-        evidence=(f"{len(used)} chats have messages; no list has more than {most}",),
-        witness=f"no list after it has its chat, and each has {most} chats",
-    )  # fmt: skip
-
-
-def stale_list(facts: Facts, cases: Cases) -> Claim | None:
-    """A refetch that began after its frame, or its response, lacks it: the list is cached, or announced too early."""
-    ledger, refetches = facts.ledger, facts.refetches
-    if ledger.by_frames or not len(refetches.started):
-        return None
-    moments = moments_of(ledger, cases)
-    known = np.where(np.isfinite(moments.notified), np.maximum(moments.notified, moments.sent), moments.accepted)
-    begin = refetches.since(cases.dashboard, known)
-    # Of a late delivery, the refetches before the one that shows it.
-    shows = np.append(ledger.reads.started, np.inf)[ledger.visibility.read[cases.delivery]]
-    end = np.minimum(refetches.end(cases.dashboard), refetches.since(cases.dashboard, shows))
-    good = np.concatenate([[0], np.cumsum(refetches.showed)])
-    lacking = (good[np.maximum(end, begin)] - good[begin]) > 0
-    rows = np.flatnonzero(lacking & facts.stored[cases.message])
-    if not len(rows):
-        return None
-    others = _catches_up(facts)
-    if others is None:
-        return None
-    # A loss counts only if its dashboard stopped refetching before a list would have had it: what no list shows after
-    # that is lost in another way.
-    last = np.append(refetches.started, -np.inf)[refetches.end(cases.dashboard) - 1]
-    rows = rows[np.isfinite(moments.visible[rows]) | (last[rows] - known[rows] <= others.lag)]
-    if not len(rows):
-        return None
-    # Messages of the same age are in a list or not, by when it was made.
-    stuck = None if others.steady else _unchanged(facts)
-    return Claim(
-        "frame_before_list" if stuck is None else "cached_list", rows,
-        witness=_stale(facts, begin[rows[0]]),
-        evidence=(
-            stuck or others.told,
-            f"others are in a list {human(others.middle)} after their frame in the middle, {human(others.lag)} at most",
-            _lacking(rows, begin, end, good),
-        ),
-    )  # fmt: skip
-
-
-def _lacking(rows: Ints, begin: Ints, end: Ints, good: Ints) -> str:
-    count = int((good[np.maximum(end, begin)] - good[begin])[rows].sum())
-    return f"{many(count, 'refetch')} began after one of these {len(rows):,} frames, and lacked its message"
-
-
-def _stale(facts: Facts, refetch: int) -> str:
-    return f"the refetch that began at {facts.seconds(facts.refetches.started[refetch])} lacks it"
-
-
-_STUCK_MESSAGES = 3
-
-
-def _unchanged(facts: Facts) -> str | None:
-    """If refetches got the same version of the list although several messages, which later lists show, had been
-    accepted between them, at least twice: how often.
-    """
-    refetches, messages = facts.refetches, facts.ledger.messages
-    good = np.flatnonzero(refetches.showed)
-    if len(good) < 2:
-        return None
-    same = (refetches.dashboard[good][1:] == refetches.dashboard[good][:-1]) & (
-        refetches.version[good][1:] == refetches.version[good][:-1]
-    )
-    accepted = np.sort(messages.done[messages.accepted & facts.stored])
-    first, second = good[:-1][same], good[1:][same]
-    # The later of the two must show what was accepted before it began, and the former did not have it yet.
-    between = np.searchsorted(accepted, refetches.started[second]) - np.searchsorted(accepted, refetches.done[first])
-    occasions = int((between >= _STUCK_MESSAGES).sum())
-    if occasions < 2:
-        return None
-    return (
-        f"{occasions:,} times a refetch got the same list as the one before, although {_STUCK_MESSAGES} or more "
-        "messages had been accepted in between"
-    )
-
-
-class _Behind(NamedTuple):
-    """Deliveries that a refetch lacks although it began after the frame, and that a later one has."""
-
-    told: str
-    lag: float  # seconds from the frame to the beginning of the refetch that has it, at most
-    middle: float  # the same, in the middle
-    steady: bool  # messages appear at about the same age
-
-
-_FEW, _USUAL = 5, 0.1
-_SAMPLE = 200_000
-
-
-def _catches_up(facts: Facts) -> _Behind | None:
-    """How lists come after frames, or where these are unknown, after responses; None if they come in time."""
-    ledger, refetches = facts.ledger, facts.refetches
-    some = ints(np.flatnonzero(ledger.delivered))
-    some = some[:: max(1, len(some) // _SAMPLE)]
-    dashboard, notified = ledger.deliveries.dashboard[some], ledger.announcements.notified[some]
-    accepted = ledger.messages.done[ledger.deliveries.message[some]]
-    known = np.where(np.isfinite(notified), notified, accepted)
-    begin = refetches.since(dashboard, known)
-    shows = np.append(ledger.reads.started, np.inf)[ledger.visibility.read[some]]
-    starts = np.append(refetches.started, np.inf)
-    behind = (begin < refetches.end(dashboard)) & (starts[begin] < shows) & np.isfinite(shows)
-    # Where that is an accident, it need not be why others are missing.
-    if behind.sum() < max(_FEW, _USUAL * len(some)):
-        return None
-    told = (
-        f"{behind.sum():,} of {len(some):,} other deliveries, too, are missing from the first refetch after their "
-        "frame, and shown by a later one"
-    )
-    lacking = starts[refetches.since(dashboard[behind], shows[behind]) - 1] - accepted[behind]
-    oldest, youngest = np.quantile(lacking, 0.95), np.quantile(shows - accepted, 0.05)
-    return _Behind(
-        told,
-        float((shows - known)[behind].max()),
-        float(np.median((shows - known)[behind])),
-        bool(oldest <= 2 * youngest + 0.1),
-    )
-
-
-def nobody_asked(facts: Facts, cases: Cases) -> Claim | None:
-    """No refetch of its dashboard began after it was accepted."""
-    if facts.ledger.by_frames:
-        return None
-    accepted = moments_of(facts.ledger, cases).accepted
-    refetches = facts.refetches
-    asked = refetches.end(cases.dashboard) - refetches.since(cases.dashboard, accepted)
-    rows = np.flatnonzero((asked == 0) & facts.stored[cases.message])
-    if not len(rows):
-        return None
-    return Claim(
-        "nobody_asked",
-        rows,
-        evidence=(f"on {dashboards(cases.dashboard[rows])}",),
-        witness=_last_refetch(facts, cases, rows),
-    )
-
-
-def _last_refetch(facts: Facts, cases: Cases, rows: Ints) -> str:
-    last = int(facts.refetches.end(cases.dashboard[rows[:1]])[0]) - 1
-    if last < facts.refetches.first[cases.dashboard[rows[0]]]:
-        return "its dashboard never refetched"
-    return f"its dashboard's last refetch began at {facts.seconds(facts.refetches.started[last])}"
-
-
 def frame_never_sent(facts: Facts, cases: Cases) -> Claim | None:
     """Its dashboard's connection was open all the while, and no frame came."""
     ledger = facts.ledger
@@ -486,14 +265,3 @@ def open_throughout(facts: Facts, cases: Cases) -> Bools:
     """Which cases' dashboards had one subscribed connection from the send until it was accepted."""
     moments = moments_of(facts.ledger, cases)
     return _open_at(facts, cases, moments.accepted, throughout=moments.sent)
-
-
-def reads_since(facts: Facts, cases: Cases, moment: Floats) -> Ints:
-    """How many lists the dashboard got by refetches that began after the moment."""
-    refetches = facts.refetches
-    good = np.concatenate([[0], np.cumsum(refetches.showed)])
-    return ints(good[refetches.end(cases.dashboard)] - good[refetches.since(cases.dashboard, moment)])
-
-
-def _messages(cases: Cases, rows: Ints) -> str:
-    return many(len(np.unique(cases.message[rows])), "message")
