@@ -226,6 +226,14 @@ _ROWS = (
         next="replay what a dashboard missed when it is back, or let it read the history",
     ),
     Cause(
+        "connection_lost",
+        sentence="the connection of {dashboards} ended within 2 s of their acceptance; no replay",
+        proves="open when it was accepted, ended before its frame was overdue, and nothing later shows it",
+        excludes="open for longer, or shown later",
+        likely="a frame was on its way when the connection broke, and nobody sent it again",
+        next="replay what a dashboard missed when it is back, or let it read the history",
+    ),
+    Cause(
         "rejoin_not_sent",
         sentence="{dashboards} had reconnected, but not joined the room again",
         proves="its connection is subscribed, and has no join of the room, which the one before had",
@@ -314,6 +322,14 @@ _ROWS = (
         excludes="others on other dashboards",
         likely="something about this dashboard: its user, its connection, its position in a table",
         next="compare it with the others",
+    ),
+    Cause(
+        "same_dashboards",
+        sentence="the same {dashboards} each time",
+        proves="each message is missing on exactly these, and on no other",
+        excludes="another set of dashboards",
+        likely="these dashboards share something: a process, a proxy, a user, a permission",
+        next="compare them with the others: who served them, and when they connected",
     ),
     Cause(
         "one_chat",

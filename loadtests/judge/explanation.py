@@ -49,6 +49,8 @@ RULES: Mapping[str, tuple[Rule, ...]] = {
         connections.not_recovered,
         connections.no_replay,
         connections.silent_socket,
+        connections.connection_lost,
+        lists.nobody_asked_again,
         connections.unreadable_frames,
         lists.list_fails,
         lists.list_window,
@@ -56,6 +58,7 @@ RULES: Mapping[str, tuple[Rule, ...]] = {
         lists.stale_list,
         *_PATTERNS,
         faults.fault,
+        patterns.same_dashboards,
         connections.frame_never_sent,
         lists.nobody_asked,
     ),
@@ -73,7 +76,7 @@ RULES: Mapping[str, tuple[Rule, ...]] = {
         late.slow_notify,
         late.slow_list,
     ),
-    "unnotified": (*_PATTERNS, faults.fault, connections.frame_never_sent),
+    "unnotified": (*_PATTERNS, faults.fault, patterns.same_dashboards, connections.frame_never_sent),
     "store_lost": (store.unacknowledged, *_PATTERNS, faults.fault, store.never_stored, store.deleted),
 }
 """The rules of the findings that are not explained by what their check saw, in the order in which they are asked."""

@@ -264,17 +264,20 @@ class Delays:
         return delays
 
     def of_deliveries(self, some: Ints) -> Floats:
-        """The same as `seen`, of these deliveries only. Meaningless where it never was visible."""
+        """For these deliveries, until they were visible: the send's lateness, and the worst lag of any loop on the way.
+
+        Not more than the rig may have delayed each: of two loops that were late at once, one counts. Meaningless where
+        it never was visible.
+        """
         ledger = self._ledger
         message, seen = ledger.deliveries.message[some], ledger.visible[some]
         sender, home = self._messages.process[message], self._home[ledger.deliveries.dashboard[some]]
-        out = self._lateness[message]
+        lag = np.zeros(len(some))
         for number, worst in self._worst.items():
             here = np.full(len(some), True) if number == self._proxy else (sender == number) | (home == number)
-            twice = (sender == home) & (number != self._proxy)
             worst_lag = worst.between(worst.first(self._messages.intended[message]), worst.after(seen))
-            out += np.where(here, worst_lag, 0.0) * np.where(here & twice, 2.0, 1.0)
-        return out
+            np.maximum(lag, np.where(here, worst_lag, 0.0), out=lag)
+        return np.asarray(self._lateness[message] + lag)
 
     def notified(self) -> Floats:
         """Per delivery, until it was notified. Meaningless where it never was."""

@@ -53,7 +53,7 @@ def silent_socket(ledger: Ledger) -> CheckResult:
 
     Not counted: what would be shorter without the longest time in it for which the rig did not look.
     """
-    silences = sorted(_without_delays(ledger), key=lambda silence: -silence.due)
+    silences = sorted(silences_without_delays(ledger), key=lambda silence: -silence.due)
     return CheckResult(
         len(silences),
         [
@@ -73,7 +73,8 @@ def silent_socket(ledger: Ledger) -> CheckResult:
     )
 
 
-def _without_delays(ledger: Ledger) -> list[Silence]:
+def silences_without_delays(ledger: Ledger) -> list[Silence]:
+    """The silences that are long enough without the longest time in each for which the rig did not look."""
     silences = ledger.announcements.silences
     if not silences:
         return []

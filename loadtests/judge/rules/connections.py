@@ -3,6 +3,7 @@
 import numpy as np
 
 from chatswarm.loadtests.history.tables import RECOVERED, MembershipEvent, Sighting
+from chatswarm.loadtests.judge.checks.frames import silences_without_delays
 from chatswarm.loadtests.judge.ledger.arrays import Bools, Floats, Ints, placed
 from chatswarm.loadtests.judge.ledger.due import GRACE
 
@@ -191,7 +192,7 @@ def silent_socket(facts: Facts, cases: Cases) -> Claim | None:
     dashboard_of = facts.ledger.observations.connections.dashboard
     moments = moments_of(facts.ledger, cases)
     inside = np.zeros(len(cases), bool)
-    silences = facts.ledger.announcements.silences
+    silences = silences_without_delays(facts.ledger)
     for silence in silences:
         mine = cases.dashboard == dashboard_of[silence.connection]
         inside |= mine & (moments.accepted + GRACE > silence.start) & (moments.sent <= silence.end)
@@ -244,7 +245,7 @@ def frame_never_sent(facts: Facts, cases: Cases) -> Claim | None:
         if cases.finding == "lost":
             # A list that lacks it would not have it with a frame either.
             missing &= reads_since(facts, cases, moments.accepted) == 0
-    rows = np.flatnonzero(missing & open_throughout(facts, cases))
+    rows = np.flatnonzero(missing & open_throughout(facts, cases, GRACE))
     if not len(rows):
         return None
     announced = int((ledger.deliveries.any(np.isfinite(ledger.announcements.notified)))[cases.message[rows]].sum())
@@ -261,7 +262,24 @@ def _open_at(facts: Facts, cases: Cases, moment: Floats, throughout: Floats | No
     return np.asarray((at >= 0) & (np.append(subscriptions.end, -np.inf)[at] > moment))
 
 
-def open_throughout(facts: Facts, cases: Cases) -> Bools:
-    """Which cases' dashboards had one subscribed connection from the send until it was accepted."""
+def connection_lost(facts: Facts, cases: Cases) -> Claim | None:
+    """Its dashboard's connection was open when it was accepted, and ended before its frame was overdue."""
+    subscriptions, moments = facts.subscriptions, moments_of(facts.ledger, cases)
+    at = subscriptions.until(cases.dashboard, moments.sent)
+    end, lost = np.append(subscriptions.end, np.inf)[at], np.append(subscriptions.lost, False)[at]
+    # A refetch after it would have shown it.
+    unasked = reads_since(facts, cases, moments.accepted) == 0
+    rows = np.flatnonzero((at >= 0) & lost & (end > moments.accepted) & (end <= moments.accepted + GRACE) & unasked)
+    if not len(rows):
+        return None
+    first = rows[0]
+    witness = (
+        f"accepted at {facts.seconds(moments.accepted[first])}; the connection ended at {facts.seconds(end[first])}"
+    )
+    return Claim("connection_lost", rows, words={"dashboards": dashboards(cases.dashboard[rows])}, witness=witness)
+
+
+def open_throughout(facts: Facts, cases: Cases, longer: float = 0.0) -> Bools:
+    """Which cases' dashboards had one subscribed connection from the send until `longer` seconds after acceptance."""
     moments = moments_of(facts.ledger, cases)
-    return _open_at(facts, cases, moments.accepted, throughout=moments.sent)
+    return _open_at(facts, cases, moments.accepted + longer, throughout=moments.sent)

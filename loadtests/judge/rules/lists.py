@@ -1,5 +1,6 @@
 """Deliveries that a list lacks: it fails, is cut, comes from a cache, grows, or nobody asked for it again."""
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -36,6 +37,9 @@ def list_fails(facts: Facts, cases: Cases) -> Claim | None:
     )
 
 
+_LEAST_WINDOW, _ROUND = 10, 5
+
+
 def list_window(facts: Facts, cases: Cases) -> Claim | None:
     """No list after it has its chat, and all lists hold equally many chats, fewer than there are."""
     ledger, lists = facts.ledger, facts.ledger.lists
@@ -46,7 +50,8 @@ def list_window(facts: Facts, cases: Cases) -> Claim | None:
     most = int(listed.max())
     chat = ledger.messages.chat[cases.message]
     used = np.unique(ledger.messages.chat[ledger.messages.accepted & (ledger.messages.chat >= 0)])
-    if len(used) < most + 2:
+    # Any filter hides chats from all lists alike; a limit is a round number.
+    if len(used) < most + 2 or most < _LEAST_WINDOW or most % _ROUND:
         return None
     begin, end = refetches.since(cases.dashboard, accepted), refetches.end(cases.dashboard)
     full = np.append(listed, 0)[refetches.version] == most
@@ -184,6 +189,17 @@ def _catches_up(facts: Facts) -> _Behind | None:
     )
 
 
+def nobody_asked_again(facts: Facts, cases: Cases) -> Claim | None:
+    """Likewise, and its dashboard was disconnected when it was accepted: no frame could tell it to."""
+    subscriptions = facts.subscriptions
+    accepted = moments_of(facts.ledger, cases).accepted
+    at = subscriptions.until(cases.dashboard, accepted)
+    away = (at < 0) | (np.append(subscriptions.end, np.inf)[at] <= accepted)
+    rows = np.flatnonzero(away & (subscriptions.after(cases.dashboard, accepted) >= 0))
+    claim = nobody_asked(facts, cases.only(rows)) if len(rows) else None
+    return None if claim is None else replace(claim, rows=rows[claim.rows])
+
+
 def nobody_asked(facts: Facts, cases: Cases) -> Claim | None:
     """No refetch of its dashboard began after it was accepted."""
     if facts.ledger.by_frames:
@@ -209,7 +225,7 @@ def _last_refetch(facts: Facts, cases: Cases, rows: Ints) -> str:
     return f"its dashboard's last refetch began at {facts.seconds(facts.refetches.started[last])}"
 
 
-_RISE, _STEP = 2.0, 1.1
+_RISE, _STEP, _RISE_OF_LOAD = 2.0, 1.1, 1.5
 
 
 def growing_list(facts: Facts, cases: Cases) -> Claim | None:
@@ -228,7 +244,13 @@ def growing_list(facts: Facts, cases: Cases) -> Claim | None:
     small, large = quarters == 0, quarters == 3
     # From each quarter to the next, so that a list that was fast at first and slow ever since does not count.
     rises = len(middles) == 4 and all(later > _STEP * before for before, later in pairwise(middles))
-    if not rises or size[large].mean() < _RISE * size[small].mean() or middles[3] < _RISE * middles[0]:
+    started = refetches.started[good]
+    if (
+        not rises
+        or not _steady_load(facts, started[small], started[large])
+        or size[large].mean() < _RISE * size[small].mean()
+        or middles[3] < _RISE * middles[0]
+    ):
         return None
     some = good[:: max(1, len(good) // 5_000)]
     like = correlation(refetches.size[some], (refetches.done - refetches.started)[some])
@@ -242,6 +264,15 @@ def growing_list(facts: Facts, cases: Cases) -> Claim | None:
         f"(rank correlation {like:.2f})"
     )
     return Claim("growing_list", rows, evidence=(told,), best=int(np.argmax(stages["slow_list"][rows])))
+
+
+def _steady_load(facts: Facts, before: Floats, after: Floats) -> bool:
+    """Whether about as many messages were sent per second around some moments as around others."""
+    sent = np.sort(facts.ledger.messages.sent[np.isfinite(facts.ledger.messages.sent)])
+    rates = [
+        (np.searchsorted(sent, times + 0.5) - np.searchsorted(sent, times - 0.5)).mean() for times in (before, after)
+    ]
+    return bool(rates[1] <= _RISE_OF_LOAD * max(rates[0], 1.0))
 
 
 def reads_since(facts: Facts, cases: Cases, moment: Floats) -> Ints:

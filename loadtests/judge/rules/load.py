@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from chatswarm.loadtests.judge.ledger.arrays import Floats
+from chatswarm.loadtests.judge.rig import LAG_INTERVAL
 from chatswarm.loadtests.system.units import human
 
 from .cases import Cases, moments_of
@@ -52,7 +53,7 @@ def pauses_of(facts: Facts) -> list[Pause]:
         if span.end - span.start >= _STILL
         and sum(_waited(each, span) for each in requests) >= _WAITING
         and not holds_up(facts, span.start, span.end)
-        and _rig_lag(facts, span) < 0.25 * (span.end - span.start)
+        and _rig_was_awake(facts, span)
     ]
 
 
@@ -84,13 +85,17 @@ def _waited(requests: _Requests, span: Pause) -> int:
     return len(np.unique(np.round(asked[waited], 2)))
 
 
-def _rig_lag(facts: Facts, span: Pause) -> float:
-    """The worst lag of any of the load generator's loops in the span."""
-    worst = 0.0
+def _rig_was_awake(facts: Facts, span: Pause) -> bool:
+    """Whether each of the load generator's loops with users woke all through the span, as its samples show."""
+    length = span.end - span.start
     for samples in facts.ledger.observations.samples:
-        late = (samples.lag_time >= span.start) & (samples.lag_time - samples.lag <= span.end)
-        worst = max(worst, float(samples.lag[late].max(initial=0.0)))
-    return worst
+        inside = (samples.lag_time >= span.start) & (samples.lag_time <= span.end)
+        if samples.busy and inside.sum() < 0.5 * length / LAG_INTERVAL:
+            return False
+        during = (samples.lag_time >= span.start) & (samples.lag_time - samples.lag <= span.end)
+        if samples.lag[during].max(initial=0.0) > 0.25 * length:
+            return False
+    return True
 
 
 def pauses(facts: Facts, cases: Cases) -> Claim | None:
@@ -148,7 +153,11 @@ def backlog(facts: Facts, cases: Cases) -> Claim | None:
     rate = arrived / seconds
     if came.std() > 0.25 * came.mean() or came.mean() > 0.95 * rate:
         return None
-    rows = np.flatnonzero(moments_of(ledger, cases).intended >= since)
+    # Until it has drained.
+    calm = numbers[(numbers >= numbers[after - 1]) & (medians < _HALF_TARGET * ledger.scenario.update_target)]
+    over = ledger.start + (calm[0] if len(calm) else np.inf)
+    intended = moments_of(ledger, cases).intended
+    rows = np.flatnonzero((intended >= since) & (intended < over))
     if not len(rows):
         return None
     told = (
@@ -166,16 +175,19 @@ _HALF_TARGET = 0.5
 
 def _longest_rise(medians: Floats) -> tuple[int, int]:
     """The longest stretch in which nearly every step goes up: where it begins, and the place after its end."""
-    best = (0, 0)
-    for begin in range(len(medians)):
-        for after in range(begin + _SECONDS, len(medians) + 1):
-            steps = np.diff(medians[begin:after])
-            if (steps > 0).mean() >= _RISING and steps[0] > 0 and steps[-1] > 0 and after - begin > best[1] - best[0]:
-                best = (begin, after)
-    return best
+    ups = np.concatenate([[0], np.cumsum(np.diff(medians) > 0)])
+    for length in range(len(medians), _SECONDS - 1, -1):
+        begin = np.arange(len(medians) - length + 1)
+        last = begin + length - 1
+        rising = ups[last] - ups[begin] >= _RISING * (length - 1)
+        rising &= (ups[begin + 1] > ups[begin]) & (ups[last] > ups[last - 1])
+        if rising.any():
+            first = int(np.argmax(rising))
+            return first, first + length
+    return 0, 0
 
 
-_ORDERLY = 0.9
+_ORDERLY, _UNEVEN = 0.9, 3.0
 _MESSAGES = 5
 _MOST_MESSAGES = 300
 
@@ -204,7 +216,14 @@ def dashboards_in_turn(facts: Facts, cases: Cases) -> Claim | None:
     stages = stages_of(facts, cases)
     spread = float(np.median(last - first))
     rows = np.flatnonzero(stages["slow_notify"] >= 0.5 * sum(stages.values()))
-    if like < _ORDERLY or not len(rows) or spread < 0.25 * float(np.median(ledger.latency[cases.delivery[rows]])):
+    # One after another, and not some early and some late.
+    uneven = np.diff(np.sort(order)).max() > _UNEVEN / (len(order) - 1)
+    if (
+        like < _ORDERLY
+        or uneven
+        or not len(rows)
+        or spread < 0.25 * float(np.median(ledger.latency[cases.delivery[rows]]))
+    ):
         return None
     told = (
         f"in {many(len(table), 'message')}, frames came to the dashboards in the same order (rank correlation "

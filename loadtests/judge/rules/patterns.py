@@ -1,5 +1,6 @@
 """Which ones: all on one dashboard, in one chat, of one worker, every k-th, the last before each pause."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -174,7 +175,12 @@ def one_worker(facts: Facts, cases: Cases) -> Claim | None:
         everything = TAKEN_BY.of_everything(facts, cases) * servers + CONNECTED_TO.of_everything(facts, cases)
         if (claim := _by_server(facts, cases, taken * servers + connected, everything, servers)) is not None:
             return claim
-    return _same_dashboards(facts, cases)
+    return _groups_of_dashboards(facts, cases, two=True)
+
+
+def same_dashboards(facts: Facts, cases: Cases) -> Claim | None:
+    """Each message is missing on exactly the same dashboards: more than one, and not on all."""
+    return None if (cases.delivery < 0).any() else _groups_of_dashboards(facts, cases, two=False)
 
 
 def _by_server(facts: Facts, cases: Cases, of_case: Ints, everything: Ints, servers: int) -> Claim | None:
@@ -205,8 +211,10 @@ def _by_server(facts: Facts, cases: Cases, of_case: Ints, everything: Ints, serv
     return Claim("one_worker", np.arange(len(cases)), words={"relation": relation}, evidence=tuple(told))
 
 
-def _same_dashboards(facts: Facts, cases: Cases) -> Claim | None:
-    """Messages that are missing on exactly the same dashboards, or on all but these: more than one, and not on all."""
+def _groups_of_dashboards(facts: Facts, cases: Cases, *, two: bool) -> Claim | None:
+    """Messages that are missing on exactly the same dashboards: more than one, and not on all. With `two`, there must be
+    others, too, that are missing on all but these.
+    """
     ledger = facts.ledger
     # A random number for each dashboard: equal sums are equal sets.
     numbers = np.random.default_rng(1).integers(1, 1 << 62, ledger.deliveries.dashboards, dtype=np.uint64)
@@ -225,16 +233,17 @@ def _same_dashboards(facts: Facts, cases: Cases) -> Claim | None:
         return None
     usual = sets[np.argmax(how_many)]
     same, rest = part & (missing == usual), part & (missing == audience - usual)
-    if same.sum() < _LEAST or (rest.any() and rest.sum() < _LEAST):
+    if same.sum() < _LEAST or (two and rest.sum() < _LEAST):
         return None
     group = cases.dashboard[order][first[np.argmax(same)] :][: counts[np.argmax(same)]]
-    told = [f"{many(int(same.sum()), 'message')}, each missing on {dashboards(group)} and on no other"]
-    relation = f"the same {many(len(group), 'dashboard')} each time"
-    if rest.any():
-        told.append(f"{many(int(rest.sum()), 'message')}, each missing on all the others and on none of these")
-        relation = f"there are two groups of dashboards, one of {len(group)}, and each message reached only one group"
-    chosen = np.isin(cases.message, rows[same | rest])
-    return Claim("one_worker", np.flatnonzero(chosen), words={"relation": relation}, evidence=tuple(told))
+    told = f"{many(int(same.sum()), 'message')}, each missing on {dashboards(group)} and on no other"
+    if not two:
+        chosen = np.flatnonzero(np.isin(cases.message, rows[same]))
+        return Claim("same_dashboards", chosen, words={"dashboards": dashboards(group)}, evidence=(told,))
+    others = f"{many(int(rest.sum()), 'message')}, each missing on all the others and on none of these"
+    relation = f"there are two groups of dashboards, one of {len(group)}, and each message reached only one group"
+    chosen = np.flatnonzero(np.isin(cases.message, rows[same | rest]))
+    return Claim("one_worker", chosen, words={"relation": relation}, evidence=(told, others))
 
 
 _PAIRS = 9  # of servers that are listed
@@ -274,9 +283,15 @@ def every(facts: Facts, cases: Cases) -> _Every | None:
     if len(known) == len(accepted):
         ways["by their ids"] = accepted[np.argsort(messages.message_id[accepted], kind="stable")]
     for name, order in ways.items():
-        if (k := _step(np.flatnonzero(bad[order]), len(order))) is not None:
+        k = _step(np.flatnonzero(bad[order]), len(order))
+        if k is not None and _by_chance(int(bad[order].sum()), len(order), k * len(ways)) <= CHANCE:
             return _Every(k, f"{many(int(bad.sum()), 'message')}, counted {name}, and no exception")
     return None
+
+
+def _by_chance(bad: int, count: int, patterns: int) -> float:
+    """How likely it is that so many of `count` messages, chosen at random, make one of so many patterns."""
+    return patterns * math.exp(math.lgamma(bad + 1) + math.lgamma(count - bad + 1) - math.lgamma(count + 1))
 
 
 def _step(places: Ints, count: int) -> int | None:

@@ -77,7 +77,7 @@ def test_the_same_dashboards_each_time(tmp_path: Path) -> None:
     plants = {(0, n): PushPlant(unseen_by={1, 3}) for n in (2, 5, 9, 11, 20, 21)}
     play = PushPlay(tmp_path, room_count=1, members=None, rate=8, seconds=8, push_plants=plants).perform()
     cause = first(play, "lost")
-    assert (cause.id, cause.sentence) == ("one_worker", "the same 2 dashboards each time")
+    assert (cause.id, cause.sentence) == ("same_dashboards", "the same dashboards 1 and 3 each time")
 
 
 def test_the_ranking_names_the_second_in_which_unexplained_cases_are(tmp_path: Path) -> None:
