@@ -212,7 +212,7 @@ def _by_server(facts: Facts, cases: Cases, of_case: Ints, everything: Ints, serv
 
 
 def _groups_of_dashboards(facts: Facts, cases: Cases, *, two: bool) -> Claim | None:
-    """Messages that are missing on exactly the same dashboards: more than one, and not on all. With `two`, there must be
+    """Messages that are missing on exactly the same dashboards: more than one, not on all. With `two`, there must be
     others, too, that are missing on all but these.
     """
     ledger = facts.ledger
