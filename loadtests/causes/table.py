@@ -400,6 +400,13 @@ _ROWS = (
         next="see when the broadcast is logged",
     ),
     Cause(
+        "asked_late",
+        sentence="their dashboards asked for the list {stage} after the frame (median)",
+        proves="half of the delay or more passed before the refetch, and no other refetch was under way meanwhile",
+        excludes="waiting for a refetch that takes long",
+        next="see the scenario's `refetch` interval and the load generator: this is not the target's time",
+    ),
+    Cause(
         "slow_list",
         sentence="the list with them took {stage} after the frame (median)",
         proves="half of the delay or more passed between the frame and the list",

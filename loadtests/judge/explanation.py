@@ -26,7 +26,7 @@ from .rules.exclusions import facts_about
 from .rules.facts import Facts
 from .rules.ranking import ranking_of
 from .rules.stations import reached
-from .rules.words import dashboards, many, ordinal
+from .rules.words import dashboards, many
 from .verdict import Example, Recovery, Verdict
 
 EXAMPLES = 8
@@ -74,6 +74,7 @@ RULES: Mapping[str, tuple[Rule, ...]] = {
         lists.stale_list,
         late.slow_accept,
         late.slow_notify,
+        late.asked_late,
         late.slow_list,
     ),
     "unnotified": (*_PATTERNS, faults.fault, patterns.same_dashboards, connections.frame_never_sent),
@@ -215,6 +216,8 @@ def _claims(facts: Facts, cases: Cases) -> list[tuple[Cases, Claim]]:
         return claims
     left = cases
     for rule in RULES.get(cases.finding, ()):
+        if cases.step > 1 and rule in _NEED_ALL:
+            continue
         while len(left) and (claim := rule(facts, left)) is not None:
             claims.append((left, claim))
             rest = np.ones(len(left), bool)
@@ -224,6 +227,9 @@ def _claims(facts: Facts, cases: Cases) -> list[tuple[Cases, Claim]]:
                 break
     return claims
 
+
+_NEED_ALL: frozenset[Rule] = frozenset((*_PATTERNS, patterns.same_dashboards, faults.fault, load.dashboards_in_turn))
+"""Rules about all cases together: a part of them may have more in common than all have."""
 
 _AGAIN = ("one_dashboard", "one_chat", "fault")
 """Causes that may hold for what is left as well, with another dashboard, chat or fault."""
@@ -235,7 +241,7 @@ def _cause(facts: Facts, cases: Cases, claim: Claim, finding: str) -> ExplainedC
     words = _Words({**claim.words, "was": "was" if _ONE.fullmatch(claim.words.get("dashboards", "")) else "were"})
     common = patterns.in_common(facts, cases, claim)
     remark = faults.during(facts, cases, rows) if claim.cause != "fault" else ""
-    part = [f"worked out from every {ordinal(cases.step)} of them"] if cases.step > 1 else []
+    part = [f"worked out from one in {cases.step} of them, chosen at random"] if cases.step > 1 else []
     deliveries = cases.counted(len(rows))
     chosen = _varied(cases, rows, claim.best)
     return ExplainedCause(

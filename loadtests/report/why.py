@@ -43,7 +43,7 @@ def summary(explanation: RunCauses) -> str:
     explained = sum(cause.deliveries for cause in explanation.causes)
     everything = explained + explanation.unexplained.count
     if not everything:
-        return "nothing to explain" if explanation.verdict != "fail" else "no finding to explain: an SLO was missed"
+        return "nothing to explain"
     if not explanation.unexplained.count:
         return f"causes found for all {everything:,} cases" if everything > 1 else "the cause was found"
     return f"causes found for {explained:,} of {everything:,} cases"

@@ -76,7 +76,26 @@ def stages_of(facts: Facts, cases: Cases) -> Mapping[str, Floats]:
     accepted = np.minimum(np.where(np.isnan(moments.accepted), notified, moments.accepted), notified)
     accepted = np.maximum(accepted, moments.sent)
     stages = {"slow_accept": accepted - moments.sent, "slow_notify": notified - accepted}
-    return stages if ledger.by_frames else {**stages, "slow_list": visible - notified}
+    if ledger.by_frames:
+        return stages
+    asked = _asked_late(facts, cases, notified)
+    return {**stages, "asked_late": asked, "slow_list": visible - notified - asked}
+
+
+def _asked_late(facts: Facts, cases: Cases, notified: Floats) -> Floats:
+    """How long after its frame each dashboard asked for the list, less the time for which it waited for another one."""
+    refetches, read = facts.refetches, facts.ledger.visibility.read[cases.delivery]
+    asked = np.append(facts.ledger.reads.started, np.nan)[read]
+    before = refetches.since(cases.dashboard, asked) - 1
+    mine = np.append(refetches.dashboard, -1)[before] == cases.dashboard
+    busy_until = np.where(mine & (before >= 0), np.append(refetches.done, np.nan)[before], np.nan)
+    idle = asked - np.fmax(notified, np.fmin(busy_until, asked))
+    return np.where(np.isfinite(idle), np.maximum(idle, 0.0), 0.0)
+
+
+def asked_late(facts: Facts, cases: Cases) -> Claim | None:
+    """Most of it passed before the dashboard asked for the list, and it was not waiting for another one."""
+    return None if facts.ledger.by_frames else slow_stage("asked_late", facts, cases)
 
 
 def slow_stage(cause: str, facts: Facts, cases: Cases) -> Claim | None:
@@ -116,7 +135,7 @@ def _usual(facts: Facts) -> dict[str, float]:
     """The median of each stage over deliveries that were on target; 0 if hardly any were."""
     ledger = facts.ledger
     on_target: Ints = ints(np.flatnonzero(ledger.delivered & ~ledger.late))
-    names = ("slow_accept", "slow_notify", *(() if ledger.by_frames else ("slow_list",)))
+    names = ("slow_accept", "slow_notify", *(() if ledger.by_frames else ("asked_late", "slow_list")))
     if len(on_target) < 0.1 * max(1, int(ledger.late.sum())):
         return dict.fromkeys(names, 0.0)
     some = on_target[:: max(1, len(on_target) // _SAMPLE)]

@@ -308,13 +308,17 @@ def last_before_quiet(facts: Facts, cases: Cases) -> Claim | None:
     if (cases.message < 0).any():
         return None
     before = _before_quiet(facts)
-    bad = np.unique(cases.message)
+    bad, counts = np.unique(cases.message, return_counts=True)
+    due = facts.ledger.deliveries.sum(facts.ledger.expected)[bad]
+    if (cases.delivery >= 0).all() and (counts < due).any():
+        return None
     last = np.flatnonzero(before)
     usual = len(facts.order) - len(last)
     if len(last) < 2 or usual < _LEAST * len(last) or len(bad) != len(last) or (bad != last).any():
         return None
     evidence = f"{many(len(last), 'pause')}, and the last message before each; none of the {usual:,} other messages"
-    return Claim("last_before_quiet", np.arange(len(cases)), evidence=(evidence,))
+    certain = _by_chance(len(bad), len(facts.order), 1) <= CHANCE
+    return Claim("last_before_quiet", np.arange(len(cases)), "proven" if certain else "probable", evidence=(evidence,))
 
 
 def _before_quiet(facts: Facts) -> Bools:

@@ -8,7 +8,12 @@ from .cases import Cases, moments_of
 from .facts import Facts
 from .late import stages_of
 
-_STAGES = {"slow_accept": "the response {}", "slow_notify": "the frame {} later", "slow_list": "the list {} later"}
+_STAGES = {
+    "slow_accept": "the response after {}",
+    "slow_notify": "the frame {} later",
+    "asked_late": "the next refetch {} later",
+    "slow_list": "the list {} later",
+}
 
 
 def reached(facts: Facts, cases: Cases) -> list[str]:
