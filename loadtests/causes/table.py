@@ -250,7 +250,7 @@ _ROWS = (
     ),
     Cause(
         "silent_socket",
-        sentence="nothing came any more on the open connection of {dashboards}",
+        sentence="for 3 s or more, nothing came on the open connection of {dashboards}",
         proves="frames were due for 3 s or more, and none of any message came",
         excludes="another frame in the span",
         likely="the target has forgotten the subscriber, or waits for a write to another one",

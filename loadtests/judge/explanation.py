@@ -5,8 +5,10 @@ hunch.
 """
 
 import re
+import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 import msgspec
@@ -118,6 +120,7 @@ class RunCauses(msgspec.Struct):
     causes: list[ExplainedCause]
     unexplained: Unexplained
     reasons: list[str]  # why the verdict is undecided, or why nothing can be explained
+    without: list[str] = []  # SLOs that were missed, and for which there are no rules
 
     def json(self) -> bytes:
         """The bytes that are printed."""
@@ -140,7 +143,27 @@ def explain(
 ) -> dict[str, FindingCauses]:
     """The causes of each of the findings with these names that were made."""
     facts = Facts(ledger, recoveries)
-    return {name: _explained(facts, name, results[name]) for name in names if results[name].count}
+    return {name: _safely(facts, name, results[name]) for name in names if results[name].count}
+
+
+def _safely(facts: Facts, name: str, result: CheckResult) -> FindingCauses:
+    """The causes; if a rule crashes, all cases are unexplained, and it is known why."""
+    try:
+        return _explained(facts, name, result)
+    except Exception as error:  # noqa: BLE001 - a crash must not end the judgement, or look like a cause
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        what = f"{type(error).__name__}: {error} ({Path(frame.filename).name}:{frame.lineno})"
+        return FindingCauses(
+            [], result.count or 0, [f"internal error, please report it: a rule crashed: {what}"], [], []
+        )
+
+
+def doubted(found: FindingCauses) -> FindingCauses:
+    """The same of a finding that is undecided: what may not be so has no proven cause, but for the load generator."""
+    causes = [
+        cause if cause.id == "rig" else msgspec.structs.replace(cause, certainty="probable") for cause in found.causes
+    ]
+    return replace(found, causes=causes)
 
 
 def explain_slow(
@@ -168,6 +191,7 @@ def explanation_of(verdict: Verdict, found: Mapping[str, FindingCauses], target:
             [example for name in counts for example in found[name].examples],
         ),
         reasons=verdict.reasons,
+        without=[result.expect for result in verdict.slos if result.outcome == "fail" and result.expect not in found],
     )
 
 
@@ -214,11 +238,15 @@ def _claims(facts: Facts, cases: Cases) -> list[tuple[Cases, Claim]]:
             names = {"dashboards": words, "damage": kind.words, "answer": kind.words}
             claims.append((cases, Claim(kind.cause, rows, words=names)))
         return claims
-    left = cases
+    left, again = cases, set[str]()
     for rule in RULES.get(cases.finding, ()):
         if cases.step > 1 and rule in _NEED_ALL:
             continue
         while len(left) and (claim := rule(facts, left)) is not None:
+            if claim.cause in again:
+                # The first one is taken away: of all together, it would not hold.
+                claim = replace(claim, certainty="probable")
+            again.add(claim.cause)
             claims.append((left, claim))
             rest = np.ones(len(left), bool)
             rest[claim.rows] = False
@@ -254,7 +282,7 @@ def _cause(facts: Facts, cases: Cases, claim: Claim, finding: str) -> ExplainedC
         evidence=[*reached(facts, cases.only(rows)), *claim.evidence, *([remark] if remark else []), *part],
         excluded=facts_about(facts, cases.only(rows), cause.id),
         witness=claim.witness,
-        examples=[_example(facts.ledger, cases, row) for row in chosen],
+        examples=[example for row in chosen if (example := _example(facts.ledger, cases, row)) != Example()],
         likely=cause.likely.format_map(words),
         next=cause.next.format_map(words),
     )

@@ -27,6 +27,8 @@ def print_explanation(console: Console, explanation: RunCauses, run: str, folder
     console.print(_plain(f"  {explanation.size}", "dim"), soft_wrap=True)
     for reason in explanation.reasons:
         console.print(_plain(f"  because {reason}", style), soft_wrap=True)
+    for expectation in explanation.without:
+        console.print(_plain(f"  missed, and no rule is about it: {expectation}", "yellow"), soft_wrap=True)
     for cause in explanation.causes:
         console.print(Padding(_cause(cause), (1, 0, 0, 2)))
     if explanation.unexplained.count:

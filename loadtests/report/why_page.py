@@ -24,6 +24,7 @@ def why_page(explanation: RunCauses, run: str) -> str:
             element("h1", "Why ", element("span", run, class_="soft")),
             element("p", f"{summary(explanation).capitalize()}.", class_="why"),
             element("p", f"{explanation.size}.", class_="soft"),
+            *(element("p", f"Missed, and no rule is about it: {text}", class_="bad") for text in explanation.without),
             element("ul", (element("li", f"because {reason}") for reason in explanation.reasons))
             if explanation.reasons
             else None,

@@ -199,7 +199,8 @@ def silent_socket(facts: Facts, cases: Cases) -> Claim | None:
     rows = np.flatnonzero(inside & (reads_since(facts, cases, moments.accepted) == 0))
     if not len(rows):
         return None
-    first = min(silences, key=lambda silence: silence.start)
+    here = [silence for silence in silences if dashboard_of[silence.connection] == cases.dashboard[rows[0]]]
+    first = min(here, key=lambda silence: silence.start)
     everybody = len({int(dashboard_of[silence.connection]) for silence in silences})
     others = f"{everybody} of {facts.ledger.deliveries.dashboards} dashboards fell silent"
     witness = f"no frame from {facts.seconds(first.start)} to {facts.seconds(first.end)}, while {first.due} were due"

@@ -65,6 +65,7 @@ class Facts:
     def __init__(self, ledger: Ledger, recoveries: Sequence[Recovery]) -> None:
         self.ledger = ledger
         self.recoveries = recoveries
+        self.usual: dict[str, float] | None = None  # see `stages.usual_of`
 
     @cached_property
     def delays(self) -> Delays:

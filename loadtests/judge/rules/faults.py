@@ -10,13 +10,15 @@ from chatswarm.loadtests.judge.ledger.faults import FaultSpan
 from .cases import Cases, moments_of
 from .claims import Certainty, Claim
 from .facts import Facts
+from .stages import explains
 from .statistics import CHANCE, COVERAGE, LIFT, chance, lift
 
+_MOST_OF = 0.5
+"""Of what was under a fault that only may add delay, at least this share must have gone wrong."""
 _LEAST = 5
 _OTHERS = 20
-_HOLDS = frozenset({"pause", "timeout", "down", "kill", "terminate", "restart", "lock_store", "fill_store", "latency",
-                    "bandwidth", "slicer", "reset_peer", "limit_data", "slow_close", "command"})  # fmt: skip
-"""Kinds that hold up what passes through them. The others only load the target: these can be probable at most."""
+_STOPS = frozenset({"pause", "timeout", "down", "kill", "terminate", "restart", "lock_store"})
+"""Kinds under which nothing comes through. Of the others, `latency` says how much delay it adds; the rest only may."""
 _UNSAFE = 1.0
 """Seconds after the response for which a message may be in memory only."""
 _HOPS = 4
@@ -44,7 +46,6 @@ def fault(facts: Facts, cases: Cases) -> Claim | None:
 
 def _one(facts: Facts, cases: Cases, name: str, spans: list[FaultSpan]) -> tuple[Claim, float] | None:
     """The claim of one fault, and the share of what was under it that went wrong."""
-    ledger = facts.ledger
     begin, end = spans_of(facts, cases)
     edges = [(span.start, _over(facts, span)) for span in spans]
     near = under(begin, end, edges)
@@ -53,7 +54,7 @@ def _one(facts: Facts, cases: Cases, name: str, spans: list[FaultSpan]) -> tuple
         return None
     if cases.finding == "late":
         held = np.minimum(_overlap(begin[rows], end[rows], edges), most_delay(facts, name))
-        rows = rows[end[rows] - held <= ledger.deadline[cases.message[rows]]]
+        rows = rows[explains(facts, cases.only(rows), held)]
     exposed_begin, exposed_end = _everything(facts, cases)
     exposed = under(exposed_begin, exposed_end, edges)
     inside, others = int(exposed.sum()), int((~exposed).sum())
@@ -61,13 +62,16 @@ def _one(facts: Facts, cases: Cases, name: str, spans: list[FaultSpan]) -> tuple
     bad = len(rows) + outside
     if len(rows) < _LEAST or others < _OTHERS or len(rows) < COVERAGE * near.sum():
         return None
+    if spans[0].kind not in _STOPS and len(rows) < _MOST_OF * inside:
+        return None
     if lift(len(rows), max(inside, len(rows)), bad, inside + others) < LIFT:
         return None
     odds = chance(len(rows), max(inside, len(rows)), bad, max(inside, len(rows)) + others) * len(spans)
     if odds > CHANCE:
         return None
     late = cases.finding == "late"
-    certainty: Certainty = "proven" if late and spans[0].kind in _HOLDS and not outside else "probable"
+    certain = late and not outside and (spans[0].kind in _STOPS or math.isfinite(most_delay(facts, name)))
+    certainty: Certainty = "proven" if certain else "probable"
     moments = ", ".join(f"{facts.seconds(start)} to {facts.seconds(stop)}" for start, stop in edges[:3])
     words = {
         "fault": name,
@@ -141,7 +145,8 @@ def most_delay(facts: Facts, name: str) -> float:
 def holds_up(facts: Facts, begin: float, end: float) -> bool:
     """Whether any fault that was active in a span may have held up everything for half of it."""
     return any(
-        span.kind in _HOLDS and most_delay(facts, span.name) >= 0.5 * (end - begin)
+        (span.kind in _STOPS or math.isfinite(most_delay(facts, span.name)))
+        and most_delay(facts, span.name) >= 0.5 * (end - begin)
         for span in facts.ledger.observations.faults
         if span.overlaps(begin, end)
     )

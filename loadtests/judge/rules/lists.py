@@ -12,7 +12,7 @@ from chatswarm.loadtests.system.units import human
 from .cases import Cases, moments_of
 from .claims import Claim
 from .facts import Facts
-from .late import stages_of
+from .stages import stages_of
 from .statistics import correlation
 from .words import dashboards, many
 
@@ -105,7 +105,7 @@ def stale_list(facts: Facts, cases: Cases) -> Claim | None:
         witness=_stale(facts, begin[rows[0]]),
         evidence=(
             stuck or others.told,
-            f"others are in a list {human(others.middle)} after their frame in the middle, {human(others.lag)} at most",
+            f"others: in a list {human(others.middle)} after their frame (median), nearly all by {human(others.lag)}",
             _lacking(rows, begin, end, good),
         ),
     )  # fmt: skip
@@ -151,7 +151,7 @@ class _Behind(NamedTuple):
     """Deliveries that a refetch lacks although it began after the frame, and that a later one has."""
 
     told: str
-    lag: float  # seconds from the frame to the beginning of the refetch that has it, at most
+    lag: float  # seconds from the frame to the beginning of the refetch that has it, for all but a few
     middle: float  # the same, in the middle
     steady: bool  # messages appear at about the same age
 
@@ -183,7 +183,7 @@ def _catches_up(facts: Facts) -> _Behind | None:
     oldest, youngest = np.quantile(lacking, 0.95), np.quantile(shows - accepted, 0.05)
     return _Behind(
         told,
-        float((shows - known)[behind].max()),
+        float(np.quantile((shows - known)[behind], 0.95)),
         float(np.median((shows - known)[behind])),
         bool(oldest <= 2 * youngest + 0.1),
     )

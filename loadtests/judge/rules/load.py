@@ -12,7 +12,7 @@ from .cases import Cases, moments_of
 from .claims import Claim
 from .facts import Facts
 from .faults import holds_up
-from .late import stages_of
+from .stages import explains, stages_of
 from .statistics import correlation, slope
 from .words import many
 
@@ -93,7 +93,7 @@ def _rig_was_awake(facts: Facts, span: Pause) -> bool:
         if samples.busy and inside.sum() < 0.5 * length / LAG_INTERVAL:
             return False
         during = (samples.lag_time >= span.start) & (samples.lag_time - samples.lag <= span.end)
-        if samples.lag[during].max(initial=0.0) > 0.25 * length:
+        if samples.lag[during].sum() > 0.25 * length:
             return False
     return True
 
@@ -107,7 +107,7 @@ def pauses(facts: Facts, cases: Cases) -> Claim | None:
     for span in found:
         still += np.clip(np.minimum(moments.visible, span.end) - np.maximum(moments.intended, span.start), 0, None)
     # What queued up meanwhile takes a moment longer.
-    rows = np.flatnonzero(moments.visible - 1.1 * still <= facts.ledger.deadline[cases.message])
+    rows = np.flatnonzero(explains(facts, cases, 1.1 * still))
     if not len(rows):
         return None
     lengths = [span.end - span.start for span in found]
@@ -141,7 +141,9 @@ def backlog(facts: Facts, cases: Cases) -> Claim | None:
     if after - begin < _SECONDS:
         return None
     rise = slope(numbers[begin:after].astype(np.float64), medians[begin:after])
-    if medians[after - 1] - medians[begin] < _HALF_TARGET * ledger.scenario.update_target:
+    risen = medians[after - 1] - medians[begin]
+    scatter = np.median([np.ptp(np.quantile(latency[second == number], [0.25, 0.75])) for number in numbers])
+    if risen < _HALF_TARGET * ledger.scenario.update_target or risen < _SCATTER * scatter:
         return None
     # While the backlog grew: what was accepted, and what was first shown anywhere.
     since, until = ledger.start + numbers[begin], ledger.start + numbers[after - 1] + 1
@@ -157,7 +159,8 @@ def backlog(facts: Facts, cases: Cases) -> Claim | None:
     calm = numbers[(numbers >= numbers[after - 1]) & (medians < _HALF_TARGET * ledger.scenario.update_target)]
     over = ledger.start + (calm[0] if len(calm) else np.inf)
     intended = moments_of(ledger, cases).intended
-    rows = np.flatnonzero((intended >= since) & (intended < over))
+    waited = first[cases.message] - intended > ledger.scenario.update_target
+    rows = np.flatnonzero((intended >= since) & (intended < over) & waited)
     if not len(rows):
         return None
     told = (
@@ -170,7 +173,7 @@ def backlog(facts: Facts, cases: Cases) -> Claim | None:
     )  # fmt: skip
 
 
-_HALF_TARGET = 0.5
+_HALF_TARGET, _SCATTER = 0.5, 3.0
 
 
 def _longest_rise(medians: Floats) -> tuple[int, int]:
@@ -187,7 +190,7 @@ def _longest_rise(medians: Floats) -> tuple[int, int]:
     return 0, 0
 
 
-_ORDERLY, _UNEVEN = 0.9, 3.0
+_ORDERLY, _UNEVEN = 0.9, 2.0
 _MESSAGES = 5
 _MOST_MESSAGES = 300
 

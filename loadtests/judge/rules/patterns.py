@@ -160,7 +160,19 @@ def _one(
     if found is None or certainty is None:
         return None
     evidence = f"{found.bad:,} of {len(cases):,} there, among {found.all:,}; {found.values} {attribute.name}s in all"
+    # A single outage there may have had any reason.
+    if found.bad < COVERAGE * found.all and _bursts(facts, cases.only(found.rows)) < _BURSTS:
+        certainty = "probable"
     return Claim(cause, found.rows, certainty, words(found.value), (evidence,))
+
+
+_BURSTS, _APART = 3, 0.5
+
+
+def _bursts(facts: Facts, cases: Cases) -> int:
+    """In how many spans of time the cases are, more than half a second apart."""
+    moments = np.sort(facts.ledger.messages.intended[cases.message])
+    return 1 + int((np.diff(moments) > _APART).sum())
 
 
 def one_worker(facts: Facts, cases: Cases) -> Claim | None:
@@ -172,7 +184,8 @@ def one_worker(facts: Facts, cases: Cases) -> Claim | None:
     taken, connected = TAKEN_BY.of(facts, cases), CONNECTED_TO.of(facts, cases)
     if (taken >= 0).all() and (connected >= 0).all():
         servers = len(facts.ledger.observations.servers)
-        everything = TAKEN_BY.of_everything(facts, cases) * servers + CONNECTED_TO.of_everything(facts, cases)
+        takers, readers = TAKEN_BY.of_everything(facts, cases), CONNECTED_TO.of_everything(facts, cases)
+        everything = np.where((takers >= 0) & (readers >= 0), takers * servers + readers, -1)
         if (claim := _by_server(facts, cases, taken * servers + connected, everything, servers)) is not None:
             return claim
     return _groups_of_dashboards(facts, cases, two=True)
@@ -185,8 +198,8 @@ def same_dashboards(facts: Facts, cases: Cases) -> Claim | None:
 
 def _by_server(facts: Facts, cases: Cases, of_case: Ints, everything: Ints, servers: int) -> Claim | None:
     """Pairs of the server that took a message and the server of a dashboard: nearly all of the bad pairs are bad."""
-    bad = np.bincount(of_case, minlength=int(everything.max(initial=0)) + 1)
-    exposed = np.bincount(everything[everything >= 0], minlength=len(bad))
+    size = 1 + max(int(everything.max(initial=0)), int(of_case.max(initial=0)))
+    bad, exposed = np.bincount(of_case, minlength=size), np.bincount(everything[everything >= 0], minlength=size)
     pairs = np.flatnonzero(bad)
     healthy = np.flatnonzero((exposed > 0) & (bad == 0))
     # Where each message or dashboard has a server for itself, all that is bad is on "one server".
@@ -239,7 +252,8 @@ def _groups_of_dashboards(facts: Facts, cases: Cases, *, two: bool) -> Claim | N
     told = f"{many(int(same.sum()), 'message')}, each missing on {dashboards(group)} and on no other"
     if not two:
         chosen = np.flatnonzero(np.isin(cases.message, rows[same]))
-        return Claim("same_dashboards", chosen, words={"dashboards": dashboards(group)}, evidence=(told,))
+        certainty: Certainty = "proven" if _bursts(facts, cases.only(chosen)) >= _BURSTS else "probable"
+        return Claim("same_dashboards", chosen, certainty, words={"dashboards": dashboards(group)}, evidence=(told,))
     others = f"{many(int(rest.sum()), 'message')}, each missing on all the others and on none of these"
     relation = f"there are two groups of dashboards, one of {len(group)}, and each message reached only one group"
     chosen = np.flatnonzero(np.isin(cases.message, rows[same | rest]))
@@ -274,6 +288,8 @@ def every(facts: Facts, cases: Cases) -> _Every | None:
     bad[cases.message] = True
     rows = np.arange(len(messages))
     accepted = rows[messages.accepted]
+    if _everything_of(messages.widget, bad, messages.accepted):
+        return None  # with a regular schedule, all messages of one sender are every k-th one
     ways = {
         "as they were sent": rows[np.argsort(messages.sent, kind="stable")],
         "as they were sent, of the accepted ones": facts.order,
@@ -287,6 +303,12 @@ def every(facts: Facts, cases: Cases) -> _Every | None:
         if k is not None and _by_chance(int(bad[order].sum()), len(order), k * len(ways)) <= CHANCE:
             return _Every(k, f"{many(int(bad.sum()), 'message')}, counted {name}, and no exception")
     return None
+
+
+def _everything_of(group: Ints, bad: Bools, among: Bools) -> bool:
+    """Whether the bad ones are just all of some groups."""
+    groups = np.unique(group[bad])
+    return bool(bad[among & np.isin(group, groups)].all())
 
 
 def _by_chance(bad: int, count: int, patterns: int) -> float:

@@ -6,7 +6,7 @@ from chatswarm.loadtests.system.units import human
 
 from .cases import Cases, moments_of
 from .facts import Facts
-from .late import stages_of
+from .stages import stages_of
 
 _STAGES = {
     "slow_accept": "the response after {}",

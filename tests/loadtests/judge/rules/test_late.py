@@ -182,3 +182,38 @@ def test_frames_in_any_order_are_not_in_turn(tmp_path: Path) -> None:
             turn = (int(values[0]) + 3 * (int(values[1]) // 8)) % 8  # type: ignore[call-overload]
             rows[at] = (table, (*values[:2], values[2] + 0.4 * turn))
     assert first(play, "late").id == "slow_notify"
+
+
+def test_a_starved_load_generator_is_not_the_targets_pause(tmp_path: Path) -> None:
+    play = Play(tmp_path, **BUSY).perform()  # type: ignore[arg-type]
+    for begin in (2.0, 6.0):
+        _held(play, begin, begin + 2.5)
+        rows = play.rows["worker0"]
+        rows[:] = [row for row in rows if row[0] != "lag" or not T0 + begin < row[1][0] < T0 + begin + 2.5]  # type: ignore[operator]
+        for woke in range(1, 6):
+            play.row("worker0", "lag", T0 + begin + 0.5 * woke - 0.001, 0.49)
+    found = {cause.id for cause in why(play).causes if cause.finding == "late"}
+    assert found == {"rig"}
+
+
+def test_one_slow_dashboard_is_not_the_last_in_turn(tmp_path: Path) -> None:
+    play = PushPlay(tmp_path, room_count=1, members=None, dashboards=6, rate=4, seconds=10).perform()
+    rows = play.rows["worker0"]
+    for at, (table, values) in enumerate(rows):
+        if table == "frame" and values[0] == 5:
+            rows[at] = (table, (*values[:2], values[2] + 2.6))  # type: ignore[operator]
+    assert first(play, "late").id == "slow_notify"
+
+
+def test_what_is_under_a_fault_that_adds_little_is_not_blamed_on_it(tmp_path: Path) -> None:
+    """The target stands still once, within a fault that only slows connections down."""
+    play = Play(tmp_path, **BUSY).perform()  # type: ignore[arg-type]
+    _held(play, 4.0, 6.6)
+    play.fault("thin", 2.0, 9.0, kind="bandwidth", evidence={"bytes_delayed": 7})
+    assert "fault" not in {cause for _, cause, _ in told(play)}
+
+
+def test_a_missed_slo_that_no_rule_is_about_is_named(tmp_path: Path) -> None:
+    play = Play(tmp_path, slos=["accepted.p99 <= 1ms"]).perform()
+    found = why(play)
+    assert (found.causes, found.without) == ([], ["accepted.p99 <= 1ms"])

@@ -3,8 +3,10 @@
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from chatswarm.loadtests.history.tables import ConnectionEvent, MembershipEvent
+from chatswarm.loadtests.judge import explanation
 from tests.loadtests.judge.play import T0, Plant, Play
 from tests.loadtests.judge.push_play import PUSH, PushPlant, PushPlay
 
@@ -163,3 +165,32 @@ def test_a_closed_connection_with_a_later_one_is_not_the_last(tmp_path: Path) ->
     play.event(0, 0, ConnectionEvent.CLOSED, T0 + 2, 1006)
     play.connect(7, 0, T0 + 2.1)
     assert "never_reconnected" not in {cause for _, cause, _ in told(play)}
+
+
+def test_a_connection_that_ended_before_the_frame(tmp_path: Path) -> None:
+    play = PushPlay(tmp_path, room_count=1, members=None, push_plants={(0, 3): PushPlant(unseen_by={1})}).perform()
+    rows = play.rows["worker0"]
+    # Its last frame came before the message; then the connection breaks off, and is back at once.
+    accepted = next(values[6] for table, values in rows if table == "send" and values[:2] == (0, 3))
+    ended = float(accepted) + 0.005  # type: ignore[arg-type]
+    rows[:] = [
+        (table, (11, *values[1:])) if table == "frame" and values[0] == 1 and values[2] > ended else (table, values)  # type: ignore[operator]
+        for table, values in rows
+        if not (table == "connection" and values[0] == 1 and values[2] == ConnectionEvent.STOPPED)
+    ]
+    play.show(1, 1, 2, ended - 0.001, connection=1)  # what it heard last
+    play.event(1, 1, ConnectionEvent.CLOSED, ended, 1006)
+    play.come(11, 1, ended)
+    play.event(11, 1, ConnectionEvent.STOPPED, play.last, 1000)
+    assert ("lost", "connection_lost", 1) in told(play) or ("lost", "no_replay", 1) in told(play)
+
+
+def test_a_rule_that_crashes_leaves_its_finding_unexplained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def crashes(*_: object) -> None:
+        raise RuntimeError("boom")
+
+    monkeypatch.setitem(explanation.RULES, "lost", (crashes,))
+    found = why(Play(tmp_path, plants={(0, 2): Plant(stored=0)}).perform())
+    assert found.unexplained.by_finding == {"lost": 2}
+    assert "boom" in found.unexplained.known[0]
+    assert {cause.finding for cause in found.causes} == {"store_lost"}

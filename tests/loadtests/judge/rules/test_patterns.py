@@ -87,3 +87,17 @@ def test_the_ranking_names_the_second_in_which_unexplained_cases_are(tmp_path: P
     found = why(play.perform())
     assert (found.causes, found.unexplained.by_finding) == ([], {"lost": 16})
     assert found.unexplained.ranking[0].startswith("lost: intended from 3 s to 4 s: 16 of 16 cases, 16.0% of 100 there")
+
+
+def test_all_messages_of_one_sender_are_not_every_second(tmp_path: Path) -> None:
+    plants = {(0, n): PushPlant(unseen_by={0, 1, 2, 3}) for n in range(60)}
+    play = PushPlay(tmp_path, room_count=1, members=None, rate=8, seconds=10, push_plants=plants).perform()
+    assert "every_kth" not in {cause for _, cause, _ in told(play)}
+
+
+def test_one_outage_of_one_dashboard_is_only_probable(tmp_path: Path) -> None:
+    play = Play(tmp_path, dashboards=4, widgets=2, rate=16, seconds=12)
+    inside = [(widget, n) for at, widget, n in play.schedule() if 4 <= at < 5.5]
+    play.plants = {message: Plant(unseen_by={2}) for message in inside}
+    cause = first(play.perform(), "lost")
+    assert (cause.id, cause.certainty) == ("one_dashboard", "probable")
