@@ -73,9 +73,9 @@ class CapacitySearch:
     @property
     def rise(self) -> list[float]:
         """The levels of the rise."""
-        levels = [self.start]
+        levels = [float(self.start)]
         while levels[-1] < self.to:
-            levels.append(min(2 * levels[-1], self.to))
+            levels.append(min(2 * levels[-1], float(self.to)))
         return levels
 
     def longest(self, ramp: float, drain: float) -> float:

@@ -3,6 +3,12 @@
 As Hunter does it: E-divisive splits of the logarithms (Matteson & James 2014), each tested by Student's t in place of
 permutations; then the weakest points are merged away until all that remain are certain, and large enough to matter.
 Runs that follow each other are alike, so they count as fewer runs than they are.
+
+Unlike there, the noise is that of the whole series, apart from its changes, so that one that was undone hides no other.
+Measured at 5 % noise over 600 to 4,000 series: +50 % for 6 of 30 runs is found in 96 % (with the noise of neighbouring
+spans: 16 %), and +20 % three runs ago, with such an episode before it, in 90 % (25 %). +20 % after 20 runs is found
+three runs later in 92 %, after 15 in 86 %. Forty runs without a change have a point in 1 %, and in 6 % if each
+resembles the one before it by 0.3.
 """
 
 import math
@@ -26,10 +32,8 @@ LEAST_CHANGE = 0.05
 """A smaller change is no point, however certain."""
 _FIRST = 10 * CERTAIN
 """The p-value up to which a split is made at first: a weak one may hide a strong one within its parts."""
-_ALIKE_BY_CHANCE = 0.1
-"""Divided by √n, what is taken off the correlation of neighbours: without any, it is above 0 in half of the series.
-
-Measured: a step of 20 % after 20 runs is found three runs later in 92 %, and with nothing taken off in 90 %."""
+_HALF = 0.6745
+"""How many standard deviations half of all normal values are within."""
 _BEYOND = 10.0
 """How many times the largest finite figure an infinite one counts; 0 counts as the smallest one by this."""
 
@@ -76,13 +80,10 @@ def trend(figures: Sequence[float | None], known: int | None = None) -> Trend:
         return Trend(len(decided), None)
     logs, earlier = _logs(decided), sum(place < known for place in places)
     before = _cuts(_logs(decided[:earlier])) if earlier >= FEWEST_RUNS else []
-    cuts, points = _cuts(logs), []
-    alike = _correlation(logs, cuts)
-    for low, cut, high in _spans(cuts, len(logs)):
-        left, right = logs[low:cut], logs[cut:high]
-        ratio = _ratio(decided[low:cut], decided[cut:high], left, right, alike)
+    parts, points = _Parts(logs, _cuts(logs)), []
+    for (low, cut, high), step in zip(parts.spans, parts.steps(), strict=True):
         new = all(abs(cut - old) >= LEAST_SEGMENT for old in before)
-        points.append(ChangePoint(places[cut], ratio, _Step(left, right, alike).p_value, new))
+        points.append(ChangePoint(places[cut], _ratio(decided[low:cut], decided[cut:high], step), step.p_value, new))
     return Trend(len(decided), tuple(points))
 
 
@@ -100,27 +101,46 @@ def _logs(figures: Sequence[float]) -> _Logs:
 
 
 @dataclass(frozen=True)
+class _Parts:
+    """A series cut into parts: the runs of a part vary by the same noise everywhere, and resemble their neighbours."""
+
+    logs: _Logs
+    cuts: Sequence[int]
+
+    @property
+    def spans(self) -> list[tuple[int, int, int]]:
+        """Each cut, between the one before it and the one after it."""
+        edges = [0, *self.cuts, len(self.logs)]
+        return list(zip(edges, self.cuts, edges[2:], strict=False))
+
+    def steps(self) -> list["_Step"]:
+        """The change at each cut."""
+        edges = pairwise([0, *self.cuts, len(self.logs)])
+        rest = np.concatenate([self.logs[low:high] - self.logs[low:high].mean() for low, high in edges])
+        squares, count = float((rest**2).sum()), len(rest)
+        alike = float((rest[1:] * rest[:-1]).sum()) / squares if squares else 0.0
+        # Each further cut takes some of the resemblance away, as if it was a change. How much to add was measured: with
+        # 0.5 / n less, a step of 20 % after 20 runs is found in 93 %, and false points under a resemblance rise to 8 %.
+        alike = min(0.9, max(0.0, alike + (2 * len(self.cuts) - 1.5) / count))
+        free = count - len(self.cuts) - 1
+        noise, degrees = math.sqrt(squares / free), int(free - count + count * (1 - alike) / (1 + alike))
+        return [
+            _Step(
+                float(self.logs[cut:high].mean() - self.logs[low:cut].mean()),
+                noise * math.sqrt(_inverse_runs(cut - low, alike) + _inverse_runs(high - cut, alike)),
+                max(1, degrees),
+            )
+            for low, cut, high in self.spans
+        ]
+
+
+@dataclass(frozen=True)
 class _Step:
-    """Student's t of two spans whose runs resemble their neighbours: each counts as fewer runs."""
+    """The difference of two parts, and how exactly it is known."""
 
-    left: _Logs
-    right: _Logs
-    alike: float
-
-    @property
-    def centre(self) -> float:
-        return float(self.right.mean() - self.left.mean())
-
-    @property
-    def degrees(self) -> int:
-        return max(1, int(sum(self._counts()) - 2))
-
-    @property
-    def error(self) -> float:
-        """Of the centre."""
-        squares = float(((self.left - self.left.mean()) ** 2).sum() + ((self.right - self.right.mean()) ** 2).sum())
-        one, other = self._counts()
-        return math.sqrt(squares / (len(self.left) + len(self.right) - 2) * (1 / one + 1 / other))
+    centre: float
+    error: float
+    degrees: int
 
     @property
     def p_value(self) -> float:
@@ -128,17 +148,20 @@ class _Step:
             return float(self.centre == 0)
         return 2 * (1 - t_cdf(self.degrees, abs(self.centre) / self.error))
 
-    def _counts(self) -> tuple[float, float]:
-        share = (1 - self.alike) / (1 + self.alike)
-        return max(1.0, len(self.left) * share), max(1.0, len(self.right) * share)
+
+def _inverse_runs(runs: int, alike: float) -> float:
+    """1 ÷ the number of independent runs whose mean is as exact as that of runs that resemble their neighbours."""
+    apart = np.arange(1, runs)
+    return (1 + 2 * float(((1 - apart / runs) * alike**apart).sum())) / runs
 
 
 def _cuts(logs: _Logs) -> list[int]:
     """The first run after each change."""
-    cuts = _splits(logs, 0, len(logs))
+    # Of neighbours' differences, so that changes are no noise: a change that is undone would hide otherwise.
+    noise = float(np.median(np.abs(np.diff(logs)))) / (_HALF * math.sqrt(2))
+    cuts = _splits(logs, 0, len(logs), noise)
     while cuts:
-        alike = _correlation(logs, cuts)
-        steps = [_Step(logs[low:cut], logs[cut:high], alike) for low, cut, high in _spans(cuts, len(logs))]
+        steps = _Parts(logs, cuts).steps()
         weakest = max(range(len(cuts)), key=lambda place: steps[place].p_value)
         if steps[weakest].p_value <= CERTAIN:
             weakest = min(range(len(cuts)), key=lambda place: abs(steps[place].centre))
@@ -148,20 +171,17 @@ def _cuts(logs: _Logs) -> list[int]:
     return cuts
 
 
-def _spans(cuts: Sequence[int], runs: int) -> list[tuple[int, int, int]]:
-    """Each cut, between the one before it and the one after it."""
-    edges = [0, *cuts, runs]
-    return list(zip(edges, cuts, edges[2:], strict=False))
-
-
-def _splits(logs: _Logs, begin: int, end: int) -> list[int]:
-    if end - begin < 2 * LEAST_SEGMENT:
+def _splits(logs: _Logs, begin: int, end: int, noise: float) -> list[int]:
+    count = end - begin
+    if count < 2 * LEAST_SEGMENT:
         return []
     cut = begin + _most_different(logs[begin:end])
-    alike = _correlation(logs[begin:end], [cut - begin])
-    if _Step(logs[begin:cut], logs[cut:end], alike).p_value > _FIRST:
+    left, right = logs[begin:cut], logs[cut:end]
+    squares = float(((left - left.mean()) ** 2).sum() + ((right - right.mean()) ** 2).sum())
+    error = min(noise, math.sqrt(squares / (count - 2))) * math.sqrt(1 / len(left) + 1 / len(right))
+    if _Step(float(right.mean() - left.mean()), error, len(logs) - 2).p_value > _FIRST:
         return []
-    return [*_splits(logs, begin, cut), cut, *_splits(logs, cut, end)]
+    return [*_splits(logs, begin, cut, noise), cut, *_splits(logs, cut, end, noise)]
 
 
 def _most_different(logs: _Logs) -> int:
@@ -178,23 +198,11 @@ def _most_different(logs: _Logs) -> int:
     return int(left[(energy * left * right / count).argmax()])
 
 
-def _correlation(logs: _Logs, cuts: Sequence[int]) -> float:
-    """How much a run resembles the one before it, from 0, apart from the changes."""
-    parts = [logs[low:high] - logs[low:high].mean() for low, high in pairwise([0, *cuts, len(logs)])]
-    rest = np.concatenate(parts)
-    squares = float((rest**2).sum())
-    found = float((rest[1:] * rest[:-1]).sum()) / squares if squares else 0.0
-    return max(0.0, found - _ALIKE_BY_CHANCE / math.sqrt(len(logs)))
-
-
-def _ratio(
-    before: Sequence[float], after: Sequence[float], left: _Logs, right: _Logs, alike: float
-) -> Ratio:  # fmt: skip
-    step, runs = _Step(left, right, alike), len(before) + len(after)
+def _ratio(before: Sequence[float], after: Sequence[float], step: _Step) -> Ratio:
     margin = t_quantile(step.degrees, 0.975) * step.error
     estimate, low, high = (math.exp(step.centre + side) for side in (0, -margin, margin))
     # Figures that have no logarithm were replaced by nearer ones, so only the bound on their other side stands.
     rises, falls = math.inf in after or 0.0 in before, math.inf in before or 0.0 in after
     if rises or falls:
         estimate = ratio_of(median(after), median(before))
-    return Ratio(estimate, 0.0 if falls else low, math.inf if rises else high, runs)
+    return Ratio(estimate, 0.0 if falls else low, math.inf if rises else high, len(before) + len(after))

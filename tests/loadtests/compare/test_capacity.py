@@ -63,7 +63,7 @@ def test_a_search_rises_bisects_and_confirms() -> None:
 def test_whole_loads() -> None:
     end, made = searched(np.random.default_rng(1), CapacitySearch(30, 1000, whole=True), 260)
     assert all(level.is_integer() for level in levels(made))
-    assert (end.kind, end.limit) == ("found", 247)
+    assert (end.kind, end.limit) == ("found", 240)
     few, _ = searched(np.random.default_rng(1), CapacitySearch(1, 8, whole=True), 2)
     assert few == SearchEnd("found", 2, 3)
 
@@ -134,7 +134,7 @@ def test_no_luck_takes_longer_than_told() -> None:
 
 def test_out_of_time_keeps_what_failed() -> None:
     search = CapacitySearch(10, 20)
-    assert played(search, "+--" + "?" * 18) == LoadProbe(14.14, 15)
+    assert played(search, "+--" + "?" * 17) == LoadProbe(14.14, 15)
     assert played(search, "+--" + "?" * (search.short_probes + search.long_probes - 3)) == SearchEnd(
         "out of time", None, 20
     )

@@ -23,8 +23,7 @@ def test_more_probes_that_held_raise_the_lower_bound_and_failures_lower_it() -> 
     few, _ = limit_interval([80, 80], [True] * 2)
     many, _ = limit_interval([80] * 6, [True] * 6)
     mixed, _ = limit_interval([80] * 4, [True, True, True, False])
-    assert few < many
-    assert mixed < many
+    assert 0.9 * 80 < mixed < few < many
 
 
 def test_no_probe_held() -> None:
@@ -34,8 +33,9 @@ def test_no_probe_held() -> None:
 
 
 def test_one_failure_that_was_not_repeated_hardly_counts() -> None:
-    _, high = limit_interval([100, 100, 100, 200, 200, 200], [False, True, True, True, True, True])
-    assert high > 400
+    low, high = limit_interval([100, 100, 200, 200, 200, 200], [False, True, True, True, True, False])
+    assert 180 < low < 220
+    assert high == math.inf
 
 
 def test_the_unit_does_not_matter() -> None:
