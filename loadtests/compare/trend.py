@@ -1,8 +1,8 @@
 """Where a metric changed for good, over many runs of the same scenario on the same machine: change points.
 
-As Hunter does it: E-divisive splits of the logarithms (Matteson & James 2014), each tested by Student's t in place of
-permutations; then the weakest points are merged away until all that remain are certain, and large enough to matter.
-Runs that follow each other are alike, so they count as fewer runs than they are.
+E-divisive splits of the logarithms (Matteson & James 2014) are tested by Student's t in place of permutations; then the
+weakest points are merged away until all that remain are certain, and large enough to matter (Fleming et al. 2023). Runs
+that follow each other are alike, so they count as fewer runs than they are.
 
 Unlike there, the noise is that of the whole series, apart from its changes, so that one that was undone hides no other.
 Measured at 5 % noise over 3,000 series: +50 % for 6 of 30 runs is found in 97 % (with the noise of neighbouring spans:

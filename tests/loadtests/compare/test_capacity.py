@@ -64,8 +64,9 @@ def test_whole_loads() -> None:
     end, made = searched(np.random.default_rng(1), CapacitySearch(30, 1000, whole=True), 260)
     assert all(level.is_integer() for level in levels(made))
     assert (end.kind, end.limit) == ("found", 240)
-    few, _ = searched(np.random.default_rng(1), CapacitySearch(1, 8, whole=True), 2)
-    assert few == SearchEnd("found", 2, 3)
+    end, few = searched(np.random.default_rng(1), CapacitySearch(1, 8, whole=True), 2)
+    assert end == SearchEnd("found", 2, 3)
+    assert levels(few) == [1, 2, 4, 4, 3, 3, 2, 2, 2]  # between 2 and 3 there is nothing to bisect
 
 
 @pytest.mark.parametrize(
@@ -93,8 +94,9 @@ def test_what_follows(answers: str, expected: LoadProbe | SearchEnd) -> None:
     assert played(CapacitySearch(10, 25, 0.2), answers) == expected
 
 
-def test_a_single_load() -> None:
+def test_loads_that_need_no_bisection() -> None:
     assert played(CapacitySearch(50, 50), "++++") == SearchEnd("ceiling", 50, None)
+    assert played(CapacitySearch(100, 109), "+--") == LoadProbe(100, LONG)
 
 
 def test_a_search_goes_on_from_its_list() -> None:
@@ -137,6 +139,9 @@ def test_out_of_time_keeps_what_failed() -> None:
     assert played(search, "+--" + "?" * 17) == LoadProbe(14.14, 15)
     assert played(search, "+--" + "?" * (search.short_probes + search.long_probes - 3)) == SearchEnd(
         "out of time", None, 20
+    )
+    assert played(search, "+-" + "?" * (search.short_probes + search.long_probes - 2)) == SearchEnd(
+        "out of time", None, None
     )
     assert played(search, "++" + "?" * search.long_probes) == SearchEnd("out of time", None, None)
 

@@ -1,6 +1,7 @@
 """How much of a figure is waiting, and shares of runs that differ: literal values."""
 
 import math
+from itertools import product
 
 import pytest
 
@@ -41,6 +42,15 @@ def test_mostly_waiting_hides_the_chat(shares: list[float], expected: bool) -> N
 )  # fmt: skip
 def test_fishers_exact_test(table: tuple[int, int, int, int], expected: float) -> None:
     assert fisher_p_value(*table) == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize(("base", "new"), [(6, 6), (7, 4), (3, 9), (12, 12)])
+def test_all_tables_of_some_runs_agree_with_whole_numbers(base: int, new: int) -> None:
+    for with_base, with_new in product(range(base + 1), range(new + 1)):
+        both = with_base + with_new
+        ways = [math.comb(base, one) * math.comb(new, both - one) for one in range(both + 1)]
+        expected = sum(each for each in ways if each <= ways[with_base]) / math.comb(base + new, both)
+        assert fisher_p_value(with_base, base, with_new, new) == pytest.approx(expected)
 
 
 def test_sides_may_be_exchanged() -> None:

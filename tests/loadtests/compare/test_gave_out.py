@@ -25,6 +25,7 @@ FULL = replace(FREE, machine_busy=0.95)
         (replace(FREE, null_failed=129), "rig"), (replace(FREE, null_failed=130), "target"),
         (replace(FREE, limit=None, null_failed=142), "rig"), (replace(FREE, limit=None, null_failed=143), "target"),
         (FULL, "machine"),
+        (replace(FULL, rig_share=0.25), "machine"),
         (replace(FULL, rig_share=0.24), "unknown"), (replace(FULL, rig_share=None), "unknown"),
         (replace(FULL, target_here=False), "unknown"), (replace(FULL, target_here=None), "unknown"),
         (replace(FULL, target_busy=0.9), "target"),  # all that it can use, such as one worker's core

@@ -119,6 +119,9 @@ def test_how_many_more_pairs_tell_about_infinite_figures() -> None:
     assert only(MetricPairs("x", STEADY[:4], [INFINITE] * 4), UNTIL_DECIDED).more_pairs == 3
     halves = [INFINITE, 1.0, INFINITE, 1.0]
     assert only(MetricPairs("x", halves, halves[::-1])).more_pairs is None
+    small = only(MetricPairs("x", [1.0] * 6, [*[1.02] * 4, INFINITE, INFINITE])).more_pairs
+    assert small is not None  # that the median is larger is sure at once, but not that it is larger by enough
+    assert small > 10
     one_in_six = only(MetricPairs("x", [1.0] * 6, [INFINITE, *[1.0] * 5])).more_pairs
     assert one_in_six is not None  # so few that the median will be proven to be the same
     assert sign_p_value(math.ceil((6 + one_in_six) / 6), 6 + one_in_six) <= 0.1
@@ -166,6 +169,14 @@ def test_more_metrics_need_more_certainty() -> None:
     assert alone.ratio == among.metrics[0].ratio
     assert alone.p_value is not None
     assert among.metrics[0].p_value == pytest.approx(10 * alone.p_value)
+
+
+def test_more_metrics_need_more_pairs() -> None:
+    noisy = MetricPairs("x", [1.0, 1.5, 0.8, 1.2, 0.7, 1.0], [1.6, 1.1, 1.7, 1.0, 1.5, 1.4])
+    alone, among = compare([noisy]), compare([noisy] * 5)
+    assert alone.more_pairs is not None
+    assert among.more_pairs is not None
+    assert among.more_pairs > alone.more_pairs
 
 
 def test_holm_enlarges_the_smallest_most_and_keeps_the_order() -> None:
