@@ -20,7 +20,7 @@ from .result import CompareResult
 from .schedule import LOOKS, PAIRS, PairSide, PlannedPair, may_stop, most_runs, next_pair
 from .verdicts import FEWEST
 
-AROUND = 6.0
+AROUND = 4.0
 """Seconds of a run before its ramp and after its drain: the start, the final read, the verdict."""
 
 

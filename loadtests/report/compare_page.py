@@ -7,7 +7,7 @@ from chatswarm.loadtests.compare.result import ComparedMetric, CompareResult
 
 from .charts import Chart, table
 from .compare_plots import both_curves, forest, slopes
-from .compare_wording import OUTCOMES, change, figure, headline, interval, left_out, method, said, typical
+from .compare_wording import OUTCOMES, change, figure, headline, interval, left_out, method, said, title, typical
 from .document import document
 from .markup import Markup, Prose, element
 from .wording import MARKS
@@ -53,7 +53,7 @@ def _charts(title: str, charts: Sequence[Chart]) -> Markup | None:
 def _metrics(result: CompareResult) -> Markup:
     rows = [
         (
-            metric.metric,
+            title(metric),
             typical(metric, metric.base),
             typical(metric, metric.new),
             *_changes(metric),

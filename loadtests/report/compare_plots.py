@@ -11,7 +11,7 @@ from chatswarm.loadtests.system.units import human
 from .charts import NARROW, WIDE, Chart, axis_of_nines, drawn, durations
 from .compare_wording import OUTCOMES, change, figure, interval, said
 from .markup import Markup, element
-from .plot import Axis, Line, Plot, linear, text_at
+from .plot import Axis, Line, Plot, duration_tick, linear, text_at
 from .wording import many
 
 _ROW = 34.0
@@ -78,7 +78,7 @@ def _forest(
     result: CompareResult, metrics: Sequence[tuple[ComparedMetric, ComparedRatio]], axis: Axis, words: str, width: float
 ) -> Markup:
     narrow = width < WIDE
-    left, right = (10.0, width - 10) if narrow else (170.0, width - 130)
+    left, right = (10.0, width - 10) if narrow else (150.0, width - 170)
     row = _ROW + (18 if narrow else 0)
     bottom = 12 + row * len(metrics)
 
@@ -135,7 +135,7 @@ def slopes(metric: ComparedMetric) -> Chart | None:
         f"pairs-{metric.metric.replace('.', '-')}",
         f"{metric.metric} of each pair: larger on the new side in {rising} of {len(pairs)} pairs.",
         Axis(-0.08, 1.08, ((0.0, "base"), (1.0, "new"))),
-        linear(max(0.0, low - room), high + room, _tick, 5),
+        _rounded(max(0.0, low - room), high + room),
         "",
         metric.metric,
         [
@@ -160,8 +160,13 @@ def slopes(metric: ComparedMetric) -> Chart | None:
     )
 
 
-def _tick(seconds: float) -> str:
-    return "0" if not seconds else human(seconds)
+def _rounded(low: float, high: float) -> Axis:
+    """An axis whose ticks are round, although it does not begin at 0."""
+    ticks = linear(0.0, high - low, str, 4).ticks
+    step = ticks[1][0] - ticks[0][0] if len(ticks) > 1 else high - low
+    first = math.ceil(low / step - 1e-9)
+    values = [step * number for number in range(first, math.floor(high / step + 1e-9) + 1)]
+    return Axis(low, high, tuple((value, duration_tick(float(f"{value:.6g}"))) for value in values))
 
 
 def both_curves(curves: SideCurves) -> Chart:

@@ -7,7 +7,7 @@ from chatswarm.loadtests.compare.decide import SideCurves
 from chatswarm.loadtests.compare.result import COMPARISON, COMPARISON_PAGE, CompareResult
 
 from .compare_page import compare_page
-from .compare_wording import OUTCOMES, change, headline, interval, left_out, method, said, typical
+from .compare_wording import OUTCOMES, change, headline, interval, left_out, method, said, title, typical
 from .figures import ReportCase
 from .files import append_summary, save
 from .junit import document, suite_of
@@ -23,7 +23,7 @@ def compare_markdown(result: CompareResult) -> str:
         rows.append(
             (
                 ICONS[OUTCOMES[metric.outcome]] if metric.decides else "",
-                data(metric.metric),
+                data(title(metric)),
                 data(typical(metric, metric.base)),
                 data(typical(metric, metric.new)),
                 "" if ratio is None else data(change(ratio.estimate)),
@@ -50,7 +50,7 @@ def compare_junit(result: CompareResult) -> bytes:
         cases.append(
             ReportCase(
                 "slo",
-                metric.metric,
+                title(metric),
                 OUTCOMES[metric.outcome] if metric.decides else "pass",
                 actual,
                 meaning=said(metric),

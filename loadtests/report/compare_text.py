@@ -9,7 +9,7 @@ from chatswarm.loadtests.compare.live import ComparePlan, CompareProgress
 from chatswarm.loadtests.compare.result import CompareResult
 from chatswarm.loadtests.system.text import command_line, one_line
 
-from .compare_wording import OUTCOMES, change, figure, headline, interval, left_out, method, said, typical
+from .compare_wording import OUTCOMES, brief, change, figure, headline, interval, left_out, method, said, title, typical
 from .terminal import STYLES, new_table, plain
 from .wording import MARKS, many
 
@@ -30,7 +30,8 @@ def print_comparison(console: Console, result: CompareResult) -> None:
     for line in lines:
         console.print(Padding(line, (0, 0, 0, 2)))
     console.print(Padding(_metrics(result), (1, 0, 0, 2)))
-    notes = [f"note: {note}" for note in result.notes]
+    notes = [f"{metric.metric}: {said(metric)}" for metric in result.metrics if metric.outcome == "cannot tell"]
+    notes += [f"note: {note}" for note in result.notes]
     worst = next((run for run in result.new.runs if run.verdict == "fail"), None)
     if worst is not None:
         notes.append(f"a new run failed; to see why: {command_line(['chatswarm', 'why', worst.folder])}")
@@ -55,12 +56,12 @@ def _metrics(result: CompareResult) -> Table:
         )  # fmt: skip
         rows.add_row(
             Text(mark, style),
-            Text(metric.metric, "" if metric.decides else "dim"),
+            Text(title(metric), "" if metric.decides else "dim", no_wrap=True),
             Text(typical(metric, metric.base)),
             Text(typical(metric, metric.new)),
             Text(cells[0], style),
             Text(cells[1], "dim"),
-            plain(said(metric), style),
+            plain(brief(metric), style),
         )
     return rows
 

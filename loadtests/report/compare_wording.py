@@ -17,11 +17,20 @@ _MOST_SHOWN = 10.0
 """From this ratio on, a factor says more than a percentage."""
 
 
+_ONE_DECIMAL = 0.0995
+"""Below this share, a percentage has a decimal."""
+
+
 def figure(metric: ComparedMetric, value: CompareNumber | None) -> str:
     """One run's figure: `12 ms`, `3`, `lost`; `–` if it does not count."""
     if isinstance(value, str):
         return "lost"
     return human(value) if metric.is_latency else number(value)
+
+
+def title(metric: ComparedMetric) -> str:
+    """The metric's name, with what its figures count if that is runs."""
+    return metric.metric if metric.runs_with is None else f"{metric.metric}, runs"
 
 
 def typical(metric: ComparedMetric, values: list[CompareNumber | None]) -> str:
@@ -30,7 +39,7 @@ def typical(metric: ComparedMetric, values: list[CompareNumber | None]) -> str:
     if not known:
         return "–"
     if metric.runs_with is not None:
-        return f"in {sum(value > 0 for value in known)} of {len(known)} runs"
+        return f"{sum(value > 0 for value in known)} of {len(known)}"
     middle = median(known)
     return figure(metric, "infinite" if middle == float("inf") else middle)
 
@@ -41,12 +50,19 @@ def change(ratio: CompareNumber) -> str:
         return "∞"
     if ratio >= _MOST_SHOWN:
         return f"× {ratio:,.0f}"
-    return f"{ratio - 1:+.1%}".replace("-", "−").replace("+0.0%", "0.0%").replace("−0.0%", "0.0%")
+    share = ratio - 1
+    shown = f"{share:+.1%}" if abs(share) < _ONE_DECIMAL else f"{share:+.0%}"
+    return "0.0%" if shown in ("+0.0%", "-0.0%") else shown.replace("-", "−")
 
 
 def interval(ratio: ComparedRatio) -> str:
     """Its interval, in one text."""
     return f"{change(ratio.low)} … {change(ratio.high)}"
+
+
+def brief(metric: ComparedMetric) -> str:
+    """The same as `said`, for a narrow column."""
+    return metric.outcome if metric.decides else "hides"
 
 
 def said(metric: ComparedMetric) -> str:
@@ -90,7 +106,7 @@ def _sizes(metrics: list[ComparedMetric], outcome: Difference) -> str:
         if metric.ratio is not None:
             parts.append(f"{metric.metric} {change(metric.ratio.estimate)}")
         else:
-            parts.append(f"{metric.metric} {typical(metric, metric.base)} before, {typical(metric, metric.new)} now")
+            parts.append(f"{title(metric)}: {typical(metric, metric.base)} before, {typical(metric, metric.new)} now")
     return ", ".join(parts)
 
 

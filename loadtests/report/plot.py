@@ -266,7 +266,7 @@ class _Canvas:
         ends: list[tuple[float, Line]] = []
         for line in self.plot.lines:
             last = next((y for _, y in reversed(line.points) if y is not None), None)
-            if last is not None:
+            if last is not None and line.name:
                 ends.append((self.y(last), line))
         ends.sort(key=lambda end: end[0])
         heights: list[float] = []
