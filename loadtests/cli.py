@@ -658,9 +658,9 @@ class _CompareCommand(typer.core.TyperCommand):
 @app.command(
     cls=_CompareCommand,
     epilog=_examples(
-        "chatswarm compare --scenario smoke --base-backend '' --new-backend '--workers 2' --out runs/workers",
-        "chatswarm compare runs/workers/base-* --against runs/workers/new-* --html workers.html",
-        "chatswarm compare http://localhost:8000 --against http://localhost:8001 --scenario smoke",
+        "chatswarm compare http://old.test --against http://new.test --scenario smoke",
+        "chatswarm compare --scenario smoke --new-backend '--workers 2' --out runs/w2",
+        "chatswarm compare runs/w2/base-* --against runs/w2/new-* --html w2.html",
     ),
 )
 def compare(

@@ -26,6 +26,9 @@ SHARES: tuple[float, ...] = (*(round(1 - 10 ** (-step / 10), 9) for step in rang
 _SPREAD = ("visible", "median_dashboard", "last_dashboard")
 """The update latencies that a dashboard's wait for its next refetch is a part of. The first dashboard hardly waits."""
 
+_SHORTEST = 1.1
+"""How many times a figure its waiting may seem to be: with few messages, both scatter."""
+
 
 @dataclass(frozen=True)
 class MeasuredRun:
@@ -79,7 +82,9 @@ class MeasuredRun:
         rate = self.scenario.rates.messages / self.scenario.duration
         quantiles = {f"{latency}.{key}": value for key, value in QUANTILES.items()}
         share = {"last_dashboard": 1.0, "median_dashboard": 0.5}.get(latency, quantiles[metric])
-        return floor_share(figure, interval, waiting_quantile(share, interval * rate))
+        waiting = waiting_quantile(share, interval * rate)
+        # Where dashboards evidently wait less, the interval says nothing about them.
+        return None if interval * waiting > _SHORTEST * figure else floor_share(figure, interval, waiting)
 
 
 def measured_run(folder: Path, step: Step = lambda *_: None) -> MeasuredRun:

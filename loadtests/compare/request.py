@@ -64,14 +64,21 @@ class CompareRequest:
             problems.append("expected BASE... --against NEW...: folders of runs, or the URLs of two chats")
         wrong = [flag for flag, value in (self.live_options or {}).items() if value]
         if wrong and self._words:
-            what = f"two chats (URLs, or --base-backend and --new-backend), got the folder {self._words[0]}"
-            problems.append(f"{', '.join(wrong)}: expected {what}: recorded runs are not made again")
+            problems.append(f"{', '.join(wrong)}: expected chats and no recorded runs, got the folder {self._words[0]}")
         return [Path(word) for word in self.base], [Path(word) for word in self.new]
 
     def chats(self, problems: list[str]) -> tuple[SideRequest, SideRequest]:
-        """Both sides, for a comparison that makes its runs. What is wrong is added to `problems`."""
-        base = _side("BASE", self.base, "--base-backend", self.base_backend, problems)
-        return base, _side("--against", self.new, "--new-backend", self.new_backend, problems)
+        """Both sides, for a comparison that makes its runs. What is wrong is added to `problems`.
+
+        Beside flags of the reference chat, a side that was not given is the reference chat without flags.
+        """
+        base_flags, new_flags = self.base_backend, self.new_backend
+        if base_flags is None and not self.base and new_flags is not None:
+            base_flags = ""
+        if new_flags is None and not self.new and base_flags is not None:
+            new_flags = ""
+        base = _side("BASE", self.base, "--base-backend", base_flags, problems)
+        return base, _side("--against", self.new, "--new-backend", new_flags, problems)
 
 
 def _side(where: str, words: Sequence[str], flag: str, backend: str | None, problems: list[str]) -> SideRequest:

@@ -56,7 +56,7 @@ def forest(result: CompareResult) -> Chart | None:
     return Chart(
         "forest",
         "How much the new side differs",
-        f"Each dot is new ÷ base, each line its {result.confidence:.0%} interval. Shaded: within {result.margin:.0%}, "
+        f"Each dot is new ÷ base, each line its {100 * result.confidence:.4g}% interval. Shaded: within {result.margin:.0%}, "
         "the same. To the right: the new figures are larger, so slower. Grey: mostly the refetch interval, so it does "
         "not decide.",
         tuple(_forest(result, metrics, axis, words, width) for width in (WIDE, NARROW)),

@@ -94,7 +94,7 @@ def headline(result: CompareResult) -> str:
         return f"The new side is the same, within {result.margin:.0%}: {names['same']}."
     if result.reasons:
         return f"Nothing is decided, because {result.reasons[0]}."
-    needs = f" It needs about {many(result.more_pairs, 'more pair')}." if result.more_pairs is not None else ""
+    needs = f" About {many(result.more_pairs, 'more pair')} would tell." if result.more_pairs is not None else ""
     return f"These runs cannot tell: {names['cannot tell']}.{needs}"
 
 
@@ -113,7 +113,7 @@ def _sizes(metrics: list[ComparedMetric], outcome: Difference) -> str:
 def method(result: CompareResult) -> str:
     """What the result rests on."""
     return (
-        f"{many(len(result.base.runs), 'pair')} of runs, {result.confidence:.0%} intervals; the same: within "
+        f"{many(len(result.base.runs), 'pair')} of runs, {100 * result.confidence:.4g}% intervals; the same: within "
         f"{result.margin:.0%}; worse or better: by {result.least_effect:.0%} at least"
     )
 

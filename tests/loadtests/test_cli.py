@@ -1,5 +1,6 @@
 """The command line: its examples work when pasted; completion, progress, and errors for bad input."""
 
+import itertools
 import os
 import pty
 import re
@@ -16,6 +17,7 @@ from typer.testing import CliRunner
 
 from chatswarm.backend.settings import read_settings
 from chatswarm.loadtests import cli
+from chatswarm.loadtests.compare import request
 from chatswarm.loadtests.judge.judge import judge
 from chatswarm.loadtests.judge.verdict import Verdict
 from chatswarm.loadtests.protocols.catalogue import find_protocol
@@ -24,6 +26,7 @@ from chatswarm.loadtests.run.run import InterruptedRunError, Run
 from chatswarm.loadtests.scenario.scenario import load, shipped
 from chatswarm.loadtests.system import children
 from chatswarm.loadtests.system.version import installed_version
+from tests.loadtests.compare import runs as compare_runs
 from tests.loadtests.judge.play import Play
 
 CLI = [sys.executable, "-m", "chatswarm.loadtests.entry"]
@@ -53,8 +56,10 @@ def test_every_example_works_when_pasted(command: str, tmp_path: Path, monkeypat
     assert examples, help_page
     monkeypatch.chdir(tmp_path)
 
+    runs = itertools.count()
+
     def perform(run: Run) -> Verdict:
-        return judge(played(run.folder))
+        return judge(compare_runs.played(run.folder, next(runs), seed=run.seed))
 
     def execute(_: str, args: list[str]) -> NoReturn:
         read_settings(args[3:], {})
@@ -62,8 +67,11 @@ def test_every_example_works_when_pasted(command: str, tmp_path: Path, monkeypat
 
     monkeypatch.setattr(Run, "perform", perform)
     monkeypatch.setattr(os, "execv", execute)
+    monkeypatch.setattr(request, "http_problem", lambda _: None)
     for example in examples:
-        program, *args = shlex.split(example, comments=True)
+        program, *words = shlex.split(example, comments=True)
+        # As a shell does.
+        args = [found for word in words for found in (sorted(map(str, Path().glob(word))) or [word])]
         assert program == "chatswarm"
         result = CliRunner().invoke(cli.app, args)
         # `check` exits with 1 if there is no chat; 2 would be wrong usage.
