@@ -74,6 +74,13 @@ class MeasuredComparison:
         run = f"{self.raw.new.name} against {self.raw.base.name}"
         return one_line(f"{self.outcome}: {self.scenario}, {run}, {self.folder}")
 
+    @property
+    def headline(self) -> str:
+        """The outcome in a sentence, with what it rests on."""
+        from chatswarm.loadtests.report.compare_wording import headline
+
+        return headline(self.raw)
+
     def __getitem__(self, metric: str) -> MeasuredMetric:
         """One of the metrics that were compared. Raises KeyError for any other."""
         return self.metrics[metric]

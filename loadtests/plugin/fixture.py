@@ -171,7 +171,7 @@ class Swarm:
         comparison = read_comparison(folder)
         self.on_verdict(comparison)
         if code == ExitCode.UNDECIDED:
-            raise UndecidedError(f"{comparison.line}\n{comparison.text()}")
+            raise UndecidedError(f"{comparison.line}\n{comparison.headline}")
         if code not in (ExitCode.PASS, ExitCode.FAIL):
             raise SwarmError(f"the comparison ended with exit code {code}; the end of {log}:\n{last_lines}")
         return comparison

@@ -56,9 +56,9 @@ def forest(result: CompareResult) -> Chart | None:
     return Chart(
         "forest",
         "How much the new side differs",
-        f"Each dot is new ÷ base, each line its {100 * result.confidence:.4g}% interval. Shaded: within {result.margin:.0%}, "
-        "the same. To the right: the new figures are larger, so slower. Grey: mostly the refetch interval, so it does "
-        "not decide.",
+        f"Each dot is new ÷ base, each line its {100 * result.confidence:.4g}% interval. Shaded: within "
+        f"{result.margin:.0%}, the same. To the right: the new figures are larger, so slower. Grey: mostly the refetch "
+        "interval, so it does not decide.",
         tuple(_forest(result, metrics, axis, words, width) for width in (WIDE, NARROW)),
         ("metric", "change", "from … to", ""),
         tuple((each.metric, change(ratio.estimate), interval(ratio), said(each)) for each, ratio in metrics),

@@ -13,10 +13,12 @@ OUTCOMES: dict[Difference, Outcome] = {
     "better": "pass", "same": "pass", "worse": "fail", "cannot tell": "undecided",
 }  # fmt: skip
 """The outcome of a run that has the same mark and colour."""
-_MOST_SHOWN = 10.0
+_MOST_SHOWN = 3.0
 """From this ratio on, a factor says more than a percentage."""
 
 
+_ROUNDED = 9.95
+"""From this ratio on, a factor is a whole number."""
 _ONE_DECIMAL = 0.0995
 """Below this share, a percentage has a decimal."""
 
@@ -45,11 +47,11 @@ def typical(metric: ComparedMetric, values: list[CompareNumber | None]) -> str:
 
 
 def change(ratio: CompareNumber) -> str:
-    """A ratio as people say it: `+20.0%`, `−3.1%`, `× 12`, `∞`."""
+    """A ratio as people say it: `+20%`, `−3.1%`, `× 3.5`, `∞`."""
     if isinstance(ratio, str):
         return "∞"
     if ratio >= _MOST_SHOWN:
-        return f"× {ratio:,.0f}"
+        return f"× {ratio:,.0f}" if ratio >= _ROUNDED else f"× {ratio:.1f}"
     share = ratio - 1
     shown = f"{share:+.1%}" if abs(share) < _ONE_DECIMAL else f"{share:+.0%}"
     return "0.0%" if shown in ("+0.0%", "-0.0%") else shown.replace("-", "−")

@@ -37,7 +37,7 @@ def refusal(*words: str | Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Runs `base-1` … `base-3` and `new-1` … `new-3` that are alike, `slow-…` whose frames are 0.3 s later, and `mixed-…`."""
+    """Runs `base-1` … and `new-1` … that are alike, `slow-…` whose frames are 0.3 s later, and `mixed-…`."""
     root = tmp_path_factory.mktemp("runs")
     played_pairs(root, FEW, FEW)
     for name, later in {"slow": [0.3 + more for more in FEW], "mixed": FEW[::-1]}.items():
@@ -85,7 +85,7 @@ def test_outcomes_and_exit_codes(
 
 def test_runs_in_blocks_cannot_tell_unless_asked_for(tmp_path: Path) -> None:
     folders = [played(tmp_path / str(number), number, 0.3 if number >= 3 else 0.01 * number) for number in range(6)]
-    sides = (*folders[:3], "--against", *folders[3:])
+    sides: list[str | Path] = [*folders[:3], "--against", *folders[3:]]
     blocks = compare(*sides, *ON)
     assert blocks.exit_code == 3
     assert "runs did not take turns" in " ".join(blocks.output.split())
@@ -150,7 +150,7 @@ class TestRefusedFolders:
             f"{other}: expected the same scenario (swarm.rate = 2.0, got 4.0) as {recorded / 'base-1'}"
         ]  # fmt: skip
 
-    @pytest.mark.parametrize("name", [name for name in NASTY.values() if not re.search("[\ud800-\udbff]", name)])
+    @pytest.mark.parametrize("name", [name for name in NASTY.values() if not re.search("[\0\ud800-\udbff]", name)])
     def test_a_folders_name_is_only_text(self, name: str) -> None:
         for line in refusal(f"./{name}", "b", "c", "--against", "d", "e", "f"):
             assert not re.search(r"[\x00-\x1f\x80-\x9f\u202e]", line)
