@@ -1,5 +1,6 @@
 """What a person sees while a comparison reads or makes its runs."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,8 @@ from .figures import figures_of
 from .files import NotWrittenError
 from .html import page
 from .terminal import LiveLine
+
+_ENDING = "interrupted: the run that is going on is the last one (Ctrl-C again skips its drain)"
 
 
 @dataclass(frozen=True)
@@ -60,10 +63,14 @@ def compare_live(
     Without `animated` only the plan, and pairs that have to be repeated, are shown.
     """
     console.print(announcement(plan), soft_wrap=True, highlight=False)
+    now: CompareProgress | None = None
+    began = 0.0
     with LiveLine(console, animated) as line:
 
         def begins(progress: CompareProgress) -> None:
-            line.heading = current(progress)
+            nonlocal now, began
+            now, began = progress, time.monotonic()
+            line.heading = current(now)
             if progress.again and progress.first:
                 line.say(f"pair {progress.pair} is run again, because one of its runs was undecided")
 
@@ -72,7 +79,8 @@ def compare_live(
                 line.say(pair_line(decide(pairs, settings)))
 
         def show(progress: RunProgress) -> None:
-            if animated:
+            if animated and now is not None:
+                line.heading = _ENDING if interrupts.count else current(now, time.monotonic() - began)
                 line.show(progress)
 
         live = LiveComparison(

@@ -86,12 +86,12 @@ def about(seconds: float) -> str:
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def current(progress: CompareProgress) -> str:
-    """What is run now, and what remains."""
+def current(progress: CompareProgress, elapsed: float = 0.0) -> str:
+    """What is run now, and what remains when its run has taken so many seconds."""
     again = ", again" if progress.again else ""
     return (
         f"pair {progress.pair} of {progress.pairs}{again}: {progress.side}, {progress.name}, seed {progress.seed}; "
-        f"about {about(progress.remaining)} left"
+        f"about {about(max(0.0, progress.remaining - elapsed))} left"
     )
 
 

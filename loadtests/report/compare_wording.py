@@ -105,10 +105,14 @@ def _sizes(metrics: list[ComparedMetric], outcome: Difference) -> str:
     for metric in metrics:
         if metric.outcome != outcome:
             continue
-        if metric.ratio is not None:
+        if metric.ratio is not None and metric.ratio.estimate == "infinite":
+            parts.append(f"{metric.metric} {typical(metric, metric.base)} → {typical(metric, metric.new)}")
+        elif metric.ratio is not None:
             parts.append(f"{metric.metric} {change(metric.ratio.estimate)}")
         else:
-            parts.append(f"{title(metric)}: {typical(metric, metric.base)} before, {typical(metric, metric.new)} now")
+            parts.append(
+                f"{metric.metric} in {typical(metric, metric.new)} runs, before in {typical(metric, metric.base)}"
+            )
     return ", ".join(parts)
 
 
