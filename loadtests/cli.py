@@ -646,6 +646,13 @@ def _show_life(
     raise typer.Exit(ExitCode.PASS)
 
 
+def _metrics(incomplete: str) -> list[str]:
+    """The metrics that may be compared and begin like this."""
+    from .compare.metrics import COMPARABLE
+
+    return [name for name in COMPARABLE if name.startswith(incomplete)]
+
+
 class _CompareCommand(typer.core.TyperCommand):
     """Lets `--against` be followed by any number of folders."""
 
@@ -673,7 +680,11 @@ def compare(
     ] = None,
     on: Annotated[
         list[str] | None,
-        typer.Option(metavar="METRIC", help="Metric to compare, such as notified.p95; repeatable, or with commas."),
+        typer.Option(
+            metavar="METRIC",
+            help="Metric to compare, such as notified.p95; repeatable, or with commas.",
+            autocompletion=_metrics,
+        ),
     ] = None,
     margin: Annotated[str, typer.Option(metavar="SHARE", help="Within this, both sides are the same.")] = "20%",
     confidence: Annotated[str, typer.Option(metavar="SHARE", help="Confidence of the intervals.")] = "90%",

@@ -93,6 +93,7 @@ printf '%s\\n' "${{COMPREPLY[@]}}"
         ("chatswarm run sm", {"smoke"}),
         ("chatswarm run smoke --protocol ref", {"reference"}),
         ("chatswarm ju", {"judge"}),
+        ("chatswarm compare --on notified.p9", {"notified.p95", "notified.p99", "notified.p999"}),
     ],
 )
 def test_bash_completes(words: str, expected: set[str]) -> None:

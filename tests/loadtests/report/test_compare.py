@@ -59,7 +59,10 @@ def test_a_ratio_in_words(ratio: CompareNumber, words: str) -> None:
         (result_of(1.5), "The new side is worse: notified.p50 +50%, refetch.p50 +50%."),
         (result_of(0.5), "The new side is better: notified.p50 −50%, refetch.p50 −50%; the same: lost."),
         (result_of(1.0), "The new side is the same, within 20%: lost, notified.p50, refetch.p50."),
-        (result_of(1.0, 4.0), "The new side is worse: visible.p99 320 ms → lost, lost in 6 of 6 runs, before in 0 of 6."),
+        (
+            result_of(1.0, 4.0),
+            "The new side is worse: visible.p99 320 ms → lost, lost in 6 of 6 runs, before in 0 of 6.",
+        ),
     ],
 )
 def test_the_outcome_in_a_sentence(result: CompareResult, words: str) -> None:
