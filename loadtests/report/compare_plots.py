@@ -40,7 +40,7 @@ _TICKS = (
     100.0,
 )
 _LIMIT = 100.0
-"""A ratio that is drawn at the edge: what is larger, or infinite, ends in an arrow."""
+"""The largest ratio of an axis: what is larger, or infinite, is an arrow at its end."""
 
 
 def forest(result: CompareResult) -> Chart | None:
@@ -49,9 +49,11 @@ def forest(result: CompareResult) -> Chart | None:
     if not metrics:
         return None
     # A ratio that no figure bounds says nothing about how wide the axis has to be.
-    ends = [_drawable(end) for _, ratio in metrics for end in (ratio.low, ratio.high) if 0 < _drawable(end) < _LIMIT]
-    widest = max([1 + 1.4 * result.margin, *(max(end, 1 / end) for end in ends)]) * 1.05
-    axis = Axis(1 / widest, widest, _ticks(widest), log=True)
+    ends = [_drawable(end) for _, ratio in metrics for end in (ratio.low, ratio.high)]
+    ends = [min(max(end, 1 / _LIMIT), _LIMIT) for end in ends if 0 < end < math.inf]
+    room = 1 + 1.4 * result.margin
+    low, high = min([1 / room, *ends]) / 1.05, max([room, *ends]) * 1.05
+    axis = Axis(low, high, _ticks(low, high), log=True)
     words = "; ".join(f"{each.metric} {change(ratio.estimate)}, {interval(ratio)}" for each, ratio in metrics)
     return Chart(
         "forest",
@@ -69,8 +71,8 @@ def _drawable(value: CompareNumber) -> float:
     return math.inf if isinstance(value, str) else value
 
 
-def _ticks(widest: float) -> tuple[tuple[float, str], ...]:
-    inside = [tick for tick in _TICKS if 1 / widest <= tick <= widest]
+def _ticks(low: float, high: float) -> tuple[tuple[float, str], ...]:
+    inside = [tick for tick in _TICKS if low <= tick <= high]
     return tuple((tick, "same" if tick == 1 else change(tick)) for tick in inside)
 
 
@@ -102,7 +104,10 @@ def _forest(
         parts.append(
             element("path", tip, d=f"M{begin:.1f} {at:.1f}H{max(end, begin + 1):.1f}", class_=f"whisker {style}")
         )
-        parts.append(element("circle", cx=dot, cy=at, r=5.5, class_=f"estimate {style}"))
+        if _drawable(ratio.estimate) > axis.high:
+            parts.append(element("path", d=f"M{dot - 10:.1f} {at - 6:.1f}l11 6l-11 6z", class_=f"estimate {style}"))
+        else:
+            parts.append(element("circle", cx=dot, cy=at, r=5.5, class_=f"estimate {style}"))
         told = change(ratio.estimate)
         if narrow:
             parts.append(text_at(left, at - 13, f"{metric.metric} {told}", "label"))
@@ -153,7 +158,7 @@ def slopes(metric: ComparedMetric) -> Chart | None:
         plot.key,
         f"{metric.metric}, pair by pair",
         f"A line from each base run to the new run of its pair, which ran next to it. Orange rises ({rising} of "
-        f"{len(pairs)}), blue falls. The more they go the same way, the narrower the interval.",
+        f"{len(pairs)}), blue does not. The more they go the same way, the narrower the interval.",
         drawn(plot),
         ("pair", "base", "new"),
         tuple((str(number), figure(metric, base), figure(metric, new)) for number, base, new in pairs),

@@ -13,7 +13,7 @@ OUTCOMES: dict[Difference, Outcome] = {
     "better": "pass", "same": "pass", "worse": "fail", "cannot tell": "undecided",
 }  # fmt: skip
 """The outcome of a run that has the same mark and colour."""
-_MOST_SHOWN = 3.0
+_MOST_SHOWN = 2.995
 """From this ratio on, a factor says more than a percentage."""
 
 

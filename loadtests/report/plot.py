@@ -140,7 +140,7 @@ class _Canvas:
         self.plot, self.width = plot, width
         self.narrow = width < 600
         named = max((len(line.name) for line in plot.lines), default=0)
-        self.left = 58.0
+        self.left = max(58.0, 12.0 + 7.2 * max((len(label) for _, label in plot.y.ticks), default=0))
         self.right = width - (14.0 if not named else 24.0 + 7.2 * named)
         self.top = 30.0 + (18.0 if plot.rail else 0.0)
         self.bottom = self.top + plot.height
