@@ -5,7 +5,7 @@ from types import TracebackType
 from typing import Self
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.padding import Padding
 from rich.progress_bar import ProgressBar
@@ -56,6 +56,8 @@ class LiveLine:
         self._live = Live(console=console, refresh_per_second=4, transient=True) if live else None
         self._last = 0.0
         self._phase = ""
+        self.heading = ""
+        """What the run is a part of: a line above its progress."""
 
     def __enter__(self) -> Self:
         if self._live is not None:
@@ -78,17 +80,24 @@ class LiveLine:
             line = Table.grid(padding=(0, 1))
             bar = ProgressBar(total=total, completed=done, width=24)
             line.add_row(Text(f"{'judging':>10}", "bold"), bar, Text(f"{done} / {total}"), Spinner("dots"), plain(text))
-            self._live.update(line, refresh=True)
+            self._live.update(self._headed(line), refresh=True)
 
     def show(self, progress: RunProgress) -> None:
         """Shows the latest figures of a run."""
         figures = _figures(progress)
         if self._live is not None:
-            self._live.update(_bar(progress, figures))
+            self._live.update(self._headed(_bar(progress, figures)))
         elif progress.length and (progress.phase != self._phase or time.monotonic() - self._last >= _PLAIN_EVERY):
             self._phase, self._last = progress.phase, time.monotonic()
             line = f"{progress.phase} {_clock(progress)}  {'  '.join(figures)}"
             self._console.print(plain(line), soft_wrap=True)
+
+    def _headed(self, line: RenderableType) -> RenderableType:
+        return (
+            Group(Text(one_line(self.heading), "dim", no_wrap=True, overflow="ellipsis"), line)
+            if self.heading
+            else line
+        )
 
 
 def _bar(progress: RunProgress, figures: list[str]) -> Group:
