@@ -46,10 +46,16 @@ MAY_IMPORT = {
     },
     "loadtests": {
         "entry": {"cli", "system"},
-        "cli": {"checklist", "history", "judge", "net", "protocols", "report", "run", "scenario", "system", "testbed"},
+        "cli": {
+            "capacity", "checklist", "history", "judge", "net", "protocols", "report", "run", "scenario", "system",
+            "testbed",
+        },
         "locustfile": {"swarm"},
-        "plugin": {"history", "judge", "net", "protocols", "report", "scenario", "system"},
-        "report": {"causes", "history", "judge", "scenario", "system"},
+        "plugin": {"capacity", "history", "judge", "net", "protocols", "report", "scenario", "system"},
+        "report": {"capacity", "causes", "compare", "history", "judge", "scenario", "system"},
+        "capacity": {
+            "compare", "faults", "history", "judge", "net", "protocols", "run", "scenario", "system", "testbed",
+        },
         "run": {"history", "judge", "net", "protocols", "scenario", "system", "testbed"},
         "swarm": {"history", "judge", "messages", "net", "protocols", "scenario", "system", "testbed"},
         "testbed": {"faults", "history", "net", "protocols", "scenario", "system"},

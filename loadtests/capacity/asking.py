@@ -75,6 +75,7 @@ def asked_of(scenario: scenarios.Scenario, options: CapacityOptions) -> tuple[As
         probe=probe,
         ramp=scenario.ramp,
         drain=scenario.drain,
+        update_target=scenario.update_target,
         processes=options.processes,
         seed=options.seed,
         protocol=options.protocol,

@@ -21,6 +21,8 @@ from chatswarm.loadtests.system.exit_code import ExitCode
 
 from .record import CONFIDENCE, AskedCapacity, CapacityKind, CapacityProbe, CapacityResult, Purpose
 
+_NOISE = 0.02
+"""Seconds per second: a backlog that grows less than this is none. Measured where none grew: up to 0.01."""
 _GREW = 1.5
 """How many times as long a target's list is in the end, if that is told."""
 _FURTHER = 4
@@ -47,15 +49,24 @@ def stuck(probes: Sequence[CapacityProbe]) -> bool:
     return len(last) == 2 and all(probe.held is None for probe in last) and last[0].level == last[1].level
 
 
-def next_probe(asked: AskedCapacity, probes: Sequence[CapacityProbe], told: float) -> tuple[Purpose, LoadProbe] | None:
-    """What to run next, and what for; None: the search has ended. It never takes longer than `told`, in seconds."""
+@dataclass(frozen=True, slots=True)
+class PlannedProbe:
+    """What to run next."""
+
+    load: LoadProbe
+    purpose: Purpose
+    processes: int
+
+
+def next_probe(asked: AskedCapacity, probes: Sequence[CapacityProbe], told: float) -> PlannedProbe | None:
+    """What to run next; None: the search has ended. It never takes longer than `told`, in seconds."""
     step = step_of(asked, probes)
-    following: tuple[Purpose, LoadProbe] | None
+    following: PlannedProbe | None
     if isinstance(step, SearchEnd):
         following = _further(asked, probes, step)
     else:
-        following = None if stuck(probes) else ("search", step)
-    return None if following is None or not _has_time(asked, probes, following[1], told) else following
+        following = None if stuck(probes) else PlannedProbe(step, "search", asked.processes)
+    return None if following is None or not _has_time(asked, probes, following.load, told) else following
 
 
 def time_of(asked: AskedCapacity) -> float:
@@ -70,7 +81,7 @@ def _has_time(asked: AskedCapacity, probes: Sequence[CapacityProbe], load: LoadP
     return spent + asked.ramp + load.seconds + asked.drain + PAUSE + SPARE <= told + 1e-6
 
 
-def _further(asked: AskedCapacity, probes: Sequence[CapacityProbe], end: SearchEnd) -> tuple[Purpose, LoadProbe] | None:
+def _further(asked: AskedCapacity, probes: Sequence[CapacityProbe], end: SearchEnd) -> PlannedProbe | None:
     """The next probe for what gave out.
 
     A failure on a rig that was not sound is tried again with twice the processes, and more than the limit against the
@@ -79,10 +90,11 @@ def _further(asked: AskedCapacity, probes: Sequence[CapacityProbe], end: SearchE
     if end.kind not in _CONCLUSIVE or end.failed is None:
         return None
     if _rig_sound(_failures_at(probes, end.failed)) is False and not _enough(_of("twice", probes)):
-        return "twice", LoadProbe(end.failed, asked.probe)
-    level = null_level(asked, end)
+        return PlannedProbe(LoadProbe(end.failed, asked.probe), "twice", 2 * asked.processes)
     if asked.null_chat and not asked.rig and not _enough(_of("null", probes)):
-        return "null", LoadProbe(level, asked.probe)
+        # With as many processes as it took to find out.
+        processes = max([asked.processes, *(probe.processes for probe in _of("twice", probes))])
+        return PlannedProbe(LoadProbe(null_level(asked, end), asked.probe), "null", processes)
     return None
 
 
@@ -145,6 +157,8 @@ def _interval(probes: Sequence[CapacityProbe]) -> tuple[float | None, float | No
     if not decided:
         return None, None
     low, high = limit_interval([level for level, _ in decided], [held for _, held in decided], CONFIDENCE)
+    # Nothing is extrapolated: beyond the highest load that held, no load was shown to hold.
+    low = min(low, max((level for level, held in decided if held), default=0.0)) / (1 + _overload(probes))
     return (low if low > 0 else None), (high if high < math.inf else None)
 
 

@@ -38,6 +38,7 @@ class AskedCapacity(msgspec.Struct, frozen=True):
     probe: float  # seconds of a short probe
     ramp: float  # seconds before each probe
     drain: float  # seconds after it
+    update_target: float  # seconds
     processes: int
     seed: int
     protocol: str

@@ -1,6 +1,5 @@
 """A whole search: makes one probe after the other, and keeps each before the next one begins."""
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,10 +21,10 @@ from chatswarm.loadtests.system.progress import RunProgress
 from chatswarm.loadtests.testbed.messages import TestbedOptions
 
 from .asking import scenario_at
-from .findings import next_probe, result_of
+from .findings import PlannedProbe, next_probe, result_of, time_of
 from .null_chat import PROTOCOL
 from .probe import fill_in
-from .record import AskedCapacity, CapacityProbe, CapacityReport, Purpose, read_record
+from .record import AskedCapacity, CapacityProbe, CapacityReport, read_record
 
 _NULL_GRACE = 1.0
 
@@ -37,7 +36,7 @@ class ProbesStoppedError(Exception):
 class ProbeMaker(Protocol):
     """Makes one probe."""
 
-    def __call__(self, load: LoadProbe, purpose: Purpose, number: int) -> CapacityProbe:
+    def __call__(self, planned: PlannedProbe, number: int) -> CapacityProbe:
         """The probe with this number, from 1. Raises ProbesStoppedError."""
 
 
@@ -54,9 +53,8 @@ def perform(
     """
     stopped = None
     while (following := next_probe(report.asked, report.probes, report.told)) is not None:
-        purpose, load = following
         try:
-            made = make(load, purpose, len(report.probes) + 1)
+            made = make(following, len(report.probes) + 1)
         except ProbesStoppedError as error:
             stopped = str(error)
             break
@@ -76,19 +74,19 @@ class RealProbes:
     asked: AskedCapacity
     folder: Path
     interrupts: Interrupts
-    begin: Callable[[LoadProbe, Purpose, int], None] = lambda *_: None
+    begin: Callable[[PlannedProbe, int], None] = lambda *_: None
     progress: Callable[[RunProgress], None] = lambda _: None
     step: Callable[[str, int, int], None] = lambda *_: None
 
-    def __call__(self, load: LoadProbe, purpose: Purpose, number: int) -> CapacityProbe:
-        asked, begun = self.asked, time.monotonic()
-        self.begin(load, purpose, number)
-        kind = "" if purpose == "search" else f"-{purpose}"
+    def __call__(self, planned: PlannedProbe, number: int) -> CapacityProbe:
+        asked, load, begun = self.asked, planned.load, time.monotonic()
+        self.begin(planned, number)
+        kind = "" if planned.purpose == "search" else f"-{planned.purpose}"
         probe = CapacityProbe(
             level=load.level,
             seconds=load.seconds,
-            purpose=purpose,
-            processes=2 * asked.processes if purpose == "twice" else asked.processes,
+            purpose=planned.purpose,
+            processes=planned.processes,
             folder=f"{number:02d}-{load.level:g}{kind}",
             took=0.0,
             held=None,
@@ -166,7 +164,7 @@ def null_chat(log: Path) -> Iterator[tuple[str, int]]:
         own.stop()
 
 
-def begin_or_go_on(folder: Path, asked: AskedCapacity, told: float, *, numbered: bool) -> tuple[Path, CapacityReport]:
+def begin_or_go_on(folder: Path, asked: AskedCapacity, *, numbered: bool) -> tuple[Path, CapacityReport]:
     """The folder of the search and its report, with the probes that were made before.
 
     `numbered`: take `<folder>-2`, … where this one has another search, or one that has ended. Otherwise an ended search
@@ -178,14 +176,14 @@ def begin_or_go_on(folder: Path, asked: AskedCapacity, told: float, *, numbered:
             return candidate, msgspec.structs.replace(found, folder=str(candidate))
         if found is None and (not candidate.exists() or _is_empty(candidate)):
             candidate.mkdir(parents=True, exist_ok=True)
-            report = CapacityReport(asked, told, folder=str(candidate))
+            report = CapacityReport(asked, time_of(asked), folder=str(candidate))
             report.write(candidate)
             return candidate, report
     raise ValueError(_taken(folder, asked))
 
 
 def _is_empty(folder: Path) -> bool:
-    return folder.is_dir() and not any(os.scandir(folder))
+    return folder.is_dir() and not any(folder.iterdir())
 
 
 def _taken(folder: Path, asked: AskedCapacity) -> str:

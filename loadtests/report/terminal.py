@@ -161,7 +161,7 @@ def _account(verdict: Verdict) -> Text:
 def _slos(verdict: Verdict) -> Table | None:
     if not verdict.slos:
         return None
-    table = _table(("", ""), ("expected", ""), ("actual", "right"), ("", ""))
+    table = table_of(("", ""), ("expected", ""), ("actual", "right"), ("", ""))
     for result in verdict.slos:
         style = STYLES[result.outcome]
         mark, share = Text(MARKS[result.outcome], style), Text(margin(result), "dim")
@@ -170,7 +170,7 @@ def _slos(verdict: Verdict) -> Table | None:
 
 
 def _latencies(verdict: Verdict) -> Table:
-    table = _table(("latency", ""), *((key, "right") for key in QUANTILES), ("samples", "right"))
+    table = table_of(("latency", ""), *((key, "right") for key in QUANTILES), ("samples", "right"))
     for name in _ORDER:
         quantiles: Quantiles = getattr(verdict.latency, name)
         if not quantiles.count:
@@ -186,7 +186,7 @@ def _recoveries(verdict: Verdict) -> Group | None:
     if not verdict.recoveries:
         return None
     parts = ("detected", "back", "first", "backlog", "whole")
-    table = _table(("fault", ""), ("from", "right"), ("to", "right"), *((part, "right") for part in parts))
+    table = table_of(("fault", ""), ("from", "right"), ("to", "right"), *((part, "right") for part in parts))
     notes = Text(_RECOVERY, "dim")
     proofs = {(fault.name, fault.start): fault.evidence for fault in verdict.faults}
     for recovery in verdict.recoveries:
@@ -209,7 +209,7 @@ def _findings(verdict: Verdict) -> Table | None:
     found = [finding for finding in verdict.findings if finding.count or finding.outcome != "pass"]
     if not found:
         return None
-    table = _table(("", ""), ("finding", ""), ("count", "right"), ("meaning, and the worst examples", ""))
+    table = table_of(("", ""), ("finding", ""), ("count", "right"), ("meaning, and the worst examples", ""))
     for finding in found:
         style = STYLES[finding.outcome]
         meaning = Text(MEANINGS.get(finding.check, ""))
@@ -240,7 +240,8 @@ def _plain(text: str, style: str = "") -> Text:
     return Text(one_line(text), style)
 
 
-def _table(*columns: tuple[str, str]) -> Table:
+def table_of(*columns: tuple[str, str]) -> Table:
+    """A table without a frame; a column is a title, and "right" or nothing."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False, header_style="dim")
     for title, justify in columns:
         table.add_column(title, justify="right" if justify else "left", no_wrap=justify == "right")
