@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from statistics import median
 
 from chatswarm.loadtests.compare.capacity import (
@@ -160,6 +160,17 @@ def _interval(probes: Sequence[CapacityProbe]) -> tuple[float | None, float | No
     # Nothing is extrapolated: beyond the highest load that held, no load was shown to hold.
     low = min(low, max((level for level, held in decided if held), default=0.0)) / (1 + _overload(probes))
     return (low if low > 0 else None), (high if high < math.inf else None)
+
+
+def _overload(probes: Sequence[CapacityProbe]) -> float:
+    """By how much the highest load that held was too much, as the backlog tells that was let pass; 0 if it is noise.
+
+    A load that is x too much adds x seconds of latency in each second.
+    """
+    held = [probe for probe in own(probes) if probe.held]
+    highest = max((probe.level for probe in held), default=0.0)
+    grew = _middle(probe.backlog for probe in held if probe.level == highest)
+    return grew if grew is not None and grew > _NOISE else 0.0
 
 
 def _gave_out(asked: AskedCapacity, probes: Sequence[CapacityProbe], end: SearchEnd) -> tuple[GaveOut, list[str]]:
