@@ -47,14 +47,32 @@ MAY_IMPORT = {
     "loadtests": {
         "entry": {"cli", "system"},
         "cli": {
-            "capacity", "checklist", "history", "judge", "net", "protocols", "report", "run", "scenario", "system",
+            "capacity",
+            "checklist",
+            "history",
+            "judge",
+            "net",
+            "protocols",
+            "report",
+            "run",
+            "scenario",
+            "system",
             "testbed",
         },
         "locustfile": {"swarm"},
         "plugin": {"capacity", "history", "judge", "net", "protocols", "report", "scenario", "system"},
         "report": {"capacity", "causes", "compare", "history", "judge", "scenario", "system"},
         "capacity": {
-            "compare", "faults", "history", "judge", "net", "protocols", "run", "scenario", "system", "testbed",
+            "compare",
+            "faults",
+            "history",
+            "judge",
+            "net",
+            "protocols",
+            "run",
+            "scenario",
+            "system",
+            "testbed",
         },
         "run": {"history", "judge", "net", "protocols", "scenario", "system", "testbed"},
         "swarm": {"history", "judge", "messages", "net", "protocols", "scenario", "system", "testbed"},
@@ -265,7 +283,7 @@ def test_every_javascript_module_says_what_it_is(path: Path) -> None:
     assert re.match(r"// .+[.?:]\n", path.read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("command", ["run", "check", "judge", "report", "serve"])
+@pytest.mark.parametrize("command", ["run", "capacity", "check", "judge", "report", "serve"])
 def test_every_command_has_help_with_an_example(command: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "chatswarm.loadtests.entry", command, "--help"],

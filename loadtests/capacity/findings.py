@@ -191,7 +191,10 @@ def _gave_out(asked: AskedCapacity, probes: Sequence[CapacityProbe], end: Search
     if null_failed is not None and _null_saturated(probes):
         # The null chat itself had nothing left, which says nothing about the rig.
         evidence = replace(evidence, null_failed=None)
-    return what_gave_out(evidence), shown
+    found = what_gave_out(evidence)
+    if found == "unknown" and machine is not None and machine >= BUSY:
+        shown.append("nothing shows who kept the machine busy: stop other programs, or name the target by --pid")
+    return found, shown
 
 
 def _failures_at(probes: Sequence[CapacityProbe], level: float) -> list[CapacityProbe]:
@@ -302,7 +305,7 @@ def _reasons(
     last = mine[-1].why if mine else []
     match kind:
         case "undecided":
-            return [f"{mine[-1].level:g} {asked.unit} was undecided twice: {why}" for why in last]
+            return [f"{mine[-1].level:g} {asked.unit} was undecided twice", *last]
         case "nothing held":
             why = next((probe.why for probe in mine if probe.why), [])
             return [f"not even {asked.start:g} {asked.unit} held: {'; '.join(why)}"]
@@ -317,6 +320,14 @@ def _reasons(
 
 
 def _notes(asked: AskedCapacity, probes: Sequence[CapacityProbe]) -> list[str]:
+    overload = _overload(probes)
+    let_pass = (
+        f"at the highest load that held, a backlog grew by {overload:.2f} s/s, so the limit may be that much lower"
+    )
+    return [*([let_pass] if overload else []), *_list_growth(asked, probes)]
+
+
+def _list_growth(asked: AskedCapacity, probes: Sequence[CapacityProbe]) -> list[str]:
     if asked.target is None or asked.rig:
         return []
     sizes = [probe.list_bytes for probe in own(probes) if probe.list_bytes]

@@ -48,7 +48,7 @@ def holds(verdict: Verdict, backlog: float | None, precision: float) -> tuple[bo
     if backlog is None:
         return None, ["a growing backlog could not be excluded: fewer than 5 seconds had a message"]
     if backlog_grows(backlog, precision):
-        return False, [f"a backlog grew: each second added {backlog:.2f} s of latency ({precision:g} allowed)"]
+        return False, [f"a backlog grew: each second added {backlog:.3g} s of latency ({precision:g} allowed)"]
     return True, []
 
 

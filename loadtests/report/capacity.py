@@ -155,7 +155,7 @@ def print_capacity(console: Console, report: CapacityReport) -> None:
 def _table(report: CapacityReport, loads: list[ProbedLoad], width: int) -> Table:
     """The loads, each with its figures, and a bar for its p99 on a logarithmic scale."""
     wide = width >= 100
-    columns = [(report.asked.unit, "right"), ("probes", ""), ("p50", "right"), ("p99", "right"), ("", "")]
+    columns = [("load", "right"), ("probes", ""), ("p50", "right"), ("p99", "right"), ("", "")]
     columns += [("backlog", "right"), ("target", "right"), ("machine", "right")]
     table = table_of(*columns, *([("why it failed", "")] if wide else []))
     known = finite(load.p99 for load in loads)

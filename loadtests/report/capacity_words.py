@@ -160,7 +160,7 @@ def probe_words(asked: AskedCapacity, probe: CapacityProbe) -> str:
 
 def load(level: float) -> str:
     """A load for people: whole where it is large."""
-    return f"{level:,.0f}" if level >= 100 or level.is_integer() else f"{level:.3g}"
+    return f"{level:,.0f}" if level >= 100 or float(level).is_integer() else f"{level:.3g}"
 
 
 def about(seconds: float) -> str:
@@ -172,7 +172,7 @@ def backlog_words(value: float | None) -> str:
     """Seconds of latency that each second added."""
     if value is None:
         return "–"
-    return "never" if math.isinf(value) else f"{value:+.2f} s/s"
+    return "never" if math.isinf(value) else f"{round(value, 2) + 0.0:+.2f} s/s"
 
 
 def cores(value: float | None) -> str:
