@@ -27,6 +27,8 @@ _GREW = 1.5
 """How many times as long a target's list is in the end, if that is told."""
 _FURTHER = 4
 """The probes with twice the processes and against the null chat, at most."""
+_PATIENCE = 15.0
+"""Seconds that a probe waits for dashboards that the target does not admit."""
 SPARE = 30.0
 """Seconds that the last probe may take longer than planned: dashboards that never subscribe are waited for."""
 _CONCLUSIVE = ("found", "ceiling", "nothing held", "unconfirmed")
@@ -73,7 +75,9 @@ def time_of(asked: AskedCapacity) -> float:
     """The seconds that it takes at most, with the probes for what gave out."""
     search = asked.search
     further = _FURTHER * (asked.probe + asked.ramp + asked.drain + PAUSE)
-    return search.longest(asked.ramp, asked.drain) + further + SPARE
+    failing = search.short_probes - len(search.rise)
+    waited = _PATIENCE * failing if asked.by == "dashboards" else 0.0
+    return search.longest(asked.ramp, asked.drain) + further + waited + SPARE
 
 
 def _has_time(asked: AskedCapacity, probes: Sequence[CapacityProbe], load: LoadProbe, told: float) -> bool:

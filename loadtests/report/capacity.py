@@ -139,7 +139,7 @@ def print_capacity(console: Console, report: CapacityReport) -> None:
         console.print(Padding(Text(one_line(f"· {text}"), "dim"), (0, 0, 0, 4)))
     loads = loads_of(report)
     if loads:
-        console.print(Padding(_table(report, loads, console.width), (1, 0, 0, 2)))
+        console.print(Padding(_table(loads, console.width), (1, 0, 0, 2)))
         console.print()
         console.print(Padding(Text(knee_words(asked, result)), (0, 0, 0, 2)))
     for note in result.notes:
@@ -152,7 +152,7 @@ def print_capacity(console: Console, report: CapacityReport) -> None:
     )
 
 
-def _table(report: CapacityReport, loads: list[ProbedLoad], width: int) -> Table:
+def _table(loads: list[ProbedLoad], width: int) -> Table:
     """The loads, each with its figures, and a bar for its p99 on a logarithmic scale."""
     wide = width >= 100
     columns = [("load", "right"), ("probes", ""), ("p50", "right"), ("p99", "right"), ("", "")]

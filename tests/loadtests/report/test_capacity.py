@@ -85,7 +85,7 @@ def test_a_probe_on_a_line(tmp_path: Path) -> None:
 
 def test_the_page_has_the_curve_every_probe_and_the_same_figures(tmp_path: Path) -> None:
     found = report(tmp_path, MadeUp(137))
-    page = unescape(capacity_page(found))
+    page = unescape(capacity_page(found).partition("</style>")[2])
     assert page.count("<figure") == 2
     for probe in found.probes:
         assert f"<code>{probe.folder}</code>" in page
@@ -94,7 +94,7 @@ def test_the_page_has_the_curve_every_probe_and_the_same_figures(tmp_path: Path)
         assert text in page
     assert "✓ FOUND" in page
     assert "nan" not in page
-    assert "inf" not in page.replace("info", "")
+    assert "inf" not in page
 
 
 def test_a_page_without_any_probe(tmp_path: Path) -> None:
