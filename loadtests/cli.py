@@ -769,7 +769,8 @@ def _search_capacity(
                 probes = RealProbes(asked, folder, interrupts, watch.begin, watch.progress, watch.step)
                 found = perform(found, folder, probes, options.at_least, watch.made)
         except CannotRunError as error:
-            take_back(folder, [folder, *made])
+            if not any(path.is_dir() for path in folder.iterdir()):
+                take_back(folder, made if out is not None else [folder, *made])
             _refuse(*error.problems)
         except OSError as error:
             _say(f"{one_line(str(folder))}: expected a folder to keep the probes in, got: {error}")

@@ -119,7 +119,9 @@ def result_of(
         kind = "undecided"
     elif stopped is not None and isinstance(step, LoadProbe):
         kind = "stopped"
-    gave_out, shown = _gave_out(asked, probes, end) if kind in _CONCLUSIVE else ("unknown", [])
+    gave_out, shown = (
+        _gave_out(asked, probes, end) if kind in _CONCLUSIVE else ("unknown", _busy_words(asked, _failing(probes)))
+    )
     low, high = _interval(probes)
     if gave_out != ("rig" if asked.rig else "target"):
         high = None
@@ -203,6 +205,10 @@ def _gave_out(asked: AskedCapacity, probes: Sequence[CapacityProbe], end: Search
 
 def _failures_at(probes: Sequence[CapacityProbe], level: float) -> list[CapacityProbe]:
     return [probe for probe in own(probes) if probe.level == level and probe.held is False]
+
+
+def _failing(probes: Sequence[CapacityProbe]) -> list[CapacityProbe]:
+    return [probe for probe in own(probes) if probe.held is False]
 
 
 def _of(purpose: str, probes: Sequence[CapacityProbe]) -> list[CapacityProbe]:

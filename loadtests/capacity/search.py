@@ -172,14 +172,19 @@ def begin_or_go_on(folder: Path, asked: AskedCapacity, *, numbered: bool) -> tup
     """
     for candidate in numbered_names(folder) if numbered else [folder]:
         found = read_record(candidate) if candidate.exists() else None
-        if found is not None and found.asked == asked and (found.result is None or not numbered):
-            return candidate, msgspec.structs.replace(found, folder=str(candidate))
+        if found is not None and _same(found.asked, asked) and (found.result is None or not numbered):
+            return candidate, msgspec.structs.replace(found, asked=asked, folder=str(candidate))
         if found is None and (not candidate.exists() or _is_empty(candidate)):
             candidate.mkdir(parents=True, exist_ok=True)
             report = CapacityReport(asked, time_of(asked), folder=str(candidate))
             report.write(candidate)
             return candidate, report
     raise ValueError(_taken(folder, asked))
+
+
+def _same(one: AskedCapacity, other: AskedCapacity) -> bool:
+    """Whether two searches ask the same. A target that was started again has another pid."""
+    return msgspec.structs.replace(one, pid=other.pid) == other
 
 
 def _is_empty(folder: Path) -> bool:

@@ -127,7 +127,7 @@ def print_capacity(console: Console, report: CapacityReport) -> None:
     said = [
         (answer_words(asked, result), "bold"),
         (headline(asked, result), "bold"),
-        (lower_bound_words(result), STYLES["undecided"]),
+        (lower_bound_words(asked, result), STYLES["undecided"]),
         *((f"because {reason}", STYLES[outcome]) for reason in result.reasons),
     ]
     for text, style in said:

@@ -39,7 +39,7 @@ def capacity_page(report: CapacityReport) -> str:
     assert result is not None, "a page is made of a search with a result"
     outcome = outcome_of_result(result)
     name = f"{asked.scenario} by {asked.by}"
-    said = [answer_words(asked, result), lower_bound_words(result), *result.reasons]
+    said = [answer_words(asked, result), lower_bound_words(asked, result), *result.reasons]
     head = element(
         "header",
         element(

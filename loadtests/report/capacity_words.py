@@ -128,12 +128,14 @@ def answer_words(asked: AskedCapacity, result: CapacityResult) -> str:
     }[result.answer]
 
 
-def lower_bound_words(result: CapacityResult) -> str:
+def lower_bound_words(asked: AskedCapacity, result: CapacityResult) -> str:
     """Why there is no upper bound; empty if there is one, or if nothing held."""
     if result.high is not None or result.low is None:
         return ""
     if result.gave_out == "ceiling":
         return "this is only a lower bound: nothing gave out, so try a higher --to"
+    if asked.rig:
+        return "this is only a lower bound: nothing shows that it was the load generator that gave out"
     if result.gave_out in ("rig", "machine"):
         return "this is only a lower bound: what gave out is not the target"
     return "this is only a lower bound: nothing shows that it was the target that gave out"

@@ -31,7 +31,7 @@ def test_a_planted_limit_is_found_also_if_the_search_is_interrupted(tmp_path: Pa
         args = ["capacity", quick, "--target", url, "--by", "dashboards", "--from", "2", "--to", "3", "--probe", "5s"]
         args += ["--out", str(out), "--html", str(tmp_path / "page.html"), "--json"]
         with running([*CHATSWARM, *args], tmp_path / "first") as first:
-            until(lambda: (out / "02-3").exists(), 60)
+            until((out / "02-3").exists, 60)
             first.process.send_signal(signal.SIGINT)
             first.process.send_signal(signal.SIGINT)
             stopped = first.result()

@@ -7,8 +7,19 @@ from typing import Any
 import msgspec
 import pytest
 
-from chatswarm.loadtests.capacity.record import AskedCapacity, CapacityReport, CapacityResult, read_record
-from chatswarm.loadtests.capacity.search import begin_or_go_on, perform
+from chatswarm.loadtests.capacity.findings import PlannedProbe
+from chatswarm.loadtests.capacity.record import (
+    AskedCapacity,
+    CapacityProbe,
+    CapacityReport,
+    CapacityResult,
+    read_record,
+)
+from chatswarm.loadtests.capacity.search import RealProbes, begin_or_go_on, perform
+from chatswarm.loadtests.run.run import CannotRunError
+from chatswarm.loadtests.scenario.scenario import load
+from chatswarm.loadtests.system.children import free_port
+from chatswarm.loadtests.system.interrupts import Interrupts
 
 from .searched import ASKED, MadeUp, begun
 
@@ -162,6 +173,7 @@ def test_folders_of_something_else_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"other: expected a new or empty folder, or that of the same search, got one"):
         begin_or_go_on(tmp_path / "other", ASKED, numbered=False)
     begin_or_go_on(tmp_path / "mine", ASKED, numbered=False)
+    begin_or_go_on(tmp_path / "mine", asked(pid=77), numbered=False)  # the target was started again
     with pytest.raises(ValueError, match="got that of a search with another seed"):
         begin_or_go_on(tmp_path / "mine", asked(seed=2), numbered=False)
     (tmp_path / "mine" / "capacity.json").write_text("{", encoding="utf-8")
@@ -199,3 +211,24 @@ def test_a_backlog_that_was_let_pass_lowers_the_bound(tmp_path: Path) -> None:
     assert sharp.low is not None
     assert soft.low == pytest.approx(sharp.low / 1.07)
     assert found(tmp_path, MadeUp(137, backlog=0.01)).low == sharp.low  # noise
+
+
+def test_a_target_that_stops_answering_ends_the_search_and_what_was_made_is_kept(tmp_path: Path) -> None:
+    gone = f"http://127.0.0.1:{free_port()}"
+    of = asked(toml=load("smoke").toml(), target=gone)
+    real = RealProbes(of, tmp_path, Interrupts())
+    rehearsed = MadeUp(137)
+
+    def make(planned: PlannedProbe, number: int) -> CapacityProbe:
+        return rehearsed(planned, number) if number < 3 else real(planned, number)
+
+    result = perform(begun(tmp_path, of), tmp_path, make).result
+    assert result is not None
+    assert (result.kind, result.exit_code) == ("stopped", 3)
+    assert result.reasons[0].startswith(f"no further probe could begin: --target: expected an HTTP answer from {gone}")
+    kept = read_record(tmp_path)
+    assert kept is not None
+    assert (len(kept.probes), kept.result) == (2, None)
+    assert [path.name for path in tmp_path.iterdir()] == ["capacity.json"]
+    with pytest.raises(CannotRunError):
+        perform(begun(tmp_path, of), tmp_path, real)
