@@ -660,8 +660,8 @@ def capacity(
         str,
         typer.Option(
             "--by",
-            metavar="rate|dashboards",
-            help="What rises: messages per second, or dashboards.",
+            metavar="WHAT",
+            help="What rises: rate, in messages per second, or dashboards.",
             autocompletion=lambda incomplete: [way for way in ("rate", "dashboards") if way.startswith(incomplete)],
         ),
     ] = "rate",

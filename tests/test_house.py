@@ -61,7 +61,7 @@ MAY_IMPORT = {
         },
         "locustfile": {"swarm"},
         "plugin": {"capacity", "history", "judge", "net", "protocols", "report", "scenario", "system"},
-        "report": {"capacity", "causes", "compare", "history", "judge", "scenario", "system"},
+        "report": {"capacity", "causes", "history", "judge", "scenario", "system"},
         "capacity": {
             "compare",
             "faults",
