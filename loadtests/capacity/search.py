@@ -97,14 +97,16 @@ class RealProbes:
         except CannotRunError as error:
             if number == 1:
                 raise
-            raise ProbesStoppedError(f"no further probe could begin: {'; '.join(error.problems)}") from None
+            raise ProbesStoppedError(
+                f"no further probe could begin: {'; '.join(error.problems)}; the same command goes on"
+            ) from None
         except InterruptedRunError:
-            raise ProbesStoppedError("interrupted") from None
+            raise ProbesStoppedError("interrupted: the same command goes on") from None
         except RigError as error:
             probe.why = [str(error)]
         if self.interrupts.count:
             # Its measured part was cut short, so it says nothing.
-            raise ProbesStoppedError("interrupted")
+            raise ProbesStoppedError("interrupted: the same command goes on")
         for run in judged:
             fill_in(probe, run, asked.precision)
         probe.took = time.monotonic() - begun

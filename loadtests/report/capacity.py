@@ -6,7 +6,6 @@ from io import StringIO
 from types import TracebackType
 from typing import Self
 
-import msgspec
 from rich.console import Console, RenderableType
 from rich.padding import Padding
 from rich.table import Table
@@ -67,14 +66,15 @@ class CapacityWatch:
 
     def begin(self, planned: PlannedProbe, number: int) -> None:
         """A probe begins."""
-        self._now = f"{number}: {load(planned.load.level)}{'/s' if self._report.asked.by == 'rate' else ''}"
+        against = ", against the null chat" if planned.purpose == "null" else ""
+        self._now = f"probe {number}: {load(planned.load.level)} {self._report.asked.unit}{against}"
 
     def progress(self, progress: RunProgress) -> None:
         """How far it is."""
         if self._live:
             left = about(max(0.0, self._report.told - (time.monotonic() - self._begun)))
-            phase = f"probe {self._now}, at most {left} left, {progress.phase}"
-            self._line.show(msgspec.structs.replace(progress, phase=phase))
+            self._line.above = f"{self._now}; the search ends in {left} at the latest"
+            self._line.show(progress)
 
     def step(self, text: str, done: int, total: int) -> None:
         """How far its judge is."""
@@ -141,10 +141,11 @@ def print_capacity(console: Console, report: CapacityReport) -> None:
     if loads:
         console.print(Padding(_table(loads, console.width), (1, 0, 0, 2)))
         console.print()
-        console.print(Padding(Text(knee_words(asked, result)), (0, 0, 0, 2)))
+        console.print(Padding(Text(knee_words(asked, result, len(loads))), (0, 0, 0, 2)))
     for note in result.notes:
         console.print(Padding(Text(one_line(f"note: {note}"), "dim"), (0, 0, 0, 2)))
-    count = f"{len(report.probes)} probes in {about(result.seconds)} of at most {about(report.told)}"
+    made = len(report.probes)
+    count = f"{made} probe{'s' * (made != 1)} in {about(result.seconds)} of at most {about(report.told)}"
     console.print(
         Padding(
             Text(one_line(f"{count}; {report.folder}/  capacity.json, a folder for each probe"), "dim"), (0, 0, 0, 2)

@@ -56,7 +56,9 @@ def capacity_page(report: CapacityReport) -> str:
     charts = [chart.figure() for chart in (_latency(report, loads), _cpu(report, loads)) if chart is not None]
     main = element(
         "main",
-        element("section", element("h2", "The curve"), charts, element("p", _capital(knee_words(asked, result)))),
+        element(
+            "section", element("h2", "The curve"), charts, element("p", _capital(knee_words(asked, result, len(loads))))
+        ),
         element("section", element("h2", "What gave out"), _gave_out(result)),
         element("section", element("h2", "Every probe"), _probes(report)),
     )

@@ -19,6 +19,8 @@ GAVE_OUT = {
     "unknown": "not known",
 }
 
+_FEWEST_LOADS = 3
+
 
 @dataclass(frozen=True, slots=True)
 class ProbedLoad:
@@ -141,8 +143,10 @@ def lower_bound_words(asked: AskedCapacity, result: CapacityResult) -> str:
     return "this is only a lower bound: nothing shows that it was the target that gave out"
 
 
-def knee_words(asked: AskedCapacity, result: CapacityResult) -> str:
-    """From where on latency rises."""
+def knee_words(asked: AskedCapacity, result: CapacityResult, loads: int) -> str:
+    """From where on latency rises. `loads`: how many were probed."""
+    if loads < _FEWEST_LOADS:
+        return f"knee: not measured, because that takes at least {_FEWEST_LOADS} loads"
     if result.knee is None:
         return "no knee: the p99 did not rise by 25% for good at any load"
     return f"knee: from {load(result.knee)} {asked.unit} on, the p99 is 25% above that at low load"

@@ -5,7 +5,7 @@ from types import TracebackType
 from typing import Self
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.padding import Padding
 from rich.progress_bar import ProgressBar
@@ -56,6 +56,8 @@ class LiveLine:
         self._live = Live(console=console, refresh_per_second=4, transient=True) if live else None
         self._last = 0.0
         self._phase = ""
+        self.above = ""
+        """A line that is shown above the run's: which run it is, of several."""
 
     def __enter__(self) -> Self:
         if self._live is not None:
@@ -80,17 +82,20 @@ class LiveLine:
             line.add_row(
                 Text(f"{'judging':>10}", "bold"), bar, Text(f"{done} / {total}"), Spinner("dots"), _plain(text)
             )
-            self._live.update(line, refresh=True)
+            self._live.update(self._whole(line), refresh=True)
 
     def show(self, progress: RunProgress) -> None:
         """Shows the latest figures of a run."""
         figures = _figures(progress)
         if self._live is not None:
-            self._live.update(_bar(progress, figures))
+            self._live.update(self._whole(_bar(progress, figures)))
         elif progress.length and (progress.phase != self._phase or time.monotonic() - self._last >= _PLAIN_EVERY):
             self._phase, self._last = progress.phase, time.monotonic()
             line = f"{progress.phase} {_clock(progress)}  {'  '.join(figures)}"
             self._console.print(_plain(line), soft_wrap=True)
+
+    def _whole(self, line: RenderableType) -> RenderableType:
+        return Group(_plain(self.above, "bold"), line) if self.above else line
 
 
 def _bar(progress: RunProgress, figures: list[str]) -> Group:
