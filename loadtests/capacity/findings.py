@@ -123,6 +123,9 @@ def result_of(
         _gave_out(asked, probes, end) if kind in _CONCLUSIVE else ("unknown", _busy_words(asked, _failing(probes)))
     )
     low, high = _interval(probes)
+    if low is not None and end.limit is not None:
+        # Loads above it may have held for a short time, but were not confirmed.
+        low = min(low, end.limit)
     if gave_out != ("rig" if asked.rig else "target"):
         high = None
     answer = None if wanted is None else _answer(wanted, kind, low, high, gave_out)

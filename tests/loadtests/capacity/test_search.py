@@ -232,3 +232,18 @@ def test_a_target_that_stops_answering_ends_the_search_and_what_was_made_is_kept
     assert [path.name for path in tmp_path.iterdir()] == ["capacity.json"]
     with pytest.raises(CannotRunError):
         perform(begun(tmp_path, of), tmp_path, real)
+
+
+def test_the_lower_bound_is_not_above_what_was_confirmed(tmp_path: Path) -> None:
+    """As in a real search: 146.7 held three times of five, which is not enough, and one step below was confirmed."""
+    outcomes = iter([True, True, False, False, True, True, True, True, False, True, False, True, True, True, True])
+    sure = MadeUp(1e9)
+
+    def make(planned: PlannedProbe, number: int) -> CapacityProbe:
+        probe = sure(planned, number)
+        probe.held = next(outcomes)
+        return probe
+
+    result = perform(begun(tmp_path, asked(start=40)), tmp_path, make).result
+    assert result is not None
+    assert (result.limit, result.low) == (133.4, 133.4)
