@@ -6,7 +6,7 @@ from io import StringIO
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -43,7 +43,7 @@ _DECADE = math.log(10)
 
 
 class CapacityWatch:
-    """Shows a search while it goes on: each probe on a line that stays, and the current one below it.
+    """Shows a search while it goes on: each probe on a line that stays, and below the curve so far and the current one.
 
     Shows nothing without a terminal, or if not `live`.
     """
@@ -54,6 +54,7 @@ class CapacityWatch:
         self._line = LiveLine(console, self._live)
         self._begun = time.monotonic() - sum(probe.took for probe in report.probes)
         self._now = ""
+        self._width = console.width
 
     def __enter__(self) -> Self:
         self._line.__enter__()
@@ -73,7 +74,8 @@ class CapacityWatch:
         """How far it is."""
         if self._live:
             left = about(max(0.0, self._report.told - (time.monotonic() - self._begun)))
-            self._line.above = f"{self._now}; the search ends in {left} at the latest"
+            now = Text(one_line(f"{self._now}; the search ends in {left} at the latest"), "bold")
+            self._line.above = Group(*self._curve(), now)
             self._line.show(progress)
 
     def step(self, text: str, done: int, total: int) -> None:
@@ -85,6 +87,11 @@ class CapacityWatch:
         """A probe was made."""
         if self._live:
             self._line.say(probe_words(self._report.asked, probe))
+
+    def _curve(self) -> list[RenderableType]:
+        """The loads that were probed so far."""
+        loads = loads_of(self._report)
+        return [Padding(_table(loads, self._width), (1, 0, 1, 2))] if loads else []
 
 
 def print_plan(console: Console, report: CapacityReport) -> None:

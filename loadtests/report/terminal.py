@@ -56,8 +56,8 @@ class LiveLine:
         self._live = Live(console=console, refresh_per_second=4, transient=True) if live else None
         self._last = 0.0
         self._phase = ""
-        self.above = ""
-        """A line that is shown above the run's: which run it is, of several."""
+        self.above: RenderableType | None = None
+        """What is shown above the run's line: which run it is of several, and what those before it showed."""
 
     def __enter__(self) -> Self:
         if self._live is not None:
@@ -95,7 +95,7 @@ class LiveLine:
             self._console.print(_plain(line), soft_wrap=True)
 
     def _whole(self, line: RenderableType) -> RenderableType:
-        return Group(_plain(self.above, "bold"), line) if self.above else line
+        return line if self.above is None else Group(self.above, line)
 
 
 def _bar(progress: RunProgress, figures: list[str]) -> Group:

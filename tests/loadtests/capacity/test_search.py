@@ -1,13 +1,15 @@
 """A search as a whole: what it finds and why, within which time, and that nothing that was made is made again."""
 
+import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 
-from chatswarm.loadtests.capacity.findings import PlannedProbe
+from chatswarm.loadtests.capacity.findings import PlannedProbe, next_probe, result_of
 from chatswarm.loadtests.capacity.record import (
     AskedCapacity,
     CapacityProbe,
@@ -247,3 +249,22 @@ def test_the_lower_bound_is_not_above_what_was_confirmed(tmp_path: Path) -> None
     result = perform(begun(tmp_path, asked(start=40)), tmp_path, make).result
     assert result is not None
     assert (result.limit, result.low) == (133.4, 133.4)
+
+
+def test_the_interval_has_the_limit_as_often_as_it_says(tmp_path: Path) -> None:
+    """With targets that differ by 5 % from run to run, and 5 % of probes that fail for no reason."""
+    rng = np.random.default_rng(1)
+    inside = 0
+    for _ in range(100):
+        limit = math.exp(rng.uniform(math.log(40), math.log(900)))
+        report, target = begun(tmp_path), MadeUp(limit)
+        while (planned := next_probe(report.asked, report.probes, report.told)) is not None:
+            probe = target(planned, len(report.probes) + 1)
+            if planned.purpose == "search":
+                probe.held = bool(planned.load.level <= limit * math.exp(rng.normal(0, 0.05)) and rng.random() >= 0.05)
+                probe.rig_sound = True
+            report.probes.append(probe)
+        result = result_of(report.asked, report.probes)
+        assert result.gave_out == "target"
+        inside += (result.low or 0) <= limit <= (result.high or math.inf)
+    assert inside >= 85
