@@ -143,7 +143,7 @@ def result_of(
         answer=answer,
         exit_code=_exit_code(kind, high, answer),
         reasons=_reasons(asked, probes, kind, stopped),
-        notes=_notes(asked, probes),
+        notes=_notes(asked, probes, end.limit),
         seconds=sum(probe.took for probe in probes),
     )
 
@@ -332,12 +332,12 @@ def _reasons(
             return []
 
 
-def _notes(asked: AskedCapacity, probes: Sequence[CapacityProbe]) -> list[str]:
+def _notes(asked: AskedCapacity, probes: Sequence[CapacityProbe], limit: float | None) -> list[str]:
     overload = _overload(probes)
-    let_pass = (
-        f"at the highest load that held, a backlog grew by {overload:.2f} s/s, so the limit may be that much lower"
-    )
-    return [*([let_pass] if overload else []), *_list_growth(asked, probes)]
+    if overload and limit == max(probe.level for probe in own(probes) if probe.held):
+        grew = f"at {limit:g} {asked.unit} a backlog grew by {overload:.2f} s/s, which the precision lets pass"
+        return [f"{grew}: the lower bound is that much lower", *_list_growth(asked, probes)]
+    return _list_growth(asked, probes)
 
 
 def _list_growth(asked: AskedCapacity, probes: Sequence[CapacityProbe]) -> list[str]:

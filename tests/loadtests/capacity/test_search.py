@@ -212,6 +212,8 @@ def test_a_backlog_that_was_let_pass_lowers_the_bound(tmp_path: Path) -> None:
     sharp, soft = found(tmp_path, MadeUp(137)), found(tmp_path, MadeUp(137, backlog=0.07))
     assert sharp.low is not None
     assert soft.low == pytest.approx(sharp.low / 1.07)
+    assert soft.notes[0].startswith("at 134.5 messages/s a backlog grew by 0.07 s/s, which the precision lets pass: ")
+    assert len(sharp.notes) == 1
     assert found(tmp_path, MadeUp(137, backlog=0.01)).low == sharp.low  # noise
 
 
