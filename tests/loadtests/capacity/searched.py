@@ -26,6 +26,7 @@ class MadeUp:
     undecided: bool = False
     longer: float = 0.0
     backlog: float = 0.0
+    null_fails: int = 0  # so many probes against the null chat fail for no reason
     stops_at: int = 0  # the number of the probe that cannot be made; 0: none
     made: list[tuple[Purpose, float]] = field(default_factory=list)
 
@@ -37,6 +38,8 @@ class MadeUp:
         rig = self.rig if planned.processes == 1 else self.twice
         limit = 1e9 if purpose == "null" else self.limit
         held = load.level <= min(limit, rig)
+        if purpose == "null" and self.null_fails:
+            held, self.null_fails = False, self.null_fails - 1
         return CapacityProbe(
             level=load.level, seconds=load.seconds, purpose=purpose, processes=planned.processes,
             folder=f"{number:02d}", took=load.seconds + 12 + self.longer, held=None if self.undecided else held,

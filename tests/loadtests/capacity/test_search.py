@@ -76,6 +76,19 @@ def test_a_busy_machine_is_no_excuse_for_a_chat_that_uses_all_that_it_can(tmp_pa
     assert found(tmp_path, MadeUp(137, machine=1.0, target=0.95), of=asked(target_cores=2)).gave_out == "machine"
 
 
+def test_a_null_chat_that_fails_once_proves_nothing(tmp_path: Path) -> None:
+    made = MadeUp(137, null_fails=1)
+    assert found(tmp_path, made).gave_out == "target"
+    assert made.made[-2:] == [("null", 174.8)] * 2
+    assert found(tmp_path, MadeUp(137, null_fails=2)).gave_out == "rig"
+
+
+def test_a_null_chat_that_used_its_whole_core_says_nothing_of_the_rig(tmp_path: Path) -> None:
+    result = found(tmp_path, MadeUp(137, null_fails=2, target=0.95))
+    assert result.gave_out == "target"
+    assert any("that chat itself used a whole core" in text for text in result.evidence)
+
+
 def test_the_rigs_own_limit(tmp_path: Path) -> None:
     made = MadeUp(1e9, rig=137, twice=137)
     result = found(tmp_path, made, of=asked(rig=True, target=None, target_cores=1))
