@@ -140,18 +140,21 @@ def _unfit_target(options: CapacityOptions) -> list[str]:
 
 def _unfit_loads(asked: AskedCapacity) -> list[str]:
     """Why the lowest or the highest load could not be run."""
-    problems: list[str] = []
+    flags: dict[str, list[str]] = {}
     for flag, level in (("--from", asked.start), ("--to", asked.to)):
-        try:
-            planned = scenario_at(asked, LoadProbe(level, asked.probe))
-            protocol = find_protocol(asked.protocol).make(target=asked.target or "")
-            problems += [f"{flag}: {problem}" for problem in planned.unfit_for(protocol)]
-        except (scenarios.ScenarioError, ProtocolError) as error:
-            problems += [f"{flag}: {problem}" for problem in error.problems]
-        else:
-            needed = needed_files(planned.dashboards, planned.widgets, asked.processes)
-            problems += [f"{flag}: {problem}" for problem in [raise_open_files(needed)] if problem]
-    return problems
+        for problem in _unfit_load(asked, level):
+            flags.setdefault(problem, []).append(flag)
+    return [f"{', '.join(found)}: {problem}" for problem, found in flags.items()]
+
+
+def _unfit_load(asked: AskedCapacity, level: float) -> list[str]:
+    try:
+        planned = scenario_at(asked, LoadProbe(level, asked.probe))
+        protocol = find_protocol(asked.protocol).make(target=asked.target or "")
+    except (scenarios.ScenarioError, ProtocolError) as error:
+        return error.problems
+    few_files = raise_open_files(needed_files(planned.dashboards, planned.widgets, asked.processes))
+    return [*planned.unfit_for(protocol), *([few_files] if few_files else [])]
 
 
 def _cores_of(scenario: scenarios.Scenario, options: CapacityOptions) -> int | None:
