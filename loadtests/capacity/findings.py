@@ -300,8 +300,9 @@ def _busy_words(asked: AskedCapacity, probes: Sequence[CapacityProbe]) -> list[s
     found = []
     target, machine = _middle(probe.target_cpu for probe in probes), _middle(probe.machine_cpu for probe in probes)
     if target is not None:
-        of = "" if asked.target_cores is None else f" of the {asked.target_cores} that they can use"
-        found.append(f"the target's processes used {target:.2f} cores{of}")
+        of = "" if asked.target_cores is None else f" of the {asked.target_cores} that can be used"
+        whose = "the null chat" if asked.rig else "the target's processes"
+        found.append(f"{whose} used {target:.2f} cores{of}")
     if machine is not None:
         cores = max(probe.cores or 0 for probe in probes)
         rig, waited = _middle(probe.rig_cpu for probe in probes), _middle(probe.cpu_pressure for probe in probes)

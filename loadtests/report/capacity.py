@@ -18,13 +18,13 @@ from chatswarm.loadtests.system.text import one_line
 from chatswarm.loadtests.system.units import human
 
 from .capacity_words import (
-    GAVE_OUT,
     ProbedLoad,
     about,
     answer_words,
     backlog_words,
     cores,
     finite,
+    gave_out_words,
     headline,
     knee_words,
     load,
@@ -141,7 +141,7 @@ def print_capacity(console: Console, report: CapacityReport) -> None:
         if text:
             console.print(Padding(Text(one_line(text), style), (0, 0, 0, 2)))
     console.print()
-    console.print(Padding(Text(f"gave out: {GAVE_OUT[result.gave_out]}"), (0, 0, 0, 2)))
+    console.print(Padding(Text(f"gave out: {gave_out_words(asked, result)}"), (0, 0, 0, 2)))
     for text in result.evidence:
         console.print(Padding(Text(one_line(f"· {text}"), "dim"), (0, 0, 0, 4)))
     loads = loads_of(report)

@@ -4,18 +4,18 @@ import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
-from chatswarm.loadtests.capacity.record import CapacityProbe, CapacityReport, CapacityResult
+from chatswarm.loadtests.capacity.record import AskedCapacity, CapacityProbe, CapacityReport, CapacityResult
 from chatswarm.loadtests.system.units import human
 
 from . import wording
 from .capacity_words import (
-    GAVE_OUT,
     ProbedLoad,
     about,
     answer_words,
     backlog_words,
     cores,
     finite,
+    gave_out_words,
     headline,
     knee_words,
     load,
@@ -59,7 +59,7 @@ def capacity_page(report: CapacityReport) -> str:
         element(
             "section", element("h2", "The curve"), charts, element("p", _capital(knee_words(asked, result, len(loads))))
         ),
-        element("section", element("h2", "What gave out"), _gave_out(result)),
+        element("section", element("h2", "What gave out"), _gave_out(asked, result)),
         element("section", element("h2", "Every probe"), _probes(report)),
     )
     return document(f"Capacity: {name} against {target}", head, main)
@@ -84,10 +84,10 @@ def _tiles(report: CapacityReport, result: CapacityResult) -> Markup:
     return element("dl", rows, class_="tiles")
 
 
-def _gave_out(result: CapacityResult) -> Markup:
+def _gave_out(asked: AskedCapacity, result: CapacityResult) -> Markup:
     texts = [*result.evidence, *result.notes]
     return joined(
-        element("p", element("strong", _capital(GAVE_OUT[result.gave_out]))),
+        element("p", element("strong", _capital(gave_out_words(asked, result)))),
         element("ul", (element("li", text) for text in texts)) if texts else None,
     )
 

@@ -22,6 +22,11 @@ GAVE_OUT = {
 _FEWEST_LOADS = 3
 
 
+def gave_out_words(asked: AskedCapacity, result: CapacityResult) -> str:
+    """What gave out."""
+    return "the load generator" if asked.rig and result.gave_out == "rig" else GAVE_OUT[result.gave_out]
+
+
 @dataclass(frozen=True, slots=True)
 class ProbedLoad:
     """All probes of the search at one load. Figures are medians over its probes; None: not measured."""
@@ -102,7 +107,9 @@ def title(result: CapacityResult) -> str:
         return {"shown": "SHOWN", "refuted": "REFUTED", "cannot tell": "CANNOT TELL"}[result.answer]
     if result.exit_code == 0:
         return "FOUND"
-    return "LOWER BOUND" if result.low is not None else "NOTHING FOUND"
+    if result.low is None:
+        return "NOTHING FOUND"
+    return "LOWER BOUND" if result.high is None else "NOT CONFIRMED"
 
 
 def headline(asked: AskedCapacity, result: CapacityResult) -> str:

@@ -1,6 +1,7 @@
 """What a probe's run shows: whether its load held, and the latency of each second."""
 
 import math
+import statistics
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from chatswarm.loadtests.capacity.probe import fill_in, holds, medians_of
 from chatswarm.loadtests.capacity.record import CapacityProbe
 from chatswarm.loadtests.judge.judge import judged
 from chatswarm.loadtests.judge.verdict import Finding, SloResult, Verdict
-from tests.loadtests.judge.play import Play
+from tests.loadtests.judge.play import Plant, Play
 
 
 @pytest.fixture
@@ -53,7 +54,9 @@ def test_a_rig_that_was_not_sound_holds_nothing(verdict: Verdict) -> None:
 
 
 def test_the_figures_of_a_run(tmp_path: Path) -> None:
-    Play(tmp_path).perform().write()
+    # Three messages a second, and one of each three is slow.
+    slow = {(2, n): Plant(slow=0.5) for n in range(6)}
+    Play(tmp_path, widgets=3, rate=3, plants=slow).perform().write()
     run = judged(tmp_path)
     probe = CapacityProbe(20, 15, "search", 1, "01", 0.0, None)
     fill_in(probe, run, 0.1)
@@ -63,6 +66,9 @@ def test_the_figures_of_a_run(tmp_path: Path) -> None:
     assert run.ledger is not None
     seconds, medians = medians_of(run.ledger)
     assert len(seconds) == len(medians) == int(run.ledger.end - run.ledger.start)
-    shown = run.ledger.latency[run.ledger.expected]
-    assert all(math.isnan(median) or median in shown for median in medians)
+    for second, median in zip(seconds, medians, strict=True):
+        intended = run.ledger.messages.intended[run.ledger.deliveries.message] - run.ledger.start
+        mine = run.ledger.expected & (intended >= second) & (intended < second + 1)
+        of_it = run.ledger.latency[mine].tolist()
+        assert (median == statistics.median_low(of_it)) if of_it else math.isnan(median)
     assert any(not math.isnan(median) for median in medians)

@@ -109,6 +109,7 @@ def test_the_rigs_own_limit(tmp_path: Path) -> None:
         (MadeUp(1e9, rig=137, twice=137), 100, ("shown", 0)),  # but what held, held
         (MadeUp(1e9), 1280, ("shown", 0)),
         (MadeUp(10), 400, ("refuted", 1)),
+        (MadeUp(1e9, stops_at=5), 40, ("cannot tell", 3)),  # it was not confirmed by long probes
     ],
 )
 def test_at_least(tmp_path: Path, made: MadeUp, wanted: float, expected: tuple[str, int]) -> None:
