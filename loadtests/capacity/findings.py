@@ -272,13 +272,11 @@ def _sound_words(probes: Sequence[CapacityProbe], level: float) -> list[str]:
     first, again = _rig_sound(_failures_at(probes, level)), _of("twice", probes)
     found = [f"the rig {words[first]} where the load failed"]
     if again:
-        processes = again[0].processes
-        held = (
-            "the load held"
-            if any(probe.held for probe in again)
-            else f"the load failed, and the rig {words[_rig_sound(again)]}"
-        )
-        found.append(f"with {processes} processes, {held}")
+        with_twice = f"with {again[0].processes} processes, the load"
+        if any(probe.held for probe in again):
+            found.append(f"{with_twice} held: search again with --processes {again[0].processes}")
+        else:
+            found.append(f"{with_twice} failed, and the rig {words[_rig_sound(again)]}")
     return found
 
 

@@ -117,7 +117,8 @@ def headline(asked: AskedCapacity, result: CapacityResult) -> str:
     who = "the rig" if asked.rig else "it"
     unit = asked.unit
     if result.low is None:
-        return f"{who} did not hold {load(asked.start)} {unit}" if result.kind == "nothing held" else "no load held"
+        blamed = result.gave_out == ("rig" if asked.rig else "target")
+        return f"{who} did not hold {load(asked.start)} {unit}" if blamed else "no load was shown to hold"
     confirmed = "" if result.limit is None else f"{who} held {load(result.limit)} {unit}; "
     if result.high is None:
         return f"{confirmed}its limit is at least {load(result.low)} ({result.confidence:.0%} sure)"

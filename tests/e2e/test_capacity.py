@@ -70,7 +70,7 @@ def test_in_pytest(tmp_path: Path) -> None:
             found = swarm.capacity(quick, start=10, to=1000, at_least=900, probe=5, target=url)
         except UndecidedError as undecided:
             # This machine was busy, so it may not have been the target.
-            assert "it did not hold 10 messages/s" in str(undecided)  # noqa: PT017
+            assert "no load was shown to hold" in str(undecided)  # noqa: PT017
         else:
             assert not found.shown
             assert found.gave_out == "target"

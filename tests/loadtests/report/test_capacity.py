@@ -40,6 +40,8 @@ def test_the_terminal_fits_and_says_the_limit_and_what_gave_out(tmp_path: Path, 
         (MadeUp(1e9, rig=137, twice=137), "this is only a lower bound: what gave out is not the target"),
         (MadeUp(1e9), "this is only a lower bound: nothing gave out, so try a higher --to"),
         (MadeUp(10), "it did not hold 20 messages/s"),
+        (MadeUp(10, machine=0.95), "no load was shown to hold"),  # whoever gave out
+        (MadeUp(1e9, rig=137, twice=500), "with 2 processes, the load held: search again with --processes 2"),
         (MadeUp(137, undecided=True), "because 20 messages/s was undecided twice"),
     ],
 )
