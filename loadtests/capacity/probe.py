@@ -39,10 +39,8 @@ def holds(verdict: Verdict, backlog: float | None, precision: float) -> tuple[bo
     """
     if verdict.exit_code == ExitCode.INTERNAL:
         return None, verdict.reasons
-    if verdict.verdict == "fail":
-        return False, _failures(verdict)
-    if not verdict.rig.sound:
-        return False, verdict.rig.reasons
+    if verdict.verdict == "fail" or not verdict.rig.sound:
+        return False, [*verdict.rig.reasons, *_failures(verdict)][:_REASONS]
     if verdict.verdict == "undecided":
         return None, verdict.reasons
     if backlog is None:
@@ -74,7 +72,7 @@ def _failures(verdict: Verdict) -> list[str]:
         for finding in verdict.findings
         if finding.outcome == "fail" and finding.check not in named
     ]
-    return [*(f"not {expect}" for expect in slos), *found][:_REASONS]
+    return [*(f"not {expect}" for expect in slos), *found]
 
 
 def _use(probe: CapacityProbe, ledger: Ledger) -> None:

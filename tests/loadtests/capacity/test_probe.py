@@ -46,6 +46,9 @@ def test_a_failure_names_slos_and_findings(verdict: Verdict) -> None:
 def test_a_rig_that_was_not_sound_holds_nothing(verdict: Verdict) -> None:
     verdict.verdict, verdict.rig.sound, verdict.rig.reasons = "undecided", False, ["it was late"]
     assert holds(verdict, 0.0, 0.1) == (False, ["it was late"])
+    verdict.verdict, verdict.findings = "fail", [Finding("late", "fail", 5)]
+    assert holds(verdict, 0.0, 0.1) == (False, ["it was late", "5 late"])
+    verdict.verdict = "undecided"
     verdict.rig.sound, verdict.reasons = True, ["a history is missing"]
     assert holds(verdict, 0.0, 0.1) == (None, ["a history is missing"])
     verdict.exit_code = 70
