@@ -1,5 +1,6 @@
 """The null chat speaks the guide's protocol: it passes the checklist, and takes requests in any pieces."""
 
+import json
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,17 +25,22 @@ def test_it_passes_the_checklist(url: str) -> None:
     assert report.exit_code == 0, report.json()
 
 
-def test_it_takes_requests_in_any_pieces(url: str) -> None:
+@pytest.mark.parametrize("piece", [1, 7, 10_000])
+def test_it_takes_requests_in_any_pieces(url: str, piece: int) -> None:
     address = parse_address(url)
-    asked = b"POST /api/users/chats/create HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}" * 2
+    asked = _post("/api/users/chats/create", b"{}")
+    asked += _post("/api/users/chats/chat-0/send", b'{"content": "one"}') * 2
     with socket.create_connection((address.host, address.port), 5) as connection:
-        for place in range(len(asked)):
-            connection.sendall(asked[place : place + 1])
+        for place in range(0, len(asked), piece):
+            connection.sendall(asked[place : place + piece])
         said = b""
-        while said.count(b"chat_id") < 2:
-            said += connection.recv(4096)
+        while said.count(b"HTTP/1.1 200 ") < 3 or not said.endswith(b"}"):
+            received = connection.recv(4096)
+            assert received, said
+            said += received
     assert b'"chat_id":"chat-0"' in said
-    assert b'"chat_id":"chat-1"' in said
+    assert b'"message_id":1}' in said
+    assert b'"message_id":2}' in said
 
 
 def test_it_leaves_nobody_behind(tmp_path: Path) -> None:
@@ -57,9 +63,11 @@ def test_its_list_shows_the_last_text_and_the_total() -> None:
     assert chat.respond("GET", "/api/chats/other", b"").startswith(b"HTTP/1.1 404 ")
 
 
-def _json(text: str) -> bytes:
-    import json
+def _post(path: str, body: bytes) -> bytes:
+    return b"POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s" % (path.encode(), len(body), body)
 
+
+def _json(text: str) -> bytes:
     return json.dumps(text).encode()
 
 

@@ -13,7 +13,7 @@ from chatswarm.loadtests.capacity.record import CapacityReport
 from chatswarm.loadtests.capacity.search import perform
 from chatswarm.loadtests.report.capacity import capacity_text, print_plan
 from chatswarm.loadtests.report.capacity_page import capacity_page
-from chatswarm.loadtests.report.capacity_words import p99_of, probe_words
+from chatswarm.loadtests.report.capacity_words import load, p99_of, probe_words
 from tests.loadtests.capacity.searched import ASKED, MadeUp, begun
 from tests.loadtests.nasty import NASTY
 
@@ -114,3 +114,10 @@ def test_nasty_texts_change_no_markup_and_control_no_terminal(tmp_path: Path, te
     assert "<script" not in page.lower()
     shown = capacity_text(found, 120)
     assert all(line.isprintable() for line in shown.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("level", "text"), [(20, "20"), (34.65, "34.6"), (134.5, "134"), (1234.5, "1,234"), (0.5, "0.5")]
+)
+def test_loads_are_short(level: float, text: str) -> None:
+    assert load(level) == text
