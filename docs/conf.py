@@ -30,7 +30,7 @@ html_show_copyright = False
 html_use_index = False
 
 NAVIGATION = {
-    "Use": ["docs/check", "docs/scenarios", "docs/faults", "docs/locust"],
+    "Use": ["docs/check", "docs/scenarios", "docs/capacity", "docs/faults", "docs/locust"],
     "Any chat": ["docs/your-chat", "docs/protocols", "docs/protocol-files", "docs/chats"],
     "Understand": ["docs/judging", "docs/why", "docs/compare", "docs/results", "docs/trend", "docs/sql", "docs/report"],
     "Build in": ["docs/pytest", "docs/metrics", "docs/grafana", "docs/compose"],

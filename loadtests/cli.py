@@ -14,7 +14,17 @@ import typer
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from .history.folders import REPORT, VERDICT, claim_new, give_back, make_next, new_folder, not_there
+from .history.folders import (
+    REPORT,
+    VERDICT,
+    claim_new,
+    folder_name,
+    give_back,
+    make_next,
+    new_folder,
+    not_there,
+    take_back,
+)
 from .judge.verdict import FINDINGS, Verdict
 from .net.address import parse_address
 from .net.origin import parse_origin
@@ -29,6 +39,7 @@ from .system.text import one_line
 from .system.version import installed_version
 
 if TYPE_CHECKING:
+    from .capacity.asking import CapacityOptions
     from .checklist import CheckReport, Step
     from .compare.decide import CompareSettings
     from .compare.live import ComparePlan
@@ -959,6 +970,146 @@ def _finish_comparison(done: "ComparedSession", console: Console, paths: _Paths,
     if as_json:
         _write(done.result.json())
     raise typer.Exit(done.result.exit_code)
+
+
+@app.command(
+    epilog=_examples(
+        "chatswarm capacity steady --by rate --from 20 --to 1280",
+        "chatswarm capacity steady --from 20 --to 640 --at-least 200",
+        "chatswarm capacity steady --by dashboards --from 50 --to 800 --json",
+        "chatswarm capacity steady --from 20 --to 1280 --rig",
+    )
+)
+def capacity(
+    scenario: ScenarioArgument,
+    start: Annotated[float, typer.Option("--from", metavar="LOAD", help="The lowest load, where the search begins.")],
+    to: Annotated[float, typer.Option("--to", metavar="LOAD", help="The highest load that is tried.")],
+    by: Annotated[
+        str,
+        typer.Option(
+            "--by",
+            metavar="WHAT",
+            help="What rises: rate, in messages per second, or dashboards.",
+            autocompletion=lambda incomplete: [way for way in ("rate", "dashboards") if way.startswith(incomplete)],
+        ),
+    ] = "rate",
+    precision: Annotated[
+        str,
+        typer.Option(metavar="10%", help="How close to the limit the search comes, and the backlog that it allows."),
+    ] = "10%",
+    at_least: Annotated[
+        float | None, typer.Option(metavar="LOAD", help="Exit with 0 only if this is shown to hold, 1 if it does not.")
+    ] = None,
+    probe: Annotated[
+        str, typer.Option(metavar="15s", help="Length of a probe; those that confirm the limit are twice as long.")
+    ] = "15s",
+    rig: Annotated[
+        bool, typer.Option("--rig", help="Search the load generator's own limit, with a chat that answers at once.")
+    ] = False,
+    target: TargetOption = None,
+    allowed: Annotated[
+        bool,
+        typer.Option("--yes-this-may-break-it", help="With --target: it may be on another machine, and may give out."),
+    ] = False,
+    protocol: ChosenProtocolOption = None,
+    origin: OriginOption = None,
+    users_file: UsersFileOption = None,
+    dashboards: DashboardsOption = None,
+    widgets: WidgetsOption = None,
+    rooms: RoomsOption = None,
+    members: MembersOption = None,
+    rate: RateOption = None,
+    processes: ProcessesOption = 1,
+    seed: SeedOption = 1,
+    pid: Annotated[
+        int | None, typer.Option(min=1, help="Process ID of the target: what it uses helps to tell what gave out.")
+    ] = None,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write a self-contained HTML page.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder for the probes; default: runs/capacity-<scenario>-by-<what>/."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Search the highest load that a chat holds, and find out what gives out above it.
+
+    Without --target, each probe starts a fresh reference chat. If it is interrupted, the same command goes on.
+    """
+    from .capacity.asking import CapacityOptions
+
+    problems: list[str] = []
+    address = None if target is None else read_flag("--target", parse_address, target, problems)
+    checked_origin = None if origin is None else read_flag("--origin", parse_origin, origin, problems)
+    if pid is not None and target is None:
+        problems.append("--pid: expected --target as well: chatswarm knows what it starts itself")
+    if (rate if by == "rate" else dashboards) is not None:
+        problems.append(f"--{by}: expected none, because --by {by} sets it: --from and --to are its bounds")
+    overrides = {"dashboards": dashboards, "widgets": widgets, "rate": rate, "rooms": rooms, "members": members}
+    chosen = _load_scenario(scenario, overrides, problems)
+    if target is None and protocol == scenarios.PUSH:
+        chosen = chosen.speaking_push()
+    spoken = _protocol_for(chosen, protocol, target)
+    options = CapacityOptions(
+        by=by,
+        start=start,
+        to=to,
+        precision=precision,
+        probe=probe,
+        at_least=at_least,
+        processes=processes,
+        seed=seed,
+        protocol=spoken,
+        target=None if address is None else address.url,
+        rig=rig,
+        allowed=allowed,
+        origin=checked_origin,
+        users_file=None if users_file is None else str(users_file.absolute()),
+        pid=pid,
+    )
+    _search_capacity(chosen, options, out, html, as_json=as_json)
+
+
+def _search_capacity(
+    scenario: scenarios.Scenario, options: "CapacityOptions", out: Path | None, html: Path | None, *, as_json: bool
+) -> NoReturn:
+    """Makes the probes that are missing, shows the result, and exits with its exit code."""
+    from .capacity.asking import asked_of
+    from .capacity.search import RealProbes, begin_or_go_on, perform
+    from .report.capacity import CapacityWatch, print_capacity, print_plan
+    from .report.capacity_page import capacity_page
+    from .run.run import CannotRunError
+    from .system.interrupts import Interrupts
+
+    asked, problems = asked_of(scenario, options)
+    if asked is None or problems:
+        _refuse(*problems)
+    default = Path("runs") / f"capacity-{folder_name(scenario.name)}-by-{asked.by}"
+    made = not_there(out or default)
+    try:
+        folder, found = begin_or_go_on(out or default, asked, numbered=out is None)
+    except (OSError, ValueError) as error:
+        _refuse(f"--out: {error}")
+    console = _console()
+    print_plan(console, found)
+    with Interrupts() as interrupts:
+        try:
+            with CapacityWatch(console, found, _animated(as_json)) as watch:
+                probes = RealProbes(asked, folder, interrupts, watch.begin, watch.progress, watch.step)
+                found = perform(found, folder, probes, options.at_least, watch.made)
+        except CannotRunError as error:
+            if not any(path.is_dir() for path in folder.iterdir()):
+                take_back(folder, made if out is not None else [folder, *made])
+            _refuse(*error.problems)
+        except OSError as error:
+            _say(f"{one_line(str(folder))}: expected a folder to keep the probes in, got: {error}")
+            raise typer.Exit(ExitCode.UNDECIDED) from None
+    result = found.result
+    assert result is not None
+    _present(lambda: print_capacity(console, found))
+    _save_page(html, lambda: capacity_page(found))
+    if as_json:
+        _write(found.json())
+    raise typer.Exit(result.exit_code)
 
 
 def main() -> None:

@@ -47,6 +47,7 @@ MAY_IMPORT = {
     "loadtests": {
         "entry": {"cli", "system"},
         "cli": {
+            "capacity",
             "checklist",
             "compare",
             "history",
@@ -60,8 +61,20 @@ MAY_IMPORT = {
             "testbed",
         },
         "locustfile": {"swarm"},
-        "plugin": {"compare", "history", "judge", "net", "protocols", "report", "scenario", "system"},
-        "report": {"causes", "compare", "history", "judge", "scenario", "system"},
+        "plugin": {"capacity", "compare", "history", "judge", "net", "protocols", "report", "scenario", "system"},
+        "report": {"capacity", "causes", "compare", "history", "judge", "scenario", "system"},
+        "capacity": {
+            "compare",
+            "faults",
+            "history",
+            "judge",
+            "net",
+            "protocols",
+            "run",
+            "scenario",
+            "system",
+            "testbed",
+        },
         "run": {"history", "judge", "net", "protocols", "scenario", "system", "testbed"},
         "swarm": {"history", "judge", "messages", "net", "protocols", "scenario", "system", "testbed"},
         "testbed": {"faults", "history", "net", "protocols", "scenario", "system"},
@@ -271,7 +284,7 @@ def test_every_javascript_module_says_what_it_is(path: Path) -> None:
     assert re.match(r"// .+[.?:]\n", path.read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("command", ["run", "check", "judge", "report", "serve"])
+@pytest.mark.parametrize("command", ["run", "capacity", "check", "judge", "report", "serve"])
 def test_every_command_has_help_with_an_example(command: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "chatswarm.loadtests.entry", command, "--help"],

@@ -111,6 +111,7 @@ def test_the_readme_links_to_every_manual() -> None:
 @pytest.mark.parametrize(
     ("command", "page"),
     [
+        ("capacity", "capacity"),
         ("check", "check"),
         ("run", "scenarios"),
         ("judge", "judging"),

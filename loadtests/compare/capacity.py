@@ -15,8 +15,8 @@ from .gave_out import GaveOut
 
 SHORT = 15.0
 """Seconds of a probe that rises or bisects."""
-LONG = 30.0
-"""Seconds of a probe that confirms: an overload of x adds x seconds of delay in each, so it shows sooner or later."""
+LONGER = 2
+"""How many times as long a probe that confirms is: an overload of x adds x seconds of delay in each second."""
 PAUSE = 2.0
 """Seconds between two probes, at most."""
 CONFIRMATIONS = 3
@@ -46,6 +46,8 @@ class CapacitySearch:
     """Of the limit, as a share: the search ends when the load that failed is so little above the one that held."""
     whole: bool = False
     """Loads are whole numbers, such as dashboards."""
+    short: float = SHORT
+    """Seconds of a probe that rises or bisects."""
 
     def __post_init__(self) -> None:
         if not 0 < self.start <= self.to < math.inf:
@@ -54,6 +56,11 @@ class CapacitySearch:
             raise ValueError(f"expected a precision between 0 and 100%, got {self.precision:.0%}")
         if self.whole and not (float(self.start).is_integer() and float(self.to).is_integer()):
             raise ValueError(f"expected whole loads, got {self.start:g} to {self.to:g}")
+
+    @property
+    def long(self) -> float:
+        """Seconds of a probe that confirms."""
+        return LONGER * self.short
 
     @property
     def bisections(self) -> int:
@@ -81,7 +88,7 @@ class CapacitySearch:
     def longest(self, ramp: float, drain: float) -> float:
         """The seconds that the search takes at most, with these times before and after each probe. It is kept."""
         around = ramp + drain + PAUSE
-        return self.short_probes * (SHORT + around) + self.long_probes * (LONG + around)
+        return self.short_probes * (self.short + around) + self.long_probes * (self.long + around)
 
 
 @dataclass(frozen=True)
@@ -142,7 +149,7 @@ def _after(steps: _Steps, held: bool) -> LoadProbe | SearchEnd:
 
 def _has_time(search: CapacitySearch, made: Sequence[ProbeOutcome], step: LoadProbe) -> bool:
     """Whether this probe is planned for. A short one takes less time than a long one, so it may take its place."""
-    long = sum(probe.seconds == LONG for probe in [*(outcome.probe for outcome in made), step])
+    long = sum(probe.seconds == search.long for probe in [*(outcome.probe for outcome in made), step])
     return len(made) < search.short_probes + search.long_probes and long <= search.long_probes
 
 
@@ -155,7 +162,7 @@ def _steps(search: CapacitySearch) -> _Steps:
     held: float | None = None
     failed: float | None = None
     for level in search.rise:
-        if not (yield from _holds(level)):
+        if not (yield from _holds(search, level)):
             failed = level
             break
         held = level
@@ -165,13 +172,13 @@ def _steps(search: CapacitySearch) -> _Steps:
         middle = held if failed is None else _rounded(search, math.sqrt(held * failed))
         if failed is None or failed <= held * (1 + search.precision) or not held < middle < failed:
             break
-        if (yield from _holds(middle)):
+        if (yield from _holds(search, middle)):
             held = middle
         else:
             failed = middle
     level = held
     for _ in range(LEVELS_CONFIRMED):
-        if (yield from _is_confirmed(level)):
+        if (yield from _is_confirmed(search, level)):
             return SearchEnd("ceiling" if failed is None else "found", level, failed)
         failed, level = level, _one_step_below(search, level)
         if level < search.start:
@@ -179,17 +186,17 @@ def _steps(search: CapacitySearch) -> _Steps:
     return SearchEnd("unconfirmed", None, failed)
 
 
-def _holds(level: float) -> _Answer:
+def _holds(search: CapacitySearch, level: float) -> _Answer:
     for _ in range(2):
-        if (yield LoadProbe(level, SHORT)):
+        if (yield LoadProbe(level, search.short)):
             return True
     return False
 
 
-def _is_confirmed(level: float) -> _Answer:
+def _is_confirmed(search: CapacitySearch, level: float) -> _Answer:
     held = failed = 0
     while held < CONFIRMATIONS and failed < 2:
-        if (yield LoadProbe(level, LONG)):
+        if (yield LoadProbe(level, search.long)):
             held += 1
         else:
             failed += 1

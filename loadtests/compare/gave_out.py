@@ -59,4 +59,4 @@ def what_gave_out(evidence: LimitEvidence) -> GaveOut:
 
 def _null_chat_fails(evidence: LimitEvidence) -> bool:
     limit = evidence.failed if evidence.limit is None else evidence.limit
-    return evidence.null_failed is not None and limit is not None and evidence.null_failed < NULL_MARGIN * limit
+    return evidence.null_failed is not None and limit is not None and evidence.null_failed <= NULL_MARGIN * limit

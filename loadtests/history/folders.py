@@ -38,7 +38,7 @@ def make_next(folder: Path) -> Path:
     Raises OSError if it cannot be created.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    for candidate in _names(folder):
+    for candidate in numbered_names(folder):
         with contextlib.suppress(FileExistsError):
             candidate.mkdir()
             return candidate
@@ -50,7 +50,7 @@ def claim_next(folder: Path) -> Path:
 
     For `locust -f --out`, where one run may follow another. Raises OSError.
     """
-    for candidate in _names(folder):
+    for candidate in numbered_names(folder):
         with contextlib.suppress(FileExistsError):
             return claim(candidate)
     raise AssertionError("there is always one more name")
@@ -128,10 +128,11 @@ def folder_name(name: str) -> str:
 
 def untaken(folder: Path) -> Path:
     """This folder, or, if it holds a run, the first of `<folder>-2`, `<folder>-3`, … that does not."""
-    return next(free for free in _names(folder) if not (free / MANIFEST).exists())
+    return next(free for free in numbered_names(folder) if not (free / MANIFEST).exists())
 
 
-def _names(folder: Path) -> Iterator[Path]:
+def numbered_names(folder: Path) -> Iterator[Path]:
+    """This folder, then `<folder>-2`, `<folder>-3`, …: names to choose from."""
     yield folder
     for number in count(2):
         yield folder.with_name(f"{folder.name}-{number}")

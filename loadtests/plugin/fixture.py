@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from chatswarm.loadtests.compare.result import COMPARISON
 from chatswarm.loadtests.history.folders import VERDICT
@@ -19,6 +20,9 @@ from chatswarm.loadtests.system.text import one_line
 
 from .comparison import MeasuredComparison, read_comparison
 from .result import MeasuredVerdict, NotRunError, SwarmError, UndecidedError, read
+
+if TYPE_CHECKING:
+    from .capacity import MeasuredCapacity
 
 _POLL = 0.1  # seconds between two checks of a run
 _GRACE = (1.0, 15.0)  # seconds after a first SIGTERM, which ends the load, and a second, which also ends the drain
@@ -178,6 +182,75 @@ class Swarm:
             raise SwarmError(f"the comparison ended with exit code {code}; the end of {log}:\n{last_lines}")
         return comparison
 
+    def capacity(
+        self,
+        scenario: str | Path = "steady",
+        *,
+        start: float,
+        to: float,
+        by: Literal["rate", "dashboards"] = "rate",
+        precision: float | None = None,
+        at_least: float | None = None,
+        probe: str | float | None = None,
+        rig: bool = False,
+        dashboards: int | None = None,
+        widgets: int | None = None,
+        rate: float | None = None,
+        processes: int | None = None,
+        seed: int | None = None,
+        target: str | None = None,
+        protocol: str | None = None,
+        pid: int | None = None,
+        yes_this_may_break_it: bool = False,
+    ) -> MeasuredCapacity:
+        """Searches the highest load that the chat holds, and returns it with its bounds.
+
+        The arguments are those of `chatswarm capacity`, `start` its `--from`; `precision` is a share such as 0.1.
+        Raises UndecidedError if `at_least` was neither shown nor refuted, or without it if the limit was not found;
+        NotRunError if nothing was sent, and SwarmError if chatswarm itself failed.
+        """
+        if target is None and not rig:
+            target, pid = self.target, self.pid if pid is None else pid
+        flags = {
+            "--from": start,
+            "--to": to,
+            "--by": by,
+            "--precision": precision,
+            "--at-least": at_least,
+            "--probe": f"{probe:g}s" if isinstance(probe, (int, float)) else probe,
+            "--dashboards": dashboards,
+            "--widgets": widgets,
+            "--rate": rate,
+            "--processes": processes,
+            "--seed": seed,
+            "--target": target,
+            "--protocol": protocol or (None if rig else self.protocol),
+            "--pid": pid,
+        }
+        options = [f"{flag}={value}" for flag, value in flags.items() if value is not None]
+        switches = {"--rig": rig, "--yes-this-may-break-it": yes_this_may_break_it}
+        options += [switch for switch, is_set in switches.items() if is_set]
+        with _held(self.lock):
+            folder = _new_folder(self.folders, f"{self.label()}-capacity-{Path(scenario).stem}")
+            log = folder.with_name(f"{folder.name}.log")
+            command = python(
+                "chatswarm.loadtests.entry", "capacity", *options, "--out", str(folder), "--", str(scenario)
+            )
+            code = self._wait_for(Child(command, log, env={"NO_COLOR": "1", "COLUMNS": "120"}))
+        return self._capacity(code, folder, log)
+
+    def _capacity(self, code: int, folder: Path, log: Path) -> MeasuredCapacity:
+        from .capacity import read_capacity
+
+        if code == ExitCode.USAGE:
+            raise NotRunError(f"nothing was sent:\n{_end_of(log)}")
+        found = read_capacity(folder)
+        if code == ExitCode.UNDECIDED:
+            raise UndecidedError(_end_of(log) if found is None else found.text())
+        if found is None or code not in (ExitCode.PASS, ExitCode.FAIL):
+            raise SwarmError(f"the search ended with exit code {code}; the end of {log}:\n{_end_of(log)}")
+        return found
+
     def __repr__(self) -> str:
         return f"<chatswarm against {self.target or 'a reference chat for each run'}>"
 
@@ -223,6 +296,7 @@ class Swarm:
 
 
 def _end_of(log: Path) -> str:
+    """The last lines of a log."""
     return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LAST_LINES:])
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
+from rich.text import Text
 
 from chatswarm.loadtests.compare.comparable import check_folders, paired_runs, take_turns
 from chatswarm.loadtests.compare.decide import CompareSettings, RunPair, SideCurves, curves_of, decide
@@ -16,6 +17,7 @@ from chatswarm.loadtests.history.folders import REPORT
 from chatswarm.loadtests.judge.judge import Judged
 from chatswarm.loadtests.system.interrupts import Interrupts
 from chatswarm.loadtests.system.progress import RunProgress
+from chatswarm.loadtests.system.text import one_line
 
 from .compare_text import announcement, current, pair_line
 from .figures import figures_of
@@ -34,6 +36,11 @@ class ComparedSession:
     curves: list[SideCurves]
 
 
+def _above(text: str) -> Text:
+    """A line above a run's progress: what the run is a part of."""
+    return Text(one_line(text), "dim", no_wrap=True, overflow="ellipsis")
+
+
 def compare_folders(
     console: Console, base: Sequence[Path], new: Sequence[Path], settings: CompareSettings, *, animated: bool
 ) -> ComparedSession:
@@ -42,7 +49,7 @@ def compare_folders(
     folders, runs = [*base, *new], list[MeasuredRun]()
     with LiveLine(console, animated) as line:
         for number, folder in enumerate(folders, 1):
-            line.heading = f"run {number} of {len(folders)}: {folder}"
+            line.above = _above(f"run {number} of {len(folders)}: {folder}")
             runs.append(measured_run(folder, line.step))
     pairs = paired_runs(runs[: len(base)], runs[len(base) :])
     result = decide(pairs, settings, took_turns=take_turns(pairs))
@@ -70,7 +77,7 @@ def compare_live(
         def begins(progress: CompareProgress) -> None:
             nonlocal now, began
             now, began = progress, time.monotonic()
-            line.heading = current(now)
+            line.above = _above(current(now))
             if progress.again and progress.first:
                 line.say(f"pair {progress.pair} is run again, because one of its runs was undecided")
 
@@ -80,7 +87,7 @@ def compare_live(
 
         def show(progress: RunProgress) -> None:
             if animated and now is not None:
-                line.heading = _ENDING if interrupts.count else current(now, time.monotonic() - began)
+                line.above = _above(_ENDING if interrupts.count else current(now, time.monotonic() - began))
                 line.show(progress)
 
         live = LiveComparison(

@@ -56,8 +56,8 @@ class LiveLine:
         self._live = Live(console=console, refresh_per_second=4, transient=True) if live else None
         self._last = 0.0
         self._phase = ""
-        self.heading = ""
-        """What the run is a part of: a line above its progress."""
+        self.above: RenderableType | None = None
+        """What is shown above the run's line: which run it is of several, and what those before it showed."""
 
     def __enter__(self) -> Self:
         if self._live is not None:
@@ -80,24 +80,20 @@ class LiveLine:
             line = Table.grid(padding=(0, 1))
             bar = ProgressBar(total=total, completed=done, width=24)
             line.add_row(Text(f"{'judging':>10}", "bold"), bar, Text(f"{done} / {total}"), Spinner("dots"), plain(text))
-            self._live.update(self._headed(line), refresh=True)
+            self._live.update(self._whole(line), refresh=True)
 
     def show(self, progress: RunProgress) -> None:
         """Shows the latest figures of a run."""
         figures = _figures(progress)
         if self._live is not None:
-            self._live.update(self._headed(_bar(progress, figures)))
+            self._live.update(self._whole(_bar(progress, figures)))
         elif progress.length and (progress.phase != self._phase or time.monotonic() - self._last >= _PLAIN_EVERY):
             self._phase, self._last = progress.phase, time.monotonic()
             line = f"{progress.phase} {_clock(progress)}  {'  '.join(figures)}"
             self._console.print(plain(line), soft_wrap=True)
 
-    def _headed(self, line: RenderableType) -> RenderableType:
-        return (
-            Group(Text(one_line(self.heading), "dim", no_wrap=True, overflow="ellipsis"), line)
-            if self.heading
-            else line
-        )
+    def _whole(self, line: RenderableType) -> RenderableType:
+        return line if self.above is None else Group(self.above, line)
 
 
 def _bar(progress: RunProgress, figures: list[str]) -> Group:

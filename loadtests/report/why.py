@@ -8,7 +8,7 @@ from rich.text import Text
 from chatswarm.loadtests.judge.explanation import ExplainedCause, RunCauses
 from chatswarm.loadtests.system.text import command_line, one_line
 
-from .terminal import STYLES
+from .terminal import STYLES, plain
 from .wording import MARKS, example
 
 _EXAMPLES = 3
@@ -23,12 +23,12 @@ def print_explanation(console: Console, explanation: RunCauses, run: str, folder
         f"  {one_line(summary(explanation))}",
     )
     console.print(head, soft_wrap=True)
-    console.print(_plain(f"  {run}", "dim"), soft_wrap=True)
-    console.print(_plain(f"  {explanation.size}", "dim"), soft_wrap=True)
+    console.print(plain(f"  {run}", "dim"), soft_wrap=True)
+    console.print(plain(f"  {explanation.size}", "dim"), soft_wrap=True)
     for reason in explanation.reasons:
-        console.print(_plain(f"  because {reason}", style), soft_wrap=True)
+        console.print(plain(f"  because {reason}", style), soft_wrap=True)
     for expectation in explanation.without:
-        console.print(_plain(f"  missed, and no rule is about it: {expectation}", "yellow"), soft_wrap=True)
+        console.print(plain(f"  missed, and no rule is about it: {expectation}", "yellow"), soft_wrap=True)
     for cause in explanation.causes:
         console.print(Padding(_cause(cause), (1, 0, 0, 2)))
     if explanation.unexplained.count:
@@ -55,10 +55,6 @@ def nothing_differs(count: int) -> str:
     """What to say where no attribute sets the unexplained cases apart."""
     few = f" ({count} are few: a longer run tells more)" if count < _FEW else ""
     return f"no dashboard, chat, widget, server or second has more of them than chance would have it{few}"
-
-
-def _plain(text: str, style: str) -> Text:
-    return Text(one_line(text), style)
 
 
 def _cause(cause: ExplainedCause) -> Table:

@@ -3,6 +3,7 @@
 import re
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_SHARE = re.compile(r"(\d+(?:\.\d+)?)\s*(%)?", re.ASCII)
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h)?", re.ASCII)
 
 
@@ -25,3 +26,12 @@ def human(duration: float | None) -> str:
     if abs(duration) < 0.9995:
         return f"{duration * 1000:.3g} ms" if abs(duration) < 0.0995 else f"{duration * 1000:.0f} ms"
     return f"{duration:.2f} s" if duration < 99.95 else f"{duration:.0f} s"
+
+
+def share(value: str) -> float:
+    """A share such as `10%` or `0.1`, above 0 and below 1. Raises ValueError for anything else."""
+    match = _SHARE.fullmatch(value.strip())
+    found = None if match is None else float(match[1]) / (100 if match[2] else 1)
+    if found is None or not 0 < found < 1:
+        raise ValueError(f"expected a share such as 10% or 0.1, got {value!r}")
+    return found

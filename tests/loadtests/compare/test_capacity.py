@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from chatswarm.loadtests.compare.capacity import (
-    LONG,
     PAUSE,
     CapacitySearch,
     LoadProbe,
@@ -56,7 +55,7 @@ def played(search: CapacitySearch, answers: str) -> SearchEnd | LoadProbe:
 def test_a_search_rises_bisects_and_confirms() -> None:
     end, made = searched(np.random.default_rng(1), SEARCH, 137)
     assert levels(made) == [20, 40, 80, 160, 160, 113.1, 134.5, 146.7, 146.7, 134.5, 134.5, 134.5]
-    assert levels(made, LONG) == [134.5] * 3
+    assert levels(made, SEARCH.long) == [134.5] * 3
     assert end == SearchEnd("found", 134.5, 146.7)
 
 
@@ -96,7 +95,7 @@ def test_what_follows(answers: str, expected: LoadProbe | SearchEnd) -> None:
 
 def test_loads_that_need_no_bisection() -> None:
     assert played(CapacitySearch(50, 50), "++++") == SearchEnd("ceiling", 50, None)
-    assert played(CapacitySearch(100, 109), "+--") == LoadProbe(100, LONG)
+    assert played(CapacitySearch(100, 109), "+--") == LoadProbe(100, SEARCH.long)
 
 
 def test_a_search_goes_on_from_its_list() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from chatswarm.loadtests.system.units import human, seconds
+from chatswarm.loadtests.system.units import human, seconds, share
 
 
 @pytest.mark.parametrize(
@@ -28,3 +28,14 @@ def test_invalid_durations(text: object) -> None:
 )  # fmt: skip
 def test_human(duration: float | None, text: str) -> None:
     assert human(duration) == text
+
+
+@pytest.mark.parametrize(("text", "expected"), [("10%", 0.1), (" 2.5 % ", 0.025), ("0.3", 0.3), ("99%", 0.99)])
+def test_share(text: str, expected: float) -> None:
+    assert share(text) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("text", ["", "0", "0%", "1", "100%", "-5%", "ten", "10%%", "nan", "1e-2"])
+def test_invalid_shares(text: str) -> None:
+    with pytest.raises(ValueError, match=r"expected a share such as 10% or 0\.1, got "):
+        share(text)
