@@ -120,7 +120,9 @@ def result_of(
     elif stopped is not None and isinstance(step, LoadProbe):
         kind = "stopped"
     gave_out, shown = (
-        _gave_out(asked, probes, end) if kind in _CONCLUSIVE else ("unknown", _busy_words(asked, _failing(probes)))
+        _gave_out(asked, probes, end)
+        if kind in _CONCLUSIVE and stopped is None
+        else ("unknown", _busy_words(asked, _failing(probes)))
     )
     low, high = _interval(probes)
     if low is not None and end.limit is not None:
@@ -142,7 +144,7 @@ def result_of(
         at_least=wanted,
         answer=answer,
         exit_code=_exit_code(kind, high, answer),
-        reasons=_reasons(asked, probes, kind, stopped),
+        reasons=[*_reasons(asked, probes, kind), *([stopped] if stopped is not None else [])],
         notes=_notes(asked, probes, end.limit),
         seconds=sum(probe.took for probe in probes),
     )
@@ -310,9 +312,7 @@ def _busy_words(asked: AskedCapacity, probes: Sequence[CapacityProbe]) -> list[s
     return found
 
 
-def _reasons(
-    asked: AskedCapacity, probes: Sequence[CapacityProbe], kind: CapacityKind, stopped: str | None
-) -> list[str]:
+def _reasons(asked: AskedCapacity, probes: Sequence[CapacityProbe], kind: CapacityKind) -> list[str]:
     mine = own(probes)
     last = mine[-1].why if mine else []
     match kind:
@@ -325,8 +325,6 @@ def _reasons(
             return ["loads held for a short time, but none of them for long: try a lower --from, or longer probes"]
         case "out of time":
             return ["the time that was told is over: probes had to be repeated, or took longer than planned"]
-        case "stopped":
-            return [stopped or "the search has not ended"]
         case _:
             return []
 

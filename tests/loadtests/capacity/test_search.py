@@ -161,6 +161,20 @@ def test_an_interrupted_search_goes_on_where_it_was(tmp_path: Path) -> None:
     assert rest.made == whole.made[4:]
 
 
+def test_a_search_that_is_stopped_before_it_knows_what_gave_out_says_so_and_goes_on(tmp_path: Path) -> None:
+    report = perform(begun(tmp_path), tmp_path, MadeUp(137, stops_at=13))  # the probe against the null chat
+    assert report.result is not None
+    assert (report.result.kind, report.result.limit, report.result.reasons) == ("found", 134.5, ["interrupted"])
+    # Nothing shows yet that it was not the rig.
+    assert (report.result.gave_out, report.result.high, report.result.exit_code) == ("unknown", None, 3)
+    kept = read_record(tmp_path)
+    assert kept is not None
+    assert kept.result is None
+    last = MadeUp(137)
+    perform(kept, tmp_path, last)
+    assert last.made == [("null", 174.8)]
+
+
 def test_a_search_that_has_ended_is_shown_again_and_makes_no_probe(tmp_path: Path) -> None:
     folder, report = begin_or_go_on(tmp_path / "out", ASKED, numbered=False)
     perform(report, folder, MadeUp(137))
