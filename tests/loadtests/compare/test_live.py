@@ -80,7 +80,8 @@ def test_pairs_run_in_turns_with_the_same_seed_on_both_sides(
     assert [(each.pair, each.pairs, each.side, each.seed, each.first) for each in seen][2:4] == [
         (2, 3, "new", 6, True), (2, 3, "base", 6, False),
     ]  # fmt: skip
-    assert [each.remaining for each in seen] == sorted((each.remaining for each in seen), reverse=True)
+    # How long the rest takes follows from what has been made, so it may also rise a little.
+    assert seen[0].remaining > seen[-1].remaining >= 0
 
 
 def test_a_slower_side_is_worse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
