@@ -54,7 +54,7 @@ build/servers/node/ready: tests/servers/node/package-lock.json tests/servers/nod
 	cd $(@D) && npm ci --ignore-scripts --no-audit --no-fund --loglevel error
 	touch $@
 
-mutants: .venv/ready  ## tests the judge against broken, slow and clean chats; 7 minutes
+mutants: .venv/ready  ## tests the judge, and the causes it names, against broken, slow and clean chats; 16 minutes
 	$(BIN)/python -m tests.mutants
 
 resilience: .venv/ready  ## tests the fault scenarios against chats that each lack one promise; 30 minutes

@@ -613,7 +613,9 @@ def _show_causes(
             near = difflib.get_close_matches(finding, known, 3, 0.4)
             _refuse(f"--finding: expected a finding such as {', '.join(near) or 'lost'}, got {finding!r}")
         causes = {name: found for name, found in causes.items() if name == finding}
-    explanation = explanation_of(run.verdict, causes)
+    explanation = explanation_of(run.verdict, causes, run.scenario.update_target)
+    if finding is not None:
+        explanation.without = [expectation for expectation in explanation.without if expectation == finding]
     name = f"{run.verdict.scenario} against {run.verdict.target}"
     _present(lambda: print_explanation(console, explanation, name, str(folder)))
     _save_page(html, lambda: why_page(explanation, name))
@@ -621,7 +623,7 @@ def _show_causes(
         _write(explanation.json())
     if run.verdict.exit_code == ExitCode.INTERNAL:
         raise typer.Exit(ExitCode.INTERNAL)
-    undecided = explanation.unexplained.count or run.verdict.verdict == "undecided"
+    undecided = explanation.unexplained.count or explanation.without or run.verdict.verdict == "undecided"
     raise typer.Exit(ExitCode.UNDECIDED if undecided else ExitCode.PASS)
 
 

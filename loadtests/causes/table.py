@@ -31,7 +31,7 @@ _ROWS = (
     ),
     Cause(
         "fault",
-        sentence="{relation} the fault {fault} {verb}",
+        sentence="{relation} the fault {fault}{verb}",
         proves="on target without the time that it spent under the fault, and none outside it",
         excludes="others outside the fault, or more delay than it can add",
         next="see the fault's recovery; compare with a run without it",
@@ -226,6 +226,14 @@ _ROWS = (
         next="replay what a dashboard missed when it is back, or let it read the history",
     ),
     Cause(
+        "connection_lost",
+        sentence="the connection of {dashboards} ended within 2 s of their acceptance; no replay",
+        proves="open when it was accepted, ended before its frame was overdue, and nothing later shows it",
+        excludes="open for longer, or shown later",
+        likely="a frame was on its way when the connection broke, and nobody sent it again",
+        next="replay what a dashboard missed when it is back, or let it read the history",
+    ),
+    Cause(
         "rejoin_not_sent",
         sentence="{dashboards} had reconnected, but not joined the room again",
         proves="its connection is subscribed, and has no join of the room, which the one before had",
@@ -242,7 +250,7 @@ _ROWS = (
     ),
     Cause(
         "silent_socket",
-        sentence="nothing came any more on the open connection of {dashboards}",
+        sentence="for 3 s or more, nothing came on the open connection of {dashboards}",
         proves="frames were due for 3 s or more, and none of any message came",
         excludes="another frame in the span",
         likely="the target has forgotten the subscriber, or waits for a write to another one",
@@ -270,7 +278,7 @@ _ROWS = (
         proves="all of one server's messages or dashboards, or the same dashboards each time",
         excludes="spread over servers",
         likely=(
-            "a message reaches only the dashboards of the process that took it: the broker is down, or there is none"
+            "processes do not pass messages on: there is no broker, or one of them does not publish or not subscribe"
         ),
         next="run one process; if that works, connect the processes with a broker",
     ),
@@ -314,6 +322,14 @@ _ROWS = (
         excludes="others on other dashboards",
         likely="something about this dashboard: its user, its connection, its position in a table",
         next="compare it with the others",
+    ),
+    Cause(
+        "same_dashboards",
+        sentence="the same {dashboards} each time",
+        proves="each message is missing on exactly these, and on no other",
+        excludes="another set of dashboards",
+        likely="these dashboards share something: a process, a proxy, a user, a permission",
+        next="compare them with the others: who served them, and when they connected",
     ),
     Cause(
         "one_chat",
@@ -382,6 +398,13 @@ _ROWS = (
         excludes="announced soon",
         likely="the broker between the processes lags, or is polled",
         next="see when the broadcast is logged",
+    ),
+    Cause(
+        "asked_late",
+        sentence="their dashboards asked for the list {stage} after the frame (median)",
+        proves="half of the delay or more passed before the refetch, and no other refetch was under way meanwhile",
+        excludes="waiting for a refetch that takes long",
+        next="see the scenario's `refetch` interval and the load generator: this is not the target's time",
     ),
     Cause(
         "slow_list",

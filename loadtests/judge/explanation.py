@@ -1,12 +1,14 @@
-"""Why a run went wrong: the causes of each finding, in the order of their rules, and what no rule explains.
+"""Why a run went wrong: the causes of each finding, the most frequent first, and what no rule explains.
 
 A case goes to the first rule whose evidence holds for it. What none explains is `unexplained`: nothing is blamed on a
 hunch.
 """
 
 import re
+import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 import msgspec
@@ -17,14 +19,16 @@ from chatswarm.loadtests.system.text import to_json
 
 from .checks import CHECKS
 from .checks.check import CheckResult
+from .ledger.arrays import Ints
 from .ledger.ledger import Ledger
-from .rules import faults, late, load, lost, patterns
+from .rules import connections, faults, late, lists, load, patterns, store
 from .rules.cases import Cases, cases_of
 from .rules.claims import Certainty, Claim, Rule
 from .rules.exclusions import facts_about
 from .rules.facts import Facts
 from .rules.ranking import ranking_of
-from .rules.words import dashboards, many, ordinal
+from .rules.stations import reached
+from .rules.words import dashboards, many
 from .verdict import Example, Recovery, Verdict
 
 EXAMPLES = 8
@@ -37,18 +41,47 @@ _PATTERNS: tuple[Rule, ...] = (
 
 RULES: Mapping[str, tuple[Rule, ...]] = {
     "lost": (
-        lost.unacknowledged, lost.never_stored, lost.deleted, lost.never_subscribed, lost.never_reconnected,
-        lost.not_a_member, lost.rejoin_not_sent, lost.not_recovered, lost.no_replay, lost.silent_socket,
-        lost.unreadable_frames, lost.list_fails, lost.list_window, lost.stale_list, *_PATTERNS, faults.fault,
-        lost.frame_never_sent, lost.nobody_asked,
+        store.unacknowledged,
+        store.never_stored,
+        store.deleted,
+        connections.never_subscribed,
+        connections.never_reconnected,
+        connections.not_a_member,
+        connections.rejoin_not_sent,
+        connections.not_recovered,
+        connections.no_replay,
+        connections.silent_socket,
+        connections.connection_lost,
+        lists.nobody_asked_again,
+        connections.unreadable_frames,
+        lists.list_fails,
+        lists.list_window,
+        patterns.one_worker,
+        lists.stale_list,
+        *_PATTERNS,
+        faults.fault,
+        patterns.same_dashboards,
+        connections.frame_never_sent,
+        lists.nobody_asked,
     ),
     "late": (
-        late.rig, faults.fault, load.pauses, late.away, load.growing_list, load.backlog, load.dashboards_in_turn,
-        lost.frame_never_sent, lost.stale_list, late.slow_accept, late.slow_notify, late.slow_list,
+        late.rig,
+        faults.fault,
+        load.pauses,
+        late.away,
+        lists.growing_list,
+        load.backlog,
+        load.dashboards_in_turn,
+        connections.frame_never_sent,
+        lists.stale_list,
+        late.slow_accept,
+        late.slow_notify,
+        late.asked_late,
+        late.slow_list,
     ),
-    "unnotified": (*_PATTERNS, faults.fault, lost.frame_never_sent),
-    "store_lost": (lost.unacknowledged, *_PATTERNS, faults.fault, lost.never_stored),
-}  # fmt: skip
+    "unnotified": (*_PATTERNS, faults.fault, patterns.same_dashboards, connections.frame_never_sent),
+    "store_lost": (store.unacknowledged, *_PATTERNS, faults.fault, store.never_stored, store.deleted),
+}
 """The rules of the findings that are not explained by what their check saw, in the order in which they are asked."""
 
 
@@ -76,15 +109,18 @@ class Unexplained(msgspec.Struct):
     known: list[str] = []  # what holds for all of them
     ranking: list[str] = []
     by_finding: dict[str, int] = {}
+    examples: list[Example] = []
 
 
 class RunCauses(msgspec.Struct):
     """Why a run went wrong: what `chatswarm why --json` prints."""
 
     verdict: Literal["pass", "fail", "undecided"]
+    size: str  # of the run, and its update target, in a sentence
     causes: list[ExplainedCause]
     unexplained: Unexplained
     reasons: list[str]  # why the verdict is undecided, or why nothing can be explained
+    without: list[str] = []  # SLOs that were missed, and for which there are no rules
 
     def json(self) -> bytes:
         """The bytes that are printed."""
@@ -93,12 +129,13 @@ class RunCauses(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class FindingCauses:
-    """The causes of one finding, and how many of its cases remain."""
+    """The causes of one finding, the most frequent first, and how many of its cases remain."""
 
     causes: list[ExplainedCause]
     unexplained: int
     known: list[str]  # what holds for all unexplained ones
     ranking: list[str]
+    examples: list[Example]  # of them
 
 
 def explain(
@@ -106,7 +143,27 @@ def explain(
 ) -> dict[str, FindingCauses]:
     """The causes of each of the findings with these names that were made."""
     facts = Facts(ledger, recoveries)
-    return {name: _explained(facts, name, results[name]) for name in names if results[name].count}
+    return {name: _safely(facts, name, results[name]) for name in names if results[name].count}
+
+
+def _safely(facts: Facts, name: str, result: CheckResult) -> FindingCauses:
+    """The causes; if a rule crashes, all cases are unexplained, and it is known why."""
+    try:
+        return _explained(facts, name, result)
+    except Exception as error:  # noqa: BLE001 - a crash must not end the judgement, or look like a cause
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        what = f"{type(error).__name__}: {error} ({Path(frame.filename).name}:{frame.lineno})"
+        return FindingCauses(
+            [], result.count or 0, [f"internal error, please report it: a rule crashed: {what}"], [], []
+        )
+
+
+def doubted(found: FindingCauses) -> FindingCauses:
+    """The same of a finding that is undecided: what may not be so has no proven cause, but for the load generator."""
+    causes = [
+        cause if cause.id == "rig" else msgspec.structs.replace(cause, certainty="probable") for cause in found.causes
+    ]
+    return replace(found, causes=causes)
 
 
 def explain_slow(
@@ -118,28 +175,32 @@ def explain_slow(
     return _explained(Facts(stricter, recoveries), "late", CheckResult(count), expectation) if count else None
 
 
-def explanation_of(verdict: Verdict, found: Mapping[str, FindingCauses]) -> RunCauses:
-    """All causes of a judged run, by finding; `found` as in `explain`."""
+def explanation_of(verdict: Verdict, found: Mapping[str, FindingCauses], target: float) -> RunCauses:
+    """All causes of a judged run, by finding; `found` as in `explain`. `target`: the update target in seconds."""
     counts = {name: each.unexplained for name, each in found.items() if each.unexplained}
     return RunCauses(
         verdict=verdict.verdict,
+        size=f"{many(verdict.messages.accepted, 'message')} accepted, {verdict.deliveries.expected:,} deliveries "
+        f"expected on {many(verdict.dashboards, 'dashboard')}, update target {target:g} s",
         causes=[cause for each in found.values() for cause in each.causes],
         unexplained=Unexplained(
             sum(counts.values()),
             [f"{name}: {text}" for name in counts for text in found[name].known],
             [f"{name}: {text}" for name in counts for text in found[name].ranking],
             counts,
+            [example for name in counts for example in found[name].examples],
         ),
         reasons=verdict.reasons,
+        without=[result.expect for result in verdict.slos if result.outcome == "fail" and result.expect not in found],
     )
 
 
 def sentence_of(found: FindingCauses, finding: str) -> str:
-    """Why there is this finding, in a sentence: its most frequent cause, and how much more there is."""
+    """Why there is this finding, in a sentence: its first cause, and how much more there is."""
     if not found.causes:
         where = f"; {found.ranking[0]}" if found.ranking else ""
         return f"{found.unexplained:,} {finding}: unexplained{where}"
-    first = max(found.causes, key=lambda cause: cause.deliveries)
+    first = found.causes[0]
     text = f"{first.deliveries:,} {finding}: {first.sentence}"
     if first.certainty == "probable":
         text += " (probable)"
@@ -158,10 +219,13 @@ def _explained(facts: Facts, name: str, result: CheckResult, label: str = "") ->
     rest = np.ones(len(cases), bool)
     for mine, claim in claims:
         rest[mine.row[claim.rows]] = False
+    causes.sort(key=lambda cause: -cause.deliveries)
     if not left:
-        return FindingCauses(causes, 0, [], [])
+        return FindingCauses(causes, 0, [], [], [])
     others = cases.only(np.flatnonzero(rest))
-    return FindingCauses(causes, left, facts_about(facts, others), ranking_of(facts, others))
+    known = [*reached(facts, others), *facts_about(facts, others)]
+    examples = [_example(facts.ledger, others, row) for row in _varied(others)]
+    return FindingCauses(causes, left, known, ranking_of(facts, others), examples)
 
 
 def _claims(facts: Facts, cases: Cases) -> list[tuple[Cases, Claim]]:
@@ -173,10 +237,16 @@ def _claims(facts: Facts, cases: Cases) -> list[tuple[Cases, Claim]]:
             words = dashboards(cases.dashboard[rows]) if (cases.dashboard[rows] >= 0).all() else "dashboards"
             names = {"dashboards": words, "damage": kind.words, "answer": kind.words}
             claims.append((cases, Claim(kind.cause, rows, words=names)))
-        return sorted(claims, key=lambda each: -len(each[1].rows))
-    left = cases
+        return claims
+    left, again = cases, set[str]()
     for rule in RULES.get(cases.finding, ()):
+        if cases.step > 1 and rule in _NEED_ALL:
+            continue
         while len(left) and (claim := rule(facts, left)) is not None:
+            if claim.cause in again:
+                # The first one is taken away: of all together, it would not hold.
+                claim = replace(claim, certainty="probable")
+            again.add(claim.cause)
             claims.append((left, claim))
             rest = np.ones(len(left), bool)
             rest[claim.rows] = False
@@ -185,6 +255,9 @@ def _claims(facts: Facts, cases: Cases) -> list[tuple[Cases, Claim]]:
                 break
     return claims
 
+
+_NEED_ALL: frozenset[Rule] = frozenset((*_PATTERNS, patterns.same_dashboards, faults.fault, load.dashboards_in_turn))
+"""Rules about all cases together: a part of them may have more in common than all have."""
 
 _AGAIN = ("one_dashboard", "one_chat", "fault")
 """Causes that may hold for what is left as well, with another dashboard, chat or fault."""
@@ -196,12 +269,9 @@ def _cause(facts: Facts, cases: Cases, claim: Claim, finding: str) -> ExplainedC
     words = _Words({**claim.words, "was": "was" if _ONE.fullmatch(claim.words.get("dashboards", "")) else "were"})
     common = patterns.in_common(facts, cases, claim)
     remark = faults.during(facts, cases, rows) if claim.cause != "fault" else ""
-    # The clearest first, then one of each message.
-    best = np.concatenate([rows[claim.best : claim.best + 1], rows])
-    _, first = np.unique(cases.message[best], return_index=True)
-    part = [f"worked out from every {ordinal(cases.step)} of them"] if cases.step > 1 else []
+    part = [f"worked out from one in {cases.step} of them, chosen at random"] if cases.step > 1 else []
     deliveries = cases.counted(len(rows))
-    chosen = best[np.sort(first)][:EXAMPLES] if (cases.message[best] >= 0).all() else best[1 : EXAMPLES + 1]
+    chosen = _varied(cases, rows, claim.best)
     return ExplainedCause(
         id=cause.id,
         finding=finding,
@@ -209,16 +279,30 @@ def _cause(facts: Facts, cases: Cases, claim: Claim, finding: str) -> ExplainedC
         deliveries=deliveries,
         coverage=round(deliveries / max(1, cases.count), 4),
         sentence=cause.sentence.format_map(words).strip() + (f" ({'; '.join(common)})" if common else ""),
-        evidence=[*claim.evidence, *([remark] if remark else []), *part],
+        evidence=[*reached(facts, cases.only(rows)), *claim.evidence, *([remark] if remark else []), *part],
         excluded=facts_about(facts, cases.only(rows), cause.id),
         witness=claim.witness,
-        examples=[_example(facts.ledger, cases, row) for row in chosen.tolist()],
+        examples=[example for row in chosen if (example := _example(facts.ledger, cases, row)) != Example()],
         likely=cause.likely.format_map(words),
         next=cause.next.format_map(words),
     )
 
 
 _ONE = re.compile(r"dashboard \d+")
+
+
+def _varied(cases: Cases, rows: Ints | None = None, best: int | None = None) -> list[int]:
+    """Some of the rows: the clearest, if it is known, then others from all over the run, each of another message."""
+    rows = np.arange(len(cases)) if rows is None else rows
+    spread = rows[np.unique(np.linspace(0, len(rows) - 1, 4 * EXAMPLES).astype(np.int64))] if len(rows) else rows
+    chosen = spread if best is None else np.concatenate([rows[best : best + 1], spread])
+    seen: dict[int, int] = {}
+    for row in chosen.tolist():
+        message = int(cases.message[row])
+        seen.setdefault(message if message >= 0 else -1 - row, row)
+    several = list(seen.values())
+    step = max(1, len(several) // EXAMPLES)
+    return [several[0], *several[1:][::step]][:EXAMPLES] if several else []
 
 
 class _Words(dict[str, str]):

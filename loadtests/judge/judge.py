@@ -27,7 +27,7 @@ from .checks import CHECKS, CheckResult
 from .connections import connections_of
 from .decisions import DecisionInput, conclude, decide_finding, decide_slo
 from .evidence import evidence_of
-from .explanation import FindingCauses, explain, explain_slow, sentence_of
+from .explanation import FindingCauses, doubted, explain, explain_slow, sentence_of
 from .latency import Latencies
 from .ledger import Ledger, Observations, build, merge_histories
 from .ledger.faults import FaultSpan
@@ -209,6 +209,9 @@ class _Run:
         decided = [decide_finding(case, name, self.slos, slo_results) for name in CHECKS]
         findings = [finding for finding, _ in decided if finding is not None]
         causes, failed = _causes(ledger, results, recoveries, self.slos, slo_results)
+        open_ones = [finding.check for finding in findings if finding.outcome == "undecided"]
+        open_ones += [result.expect for result in slo_results if result.outcome == "undecided"]
+        causes |= {name: doubted(causes[name]) for name in open_ones if name in causes}
         for finding in findings:
             if finding.check in causes:
                 finding.cause = sentence_of(causes[finding.check], finding.check)
@@ -311,8 +314,8 @@ def _run_checks(ledger: Ledger, progress: "_Progress") -> tuple[dict[str, CheckR
     return results, crashed
 
 
-_SEEN = ("visible", "first_dashboard", "median_dashboard", "last_dashboard")
-"""The latencies that end when a message is visible."""
+_SEEN = ("visible", "last_dashboard")
+"""The latencies that are too high if any delivery is."""
 
 
 def _causes(
@@ -327,7 +330,7 @@ def _causes(
         for expectation, result in zip(slos, slo_results, strict=True):
             limit, (metric, *others) = expectation.limit(), sorted(expectation.metrics)
             plain = not others and expectation.window is None and metric.partition(".")[0] in _SEEN
-            if result.outcome == "fail" and plain and limit is not None and limit < ledger.scenario.update_target:
+            if result.outcome == "fail" and plain and limit is not None:
                 found = explain_slow(ledger, recoveries, limit, expectation.expect)
                 causes |= {expectation.expect: found} if found is not None else {}
         return causes, []

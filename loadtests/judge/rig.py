@@ -219,6 +219,29 @@ def homes_of(observations: Observations, dashboards: int) -> Ints:
     return homes
 
 
+@dataclass(frozen=True, slots=True)
+class _Asleep:
+    """How long one process's loop slept in any span of time, by a running sum. Samples that are missing are sleep."""
+
+    woke: Floats
+    total: Floats  # until each sample
+
+    @staticmethod
+    def of(samples: Samples) -> "_Asleep":
+        order = np.argsort(samples.lag_time, kind="stable")
+        woke, lag = samples.lag_time[order], np.maximum(samples.lag[order], 0.0)
+        missing = np.diff(woke, prepend=woke[:1]) - LAG_INTERVAL
+        return _Asleep(woke, np.cumsum(np.maximum(lag, missing)))
+
+    def between(self, starts: Floats, ends: Floats) -> Floats:
+        """In each span, at most all of it."""
+        if not len(self.woke):
+            return np.zeros(len(starts))
+        # Up to the sample that ends after the span, of whose sleep a part belongs to it.
+        until = np.interp(ends, self.woke, self.total)
+        return np.clip(until - np.interp(starts, self.woke, self.total), 0.0, np.maximum(ends - starts, 0.0))
+
+
 class Delays:
     """How much of each latency may be the rig's own: the late send, and the worst lag of each loop on its path."""
 
@@ -264,17 +287,24 @@ class Delays:
         return delays
 
     def of_deliveries(self, some: Ints) -> Floats:
-        """The same as `seen`, of these deliveries only. Meaningless where it never was visible."""
+        """For these deliveries, until they were visible: the send's lateness, and how long a loop on the way slept: of
+        several, the one that slept most, from when it should have woken until it did. Meaningless where it never was
+        visible.
+        """
         ledger = self._ledger
         message, seen = ledger.deliveries.message[some], ledger.visible[some]
+        intended = self._messages.intended[message]
         sender, home = self._messages.process[message], self._home[ledger.deliveries.dashboard[some]]
-        out = self._lateness[message]
-        for number, worst in self._worst.items():
+        slept = np.zeros(len(some))
+        for number, asleep in self._asleep.items():
             here = np.full(len(some), True) if number == self._proxy else (sender == number) | (home == number)
-            twice = (sender == home) & (number != self._proxy)
-            worst_lag = worst.between(worst.first(self._messages.intended[message]), worst.after(seen))
-            out += np.where(here, worst_lag, 0.0) * np.where(here & twice, 2.0, 1.0)
-        return out
+            slept[here] = np.maximum(slept[here], asleep.between(intended[here], seen[here]))
+        return np.asarray(self._lateness[message] + slept)
+
+    @cached_property
+    def _asleep(self) -> "dict[int, _Asleep]":
+        names = {name: number for number, name in enumerate(self._ledger.observations.processes)}
+        return {names[samples.name]: _Asleep.of(samples) for samples in self._ledger.observations.samples}
 
     def notified(self) -> Floats:
         """Per delivery, until it was notified. Meaningless where it never was."""

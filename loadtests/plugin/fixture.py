@@ -57,6 +57,7 @@ class Swarm:
         protocol: str | None = None,
         pid: int | None = None,
         restart_command: str | None = None,
+        traceparent: bool = False,
     ) -> MeasuredVerdict:
         """Runs a shipped scenario, or one in a TOML file, and returns its verdict: pass or fail.
 
@@ -81,6 +82,7 @@ class Swarm:
             "--restart-command": restart_command,
         }
         options = [f"{flag}={value}" for flag, value in flags.items() if value is not None]
+        options += ["--traceparent"] if traceparent else []
         with _held(self.lock):
             folder = _new_folder(self.folders, f"{self.label()}-{Path(scenario).stem}")
             log = folder.with_name(f"{folder.name}.log")

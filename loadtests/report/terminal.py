@@ -142,7 +142,8 @@ def print_verdict(console: Console, verdict: Verdict) -> None:
     for cause in causes(verdict):
         console.print(Padding(plain(cause, "bold"), (0, 0, 0, 2)))
     if causes(verdict) and verdict.folder:
-        console.print(Padding(plain(command_line(["chatswarm", "why", verdict.folder]), "dim"), (0, 0, 0, 2)))
+        more = command_line(["chatswarm", "why", verdict.folder])
+        console.print(plain(f"  {more}", "dim"), soft_wrap=True)
     console.print()
     console.print(Padding(_account(verdict), (0, 0, 0, 2)))
     if told := strength(verdict):

@@ -12,6 +12,7 @@ from .terminal import STYLES
 from .wording import MARKS, example
 
 _EXAMPLES = 3
+_FEW = 20  # cases
 
 
 def print_explanation(console: Console, explanation: RunCauses, run: str, folder: str) -> None:
@@ -22,17 +23,21 @@ def print_explanation(console: Console, explanation: RunCauses, run: str, folder
         f"  {one_line(summary(explanation))}",
     )
     console.print(head, soft_wrap=True)
-    console.print(Padding(Text(one_line(run), "dim"), (0, 0, 0, 2)))
+    console.print(_plain(f"  {run}", "dim"), soft_wrap=True)
+    console.print(_plain(f"  {explanation.size}", "dim"), soft_wrap=True)
     for reason in explanation.reasons:
-        console.print(Padding(Text(f"because {one_line(reason)}", style), (0, 0, 0, 2)))
+        console.print(_plain(f"  because {reason}", style), soft_wrap=True)
+    for expectation in explanation.without:
+        console.print(_plain(f"  missed, and no rule is about it: {expectation}", "yellow"), soft_wrap=True)
     for cause in explanation.causes:
         console.print(Padding(_cause(cause), (1, 0, 0, 2)))
     if explanation.unexplained.count:
         console.print(Padding(_unexplained(explanation), (1, 0, 0, 2)))
-    examples = [case.uid for cause in explanation.causes for case in cause.examples if case.uid]
+    shown = [*(case for cause in explanation.causes for case in cause.examples), *explanation.unexplained.examples]
+    examples = [case.uid for case in shown if case.uid]
     if examples:
         again = command_line(["chatswarm", "why", folder, examples[0]])
-        console.print(Padding(Text(f"one message's life: {again}", "dim"), (1, 0, 0, 2)), soft_wrap=True)
+        console.print(Text(f"\n  one message's life: {again}", "dim"), soft_wrap=True)
 
 
 def summary(explanation: RunCauses) -> str:
@@ -40,10 +45,20 @@ def summary(explanation: RunCauses) -> str:
     explained = sum(cause.deliveries for cause in explanation.causes)
     everything = explained + explanation.unexplained.count
     if not everything:
-        return "nothing to explain" if explanation.verdict != "fail" else "no finding to explain: an SLO was missed"
+        return "nothing to explain"
     if not explanation.unexplained.count:
-        return "all of it explained" if everything > 1 else "explained"
-    return f"{explained:,} of {everything:,} cases explained"
+        return f"causes found for all {everything:,} cases" if everything > 1 else "the cause was found"
+    return f"causes found for {explained:,} of {everything:,} cases"
+
+
+def nothing_differs(count: int) -> str:
+    """What to say where no attribute sets the unexplained cases apart."""
+    few = f" ({count} are few: a longer run tells more)" if count < _FEW else ""
+    return f"no dashboard, chat, widget, server or second has more of them than chance would have it{few}"
+
+
+def _plain(text: str, style: str) -> Text:
+    return Text(one_line(text), style)
 
 
 def _cause(cause: ExplainedCause) -> Table:
@@ -77,10 +92,10 @@ def _unexplained(explanation: RunCauses) -> Table:
     table.add_row(Text("?", STYLES["undecided"]), Text(f"unexplained: {counts}", "bold"))
     for number, text in enumerate(left.known):
         table.add_row("known" if not number else "", Text(one_line(text)))
+    for number, case in enumerate(left.examples[:_EXAMPLES]):
+        table.add_row("such as" if not number else "", Text(example(case), "dim"))
     for number, text in enumerate(left.ranking):
         table.add_row("differs" if not number else "", Text(one_line(text)))
     if not left.ranking:
-        table.add_row(
-            "differs", Text("nothing: no dashboard, chat, widget, server or second has more of them than chance")
-        )
+        table.add_row("differs", Text(nothing_differs(left.count)))
     return table

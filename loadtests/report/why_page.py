@@ -10,7 +10,7 @@ from .charts import table
 from .document import document
 from .examples import example_tables
 from .markup import Markup, Prose, element, joined
-from .why import summary
+from .why import nothing_differs, summary
 
 
 def why_page(explanation: RunCauses, run: str) -> str:
@@ -22,7 +22,9 @@ def why_page(explanation: RunCauses, run: str) -> str:
             "div",
             element("div", mark, class_="badge"),
             element("h1", "Why ", element("span", run, class_="soft")),
-            element("p", summary(explanation).capitalize(), class_="why"),
+            element("p", f"{summary(explanation).capitalize()}.", class_="why"),
+            element("p", f"{explanation.size}.", class_="soft"),
+            *(element("p", f"Missed, and no rule is about it: {text}", class_="bad") for text in explanation.without),
             element("ul", (element("li", f"because {reason}") for reason in explanation.reasons))
             if explanation.reasons
             else None,
@@ -99,8 +101,9 @@ _TONES = {"proven": "pass", "probable": "undecided"}
 def unexplained_details(left: Unexplained) -> Markup:
     """What is known of unexplained cases, and where they are more frequent than elsewhere."""
     counts = ", ".join(f"{count:,} {name}" for name, count in left.by_finding.items())
-    nothing = ["no dashboard, chat, widget, server or second has more of them than chance would have it"]
+    nothing = [nothing_differs(left.count)]
     return joined(
         element("p", f"No rule's evidence holds for {counts}, and nothing is blamed on a hunch."),
         _facts({"Known": left.known, "Differs": left.ranking or nothing}),
+        example_tables(left.examples, f"{len(left.examples)} of {left.count:,}") if left.examples else None,
     )

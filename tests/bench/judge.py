@@ -9,12 +9,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from chatswarm.loadtests.judge.judge import judge
+from chatswarm.loadtests.judge.checks import CHECKS
+from chatswarm.loadtests.judge.explanation import explain
+from chatswarm.loadtests.judge.judge import judged
 
 from .figure import Figure, fresh
 from .generated import DELIVERIES, GeneratedRooms, GeneratedRun
 
-SECONDS, MEBIBYTES = 5.0, 1024.0
+SECONDS, MEBIBYTES, WHY_SECONDS = 5.0, 1024.0, 3.0
 TIGHT = ["visible.p99 <= 300ms", "notified.p50 <= 1ms", "last_dashboard.p95 <= 200ms"]
 WINDOWS = [
     "visible.p99 <= 2s before slow-net", "visible.p99 <= 2s during slow-net", "late == 0 outside slow-net",
@@ -58,6 +60,8 @@ def figures() -> Iterator[Figure]:
         assert found["deliveries"] == DELIVERIES, found
         yield Figure(f"judge: {case}", found["seconds"], SECONDS, "s")
         yield Figure(f"judge: {case}: memory", found["mebibytes"], MEBIBYTES, "MiB")
+        if found["causes"]:
+            yield Figure(f"why: {case}, beyond judging", found["why"], WHY_SECONDS, "s")
     for case, (rooms, seconds, mebibytes) in ROOMS.items():
         with written(rooms) as folder:
             found = fresh("judge", str(folder))
@@ -67,13 +71,22 @@ def figures() -> Iterator[Figure]:
 
 
 def main() -> None:
-    """Runs in a fresh process: judges the folder, and prints the time and memory that it took."""
+    """Runs in a fresh process: judges the folder, and prints the time and memory that it took, and how much of the time
+    went into causes, and how many there are.
+    """
     begun = time.perf_counter()
-    verdict = judge(Path(sys.argv[1]), sys.argv[2:] or None)
+    run = judged(Path(sys.argv[1]), sys.argv[2:] or None)
     took = time.perf_counter() - begun
-    assert verdict.exit_code != 70, verdict.reasons
+    verdict, ledger = run.verdict, run.ledger
+    assert ledger is not None, verdict.reasons
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"deliveries": verdict.deliveries.expected, "seconds": took, "mebibytes": memory}))
+    results = {finding.check: CHECKS[finding.check](ledger) for finding in verdict.findings}
+    begun = time.perf_counter()
+    found = explain(ledger, results, verdict.recoveries, results)
+    why = time.perf_counter() - begun
+    causes = sum(len(each.causes) for each in found.values())
+    figures = {"deliveries": verdict.deliveries.expected, "seconds": took, "mebibytes": memory}
+    print(json.dumps({**figures, "why": why, "causes": causes}))
 
 
 if __name__ == "__main__":

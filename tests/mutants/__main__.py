@@ -1,4 +1,7 @@
-"""`make mutants`: runs all plants, all delays and many clean chats. Exits with 0 if all findings are as planted."""
+"""`make mutants`: runs all plants, all delays and many clean chats.
+
+Exits with 0 if all findings are as planted, and the causes that `chatswarm why` names.
+"""
 
 import argparse
 import shutil
@@ -14,21 +17,23 @@ from typing import NamedTuple
 
 from rich.console import Console
 
-from .catalogue import BASELINES, CLEAN_RUNS, DELAYS, PLANTINGS, CleanRun, Delay, variants
+from .catalogue import BASELINES, CLEAN_RUNS, DELAYS, LATENESSES, PLANTINGS, CleanRun, Delay, variants
+from .explained import Score, blamed_faults, claims, explained
 from .judged import Outcome, shifts, without_delay, wrong_shifts
 from .push_catalogue import (
     CLEAN_PUSH,
     CLEAN_PUSH_RUNS,
     PUSH_BASELINES,
     PUSH_DELAYS,
+    PUSH_LATENESSES,
     PUSH_PLANTINGS,
     CleanPushRun,
 )
-from .report import delays, diagonal
-from .runs import run_clean, run_clean_push, run_delayed, run_planted, run_planted_push
+from .report import causes, delays, diagonal
+from .runs import run_clean, run_clean_push, run_delayed, run_late, run_planted, run_planted_push, run_stopped
 
 Run = Callable[[Path], Outcome]
-_WIDTH = 150
+_WIDTH = 160
 
 
 class Runs(NamedTuple):
@@ -45,7 +50,7 @@ class Runs(NamedTuple):
 
 def main() -> int:
     """Runs the selected plants, prints the tables, and returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("names", nargs="*", help="class names of plants to run (default: everything)")
     parser.add_argument("--push", action="store_true", help="only the push chat's, of all that there are")
     parser.add_argument("--at-once", type=int, default=5, help="number of parallel runs (default: 5)")
@@ -70,15 +75,22 @@ def main() -> int:
     for variant, group in clean.items():
         good = sum(not run.problems for run in group)
         console.print(f"\nclean chat ({variant}): {good} of {len(group)} runs without a finding", end="")
+    score = scored(outcomes)
+    console.print("\n")
+    console.print(causes(score.explanations))
+    for line in score.lines():
+        console.print(line, markup=False)
     wrong = [outcome for outcome in outcomes if outcome.problems]
-    console.print(f"\n\n{len(outcomes)} runs in {time.monotonic() - began:.0f} s, {len(wrong)} wrong")
+    console.print(f"\n{len(outcomes)} runs in {time.monotonic() - began:.0f} s, {len(wrong)} wrong")
     for outcome in wrong:
         console.print(f"\n{outcome.label} ({outcome.variant}): {outcome.folder}", style="bold red")
         for problem in outcome.problems:
             console.print(f"  {problem}", markup=False)
-    if not wrong:
+    if not wrong and score.met:
         shutil.rmtree(folder)
-    return 1 if wrong or not outcomes else 0
+        return 0
+    console.print(f"\nthe runs: {folder}", markup=False)
+    return 1
 
 
 def selected(names: Collection[str], *, push_only: bool) -> Runs:
@@ -90,18 +102,50 @@ def selected(names: Collection[str], *, push_only: bool) -> Runs:
         if not names or planting.label in names
     ]
     planted += [partial(run_planted_push, row) for row in PUSH_PLANTINGS if not names or row.label in names]
+    # Each again beside a fault that changes nothing, in one variant.
+    planted += [
+        partial(run_planted, planting, planting.variants[-1], under_fault=True)
+        for planting in (() if push_only else PLANTINGS)
+        if not names or planting.label in names
+    ]
+    planted += [
+        partial(run_planted_push, row, under_fault=True) for row in PUSH_PLANTINGS if not names or row.label in names
+    ]
     if names:
         return Runs((), planted, [])
+    planted += [partial(run_late, lateness) for lateness in PUSH_LATENESSES]
     slow = (*PUSH_BASELINES, *PUSH_DELAYS)
     clean: list[Run] = [
         partial(run_clean_push, CleanPushRun(chat, number)) for number in range(CLEAN_PUSH_RUNS) for chat in CLEAN_PUSH
     ]
     if not push_only:
+        planted += [*(partial(run_late, lateness) for lateness in LATENESSES), run_stopped]
         slow = (*BASELINES, *DELAYS, *slow)
         clean = [
             partial(run_clean, CleanRun(variant, number)) for number in range(CLEAN_RUNS) for variant in variants()
         ] + clean
     return Runs(slow, planted, clean)
+
+
+def scored(outcomes: Iterable[Outcome]) -> Score:
+    """What `chatswarm why` said of all runs, compared."""
+    score = Score()
+    for outcome in outcomes:
+        if not outcome.verdict:
+            continue  # that is a problem already
+        score.explanations += explained(
+            outcome.label, outcome.variant, outcome.expected, outcome.why, outcome.not_explained
+        )
+        where = f"{outcome.label} ({outcome.variant})"
+        if outcome.not_explained:
+            score.unanswered.append(where)
+            continue
+        score.answered += 1
+        if not outcome.finding:
+            score.claimed += [f"{where}: {claim}" for claim in claims(outcome.why)]
+        if outcome.under_fault:
+            score.blamed += [f"{where}: {blame}" for blame in blamed_faults(outcome.why)]
+    return score
 
 
 def perform(runs: list[Run], folder: Path, at_once: int) -> list[Outcome]:

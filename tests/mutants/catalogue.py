@@ -4,9 +4,11 @@ from dataclasses import dataclass
 from typing import Literal, TypedDict, get_args
 
 from chatswarm.loadtests.judge.verdict import FINDINGS
-from tests.plants import latency, losing, mangling, refusing, showing
+from tests.plants import latency, losing, mangling, refusing, showing, stalling
 from tests.plants.plant import Plant
 from tests.plants.push.latency import SlowChat as SlowPushChat
+
+from .explained import expectations
 
 COUNTED = (FINDINGS[0], "gap", *FINDINGS[1:])
 """What is counted: the findings, and after `lost` that part of it that was lost between two connections."""
@@ -43,10 +45,21 @@ UNICODE = EVEN + 'text = "unicode"\n'
 
 LONGER = EVEN.replace('"6s"', '"8s"')
 
+COINCIDENT = """
+[[fault]]
+name = "coincident"
+kind = "latency"
+at = "1500ms"
+for = "2500ms"
+on = "dashboards"
+latency = "20ms"
+"""
+"""Added to a scenario: it changes nothing that is found, so it must not be blamed. Something is delayed in each run."""
+
 QUIET = """
 [swarm]
 dashboards = 4
-widgets = 5
+widgets = 7
 arrivals = "even"
 ramp = "0.5s"
 drain = "4s"
@@ -60,7 +73,7 @@ rate = 0
 for = "2s"
 rate = 10
 """
-"""Two quiet periods: one in the middle, and the drain."""
+"""Two quiet periods: one in the middle, and the drain. The last messages before them are not from one customer."""
 
 
 Variant = Literal["original", "reference"]
@@ -97,6 +110,11 @@ class Planting:
     def label(self) -> str:
         return self.plant.__name__
 
+    @property
+    def expected(self) -> dict[str, str]:
+        """By finding: the cause that must come first."""
+        return expectations(self.plant.finding, self.plant.cause, self.plant.cause_of_lost)
+
 
 def _crowd(dashboards: int, rate: int = 10, widgets: int = 5) -> str:
     return (
@@ -107,12 +125,16 @@ def _crowd(dashboards: int, rate: int = 10, widgets: int = 5) -> str:
 
 
 PLANTINGS: tuple[Planting, ...] = (
-    Planting(losing.LosesEveryTenth),
+    # 7 customers, who take turns: the lost messages are not all from one.
+    Planting(losing.LosesEveryTenth, _crowd(4, widgets=7)),
     # 30 does not divide 1,000, so different dashboards are affected: 180 messages × 30 dashboards lose 5.
     Planting(losing.LosesEveryThousandthDelivery, _crowd(30, rate=30)),
     Planting(losing.LosesOnOneDashboardInFifty, _crowd(50)),
     Planting(losing.LosesTheLastBeforeQuiet, QUIET),
     Planting(losing.ShowsTwentyCustomers, _crowd(4, rate=25, widgets=25)),
+    # At random, because a customer who takes turns with others sends every twelfth message.
+    Planting(losing.LosesOneChat, _crowd(4, rate=20, widgets=12).replace('arrivals = "even"\n', "")),
+    Planting(losing.ClosesAndStaysQuiet, EVEN + 'reconnect = "origin"\n'),
     Planting(losing.ListFails),
     Planting(losing.AnnouncesTooEarly),
     Planting(losing.CachesTheList),
@@ -120,6 +142,15 @@ PLANTINGS: tuple[Planting, ...] = (
     Planting(losing.SkipsOneDashboard),
     Planting(losing.SkipsAllDashboards),
     Planting(losing.ShowsLate),
+    Planting(stalling.StopsEvery5s, EVEN.replace('"6s"', '"9s"')),
+    # 120 messages at 12.5 per second: the last is shown 3.6 s after it was sent.
+    Planting(stalling.FixedRateWorker, EVEN.replace("rate = 10", "rate = 20").replace('drain = "4s"', 'drain = "6s"')),
+    # Only where the list holds all texts does it grow.
+    Planting(
+        stalling.UnboundedList,
+        LONGER.replace('drain = "4s"', 'drain = "7s"'),
+        variants=("original",),
+    ),
     Planting(showing.StoresTwice),
     Planting(showing.ListsTwice),
     Planting(showing.AnnouncesTwice),
@@ -258,6 +289,43 @@ BASELINES: tuple[Delay, ...] = (
     *(Delay(latency.Slow, 0, {}, CROSSING) for _ in range(2)),
 )
 """Runs without a delay to compare with, two per scenario."""
+
+OFTEN = (
+    EVEN.replace("rate = 10", "rate = 3")
+    .replace('"6s"', '"8s"')
+    .replace('drain = "4s"', 'refetch = "every"\ndrain = "7s"')
+)
+"""Several messages are on their way at a time, and a refetch for each: fewer than a dashboard makes at a time."""
+
+SELDOM = ALONE.replace("rate = 0.6", "rate = 0.35").replace('drain = "4s"', 'drain = "6s"')
+"""A message every 2.86 s: even one that comes 2.5 s late comes before the next is sent."""
+
+
+@dataclass(frozen=True)
+class Lateness:
+    """A planted delay above the update target: all deliveries are late, and the slow stage must be named."""
+
+    plant: type[latency.Slow] | type[SlowPushChat]
+    cause: str
+    scenario: str = SELDOM
+    protocol: str = "reference"
+    seconds: float = 2.5
+    note: str = ""
+
+    @property
+    def label(self) -> str:
+        chat = "" if self.protocol == "reference" else f"{self.protocol}: "
+        return f"{chat}{self.plant.__name__} {self.seconds:g} s{self.note}"
+
+
+LATENESSES: tuple[Lateness, ...] = (
+    Lateness(latency.SlowFrames, "slow_notify"),
+    Lateness(latency.SlowList, "slow_list"),
+    Lateness(latency.SlowStore, "slow_accept"),
+    # With frequent messages, the frame of another would show one before its own came.
+    Lateness(latency.SlowList, "slow_list", OFTEN, note=", often"),
+    Lateness(latency.SlowStore, "slow_accept", OFTEN, note=", often"),
+)
 
 TOLERANCE = 0.005, 0.05
 """Seconds, and share of the planted delay; the larger one counts."""

@@ -6,6 +6,7 @@ from statistics import fmean
 from typing import Any
 
 from chatswarm.loadtests.judge.verdict import FINDINGS
+from tests.plants.plant import Count, Truth, most
 
 from .catalogue import COMPANIONS, COUNTED, MEDIANS, TOLERANCE
 
@@ -26,6 +27,10 @@ class Outcome:
     verdict: dict[str, Any] = field(default_factory=dict)  # empty if there is none
     medians: dict[str, float] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+    expected: dict[str, str] = field(default_factory=dict)  # by finding: its first cause, as a plant states it
+    why: dict[str, Any] = field(default_factory=dict)  # what `chatswarm why` says; empty if nothing
+    not_explained: str = ""  # why that is so
+    under_fault: bool = False  # one that changes nothing
     seconds: float = 0.0
     folder: str = ""
 
@@ -40,7 +45,7 @@ def found_in(verdict: Mapping[str, Any]) -> dict[str, int]:
 
 
 def problems_of(
-    finding: str, truth: Mapping[str, int], verdict: Mapping[str, Any], exit_code: int,
+    finding: str, truth: Truth, verdict: Mapping[str, Any], exit_code: int,
     unmeasured: Collection[str] = (),
 ) -> list[str]:  # fmt: skip
     """Where a verdict differs from the planted `truth`. `finding` is the planted one; empty: none. The counts of
@@ -50,9 +55,9 @@ def problems_of(
     problems = [
         f"{name}: {_shown(planted.get(name, 0))} planted, {_shown(found.get(name, 0))} found"
         for name in (*COUNTED, _COUNTED_ONLY)
-        if found.get(name, 0) != planted.get(name, 0)
+        if not _agrees(planted.get(name, 0), found.get(name, 0))
     ]
-    if finding and not truth.get(finding):
+    if finding and not most(truth.get(finding, 0)):
         problems.append(f"the plant caused no {finding}")
     listed = {entry["check"] for entry in verdict["findings"]}
     if listed != (found.keys() & set(FINDINGS)) - set(unmeasured):
@@ -68,7 +73,18 @@ def problems_of(
     return problems
 
 
-def _shown(count: int) -> str:
+def outside_faults(truth: Truth) -> Truth:
+    """The truth of a run with a fault that changes nothing: refused sends count only outside it."""
+    return {name: range(1, most(count) + 1) if name == "refused" else count for name, count in truth.items()}
+
+
+def _agrees(planted: Count, found: int) -> bool:
+    return found in planted if isinstance(planted, range) else found == planted
+
+
+def _shown(count: Count) -> str:
+    if isinstance(count, range):
+        return f"{count.start} to {count.stop - 1}"
     return "null" if count == NULL else str(count)
 
 

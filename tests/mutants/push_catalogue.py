@@ -6,8 +6,9 @@ from functools import partial
 
 from tests.plants.push import PushChat, PushPlant, latency, leaking, losing, refusing, showing
 
-from .catalogue import Delay
-from .push_protocols import ECHO, LINES
+from .catalogue import Delay, Lateness
+from .explained import expectations
+from .push_protocols import ECHO, FORGETFUL, LINES, WRITTEN
 
 UNMEASURED = frozenset({"unnotified"})
 """What cannot be counted where frames carry the text: what is not announced is lost."""
@@ -47,6 +48,12 @@ leave = 4
 )
 """What is sent within 2 s after a change counts for nobody. No message is sent near the end of these 2 s."""
 
+BIG_ROOM = (
+    ROOMS.replace("dashboards = 8", "dashboards = 22").replace("count = 6", "count = 1")
+    .replace("members = 4", "members = 20").replace('drain = "4s"', 'drain = "6s"')
+)  # fmt: skip
+"""60 messages to one room with 20 members. With 0.15 s for each, the last six are late, and nobody waits for 3 s."""
+
 INTRUDED = (
     ROOMS
     + """
@@ -82,6 +89,16 @@ class PushPlanting:
         return self.plant(victim=VICTIM)
 
     @property
+    def expected(self) -> dict[str, str]:
+        """By finding: the cause that must come first."""
+        return expectations(self.plant.finding, self.plant.cause, self.plant.cause_of_lost)
+
+    @property
+    def unmeasured(self) -> frozenset[str]:
+        """What cannot be counted: where nothing can be read at the end, what is stored."""
+        return UNMEASURED | ({"store_lost", "vanished", "recovered"} if self.protocol == WRITTEN else set())
+
+    @property
     def findings(self) -> tuple[str, ...]:
         """The names of all findings that the defect must lead to: its own, and those that follow from it."""
         return tuple(self.chat().truth())
@@ -90,10 +107,17 @@ class PushPlanting:
 PUSH_PLANTINGS: tuple[PushPlanting, ...] = (
     PushPlanting(losing.SkipsOneMember),
     PushPlanting(losing.DropsOneOfABatch, CROWDED),
-    PushPlanting(losing.ReplaysNothing),
+    PushPlanting(losing.OneWorkerMissesMessages),
+    PushPlanting(losing.ForgetsAMember),
+    PushPlanting(losing.AcceptsWhatIsWritten, OVER_SOCKETS, protocol=WRITTEN),
+    PushPlanting(losing.GarblesFrames),
+    PushPlanting(losing.ReplaysNothing, protocol=FORGETFUL),
+    PushPlanting(losing.SaysRecovered),
     PushPlanting(losing.AcceptsWithoutStoring),
     PushPlanting(losing.AcceptsBeforeStoring, OVER_SOCKETS),
     PushPlanting(losing.StallsRooms),
+    PushPlanting(losing.KeepsThemAway),
+    PushPlanting(losing.AwaitsEachDashboardInTurn, BIG_ROOM),
     PushPlanting(showing.PushesTwice),
     PushPlanting(showing.ReplaysAndPushes),
     PushPlanting(showing.KeepsTwice),
@@ -188,6 +212,11 @@ PUSH_DELAYS: tuple[Delay, ...] = (
         for seconds in (0.05, 1.5)
     ),
     _slow(latency.SlowStore, 0.25, PUSH_MEDIANS),
+)
+
+PUSH_LATENESSES: tuple[Lateness, ...] = (
+    Lateness(latency.SlowPush, "slow_notify", UNHURRIED, "push"),
+    Lateness(latency.SlowStore, "slow_accept", UNHURRIED, "push"),
 )
 
 PUSH_BASELINES: tuple[Delay, ...] = tuple(

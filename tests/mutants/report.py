@@ -1,4 +1,4 @@
-"""The tables of `make mutants`: planted defects and findings, planted delays and measured ones."""
+"""The tables of `make mutants`: planted defects and findings, their causes, planted delays and measured ones."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,6 +6,7 @@ from rich.table import Table
 from rich.text import Text
 
 from .catalogue import COMPANIONS, COUNTED, MEDIANS, Delay
+from .explained import Explanation, alike
 from .judged import NULL, Outcome, found_in, is_off
 
 _HEADS = {
@@ -79,3 +80,33 @@ def _shift(planted: float, measured: float) -> Text:
     if is_off(planted, measured):
         return Text(f"{text} ! for {planted * 1000:+.0f}", style="bold red")
     return Text(text, style="bold green" if planted else "dim")
+
+
+def causes(explanations: Sequence[Explanation]) -> Table:
+    """One row per plant, finding and answer: the first cause that was named, and what was planted if that differs."""
+    table = Table(title="planted defects × causes", title_justify="left", box=None, padding=(0, 1), pad_edge=False)
+    for name, justify in (("planted", "left"), ("finding", "left"), ("runs", "right"), ("first cause", "left"),
+                          ("certainty", "left"), ("coverage", "right"), ("", "left")):  # fmt: skip
+        table.add_column(name, justify="right" if justify == "right" else "left", no_wrap=bool(name))
+    for group in alike(explanations):
+        one = group[0]
+        covered = [each.coverage for each in group if each.coverage is not None]
+        table.add_row(
+            one.label,
+            one.finding,
+            str(len(group)),
+            Text(one.first or "none", style="bold green" if one.right else "bold red"),
+            one.certainty,
+            f"{min(covered):.0%}" if covered else _NONE,
+            Text("right") if one.right else Text(_wrong(group), style="bold red"),
+        )
+    return table
+
+
+def _wrong(group: Sequence[Explanation]) -> str:
+    one = group[0]
+    if one.problem:
+        return f"wrong ! {one.problem}"
+    named = one.first in one.expected.split(" or ")
+    where = ", ".join(sorted({each.variant for each in group}))
+    return f"wrong ! expected {'it to be proven' if named else one.expected or 'none'} ({where})"

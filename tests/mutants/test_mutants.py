@@ -8,12 +8,12 @@ import pytest
 from rich.console import Console
 
 from chatswarm.loadtests.judge.verdict import FINDINGS, Counts, Deliveries
-from tests.plants import losing, mangling, refusing, showing
-from tests.plants.plant import Plant, TracksConnections
+from tests.plants import losing, mangling, refusing, showing, stalling
+from tests.plants.plant import Count, Plant, TracksConnections
 
 from .__main__ import measure
 from .catalogue import COMPANIONS, COUNTED, DELAYS, MEDIANS, PLANTINGS, Delay
-from .judged import Outcome, found_in, is_off, problems_of, without_delay, wrong_shifts
+from .judged import Outcome, found_in, is_off, outside_faults, problems_of, without_delay, wrong_shifts
 from .report import delays, diagonal
 
 
@@ -41,7 +41,7 @@ def test_every_finding_has_a_plant_and_every_plant_a_run() -> None:
     assert {planting.plant.finding for planting in PLANTINGS} == {*FINDINGS, ""} - {"leaked"}
     written = {
         plant
-        for module in (losing, showing, mangling, refusing)
+        for module in (losing, stalling, showing, mangling, refusing)
         for _, plant in inspect.getmembers(module, inspect.isclass)
         if issubclass(plant, Plant) and plant not in (Plant, TracksConnections, mangling.Rewrites)
     }
@@ -67,10 +67,25 @@ def test_a_verdict_as_planted_has_no_problem() -> None:
         ("phantom", {"phantom": 1}, verdict(phantom=None), "phantom: 1 planted, null found"),
         ("refused", {"refused": 1, "lost": 4}, verdict(refused=1, lost=4), "lost failed beside refused"),
         ("", {}, verdict(exit_code=0, refused=1), "refused: 0 planted, 1 found"),
+        ("late", {"late": range(4, 9)}, verdict(late=9), "late: 4 to 8 planted, 9 found"),
+        ("late", {"late": range(1)}, verdict(), "the plant caused no late"),
     ],
 )  # fmt: skip
-def test_differences_from_a_plant_are_reported(finding: str, truth: dict[str, int], judged: Any, problem: str) -> None:
+def test_differences_from_a_plant_are_reported(
+    finding: str, truth: dict[str, Count], judged: Any, problem: str
+) -> None:
     assert problem in problems_of(finding, truth, judged, 1 if finding else 0)
+
+
+def test_a_count_may_be_one_of_a_range() -> None:
+    assert problems_of("late", {"late": range(4, 9)}, verdict(late=8), 1) == []
+
+
+def test_beside_a_fault_fewer_sends_may_be_refused() -> None:
+    truth = outside_faults({"refused": 8, "recovered": 8})
+    assert problems_of("refused", truth, verdict(refused=3, recovered=8), 1) == []
+    for refused in (0, 9):
+        assert problems_of("refused", truth, verdict(refused=refused, recovered=8), 1)
 
 
 def test_what_cannot_be_measured_must_be_null() -> None:

@@ -15,6 +15,7 @@ class LosesEveryTenth(Plant):
     """Every tenth message gets a 2xx and is stored, but is neither announced nor listed."""
 
     finding = "lost"
+    cause = "every_kth"
 
     async def send(self, chat_id: str, text: str) -> Response:
         message = self.store(chat_id, text)
@@ -67,6 +68,8 @@ class LosesEveryThousandthDelivery(TracksConnections):
 class LosesOnOneDashboardInFifty(LosesEveryThousandthDelivery):
     """The list of one dashboard in fifty lacks every tenth message."""
 
+    cause = "one_dashboard"
+
     def hides(self, message: Message, slot: int) -> bool:
         return slot % 50 == 17 and message.number % 10 == 0
 
@@ -76,6 +79,7 @@ class LosesTheLastBeforeQuiet(Plant):
     """Each message is listed and announced with the next one, or not at all if the next takes longer than a second."""
 
     finding = "lost"
+    cause = "last_before_quiet"
     held: tuple[str, Message, float] | None = None
 
     async def send(self, chat_id: str, text: str) -> Response:
@@ -99,6 +103,7 @@ class ShowsTwentyCustomers(TracksConnections):
     """The list shows only the first 20 customers."""
 
     finding = "lost"
+    cause = "list_window"
 
     def listed(self, reader: Reader) -> Mapping[str, Sequence[Message]]:
         return dict(islice(self.chats.items(), 20))
@@ -109,10 +114,54 @@ class ShowsTwentyCustomers(TracksConnections):
         return {"lost": lost}
 
 
+@dataclass
+class LosesOneChat(Plant):
+    """What is sent into the second chat that was created is stored, but neither announced nor listed."""
+
+    finding = "lost"
+    cause = "one_chat"
+
+    @property
+    def unlisted(self) -> str:
+        return next(islice(self.chats, 1, None), "")
+
+    def announce(self, chat_id: str, message: Message) -> None:
+        if chat_id == self.unlisted:
+            self.broken.add(message.number)
+        else:
+            super().announce(chat_id, message)
+
+    def listed(self, reader: Reader) -> Mapping[str, Sequence[Message]]:
+        return {chat_id: messages for chat_id, messages in self.chats.items() if chat_id != self.unlisted}
+
+    def truth(self) -> Truth:
+        return {"lost": len(self.broken) * self.audience}
+
+
+class ClosesAndStaysQuiet(TracksConnections):
+    """Just before the 55th message of 60, all dashboards are closed.
+
+    The rest has been sent when they are back, so pages that do not refetch after reconnecting never show it.
+    """
+
+    finding = "lost"
+    cause = "nobody_asked"
+
+    async def send(self, chat_id: str, text: str) -> Response:
+        if self.sends == 55:
+            for dashboard in list(self.dashboards):
+                dashboard.close(1012)
+        return await super().send(chat_id, text)
+
+    def truth(self) -> Truth:
+        return {"lost": self.unseen()}
+
+
 class ListFails(Plant):
     """The list returns 500 after the first send."""
 
     finding = "lost"
+    cause = "list_fails"
 
     async def list_chats(self, reader: Reader) -> Response:
         return (500, {"detail": "no"}) if self.sends else await super().list_chats(reader)
@@ -125,6 +174,7 @@ class AnnouncesTooEarly(TracksConnections):
     """Every message is announced half a second before it is listed, so it is shown with the next ones, if any."""
 
     finding = "lost"
+    cause = "frame_before_list"
 
     async def send(self, chat_id: str, text: str) -> Response:
         message = self.store(chat_id, text)
@@ -145,6 +195,7 @@ class CachesTheList(TracksConnections):
     """The list is rebuilt only once a second, so refetches for the last messages show an old one."""
 
     finding = "lost"
+    cause = "cached_list"
     cached: dict[str, list[Message]] = field(default_factory=dict)
     made: float = 0.0
 
@@ -165,6 +216,8 @@ class ForgetsToStore(Plant):
     """Every tenth message gets a 2xx, and is not stored."""
 
     finding = "store_lost"
+    cause = "every_kth"
+    cause_of_lost = "never_stored"
 
     async def send(self, chat_id: str, text: str) -> Response:
         if not self.nth(10):
@@ -184,6 +237,7 @@ class SkipsOneDashboard(Plant):
     """Every seventh message is not announced to the second dashboard, which shows it with the next one."""
 
     finding = "unnotified"
+    cause = "one_dashboard or every_kth or frame_never_sent"
 
     def deliver(self, dashboard: Dashboard, chat_id: str, message: Message) -> None:
         if dashboard.number == 2 and self.nth(7):
@@ -196,6 +250,7 @@ class SkipsAllDashboards(Plant):
     """Every seventh message is not announced to any dashboard, and is shown with the next one."""
 
     finding = "unnotified"
+    cause = "every_kth or frame_never_sent"
 
     def announce(self, chat_id: str, message: Message) -> None:
         if self.nth(7):
@@ -215,6 +270,7 @@ class ShowsLate(Plant):
     """Every twelfth message is listed and announced after 2.5 s."""
 
     finding = "late"
+    cause = "slow_notify"
     withheld: set[int] = field(default_factory=set)
 
     async def send(self, chat_id: str, text: str) -> Response:

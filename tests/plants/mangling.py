@@ -14,6 +14,7 @@ class Rewrites(Plant):
     """Stores each text as `rewritten` returns it."""
 
     finding = "corrupted"
+    cause = "text_changed"
 
     def rewritten(self, text: str) -> str:
         raise NotImplementedError

@@ -6,8 +6,16 @@ from typing import ClassVar
 
 from .chat import Chat, Message, Reader, Response
 
-Truth = dict[str, int]
+Count = int | range
+"""How many cases a verdict must count: exactly, or a range where only the moment decides."""
+
+Truth = Mapping[str, Count]
 """The expected count of each finding, by name; 0 if it is not named."""
+
+
+def most(count: Count) -> int:
+    """The highest number that it allows."""
+    return max(count, default=0) if isinstance(count, range) else count
 
 
 @dataclass
@@ -17,6 +25,12 @@ class Plant(Chat):
     audience: int = 4  # the scenario's dashboards
     broken: set[int] = field(default_factory=set)  # the numbers of the messages that the defect affected
     finding: ClassVar[str] = ""
+    cause: ClassVar[str] = ""
+    """The cause that `chatswarm why` must name first for the finding: an id, or several with " or " between them.
+    Empty: it must name none, and say that the finding is unexplained.
+    """
+    cause_of_lost: ClassVar[str] = ""
+    """The same for what is lost because of the finding; empty: nothing is."""
 
     def truth(self) -> Truth:
         """The counts that a verdict must have. Call it after the run."""

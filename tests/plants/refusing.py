@@ -14,6 +14,8 @@ class FallsSilent(TracksConnections):
     """From the thirtieth message on, the second dashboard gets no frames."""
 
     finding = "silent_socket"
+    cause = "silent_socket"
+    cause_of_lost = "silent_socket"
     all_of_them: ClassVar[bool] = False
 
     def deliver(self, dashboard: Dashboard, chat_id: str, message: Message) -> None:
@@ -42,6 +44,7 @@ class RefusesEveryThirdSend(Plant):
     """Every third send gets a 429, and is not stored."""
 
     finding = "refused"
+    cause = "rate_limited"
 
     async def send(self, chat_id: str, text: str) -> Response:
         if not self.nth(3):
@@ -54,6 +57,7 @@ class FailsThreeSendsInTen(Plant):
     """30 % of the sends get a 500, and are not stored."""
 
     finding = "refused"
+    cause = "server_error"
 
     async def send(self, chat_id: str, text: str) -> Response:
         if self.sends % 10 not in (3, 6, 9):
@@ -66,6 +70,7 @@ class FailsAfterStoring(Plant):
     """Every eighth send is stored, listed and announced, and then alternately gets a 500 or no response."""
 
     finding = "refused"
+    cause = "server_error or no_answer"
 
     async def send(self, chat_id: str, text: str) -> Response:
         response = await super().send(chat_id, text)
@@ -85,6 +90,8 @@ class AdmitsOneDashboardInTwo(Plant):
     """Every second of the first handshakes gets a 403, and every later one does."""
 
     finding = "absent"
+    cause = "handshake_refused"
+    cause_of_lost = "never_subscribed"
 
     def welcome(self, dashboard: Dashboard) -> bool:
         return dashboard.number <= self.audience and dashboard.number % 2 == 1
@@ -97,6 +104,8 @@ class RefusesReconnects(TracksConnections):
     """With the thirtieth message, every second dashboard is closed, and no further handshake is accepted."""
 
     finding = "absent"
+    cause = "handshake_refused"
+    cause_of_lost = "never_reconnected"
 
     async def send(self, chat_id: str, text: str) -> Response:
         response = await super().send(chat_id, text)
@@ -116,6 +125,7 @@ class ClosesAfterTheLastMessage(Plant):
     """Every second dashboard is closed 1.5 s after the last message, which it has shown, and may not reconnect."""
 
     finding = "absent"
+    cause = "handshake_refused"
     closing: asyncio.TimerHandle | None = None
 
     async def send(self, chat_id: str, text: str) -> Response:
@@ -135,6 +145,8 @@ class IgnoresSubscriptions(Plant):
     """Half of the dashboards can connect, but their subscriptions are neither confirmed nor served."""
 
     finding = "absent"
+    cause = "handshake_refused"
+    cause_of_lost = "never_subscribed"
 
     def subscribe(self, dashboard: Dashboard, channel: str) -> None:
         if dashboard.number <= self.audience and dashboard.number % 2 == 1:

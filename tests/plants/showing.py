@@ -14,6 +14,7 @@ class StoresTwice(Plant):
     """Every eighth message is stored twice, under two numbers, and announced once."""
 
     finding = "duplicated"
+    cause = "stored_twice"
 
     async def send(self, chat_id: str, text: str) -> Response:
         message = self.store(chat_id, text)
@@ -27,6 +28,7 @@ class ListsTwice(Plant):
     """The list shows every eighth message twice. The store has it once."""
 
     finding = "duplicated"
+    cause = "listed_twice"
 
     def store(self, chat_id: str, text: str) -> Message:
         message = super().store(chat_id, text)
@@ -50,6 +52,7 @@ class AnnouncesTwice(Plant):
     """Every eighth message is announced twice to the second dashboard."""
 
     finding = "duplicated"
+    cause = "announced_twice"
 
     def deliver(self, dashboard: Dashboard, chat_id: str, message: Message) -> None:
         super().deliver(dashboard, chat_id, message)
@@ -65,6 +68,7 @@ class StoresBeforeThePrevious(Plant):
     """Every eighth message is stored before the previous one in its chat."""
 
     finding = "reordered"
+    cause = "stored_out_of_order"
 
     def store(self, chat_id: str, text: str) -> Message:
         message = super().store(chat_id, text)
@@ -79,6 +83,7 @@ class ListsReordered(TracksConnections):
     """On every second connection, a chat's last two messages are swapped if the last is an eighth one."""
 
     finding = "reordered"
+    cause = "listed_out_of_order"
 
     def listed(self, reader: Reader) -> Mapping[str, Sequence[Message]]:
         if reader.slot % 2 == 0 or reader.slot < 0:
@@ -99,6 +104,7 @@ class InventsMessages(Plant):
     """After every tenth message, one that its customer did not send is stored, listed and announced."""
 
     finding = "phantom"
+    cause = "never_sent"
 
     async def send(self, chat_id: str, text: str) -> Response:
         response = await super().send(chat_id, text)
@@ -113,6 +119,7 @@ class StoresRejectedSends(Plant):
     """Every tenth message gets a 422, but is stored, listed and announced."""
 
     finding = "phantom"
+    cause = "stored_though_rejected"
 
     async def send(self, chat_id: str, text: str) -> Response:
         response = await super().send(chat_id, text)
@@ -129,6 +136,7 @@ class AnnouncesUnknownIds(Plant):
     """After every tenth message, an unknown message id is announced to all dashboards. Needs ids."""
 
     finding = "phantom"
+    cause = "never_sent"
 
     def announce(self, chat_id: str, message: Message) -> None:
         super().announce(chat_id, message)
@@ -144,6 +152,7 @@ class Deletes(Plant):
     """Every seventh message is deleted a second after it was stored."""
 
     finding = "vanished"
+    cause = "deleted"
 
     def store(self, chat_id: str, text: str) -> Message:
         message = super().store(chat_id, text)
@@ -161,6 +170,7 @@ class HidesCustomers(TracksConnections):
     """The chat of every fourteenth message is missing from the list from 1 s to 1.5 s after it was stored."""
 
     finding = "vanished"
+    cause = "hidden_for_a_while"
     hidden: set[str] = field(default_factory=set)
 
     def store(self, chat_id: str, text: str) -> Message:
@@ -182,6 +192,7 @@ class HidesForASecond(TracksConnections):
     """Every seventh message is missing from the list from 1 s to 2 s after it was stored, but not from the store."""
 
     finding = "vanished"
+    cause = "hidden_for_a_while"
     hidden: set[int] = field(default_factory=set)
 
     def store(self, chat_id: str, text: str) -> Message:
@@ -211,6 +222,7 @@ class StoresDamaged(Plant):
     """Every eighth message is stored damaged: its end or beginning cut off, or one letter changed."""
 
     finding = "corrupted"
+    cause = "text_changed"
 
     def store(self, chat_id: str, text: str) -> Message:
         if not self.nth(8):
@@ -225,6 +237,7 @@ class ListsDamaged(Plant):
     """The list shows every eighth message with one letter changed. The store is correct."""
 
     finding = "corrupted"
+    cause = "text_changed"
 
     def shown(self, message: Message) -> dict[str, object]:
         if message.number % 8:
@@ -240,6 +253,7 @@ class StoresInAnotherChat(Plant):
     """Every eighth message is stored and announced in the next customer's chat."""
 
     finding = "misplaced"
+    cause = "stored_in_another_chat"
 
     async def send(self, chat_id: str, text: str) -> Response:
         if not self.nth(8):
@@ -254,6 +268,7 @@ class ListsInAnotherChat(Plant):
     """The list shows every eighth message in the next customer's chat. The store is correct."""
 
     finding = "misplaced"
+    cause = "shown_in_another_chat"
 
     def listed(self, reader: Reader) -> Mapping[str, Sequence[Message]]:
         moved = {message.number for messages in self.chats.values() for message in messages if message.number % 8 == 0}

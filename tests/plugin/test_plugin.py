@@ -86,7 +86,7 @@ import pytest
 
 @pytest.fixture(scope="module")
 def verdict(chatswarm):
-    return chatswarm.run("quick.toml", seed=7)
+    return chatswarm.run("quick.toml", seed=7, traceparent=True)
 
 def test_holds(verdict):
     assert verdict.passed

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from chatswarm.loadtests.judge.ledger.arrays import Bools
+from chatswarm.loadtests.judge.ledger.arrays import Bools, ints
 from chatswarm.loadtests.judge.ledger.due import SILENCE, Silence
 from chatswarm.loadtests.judge.ledger.ledger import Ledger
 from chatswarm.loadtests.judge.rig import Delays
@@ -27,8 +27,9 @@ def unnotified(ledger: Ledger) -> CheckResult:
         return CheckResult(None, applies=False)
     if not announcements.exact:
         worst = sorted(announcements.missed_by_count, key=lambda missed: -missed.missing)[:WORST]
+        counts = [missed.missing for missed in announcements.missed_by_count]
         return CheckResult(
-            sum(missed.missing for missed in announcements.missed_by_count),
+            sum(counts),
             [
                 Example(
                     chat=ledger.chat(missed.chat),
@@ -37,6 +38,9 @@ def unnotified(ledger: Ledger) -> CheckResult:
                 )
                 for missed in worst
             ],
+            messages=np.full(sum(counts), -1),
+            dashboards=np.repeat(ints([missed.dashboard for missed in announcements.missed_by_count]), counts),
+            kinds=[CaseKind("frame_never_sent")] * sum(counts),
         )
     found = np.flatnonzero(visible_without_frame(ledger))
     return CheckResult(
@@ -49,7 +53,7 @@ def silent_socket(ledger: Ledger) -> CheckResult:
 
     Not counted: what would be shorter without the longest time in it for which the rig did not look.
     """
-    silences = sorted(_without_delays(ledger), key=lambda silence: -silence.due)
+    silences = sorted(silences_without_delays(ledger), key=lambda silence: -silence.due)
     return CheckResult(
         len(silences),
         [
@@ -69,7 +73,8 @@ def silent_socket(ledger: Ledger) -> CheckResult:
     )
 
 
-def _without_delays(ledger: Ledger) -> list[Silence]:
+def silences_without_delays(ledger: Ledger) -> list[Silence]:
+    """The silences that are long enough without the longest time in each for which the rig did not look."""
     silences = ledger.announcements.silences
     if not silences:
         return []

@@ -4,14 +4,16 @@ import numpy as np
 
 from chatswarm.loadtests.history.tables import SendOutcome
 from chatswarm.loadtests.judge.ledger.ledger import Ledger
+from chatswarm.loadtests.judge.rig import Delays
 
 from .check import WORST, CaseKind, CheckResult, result_for_messages
 
 _TOO_MANY, _FAILED = 429, 500
+_SLEPT = 0.5  # the share of a send's time
 
 
 def refused(ledger: Ledger) -> CheckResult:
-    """Each send once, unless a fault was active between intended and the response, or the rig itself failed.
+    """Each send once, unless a fault was active between intended and the response, or the rig itself failed or slept.
 
     If the nemesis's history is incomplete, it cannot be known whether there was a fault.
     """
@@ -21,6 +23,11 @@ def refused(ledger: Ledger) -> CheckResult:
     bound = ledger.fault_bound
     for fault in ledger.observations.faults:
         outside &= (messages.intended > fault.stop + bound) | (ledger.answered < fault.start - bound)
+    # What the load generator slept through may have been answered.
+    silent = np.flatnonzero(outside & (messages.status == 0) & np.isfinite(messages.sent) & np.isfinite(messages.done))
+    took = messages.done[silent] - messages.sent[silent]
+    lag = Delays(ledger).of(messages.process[silent], messages.sent[silent], messages.done[silent])
+    outside[silent[lag > _SLEPT * took]] = False
     rows = np.flatnonzero(outside)
     if len(rows) and not ledger.observations.all_faults:
         return CheckResult(None)

@@ -1,6 +1,5 @@
 """The cases of a finding: what it counted, one row each, and what is known of each row."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -15,7 +14,7 @@ from chatswarm.loadtests.judge.ledger.ledger import Ledger
 @dataclass(frozen=True, slots=True)
 class Cases:
     """One row per case, or fewer than were counted: what cannot be tied to a message has none, and of more than MOST
-    deliveries, only every `step`-th is looked at. -1: none.
+    deliveries, only one in `step` is looked at, at random. -1: none.
     """
 
     finding: str
@@ -53,21 +52,13 @@ def cases_of(ledger: Ledger, name: str, result: CheckResult) -> Cases:
     count = result.count or 0
     if (chosen := _deliveries(ledger, name)) is not None:
         found = np.flatnonzero(chosen)
-        step = _step(len(found), ledger.deliveries.dashboards)
-        some = ints(found[::step])
+        step = max(1, -(-len(found) // MOST))
+        some = ints(found if step == 1 else np.sort(np.random.default_rng(1).choice(found, len(found) // step, False)))
         message, dashboard = ints(ledger.deliveries.message[some]), ints(ledger.deliveries.dashboard[some])
         return Cases(name, count, step, len(some), np.arange(len(some)), message, some, dashboard, [])
     none = np.full(len(result.messages), -1, np.int64)
     dashboard = none if result.dashboards is None else result.dashboards
     return Cases(name, count, 1, len(none), np.arange(len(none)), result.messages, none, dashboard, result.kinds)
-
-
-def _step(cases: int, dashboards: int) -> int:
-    """How far apart those are that are looked at, so that each dashboard has its share."""
-    step = max(1, -(-cases // MOST))
-    while step > 1 and math.gcd(step, dashboards) > 1:
-        step += 1
-    return step
 
 
 def _deliveries(ledger: Ledger, name: str) -> Bools | None:

@@ -5,9 +5,10 @@ import numpy as np
 from chatswarm.loadtests.system.units import human
 
 from .cases import Cases, moments_of
+from .connections import open_throughout
 from .facts import Facts
 from .faults import spans_of, under
-from .lost import open_throughout, reads_since
+from .lists import reads_since
 from .words import many
 
 _SPREAD = 3
@@ -24,6 +25,8 @@ def facts_about(facts: Facts, cases: Cases, cause: str = "") -> list[str]:
 
 
 def _store(facts: Facts, cases: Cases) -> list[str]:
+    if cases.finding == "lost":
+        return []  # `reached` says it
     if facts.store_known[cases.message].all() and facts.stored[cases.message].all():
         return ["all of them are stored: the final read has them"]
     return []

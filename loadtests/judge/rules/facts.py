@@ -41,6 +41,7 @@ class SubscriptionTimes:
 
     connection: Ints
     dashboard: Ints
+    opening: Floats
     start: Floats
     end: Floats  # infinite: open to the end
     lost: Bools  # it was closed, other than by the swarm
@@ -64,6 +65,7 @@ class Facts:
     def __init__(self, ledger: Ledger, recoveries: Sequence[Recovery]) -> None:
         self.ledger = ledger
         self.recoveries = recoveries
+        self.usual: dict[str, float] | None = None  # see `stages.usual_of`
 
     @cached_property
     def delays(self) -> Delays:
@@ -96,6 +98,7 @@ class Facts:
         return SubscriptionTimes(
             connection=mine,
             dashboard=table.dashboard[mine],
+            opening=table.opening[mine],
             start=table.subscribed[mine],
             end=np.where(over, table.ended[mine], np.inf),
             lost=lost,

@@ -10,13 +10,17 @@ from chatswarm.loadtests.judge.ledger.faults import FaultSpan
 from .cases import Cases, moments_of
 from .claims import Certainty, Claim
 from .facts import Facts
+from .stages import explains
 from .statistics import CHANCE, COVERAGE, LIFT, chance, lift
 
+_MOST_OF = 0.5
+"""Of what was under a fault that only may add delay, at least this share must have gone wrong."""
 _LEAST = 5
 _OTHERS = 20
-_HOLDS = frozenset({"pause", "timeout", "down", "kill", "terminate", "restart", "lock_store", "fill_store", "latency",
-                    "bandwidth", "slicer", "reset_peer", "limit_data", "slow_close", "command"})  # fmt: skip
-"""Kinds that hold up what passes through them. The others only load the target: these can be probable at most."""
+_STOPS = frozenset({"pause", "timeout", "down", "kill", "terminate", "restart", "lock_store"})
+"""Kinds under which nothing comes through. Of the others, `latency` says how much delay it adds; the rest only may."""
+_UNSAFE = 1.0
+"""Seconds after the response for which a message may be in memory only."""
 _HOPS = 4
 """A message passes a network fault at most so often on its way: send, frame, refetch, list."""
 
@@ -32,11 +36,16 @@ def fault(facts: Facts, cases: Cases) -> Claim | None:
     for span in facts.ledger.observations.faults:
         by_name.setdefault(span.name, []).append(span)
     found = [claim for name, spans in by_name.items() if (claim := _one(facts, cases, name, spans)) is not None]
-    return max(found, key=lambda claim: len(claim.rows)) if found else None
+    # Of several that cover nearly as many, the one under which nearly all went wrong.
+    most = max((len(claim.rows) for claim, _ in found), default=0)
+    nearly = [
+        (claim.certainty == "proven", share, claim) for claim, share in found if len(claim.rows) >= COVERAGE * most
+    ]
+    return max(nearly, key=lambda each: each[:2])[2] if nearly else None
 
 
-def _one(facts: Facts, cases: Cases, name: str, spans: list[FaultSpan]) -> Claim | None:
-    ledger = facts.ledger
+def _one(facts: Facts, cases: Cases, name: str, spans: list[FaultSpan]) -> tuple[Claim, float] | None:
+    """The claim of one fault, and the share of what was under it that went wrong."""
     begin, end = spans_of(facts, cases)
     edges = [(span.start, _over(facts, span)) for span in spans]
     near = under(begin, end, edges)
@@ -44,8 +53,8 @@ def _one(facts: Facts, cases: Cases, name: str, spans: list[FaultSpan]) -> Claim
     if len(rows) < _LEAST:
         return None
     if cases.finding == "late":
-        held = np.minimum(_overlap(begin[rows], end[rows], edges), _most_delay(facts, name))
-        rows = rows[end[rows] - held <= ledger.deadline[cases.message[rows]]]
+        held = np.minimum(_overlap(begin[rows], end[rows], edges), most_delay(facts, name))
+        rows = rows[explains(facts, cases.only(rows), held)]
     exposed_begin, exposed_end = _everything(facts, cases)
     exposed = under(exposed_begin, exposed_end, edges)
     inside, others = int(exposed.sum()), int((~exposed).sum())
@@ -53,22 +62,25 @@ def _one(facts: Facts, cases: Cases, name: str, spans: list[FaultSpan]) -> Claim
     bad = len(rows) + outside
     if len(rows) < _LEAST or others < _OTHERS or len(rows) < COVERAGE * near.sum():
         return None
+    if spans[0].kind not in _STOPS and len(rows) < _MOST_OF * inside:
+        return None
     if lift(len(rows), max(inside, len(rows)), bad, inside + others) < LIFT:
         return None
     odds = chance(len(rows), max(inside, len(rows)), bad, max(inside, len(rows)) + others) * len(spans)
     if odds > CHANCE:
         return None
-    certainty: Certainty = (
-        "proven" if cases.finding == "late" and spans[0].kind in _HOLDS and not outside else "probable"
-    )
+    late = cases.finding == "late"
+    certain = late and not outside and (spans[0].kind in _STOPS or math.isfinite(most_delay(facts, name)))
+    certainty: Certainty = "proven" if certain else "probable"
     moments = ", ".join(f"{facts.seconds(start)} to {facts.seconds(stop)}" for start, stop in edges[:3])
-    relation = "on target without the time under" if cases.finding == "late" else "on their way while"
-    return Claim(
-        "fault", rows, certainty,
-        {"fault": name, "relation": relation, "verb": "" if cases.finding == "late" else "was active"},
-        (f"{len(rows):,} of {inside:,} under it ({moments}), {outside:,} of {others:,} outside it",
-         f"evidence of the fault: {_evidence(spans)}"),
-    )  # fmt: skip
+    words = {
+        "fault": name,
+        "relation": "held up by" if late else "on their way while",
+        "verb": ": on target without the time under it" if late else " was active",
+    }
+    told = f"{len(rows):,} of {inside:,} under it ({moments}), {outside:,} of {others:,} outside it"
+    claim = Claim("fault", rows, certainty, words, (told, f"evidence of the fault: {_evidence(spans)}"))
+    return claim, len(rows) / max(inside, 1)
 
 
 def _evidence(spans: list[FaultSpan]) -> str:
@@ -79,8 +91,8 @@ def _over(facts: Facts, span: FaultSpan) -> float:
     """When the chat was whole again after the fault, as far as that was measured."""
     for recovery in facts.recoveries:
         if recovery.name == span.name and abs(facts.ledger.start + recovery.start - span.start) < 1e-3:
-            after = recovery.whole_again if recovery.whole_again is not None else recovery.at_least or 0.0
-            return span.stop + after
+            # A chat that was never whole again need not be so because of the fault.
+            return span.stop + (recovery.whole_again or 0.0)
     return span.stop
 
 
@@ -88,7 +100,9 @@ def spans_of(facts: Facts, cases: Cases) -> tuple[Floats, Floats]:
     """From when until when each case was on its way; until its deadline if it never came."""
     messages = facts.ledger.messages
     if (cases.delivery < 0).any():
-        return messages.intended[cases.message], facts.ledger.answered[cases.message]
+        # A response may come before the message is safe.
+        after = _UNSAFE if cases.finding == "store_lost" else 0.0
+        return messages.intended[cases.message], facts.ledger.answered[cases.message] + after
     moments = moments_of(facts.ledger, cases)
     return moments.intended, np.where(
         np.isfinite(moments.visible), moments.visible, facts.ledger.deadline[cases.message]
@@ -99,7 +113,7 @@ def _everything(facts: Facts, cases: Cases) -> tuple[Floats, Floats]:
     """The same for all that might have been a case."""
     ledger = facts.ledger
     if (cases.delivery < 0).any():
-        return ledger.messages.intended, ledger.answered
+        return ledger.messages.intended, ledger.answered + (_UNSAFE if cases.finding == "store_lost" else 0.0)
     exposed = np.flatnonzero(ledger.expected)
     message = ledger.deliveries.message[exposed]
     return ledger.messages.intended[message], np.minimum(ledger.visible[exposed], ledger.deadline[message])
@@ -120,12 +134,22 @@ def _overlap(begin: Floats, end: Floats, edges: list[tuple[float, float]]) -> Fl
     return held
 
 
-def _most_delay(facts: Facts, name: str) -> float:
+def most_delay(facts: Facts, name: str) -> float:
     """How much delay a fault can add to one delivery, at most; infinite if its parameters do not say."""
     plans = [plan for plan in facts.ledger.scenario.faults if plan.name == name]
     if not plans or any(plan.kind != "latency" for plan in plans):
         return math.inf
     return _HOPS * max(plan.number("latency") + plan.number("jitter") for plan in plans)
+
+
+def holds_up(facts: Facts, begin: float, end: float) -> bool:
+    """Whether any fault that was active in a span may have held up everything for half of it."""
+    return any(
+        (span.kind in _STOPS or math.isfinite(most_delay(facts, span.name)))
+        and most_delay(facts, span.name) >= 0.5 * (end - begin)
+        for span in facts.ledger.observations.faults
+        if span.overlaps(begin, end)
+    )
 
 
 def during(facts: Facts, cases: Cases, rows: Ints) -> str:

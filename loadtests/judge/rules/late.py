@@ -1,19 +1,18 @@
 """Why deliveries were late: whose time it was."""
 
-from collections.abc import Mapping
-
 import numpy as np
 
-from chatswarm.loadtests.judge.ledger.arrays import Floats, Ints, ints
+from chatswarm.loadtests.judge.rig import LAG_SHARE
 from chatswarm.loadtests.system.units import human
 
-from .cases import Cases, Moments, moments_of
+from .cases import Cases, moments_of
 from .claims import Claim
 from .facts import Facts
+from .stages import explains, stages_of, usual_of
 from .words import dashboards
 
-_SAMPLE = 200_000
 _HALF = 0.5
+_CONFIRMED = 1.0  # seconds
 
 
 def rig(facts: Facts, cases: Cases) -> Claim | None:
@@ -22,7 +21,9 @@ def rig(facts: Facts, cases: Cases) -> Claim | None:
         return None
     ledger = facts.ledger
     own = facts.delays.of_deliveries(cases.delivery)
-    rows = np.flatnonzero(ledger.visible[cases.delivery] - own <= ledger.deadline[cases.message])
+    # Delays that a sound rig may have explain nothing.
+    much = own >= LAG_SHARE * ledger.scenario.update_target
+    rows = np.flatnonzero(much & explains(facts, cases, own))
     if not len(rows):
         return None
     worst = int(np.argmax(own[rows]))
@@ -35,15 +36,16 @@ def away(facts: Facts, cases: Cases) -> Claim | None:
     """Accepted while its dashboard was disconnected, and on target without the time that this went on."""
     if cases.finding != "late":
         return None
-    ledger, subscriptions = facts.ledger, facts.subscriptions
-    moments = moments_of(ledger, cases)
-    back = subscriptions.until(cases.dashboard, moments.visible)
-    started = np.append(subscriptions.start, np.nan)[back]
+    subscriptions, moments = facts.subscriptions, moments_of(facts.ledger, cases)
+    # What it missed may be sent again before its subscription is confirmed.
+    back = subscriptions.until(cases.dashboard, moments.visible + _CONFIRMED)
+    back -= (back >= 0) & (np.append(subscriptions.opening, np.inf)[back] > moments.visible)
+    started = np.minimum(np.append(subscriptions.start, np.nan)[back], moments.visible)
     before = (back > 0) & (np.append(subscriptions.dashboard, -1)[np.maximum(back - 1, 0)] == cases.dashboard)
     ended = np.where(before, np.append(subscriptions.end, np.nan)[np.maximum(back - 1, 0)], np.nan)
     missed = (started > moments.sent) & (ended < moments.visible)
     gone = started - np.maximum(ended, moments.intended)
-    rows = np.flatnonzero(missed & (moments.visible - gone <= ledger.deadline[cases.message]))
+    rows = np.flatnonzero(missed & explains(facts, cases, gone))
     if not len(rows):
         return None
     first = rows[0]
@@ -57,25 +59,17 @@ def away(facts: Facts, cases: Cases) -> Claim | None:
     )
 
 
-def stages_of(moments: Moments, *, by_frames: bool) -> Mapping[str, Floats]:
-    """How long each of a delivery's stages took, in seconds, by the cause that names it. They add up to the time from
-    the send until it was visible, as far as that is known.
-    """
-    visible = moments.visible
-    notified = np.where(np.isfinite(moments.notified), np.clip(moments.notified, moments.sent, visible), visible)
-    accepted = np.minimum(np.where(np.isnan(moments.accepted), notified, moments.accepted), notified)
-    accepted = np.maximum(accepted, moments.sent)
-    stages = {"slow_accept": accepted - moments.sent, "slow_notify": notified - accepted}
-    return stages if by_frames else {**stages, "slow_list": visible - notified}
+def asked_late(facts: Facts, cases: Cases) -> Claim | None:
+    """Most of it passed before the dashboard asked for the list, and it was not waiting for another one."""
+    return None if facts.ledger.by_frames else slow_stage("asked_late", facts, cases)
 
 
 def slow_stage(cause: str, facts: Facts, cases: Cases) -> Claim | None:
     """The stage takes at least half of the time by which these deliveries are slower than others."""
     if cases.finding != "late":
         return None
-    usual = _usual(facts)
-    moments = moments_of(facts.ledger, cases)
-    stages = stages_of(moments, by_frames=facts.ledger.by_frames)
+    usual = usual_of(facts)
+    stages = stages_of(facts, cases)
     more = stages[cause] - usual[cause]
     whole = sum(stages.values()) - sum(usual.values())
     most = np.max([taken - usual[name] for name, taken in stages.items()], axis=0)
@@ -84,8 +78,11 @@ def slow_stage(cause: str, facts: Facts, cases: Cases) -> Claim | None:
         return None
     took = stages[cause][rows]
     shown = human(float(np.median(took)))
-    evidence = f"{shown} in the middle, at most {human(float(took.max()))}; usually {human(float(usual[cause]))}"
-    return Claim(cause, rows, words={"stage": shown}, evidence=(evidence,), best=int(np.argmax(took)))
+    told = [f"{shown} in the middle, at most {human(float(took.max()))}"]
+    told += [f"usually {human(float(usual[cause]))}"] if any(usual.values()) else []
+    if cause == "slow_notify" and not facts.ledger.by_frames and not facts.ledger.announcements.exact:
+        told.append("frames carry no ids here, so one that never came looks like a late one")
+    return Claim(cause, rows, words={"stage": shown}, evidence=("; ".join(told),), best=int(np.argmax(took)))
 
 
 def slow_accept(facts: Facts, cases: Cases) -> Claim | None:
@@ -101,17 +98,3 @@ def slow_notify(facts: Facts, cases: Cases) -> Claim | None:
 def slow_list(facts: Facts, cases: Cases) -> Claim | None:
     """Most of it passed between the frame and the list that shows the message."""
     return None if facts.ledger.by_frames else slow_stage("slow_list", facts, cases)
-
-
-def _usual(facts: Facts) -> dict[str, float]:
-    """The median of each stage over deliveries that were on target; 0 if hardly any were."""
-    ledger = facts.ledger
-    on_target: Ints = ints(np.flatnonzero(ledger.delivered & ~ledger.late))
-    names = ("slow_accept", "slow_notify", *(() if ledger.by_frames else ("slow_list",)))
-    if len(on_target) < 0.1 * max(1, int(ledger.late.sum())):
-        return dict.fromkeys(names, 0.0)
-    some = on_target[:: max(1, len(on_target) // _SAMPLE)]
-    none = np.full(len(some), -1, np.int64)
-    cases = Cases("late", len(some), 1, len(some), none, ints(ledger.deliveries.message[some]), some, none, [])
-    stages = stages_of(moments_of(ledger, cases), by_frames=ledger.by_frames)
-    return {name: float(np.nanmedian(taken)) for name, taken in stages.items()}

@@ -4,13 +4,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from chatswarm.loadtests.judge.ledger.arrays import Bools, Floats, Ints, ints
+from chatswarm.loadtests.judge.ledger.arrays import Floats
+from chatswarm.loadtests.judge.rig import LAG_INTERVAL
 from chatswarm.loadtests.system.units import human
 
 from .cases import Cases, moments_of
 from .claims import Claim
 from .facts import Facts
-from .late import stages_of
+from .faults import holds_up
+from .stages import explains, stages_of
 from .statistics import correlation, slope
 from .words import many
 
@@ -33,13 +35,14 @@ def pauses_of(facts: Facts) -> list[Pause]:
     ledger = facts.ledger
     frames, connections = ledger.observations.frames, ledger.observations.connections
     sends, refetches = ledger.messages, ledger.observations.refetches
-    asked = np.concatenate([sends.sent, refetches.started])
-    came = np.concatenate([sends.done, refetches.done])
-    known = np.isfinite(asked) & np.isfinite(came)
-    asked, came = asked[known], came[known]
+    requests = [_answered(sends.sent, sends.done), _answered(refetches.started, refetches.done)]
     begin, end = ledger.start, ledger.end + ledger.scenario.update_target
     busy = np.zeros(int((end - begin) / _BIN) + 2, bool)
-    for times in (came, frames.time, connections.subscribed[np.isfinite(connections.subscribed)]):
+    for times in (
+        *(each.came for each in requests),
+        frames.time,
+        connections.subscribed[np.isfinite(connections.subscribed)],
+    ):
         inside = times[(times >= begin) & (times < end)]
         busy[((inside - begin) / _BIN).astype(np.int64)] = True
     edges = np.flatnonzero(np.diff(np.concatenate([[True], busy, [True]]).astype(np.int8)))
@@ -48,20 +51,51 @@ def pauses_of(facts: Facts) -> list[Pause]:
         span
         for span in spans
         if span.end - span.start >= _STILL
-        # Something was waiting for nearly all of it, and came right after it.
-        and bool(((asked <= span.start + 0.2 * (span.end - span.start)) & (came >= span.end - _BIN)).any())
-        and not ledger.active_faults(span.start, span.end)
-        and _rig_lag(facts, span) < 0.25 * (span.end - span.start)
+        and sum(_waited(each, span) for each in requests) >= _WAITING
+        and not holds_up(facts, span.start, span.end)
+        and _rig_was_awake(facts, span)
     ]
 
 
-def _rig_lag(facts: Facts, span: Pause) -> float:
-    """The worst lag of any of the load generator's loops in the span."""
-    worst = 0.0
+_WAITING = 3
+"""So many requests must wait through a pause: a single one may be slow by itself."""
+
+
+class _Requests(NamedTuple):
+    """Requests of one kind that were answered: when each was asked, and when the answer came."""
+
+    asked: Floats
+    came: Floats
+
+
+def _answered(asked: Floats, came: Floats) -> _Requests:
+    known = np.isfinite(asked) & np.isfinite(came)
+    return _Requests(asked[known], came[known])
+
+
+def _waited(requests: _Requests, span: Pause) -> int:
+    """How many requests were asked at different times before its end, and were answered right after it; 0 if those that
+    do not meet the span take as long.
+    """
+    asked, came, length = requests.asked, requests.came, span.end - span.start
+    others = (came - asked)[(came < span.start) | (asked > span.end)]
+    if not len(others) or np.median(others) > 0.25 * length:
+        return 0
+    waited = (asked <= span.end - 0.1 * length) & (came >= span.end - _BIN) & (came <= span.end + 0.25 * length)
+    return len(np.unique(np.round(asked[waited], 2)))
+
+
+def _rig_was_awake(facts: Facts, span: Pause) -> bool:
+    """Whether each of the load generator's loops with users woke all through the span, as its samples show."""
+    length = span.end - span.start
     for samples in facts.ledger.observations.samples:
-        late = (samples.lag_time >= span.start) & (samples.lag_time - samples.lag <= span.end)
-        worst = max(worst, float(samples.lag[late].max(initial=0.0)))
-    return worst
+        inside = (samples.lag_time >= span.start) & (samples.lag_time <= span.end)
+        if samples.busy and inside.sum() < 0.5 * length / LAG_INTERVAL:
+            return False
+        during = (samples.lag_time >= span.start) & (samples.lag_time - samples.lag <= span.end)
+        if samples.lag[during].sum() > 0.25 * length:
+            return False
+    return True
 
 
 def pauses(facts: Facts, cases: Cases) -> Claim | None:
@@ -73,7 +107,7 @@ def pauses(facts: Facts, cases: Cases) -> Claim | None:
     for span in found:
         still += np.clip(np.minimum(moments.visible, span.end) - np.maximum(moments.intended, span.start), 0, None)
     # What queued up meanwhile takes a moment longer.
-    rows = np.flatnonzero(moments.visible - 1.1 * still <= facts.ledger.deadline[cases.message])
+    rows = np.flatnonzero(explains(facts, cases, 1.1 * still))
     if not len(rows):
         return None
     lengths = [span.end - span.start for span in found]
@@ -107,16 +141,26 @@ def backlog(facts: Facts, cases: Cases) -> Claim | None:
     if after - begin < _SECONDS:
         return None
     rise = slope(numbers[begin:after].astype(np.float64), medians[begin:after])
-    if medians[after - 1] - medians[begin] < _HALF_TARGET * ledger.scenario.update_target:
+    risen = medians[after - 1] - medians[begin]
+    scatter = np.median([np.ptp(np.quantile(latency[second == number], [0.25, 0.75])) for number in numbers])
+    if risen < _HALF_TARGET * ledger.scenario.update_target or risen < _SCATTER * scatter:
         return None
     # While the backlog grew: what was accepted, and what was first shown anywhere.
     since, until = ledger.start + numbers[begin], ledger.start + numbers[after - 1] + 1
-    came = np.bincount(((first[shown] - since) // 1).astype(np.int64).clip(-1, until - since) + 1)[2:-1]
+    seconds = int(numbers[after - 1] - numbers[begin]) + 1
+    bins = ((first[shown] - since) // 1).astype(np.int64)
+    # Not the first second: what was on its way then did not wait.
+    came = np.bincount(bins[(bins >= 1) & (bins < seconds)] - 1, minlength=seconds - 1)
     arrived = int(((ledger.messages.sent[shown] >= since) & (ledger.messages.sent[shown] < until)).sum())
-    rate = arrived / (until - since)
-    if len(came) < _SECONDS - 2 or came.std() > 0.25 * came.mean() or came.mean() > 0.95 * rate:
+    rate = arrived / seconds
+    if came.std() > 0.25 * came.mean() or came.mean() > 0.95 * rate:
         return None
-    rows = np.flatnonzero(moments_of(ledger, cases).intended >= since)
+    # Until it has drained.
+    calm = numbers[(numbers >= numbers[after - 1]) & (medians < _HALF_TARGET * ledger.scenario.update_target)]
+    over = ledger.start + (calm[0] if len(calm) else np.inf)
+    intended = moments_of(ledger, cases).intended
+    waited = first[cases.message] - intended > ledger.scenario.update_target
+    rows = np.flatnonzero((intended >= since) & (intended < over) & waited)
     if not len(rows):
         return None
     told = (
@@ -129,21 +173,24 @@ def backlog(facts: Facts, cases: Cases) -> Claim | None:
     )  # fmt: skip
 
 
-_HALF_TARGET = 0.5
+_HALF_TARGET, _SCATTER = 0.5, 3.0
 
 
 def _longest_rise(medians: Floats) -> tuple[int, int]:
     """The longest stretch in which nearly every step goes up: where it begins, and the place after its end."""
-    best = (0, 0)
-    for begin in range(len(medians)):
-        for after in range(begin + _SECONDS, len(medians) + 1):
-            steps = np.diff(medians[begin:after])
-            if (steps > 0).mean() >= _RISING and steps[0] > 0 and steps[-1] > 0 and after - begin > best[1] - best[0]:
-                best = (begin, after)
-    return best
+    ups = np.concatenate([[0], np.cumsum(np.diff(medians) > 0)])
+    for length in range(len(medians), _SECONDS - 1, -1):
+        begin = np.arange(len(medians) - length + 1)
+        last = begin + length - 1
+        rising = ups[last] - ups[begin] >= _RISING * (length - 1)
+        rising &= (ups[begin + 1] > ups[begin]) & (ups[last] > ups[last - 1])
+        if rising.any():
+            first = int(np.argmax(rising))
+            return first, first + length
+    return 0, 0
 
 
-_ORDERLY = 0.9
+_ORDERLY, _UNEVEN = 0.9, 2.0
 _MESSAGES = 5
 _MOST_MESSAGES = 300
 
@@ -169,10 +216,17 @@ def dashboards_in_turn(facts: Facts, cases: Cases) -> Claim | None:
     like = np.median([_alike(times, order) for times in table])
     many_of = (~np.isnan(table)).sum(axis=1)
     each = float(np.median((last - first) / (many_of - 1)))
-    stages = stages_of(moments_of(ledger, cases), by_frames=ledger.by_frames)
+    stages = stages_of(facts, cases)
     spread = float(np.median(last - first))
     rows = np.flatnonzero(stages["slow_notify"] >= 0.5 * sum(stages.values()))
-    if like < _ORDERLY or not len(rows) or spread < 0.25 * float(np.median(ledger.latency[cases.delivery[rows]])):
+    # One after another, and not some early and some late.
+    uneven = np.diff(np.sort(order)).max() > _UNEVEN / (len(order) - 1)
+    if (
+        like < _ORDERLY
+        or uneven
+        or not len(rows)
+        or spread < 0.25 * float(np.median(ledger.latency[cases.delivery[rows]]))
+    ):
         return None
     told = (
         f"in {many(len(table), 'message')}, frames came to the dashboards in the same order (rank correlation "
@@ -184,39 +238,3 @@ def dashboards_in_turn(facts: Facts, cases: Cases) -> Claim | None:
 def _alike(times: Floats, order: Floats) -> float:
     known = ~np.isnan(times)
     return correlation(times[known], order[known])
-
-
-_RISE = 2.0
-
-
-def growing_list(facts: Facts, cases: Cases) -> Claim | None:
-    """Bytes and time of a refetch rise together, and the list takes most of the delay."""
-    if cases.finding != "late" or facts.ledger.by_frames:
-        return None
-    refetches = facts.refetches
-    good: Ints = ints(
-        np.flatnonzero(refetches.showed & (refetches.size > 0) & (refetches.started >= facts.ledger.start))
-    )
-    if len(good) < 20:
-        return None
-    size, took = refetches.size[good].astype(np.float64), (refetches.done - refetches.started)[good]
-    small, large = _quarters(size)
-    if size[large].mean() < _RISE * size[small].mean() or np.median(took[large]) < _RISE * np.median(took[small]):
-        return None
-    some = good[:: max(1, len(good) // 5_000)]
-    like = correlation(refetches.size[some], (refetches.done - refetches.started)[some])
-    stages = stages_of(moments_of(facts.ledger, cases), by_frames=False)
-    rows = np.flatnonzero(stages["slow_list"] >= 0.5 * sum(stages.values()))
-    if like < 0.8 or not len(rows):
-        return None
-    told = (
-        f"the smallest quarter of the lists, {size[small].mean() / 1e3:,.1f} kB, took "
-        f"{human(float(np.median(took[small])))}, the largest, {size[large].mean() / 1e3:,.1f} kB, "
-        f"{human(float(np.median(took[large])))} (rank correlation {like:.2f})"
-    )
-    return Claim("growing_list", rows, evidence=(told,), best=int(np.argmax(stages["slow_list"][rows])))
-
-
-def _quarters(size: Floats) -> tuple[Bools, Bools]:
-    low, high = np.quantile(size, [0.25, 0.75])
-    return size <= low, size >= high

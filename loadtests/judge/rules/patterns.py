@@ -1,5 +1,6 @@
 """Which ones: all on one dashboard, in one chat, of one worker, every k-th, the last before each pause."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -159,7 +160,19 @@ def _one(
     if found is None or certainty is None:
         return None
     evidence = f"{found.bad:,} of {len(cases):,} there, among {found.all:,}; {found.values} {attribute.name}s in all"
+    # A single outage there may have had any reason.
+    if found.bad < COVERAGE * found.all and _bursts(facts, cases.only(found.rows)) < _BURSTS:
+        certainty = "probable"
     return Claim(cause, found.rows, certainty, words(found.value), (evidence,))
+
+
+_BURSTS, _APART = 3, 0.5
+
+
+def _bursts(facts: Facts, cases: Cases) -> int:
+    """In how many spans of time the cases are, more than half a second apart."""
+    moments = np.sort(facts.ledger.messages.intended[cases.message])
+    return 1 + int((np.diff(moments) > _APART).sum())
 
 
 def one_worker(facts: Facts, cases: Cases) -> Claim | None:
@@ -171,51 +184,85 @@ def one_worker(facts: Facts, cases: Cases) -> Claim | None:
     taken, connected = TAKEN_BY.of(facts, cases), CONNECTED_TO.of(facts, cases)
     if (taken >= 0).all() and (connected >= 0).all():
         servers = len(facts.ledger.observations.servers)
-        everything = TAKEN_BY.of_everything(facts, cases) * servers + CONNECTED_TO.of_everything(facts, cases)
+        takers, readers = TAKEN_BY.of_everything(facts, cases), CONNECTED_TO.of_everything(facts, cases)
+        everything = np.where((takers >= 0) & (readers >= 0), takers * servers + readers, -1)
         if (claim := _by_server(facts, cases, taken * servers + connected, everything, servers)) is not None:
             return claim
-    return _same_dashboards(facts, cases)
+    return _groups_of_dashboards(facts, cases, two=True)
+
+
+def same_dashboards(facts: Facts, cases: Cases) -> Claim | None:
+    """Each message is missing on exactly the same dashboards: more than one, and not on all."""
+    return None if (cases.delivery < 0).any() else _groups_of_dashboards(facts, cases, two=False)
 
 
 def _by_server(facts: Facts, cases: Cases, of_case: Ints, everything: Ints, servers: int) -> Claim | None:
     """Pairs of the server that took a message and the server of a dashboard: nearly all of the bad pairs are bad."""
-    bad = np.bincount(of_case, minlength=int(everything.max(initial=0)) + 1)
-    exposed = np.bincount(everything[everything >= 0], minlength=len(bad))
+    size = 1 + max(int(everything.max(initial=0)), int(of_case.max(initial=0)))
+    bad, exposed = np.bincount(of_case, minlength=size), np.bincount(everything[everything >= 0], minlength=size)
     pairs = np.flatnonzero(bad)
     healthy = np.flatnonzero((exposed > 0) & (bad == 0))
-    if not len(healthy) or bad.sum() < _LEAST or (bad[pairs] < COVERAGE * exposed[pairs]).any():
+    # Where each message or dashboard has a server for itself, all that is bad is on "one server".
+    if not len(healthy) or bad.sum() < _LEAST or (exposed[pairs] < _EXPOSED).any():
         return None
-    senders, readers = {int(pair) // servers for pair in pairs}, {int(pair) % servers for pair in pairs}
+    odds = chance(int(bad.sum()), int(exposed[pairs].sum()), int(bad.sum()), int(exposed.sum())) * (exposed > 0).sum()
+    if odds > CHANCE or (bad[pairs] < COVERAGE * exposed[pairs]).any():
+        return None
+    every = [*pairs.tolist(), *healthy.tolist()]
     told = [
-        f"{bad[pair]:,} of {exposed[pair]:,} messages that {server_name(facts, pair // servers)} took, on dashboards "
-        f"of {server_name(facts, pair % servers)}"
-        for pair in pairs[:_LEAST].tolist()
+        f"{server_name(facts, pair // servers)} → {server_name(facts, pair % servers)}: {bad[pair]:,} of "
+        f"{exposed[pair]:,} deliveries"
+        for pair in every[:_PAIRS]
     ]
-    if all(pair // servers != pair % servers for pair in pairs.tolist()) and len(senders | readers) > 1:
-        relation = "they did not reach the dashboards of another server than the one that took them"
-    elif len(senders) == 1:
-        relation = f"all taken by the server {server_name(facts, senders.pop())}"
-    elif len(readers) == 1:
-        relation = f"all on dashboards of the server {server_name(facts, readers.pop())}"
+    senders, readers = {int(pair) // servers for pair in pairs}, {int(pair) % servers for pair in pairs}
+    taken = " and ".join(server_name(facts, number) for number in sorted(senders))
+    shown = " and ".join(server_name(facts, number) for number in sorted(readers))
+    if len(pairs) > 1 and all(pair // servers != pair % servers for pair in pairs.tolist()):
+        relation = "they reached only the dashboards of the server that took them"
     else:
-        relation = "all between certain servers"
-    good = f"of {exposed[healthy].sum():,} between other servers, none"
-    return Claim("one_worker", np.arange(len(cases)), words={"relation": relation}, evidence=(*told, good))
+        relation = f"what {taken} took did not reach the dashboards of {shown}"
+    return Claim("one_worker", np.arange(len(cases)), words={"relation": relation}, evidence=tuple(told))
 
 
-def _same_dashboards(facts: Facts, cases: Cases) -> Claim | None:
-    """Each message is missing on exactly the same dashboards: more than one, and not on all that it was expected on."""
-    order = np.lexsort((cases.dashboard, cases.message))
-    message, dashboard = cases.message[order], cases.dashboard[order]
-    rows, counts = np.unique(message, return_counts=True)
-    if len(rows) < _LEAST or counts[0] < 2 or (counts != counts[0]).any():
+def _groups_of_dashboards(facts: Facts, cases: Cases, *, two: bool) -> Claim | None:
+    """Messages that are missing on exactly the same dashboards: more than one, not on all. With `two`, there must be
+    others, too, that are missing on all but these.
+    """
+    ledger = facts.ledger
+    # A random number for each dashboard: equal sums are equal sets.
+    numbers = np.random.default_rng(1).integers(1, 1 << 62, ledger.deliveries.dashboards, dtype=np.uint64)
+    order = np.argsort(cases.message, kind="stable")
+    rows, first, counts = np.unique(cases.message[order], return_index=True, return_counts=True)
+    if len(rows) < _LEAST:
         return None
-    same = dashboard.reshape(-1, counts[0])
-    if (same != same[0]).any() or (facts.ledger.deliveries.sum(facts.ledger.expected)[rows] <= counts[0]).any():
+    missing = np.add.reduceat(numbers[cases.dashboard[order]], first)
+    mine = ledger.deliveries.of(rows)
+    due = np.where(ledger.expected[mine], numbers[ledger.deliveries.dashboard[mine]], np.uint64(0))
+    edges = np.concatenate([[0], np.cumsum(ledger.deliveries.counts[rows])[:-1]])
+    audience, size = np.add.reduceat(due, edges), np.add.reduceat(ints(ledger.expected[mine]), edges)
+    part = (counts > 1) & (counts < size)
+    sets, how_many = np.unique(missing[part], return_counts=True)
+    if not len(sets):
         return None
-    relation = f"the same {many(len(same[0]), 'dashboard')} each time"
-    evidence = f"{many(len(rows), 'message')}, each missing on {dashboards(same[0])} and on no other"
-    return Claim("one_worker", np.arange(len(cases)), words={"relation": relation}, evidence=(evidence,))
+    usual = sets[np.argmax(how_many)]
+    same, rest = part & (missing == usual), part & (missing == audience - usual)
+    if same.sum() < _LEAST or (two and rest.sum() < _LEAST):
+        return None
+    group = cases.dashboard[order][first[np.argmax(same)] :][: counts[np.argmax(same)]]
+    told = f"{many(int(same.sum()), 'message')}, each missing on {dashboards(group)} and on no other"
+    if not two:
+        chosen = np.flatnonzero(np.isin(cases.message, rows[same]))
+        certainty: Certainty = "proven" if _bursts(facts, cases.only(chosen)) >= _BURSTS else "probable"
+        return Claim("same_dashboards", chosen, certainty, words={"dashboards": dashboards(group)}, evidence=(told,))
+    others = f"{many(int(rest.sum()), 'message')}, each missing on all the others and on none of these"
+    relation = f"there are two groups of dashboards, one of {len(group)}, and each message reached only one group"
+    chosen = np.flatnonzero(np.isin(cases.message, rows[same | rest]))
+    return Claim("one_worker", chosen, words={"relation": relation}, evidence=(told, others))
+
+
+_PAIRS = 9  # of servers that are listed
+_EXPOSED = 20
+"""A server says something if at least so many deliveries went through it."""
 
 
 class _Every(NamedTuple):
@@ -241,6 +288,8 @@ def every(facts: Facts, cases: Cases) -> _Every | None:
     bad[cases.message] = True
     rows = np.arange(len(messages))
     accepted = rows[messages.accepted]
+    if _everything_of(messages.widget, bad, messages.accepted):
+        return None  # with a regular schedule, all messages of one sender are every k-th one
     ways = {
         "as they were sent": rows[np.argsort(messages.sent, kind="stable")],
         "as they were sent, of the accepted ones": facts.order,
@@ -250,9 +299,21 @@ def every(facts: Facts, cases: Cases) -> _Every | None:
     if len(known) == len(accepted):
         ways["by their ids"] = accepted[np.argsort(messages.message_id[accepted], kind="stable")]
     for name, order in ways.items():
-        if (k := _step(np.flatnonzero(bad[order]), len(order))) is not None:
+        k = _step(np.flatnonzero(bad[order]), len(order))
+        if k is not None and _by_chance(int(bad[order].sum()), len(order), k * len(ways)) <= CHANCE:
             return _Every(k, f"{many(int(bad.sum()), 'message')}, counted {name}, and no exception")
     return None
+
+
+def _everything_of(group: Ints, bad: Bools, among: Bools) -> bool:
+    """Whether the bad ones are just all of some groups."""
+    groups = np.unique(group[bad])
+    return bool(bad[among & np.isin(group, groups)].all())
+
+
+def _by_chance(bad: int, count: int, patterns: int) -> float:
+    """How likely it is that so many of `count` messages, chosen at random, make one of so many patterns."""
+    return patterns * math.exp(math.lgamma(bad + 1) + math.lgamma(count - bad + 1) - math.lgamma(count + 1))
 
 
 def _step(places: Ints, count: int) -> int | None:
@@ -269,13 +330,17 @@ def last_before_quiet(facts: Facts, cases: Cases) -> Claim | None:
     if (cases.message < 0).any():
         return None
     before = _before_quiet(facts)
-    bad = np.unique(cases.message)
+    bad, counts = np.unique(cases.message, return_counts=True)
+    due = facts.ledger.deliveries.sum(facts.ledger.expected)[bad]
+    if (cases.delivery >= 0).all() and (counts < due).any():
+        return None
     last = np.flatnonzero(before)
     usual = len(facts.order) - len(last)
     if len(last) < 2 or usual < _LEAST * len(last) or len(bad) != len(last) or (bad != last).any():
         return None
     evidence = f"{many(len(last), 'pause')}, and the last message before each; none of the {usual:,} other messages"
-    return Claim("last_before_quiet", np.arange(len(cases)), evidence=(evidence,))
+    certain = _by_chance(len(bad), len(facts.order), 1) <= CHANCE
+    return Claim("last_before_quiet", np.arange(len(cases)), "proven" if certain else "probable", evidence=(evidence,))
 
 
 def _before_quiet(facts: Facts) -> Bools:
@@ -284,6 +349,9 @@ def _before_quiet(facts: Facts) -> Bools:
     order = facts.order
     out[order[np.append(np.diff(messages.sent[order]) > _QUIET, True)]] = True
     return out
+
+
+_ORDERED = ("every_kth", "last_before_quiet")
 
 
 def _several(attribute: CaseAttribute, facts: Facts) -> bool:
@@ -304,7 +372,9 @@ def in_common(facts: Facts, cases: Cases, claim: Claim) -> tuple[str, ...]:
         found.append(f"every {ordinal(regular.k)} message")
     # With a regular schedule, every k-th message may well be of the same chat.
     for attribute, known in ((DASHBOARD, mine.dashboard), (CHAT, mine.message)):
-        if (found and attribute is CHAT) or (attribute is DASHBOARD and "dashboards" in claim.words):
+        if ((found or claim.cause in _ORDERED) and attribute is CHAT) or (
+            attribute is DASHBOARD and "dashboards" in claim.words
+        ):
             continue
         if (known >= 0).all() and claim.cause != f"one_{attribute.name}":
             values = attribute.of(facts, mine)

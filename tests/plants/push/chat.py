@@ -70,6 +70,7 @@ class PushSocket(Socket):
     joined: set[str] = field(default_factory=set)
     due: int = 0  # how many live messages it should have got
     waiting: list[Frame] = field(default_factory=list)  # messages for the next batch
+    server: str = ""  # the name of the process that serves it
     sends: bool = False  # messages came over it
 
 
@@ -104,6 +105,10 @@ class PushChat(Server):
     _reopens: float = 0.0
 
     # Hooks that a plant overrides.
+
+    def served_by(self, request: HttpRequest) -> str:
+        """The name of the process that serves a request or a handshake."""
+        return "worker-0"
 
     def login(self, user: str) -> Response:
         token = secrets.token_urlsafe(16)
@@ -318,16 +323,18 @@ class PushChat(Server):
             if request.upgrades and request.path == "/ws/push":
                 await self._open(request, stream, writer)
                 return
+            server = self.served_by(request)
             response = await self.respond(request)
             if response is NO_RESPONSE:
                 return
-            writer.write(response_bytes(response, _SERVED_BY))
+            writer.write(response_bytes(response, {_SERVED_BY: server}))
 
     async def _open(self, request: HttpRequest, stream: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.handshakes += 1
+        server = self.served_by(request)
         extensions = [ServerPerMessageDeflateFactory()] if self.deflate else []
         protocol = ServerProtocol(select_subprotocol=_chosen, extensions=extensions)
-        socket = PushSocket(protocol, writer, self.handshakes)
+        socket = PushSocket(protocol, writer, self.handshakes, server=server)
         user, refused = "", 0
         if token := _offered(request):
             try:
@@ -335,7 +342,7 @@ class PushChat(Server):
                 refused = 0 if await self._may_connect(user) else 403
             except Refused as error:
                 refused = error.status
-        if not socket.answer(request.head, refused, _SERVED_BY):
+        if not socket.answer(request.head, refused, {_SERVED_BY: server}):
             return
         self.sockets.append(socket)
         expiry = asyncio.get_running_loop().call_later(_PATIENCE, self._expire, socket)
@@ -356,7 +363,7 @@ class PushChat(Server):
 
     def _greet(self, socket: PushSocket, user: str) -> None:
         socket.user = user
-        self.tell(socket, {"type": "hello", "user": user, "server": _SERVED_BY["X-Served-By"]})
+        self.tell(socket, {"type": "hello", "user": user, "server": socket.server})
 
     def _expire(self, socket: PushSocket) -> None:
         if not socket.user:
@@ -432,7 +439,7 @@ class PushChat(Server):
             self.tell(socket, {"type": "nack", "ref": frame.ref, "error": error, "status": status})
 
 
-_SERVED_BY = {"X-Served-By": "worker-0"}
+_SERVED_BY = "X-Served-By"
 
 
 def _shown(post: Post) -> Frame:

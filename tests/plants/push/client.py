@@ -89,9 +89,12 @@ def tell(socket: ClientConnection, **frame: object) -> None:
 
 
 def listen(socket: ClientConnection) -> list[Frame]:
-    """The frames in the next WebSocket frame, out of their batch."""
+    """The frames in the next WebSocket frame, out of their batch. One that is not JSON is of the type `unreadable`."""
     data = str(socket.recv(PATIENCE))
-    frames = [json.loads(line) for line in data.split("\n")]
+    try:
+        frames = [json.loads(line) for line in data.split("\n")]
+    except json.JSONDecodeError:
+        return [{"type": "unreadable"}]
     return frames[0]["frames"] if frames[0]["type"] == "batch" else frames
 
 

@@ -14,6 +14,7 @@ class PushesToAStranger(PushPlant):
     """Every eighth message is also sent to one user, unless that user is a member of its room."""
 
     finding = "leaked"
+    cause = "never_a_member"
 
     def announce(self, post: Post) -> None:
         super().announce(post)
@@ -29,6 +30,7 @@ class LetsStrangersRead(PushPlant):
     """Everybody who is logged in can read every room's messages. Each text that strangers are shown counts once."""
 
     finding = "leaked"
+    cause = "stranger_let_in"
     shown: set[str] = field(default_factory=set)
 
     def may_read(self, user: str, room: str) -> bool:
@@ -50,6 +52,7 @@ class LetsStrangersJoin(PushPlant):
     """
 
     finding = "leaked"
+    cause = "stranger_let_in"
     let_in: set[tuple[str, str]] = field(default_factory=set)  # users and rooms
     shown: set[str] = field(default_factory=set)
 
@@ -75,6 +78,7 @@ class PushesToFormerMembers(PushPlant):
     """
 
     finding = "leaked"
+    cause = "former_member"
     grace: float = 2.0  # seconds
     ended: dict[tuple[str, str], float] = field(default_factory=dict)  # by user and room, in the loop's time
     shown: set[tuple[int, str]] = field(default_factory=set)

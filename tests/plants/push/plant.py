@@ -18,6 +18,8 @@ class PushPlant(PushChat):
     broken: set[int] = field(default_factory=set)  # the ids of the messages that the defect affected
     unseen: set[tuple[int, str]] = field(default_factory=set)  # deliveries that the defect prevented: ids and users
     finding: ClassVar[str] = ""
+    cause: ClassVar[str] = ""  # as that of a `Plant`
+    cause_of_lost: ClassVar[str] = ""
     viewers: dict[str, None] = field(default_factory=dict)  # the users who have joined a room, in this order
 
     def truth(self) -> Truth:

@@ -15,6 +15,8 @@ class StopsPushing(PushPlant):
     """From the thirtieth message on, one member gets no messages."""
 
     finding = "silent_socket"
+    cause = "silent_socket"
+    cause_of_lost = "silent_socket"
 
     def deliver(self, socket: PushSocket, post: Post) -> None:
         if self.sends >= 30 and self.is_victim(socket.user):
@@ -33,6 +35,7 @@ class LimitsSends(PushPlant):
     """Every third send is rejected with 429, and not stored."""
 
     finding = "refused"
+    cause = "rate_limited"
 
     async def send(self, user: str, room: str, text: str) -> Response:
         if not self.nth(3):
@@ -45,6 +48,7 @@ class FailsAfterPushing(PushPlant):
     """Every eighth send is stored and announced, and then alternately gets a 500 or no response."""
 
     finding = "refused"
+    cause = "server_error or no_answer"
 
     async def send(self, user: str, room: str, text: str) -> Response:
         response = await super().send(user, room, text)
@@ -61,6 +65,7 @@ class ReportsErrorsWith200(PushPlant):
     """Every eighth send by HTTP gets a 200 whose body is an error, and is not stored."""
 
     finding = "refused"
+    cause = "turned_down"
 
     async def send(self, user: str, room: str, text: str) -> Response:
         if not self.nth(8):
@@ -74,6 +79,7 @@ class LosesBeforeTheEcho(PushPlant):
     """Sends over sockets are accepted by their own frame. Every eighth is lost before it is stored and announced."""
 
     finding = "refused"
+    cause = "no_answer"
     acks: bool = False
 
     async def send(self, user: str, room: str, text: str) -> Response:
@@ -91,6 +97,8 @@ class RefusesOneSocket(PushPlant):
     """All handshakes of one user get a 403. If none is named, it is the second user to connect."""
 
     finding = "absent"
+    cause = "handshake_refused"
+    cause_of_lost = "never_subscribed"
 
     def admits(self, user: str) -> bool:
         self.viewers.setdefault(user)
@@ -106,6 +114,8 @@ class RefusesOneLogin(PushPlant):
     """All logins of one user get a 403. If none is named, it is the second user to log in."""
 
     finding = "absent"
+    cause = "handshake_refused"
+    cause_of_lost = "never_subscribed"
 
     def login(self, user: str) -> Response:
         if self.logins == 2:

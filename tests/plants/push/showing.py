@@ -17,6 +17,7 @@ class PushesTwice(PushPlant):
     """Every eighth message that one member should get is sent to it twice."""
 
     finding = "duplicated"
+    cause = "announced_twice"
 
     def deliver(self, socket: PushSocket, post: Post) -> None:
         super().deliver(socket, post)
@@ -30,6 +31,7 @@ class ReplaysAndPushes(PushPlant):
     """With every twentieth message, viewers are closed. One of them then gets the last replayed message live, too."""
 
     finding = "duplicated"
+    cause = "replay_overlaps"
     closes_every: int = 20
 
     def missed(self, socket: PushSocket, room: str, after: int) -> Sequence[Post]:
@@ -46,6 +48,7 @@ class KeepsTwice(PushPlant):
     """Every eighth message is stored twice, under two ids, and announced once."""
 
     finding = "duplicated"
+    cause = "stored_twice"
 
     def announce(self, post: Post) -> None:
         super().announce(post)
@@ -61,6 +64,7 @@ class PushesOutOfOrder(PushPlant):
     """Every eighth message that one member should get is sent after the next one in its room, if any comes in 1.5 s."""
 
     finding = "reordered"
+    cause = "announced_out_of_order"
     held: dict[str, tuple[Post, asyncio.TimerHandle]] = field(default_factory=dict)  # by room
 
     def deliver(self, socket: PushSocket, post: Post) -> None:
@@ -87,6 +91,7 @@ class KeepsOutOfOrder(PushPlant):
     """Every eighth message is stored before the previous one in its room, if that one is from the same user."""
 
     finding = "reordered"
+    cause = "stored_out_of_order"
 
     def store(self, user: str, room: str, text: str) -> Post:
         post = super().store(user, room, text)
@@ -104,6 +109,7 @@ class PushesInventions(PushPlant):
     """After every tenth message, one that its user did not send is stored and announced."""
 
     finding = "phantom"
+    cause = "never_sent"
 
     async def send(self, user: str, room: str, text: str) -> Response:
         response = await super().send(user, room, text)
@@ -118,6 +124,7 @@ class PushesRejectedSends(PushPlant):
     """Every tenth message is rejected with 422, but is stored and announced."""
 
     finding = "phantom"
+    cause = "stored_though_rejected"
 
     async def send(self, user: str, room: str, text: str) -> Response:
         response = await super().send(user, room, text)
@@ -137,6 +144,7 @@ class DeletesWhatItShowed(PushPlant):
     """Every seventh message is announced, and then deleted."""
 
     finding = "vanished"
+    cause = "deleted"
 
     def announce(self, post: Post) -> None:
         super().announce(post)
@@ -155,6 +163,7 @@ class WrapsInHtml(PushPlant):
     """Every eighth message is stored and announced as a paragraph of HTML."""
 
     finding = "corrupted"
+    cause = "text_changed"
 
     def store(self, user: str, room: str, text: str) -> Post:
         if not self.nth(8):
@@ -168,6 +177,7 @@ class ChangesACharacter(PushPlant):
     """Every eighth message is announced with the character in its middle replaced. The store is correct."""
 
     finding = "corrupted"
+    cause = "text_changed"
 
     def announce(self, post: Post) -> None:
         if self.nth(8):
@@ -184,6 +194,7 @@ class PushesIntoAnotherRoom(PushPlant):
     """Every fifth message that one member should get is announced to it in another of its rooms."""
 
     finding = "misplaced"
+    cause = "shown_in_another_chat"
 
     def deliver(self, socket: PushSocket, post: Post) -> None:
         others = sorted(socket.joined - {post.room})

@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import pytest
 
+from tests.plants.plant import most
+from tests.plants.stalling import UPDATE_TARGET
 from tests.plants.wire import serving
 
 from . import leaking, losing, refusing, showing
@@ -36,7 +38,11 @@ CASES: dict[str, Case] = {
 } | {
     "LosesBeforeTheEcho": Case(refusing.LosesBeforeTheEcho, "echo"),
     "PushesToFormerMembers": Case(lambda: leaking.PushesToFormerMembers(grace=0), changes=True),
+    # Rooms have two viewers here.
+    "AwaitsEachDashboardInTurn": Case(lambda: losing.AwaitsEachDashboardInTurn(pause=UPDATE_TARGET)),
 }
+# Its clients cannot read what is stored: see below.
+del CASES["AcceptsWhatIsWritten"]
 OVER_SOCKETS = ["AcceptsWithoutStoring", "AcceptsBeforeStoring", "LimitsSends", "FailsAfterPushing"]
 
 
@@ -45,9 +51,9 @@ def test_a_plant_has_its_defect_and_no_other(name: str) -> None:
     case = CASES[name]
     plant = case.plant()
     found = found_in(observe(plant, case.transport, changes=case.changes))
-    truth = {finding: count for finding, count in plant.truth().items() if finding != "late"}
-    assert found == truth
-    assert plant.truth()[plant.finding] > 0
+    truth = plant.truth()
+    assert found == {finding: count for finding, count in truth.items() if finding != "late"}
+    assert most(truth[plant.finding]) > 0
 
 
 @pytest.mark.parametrize("name", OVER_SOCKETS)
@@ -55,6 +61,20 @@ def test_a_defect_of_sends_is_the_same_over_a_socket(name: str) -> None:
     plant = CASES[name].plant()
     assert found_in(observe(plant, "ack")) == plant.truth()
     assert plant.broken
+
+
+def test_what_is_only_written_is_dropped() -> None:
+    plant = losing.AcceptsWhatIsWritten()
+    assert found_in(observe(plant, "written")) == {**plant.truth(), "store_lost": len(plant.broken)}
+    assert plant.unseen
+
+
+def test_each_socket_is_sent_a_message_a_pause_after_the_one_before() -> None:
+    plant = losing.AwaitsEachDashboardInTurn(pause=UPDATE_TARGET)
+    run = observe(plant)
+    late = {(sighting.id, sighting.user) for sighting in run.sightings if sighting.late}
+    assert late
+    assert late <= plant.unseen <= {(sighting.id, sighting.user) for sighting in run.sightings}
 
 
 def test_a_plant_announces_late_what_it_says() -> None:

@@ -9,7 +9,7 @@ def why(play: Play) -> RunCauses:
     """The causes of what went wrong in the play."""
     run = judged(play.write())
     assert not [note for note in run.verdict.notes if "could not be worked out" in note]
-    return explanation_of(run.verdict, run.causes)
+    return explanation_of(run.verdict, run.causes, run.scenario.update_target)
 
 
 def first(play: Play, finding: str) -> ExplainedCause:

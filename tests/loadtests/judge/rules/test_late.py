@@ -108,3 +108,112 @@ def test_a_closed_connection_that_was_back_at_once_is_not_why(tmp_path: Path) ->
     play = PushPlay(tmp_path, room_count=1, members=None, offline={2: (2.0, 2.1)})
     play.push_plants = {(0, 1): PushPlant(slow=2.5)}
     assert "away" not in {cause for _, cause, _ in told(play.perform())}
+
+
+def test_a_target_that_stands_still_again_and_again(tmp_path: Path) -> None:
+    play = Play(tmp_path, **BUSY).perform()  # type: ignore[arg-type]
+    for begin in (2.0, 6.0):
+        _held(play, begin, begin + 2.5)
+        rows = play.rows["worker0"]
+        for at, (table, values) in enumerate(rows):
+            if table == "send" and T0 + begin <= values[5] < T0 + begin + 2.5:  # type: ignore[operator]
+                rows[at] = (table, (*values[:6], T0 + begin + 2.5, *values[7:]))
+    cause = first(play, "late")
+    assert (cause.id, cause.certainty) == ("pauses", "proven")
+    assert "2 times" in cause.sentence
+
+
+def test_one_slow_request_is_no_pause(tmp_path: Path) -> None:
+    play = PushPlay(tmp_path, room_count=1, members=None, rate=0.25, widgets=1, seconds=16)
+    play.push_plants = {(0, n): PushPlant(slow=2.5) for n in (0, 2)}
+    play.perform()
+    rows = play.rows["worker0"]
+    for at, (table, values) in enumerate(rows):
+        if table == "send" and values[1] in (0, 2):
+            rows[at] = (table, (*values[:6], values[5] + 2.51, *values[7:]))  # type: ignore[operator]
+    assert {cause for _, cause, _ in told(play)} == {"slow_accept"}
+
+
+def _queued(play: Play, first: float, last: float, each: float) -> None:
+    """From `first` on, one message after another is announced and listed, `each` seconds apart, until `last`."""
+    sent = sorted(values[5] for table, values in play.rows["worker0"] if table == "send")  # type: ignore[type-var]
+    until, shift = 0.0, {}
+    for moment in sent:
+        due = float(moment) + 0.02  # type: ignore[arg-type]
+        until = max(due, until + each) if T0 + first <= due < T0 + last else max(due, until + each / 3)
+        shift[moment] = until - due
+    rows = play.rows["worker0"]
+    for at, (table, values) in enumerate(rows):
+        if table == "frame":
+            before = max(one for one in sent if one < values[2])  # type: ignore[type-var,operator]
+            rows[at] = (table, (*values[:2], values[2] + shift[before]))  # type: ignore[operator]
+
+
+def test_a_backlog(tmp_path: Path) -> None:
+    play = PushPlay(tmp_path, room_count=1, members=None, rate=20, widgets=4, seconds=14).perform()
+    _queued(play, 2.0, 12.0, 0.07)
+    cause = first(play, "late")
+    assert (cause.id, cause.certainty) == ("backlog", "proven")
+    assert "14.2/s of 20/s" in cause.sentence
+
+
+def test_a_steady_delay_is_no_backlog(tmp_path: Path) -> None:
+    plants = {(widget, n): PushPlant(slow=2.5) for widget in range(4) for n in range(70)}
+    play = PushPlay(tmp_path, room_count=1, members=None, rate=20, widgets=4, seconds=14, push_plants=plants).perform()
+    assert {cause for _, cause, _ in told(play)} == {"slow_notify"}
+
+
+def test_dashboards_in_turn(tmp_path: Path) -> None:
+    play = PushPlay(tmp_path, room_count=1, members=None, dashboards=8, rate=4, seconds=10).perform()
+    rows = play.rows["worker0"]
+    for at, (table, values) in enumerate(rows):
+        if table == "frame":
+            rows[at] = (table, (*values[:2], values[2] + 0.4 * (7 - int(values[0]))))  # type: ignore[call-overload]
+    cause = first(play, "late")
+    assert (cause.id, cause.certainty) == ("dashboards_in_turn", "proven")
+    assert "400 ms for each" in cause.sentence
+
+
+def test_frames_in_any_order_are_not_in_turn(tmp_path: Path) -> None:
+    play = PushPlay(tmp_path, room_count=1, members=None, dashboards=8, rate=4, seconds=10).perform()
+    rows = play.rows["worker0"]
+    for at, (table, values) in enumerate(rows):
+        if table == "frame":
+            turn = (int(values[0]) + 3 * (int(values[1]) // 8)) % 8  # type: ignore[call-overload]
+            rows[at] = (table, (*values[:2], values[2] + 0.4 * turn))
+    assert first(play, "late").id == "slow_notify"
+
+
+def test_a_starved_load_generator_is_not_the_targets_pause(tmp_path: Path) -> None:
+    play = Play(tmp_path, **BUSY).perform()  # type: ignore[arg-type]
+    for begin in (2.0, 6.0):
+        _held(play, begin, begin + 2.5)
+        rows = play.rows["worker0"]
+        rows[:] = [row for row in rows if row[0] != "lag" or not T0 + begin < row[1][0] < T0 + begin + 2.5]  # type: ignore[operator]
+        for woke in range(1, 6):
+            play.row("worker0", "lag", T0 + begin + 0.5 * woke - 0.001, 0.49)
+    found = {cause.id for cause in why(play).causes if cause.finding == "late"}
+    assert found == {"rig"}
+
+
+def test_one_slow_dashboard_is_not_the_last_in_turn(tmp_path: Path) -> None:
+    play = PushPlay(tmp_path, room_count=1, members=None, dashboards=6, rate=4, seconds=10).perform()
+    rows = play.rows["worker0"]
+    for at, (table, values) in enumerate(rows):
+        if table == "frame" and values[0] == 5:
+            rows[at] = (table, (*values[:2], values[2] + 2.6))  # type: ignore[operator]
+    assert first(play, "late").id == "slow_notify"
+
+
+def test_what_is_under_a_fault_that_adds_little_is_not_blamed_on_it(tmp_path: Path) -> None:
+    """The target stands still once, within a fault that only slows connections down."""
+    play = Play(tmp_path, **BUSY).perform()  # type: ignore[arg-type]
+    _held(play, 4.0, 6.6)
+    play.fault("thin", 2.0, 9.0, kind="bandwidth", evidence={"bytes_delayed": 7})
+    assert "fault" not in {cause for _, cause, _ in told(play)}
+
+
+def test_a_missed_slo_that_no_rule_is_about_is_named(tmp_path: Path) -> None:
+    play = Play(tmp_path, slos=["accepted.p99 <= 1ms"]).perform()
+    found = why(play)
+    assert (found.causes, found.without) == ([], ["accepted.p99 <= 1ms"])

@@ -3,8 +3,10 @@
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from chatswarm.loadtests.history.tables import ConnectionEvent, MembershipEvent
+from chatswarm.loadtests.judge import explanation
 from tests.loadtests.judge.play import T0, Plant, Play
 from tests.loadtests.judge.push_play import PUSH, PushPlant, PushPlay
 
@@ -117,7 +119,9 @@ def test_a_loss_on_one_open_connection_is_a_frame_that_was_never_sent(tmp_path: 
     play = PushPlay(tmp_path, room_count=1, members=None, push_plants={(0, 3): PushPlant(unseen_by={1})}).perform()
     cause = first(play, "lost")
     assert (cause.id, cause.sentence) == ("frame_never_sent", "dashboard 1 was subscribed, and no frame came")
-    assert cause.evidence[0] == "other dashboards got frames for 1 of them"
+    assert cause.evidence == [
+        "of 1: all accepted, all stored, all shown on another dashboard", "other dashboards got frames for 1 of them",
+    ]  # fmt: skip
 
 
 def test_a_chat_whose_messages_a_list_lacks_is_not_blamed_on_its_window(tmp_path: Path) -> None:
@@ -138,7 +142,11 @@ def test_five_scattered_losses_are_unexplained(tmp_path: Path) -> None:
     plants = {(0, 1): Plant(unseen_by={1}), (1, 4): Plant(unseen_by={0}), (2, 2): Plant(unseen_by={2})}
     found = why(Play(tmp_path, dashboards=3, widgets=3, rate=6, seconds=8, plants=plants).perform())
     assert (found.causes, found.unexplained.by_finding) == ([], {"lost": 3})
-    assert "lost: all of them are stored: the final read has them" in found.unexplained.known
+    known = "lost: of 3: all accepted, all stored, all announced, all shown on another dashboard"
+    assert found.unexplained.known[0] == known
+    assert [example.uid for example in found.unexplained.examples] == [
+        "testrun234.0.1", "testrun234.1.4", "testrun234.2.2",
+    ]  # fmt: skip
 
 
 def test_unreadable_frames(tmp_path: Path) -> None:
@@ -157,3 +165,32 @@ def test_a_closed_connection_with_a_later_one_is_not_the_last(tmp_path: Path) ->
     play.event(0, 0, ConnectionEvent.CLOSED, T0 + 2, 1006)
     play.connect(7, 0, T0 + 2.1)
     assert "never_reconnected" not in {cause for _, cause, _ in told(play)}
+
+
+def test_a_connection_that_ended_before_the_frame(tmp_path: Path) -> None:
+    play = PushPlay(tmp_path, room_count=1, members=None, push_plants={(0, 3): PushPlant(unseen_by={1})}).perform()
+    rows = play.rows["worker0"]
+    # Its last frame came before the message; then the connection breaks off, and is back at once.
+    accepted = next(values[6] for table, values in rows if table == "send" and values[:2] == (0, 3))
+    ended = float(accepted) + 0.005  # type: ignore[arg-type]
+    rows[:] = [
+        (table, (11, *values[1:])) if table == "frame" and values[0] == 1 and values[2] > ended else (table, values)  # type: ignore[operator]
+        for table, values in rows
+        if not (table == "connection" and values[0] == 1 and values[2] == ConnectionEvent.STOPPED)
+    ]
+    play.show(1, 1, 2, ended - 0.001, connection=1)  # what it heard last
+    play.event(1, 1, ConnectionEvent.CLOSED, ended, 1006)
+    play.come(11, 1, ended)
+    play.event(11, 1, ConnectionEvent.STOPPED, play.last, 1000)
+    assert ("lost", "connection_lost", 1) in told(play) or ("lost", "no_replay", 1) in told(play)
+
+
+def test_a_rule_that_crashes_leaves_its_finding_unexplained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def crashes(*_: object) -> None:
+        raise RuntimeError("boom")
+
+    monkeypatch.setitem(explanation.RULES, "lost", (crashes,))
+    found = why(Play(tmp_path, plants={(0, 2): Plant(stored=0)}).perform())
+    assert found.unexplained.by_finding == {"lost": 2}
+    assert "boom" in found.unexplained.known[0]
+    assert {cause.finding for cause in found.causes} == {"store_lost"}

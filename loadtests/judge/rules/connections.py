@@ -1,43 +1,17 @@
-"""Where lost deliveries stopped on their way: the store, the connection, or the list."""
-
-from typing import NamedTuple
+"""Deliveries lost on the way to a dashboard: it had no connection, or was no member, or nothing came any more."""
 
 import numpy as np
 
-from chatswarm.loadtests.history.tables import RECOVERED, MembershipEvent
-from chatswarm.loadtests.judge.ledger.arrays import Bools, Floats, Ints, ints, placed
+from chatswarm.loadtests.history.tables import RECOVERED, MembershipEvent, Sighting
+from chatswarm.loadtests.judge.checks.frames import silences_without_delays
+from chatswarm.loadtests.judge.ledger.arrays import Bools, Floats, Ints, placed
 from chatswarm.loadtests.judge.ledger.due import GRACE
 
 from .cases import Cases, moments_of
 from .claims import Claim
 from .facts import Facts
+from .lists import reads_since
 from .words import dashboards, many
-
-
-def unacknowledged(facts: Facts, cases: Cases) -> Claim | None:
-    """Written to a socket of a protocol without acknowledgements, and nobody has seen it."""
-    promises = facts.ledger.manifest.promises
-    if promises.accepted_by != "written" or facts.ledger.scenario.sends_over(promises) != "socket":
-        return None
-    seen = facts.ever_shown | facts.stored
-    rows = np.flatnonzero(~seen[cases.message])
-    return Claim("unacknowledged", rows, evidence=(_messages(cases, rows),)) if len(rows) else None
-
-
-def never_stored(facts: Facts, cases: Cases) -> Claim | None:
-    """Absent from a complete final read, and never shown to anybody."""
-    rows = np.flatnonzero((facts.store_known & ~facts.stored & ~facts.ever_shown)[cases.message])
-    if not len(rows):
-        return None
-    return Claim("never_stored", rows, evidence=(f"the final read lacks all of {_messages(cases, rows)}",))
-
-
-def deleted(facts: Facts, cases: Cases) -> Claim | None:
-    """Absent from a complete final read, although somebody was shown it."""
-    rows = np.flatnonzero((facts.store_known & ~facts.stored & facts.ever_shown)[cases.message])
-    if not len(rows):
-        return None
-    return Claim("deleted", rows, evidence=(f"the final read lacks all of {_messages(cases, rows)}",))
 
 
 def not_a_member(facts: Facts, cases: Cases) -> Claim | None:
@@ -164,7 +138,9 @@ def not_recovered(facts: Facts, cases: Cases) -> Claim | None:
         return None
     moment = table.time[joined[at[rows[0]]]]
     witness = f"{_away(facts, cases, rows)}; the subscription at {facts.seconds(moment)} said that nothing was missing"
-    return Claim("not_recovered", rows, words={"dashboards": dashboards(cases.dashboard[rows])}, witness=witness)
+    again = _sent_again(facts, cases.dashboard[rows])
+    names = {"dashboards": dashboards(cases.dashboard[rows])}
+    return Claim("not_recovered", rows, words=names, evidence=(again,), witness=witness)
 
 
 def no_replay(facts: Facts, cases: Cases) -> Claim | None:
@@ -179,8 +155,22 @@ def no_replay(facts: Facts, cases: Cases) -> Claim | None:
     )
     return Claim(
         "no_replay", rows, words={"dashboards": dashboards(cases.dashboard[rows])}, witness=_away(facts, cases, rows),
-        evidence=(f"between {many(len(losses), 'connection')} that ended and the next ones of the same dashboards",),
+        evidence=(
+            f"between {many(len(losses), 'connection')} that ended and the next ones of the same dashboards",
+            _sent_again(facts, cases.dashboard[rows]),
+        ),
     )  # fmt: skip
+
+
+def _sent_again(facts: Facts, numbers: Ints) -> str:
+    """How many deliveries these dashboards got by a replay or a read after reconnecting."""
+    sightings = facts.ledger.sightings
+    if sightings is None:
+        return "nothing was sent again"
+    again = sightings.texts.how[sightings.known_announcement] != Sighting.LIVE
+    dashboard = facts.ledger.observations.connections.dashboard[sightings.known.connection[again]]
+    count = int(np.isin(dashboard, numbers).sum())
+    return f"{many(count, 'other message')} came to these dashboards by a replay or a read"
 
 
 def _away(facts: Facts, cases: Cases, rows: Ints) -> str:
@@ -202,14 +192,15 @@ def silent_socket(facts: Facts, cases: Cases) -> Claim | None:
     dashboard_of = facts.ledger.observations.connections.dashboard
     moments = moments_of(facts.ledger, cases)
     inside = np.zeros(len(cases), bool)
-    silences = facts.ledger.announcements.silences
+    silences = silences_without_delays(facts.ledger)
     for silence in silences:
         mine = cases.dashboard == dashboard_of[silence.connection]
         inside |= mine & (moments.accepted + GRACE > silence.start) & (moments.sent <= silence.end)
     rows = np.flatnonzero(inside & (reads_since(facts, cases, moments.accepted) == 0))
     if not len(rows):
         return None
-    first = min(silences, key=lambda silence: silence.start)
+    here = [silence for silence in silences if dashboard_of[silence.connection] == cases.dashboard[rows[0]]]
+    first = min(here, key=lambda silence: silence.start)
     everybody = len({int(dashboard_of[silence.connection]) for silence in silences})
     others = f"{everybody} of {facts.ledger.deliveries.dashboards} dashboards fell silent"
     witness = f"no frame from {facts.seconds(first.start)} to {facts.seconds(first.end)}, while {first.due} were due"
@@ -245,186 +236,6 @@ def unreadable_frames(facts: Facts, cases: Cases) -> Claim | None:
     )  # fmt: skip
 
 
-def list_fails(facts: Facts, cases: Cases) -> Claim | None:
-    """All refetches that began after it was accepted failed."""
-    if facts.ledger.by_frames:
-        return None
-    refetches, accepted = facts.refetches, moments_of(facts.ledger, cases).accepted
-    begin, end = refetches.since(cases.dashboard, accepted), refetches.end(cases.dashboard)
-    failed = (end > begin) & (reads_since(facts, cases, accepted) == 0) & (np.append(refetches.status, -1)[begin] >= 0)
-    rows = np.flatnonzero(failed)
-    if not len(rows):
-        return None
-    status, counts = np.unique(refetches.status[np.unique(begin[rows])], return_counts=True)
-    names = ", ".join("no answer" if not code else f"status {code}" for code in status[np.argsort(-counts)].tolist())
-    first = begin[rows[0]]
-    witness = f"the refetch at {facts.seconds(refetches.started[first])} failed ({names}), and so did all after it"
-    tried = many(int((end - begin)[rows].max()), "refetch")
-    return Claim(
-        "list_fails", rows, words={"statuses": names}, witness=witness, evidence=(f"up to {tried} each, none good",)
-    )
-
-
-def list_window(facts: Facts, cases: Cases) -> Claim | None:
-    """No list after it has its chat, and all lists hold equally many chats, fewer than there are."""
-    ledger, lists = facts.ledger, facts.ledger.lists
-    if ledger.by_frames or not lists.versions:
-        return None
-    listed = lists.chats_listed()
-    refetches, accepted = facts.refetches, moments_of(ledger, cases).accepted
-    most = int(listed.max())
-    chat = ledger.messages.chat[cases.message]
-    used = np.unique(ledger.messages.chat[ledger.messages.accepted & (ledger.messages.chat >= 0)])
-    if len(used) < most + 2:
-        return None
-    begin, end = refetches.since(cases.dashboard, accepted), refetches.end(cases.dashboard)
-    full = np.append(listed, 0)[refetches.version] == most
-    fulls = np.concatenate([[0], np.cumsum(refetches.showed & full)])
-    good = np.concatenate([[0], np.cumsum(refetches.showed)])
-    beyond = (good[end] > good[begin]) & (fulls[end] - fulls[begin] == good[end] - good[begin])
-    for number in np.unique(chat[beyond]).tolist():
-        there = lists.over_versions(number, lists.total >= 0)
-        shown = np.concatenate([[0], np.cumsum(refetches.showed & (np.append(there, 0)[refetches.version] > 0))])
-        mine = beyond & (chat == number)
-        beyond[mine] = (shown[end] == shown[begin])[mine]
-    rows = np.flatnonzero(beyond)
-    if len(np.unique(chat[rows])) < 2:
-        return None  # that may as well be something about this one chat
-    return Claim(
-        "list_window", rows, words={"shown": str(most)},
-        evidence=(f"{len(used)} chats have messages; no list has more than {most}",),
-        witness=f"no list after it has its chat, and each has {most} chats",
-    )  # fmt: skip
-
-
-def stale_list(facts: Facts, cases: Cases) -> Claim | None:
-    """A refetch that began after its frame, or its response, lacks it: the list is cached, or announced too early."""
-    ledger, refetches = facts.ledger, facts.refetches
-    if ledger.by_frames or not len(refetches.started):
-        return None
-    moments = moments_of(ledger, cases)
-    known = np.where(np.isfinite(moments.notified), np.maximum(moments.notified, moments.sent), moments.accepted)
-    begin = refetches.since(cases.dashboard, known)
-    # Of a late delivery, the refetches before the one that shows it.
-    shows = np.append(ledger.reads.started, np.inf)[ledger.visibility.read[cases.delivery]]
-    end = np.minimum(refetches.end(cases.dashboard), refetches.since(cases.dashboard, shows))
-    good = np.concatenate([[0], np.cumsum(refetches.showed)])
-    lacking = (good[np.maximum(end, begin)] - good[begin]) > 0
-    rows = np.flatnonzero(lacking & facts.stored[cases.message])
-    if not len(rows):
-        return None
-    others = _catches_up(facts)
-    if others is None:
-        return None
-    # A loss counts only if its dashboard stopped refetching before a list would have had it: what no list shows after
-    # that is lost in another way.
-    last = np.append(refetches.started, -np.inf)[refetches.end(cases.dashboard) - 1]
-    rows = rows[np.isfinite(moments.visible[rows]) | (last[rows] - known[rows] <= others.lag)]
-    if not len(rows):
-        return None
-    # Messages of the same age are in a list or not, by when it was made.
-    stuck = None if others.steady else _unchanged(facts)
-    return Claim(
-        "frame_before_list" if stuck is None else "cached_list", rows, witness=_stale(facts, begin[rows[0]]),
-        evidence=(stuck or others.told, _lacking(rows, begin, end, good)),
-    )  # fmt: skip
-
-
-def _lacking(rows: Ints, begin: Ints, end: Ints, good: Ints) -> str:
-    return f"{many(int((good[np.maximum(end, begin)] - good[begin])[rows].sum()), 'refetch')} after them lack them"
-
-
-def _stale(facts: Facts, refetch: int) -> str:
-    return f"the refetch that began at {facts.seconds(facts.refetches.started[refetch])} lacks it"
-
-
-_STUCK_MESSAGES = 3
-
-
-def _unchanged(facts: Facts) -> str | None:
-    """If refetches got the same version of the list although several messages, which later lists show, had been
-    accepted between them, at least twice: how often.
-    """
-    refetches, messages = facts.refetches, facts.ledger.messages
-    good = np.flatnonzero(refetches.showed)
-    if len(good) < 2:
-        return None
-    same = (refetches.dashboard[good][1:] == refetches.dashboard[good][:-1]) & (
-        refetches.version[good][1:] == refetches.version[good][:-1]
-    )
-    accepted = np.sort(messages.done[messages.accepted & facts.stored])
-    first, second = good[:-1][same], good[1:][same]
-    # The later of the two must show what was accepted before it began, and the former did not have it yet.
-    between = np.searchsorted(accepted, refetches.started[second]) - np.searchsorted(accepted, refetches.done[first])
-    occasions = int((between >= _STUCK_MESSAGES).sum())
-    if occasions < 2:
-        return None
-    return (
-        f"{occasions:,} times a refetch got the same list as the one before, although {_STUCK_MESSAGES} or more "
-        "messages had been accepted in between"
-    )
-
-
-class _Behind(NamedTuple):
-    """Deliveries that a refetch lacks although it began after the frame, and that a later one has."""
-
-    told: str
-    lag: float  # seconds from the frame to the beginning of the refetch that has it, at most
-    steady: bool  # messages appear at about the same age
-
-
-_FEW = 5
-_SAMPLE = 200_000
-
-
-def _catches_up(facts: Facts) -> _Behind | None:
-    """How lists come after frames, or where these are unknown, after responses; None if they come in time."""
-    ledger, refetches = facts.ledger, facts.refetches
-    some = ints(np.flatnonzero(ledger.delivered))
-    some = some[:: max(1, len(some) // _SAMPLE)]
-    dashboard, notified = ledger.deliveries.dashboard[some], ledger.announcements.notified[some]
-    accepted = ledger.messages.done[ledger.deliveries.message[some]]
-    known = np.where(np.isfinite(notified), notified, accepted)
-    begin = refetches.since(dashboard, known)
-    shows = np.append(ledger.reads.started, np.inf)[ledger.visibility.read[some]]
-    starts = np.append(refetches.started, np.inf)
-    behind = (begin < refetches.end(dashboard)) & (starts[begin] < shows) & np.isfinite(shows)
-    if behind.sum() < _FEW:
-        return None
-    told = (
-        f"{behind.sum():,} of {len(some):,} other deliveries, too, are missing from the first refetch after their "
-        "frame, and shown by a later one"
-    )
-    lacking = starts[refetches.since(dashboard[behind], shows[behind]) - 1] - accepted[behind]
-    oldest, youngest = np.quantile(lacking, 0.95), np.quantile(shows - accepted, 0.05)
-    return _Behind(told, float((shows - known)[behind].max()), bool(oldest <= 2 * youngest + 0.1))
-
-
-def nobody_asked(facts: Facts, cases: Cases) -> Claim | None:
-    """No refetch of its dashboard began after it was accepted."""
-    if facts.ledger.by_frames:
-        return None
-    accepted = moments_of(facts.ledger, cases).accepted
-    refetches = facts.refetches
-    asked = refetches.end(cases.dashboard) - refetches.since(cases.dashboard, accepted)
-    rows = np.flatnonzero((asked == 0) & facts.stored[cases.message])
-    if not len(rows):
-        return None
-    return Claim(
-        "nobody_asked",
-        rows,
-        evidence=(f"on {dashboards(cases.dashboard[rows])}",),
-        witness=_last_refetch(facts, cases, rows),
-    )
-
-
-def _last_refetch(facts: Facts, cases: Cases, rows: Ints) -> str:
-    last = int(facts.refetches.end(cases.dashboard[rows[:1]])[0]) - 1
-    if last < facts.refetches.first[cases.dashboard[rows[0]]]:
-        return "its dashboard never refetched"
-    return f"its dashboard's last refetch began at {facts.seconds(facts.refetches.started[last])}"
-
-
 def frame_never_sent(facts: Facts, cases: Cases) -> Claim | None:
     """Its dashboard's connection was open all the while, and no frame came."""
     ledger = facts.ledger
@@ -435,7 +246,7 @@ def frame_never_sent(facts: Facts, cases: Cases) -> Claim | None:
         if cases.finding == "lost":
             # A list that lacks it would not have it with a frame either.
             missing &= reads_since(facts, cases, moments.accepted) == 0
-    rows = np.flatnonzero(missing & open_throughout(facts, cases))
+    rows = np.flatnonzero(missing & open_throughout(facts, cases, GRACE))
     if not len(rows):
         return None
     announced = int((ledger.deliveries.any(np.isfinite(ledger.announcements.notified)))[cases.message[rows]].sum())
@@ -452,18 +263,24 @@ def _open_at(facts: Facts, cases: Cases, moment: Floats, throughout: Floats | No
     return np.asarray((at >= 0) & (np.append(subscriptions.end, -np.inf)[at] > moment))
 
 
-def open_throughout(facts: Facts, cases: Cases) -> Bools:
-    """Which cases' dashboards had one subscribed connection from the send until it was accepted."""
+def connection_lost(facts: Facts, cases: Cases) -> Claim | None:
+    """Its dashboard's connection was open when it was accepted, and ended before its frame was overdue."""
+    subscriptions, moments = facts.subscriptions, moments_of(facts.ledger, cases)
+    at = subscriptions.until(cases.dashboard, moments.sent)
+    end, lost = np.append(subscriptions.end, np.inf)[at], np.append(subscriptions.lost, False)[at]
+    # A refetch after it would have shown it.
+    unasked = reads_since(facts, cases, moments.accepted) == 0
+    rows = np.flatnonzero((at >= 0) & lost & (end > moments.accepted) & (end <= moments.accepted + GRACE) & unasked)
+    if not len(rows):
+        return None
+    first = rows[0]
+    witness = (
+        f"accepted at {facts.seconds(moments.accepted[first])}; the connection ended at {facts.seconds(end[first])}"
+    )
+    return Claim("connection_lost", rows, words={"dashboards": dashboards(cases.dashboard[rows])}, witness=witness)
+
+
+def open_throughout(facts: Facts, cases: Cases, longer: float = 0.0) -> Bools:
+    """Which cases' dashboards had one subscribed connection from the send until `longer` seconds after acceptance."""
     moments = moments_of(facts.ledger, cases)
-    return _open_at(facts, cases, moments.accepted, throughout=moments.sent)
-
-
-def reads_since(facts: Facts, cases: Cases, moment: Floats) -> Ints:
-    """How many lists the dashboard got by refetches that began after the moment."""
-    refetches = facts.refetches
-    good = np.concatenate([[0], np.cumsum(refetches.showed)])
-    return ints(good[refetches.end(cases.dashboard)] - good[refetches.since(cases.dashboard, moment)])
-
-
-def _messages(cases: Cases, rows: Ints) -> str:
-    return many(len(np.unique(cases.message[rows])), "message")
+    return _open_at(facts, cases, moments.accepted + longer, throughout=moments.sent)
