@@ -33,10 +33,11 @@ def print_comparison(console: Console, result: CompareResult) -> None:
     notes = [f"{metric.metric}: {said(metric)}" for metric in result.metrics if metric.outcome == "cannot tell"]
     notes += [f"note: {note}" for note in result.notes]
     worst = next((run for run in result.new.runs if run.verdict == "fail"), None)
-    if worst is not None:
-        notes.append(f"a new run failed; to see why: {command_line(['chatswarm', 'why', worst.folder])}")
     for number, note in enumerate(notes):
         console.print(Padding(plain(note, "dim"), (0 if number else 1, 0, 0, 2)))
+    if worst is not None:
+        why = command_line(["chatswarm", "why", worst.folder])
+        console.print(plain(f"  a new run failed; to see why: {why}", "dim"), soft_wrap=True)
 
 
 def _metrics(result: CompareResult) -> Table:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from chatswarm.loadtests.system.version import installed_version
 from tests.plants.chat import Chat
 from tests.plants.latency import SlowFrames
 from tests.plants.wire import serving
@@ -53,6 +54,8 @@ def test_alike_or_slower(delays: tuple[float, float], code: int, outcome: str, t
     # Quiet, because the result goes to a program.
     assert "measuring" not in result.err
     assert json.loads((tmp_path / "out" / "comparison.json").read_bytes()) == found
+    manifest = json.loads((tmp_path / "out" / "base-01" / "manifest.json").read_bytes())
+    assert manifest["version"] == installed_version()
     # The same from the recorded runs alone, as a shell would list them.
     sides = [sorted(str(path) for path in (tmp_path / "out").glob(f"{side}-*")) for side in ("base", "new")]
     again = chatswarm("compare", *sides[0], "--against", *sides[1], *ON[:2], "--json", folder=tmp_path)

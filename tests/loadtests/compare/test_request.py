@@ -61,11 +61,11 @@ def test_the_reference_chat_without_flags_need_not_be_given() -> None:
 
 def test_a_chat_by_its_url_against_the_reference_chat() -> None:
     problems: list[str] = []
-    base, new = CompareRequest(["HTTP://Chat.example:80/"], [], new_backend="--workers 2 --push").chats(problems)
+    base, new = CompareRequest(["HTTP://Chat.example:80/"], [], new_backend="--workers 2 --broker").chats(problems)
     assert (base, problems) == (SideRequest("http://chat.example", {}), [])
-    assert (base.name, new.name) == ("http://chat.example", "the reference chat --workers 2 --push on")
+    assert (base.name, new.name) == ("http://chat.example", "the reference chat --workers 2 --broker on")
     scenario = new.applied_to(load("push"))
-    assert scenario.backend == {"push": True, "workers": 2}
+    assert scenario.backend == {"push": True, "workers": 2, "broker": True}
     assert scenario.table["backend"] == scenario.backend
 
 

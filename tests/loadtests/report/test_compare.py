@@ -2,6 +2,7 @@
 
 import math
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from io import StringIO
 
@@ -118,6 +119,21 @@ def test_the_page_is_whole(times: float, lost: float) -> None:
     assert not re.search(r"\b(nan|inf)\b", page)
     assert f"{'visible.p99' if lost else 'notified.p50'}, pair by pair" in page
     assert lost or "notified by percentile" in page
+
+
+def test_lines_of_single_runs_have_no_names_and_move_no_others() -> None:
+    found = pairs(1.5)
+    result = decide(found, CompareSettings(), ("old", "new"))
+    assert not re.search(r'<text[^>]*class="name[^>]*></text>', compare_page(result, curves_of(found, result.metrics)))
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_a_pair_of_which_one_run_counts_is_no_slope(side: int) -> None:
+    found = pairs(1.5)
+    runs = list(found[2])
+    runs[side] = replace(runs[side], outcome="undecided")
+    result = decide([*found[:2], (runs[0], runs[1]), *found[3:]], CompareSettings(), ("old", "new"))
+    assert "larger on the new side in 5 of 5 pairs" in compare_page(result, [])
 
 
 def test_a_page_of_runs_that_count_nothing() -> None:
