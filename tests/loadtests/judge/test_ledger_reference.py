@@ -240,7 +240,7 @@ def test_rooms_that_everybody_is_in_are_no_different_from_no_rooms(world: World)
             play.fault("net", 2.05, 3.05)
             verdict = play.judge(["visible.p99 <= 2s during net", "lost == 0 outside net", "notified == expected"])
             assert ledger_of(play).deliveries.rooms is None if name == "none" else ledger_of(play).deliveries.rooms
-            verdict.folder, verdict.evidence, verdict.rooms = "", None, None
+            verdict.folder, verdict.evidence, verdict.rooms, verdict.load = "", None, None, ""
             verdicts.append(verdict)
     assert verdicts[0] == verdicts[1]
 
