@@ -31,7 +31,7 @@ html_use_index = False
 
 NAVIGATION = {
     "Use": ["docs/check", "docs/scenarios", "docs/capacity", "docs/faults", "docs/locust"],
-    "Any chat": ["docs/your-chat", "docs/protocols", "docs/protocol-files"],
+    "Any chat": ["docs/your-chat", "docs/protocols", "docs/protocol-files", "docs/chats"],
     "Understand": ["docs/judging", "docs/why", "docs/compare", "docs/results", "docs/trend", "docs/sql", "docs/report"],
     "Build in": ["docs/pytest", "docs/metrics", "docs/grafana", "docs/compose"],
     "The chat": ["docs/reference-chat", "docs/push-chat", "docs/refetch", "docs/protocol", "docs/guide"],
