@@ -90,13 +90,6 @@ def _protocols(incomplete: str) -> list[str]:
     return [name for name in sorted({*BUILT_IN, *shipped()}) if name.startswith(incomplete)]
 
 
-def _judged_metrics(incomplete: str) -> list[str]:
-    """The metrics that begin like this and that are better or worse than others."""
-    from .compare.kept_runs import JUDGED_METRICS
-
-    return [name for name in JUDGED_METRICS if name.startswith(incomplete)]
-
-
 ProtocolOption = Annotated[
     str,
     typer.Option(
@@ -671,19 +664,19 @@ def _show_life(
         "chatswarm run smoke --out runs/first",
         "chatswarm run smoke --out runs/second --seed 2",
         "chatswarm trend runs/*  # tells from ten runs on",
-        "chatswarm trend runs/* --on visible.p99 --on lost --html trend.html",
+        "chatswarm trend runs/* --on visible.p99,lost --html trend.html",
     )
 )
 def trend(
     runs: Annotated[
-        list[Path], typer.Argument(metavar="DIR…", help="Folders of judged runs, or their verdict.json files.")
+        list[Path], typer.Argument(metavar="DIR", help="Folders of judged runs, or their verdict.json files.")
     ],
     on: Annotated[
         list[str] | None,
         typer.Option(
             metavar="METRIC",
-            help="Look at this metric, such as visible.p99; repeatable; default: four of them.",
-            autocompletion=_judged_metrics,
+            help="Look at this metric, such as visible.p99; repeatable, or with commas.",
+            autocompletion=_metrics,
         ),
     ] = None,
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write a self-contained HTML page.")] = None,
@@ -695,18 +688,17 @@ def trend(
     Runs of another load or machine are never compared. Exits with 1 if the newest run shows a change for the worse
     that could not be seen before, with 3 if there are too few runs to tell (fewer than 10), and else with 0.
     """
-    from .compare.kept_runs import JUDGED_METRICS, NotKeptError, read_runs
+    from .compare.kept_runs import NotKeptError, read_runs
+    from .compare.metrics import UnknownMetricError, metrics_of
     from .compare.trends import trends_of
     from .report.files import NotWrittenError, append_summary, save
     from .report.trend_page import trend_page
     from .report.trend_text import print_trends, trends_markdown
 
-    metrics = list(dict.fromkeys(on or []))
-    unknown = [name for name in metrics if name not in JUDGED_METRICS]
     try:
-        if unknown:
-            _refuse(*(_unknown_metric(name, JUDGED_METRICS) for name in unknown))
-        found = trends_of(read_runs(runs), metrics)
+        found = trends_of(read_runs(runs), metrics_of(on or []))
+    except UnknownMetricError as error:
+        _refuse(f"--on: {error}")
     except NotKeptError as error:
         _refuse(*error.problems)
     _present(lambda: print_trends(_console(), found))
@@ -721,11 +713,6 @@ def trend(
     if as_json:
         _write(found.json())
     raise typer.Exit(found.exit_code)
-
-
-def _unknown_metric(name: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(name, known, 3, 0.4)
-    return f"--on: expected a metric such as {', '.join(near) or 'visible.p99'}, got {name!r}"
 
 
 def _save_page(path: Path | None, page: Callable[[], str]) -> None:

@@ -8,8 +8,8 @@ from rich.text import Text
 from chatswarm.loadtests.compare.trends import Trends, TrendSeries
 from chatswarm.loadtests.system.text import one_line
 
-from .markdown import ICONS, data, table
-from .terminal import STYLES, new_table, plain
+from .markdown import ICONS, data, markdown_table
+from .terminal import STYLES, plain, plain_table
 from .trend_words import (
     TONES,
     aside,
@@ -62,7 +62,7 @@ def _series(series: TrendSeries, width: int) -> Table:
     if not tells(series):
         return outer
     outer.add_row("")
-    shown = new_table(
+    shown = plain_table(
         ("metric", ""), ("over time", ""), ("runs", "right"), ("first", "right"), ("last", "right"), ("changes", "")
     )
     wide = max(_SHORTEST, min(_LONGEST, width - _BESIDE))
@@ -80,7 +80,7 @@ def _changes(series: TrendSeries) -> Table | None:
     if not points:
         return None
     points.sort(key=lambda both: -both[1].index)
-    shown = new_table(("", ""), ("change", ""), ("since", ""), ("median", ""), ("size, 95 %", ""))
+    shown = plain_table(("", ""), ("change", ""), ("since", ""), ("median", ""), ("size, 95 %", ""))
     for metric, point in points:
         bad = point in metric.bad
         run = series.runs[point.index]
@@ -108,7 +108,7 @@ def trends_markdown(trends: Trends) -> str:
             )
             for metric in series.metrics
         ]  # fmt: skip
-        parts.append(table(("metric", "over time", "runs", "first", "last", "changes"), rows))
+        parts.append(markdown_table(("metric", "over time", "runs", "first", "last", "changes"), rows))
         changed = [
             (
                 ICONS["fail"] if point in metric.bad else "", data(metric.metric), kind(metric, point),
@@ -119,6 +119,6 @@ def trends_markdown(trends: Trends) -> str:
             for point in reversed(metric.trend.points or ())
         ]  # fmt: skip
         if changed:
-            parts.append(table(("", "metric", "change", "since", "median", "size and 95 % interval"), changed))
+            parts.append(markdown_table(("", "metric", "change", "since", "median", "size and 95 % interval"), changed))
     parts += [f"> {data(note)}" for note in notes(trends)]
     return "\n\n".join(parts) + "\n"
