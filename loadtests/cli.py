@@ -90,6 +90,13 @@ def _protocols(incomplete: str) -> list[str]:
     return [name for name in sorted({*BUILT_IN, *shipped()}) if name.startswith(incomplete)]
 
 
+def _metrics(incomplete: str) -> list[str]:
+    """The metrics that may be compared and begin like this."""
+    from .compare.metrics import COMPARABLE
+
+    return [name for name in COMPARABLE if name.startswith(incomplete)]
+
+
 ProtocolOption = Annotated[
     str,
     typer.Option(
@@ -735,13 +742,6 @@ def _present(show: Callable[[], None]) -> None:
     except Exception:  # noqa: BLE001
         traceback.print_exc()
         _say("the result could not be shown")
-
-
-def _metrics(incomplete: str) -> list[str]:
-    """The metrics that may be compared and begin like this."""
-    from .compare.metrics import COMPARABLE
-
-    return [name for name in COMPARABLE if name.startswith(incomplete)]
 
 
 class _CompareCommand(typer.core.TyperCommand):
