@@ -7,6 +7,7 @@ too narrow. Pairs cancel what drifts slowly, such as other work on the machine.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from statistics import mean, median, stdev
 
 
@@ -32,10 +33,10 @@ def paired_ratio(new: Sequence[float], base: Sequence[float], confidence: float 
     """
     if len(new) != len(base) or len(new) < 2:
         raise ValueError(f"expected at least two pairs, got {len(new)} new and {len(base)} base figures")
-    ratios = [_ratio(*pair) for pair in zip(new, base, strict=True)]
+    ratios = [ratio_of(*pair) for pair in zip(new, base, strict=True)]
     pairs = len(ratios)
     if any(ratio in (0.0, math.inf) for ratio in ratios):
-        low, high = _order_statistics(ratios, confidence)
+        low, high = between_values(ratios, confidence)
         return Ratio(median(ratios), low, high, pairs)
     logs = [math.log(ratio) for ratio in ratios]
     centre = mean(logs)
@@ -43,7 +44,11 @@ def paired_ratio(new: Sequence[float], base: Sequence[float], confidence: float 
     return Ratio(math.exp(centre), math.exp(centre - margin), math.exp(centre + margin), pairs)
 
 
-def _ratio(new: float, base: float) -> float:
+def ratio_of(new: float, base: float) -> float:
+    """How many times the base a figure is: 1 if both are 0 or both infinite.
+
+    Raises ValueError for figures below 0.
+    """
     if not (new >= 0 and base >= 0):
         raise ValueError(f"expected figures of at least 0, got {new:g} and {base:g}")
     if new == base:
@@ -51,8 +56,11 @@ def _ratio(new: float, base: float) -> float:
     return math.inf if base == 0 or new == math.inf else new / base
 
 
-def _order_statistics(values: Sequence[float], confidence: float) -> tuple[float, float]:
-    """Two of the values that have the true median between them: the k-th from below and from above."""
+def between_values(values: Sequence[float], confidence: float) -> tuple[float, float]:
+    """Two of the values that have the true median between them: the k-th from below and from above.
+
+    0 and infinity if the values are too few for this confidence.
+    """
     ordered, n = sorted(values), len(values)
     outside, k = 0.0, 0  # the chance that fewer than k + 1 values are on one side of the median
     while k < n / 2 and 2 * (outside + math.comb(n, k) / 2**n) <= 1 - confidence:
@@ -61,18 +69,21 @@ def _order_statistics(values: Sequence[float], confidence: float) -> tuple[float
     return (ordered[k - 1], ordered[n - k]) if k else (0.0, math.inf)
 
 
+@cache
 def t_quantile(degrees: int, probability: float) -> float:
-    """Student's t: the value below which t lies with this probability, between 0.5 and 1."""
+    """Student's t: the value below which t lies with this probability: from 0.5 to below 1, or else ValueError."""
+    if not 0.5 <= probability < 1:
+        raise ValueError(f"expected a probability from 0.5 to below 1, got {probability:g}")
     low, high = 0.0, 2.0
-    while _t_cdf(degrees, high) < probability:
+    while t_cdf(degrees, high) < probability:
         high *= 2
     while high - low > 1e-12 * high:
         middle = (low + high) / 2
-        low, high = (middle, high) if _t_cdf(degrees, middle) < probability else (low, middle)
+        low, high = (middle, high) if t_cdf(degrees, middle) < probability else (low, middle)
     return high
 
 
-def _t_cdf(degrees: int, t: float) -> float:
+def t_cdf(degrees: int, t: float) -> float:
     """The chance that Student's t is at most `t`: a finite sum for whole degrees (Abramowitz & Stegun 26.7.3-4)."""
     theta = math.atan(t / math.sqrt(degrees))
     cosine, sine = math.cos(theta), math.sin(theta)

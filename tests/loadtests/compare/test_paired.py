@@ -73,3 +73,9 @@ def test_infinite_figures_and_zeros(new: list[float], base: list[float], expecte
 def test_figures_that_are_no_pairs(new: list[float], base: list[float], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         paired_ratio(new, base)
+
+
+@pytest.mark.parametrize("probability", [0.4, 1.0, 1.5, math.nan])
+def test_a_probability_that_has_no_quantile(probability: float) -> None:
+    with pytest.raises(ValueError, match=r"from 0\.5 to below 1"):
+        t_quantile(5, probability)
