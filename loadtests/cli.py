@@ -76,6 +76,13 @@ def _protocols(incomplete: str) -> list[str]:
     return [name for name in sorted({*BUILT_IN, *shipped()}) if name.startswith(incomplete)]
 
 
+def _judged_metrics(incomplete: str) -> list[str]:
+    """The metrics that begin like this and that are better or worse than others."""
+    from .compare.kept_runs import JUDGED_METRICS
+
+    return [name for name in JUDGED_METRICS if name.startswith(incomplete)]
+
+
 ProtocolOption = Annotated[
     str,
     typer.Option(
@@ -641,6 +648,68 @@ def _show_life(
     if svg or as_json:
         _write(waterfall_svg(life).encode() if svg else life_json(life))
     raise typer.Exit(ExitCode.PASS)
+
+
+@app.command(
+    epilog=_examples(
+        "chatswarm run smoke --out runs/first",
+        "chatswarm run smoke --out runs/second --seed 2",
+        "chatswarm trend runs/*  # tells from ten runs on",
+        "chatswarm trend runs/* --on visible.p99 --on lost --html trend.html",
+    )
+)
+def trend(
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="DIR…", help="Folders of judged runs, or their verdict.json files.")
+    ],
+    on: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="METRIC",
+            help="Look at this metric, such as visible.p99; repeatable; default: four of them.",
+            autocompletion=_judged_metrics,
+        ),
+    ] = None,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write a self-contained HTML page.")] = None,
+    markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write a Markdown summary.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Find when a figure changed for good, over many runs of a scenario.
+
+    Runs of another load or machine are never compared. Exits with 1 if the newest run shows a change for the worse
+    that could not be seen before, with 3 if there are too few runs to tell (fewer than 10), and else with 0.
+    """
+    from .compare.kept_runs import JUDGED_METRICS, NotKeptError, read_runs
+    from .compare.trends import trends_of
+    from .report.files import NotWrittenError, append_summary, save
+    from .report.trend_page import trend_page
+    from .report.trend_text import print_trends, trends_markdown
+
+    metrics = list(dict.fromkeys(on or []))
+    unknown = [name for name in metrics if name not in JUDGED_METRICS]
+    try:
+        if unknown:
+            _refuse(*(_unknown_metric(name, JUDGED_METRICS) for name in unknown))
+        found = trends_of(read_runs(runs), metrics)
+    except NotKeptError as error:
+        _refuse(*error.problems)
+    _present(lambda: print_trends(_console(), found))
+    reports = {html: trend_page, markdown: trends_markdown}
+    try:
+        save({path: show(found).encode() for path, show in reports.items() if path is not None})
+        append_summary(trends_markdown(found))
+    except NotWrittenError as error:
+        _refuse(str(error))
+    for path in filter(None, (html, markdown)):
+        _say(f"written: {one_line(str(path))}")
+    if as_json:
+        _write(found.json())
+    raise typer.Exit(found.exit_code)
+
+
+def _unknown_metric(name: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, known, 3, 0.4)
+    return f"--on: expected a metric such as {', '.join(near) or 'visible.p99'}, got {name!r}"
 
 
 def _save_page(path: Path | None, page: Callable[[], str]) -> None:

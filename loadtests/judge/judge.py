@@ -31,6 +31,7 @@ from .explanation import FindingCauses, explain, explain_slow, sentence_of
 from .latency import Latencies
 from .ledger import Ledger, Observations, build, merge_histories
 from .ledger.faults import FaultSpan
+from .load import load_of
 from .metrics import totals_of
 from .recovery import recoveries_of
 from .rig import Delays, rig_problems, soundness
@@ -281,6 +282,7 @@ class _Run:
             dashboards=self.scenario.dashboards,
             widgets=self.scenario.widgets,
             rooms=self._rooms(),
+            load=load_of(self.manifest, self.scenario),
             rig=rig,
             reasons=reasons,
             folder=str(self.folder),

@@ -54,6 +54,8 @@ def soundness(ledger: Ledger, slos: Sequence[Slo]) -> Rig:
         remedy = _LESS_THROUGH_PROXY if process.name == PROXY else advice
         _assess(process, rig, begin=ledger.start, until=until, limit=limit, advice=remedy)
     rig.machine = machine_of(ledger.observations.machines, ledger.start, until)
+    if rig.machine is not None:
+        rig.machine.processor = ledger.manifest.processor or None
     lateness = lateness_of(ledger.messages)
     rig.late_sends = int((lateness > limit).sum())
     if rig.late_sends > LATE_SENDS * len(lateness):

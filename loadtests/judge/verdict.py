@@ -126,6 +126,7 @@ class RigMachine(msgspec.Struct):
     cpu_pressure: float | None = None
     io_pressure: float | None = None
     memory_pressure: float | None = None
+    processor: str | None = None  # its name, of the host that started the run
 
 
 class Rig(msgspec.Struct):
@@ -244,6 +245,7 @@ class Verdict(msgspec.Struct):
     target_processes: list[TargetProcess] = []  # empty: chatswarm did not know them
     evidence: Evidence | None = None  # None: nothing was measured
     rooms: int | None = None  # of the scenario; None: it has none
+    load: str = ""  # a fingerprint: runs with the same one asked the same of their targets, whatever the seed and SLOs
 
     def json(self) -> bytes:
         """The bytes of `verdict.json`."""

@@ -16,7 +16,7 @@ from chatswarm.loadtests.scenario.metric_names import LATENCIES, QUANTILES, Outc
 from chatswarm.loadtests.system.text import one_line
 from chatswarm.loadtests.system.units import human
 
-T = TypeVar("T", int, float)
+T = TypeVar("T", int, float, str)
 
 
 class AmongTheLost(float):
@@ -144,6 +144,7 @@ class MeasuredMachine(_Part):
     cpu_pressure = _Figure[float]()
     io_pressure = _Figure[float]()
     memory_pressure = _Figure[float]()
+    processor = _Figure[str]()
 
 
 class MeasuredProcess(_Part):
@@ -225,6 +226,7 @@ class MeasuredVerdict:
         self.dashboards = of.dashboards
         self.widgets = of.widgets
         self.rooms = of.rooms
+        self.load = of.load
         self.reasons = of.reasons
         self.notes = of.notes
         self.evidence = of.evidence

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from chatswarm.loadtests.judge.verdict import Quantiles
-from chatswarm.loadtests.scenario.metric_names import LATENCIES, QUANTILES
+from chatswarm.loadtests.scenario.metric_names import LATENCIES, QUANTILES, Outcome
 from chatswarm.loadtests.system.text import one_line
 from chatswarm.loadtests.system.units import human
 
@@ -17,14 +17,15 @@ _REASONS = 10
 _STRUCTURE = re.compile(r"[\\`*_{}\[\]()#+!~@:|<>&$^]|\b[wW](?=[wW]{2}\.)")
 # At the start of a line, these make a list or a heading.
 _BLOCK = re.compile(r"^(\d*)([-=.])")
-_ICONS = {"pass": "✅", "fail": "❌", "undecided": "❔"}
+ICONS: dict[Outcome, str] = {"pass": "✅", "fail": "❌", "undecided": "❔"}
+"""The mark of each outcome."""
 
 
 def markdown(figures: ReportFigures) -> str:
     """The summary, most important part first."""
     verdict = figures.verdict
     parts = [
-        f"## {_ICONS[verdict.verdict]} {verdict.verdict.upper()}: {data(verdict.scenario)}",
+        f"## {ICONS[verdict.verdict]} {verdict.verdict.upper()}: {data(verdict.scenario)}",
         f"**{data(wording.headline(verdict))}**",
         f"{data(wording.account(verdict))} {data(wording.size(verdict))}, against {data(verdict.target)}.",
     ]
@@ -37,19 +38,19 @@ def markdown(figures: ReportFigures) -> str:
         parts.append("\n".join(f"- because {data(reason)}" for reason in _first(verdict.reasons)))
     if verdict.slos:
         rows = [
-            (_ICONS[result.outcome], data(result.expect), data(wording.actual(result)), data(wording.margin(result)))
+            (ICONS[result.outcome], data(result.expect), data(wording.actual(result)), data(wording.margin(result)))
             for result in verdict.slos
         ]
-        parts.append(_table(("", "expected", "actual", ""), rows))
-    parts.append(_table(("latency", *QUANTILES, "samples"), _latencies(figures)))
+        parts.append(markdown_table(("", "expected", "actual", ""), rows))
+    parts.append(markdown_table(("latency", *QUANTILES, "samples"), _latencies(figures)))
     found = [case for case in figures.cases if case.kind == "finding" and case.outcome != "pass"]
     if found and any(case.actual != "not measured" for case in found):
         parts.append("### Findings")
-        parts.append(_table(("", "finding", "count", "meaning"), [_finding(case) for case in found]))
+        parts.append(markdown_table(("", "finding", "count", "meaning"), [_finding(case) for case in found]))
         parts += [_examples(case) for case in found if case.examples]
     if verdict.recoveries:
         parts.append("### Recoveries")
-        parts.append(_table(("fault", "from", "to", "reconnected", "whole again", ""), _recoveries(figures)))
+        parts.append(markdown_table(("fault", "from", "to", "reconnected", "whole again", ""), _recoveries(figures)))
     sound = "sound" if verdict.rig.sound else "**not sound**"
     cpu = "–" if verdict.rig.cpu is None else f"{verdict.rig.cpu:.0%}"
     parts.append(
@@ -76,7 +77,8 @@ def _code(text: str) -> str:
     return f"{fence}console\n{one_line(text)}\n{fence}"
 
 
-def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table of cells that are Markdown already."""
     lines = [columns, ["---"] * len(columns), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
@@ -93,7 +95,7 @@ def _latencies(figures: ReportFigures) -> list[tuple[str, ...]]:
 
 
 def _finding(case: ReportCase) -> tuple[str, ...]:
-    return _ICONS[case.outcome], data(case.name), data(case.actual), data(case.meaning)
+    return ICONS[case.outcome], data(case.name), data(case.actual), data(case.meaning)
 
 
 def _examples(case: ReportCase) -> str:

@@ -15,6 +15,8 @@ from .markup import Markup, element, escaped, joined
 Point = tuple[float, float | None]
 """x and y. y None: a gap; infinite: on the rail."""
 _LINE_HEIGHT = 15.0
+_NAMED = ("fault", "worse", "better")
+"""The styles of bands whose names are shown; those of others are tooltips."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +70,16 @@ def duration_tick(seconds: float) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A series. `style` is a class in the style sheet; `steps`: each value holds until the next x."""
+    """A series. `style` is a class in the style sheet; `steps`: each value holds until the next x.
+
+    `dots`: each point has a dot, and not only those without a neighbour.
+    """
 
     name: str
     points: Sequence[Point]
     style: str
     steps: bool = False
+    dots: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,16 +188,16 @@ class _Canvas:
         return joined(drawn)
 
     def _band_names(self) -> Markup:
-        """The names of the faults' bands: as many as fit into two rows."""
+        """The names of bands: as many as fit into two rows."""
         drawn: list[Markup] = []
         taken = [-math.inf, -math.inf]  # the right end of each row
         for band in self.plot.bands:
             length = 8.0 * len(band.name)
             at = max(self.left, min(self.x(band.begin) + 3, self.right - length))
             row = next((row for row, until in enumerate(taken) if at > until + 8), None)
-            if band.style == "fault" and row is not None:
+            if band.style in _NAMED and row is not None:
                 taken[row] = at + length
-                drawn.append(text_at(at, self.bottom - 7 - 14 * row, band.name, "band-name"))
+                drawn.append(text_at(at, self.bottom - 7 - 14 * row, band.name, f"band-name {band.style}"))
         return joined(drawn)
 
     def _axes(self) -> Markup:
@@ -253,11 +259,11 @@ class _Canvas:
         return "".join(parts)
 
     def _dots(self, line: Line) -> Markup:
-        """Dots for points without a neighbour to draw a line to, and for points on the rail."""
+        """Dots for points without a neighbour to draw a line to, for points on the rail, or for all points."""
         dots = []
         for number, (x, y) in enumerate(line.points):
             near = [line.points[other][1] for other in (number - 1, number + 1) if 0 <= other < len(line.points)]
-            if y is not None and (math.isinf(y) or all(other is None for other in near)):
+            if y is not None and (line.dots or math.isinf(y) or all(other is None for other in near)):
                 dots.append(element("circle", cx=self.x(x), cy=self.y(y), r=2.5, class_=f"dot {line.style}"))
         return joined(dots)
 

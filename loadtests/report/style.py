@@ -87,6 +87,7 @@ svg .rule-name { font-weight: 600; paint-order: stroke; stroke: var(--page); str
 .band { stroke: none; }
 .band.fault { fill: var(--fault); } .band.recovering { fill: var(--recovering); }
 svg .band-name { fill: var(--fail); font-weight: 600; paint-order: stroke; stroke: var(--page); stroke-width: 4px; }
+.band.worse { fill: var(--fail); } .band.better { fill: var(--pass); } svg .band-name.better { fill: var(--pass); }
 .line { fill: none; stroke-width: 1.8; stroke-linejoin: round; }
 .line.max { stroke-width: 1.3; stroke-dasharray: 3 2; } .line.visible { stroke-width: 3; }
 .p50, .c1 { stroke: var(--c1); } .p95, .c2 { stroke: var(--c2); } .p99, .c3 { stroke: var(--c3); }

@@ -70,16 +70,14 @@ class LiveLine:
 
     def say(self, text: str) -> None:
         """Prints a line that stays."""
-        self._console.print(_plain(text, "dim"))
+        self._console.print(plain(text, "dim"))
 
     def step(self, text: str, done: int, total: int) -> None:
         """Shows the current step of the judge, and how many of its steps are done."""
         if self._live is not None:
             line = Table.grid(padding=(0, 1))
             bar = ProgressBar(total=total, completed=done, width=24)
-            line.add_row(
-                Text(f"{'judging':>10}", "bold"), bar, Text(f"{done} / {total}"), Spinner("dots"), _plain(text)
-            )
+            line.add_row(Text(f"{'judging':>10}", "bold"), bar, Text(f"{done} / {total}"), Spinner("dots"), plain(text))
             self._live.update(line, refresh=True)
 
     def show(self, progress: RunProgress) -> None:
@@ -90,13 +88,13 @@ class LiveLine:
         elif progress.length and (progress.phase != self._phase or time.monotonic() - self._last >= _PLAIN_EVERY):
             self._phase, self._last = progress.phase, time.monotonic()
             line = f"{progress.phase} {_clock(progress)}  {'  '.join(figures)}"
-            self._console.print(_plain(line), soft_wrap=True)
+            self._console.print(plain(line), soft_wrap=True)
 
 
 def _bar(progress: RunProgress, figures: list[str]) -> Group:
     line = Table.grid(padding=(0, 1))
     bar = ProgressBar(total=max(progress.length, 0.001), completed=min(progress.elapsed, progress.length), width=24)
-    line.add_row(_plain(f"{progress.phase:>10}", "bold"), bar, Text(_clock(progress)))
+    line.add_row(plain(f"{progress.phase:>10}", "bold"), bar, Text(_clock(progress)))
     return Group(line, Text(" " * 11 + "  ".join(figures), "dim"))
 
 
@@ -131,24 +129,24 @@ def print_verdict(console: Console, verdict: Verdict) -> None:
     console.print(head, soft_wrap=True)
     console.print(Padding(Text(size(verdict), "dim"), (0, 0, 0, 2)))
     for reason in verdict.reasons:
-        console.print(Padding(_plain(f"because {reason}", style), (0, 0, 0, 2)))
+        console.print(Padding(plain(f"because {reason}", style), (0, 0, 0, 2)))
     for cause in causes(verdict):
-        console.print(Padding(_plain(cause, "bold"), (0, 0, 0, 2)))
+        console.print(Padding(plain(cause, "bold"), (0, 0, 0, 2)))
     if causes(verdict) and verdict.folder:
-        console.print(Padding(_plain(command_line(["chatswarm", "why", verdict.folder]), "dim"), (0, 0, 0, 2)))
+        console.print(Padding(plain(command_line(["chatswarm", "why", verdict.folder]), "dim"), (0, 0, 0, 2)))
     console.print()
     console.print(Padding(_account(verdict), (0, 0, 0, 2)))
     if told := strength(verdict):
-        console.print(Padding(_plain(told, "dim"), (0, 0, 0, 2)))
+        console.print(Padding(plain(told, "dim"), (0, 0, 0, 2)))
     for table in (_slos(verdict), _latencies(verdict), _recoveries(verdict), _findings(verdict)):
         if table is not None:
             console.print(Padding(table, (1, 0, 0, 2)))
     console.print()
     console.print(Padding(_rig(verdict), (0, 0, 0, 2)))
     for note in verdict.notes:
-        console.print(Padding(_plain(f"note: {note}", "dim"), (0, 0, 0, 2)))
+        console.print(Padding(plain(f"note: {note}", "dim"), (0, 0, 0, 2)))
     if verdict.folder:
-        files = _plain(f"{verdict.folder}/  verdict.json, report.html, history/, scenario.toml, logs", "dim")
+        files = plain(f"{verdict.folder}/  verdict.json, report.html, history/, scenario.toml, logs", "dim")
         console.print(Padding(files, (0, 0, 0, 2)))
 
 
@@ -161,16 +159,16 @@ def _account(verdict: Verdict) -> Text:
 def _slos(verdict: Verdict) -> Table | None:
     if not verdict.slos:
         return None
-    table = _table(("", ""), ("expected", ""), ("actual", "right"), ("", ""))
+    table = plain_table(("", ""), ("expected", ""), ("actual", "right"), ("", ""))
     for result in verdict.slos:
         style = STYLES[result.outcome]
         mark, share = Text(MARKS[result.outcome], style), Text(margin(result), "dim")
-        table.add_row(mark, _plain(result.expect), Text(actual(result), style), share)
+        table.add_row(mark, plain(result.expect), Text(actual(result), style), share)
     return table
 
 
 def _latencies(verdict: Verdict) -> Table:
-    table = _table(("latency", ""), *((key, "right") for key in QUANTILES), ("samples", "right"))
+    table = plain_table(("latency", ""), *((key, "right") for key in QUANTILES), ("samples", "right"))
     for name in _ORDER:
         quantiles: Quantiles = getattr(verdict.latency, name)
         if not quantiles.count:
@@ -186,7 +184,7 @@ def _recoveries(verdict: Verdict) -> Group | None:
     if not verdict.recoveries:
         return None
     parts = ("detected", "back", "first", "backlog", "whole")
-    table = _table(("fault", ""), ("from", "right"), ("to", "right"), *((part, "right") for part in parts))
+    table = plain_table(("fault", ""), ("from", "right"), ("to", "right"), *((part, "right") for part in parts))
     notes = Text(_RECOVERY, "dim")
     proofs = {(fault.name, fault.start): fault.evidence for fault in verdict.faults}
     for recovery in verdict.recoveries:
@@ -195,7 +193,7 @@ def _recoveries(verdict: Verdict) -> Group | None:
             whole = f"≥ {human(recovery.at_least)}"
         times = (recovery.detected, recovery.reconnected, recovery.first_delivery, recovery.backlog_gone)
         stop = "never" if recovery.stop is None else f"{recovery.stop:.1f} s"
-        table.add_row(_plain(recovery.name), f"{recovery.start:.1f} s", stop, *(human(time) for time in times), whole)
+        table.add_row(plain(recovery.name), f"{recovery.start:.1f} s", stop, *(human(time) for time in times), whole)
         details = [recovery.reason] if recovery.reason else []
         if recovery.dashboards_lost:
             details.append(f"{recovery.dashboards_back} of {recovery.dashboards_lost} cut-off dashboards came back")
@@ -209,7 +207,7 @@ def _findings(verdict: Verdict) -> Table | None:
     found = [finding for finding in verdict.findings if finding.count or finding.outcome != "pass"]
     if not found:
         return None
-    table = _table(("", ""), ("finding", ""), ("count", "right"), ("meaning, and the worst examples", ""))
+    table = plain_table(("", ""), ("finding", ""), ("count", "right"), ("meaning, and the worst examples", ""))
     for finding in found:
         style = STYLES[finding.outcome]
         meaning = Text(MEANINGS.get(finding.check, ""))
@@ -217,7 +215,7 @@ def _findings(verdict: Verdict) -> Table | None:
         different = {case.uid or str(number): case for number, case in reversed([*enumerate(finding.examples)])}
         for case in list(reversed(different.values()))[:_EXAMPLES]:
             meaning.append(f"\n{example(case)}", "dim")
-        table.add_row(Text(MARKS[finding.outcome], style), _plain(finding.check, style), f"{finding.count:,}", meaning)
+        table.add_row(Text(MARKS[finding.outcome], style), plain(finding.check, style), f"{finding.count:,}", meaning)
     return table
 
 
@@ -235,12 +233,13 @@ def _rig(verdict: Verdict) -> Text:
     return text
 
 
-def _plain(text: str, style: str = "") -> Text:
+def plain(text: str, style: str = "") -> Text:
     """A text from outside, on one line. In a plain string, Rich would interpret markup."""
     return Text(one_line(text), style)
 
 
-def _table(*columns: tuple[str, str]) -> Table:
+def plain_table(*columns: tuple[str, str]) -> Table:
+    """An empty table with these titles, each with `right` or an empty text for how its column is justified."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False, header_style="dim")
     for title, justify in columns:
         table.add_column(title, justify="right" if justify else "left", no_wrap=justify == "right")

@@ -29,6 +29,7 @@ from chatswarm.loadtests.history.manifest import (
     history_file,
 )
 from chatswarm.loadtests.scenario.schedule import intended_times
+from chatswarm.loadtests.system.machine import processor_name
 
 from .clock_offset import ClockOffset, both
 from .clock_sync import ClockSync
@@ -126,6 +127,7 @@ class Conductor:
             seed=plan.seed,
             started=datetime.now(UTC).isoformat(timespec="milliseconds"),
             boot_id=boot_id(),
+            processor=processor_name(),
             processes=[
                 *sorted(processes.values()),
                 *([NEMESIS] if self.scenario.faults else []),

@@ -5,9 +5,11 @@ In a container, these are the counters of the whole machine, and not of the part
 
 import math
 import os
+import platform
 from pathlib import Path
 from typing import NamedTuple
 
+_CPUINFO = Path("/proc/cpuinfo")
 _STAT = Path("/proc/stat")
 _PRESSURE = [Path("/proc/pressure", resource) for resource in ("cpu", "io", "memory")]
 _BUSY = (0, 1, 2, 5, 6)  # user, nice, system, irq and softirq; user contains the guests' time
@@ -34,6 +36,24 @@ class MachineUse(NamedTuple):
     io_pressure: float
     memory_pressure: float
     cores: int
+
+
+def processor_name() -> str:
+    """The name of this machine's processor, or of its kind, such as aarch64; empty: unknown."""
+    try:
+        text = _CPUINFO.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        text = ""
+    return parse_processor(text) or platform.machine()
+
+
+def parse_processor(cpuinfo: str) -> str:
+    """The name of the first processor in the text of `/proc/cpuinfo`; empty if it has none, as on many ARMs."""
+    for line in cpuinfo.splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() == "model name":
+            return " ".join(value.split())
+    return ""
 
 
 def read_counters() -> MachineCounters | None:
