@@ -102,7 +102,8 @@ def test_the_readme_links_to_every_manual() -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "page"), [("check", "check"), ("run", "scenarios"), ("judge", "judging"), ("report", "report")]
+    ("command", "page"),
+    [("check", "check"), ("run", "scenarios"), ("judge", "judging"), ("report", "report"), ("trend", "trend")],
 )
 def test_every_option_is_documented(command: str, page: str) -> None:
     for parameter in COMMANDS.commands[command].params:

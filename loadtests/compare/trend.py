@@ -4,7 +4,9 @@ E-divisive splits of the logarithms (Matteson & James 2014) are tested by Studen
 weakest points are merged away until all that remain are certain, and large enough to matter (Fleming et al. 2023). Runs
 that follow each other are alike, so they count as fewer runs than they are.
 
-Unlike there, the noise is that of the whole series, apart from its changes, so that one that was undone hides no other.
+Unlike there, a point has to part most runs of both sides: of 40 runs of which the last took twice as long, a t-test
+alone calls that a change in 22 %, and this one in 3 %. And the noise is that of the whole series, apart from its
+changes, so that one that was undone hides no other.
 Measured at 5 % noise over 3,000 series: +50 % for 6 of 30 runs is found in 97 % (with the noise of neighbouring spans:
 16 %), and +20 % three runs ago, with such an episode before it, in 85 % (25 %). +20 % after 20 runs is found three runs
 later in 92 %, after 15 in 84 %, after 10 in 71 %. Forty runs without a change have a point in 1 %, and in 6 % if each
@@ -36,6 +38,9 @@ _HALF = 0.6745
 """How many standard deviations half of all normal values are within."""
 _BEYOND = 10.0
 """How many times the largest finite figure an infinite one counts; 0 counts as the smallest one by this."""
+
+_BEYOND_OTHERS = 0.25
+"""How much of a change a run has to be beyond the other side's median, to be one of those that changed."""
 
 _Logs = npt.NDArray[np.float64]
 
@@ -113,6 +118,21 @@ class _Parts:
         edges = [0, *self.cuts, len(self.logs)]
         return list(zip(edges, self.cuts, edges[2:], strict=False))
 
+    def parted(self) -> list[bool]:
+        """Of each cut, whether it parts most runs, and not a few slow ones that a side's mean, or a t-test, is led by.
+
+        On both sides most runs, and no fewer than LEAST_SEGMENT, have to be beyond the other side's median.
+        """
+        found = []
+        for low, cut, high in self.spans:
+            left, right = self.logs[low:cut], self.logs[cut:high]
+            centre = float(right.mean() - left.mean())
+            sign, edge = math.copysign(1.0, centre), abs(centre) * _BEYOND_OTHERS
+            there = int((sign * (right - np.median(left)) > edge).sum())
+            here = int((sign * (np.median(right) - left) > edge).sum())
+            found.append(min(there, here) >= LEAST_SEGMENT and 2 * there > len(right) and 2 * here > len(left))
+        return found
+
     def steps(self) -> list["_Step"]:
         """The change at each cut."""
         edges = pairwise([0, *self.cuts, len(self.logs)])
@@ -166,7 +186,10 @@ def _cuts(logs: _Logs) -> list[int]:
         if steps[weakest].p_value <= CERTAIN:
             weakest = min(range(len(cuts)), key=lambda place: abs(steps[place].centre))
             if abs(steps[weakest].centre) >= math.log1p(LEAST_CHANGE):
-                break
+                lone = [place for place, parted in enumerate(_Parts(logs, cuts).parted()) if not parted]
+                if not lone:
+                    break
+                weakest = max(lone, key=lambda place: steps[place].p_value)
         del cuts[weakest]
     return cuts
 

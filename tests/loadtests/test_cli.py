@@ -11,12 +11,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NoReturn
 
+import msgspec
 import pytest
 from typer.testing import CliRunner
 
 from chatswarm.backend.settings import read_settings
 from chatswarm.loadtests import cli
-from chatswarm.loadtests.judge.judge import judge
+from chatswarm.loadtests.judge.judge import judge, write_verdict
 from chatswarm.loadtests.judge.verdict import Verdict
 from chatswarm.loadtests.protocols.catalogue import find_protocol
 from chatswarm.loadtests.protocols.catalogue import shipped as shipped_protocols
@@ -24,6 +25,7 @@ from chatswarm.loadtests.run.run import InterruptedRunError, Run
 from chatswarm.loadtests.scenario.scenario import load, shipped
 from chatswarm.loadtests.system import children
 from chatswarm.loadtests.system.version import installed_version
+from tests.loadtests.compare.verdicts_of_runs import days
 from tests.loadtests.judge.play import Play
 
 CLI = [sys.executable, "-m", "chatswarm.loadtests.entry"]
@@ -54,7 +56,9 @@ def test_every_example_works_when_pasted(command: str, tmp_path: Path, monkeypat
     monkeypatch.chdir(tmp_path)
 
     def perform(run: Run) -> Verdict:
-        return judge(played(run.folder))
+        verdict = judge(played(run.folder))
+        write_verdict(run.folder, verdict)
+        return verdict
 
     def execute(_: str, args: list[str]) -> NoReturn:
         read_settings(args[3:], {})
@@ -65,9 +69,13 @@ def test_every_example_works_when_pasted(command: str, tmp_path: Path, monkeypat
     for example in examples:
         program, *args = shlex.split(example, comments=True)
         assert program == "chatswarm"
+        args = [
+            path for arg in args for path in (map(str, Path().glob(arg)) if "*" in arg else [arg])
+        ]  # as a shell does
         result = CliRunner().invoke(cli.app, args)
-        # `check` exits with 1 if there is no chat; 2 would be wrong usage.
-        assert result.exit_code in ((0, 1) if args[0] == "check" else (0,)), f"{example}: {result.output}"
+        # `check` exits with 1 if there is no chat, `trend` with 3 for so few runs; 2 would be wrong usage.
+        allowed = {"check": (0, 1), "trend": (3,)}.get(args[0], (0,))
+        assert result.exit_code in allowed, f"{example}: {result.output}"
 
 
 BASH = """
@@ -515,3 +523,38 @@ def test_the_version_and_the_list_of_scenarios() -> None:
     assert listed.returncode == 0
     assert [line.split()[0] for line in listed.stdout.splitlines()] == list(shipped())
     assert "Does it work under a light load?" in listed.stdout
+
+
+class TestTrend:
+    def kept(self, folder: Path, verdicts: list[Verdict]) -> list[str]:
+        folder.mkdir(exist_ok=True)
+        for number, verdict in enumerate(verdicts):
+            (folder / f"{number}.json").write_bytes(verdict.json())
+        return [str(path) for path in folder.iterdir()]
+
+    def test_its_exit_codes_and_what_it_writes(self, tmp_path: Path) -> None:
+        slower = [*days(12), *days(3, 0.4, begin=12)]
+        paths = self.kept(tmp_path / "kept", slower)
+        page, summary, appended = tmp_path / "a.html", tmp_path / "a.md", tmp_path / "steps.md"
+        done = chatswarm(
+            "trend", *paths, "--json", "--html", str(page), "--markdown", str(summary),
+            env={"GITHUB_STEP_SUMMARY": str(appended)},
+        )  # fmt: skip
+        assert done.returncode == 1, done.stderr
+        assert msgspec.json.decode(done.stdout)["outcome"] == "worse"
+        assert "WORSE" in done.stderr
+        assert "WORSE" in page.read_text(encoding="utf-8")
+        assert summary.read_text(encoding="utf-8").strip() == appended.read_text(encoding="utf-8").strip()
+        done = chatswarm("trend", *paths, "--on", "lost")
+        assert (done.returncode, done.stdout) == (0, "")
+        assert chatswarm("trend", *paths[:9]).returncode == 3
+
+    def test_bad_input(self, tmp_path: Path) -> None:
+        paths = self.kept(tmp_path / "kept", days(10))
+        done = chatswarm("trend", *paths, "--on", "visible.p98")
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.startswith("--on: expected a metric such as visible.p9")
+        done = chatswarm("trend", *paths, str(tmp_path), str(tmp_path / "no"))
+        assert (done.returncode, len(done.stderr.splitlines())) == (2, 2)
+        assert chatswarm("trend", *paths, "--html", str(tmp_path / "no" / "a.html")).returncode == 2
+        assert chatswarm("trend").returncode == 2

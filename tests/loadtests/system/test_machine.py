@@ -1,6 +1,7 @@
 """How busy this machine is, from literal texts of the kernel."""
 
 import math
+import platform
 from pathlib import Path
 
 import pytest
@@ -81,3 +82,20 @@ def test_this_machine() -> None:
     assert counters is not None
     assert counters.cores >= 1
     assert 0 <= counters.busy <= counters.total
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "name"),
+    [
+        ("processor\t: 0\nmodel name\t: AMD EPYC 7763  64-Core: Processor\n\nmodel name\t: other\n",
+         "AMD EPYC 7763 64-Core: Processor"),
+        ("processor\t: 0\nBogoMIPS\t: 50.00\n", ""), ("", ""),
+    ],
+)  # fmt: skip
+def test_the_name_of_the_processor(cpuinfo: str, name: str) -> None:
+    assert machine.parse_processor(cpuinfo) == name
+
+
+def test_where_there_is_no_cpuinfo_it_is_the_kind_of_processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "_CPUINFO", tmp_path / "none")
+    assert machine.processor_name() == platform.machine()
