@@ -31,10 +31,10 @@ html_use_index = False
 
 NAVIGATION = {
     "Use": ["docs/check", "docs/scenarios", "docs/faults", "docs/locust"],
-    "Any chat": ["docs/your-chat", "docs/protocols", "docs/protocol-files"],
+    "Any chat": ["docs/your-chat", "docs/protocols", "docs/protocol-files", "docs/chats"],
     "Understand": ["docs/judging", "docs/why", "docs/results", "docs/trend", "docs/sql", "docs/report"],
     "Build in": ["docs/pytest", "docs/metrics", "docs/grafana", "docs/compose"],
-    "The chat": ["docs/reference-chat", "docs/push-chat", "docs/protocol", "docs/guide"],
+    "The chat": ["docs/reference-chat", "docs/push-chat", "docs/refetch", "docs/protocol", "docs/guide"],
     "Change chatswarm": ["ARCHITECTURE", "EXTENDING", "CONTRIBUTING", "docs/benchmarks", "CHANGELOG"],
 }
 """The pages of the site, in order. A page that is missing here is a warning, too."""

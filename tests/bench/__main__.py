@@ -12,6 +12,7 @@ from rich.text import Text
 
 from . import (
     backend_metrics,
+    chats,
     described,
     disk,
     frames,
@@ -22,6 +23,7 @@ from . import (
     page,
     page_of_rows,
     pause,
+    policies,
     proxy,
     recorder,
 )
@@ -42,6 +44,8 @@ BENCHES: dict[str, Callable[[], Iterator[Figure]]] = {
     "backend-metrics": backend_metrics.figures,
     "page": page.figures,
     "growth": growth.figures,
+    "refetch": policies.figures,
+    "chats": chats.figures,
 }
 
 

@@ -130,10 +130,11 @@ def _result(
     return RowResult(
         row.name, row.title, row.unit, row.opponent, row.reach, row.at_least, measured, *interval, problems,
         [asdict(sample) for sample in ours], [asdict(sample) for sample in theirs],
-        {"Python": platform.python_version(), **versions}, _machine(),
+        {"Python": platform.python_version(), **versions}, machine_name(),
         datetime.now(UTC).isoformat(timespec="minutes"),
     )  # fmt: skip
 
 
-def _machine() -> str:
+def machine_name() -> str:
+    """This machine, for people."""
     return f"{os.cpu_count()} CPUs, {platform.system()} {platform.release()}, {platform.machine()}"

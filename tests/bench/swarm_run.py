@@ -48,6 +48,8 @@ class SwarmFigures:
     verdict: Verdict
     reads: int
     """How often a dashboard got frames; those that come together are got at once."""
+    refetches: int
+    """How often a dashboard read the list again, from T0 on."""
 
     @property
     def lost(self) -> list[str]:
@@ -84,7 +86,16 @@ class SwarmRun:
             _sleep_until(manifest.start + length)
             cpu, machine, grown = (reading() - former for reading, former in zip(readings, before, strict=True))
             memory = sum(process.memory_info().rss for process in _below(child))
-            return SwarmFigures(cpu, machine, grown, memory, length, _judged(child, folder), _reads(folder))
+            return SwarmFigures(
+                cpu,
+                machine,
+                grown,
+                memory,
+                length,
+                _judged(child, folder),
+                _reads(folder),
+                _refetches(folder, manifest.start),
+            )
 
     def _length(self) -> float:
         """Seconds from T0 to the end of the drain."""
@@ -199,6 +210,16 @@ def _reads(folder: Path) -> int:
         connection, came = np.diff(np.asarray(frames["connection"])), np.diff(np.asarray(frames["time"]))
         reads += 1 + int(np.count_nonzero((connection != 0) | (came != 0)))
     return reads
+
+
+def _refetches(folder: Path, start: float) -> int:
+    """Final reads are not among them."""
+    count = 0
+    for path in (folder / "history").glob("swarm-*.cs1"):
+        rows = read(path).tables["refetch"]
+        started, dashboard = np.asarray(rows["started"]), np.asarray(rows["dashboard"])
+        count += int(np.count_nonzero((started >= start) & (dashboard >= 0)))
+    return count
 
 
 def _sleep_until(moment: float) -> None:

@@ -41,8 +41,15 @@ def _perform(row: Row, running: Running, folder: Path) -> Ended:
     if not row.shipped:
         scenario = folder / f"{row.scenario}.toml"
         scenario.write_text(tomli_w.dumps(scenario_of(row)), encoding="utf-8")
-    options = ["--protocol", _protocol_for(row, folder)]
-    if row.scenario == "kill":
+    return perform_against(row.chat, running, scenario, folder, row.protocol, kills=row.scenario == "kill")
+
+
+def perform_against(
+    chat: Chat, running: Running, scenario: Path, folder: Path, protocol: str = "", *, kills: bool = False
+) -> Ended:
+    """Runs a scenario against a server that is up. `protocol`: in place of the chat's; `kills`: the scenario does."""
+    options = ["--protocol", _protocol_for(chat, protocol, folder)]
+    if kills:
         options += ["--pid", str(running.pid), "--restart-command", running.restart_command]
     if running.users_file is not None:
         options += ["--users-file", str(running.users_file)]
@@ -62,14 +69,14 @@ def scenario_of(row: Row) -> dict[str, Any]:
     return content
 
 
-def _protocol_for(row: Row, folder: Path) -> str:
+def _protocol_for(chat: Chat, instead: str, folder: Path) -> str:
     """What to give to `--protocol`."""
-    if row.protocol or row.chat.protocol.endswith(".toml"):
-        return str(HERE / (row.protocol or row.chat.protocol))
-    if not row.chat.slower:
-        return row.chat.protocol
-    copy = folder / f"{row.chat.protocol}.toml"
-    copy.write_text(with_short_heartbeats(row.chat), encoding="utf-8")
+    if instead or chat.protocol.endswith(".toml"):
+        return str(HERE / (instead or chat.protocol))
+    if not chat.slower:
+        return chat.protocol
+    copy = folder / f"{chat.protocol}.toml"
+    copy.write_text(with_short_heartbeats(chat), encoding="utf-8")
     return str(copy)
 
 
