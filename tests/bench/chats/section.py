@@ -84,6 +84,8 @@ def recovery(runs: Sequence[ChatRun]) -> str:
     known = [run.recovery for run in runs if run.recovery is not None]
     if len(known) == len(runs):
         # No logarithm of 0: everything was on target as soon as the fault was over.
+        if not any(known):
+            return "at once"
         return with_interval(known) if all(known) else f"{human(min(known))} to {human(max(known))}"
     bounds = [run.recovery_at_least for run in runs if run.recovery is None and run.recovery_at_least is not None]
     return f"≥ {human(max(bounds))}" if bounds else "not measured"
@@ -93,6 +95,7 @@ def told(machine: str, missing: Mapping[str, str], runs: Sequence[ChatRun]) -> s
     """On what it was measured, how busy that was, and what is missing and why."""
     busy = [run.busy for run in runs] or [0.0]
     used = f"All programs together used {median(busy):.2f} cores meanwhile (median; at most {max(busy):.2f})."
+    used += " The busier the machine, the more the latencies are upper bounds."
     parts = [f"{len(runs)} runs, in turn. Measured on: {machine}.", used]
     parts += [f"{name} was not measured: {why}." for name, why in missing.items()]
     undecided = [run for run in runs if not run.decided]

@@ -53,6 +53,7 @@ def test_what_was_not_measured_is_no_number() -> None:
     assert recovery([RUN, replace(RUN, recovery=None, recovery_at_least=7.0)]) == "≥ 7.00 s"
     assert recovery([replace(RUN, recovery=None)]) == "not measured"
     assert recovery([RUN, replace(RUN, recovery=0.0)]) == "0 ms to 1.50 s"
+    assert recovery([replace(RUN, recovery=0.0)]) == "at once"
     assert "b was not measured: no node." in told("2 CPUs", {"b": "no node"}, [])
 
 
