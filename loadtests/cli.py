@@ -873,12 +873,12 @@ def _finish_comparison(done: "ComparedSession", console: Console, paths: _Paths,
         "chatswarm run smoke --out runs/first",
         "chatswarm run smoke --out runs/second --seed 2",
         "chatswarm trend runs/*  # tells from ten runs on",
-        "chatswarm trend runs/* --on visible.p99 --on lost --html trend.html",
+        "chatswarm trend runs/* --on visible.p99,lost --html trend.html",
     )
 )
 def trend(
     runs: Annotated[
-        list[Path], typer.Argument(metavar="DIR…", help="Folders of judged runs, or their verdict.json files.")
+        list[Path], typer.Argument(metavar="DIR", help="Folders of judged runs, or their verdict.json files.")
     ],
     on: Annotated[
         list[str] | None,
