@@ -141,7 +141,7 @@ class LiveComparison:
                     time.monotonic() - started if len(self.pairs) == 1 else max(longest, time.monotonic() - started)
                 )
                 self.ended(self.pairs)
-                if self.plan.until_decided and may_stop(sum(self._decided)) and self._decided[-1] and self._told():
+                if self.plan.until_decided and may_stop(sum(self._decided)) and self._told():
                     break
         if pair is None and sum(self._decided) < self.plan.pairs:
             notes.append(

@@ -9,6 +9,8 @@ import pytest
 
 from chatswarm.loadtests.compare.comparable import NotComparableError, check_folders, paired_runs, take_turns
 from chatswarm.loadtests.compare.measured import MeasuredRun, measured_run
+from chatswarm.loadtests.history.manifest import TARGET
+from tests.loadtests.judge.play import Play
 
 from .runs import TABLE, played, run_of
 
@@ -122,6 +124,12 @@ class TestRecorded:
         assert cut.outcome == "undecided"
         (told,) = problems(whole[:3], [cut, *whole[4:]])
         assert told.startswith(f"{tmp_path / 'run3'}: expected a complete history, got history/worker0.cs1: it ")
+
+    def test_a_missing_history_of_the_targets_processes_is_no_cut(self, tmp_path: Path) -> None:
+        play = Play(tmp_path / "run").perform()
+        play.manifest.processes.append(TARGET)
+        run = measured_run(play.write())
+        assert (run.outcome, run.cut, run.processes) == ("pass", "", 1)
 
     def test_a_history_that_is_missing_is_named(self, tmp_path: Path) -> None:
         folder = played(tmp_path / "run", 1)

@@ -89,7 +89,9 @@ def test_undecided_runs_do_not_count_and_unsound_rigs_say_nothing_about_latency(
 
 
 def test_a_metric_that_was_never_measured_needs_no_more_pairs() -> None:
-    result = decide(pairs(figures(), figures()), CompareSettings(("gap", "notified.p50")))
+    noisy = [replace(run, figures={"notified.p50": 0.005 * (1 + n % 2)}) for n, run in enumerate(figures())]
+    result = decide(pairs(figures(), noisy), CompareSettings(("gap", "notified.p50")))
+    assert only(result, "notified.p50").more_pairs
     gap = only(result, "gap")
     assert (gap.outcome, gap.doubt, gap.more_pairs) == ("cannot tell", "not measured in any run", None)
     assert (result.outcome, result.more_pairs) == ("cannot tell", None)

@@ -171,13 +171,11 @@ def test_ctrl_c_in_the_first_pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_no_pair_begins_that_would_end_too_late(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    Chats(monkeypatch)
-    now = iter(range(0, 100_000, 30))  # each look at the clock is 30 s after the one before
-    monkeypatch.setattr(time, "monotonic", lambda: float(next(now)))
-    made = plan(max_time=300.0)
-    result = LiveComparison(made, ON, tmp_path).perform()
-    assert result.pairs < 6
-    assert result.notes == [f"--max-time ended it after {result.pairs} of 6 pairs"]
+    chats = Chats(monkeypatch)
+    monkeypatch.setattr(time, "monotonic", lambda: 40.0 * len(chats.made))  # each run takes 40 s
+    result = LiveComparison(plan(max_time=300.0), ON, tmp_path).perform()
+    assert result.pairs == 3  # after 240 s, another 80 s would be too long
+    assert result.notes == ["--max-time ended it after 3 of 6 pairs"]
     assert result.outcome == "same"
 
 
