@@ -184,6 +184,7 @@ class MeasuredSlo(_Part):
     expect: str
     actual = _Figure[float]()
     outcome: Outcome
+    cause: str
 
     def figure(self, name: str) -> object:
         # In verdict.json, a failed SLO without a value is one whose value is infinite.
