@@ -32,7 +32,15 @@ html_use_index = False
 NAVIGATION = {
     "Use": ["docs/check", "docs/scenarios", "docs/faults", "docs/locust"],
     "Any chat": ["docs/your-chat", "docs/protocols", "docs/protocol-files", "docs/chats"],
-    "Understand": ["docs/judging", "docs/why", "docs/results", "docs/trend", "docs/sql", "docs/report"],
+    "Understand": [
+        "docs/judging",
+        "docs/why",
+        "docs/compare",
+        "docs/trend",
+        "docs/results",
+        "docs/sql",
+        "docs/report",
+    ],
     "Build in": ["docs/pytest", "docs/metrics", "docs/grafana", "docs/compose"],
     "The chat": ["docs/reference-chat", "docs/push-chat", "docs/refetch", "docs/protocol", "docs/guide"],
     "Change chatswarm": ["ARCHITECTURE", "EXTENDING", "CONTRIBUTING", "docs/benchmarks", "CHANGELOG"],

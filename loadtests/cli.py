@@ -14,7 +14,7 @@ import typer
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from .history.folders import REPORT, VERDICT, give_back, make_next, new_folder, not_there
+from .history.folders import REPORT, VERDICT, claim_new, give_back, make_next, new_folder, not_there
 from .judge.verdict import FINDINGS, Verdict
 from .net.address import parse_address
 from .net.origin import parse_origin
@@ -30,7 +30,10 @@ from .system.version import installed_version
 
 if TYPE_CHECKING:
     from .checklist import CheckReport, Step
+    from .compare.decide import CompareSettings
+    from .compare.live import ComparePlan
     from .judge.judge import Judged
+    from .report.compare_session import ComparedSession
     from .report.terminal import LiveLine
     from .run.run import MetricsEndpoint
     from .system.progress import RunProgress
@@ -74,13 +77,6 @@ TargetOption = Annotated[
 def _protocols(incomplete: str) -> list[str]:
     """The names of shipped protocols that begin like this. Paths are completed by the shell itself."""
     return [name for name in sorted({*BUILT_IN, *shipped()}) if name.startswith(incomplete)]
-
-
-def _judged_metrics(incomplete: str) -> list[str]:
-    """The metrics that begin like this and that are better or worse than others."""
-    from .compare.kept_runs import JUDGED_METRICS
-
-    return [name for name in JUDGED_METRICS if name.startswith(incomplete)]
 
 
 ProtocolOption = Annotated[
@@ -650,24 +646,246 @@ def _show_life(
     raise typer.Exit(ExitCode.PASS)
 
 
+def _metrics(incomplete: str) -> list[str]:
+    """The metrics that may be compared and begin like this."""
+    from .compare.metrics import COMPARABLE
+
+    return [name for name in COMPARABLE if name.startswith(incomplete)]
+
+
+class _CompareCommand(typer.core.TyperCommand):
+    """Lets `--against` be followed by any number of folders."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - the signature of the parent
+        from .compare.arguments import with_divider
+
+        return super().parse_args(ctx, with_divider(args))
+
+
+@app.command(
+    cls=_CompareCommand,
+    epilog=_examples(
+        "chatswarm compare http://old.test --against http://new.test --scenario smoke",
+        "chatswarm compare --scenario smoke --new-backend '--workers 2' --out runs/w2",
+        "chatswarm compare runs/w2/base-* --against runs/w2/new-* --html w2.html",
+    ),
+)
+def compare(
+    sides: Annotated[
+        list[str] | None, typer.Argument(metavar="BASE...", help="Folders of recorded runs, or the URL of a chat.")
+    ] = None,
+    against: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NEW...", help="What to compare with BASE: everything that follows, up to an option."),
+    ] = None,
+    on: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="METRIC",
+            help="Metric to compare, such as notified.p95; repeatable, or with commas.",
+            autocompletion=_metrics,
+        ),
+    ] = None,
+    margin: Annotated[str, typer.Option(metavar="SHARE", help="Within this, both sides are the same.")] = "20%",
+    confidence: Annotated[str, typer.Option(metavar="SHARE", help="Confidence of the intervals.")] = "90%",
+    assume_no_drift: Annotated[
+        bool, typer.Option("--assume-no-drift", help="Decide although the runs did not take turns.")
+    ] = False,
+    scenario: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SCENARIO",
+            help="Make the runs: the scenario to run.",
+            autocompletion=lambda incomplete: [name for name in scenarios.shipped() if name.startswith(incomplete)],
+        ),
+    ] = None,
+    repeat: Annotated[int | None, typer.Option(metavar="PAIRS", help="How many pairs of runs; default: 6.")] = None,
+    until_decided: Annotated[
+        bool, typer.Option("--until-decided", help="As many pairs as it takes, up to 16.")
+    ] = False,
+    max_time: Annotated[str | None, typer.Option(metavar="20m", help="Begin no pair that would end later.")] = None,
+    base_backend: Annotated[
+        str | None, typer.Option(metavar="FLAGS", help="BASE is the reference chat with these flags.")
+    ] = None,
+    new_backend: Annotated[
+        str | None, typer.Option(metavar="FLAGS", help="NEW is the reference chat with these flags.")
+    ] = None,
+    protocol: ChosenProtocolOption = None,
+    origin: OriginOption = None,
+    users_file: UsersFileOption = None,
+    dashboards: DashboardsOption = None,
+    widgets: WidgetsOption = None,
+    rooms: RoomsOption = None,
+    members: MembersOption = None,
+    rate: RateOption = None,
+    duration: DurationOption = None,
+    processes: ProcessesOption = 1,
+    seed: SeedOption = 1,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder for the runs and the result; default: below runs/.")
+    ] = None,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write a self-contained HTML page.")] = None,
+    junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write JUnit XML, for CI.")] = None,
+    markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write a Markdown summary.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare two chats, or two builds of one, by several runs of each: is the new one worse?
+
+    With folders, it judges runs that were made before. With URLs, or flags of the reference chat, it makes them, in
+    turns. The exit code is 0 for better or the same, 1 for worse, and 3 if the runs cannot tell.
+    """
+    from .compare.arguments import sides_of
+    from .compare.live import ComparePlan, LiveSide
+    from .compare.request import CompareRequest, SideRequest, read_settings, read_time, unreachable
+    from .compare.schedule import PAIRS
+    from .testbed.messages import TestbedOptions
+
+    del against  # its words are among those of the sides
+    problems: list[str] = []
+    live = {"--repeat": repeat, "--until-decided": until_decided, "--max-time": max_time, "--scenario": scenario}
+    request = CompareRequest(*sides_of(sides or []), base_backend, new_backend, live)
+    settings = read_settings(
+        on or [], margin, confidence, problems, assume_no_drift=assume_no_drift, until_decided=until_decided
+    )
+    console = _console()
+    if not request.is_live:
+        folders = request.folders(problems)
+        if problems:
+            _refuse(*problems)
+        _compare_folders(folders, settings, console, (out, html, junit, markdown), as_json=as_json)
+    chats = request.chats(problems)
+    limit = read_time(max_time, problems)
+    if repeat is not None and until_decided:
+        problems.append("--repeat: expected no --until-decided, which makes as many pairs as it takes")
+    checked_origin = None if origin is None else read_flag("--origin", parse_origin, origin, problems)
+    _chat_protocol(protocol or DEFAULT, problems, chats[0].url)
+    if scenario is None:
+        _refuse(*problems, "--scenario: expected the scenario to run against both chats, got none")
+    overrides: dict[str, object] = {"dashboards": dashboards, "widgets": widgets, "rate": rate, "duration": duration}
+    chosen = _load_scenario(scenario, {**overrides, "rooms": rooms, "members": members}, problems)
+
+    def side(chat: SideRequest) -> LiveSide:
+        applied = chat.applied_to(chosen.speaking_push() if chat.url is None and protocol == scenarios.PUSH else chosen)
+        options = TestbedOptions(
+            base_url=chat.url,
+            protocol=_protocol_for(applied, protocol, chat.url),
+            origin=checked_origin,
+            users_file=None if users_file is None else str(users_file.absolute()),
+        )
+        return LiveSide(chat.name, applied, options)
+
+    try:
+        plan = ComparePlan(
+            side(chats[0]),
+            side(chats[1]),
+            PAIRS if repeat is None else repeat,
+            until_decided,
+            limit,
+            seed=seed,
+            processes=processes,
+        )
+    except ValueError as error:
+        _refuse(str(error))
+    if problems := unreachable(*chats):
+        _refuse(*problems)
+    _compare_chats(plan, settings, console, (out, html, junit, markdown), as_json=as_json)
+
+
+_Paths = tuple[Path | None, Path | None, Path | None, Path | None]
+"""Where a comparison is written to: a folder, and a page, JUnit XML and Markdown."""
+
+
+def _compare_folders(
+    folders: tuple[list[Path], list[Path]],
+    settings: "CompareSettings",
+    console: Console,
+    paths: _Paths,
+    *,
+    as_json: bool,
+) -> NoReturn:
+    """Compares recorded runs, shows the result, and exits."""
+    from .compare.comparable import NotComparableError
+    from .judge.judge import NoRunError
+    from .report.compare_session import compare_folders
+
+    try:
+        done = compare_folders(console, *folders, settings, animated=_animated(as_json))
+        if paths[0] is not None:
+            paths[0].mkdir(parents=True, exist_ok=True)
+    except NotComparableError as error:
+        _refuse(*error.problems)
+    except NoRunError as error:
+        _refuse(str(error))
+    except OSError as error:
+        _refuse(f"--out: expected a folder to write to, got: {error}")
+    _finish_comparison(done, console, paths, as_json=as_json)
+
+
+def _compare_chats(
+    plan: "ComparePlan", settings: "CompareSettings", console: Console, paths: _Paths, *, as_json: bool
+) -> NoReturn:
+    """Makes the runs, compares them, shows the result, and exits."""
+    from .report.compare_session import compare_live
+    from .run.run import CannotRunError, InterruptedRunError, RigError
+    from .system.interrupts import Interrupts
+
+    out, html, junit, markdown = paths
+    folder = out or new_folder(f"compare-{plan.base.scenario.name}")
+    created = not_there(folder)
+    with Interrupts() as interrupts:
+        try:
+            folder = make_next(folder) if out is None else claim_new(folder)
+        except OSError as error:
+            _refuse(f"--out: expected a new or an empty folder to write to, got: {error}")
+        try:
+            done = compare_live(console, plan, settings, folder, interrupts, animated=_animated(as_json))
+        except CannotRunError as error:
+            give_back([folder, *created] if out is None else created)
+            _refuse(*error.problems)
+        except InterruptedRunError as error:
+            _say(str(error))
+            raise typer.Exit(ExitCode.UNDECIDED) from None
+        except RigError as error:
+            _say(f"internal error: {error}")
+            raise typer.Exit(ExitCode.INTERNAL) from None
+        _finish_comparison(done, console, (folder, html, junit, markdown), as_json=as_json)
+
+
+def _finish_comparison(done: "ComparedSession", console: Console, paths: _Paths, *, as_json: bool) -> NoReturn:
+    """Writes and shows the result of a comparison, and exits with its exit code."""
+    from .report.compare_reports import write_comparison
+    from .report.compare_text import print_comparison
+    from .report.files import NotWrittenError
+
+    _present(lambda: print_comparison(console, done.result))
+    try:
+        for path in write_comparison(done.result, done.curves, *paths):
+            _say(f"written: {one_line(str(path))}")
+    except NotWrittenError as error:
+        _say(str(error))
+    if as_json:
+        _write(done.result.json())
+    raise typer.Exit(done.result.exit_code)
+
+
 @app.command(
     epilog=_examples(
         "chatswarm run smoke --out runs/first",
         "chatswarm run smoke --out runs/second --seed 2",
         "chatswarm trend runs/*  # tells from ten runs on",
-        "chatswarm trend runs/* --on visible.p99 --on lost --html trend.html",
+        "chatswarm trend runs/* --on visible.p99,lost --html trend.html",
     )
 )
 def trend(
     runs: Annotated[
-        list[Path], typer.Argument(metavar="DIR…", help="Folders of judged runs, or their verdict.json files.")
+        list[Path], typer.Argument(metavar="DIR", help="Folders of judged runs, or their verdict.json files.")
     ],
     on: Annotated[
         list[str] | None,
         typer.Option(
             metavar="METRIC",
-            help="Look at this metric, such as visible.p99; repeatable; default: four of them.",
-            autocompletion=_judged_metrics,
+            help="Look at this metric, such as visible.p99; repeatable, or with commas.",
+            autocompletion=_metrics,
         ),
     ] = None,
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write a self-contained HTML page.")] = None,
@@ -679,18 +897,17 @@ def trend(
     Runs of another load or machine are never compared. Exits with 1 if the newest run shows a change for the worse
     that could not be seen before, with 3 if there are too few runs to tell (fewer than 10), and else with 0.
     """
-    from .compare.kept_runs import JUDGED_METRICS, NotKeptError, read_runs
+    from .compare.kept_runs import NotKeptError, read_runs
+    from .compare.metrics import UnknownMetricError, metrics_of
     from .compare.trends import trends_of
     from .report.files import NotWrittenError, append_summary, save
     from .report.trend_page import trend_page
     from .report.trend_text import print_trends, trends_markdown
 
-    metrics = list(dict.fromkeys(on or []))
-    unknown = [name for name in metrics if name not in JUDGED_METRICS]
     try:
-        if unknown:
-            _refuse(*(_unknown_metric(name, JUDGED_METRICS) for name in unknown))
-        found = trends_of(read_runs(runs), metrics)
+        found = trends_of(read_runs(runs), metrics_of(on or []))
+    except UnknownMetricError as error:
+        _refuse(f"--on: {error}")
     except NotKeptError as error:
         _refuse(*error.problems)
     _present(lambda: print_trends(_console(), found))
@@ -705,11 +922,6 @@ def trend(
     if as_json:
         _write(found.json())
     raise typer.Exit(found.exit_code)
-
-
-def _unknown_metric(name: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(name, known, 3, 0.4)
-    return f"--on: expected a metric such as {', '.join(near) or 'visible.p99'}, got {name!r}"
 
 
 def _save_page(path: Path | None, page: Callable[[], str]) -> None:

@@ -13,6 +13,13 @@ import pytest
 import typer
 
 from chatswarm.loadtests import cli
+from chatswarm.loadtests.compare.result import (
+    ComparedMetric,
+    ComparedRatio,
+    ComparedRun,
+    ComparedSide,
+    CompareResult,
+)
 from chatswarm.loadtests.history.tables import SendOutcome
 from chatswarm.loadtests.judge.verdict import Counts, Deliveries, Latency, Messages, Quantiles, Verdict
 from chatswarm.loadtests.plugin.hooks import _OPTIONS as PLUGIN_OPTIONS
@@ -103,7 +110,14 @@ def test_the_readme_links_to_every_manual() -> None:
 
 @pytest.mark.parametrize(
     ("command", "page"),
-    [("check", "check"), ("run", "scenarios"), ("judge", "judging"), ("report", "report"), ("trend", "trend")],
+    [
+        ("check", "check"),
+        ("run", "scenarios"),
+        ("judge", "judging"),
+        ("report", "report"),
+        ("compare", "compare"),
+        ("trend", "trend"),
+    ],
 )
 def test_every_option_is_documented(command: str, page: str) -> None:
     for parameter in COMMANDS.commands[command].params:
@@ -174,6 +188,12 @@ def test_every_metric_of_an_slo_is_documented(part: type[msgspec.Struct]) -> Non
 def test_every_key_of_the_verdict_is_documented(key: str) -> None:
     table = MANUALS["results"].split("## `verdict.json`")[1]
     assert re.search(rf"^\| (`\w+`, )*`{key}`", table, re.MULTILINE)
+
+
+@pytest.mark.parametrize("part", [CompareResult, ComparedMetric, ComparedSide, ComparedRun, ComparedRatio])
+def test_every_key_of_a_comparison_is_documented(part: type[msgspec.Struct]) -> None:
+    for key in part.__struct_fields__:
+        assert f"`{key}`" in MANUALS["compare"], key
 
 
 @pytest.mark.parametrize("code", ExitCode)

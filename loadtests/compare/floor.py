@@ -1,5 +1,6 @@
 """How much of a figure is the scenario's own waiting, which says nothing about the chat."""
 
+import math
 from collections.abc import Sequence
 
 HIDES = 0.8
@@ -21,3 +22,13 @@ def floor_share(figure: float, refetch_interval: float, quantile: float = 1.0) -
 def hides_the_chat(shares: Sequence[float]) -> bool:
     """Whether the waiting is so much of a figure, in more than half of the runs, that a stage beside it must decide."""
     return sum(share > HIDES for share in shares) * 2 > len(shares)
+
+
+def waiting_quantile(quantile: float, messages: float) -> float:
+    """The quantile of the waiting alone, as a part of the refetch interval: from 0 to 1.
+
+    `messages`: how many come in an interval, on average, at moments that nothing orders. The first one after a quiet
+    interval is read at once; those of the interval after it wait for its end, each equally likely for any part of it.
+    """
+    waits = messages / (messages + math.exp(-messages)) if messages > 0 else 0.0
+    return max(0.0, 1 - (1 - quantile) / waits) if waits else 0.0

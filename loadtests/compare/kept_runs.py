@@ -10,19 +10,9 @@ import msgspec
 
 from chatswarm.loadtests.history.folders import VERDICT
 from chatswarm.loadtests.judge.verdict import Verdict
-from chatswarm.loadtests.scenario.metric_names import COUNTS, DELIVERIES, LATENCIES, MESSAGES, QUANTILES
+from chatswarm.loadtests.scenario.metric_names import CLOSED, DELIVERIES, MESSAGES
 from chatswarm.loadtests.system.exit_code import ExitCode
 from chatswarm.loadtests.system.text import one_line
-
-MORE_IS_BETTER = ("accepted", "visible", "notified")
-"""Counts of what went well."""
-_SAYS_NOTHING = (*MORE_IS_BETTER, "intended", "sent", "expected", "excused", "seen_as_text", "recovered", "rig_failed")
-JUDGED_METRICS: tuple[str, ...] = (
-    *(f"{latency}.{key}" for latency in LATENCIES for key in QUANTILES),
-    *MORE_IS_BETTER,
-    *(name for name in (*MESSAGES, *DELIVERIES, *COUNTS) if name not in _SAYS_NOTHING),
-)
-"""The metrics of which it is known whether more is better or worse."""
 
 
 class NotKeptError(Exception):
@@ -86,7 +76,7 @@ def _problem(path: Path, error: Exception) -> str:
 
 
 def figure_of(verdict: Verdict, metric: str) -> float | None:
-    """One of JUDGED_METRICS in a run: seconds or a count; infinite for a quantile among the lost.
+    """One of the metrics that may be compared, in a run: seconds or a count; infinite for a quantile among the lost.
 
     None if it was not measured, or if the rig was unsound and may have delayed what the metric times.
     """
@@ -97,6 +87,8 @@ def figure_of(verdict: Verdict, metric: str) -> float | None:
         quantiles = getattr(verdict.latency, latency)
         value: float | None = getattr(quantiles, key)
         return math.inf if value is None and quantiles.count else value
+    if metric == CLOSED:
+        return float(verdict.connections.closed)
     part = verdict.messages if metric in MESSAGES else verdict.deliveries if metric in DELIVERIES else verdict.counts
     count: int | None = getattr(part, metric)
     return None if count is None else float(count)

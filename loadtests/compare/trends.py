@@ -16,14 +16,14 @@ from chatswarm.loadtests.judge.verdict import Verdict
 from chatswarm.loadtests.system.exit_code import ExitCode
 from chatswarm.loadtests.system.text import to_json
 
-from .kept_runs import MORE_IS_BETTER, KeptRun, figure_of
+from .kept_runs import KeptRun, figure_of
+from .metrics import QUANTITIES
+from .result import CompareNumber
 from .trend import FEWEST_RUNS, ChangePoint, Trend, trend
 
 DEFAULT_METRICS = ("visible.p99", "notified.p50", "accepted.p50", "lost")
 """The promise, the two stages whose medians vary least from run to run, and what must never happen."""
 TrendOutcome = Literal["worse", "nothing new", "too few runs"]
-Written = float | Literal["infinite"] | None
-"""A figure in JSON, which has no infinite numbers. None: not measured."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class MetricTrend:
 
     @property
     def more_is_better(self) -> bool:
-        return self.metric in MORE_IS_BETTER
+        return self.metric in QUANTITIES
 
     @property
     def is_time(self) -> bool:
@@ -223,5 +223,6 @@ def _metric_json(series: TrendSeries, metric: MetricTrend) -> dict[str, object]:
     }  # fmt: skip
 
 
-def _written(value: float | None) -> Written:
+def _written(value: float | None) -> CompareNumber | None:
+    """A figure in JSON, which has no infinite numbers."""
     return "infinite" if value == math.inf else value

@@ -155,7 +155,7 @@ def compare(
             decided.append(replace(none, more_pairs=FEWEST - pairs))
         else:
             decided.append(_decide(metric, replace(test, p_value=sure.pop(0)), rules, took_turns, len(metrics)))
-    return Comparison(_together([each.outcome for each in decided]), tuple(decided))
+    return Comparison(together([each.outcome for each in decided]), tuple(decided))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -167,7 +167,8 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def _together(outcomes: Sequence[Difference]) -> Difference:
+def together(outcomes: Sequence[Difference]) -> Difference:
+    """The outcome of all metrics: worse if one is, cannot tell if one cannot, else better if one is."""
     order: tuple[Difference, ...] = ("worse", "cannot tell", "better", "same")
     return next(outcome for outcome in order if outcome in outcomes)
 

@@ -78,6 +78,14 @@ def claim_empty(folder: Path) -> Path:
         raise TakenError(f"{folder} was taken by another run") from None
 
 
+def claim_new(folder: Path) -> Path:
+    """Creates this folder for several runs. Raises OSError, and TakenError if it has anything in it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.iterdir()):
+        raise TakenError(f"{folder} is neither new nor empty")
+    return folder
+
+
 def not_there(folder: Path) -> list[Path]:
     """The paths that a run would create and that do not exist yet, innermost first, for `give_back` to remove."""
     below = [folder / name for name in (MANIFEST, SCENARIO, *LOGS, "history")]

@@ -64,6 +64,7 @@ class Manifest(msgspec.Struct):
     clocks: dict[str, Clock] = {}  # of the processes with another boot id
     promises: Promises = Promises()  # of the target's protocol
     processor: str = ""  # of the host that started the run, by name; empty: unknown
+    version: str = ""  # of chatswarm; empty: not recorded
     traceparent: bool = False  # each send and refetch by HTTP had a W3C trace context: see messages/trace.py
 
     def write(self, folder: Path) -> None:

@@ -4,7 +4,16 @@ pytest loads `hooks.py`. Nothing here imports Locust, and pytest's own process o
 process, which never outlives pytest.
 """
 
+from .comparison import MeasuredComparison
 from .fixture import Swarm
 from .result import MeasuredVerdict, NotRunError, NoVerdictError, SwarmError, UndecidedError
 
-__all__ = ["MeasuredVerdict", "NoVerdictError", "NotRunError", "Swarm", "SwarmError", "UndecidedError"]
+__all__ = [
+    "MeasuredComparison",
+    "MeasuredVerdict",
+    "NoVerdictError",
+    "NotRunError",
+    "Swarm",
+    "SwarmError",
+    "UndecidedError",
+]

@@ -7,15 +7,17 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from chatswarm.loadtests.compare.result import COMPARISON
 from chatswarm.loadtests.history.folders import VERDICT
 from chatswarm.loadtests.system.children import Child, python
 from chatswarm.loadtests.system.exit_code import ExitCode
 from chatswarm.loadtests.system.text import one_line
 
+from .comparison import MeasuredComparison, read_comparison
 from .result import MeasuredVerdict, NotRunError, SwarmError, UndecidedError, read
 
 _POLL = 0.1  # seconds between two checks of a run
@@ -35,7 +37,7 @@ class Swarm:
     lock: Path | None = None  # held during a run, so that runs in several processes do not disturb each other
     say: Callable[[str], None] | None = None  # receives the output of a run as it appears
     label: Callable[[], str] = lambda: "run"  # the first part of a run's folder name
-    on_verdict: Callable[[MeasuredVerdict], None] = lambda _: None
+    on_verdict: Callable[[MeasuredVerdict | MeasuredComparison], None] = lambda _: None
     verdicts: list[MeasuredVerdict] = field(default_factory=list)
     """The verdicts of all runs, including undecided ones."""
 
@@ -72,7 +74,7 @@ class Swarm:
             "--rooms": rooms,
             "--members": members,
             "--rate": rate,
-            "--duration": f"{duration:g}s" if isinstance(duration, (int, float)) else duration,
+            "--duration": _time(duration),
             "--processes": processes,
             "--seed": seed,
             "--pid": pid,
@@ -90,6 +92,89 @@ class Swarm:
                 )
             )
         return self._verdict(code, folder, log)
+
+    def compare(
+        self,
+        base: str | Sequence[str | Path] | None = None,
+        new: str | Sequence[str | Path] | None = None,
+        *,
+        scenario: str | Path | None = None,
+        on: Sequence[str] = (),
+        repeat: int | None = None,
+        until_decided: bool = False,
+        max_time: str | float | None = None,
+        margin: float | None = None,
+        confidence: float | None = None,
+        assume_no_drift: bool = False,
+        base_backend: str | None = None,
+        new_backend: str | None = None,
+        dashboards: int | None = None,
+        widgets: int | None = None,
+        rate: float | None = None,
+        duration: str | float | None = None,
+        processes: int | None = None,
+        seed: int | None = None,
+        protocol: str | None = None,
+    ) -> MeasuredComparison:
+        """Compares two sides and returns the result: better, same or worse.
+
+        A side is the URL of a chat, flags of the reference chat, or the folders of recorded runs; `new` is the target
+        unless it is given. With URLs or flags, it makes the runs. The arguments are those of `chatswarm compare`;
+        `margin` and `confidence` are shares such as 0.2, and times are strings or seconds. Raises UndecidedError if
+        the runs cannot tell, NotRunError if they may not be compared or nothing was sent, and SwarmError.
+        """
+        if new is None and new_backend is None:
+            new = self.target
+        flags = {
+            "--scenario": scenario,
+            "--repeat": repeat,
+            "--max-time": _time(max_time),
+            "--margin": margin,
+            "--confidence": confidence,
+            "--base-backend": base_backend,
+            "--new-backend": new_backend,
+            "--dashboards": dashboards,
+            "--widgets": widgets,
+            "--rate": rate,
+            "--duration": _time(duration),
+            "--processes": processes,
+            "--seed": seed,
+            "--protocol": protocol or self.protocol,
+        }
+        options = [f"{flag}={value}" for flag, value in flags.items() if value is not None]
+        options += [f"--on={metric}" for metric in on]
+        options += [
+            *(["--until-decided"] if until_decided else []),
+            *(["--assume-no-drift"] if assume_no_drift else []),
+        ]
+        with _held(self.lock):
+            folder = _new_folder(self.folders, f"{self.label()}-compare")
+            log = folder.with_name(f"{folder.name}.log")
+            sides = [*_words(base), "--against", *_words(new)]
+            code = self._wait_for(
+                Child(
+                    python("chatswarm.loadtests.entry", "compare", *options, "--out", str(folder), *sides),
+                    log,
+                    env={"NO_COLOR": "1", "COLUMNS": "120"},
+                )
+            )
+        return self._comparison(code, folder, log)
+
+    def _comparison(self, code: int, folder: Path, log: Path) -> MeasuredComparison:
+        last_lines = _end_of(log)
+        if code == ExitCode.USAGE:
+            raise NotRunError(f"nothing was compared:\n{last_lines}")
+        if not (folder / COMPARISON).exists():
+            raise SwarmError(
+                f"the comparison ended with exit code {code} and without a result; the end of {log}:\n{last_lines}"
+            )
+        comparison = read_comparison(folder)
+        self.on_verdict(comparison)
+        if code == ExitCode.UNDECIDED:
+            raise UndecidedError(f"{comparison.line}\n{comparison.headline}")
+        if code not in (ExitCode.PASS, ExitCode.FAIL):
+            raise SwarmError(f"the comparison ended with exit code {code}; the end of {log}:\n{last_lines}")
+        return comparison
 
     def __repr__(self) -> str:
         return f"<chatswarm against {self.target or 'a reference chat for each run'}>"
@@ -114,7 +199,7 @@ class Swarm:
         return code
 
     def _verdict(self, code: int, folder: Path, log: Path) -> MeasuredVerdict:
-        last_lines = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LAST_LINES:])
+        last_lines = _end_of(log)
         if code == ExitCode.USAGE:
             raise NotRunError(f"nothing was sent:\n{last_lines}")
         if not (folder / VERDICT).exists():
@@ -133,6 +218,19 @@ class Swarm:
             error.verdict = verdict
             raise error
         return verdict
+
+
+def _end_of(log: Path) -> str:
+    return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LAST_LINES:])
+
+
+def _time(value: str | float | None) -> str | None:
+    return f"{value:g}s" if isinstance(value, (int, float)) else value
+
+
+def _words(side: str | Sequence[str | Path] | None) -> list[str]:
+    """A side as words of the command line."""
+    return [] if side is None else [side] if isinstance(side, str) else list(map(str, side))
 
 
 def _new_folder(root: Path, label: str) -> Path:

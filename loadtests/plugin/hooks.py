@@ -15,13 +15,14 @@ import pytest
 from .result import NoVerdictError
 
 if TYPE_CHECKING:
+    from .comparison import MeasuredComparison
     from .fixture import Swarm
     from .result import MeasuredVerdict
 
 _PROPERTY = "chatswarm"
 _ITEM = pytest.StashKey["pytest.Item"]()
 _USED = pytest.StashKey[bool]()
-_RAN = pytest.StashKey["list[MeasuredVerdict]"]()
+_RAN = pytest.StashKey["list[MeasuredVerdict | MeasuredComparison]"]()
 _OPTIONS = {
     "target": ("URL", "URL of the chat under test (default: a reference chat, started for each run)"),
     "protocol": ("NAME", "protocol that the chat speaks"),
@@ -121,13 +122,10 @@ def _say(text: str) -> None:
     sys.stderr.flush()
 
 
-def _record(item: pytest.Item, verdict: MeasuredVerdict) -> None:
-    from chatswarm.loadtests.system.text import one_line
-
+def _record(item: pytest.Item, verdict: MeasuredVerdict | MeasuredComparison) -> None:
     item.stash.setdefault(_RAN, []).append(verdict)
     # A user property reaches the terminal, also from xdist workers, and JUnit XML.
-    line = one_line(f"{verdict.verdict}: {verdict.scenario} against {verdict.target}, {verdict.folder}")
-    item.user_properties.append((_PROPERTY, line))
+    item.user_properties.append((_PROPERTY, verdict.line))
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -163,9 +161,11 @@ def _add_verdicts(item: pytest.Item, report: pytest.TestReport, other: MeasuredV
 
     from chatswarm.loadtests.system.text import one_line
 
+    from .comparison import MeasuredComparison
     from .result import MeasuredVerdict
 
-    held = [value for value in getattr(item, "funcargs", {}).values() if isinstance(value, MeasuredVerdict)]
+    shown = (MeasuredVerdict, MeasuredComparison)
+    held = [value for value in getattr(item, "funcargs", {}).values() if isinstance(value, shown)]
     verdicts = [*item.stash.get(_RAN, []), *held, *([other] if other is not None else [])]
     width = max(80, min(item.config.get_terminal_writer().fullwidth, 120))
     for verdict in {id(verdict): verdict for verdict in verdicts}.values():

@@ -6,8 +6,9 @@ raises UndecidedError when it is read, because no comparison with it could be a 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Generic, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
 
 import msgspec
 
@@ -15,6 +16,9 @@ from chatswarm.loadtests.judge import verdict as raw
 from chatswarm.loadtests.scenario.metric_names import LATENCIES, QUANTILES, Outcome
 from chatswarm.loadtests.system.text import one_line
 from chatswarm.loadtests.system.units import human
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 T = TypeVar("T", int, float, str)
 
@@ -180,6 +184,7 @@ class MeasuredSlo(_Part):
     expect: str
     actual = _Figure[float]()
     outcome: Outcome
+    cause: str
 
     def figure(self, name: str) -> object:
         # In verdict.json, a failed SLO without a value is one whose value is infinite.
@@ -254,18 +259,28 @@ class MeasuredVerdict:
 
     def text(self, width: int = 100) -> str:
         """The verdict as `chatswarm run` prints it: reasons, SLOs, latencies, and the worst examples of findings."""
-        from io import StringIO
-
-        from rich.console import Console
-
         from chatswarm.loadtests.report.terminal import print_verdict
 
-        output = StringIO()
-        print_verdict(Console(file=output, width=width, no_color=True, force_terminal=False), self.raw)
-        return "\n".join(line.rstrip() for line in output.getvalue().strip("\n").splitlines())
+        return text_of(lambda console: print_verdict(console, self.raw), width)
+
+    @property
+    def line(self) -> str:
+        """It, in a line of pytest's summary."""
+        return one_line(f"{self.verdict}: {self.scenario} against {self.target}, {self.folder}")
 
     def __repr__(self) -> str:
         return one_line(f"<{self.scenario} against {self.target}: {self.verdict}, {self.folder}>")
+
+
+def text_of(show: Callable[[Console], None], width: int) -> str:
+    """What this prints on a console without colours, without the blanks at the ends of lines."""
+    from io import StringIO
+
+    from rich.console import Console
+
+    output = StringIO()
+    show(Console(file=output, width=width, no_color=True, force_terminal=False))
+    return "\n".join(line.rstrip() for line in output.getvalue().strip("\n").splitlines())
 
 
 def read(folder: Path) -> MeasuredVerdict:

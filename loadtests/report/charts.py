@@ -106,7 +106,7 @@ def over_time(figures: ReportFigures) -> Chart | None:
         "over-time",
         f"{alternative}{'; faults: ' + ', '.join(faults) if faults else ''}.",
         _seconds(figures),
-        _durations([*values, figures.target]),
+        durations([*values, figures.target]),
         "seconds after the start, by intended time",
         "update latency, log scale",
         lines,
@@ -120,7 +120,7 @@ def over_time(figures: ReportFigures) -> Chart | None:
         "Update latency over time",
         f"From a message's intended time until a dashboard showed it. Each point is an exact quantile over "
         f"{human(width)}; the maximum is never smoothed away." + _shades(figures),
-        _drawn(plot),
+        drawn(plot),
         ("from", "to", "deliveries", "lost", "p50", "p95", "p99", "max"),
         tuple(
             (*_when(span), f"{span.deliveries:,}", f"{span.lost:,}", *(human(of(span)) for _, of in quantiles))
@@ -170,14 +170,12 @@ def _nines(
         lines.append(Line(_SHORT.get(curve.name, curve.name), points, style, steps=True))
     values = _finite(y for line in lines for _, y in line.points)
     lost = any(math.isinf(curve.max) for curve in curves)
-    marks = [(0.0, "0 %"), (-math.log10(0.5), "50 %"), (1.0, "90 %"), (2.0, "99 %"), (3.0, "99.9 %"), (4.0, "99.99 %")]
-    marks += [(5.0, "99.999 %"), (6.0, "99.9999 %")]
     words = [f"{line.name} at most {human(curve.max)}" for line, curve in zip(lines, curves, strict=True)]
     plot = Plot(
         key,
         f"{title}: {', '.join(words)}; the update target is {human(figures.target)}.",
-        Axis(0.0, max(far, 1.0), tuple(mark for mark in marks if mark[0] <= far)),
-        _durations([*values, figures.target]),
+        axis_of_nines(far),
+        durations([*values, figures.target]),
         "percentile, one step per nine",
         "latency, log scale",
         lines,
@@ -190,7 +188,7 @@ def _nines(
         for curve in curves
     )
     return Chart(
-        key, title, reading, _drawn(plot),
+        key, title, reading, drawn(plot),
         ("latency", "p50", "p90", "p95", "p99", "p99.9", "p99.99", "max", "samples"), rows,
     )  # fmt: skip
 
@@ -284,7 +282,7 @@ def traffic(figures: ReportFigures) -> Chart | None:
         "Messages per second",
         "What the widgets sent, on a schedule that does not wait for the chat. "
         + ("Red: rejected; amber: no clear response." if refused else "All of it was accepted."),
-        _drawn(plot),
+        drawn(plot),
         ("from", "to", "accepted", "rejected", "no clear response"),
         tuple(
             (
@@ -326,7 +324,7 @@ def connected(figures: ReportFigures) -> Chart | None:
         "connected",
         "Subscribed dashboards",
         "The fewest at any moment of each span. A disconnected dashboard is not excused: it must show every message.",
-        _drawn(plot),
+        drawn(plot),
         ("from", "to", "subscribed"),
         tuple((*_when(span), f"{span.subscribed:,}") for span in figures.spans),
     )
@@ -354,7 +352,7 @@ def rig_lag(figures: ReportFigures) -> Chart | None:
         "rig-lag",
         f"The rig's worst lag over time: {', '.join(words)}; {human(figures.lag_limit)} is the limit of the p99.",
         _seconds(figures),
-        _durations([*values, figures.lag_limit]),
+        durations([*values, figures.lag_limit]),
         "seconds after the start",
         "worst lag, log scale",
         lines,
@@ -367,7 +365,7 @@ def rig_lag(figures: ReportFigures) -> Chart | None:
         "Loop lag of the rig",
         "The worst lag in each span, for every process that generated or carried load. The rig's lag adds to every "
         "latency that it measures.",
-        _drawn(plot),
+        drawn(plot),
         ("process", "worst lag", "CPU, busiest second"),
         tuple(
             (lag.process, human(lag.largest), "–" if lag.cpu is None else f"{lag.cpu:.0%} of a core") for lag in lags
@@ -444,7 +442,7 @@ def _used(
         for usage, *values in zip(usages, *(values for _, _, values in measured), strict=True)
     )
     columns = ("from", "to", *(name for name, _, _ in measured))
-    return Chart(key, title, reading, _drawn(plot), columns, rows, section="rig")
+    return Chart(key, title, reading, drawn(plot), columns, rows, section="rig")
 
 
 CHARTS: tuple[Callable[[ReportFigures], Chart | None], ...] = (
@@ -461,7 +459,8 @@ CHARTS: tuple[Callable[[ReportFigures], Chart | None], ...] = (
 """The charts, in the order of the page. Each is None if it has no data."""
 
 
-def _drawn(plot: Plot) -> tuple[Markup, ...]:
+def drawn(plot: Plot) -> tuple[Markup, ...]:
+    """The picture, for a wide and for a narrow column."""
     return plot.draw(WIDE), plot.draw(NARROW)
 
 
@@ -502,7 +501,15 @@ def _seconds(figures: ReportFigures) -> Axis:
     return linear(0.0, _end(figures), lambda value: f"{value:g}", 10)
 
 
-def _durations(values: list[float]) -> Axis:
+def axis_of_nines(far: float) -> Axis:
+    """An axis of nines, up to so many of them."""
+    marks = [(0.0, "0 %"), (-math.log10(0.5), "50 %"), (1.0, "90 %"), (2.0, "99 %"), (3.0, "99.9 %"), (4.0, "99.99 %")]
+    marks += [(5.0, "99.999 %"), (6.0, "99.9999 %")]
+    return Axis(0.0, max(far, 1.0), tuple(mark for mark in marks if mark[0] <= far + 1e-6))
+
+
+def durations(values: list[float]) -> Axis:
+    """A logarithmic axis over these seconds."""
     above = [value for value in values if value > 0]
     return logarithmic(min(above, default=0.001), max(above, default=1.0) * 1.1, duration_tick)
 

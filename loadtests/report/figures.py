@@ -27,6 +27,7 @@ from .timeline import ProcessLag, Span, Usage, lags_of, spans_of, usages_of
 
 CURVES = ("visible", "notified", "accepted", "refetch")
 FAN_OUT = ("first_dashboard", "median_dashboard", "last_dashboard")
+_UNMEASURED = "not measured: this chat cannot tell"
 _STEP = 0.1  # of a nine, between two points of a curve
 
 
@@ -42,7 +43,7 @@ class ReportCase:
     why: tuple[str, ...] = ()
     examples: tuple[Example, ...] = ()
     cause: str = ""  # of a finding: why, in a sentence
-    skipped: bool = False  # this kind of chat, or this run, cannot answer the question, which fails nothing
+    skipped: str = ""  # why it does not count, such as a question that this kind of chat cannot answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +130,7 @@ def cases_of(run: Judged) -> tuple[ReportCase, ...]:
                 ReportCase("finding", name, "undecided", "not measured", meaning, ("nothing could be judged",))
             )
         elif _figure(verdict, name) is None:
-            cases.append(ReportCase("finding", name, "pass", "not measured", meaning, skipped=True))
+            cases.append(ReportCase("finding", name, "pass", "not measured", meaning, skipped=_UNMEASURED))
         else:
             cases.append(ReportCase("finding", name, "pass", "0", meaning))
     doubts = tuple(dict.fromkeys([*verdict.reasons, *verdict.rig.reasons]))

@@ -19,25 +19,46 @@ _EXAMPLES = 10  # per finding
 def junit(figures: ReportFigures) -> bytes:
     """The XML document, in UTF-8."""
     verdict = figures.verdict
-    root = ElementTree.Element("testsuites", {"name": one_line(f"chatswarm {verdict.scenario}")})
-    root.attrib.update(_counts(figures.cases) | {"time": f"{verdict.seconds:.3f}"})
+    suites = []
     for kind, title in _SUITES.items():
         cases = [case for case in figures.cases if case.kind == kind]
-        if not cases:
-            continue
-        name = one_line(f"{verdict.scenario}: {title}")
-        suite = ElementTree.SubElement(root, "testsuite", {"name": name})
-        skipped = str(sum(case.skipped for case in cases))
-        suite.attrib.update(_counts(cases) | {"skipped": skipped, "time": f"{verdict.seconds:.3f}"})
-        suite.set("timestamp", one_line(verdict.started))
-        properties = ElementTree.SubElement(suite, "properties")
-        for key, value in _properties(figures):
-            ElementTree.SubElement(properties, "property", name=key, value=one_line(value))
-        for case in cases:
-            _case(suite, case, f"chatswarm.{verdict.scenario}.{title}")
+        if cases:
+            class_name = f"chatswarm.{verdict.scenario}.{title}"
+            suite = suite_of(f"{verdict.scenario}: {title}", class_name, cases, _properties(figures), verdict.seconds)
+            suite.set("timestamp", one_line(verdict.started))
+            suites.append(suite)
+    return document(f"chatswarm {verdict.scenario}", figures.cases, suites, verdict.seconds)
+
+
+def document(
+    name: str, cases: Sequence[ReportCase], suites: Sequence[ElementTree.Element], seconds: float = 0.0
+) -> bytes:  # fmt: skip
+    """The XML document of some suites, which have these cases together, in UTF-8."""
+    root = ElementTree.Element("testsuites", {"name": one_line(name)})
+    root.attrib.update(_counts(cases) | {"time": f"{seconds:.3f}"})
+    root.extend(suites)
     ElementTree.indent(root)
-    document: bytes = ElementTree.tostring(root, "utf-8", xml_declaration=True)
-    return document + b"\n"
+    text: bytes = ElementTree.tostring(root, "utf-8", xml_declaration=True)
+    return text + b"\n"
+
+
+def suite_of(
+    name: str,
+    class_name: str,
+    cases: Sequence[ReportCase],
+    properties: Sequence[tuple[str, str]],
+    seconds: float = 0.0,
+) -> ElementTree.Element:
+    """A suite of these cases."""
+    suite = ElementTree.Element("testsuite", {"name": one_line(name)})
+    skipped = str(sum(bool(case.skipped) for case in cases))
+    suite.attrib.update(_counts(cases) | {"skipped": skipped, "time": f"{seconds:.3f}"})
+    above = ElementTree.SubElement(suite, "properties")
+    for key, value in properties:
+        ElementTree.SubElement(above, "property", name=key, value=one_line(value))
+    for case in cases:
+        _case(suite, case, class_name)
+    return suite
 
 
 def _properties(figures: ReportFigures) -> list[tuple[str, str]]:
@@ -70,7 +91,7 @@ def _case(suite: ElementTree.Element, case: ReportCase, class_name: str) -> None
     if len(case.examples) > _EXAMPLES:
         lines.append(f"… and {len(case.examples) - _EXAMPLES} more examples in verdict.json")
     if case.skipped:
-        ElementTree.SubElement(element, "skipped", message="not measured: this chat cannot tell")
+        ElementTree.SubElement(element, "skipped", message=case.skipped)
     if case.outcome != "pass":
         kind = "failure" if case.outcome == "fail" else "error"
         actual = f"{case.name}: {case.outcome}, actual {case.actual}"

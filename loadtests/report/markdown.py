@@ -41,16 +41,16 @@ def markdown(figures: ReportFigures) -> str:
             (ICONS[result.outcome], data(result.expect), data(wording.actual(result)), data(wording.margin(result)))
             for result in verdict.slos
         ]
-        parts.append(markdown_table(("", "expected", "actual", ""), rows))
-    parts.append(markdown_table(("latency", *QUANTILES, "samples"), _latencies(figures)))
+        parts.append(table(("", "expected", "actual", ""), rows))
+    parts.append(table(("latency", *QUANTILES, "samples"), _latencies(figures)))
     found = [case for case in figures.cases if case.kind == "finding" and case.outcome != "pass"]
     if found and any(case.actual != "not measured" for case in found):
         parts.append("### Findings")
-        parts.append(markdown_table(("", "finding", "count", "meaning"), [_finding(case) for case in found]))
+        parts.append(table(("", "finding", "count", "meaning"), [_finding(case) for case in found]))
         parts += [_examples(case) for case in found if case.examples]
     if verdict.recoveries:
         parts.append("### Recoveries")
-        parts.append(markdown_table(("fault", "from", "to", "reconnected", "whole again", ""), _recoveries(figures)))
+        parts.append(table(("fault", "from", "to", "reconnected", "whole again", ""), _recoveries(figures)))
     sound = "sound" if verdict.rig.sound else "**not sound**"
     cpu = "–" if verdict.rig.cpu is None else f"{verdict.rig.cpu:.0%}"
     parts.append(
@@ -77,8 +77,8 @@ def _code(text: str) -> str:
     return f"{fence}console\n{one_line(text)}\n{fence}"
 
 
-def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table of cells that are Markdown already."""
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table. Its cells are markup already."""
     lines = [columns, ["---"] * len(columns), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 

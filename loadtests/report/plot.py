@@ -146,7 +146,7 @@ class _Canvas:
         self.plot, self.width = plot, width
         self.narrow = width < 600
         named = max((len(line.name) for line in plot.lines), default=0)
-        self.left = 58.0
+        self.left = max(58.0, 12.0 + 7.2 * max((len(label) for _, label in plot.y.ticks), default=0))
         self.right = width - (14.0 if not named else 24.0 + 7.2 * named)
         self.top = 30.0 + (18.0 if plot.rail else 0.0)
         self.bottom = self.top + plot.height
@@ -272,7 +272,7 @@ class _Canvas:
         ends: list[tuple[float, Line]] = []
         for line in self.plot.lines:
             last = next((y for _, y in reversed(line.points) if y is not None), None)
-            if last is not None:
+            if last is not None and line.name:
                 ends.append((self.y(last), line))
         ends.sort(key=lambda end: end[0])
         heights: list[float] = []

@@ -120,6 +120,15 @@ svg .group.undecided { fill: var(--undecided); }
 .at.perhaps { fill: var(--page); stroke: var(--c1); }
 .at.visible { fill: var(--pass); stroke: var(--page); stroke-width: 1; }
 .at.never { stroke: var(--fail); stroke-width: 2.6; }
+.band.margin { fill: var(--dim); } .whisker { stroke-width: 3; stroke-linecap: round; fill: none; }
+.estimate { stroke: var(--page); stroke-width: 1.5; }
+.whisker.pass { stroke: var(--pass); } .whisker.fail { stroke: var(--fail); }
+.whisker.undecided { stroke: var(--undecided); } .whisker.hides { stroke: var(--sending); }
+.estimate.pass { fill: var(--pass); } .estimate.fail { fill: var(--fail); }
+.estimate.undecided { fill: var(--undecided); } .estimate.hides { fill: var(--sending); }
+svg .said { font-weight: 600; } svg .said.pass { fill: var(--pass); } svg .said.fail { fill: var(--fail); }
+svg .said.undecided { fill: var(--undecided); } svg .said.hides { fill: var(--soft); font-weight: 400; }
+.line.single { stroke-width: 1; opacity: .35; } .single.base { stroke: var(--c1); } .single.new { stroke: var(--c3); }
 .meter { width: 120px; display: inline-block; height: 9px; vertical-align: middle; margin-left: 8px; }
 .meter .track { fill: var(--grid); } .meter .pass { fill: var(--pass); } .meter .fail { fill: var(--fail); }
 .meter .undecided { fill: var(--undecided); }

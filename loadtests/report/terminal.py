@@ -5,7 +5,7 @@ from types import TracebackType
 from typing import Self
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.padding import Padding
 from rich.progress_bar import ProgressBar
@@ -56,6 +56,8 @@ class LiveLine:
         self._live = Live(console=console, refresh_per_second=4, transient=True) if live else None
         self._last = 0.0
         self._phase = ""
+        self.heading = ""
+        """What the run is a part of: a line above its progress."""
 
     def __enter__(self) -> Self:
         if self._live is not None:
@@ -78,17 +80,24 @@ class LiveLine:
             line = Table.grid(padding=(0, 1))
             bar = ProgressBar(total=total, completed=done, width=24)
             line.add_row(Text(f"{'judging':>10}", "bold"), bar, Text(f"{done} / {total}"), Spinner("dots"), plain(text))
-            self._live.update(line, refresh=True)
+            self._live.update(self._headed(line), refresh=True)
 
     def show(self, progress: RunProgress) -> None:
         """Shows the latest figures of a run."""
         figures = _figures(progress)
         if self._live is not None:
-            self._live.update(_bar(progress, figures))
+            self._live.update(self._headed(_bar(progress, figures)))
         elif progress.length and (progress.phase != self._phase or time.monotonic() - self._last >= _PLAIN_EVERY):
             self._phase, self._last = progress.phase, time.monotonic()
             line = f"{progress.phase} {_clock(progress)}  {'  '.join(figures)}"
             self._console.print(plain(line), soft_wrap=True)
+
+    def _headed(self, line: RenderableType) -> RenderableType:
+        return (
+            Group(Text(one_line(self.heading), "dim", no_wrap=True, overflow="ellipsis"), line)
+            if self.heading
+            else line
+        )
 
 
 def _bar(progress: RunProgress, figures: list[str]) -> Group:
@@ -159,7 +168,7 @@ def _account(verdict: Verdict) -> Text:
 def _slos(verdict: Verdict) -> Table | None:
     if not verdict.slos:
         return None
-    table = plain_table(("", ""), ("expected", ""), ("actual", "right"), ("", ""))
+    table = new_table(("", ""), ("expected", ""), ("actual", "right"), ("", ""))
     for result in verdict.slos:
         style = STYLES[result.outcome]
         mark, share = Text(MARKS[result.outcome], style), Text(margin(result), "dim")
@@ -168,7 +177,7 @@ def _slos(verdict: Verdict) -> Table | None:
 
 
 def _latencies(verdict: Verdict) -> Table:
-    table = plain_table(("latency", ""), *((key, "right") for key in QUANTILES), ("samples", "right"))
+    table = new_table(("latency", ""), *((key, "right") for key in QUANTILES), ("samples", "right"))
     for name in _ORDER:
         quantiles: Quantiles = getattr(verdict.latency, name)
         if not quantiles.count:
@@ -184,7 +193,7 @@ def _recoveries(verdict: Verdict) -> Group | None:
     if not verdict.recoveries:
         return None
     parts = ("detected", "back", "first", "backlog", "whole")
-    table = plain_table(("fault", ""), ("from", "right"), ("to", "right"), *((part, "right") for part in parts))
+    table = new_table(("fault", ""), ("from", "right"), ("to", "right"), *((part, "right") for part in parts))
     notes = Text(_RECOVERY, "dim")
     proofs = {(fault.name, fault.start): fault.evidence for fault in verdict.faults}
     for recovery in verdict.recoveries:
@@ -207,7 +216,7 @@ def _findings(verdict: Verdict) -> Table | None:
     found = [finding for finding in verdict.findings if finding.count or finding.outcome != "pass"]
     if not found:
         return None
-    table = plain_table(("", ""), ("finding", ""), ("count", "right"), ("meaning, and the worst examples", ""))
+    table = new_table(("", ""), ("finding", ""), ("count", "right"), ("meaning, and the worst examples", ""))
     for finding in found:
         style = STYLES[finding.outcome]
         meaning = Text(MEANINGS.get(finding.check, ""))
@@ -238,8 +247,8 @@ def plain(text: str, style: str = "") -> Text:
     return Text(one_line(text), style)
 
 
-def plain_table(*columns: tuple[str, str]) -> Table:
-    """An empty table with these titles, each with `right` or an empty text for how its column is justified."""
+def new_table(*columns: tuple[str, str]) -> Table:
+    """An empty table. Each column has a title, and a text that is not empty if it is to the right."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False, header_style="dim")
     for title, justify in columns:
         table.add_column(title, justify="right" if justify else "left", no_wrap=justify == "right")

@@ -8,8 +8,8 @@ from rich.text import Text
 from chatswarm.loadtests.compare.trends import Trends, TrendSeries
 from chatswarm.loadtests.system.text import one_line
 
-from .markdown import ICONS, data, markdown_table
-from .terminal import STYLES, plain, plain_table
+from .markdown import ICONS, data, table
+from .terminal import STYLES, new_table, plain
 from .trend_words import (
     TONES,
     aside,
@@ -62,15 +62,15 @@ def _series(series: TrendSeries, width: int) -> Table:
     if not tells(series):
         return outer
     outer.add_row("")
-    table = plain_table(
+    shown = new_table(
         ("metric", ""), ("over time", ""), ("runs", "right"), ("first", "right"), ("last", "right"), ("changes", "")
     )
     wide = max(_SHORTEST, min(_LONGEST, width - _BESIDE))
     for metric in series.metrics:
         style = STYLES["fail"] if metric.bad else STYLES["undecided"] if metric.trend.points is None else ""
         line = Text(sparkline(metric.figures, wide), no_wrap=True)
-        table.add_row(metric.metric, line, str(metric.trend.runs), *ends(metric), Text(changes(metric), style))
-    outer.add_row(table)
+        shown.add_row(metric.metric, line, str(metric.trend.runs), *ends(metric), Text(changes(metric), style))
+    outer.add_row(shown)
     return outer
 
 
@@ -80,18 +80,18 @@ def _changes(series: TrendSeries) -> Table | None:
     if not points:
         return None
     points.sort(key=lambda both: -both[1].index)
-    table = plain_table(("", ""), ("change", ""), ("since", ""), ("median", ""), ("size, 95 %", ""))
+    shown = new_table(("", ""), ("change", ""), ("since", ""), ("median", ""), ("size, 95 %", ""))
     for metric, point in points:
         bad = point in metric.bad
         run = series.runs[point.index]
-        table.add_row(
+        shown.add_row(
             Text(MARKS["fail"], STYLES["fail"]) if bad else "",
             Text.assemble(metric.metric, "\n", (kind(metric, point), STYLES["fail"] if bad else "dim")),
             Text.assemble(when(run), "\n", (name(run), "dim")),
             step(metric, point),
             Text.assemble(signed(point.ratio.estimate), "\n", (f"({interval(point.ratio)})", "dim")),
         )
-    return table
+    return shown
 
 
 def trends_markdown(trends: Trends) -> str:
@@ -108,7 +108,7 @@ def trends_markdown(trends: Trends) -> str:
             )
             for metric in series.metrics
         ]  # fmt: skip
-        parts.append(markdown_table(("metric", "over time", "runs", "first", "last", "changes"), rows))
+        parts.append(table(("metric", "over time", "runs", "first", "last", "changes"), rows))
         changed = [
             (
                 ICONS["fail"] if point in metric.bad else "", data(metric.metric), kind(metric, point),
@@ -119,6 +119,6 @@ def trends_markdown(trends: Trends) -> str:
             for point in reversed(metric.trend.points or ())
         ]  # fmt: skip
         if changed:
-            parts.append(markdown_table(("", "metric", "change", "since", "median", "size and 95 % interval"), changed))
+            parts.append(table(("", "metric", "change", "since", "median", "size and 95 % interval"), changed))
     parts += [f"> {data(note)}" for note in notes(trends)]
     return "\n\n".join(parts) + "\n"

@@ -167,16 +167,17 @@ def _headline(verdict: Verdict) -> str:
     if verdict.exit_code == 70:
         return "chatswarm contradicts itself: please report it."
     if verdict.verdict == "fail":
-        parts = [f"{_many(len(failed), 'SLO')} missed: {', '.join(failed)}"] if failed else []
+        parts = [f"{many(len(failed), 'SLO')} missed: {', '.join(failed)}"] if failed else []
         parts += [f"findings: {', '.join(found)}"] if found else []
         return f"{'; '.join(parts)}."[:1].upper() + f"{'; '.join(parts)}."[1:]
     if verdict.verdict == "undecided":
         first = verdict.reasons[0] if verdict.reasons else "the measurements decide nothing"
-        more = f" (and {_many(len(verdict.reasons) - 1, 'more reason')})" if len(verdict.reasons) > 1 else ""
+        more = f" (and {many(len(verdict.reasons) - 1, 'more reason')})" if len(verdict.reasons) > 1 else ""
         return f"Nothing was proven either way, because {first}{more}."
     held = {0: "", 1: " Its SLO holds."}.get(len(verdict.slos), f" All {len(verdict.slos)} SLOs hold.")
     return f"Every accepted message is accounted for on every dashboard.{held}"
 
 
-def _many(count: int, noun: str) -> str:
+def many(count: int, noun: str) -> str:
+    """The count with its noun: `1 pair`, `2 pairs`."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

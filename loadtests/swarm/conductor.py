@@ -30,6 +30,7 @@ from chatswarm.loadtests.history.manifest import (
 )
 from chatswarm.loadtests.scenario.schedule import intended_times
 from chatswarm.loadtests.system.machine import processor_name
+from chatswarm.loadtests.system.version import installed_version
 
 from .clock_offset import ClockOffset, both
 from .clock_sync import ClockSync
@@ -124,6 +125,7 @@ class Conductor:
             list_window=window,
             promises=protocol.promises,
             traceparent=plan.traceparent,
+            version=installed_version(),
             seed=plan.seed,
             started=datetime.now(UTC).isoformat(timespec="milliseconds"),
             boot_id=boot_id(),

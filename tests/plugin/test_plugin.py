@@ -306,3 +306,53 @@ def test_wrong_options_are_refused_all_at_once(session: pytest.Pytester) -> None
         "*--chatswarm-pid: expected the number of a process, got 'many'",
         "*--chatswarm-protocol: expected one of action-cable, *, or module:Class, got 'carrier-pigeon'",
     ])  # fmt: skip
+
+
+COMPARED = """
+import pytest
+from chatswarm.loadtests.plugin import UndecidedError
+from tests.loadtests.compare.runs import played_pairs
+
+FEW = [0.0, 0.01, 0.02]
+
+
+def folders(tmp_path, later):
+    base, new = played_pairs(tmp_path, FEW, later)
+    return {"base": base, "new": new, "on": ["notified.p50", "lost"]}
+
+
+def test_holds(chatswarm, tmp_path):
+    found = chatswarm.compare(**folders(tmp_path, FEW))
+    assert found.passed and found.outcome == "same" and found.pairs == 3
+    assert found["notified.p50"].ratio.high < 1.2
+    assert (found.folder / "comparison.html").exists()
+    with pytest.raises(UndecidedError, match="lost has no ratio"):
+        found["lost"].ratio.estimate
+
+
+def test_worse(chatswarm, tmp_path):
+    found = chatswarm.compare(**folders(tmp_path, [0.3 + more for more in FEW]))
+    assert found["notified.p50"].outcome == "worse"
+    assert found["notified.p50"].ratio.estimate > 5
+    assert found.passed
+
+
+def test_cannot_tell(chatswarm, tmp_path):
+    chatswarm.compare(**folders(tmp_path, FEW[::-1]))
+
+
+def test_refused(chatswarm, tmp_path):
+    chatswarm.compare([tmp_path], [tmp_path])
+"""
+
+
+def test_a_comparison(session: pytest.Pytester) -> None:
+    session.makepyfile(COMPARED)
+    result = session.runpytest_subprocess(*ARGS, "--junitxml=junit.xml")
+    assert result.ret == 1
+    result.assert_outcomes(passed=1, failed=1, errors=2)
+    text = result.stdout.str()
+    assert re.search(r"chatswarm: play -+\n ✗ WORSE +play: ", text)
+    assert "UndecidedError: cannot tell: play, " in text
+    assert re.search(r"NotRunError: nothing was compared:\nE +expected at least 3 runs", text)
+    assert re.search(r"^same: play, .*/new-\* against .*/base-\*, ", text, re.MULTILINE)

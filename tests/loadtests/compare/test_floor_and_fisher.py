@@ -3,10 +3,11 @@
 import math
 from itertools import product
 
+import numpy as np
 import pytest
 
 from chatswarm.loadtests.compare.fisher import fisher_p_value
-from chatswarm.loadtests.compare.floor import floor_share, hides_the_chat
+from chatswarm.loadtests.compare.floor import floor_share, hides_the_chat, waiting_quantile
 
 
 @pytest.mark.parametrize(
@@ -18,6 +19,20 @@ from chatswarm.loadtests.compare.floor import floor_share, hides_the_chat
 )  # fmt: skip
 def test_the_share_of_waiting(figure: float, interval: float, quantile: float, expected: float) -> None:
     assert floor_share(figure, interval, quantile) == pytest.approx(expected, abs=1e-3)
+
+
+@pytest.mark.parametrize("messages", [0.05, 0.6, 3.0, 12.0])
+@pytest.mark.parametrize("quantile", [0.5, 0.95, 0.99])
+def test_waiting_is_that_of_a_dashboard_that_refetches_once_in_an_interval(messages: float, quantile: float) -> None:
+    """Simulated: a refetch at once if the last one began an interval ago, or else when that interval is over."""
+    rng = np.random.default_rng(1)
+    arrivals = np.cumsum(rng.exponential(1 / messages, 200_000)).tolist()
+    waits, refetch = [], -1.0
+    for at in arrivals:
+        if at > refetch:
+            refetch = max(at, refetch + 1)
+        waits.append(refetch - at)
+    assert waiting_quantile(quantile, messages) == pytest.approx(float(np.quantile(waits, quantile)), abs=0.01)
 
 
 def test_a_figure_that_cannot_be() -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from chatswarm.loadtests.compare.kept_runs import JUDGED_METRICS, NotKeptError, figure_of, read_runs
+from chatswarm.loadtests.compare.kept_runs import NotKeptError, figure_of, read_runs
+from chatswarm.loadtests.compare.metrics import COMPARABLE
 from chatswarm.loadtests.compare.trends import DEFAULT_METRICS, Trends, trends_of
 from chatswarm.loadtests.judge.verdict import Latency, Quantiles, Verdict
 
@@ -97,13 +98,13 @@ def test_levels_are_the_medians_between_changes() -> None:
     assert series.metrics[0].levels() == [(0, 12, 0.3), (12, 15, 0.4)]
 
 
-@pytest.mark.parametrize("metric", [*JUDGED_METRICS, *DEFAULT_METRICS])
+@pytest.mark.parametrize("metric", [*COMPARABLE, *DEFAULT_METRICS])
 def test_every_metric_has_a_figure(metric: str) -> None:
     verdict = verdict_on(0)
     verdict.latency = Latency(*[Quantiles(0.1, 0.1, 0.1, 0.1, 0.1, 3)] * len(Latency.__struct_fields__))
     figure = figure_of(verdict, metric)
     assert figure == 0.1 if "." in metric else figure is None or figure >= 0
-    assert metric in JUDGED_METRICS
+    assert metric in COMPARABLE
 
 
 def test_figures_that_are_none() -> None:
