@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -128,6 +129,12 @@ def cycle(graph: dict[str, set[str]]) -> list[str]:
         return found
 
     return next(filter(None, (beyond([start]) for start in sorted(graph))), [])
+
+
+def test_wheels_have_every_package() -> None:
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["packages"]
+    folders = [path.parent for half in ("backend", "loadtests") for path in (ROOT / half).rglob("__init__.py")]
+    assert {".".join(("chatswarm", *folder.relative_to(ROOT).parts)) for folder in folders} <= set(listed)
 
 
 def test_a_cycle_is_found() -> None:
