@@ -22,6 +22,8 @@ Response = tuple[int, object]
 NO_RESPONSE: Response = (0, None)
 """Close the connection without a response."""
 
+_CLOSE_TIMEOUT = 2.0  # seconds until a close frame must have been answered
+
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
@@ -80,11 +82,14 @@ class Socket:
             self.flush()
 
     def close(self, code: int) -> None:
-        """Sends a close frame, and closes the connection."""
+        """Sends a close frame. The connection is closed when the client has answered it, or after two seconds.
+
+        Closed at once, what the client still sends would reset the connection, and it could lose what it has not read.
+        """
         if self.protocol.state is State.OPEN:
             self.protocol.send_close(code)
             self.flush()
-        self.writer.close()
+            asyncio.get_running_loop().call_later(_CLOSE_TIMEOUT, self.writer.close)
 
     def flush(self) -> None:
         self.writer.write(b"".join(self.protocol.data_to_send()))
@@ -101,15 +106,14 @@ class Socket:
         return response.status_code == HTTPStatus.SWITCHING_PROTOCOLS
 
     async def texts(self, stream: asyncio.StreamReader) -> AsyncIterator[str]:
-        """The text frames that come, until the connection ends. Pings are answered."""
-        while data := await stream.read(65536):
+        """The text frames that come, until either end closes the WebSocket. Pings are answered."""
+        while self.protocol.close_rcvd is None and (data := await stream.read(65536)):
+            is_open = self.protocol.state is State.OPEN
             self.protocol.receive_data(data)
             for event in self.protocol.events_received():
-                if isinstance(event, Frame) and event.opcode is Opcode.TEXT:
+                if is_open and isinstance(event, Frame) and event.opcode is Opcode.TEXT:
                     yield bytes(event.data).decode()
             self.flush()
-            if self.protocol.state is not State.OPEN:
-                break
 
 
 @dataclass
