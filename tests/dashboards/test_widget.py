@@ -42,7 +42,6 @@ def test_a_message_is_sent_and_the_console_says_so(site: Site, open_tab: Open) -
     write(tab, "Hello from customer")
     expect(tab.page.locator(".message")).to_have_attribute("data-state", "sent")
     assert tab.lines == ['📤 Sending message: "Hello from customer"', "✅ Message sent successfully"]
-    output = site.backend.output
     for line in (
         f"Chat ID: {chat_id(site)}",
         "📥 Parsed JSON body: {'content': 'Hello from customer', 'role': 'user'}",
@@ -52,7 +51,7 @@ def test_a_message_is_sent_and_the_console_says_so(site: Site, open_tab: Open) -
         f'INFO: "POST /api/users/chats/{chat_id(site)}/send HTTP/1.1" 200 OK',
     ):
         tab.until(lambda line=line: line in site.backend.output.splitlines(), line)  # type: ignore[misc]
-    assert "WIDGET MESSAGE RECEIVED" in output
+    assert "WIDGET MESSAGE RECEIVED" in site.backend.output
     assert stored(site) == ["Hello from customer"]
 
 
