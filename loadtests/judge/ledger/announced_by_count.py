@@ -95,7 +95,9 @@ def _by_count(data: FrameData, expected: Bools, visible: Floats) -> Announcement
         possible = _possible(messages, stored.chat, float(due.until[number]), chats) + stored.unexplained
         extra, missing = np.maximum(0, received - possible), np.maximum(0, due_count - received)
         balances.append(_balance_of(received, extra, missing))
-        repeated += [RepeatedFrames(-1, connection, int(extra[chat])) for chat in np.flatnonzero(extra).tolist()]
+        # Of an incomplete swarm, frames may announce sends that are missing here.
+        if data.observations.complete:
+            repeated += [RepeatedFrames(-1, connection, int(extra[chat])) for chat in np.flatnonzero(extra).tolist()]
         heard = rows[~_silent_rows(data.silences, connection, rows, messages)]
         seen = np.bincount(stored.chat[heard[shown[dashboard, heard]]], minlength=chats)
         missed += [

@@ -98,16 +98,20 @@ def test_a_run_with_a_file_cut_anywhere_neither_passes_nor_has_a_false_finding(t
         )
 
 
-@pytest.mark.parametrize("flushes", [1, 3])
-def test_a_run_that_was_flushed_often_and_cut_between_two_chunks(tmp_path: Path, flushes: int) -> None:
-    play = Play(tmp_path, dashboards=3).perform()
+@pytest.mark.parametrize(
+    ("flushes", "last", "ids"), [(1, "lag", True), (3, "lag", True), (1, "send", True), (1, "send", False)]
+)
+def test_a_run_that_was_flushed_often_and_cut_between_two_chunks(
+    tmp_path: Path, flushes: int, last: str, ids: bool
+) -> None:
+    play = Play(tmp_path, dashboards=3, ids=ids).perform()
     rows = play.rows["worker0"]
     play.write()
     path = history_file(tmp_path, "worker0")
     path.unlink()
     writer = Writer(path, Header(FORMAT, play.manifest.run, "worker0", "host"))
     sizes = []
-    for number, (table, values) in enumerate(sorted(rows, key=lambda row: row[0] == "lag")):
+    for number, (table, values) in enumerate(sorted(rows, key=lambda row: row[0] == last)):
         writer.append(table, *values)  # type: ignore[arg-type]
         if number % (len(rows) // (40 * flushes)) == 0:
             writer.flush()
