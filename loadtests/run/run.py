@@ -231,6 +231,9 @@ class Run:
             os.close(reading)
             code = swarm.stop(5.0)
         if refused and not self._took_place():
+            if self.interrupts.count:
+                # What was being set up may have ended by the same signal.
+                raise KeyboardInterrupt
             raise CannotRunError(refused)
         if not begun(self.folder):
             if self.interrupts.count:
