@@ -24,7 +24,11 @@ def main() -> NoReturn:
     # Not earlier, and before anything else. Locust would do it as well, but takes longer to import.
     from gevent import monkey
 
+    # Interrupted half-way, Python would wait for its own main thread when it exits.
+    held = {signal.SIGINT, signal.SIGTERM}
+    signal.pthread_sigmask(signal.SIG_BLOCK, held)
     monkey.patch_all()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, held)
     from chatswarm.loadtests.swarm.locust.early_testbed import begin
 
     testbed = begin(sys.argv[1:])
