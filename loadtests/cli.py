@@ -132,13 +132,19 @@ TraceparentOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print only the result to standard output, as JSON.")]
+
+
+def _scenario_names(incomplete: str) -> list[str]:
+    """The names of shipped scenarios that begin like this. Paths are completed by the shell itself."""
+    return [name for name in scenarios.shipped() if name.startswith(incomplete)]
+
+
 ScenarioArgument = Annotated[
     str,
     typer.Argument(
         metavar="SCENARIO",
         help="Name of a shipped scenario, or path of a TOML file.",
-        # Paths are completed by the shell itself.
-        autocompletion=lambda incomplete: [name for name in scenarios.shipped() if name.startswith(incomplete)],
+        autocompletion=_scenario_names,
     ),
 ]
 DashboardsOption = Annotated[int | None, typer.Option(help="Number of dashboards.")]
@@ -171,6 +177,13 @@ MetricsHostOption = Annotated[
 ]
 OutOption = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Folder for the results; default: runs/<time>-<scenario>/.")
+]
+PageOption = Annotated[
+    Path | None, typer.Option("--html", metavar="FILE", help="Also write a self-contained HTML page.")
+]
+JunitOption = Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="Also write JUnit XML, for CI.")]
+MarkdownOption = Annotated[
+    Path | None, typer.Option("--markdown", metavar="FILE", help="Also write a Markdown summary.")
 ]
 RunArgument = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a recorded run.")]
 
@@ -235,7 +248,7 @@ def check(
 
     problems: list[str] = []
     address = read_flag("--target", parse_address, target, problems)
-    checked_origin = None if origin is None else read_flag("--origin", parse_origin, origin, problems)
+    checked_origin = _checked_origin(origin, problems)
     chat_protocol = _chat_protocol(protocol, problems, target)
     if not browser and (pages is not None or out is not None):
         problems.append("--pages, --out: expected --browser as well: no page is opened without it")
@@ -334,7 +347,7 @@ def run(
     address = None if target is None else read_flag("--target", parse_address, target, problems)
     if toxiproxy is not None:
         read_flag("--toxiproxy", parse_address, toxiproxy, problems)
-    checked_origin = None if origin is None else read_flag("--origin", parse_origin, origin, problems)
+    checked_origin = _checked_origin(origin, problems)
     _chat_protocol(protocol or DEFAULT, problems, target)
     if target is None and (pid is not None or restart_command is not None):
         problems.append("--pid, --restart-command: expected --target as well: chatswarm knows what it starts itself")
@@ -350,11 +363,21 @@ def run(
         restart_command=restart_command,
         toxiproxy=toxiproxy,
         origin=checked_origin,
-        users_file=None if users_file is None else str(users_file.absolute()),
+        users_file=_absolute(users_file),
         traceparent=traceparent,
     )
     metrics = None if metrics_port is None else MetricsEndpoint(metrics_port, metrics_host)
     _run_and_judge(chosen, out, options, seed, processes, metrics, as_json=as_json)
+
+
+def _checked_origin(origin: str | None, problems: list[str]) -> str | None:
+    """The origin as requests have it. What is wrong is added to `problems`."""
+    return None if origin is None else read_flag("--origin", parse_origin, origin, problems)
+
+
+def _absolute(path: Path | None) -> str | None:
+    """The path as processes with another working folder need it."""
+    return None if path is None else str(path.absolute())
 
 
 def _load_scenario(name: str, overrides: Mapping[str, object], problems: list[str]) -> scenarios.Scenario:
@@ -587,7 +610,7 @@ def why(
         str | None, typer.Option(metavar="NAME", help="Only the causes of this finding, or of this SLO.")
     ] = None,
     dashboard: Annotated[int | None, typer.Option(min=0, help="With UID: only on this dashboard.")] = None,
-    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write a self-contained HTML page.")] = None,
+    html: PageOption = None,
     svg: Annotated[bool, typer.Option("--svg", help="With UID: print only the picture to standard output.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -686,8 +709,8 @@ def trend(
             autocompletion=_metrics,
         ),
     ] = None,
-    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write a self-contained HTML page.")] = None,
-    markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write a Markdown summary.")] = None,
+    html: PageOption = None,
+    markdown: MarkdownOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Find when a figure changed for good, over many runs of a scenario.
@@ -787,7 +810,7 @@ def compare(
         typer.Option(
             metavar="SCENARIO",
             help="Make the runs: the scenario to run.",
-            autocompletion=lambda incomplete: [name for name in scenarios.shipped() if name.startswith(incomplete)],
+            autocompletion=_scenario_names,
         ),
     ] = None,
     repeat: Annotated[int | None, typer.Option(metavar="PAIRS", help="How many pairs of runs; default: 6.")] = None,
@@ -815,9 +838,9 @@ def compare(
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Folder for the runs and the result; default: below runs/.")
     ] = None,
-    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write a self-contained HTML page.")] = None,
-    junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write JUnit XML, for CI.")] = None,
-    markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write a Markdown summary.")] = None,
+    html: PageOption = None,
+    junit: JunitOption = None,
+    markdown: MarkdownOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Compare two chats, or two builds of one, by several runs of each: is the new one worse?
@@ -848,7 +871,7 @@ def compare(
     limit = read_time(max_time, problems)
     if repeat is not None and until_decided:
         problems.append("--repeat: expected no --until-decided, which makes as many pairs as it takes")
-    checked_origin = None if origin is None else read_flag("--origin", parse_origin, origin, problems)
+    checked_origin = _checked_origin(origin, problems)
     _chat_protocol(protocol or DEFAULT, problems, chats[0].url)
     if scenario is None:
         _refuse(*problems, "--scenario: expected the scenario to run against both chats, got none")
@@ -861,7 +884,7 @@ def compare(
             base_url=chat.url,
             protocol=_protocol_for(applied, protocol, chat.url),
             origin=checked_origin,
-            users_file=None if users_file is None else str(users_file.absolute()),
+            users_file=_absolute(users_file),
         )
         return LiveSide(chat.name, applied, options)
 
@@ -1011,7 +1034,7 @@ def capacity(
     pid: Annotated[
         int | None, typer.Option(min=1, help="Process ID of the target: what it uses helps to tell what gave out.")
     ] = None,
-    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write a self-contained HTML page.")] = None,
+    html: PageOption = None,
     out: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Folder for the probes; default: runs/capacity-<scenario>-by-<what>/."),
@@ -1026,7 +1049,7 @@ def capacity(
 
     problems: list[str] = []
     address = None if target is None else read_flag("--target", parse_address, target, problems)
-    checked_origin = None if origin is None else read_flag("--origin", parse_origin, origin, problems)
+    checked_origin = _checked_origin(origin, problems)
     if pid is not None and target is None:
         problems.append("--pid: expected --target as well: chatswarm knows what it starts itself")
     if (rate if by == "rate" else dashboards) is not None:
@@ -1050,7 +1073,7 @@ def capacity(
         rig=rig,
         allowed=allowed,
         origin=checked_origin,
-        users_file=None if users_file is None else str(users_file.absolute()),
+        users_file=_absolute(users_file),
         pid=pid,
     )
     _search_capacity(chosen, options, out, html, as_json=as_json)

@@ -20,7 +20,7 @@ from .null_chat import PROTOCOL
 from .record import AskedCapacity, CapacityBy
 
 SHORTEST = 5.0
-"""Seconds of a probe, at least: in fewer, no growing backlog could be told."""
+"""The shortest probe, in seconds: a shorter one cannot show whether a backlog grows."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +99,7 @@ def scenario_at(asked: AskedCapacity, load: LoadProbe) -> scenarios.Scenario:
 
 
 def on_this_machine(host: str) -> bool:
-    """Whether a host is this machine: by a loopback address, or by one of its own."""
+    """Whether a host is this machine: its address is a loopback address, or belongs to a network interface here."""
     if is_loopback(host):
         return True
     own = {address.address.partition("%")[0] for each in psutil.net_if_addrs().values() for address in each}

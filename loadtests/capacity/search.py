@@ -147,7 +147,7 @@ class RealProbes:
 
 @contextmanager
 def null_chat(log: Path) -> Iterator[tuple[str, int]]:
-    """A null chat, as a process of its own: its URL and its pid. Raises CannotRunError if it does not start."""
+    """A null chat in a separate process: its URL and its pid. Raises CannotRunError if it does not start."""
     try:
         port = free_port()
         url = f"http://127.0.0.1:{port}"

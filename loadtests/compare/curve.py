@@ -6,6 +6,8 @@ from statistics import median
 
 import numpy as np
 
+from chatswarm.loadtests.judge.rules.statistics import slope
+
 RISES = 1.25
 """How many times the plateau's latency every run above the knee has."""
 _PLATEAU = 2
@@ -24,11 +26,9 @@ def backlog_growth(seconds: Sequence[float], medians: Sequence[float]) -> float 
     times, values = times[measured], values[measured]
     if len(times) < _FEWEST_SECONDS:
         return None
-    one, other = np.triu_indices(len(times), 1)
-    # From one infinite median to another there is no slope; if there is nothing else, nothing ever came.
-    finite = ~(np.isinf(values[one]) & np.isinf(values[other]))
-    slopes = (values[other][finite] - values[one][finite]) / (times[other][finite] - times[one][finite])
-    return float(np.median(slopes)) if len(slopes) else math.inf
+    growth = slope(times, values)
+    # If there is no slope but between infinite medians, nothing ever came.
+    return math.inf if math.isnan(growth) else growth
 
 
 def backlog_grows(growth: float, precision: float) -> bool:

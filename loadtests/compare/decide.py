@@ -1,6 +1,5 @@
 """From pairs of runs to the result of a comparison."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
@@ -16,8 +15,8 @@ from .result import (
     ComparedRatio,
     ComparedRun,
     ComparedSide,
-    CompareNumber,
     CompareResult,
+    to_number,
 )
 from .verdicts import FIXED, ComparisonRules, Difference, MetricDifference, MetricPairs, compare, together
 
@@ -154,22 +153,14 @@ def _compared(
         doubt=doubt if found.outcome == "cannot tell" else "",
         more_pairs=None if unmeasured or hidden else found.more_pairs,
         floor_share=median(shares) if shares else None,
-        base=[_number(value) for value in figures.base],
-        new=[_number(value) for value in figures.new],
+        base=list(map(to_number, figures.base)),
+        new=list(map(to_number, figures.new)),
     )
 
 
 def _ratio(ratio: Ratio) -> ComparedRatio:
-    estimate, low, high = (_known(value) for value in (ratio.estimate, ratio.low, ratio.high))
+    estimate, low, high = map(to_number, (ratio.estimate, ratio.low, ratio.high))
     return ComparedRatio(estimate, low, high)
-
-
-def _number(value: float | None) -> CompareNumber | None:
-    return None if value is None else _known(value)
-
-
-def _known(value: float) -> CompareNumber:
-    return "infinite" if math.isinf(value) else value
 
 
 def _side(name: str, runs: Sequence[MeasuredRun]) -> ComparedSide:

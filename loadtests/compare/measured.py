@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from chatswarm.loadtests.history.files import HistoryError, read
-from chatswarm.loadtests.history.manifest import PROTOCOL, TARGET, WITHOUT_USERS, history_file
+from chatswarm.loadtests.history.manifest import PROTOCOL, TARGET, history_file
 from chatswarm.loadtests.judge.judge import Judged, Step, judged
 from chatswarm.loadtests.judge.latency import Latencies
 from chatswarm.loadtests.judge.verdict import Verdict
@@ -108,10 +108,10 @@ def figures_of_run(folder: Path, run: Judged) -> MeasuredRun:
         version=manifest.version,
         protocol=manifest.protocol,
         protocol_text=file.read_text(encoding="utf-8") if file.exists() else "",
-        processes=len([name for name in manifest.processes if name not in WITHOUT_USERS]),
+        processes=len(manifest.with_users),
         scenario=run.scenario,
         faults=tuple(sorted((fault.name, fault.kind) for fault in verdict.faults)),
-        cut=_cut(folder, manifest.processes),
+        cut=_cut(folder, run),
         by_refetch=manifest.promises.visible == "refetch",
         figures={**_counts(verdict), **({} if run.latencies is None else _latencies(run.latencies))},
         curves={} if run.latencies is None else _curves(run.latencies),
@@ -125,8 +125,15 @@ def _time(text: str) -> float:
         return 0.0
 
 
-def _cut(folder: Path, processes: list[str]) -> str:
-    for name in processes:
+def _cut(folder: Path, run: Judged) -> str:
+    whole = set[str]()
+    if run.ledger is not None:
+        # Reading a history takes longer than all else here, and the judge has read them already.
+        observations = run.ledger.observations
+        whole = {name for name, each in zip(observations.processes, observations.whole.tolist(), strict=True) if each}
+    for name in run.manifest.processes:
+        if name in whole:
+            continue
         path = history_file(folder, name)
         try:
             cut = read(path).cut

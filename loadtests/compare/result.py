@@ -1,6 +1,7 @@
 """The result of a comparison, as `--json` prints it and every report shows it."""
 
-from typing import Literal
+import math
+from typing import Literal, overload
 
 import msgspec
 
@@ -12,12 +13,31 @@ from .verdicts import Difference
 
 COMPARISON, COMPARISON_PAGE = "comparison.json", "comparison.html"
 CompareNumber = float | Literal["infinite"]
+"""JSON has no infinite numbers."""
 EXIT_CODES: dict[Difference, ExitCode] = {
     "better": ExitCode.PASS,
     "same": ExitCode.PASS,
     "worse": ExitCode.FAIL,
     "cannot tell": ExitCode.UNDECIDED,
 }
+
+
+@overload
+def to_number(value: float) -> CompareNumber: ...
+
+
+@overload
+def to_number(value: float | None) -> CompareNumber | None: ...
+
+
+def to_number(value: float | None) -> CompareNumber | None:
+    """A figure as it is written; None if it was not measured."""
+    return "infinite" if value is not None and math.isinf(value) else value
+
+
+def from_number(value: CompareNumber) -> float:
+    """A figure that was written."""
+    return math.inf if isinstance(value, str) else value
 
 
 class ComparedRatio(msgspec.Struct):
@@ -44,7 +64,7 @@ class ComparedMetric(msgspec.Struct):
     runs_with: tuple[int, int] | None
     """Of a count: how many base and new runs have it."""
     doubt: str
-    """Why it cannot be told; empty if it was."""
+    """Why the runs cannot tell; empty if they can."""
     more_pairs: int | None
     """About how many more pairs would tell; None: it was told, or no number would."""
     floor_share: float | None

@@ -42,12 +42,12 @@ def next_pair(wanted: int, decided: Sequence[bool], first_seed: int = 1) -> Plan
 
 
 def repetitions(wanted: int) -> int:
-    """How many pairs of so many may be repeated because a run of theirs was undecided: half, rounded up."""
+    """How many of these pairs may be repeated because one of their runs was undecided: half, rounded up."""
     return math.ceil(wanted / 2)
 
 
 def most_runs(wanted: int) -> int:
-    """How many runs so many pairs need at most, with all repetitions: what the told time is the product of."""
+    """The most runs that these pairs can take, repetitions included. The time that is announced follows from it."""
     return 2 * (wanted + repetitions(wanted))
 
 

@@ -3,7 +3,6 @@
 Figures of different loads or machines are never compared: their runs are told apart by what their verdicts say.
 """
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -18,7 +17,7 @@ from chatswarm.loadtests.system.text import to_json
 
 from .kept_runs import KeptRun, figure_of
 from .metrics import QUANTITIES
-from .result import CompareNumber
+from .result import to_number
 from .trend import FEWEST_RUNS, ChangePoint, Trend, trend
 
 DEFAULT_METRICS = ("visible.p99", "notified.p50", "accepted.p50", "lost")
@@ -209,20 +208,15 @@ def _metric_json(series: TrendSeries, metric: MetricTrend) -> dict[str, object]:
     return {
         "metric": metric.metric,
         "decided_runs": metric.trend.runs,
-        "figures": [_written(figure) for figure in metric.figures],
-        "levels": [{"first": begin, "level": _written(level)} for begin, level in levels.items()],
+        "figures": [to_number(figure) for figure in metric.figures],
+        "levels": [{"first": begin, "level": to_number(level)} for begin, level in levels.items()],
         "points": None if points is None else [
             {
                 "first": point.index, "path": str(series.runs[point.index].path),
-                "started": series.runs[point.index].verdict.started, "ratio": _written(point.ratio.estimate),
-                "low": _written(point.ratio.low), "high": _written(point.ratio.high), "p_value": point.p_value,
+                "started": series.runs[point.index].verdict.started, "ratio": to_number(point.ratio.estimate),
+                "low": to_number(point.ratio.low), "high": to_number(point.ratio.high), "p_value": point.p_value,
                 "new": point.new, "worse": metric.worse(point),
             }
             for point in points
         ],
     }  # fmt: skip
-
-
-def _written(value: float | None) -> CompareNumber | None:
-    """A figure in JSON, which has no infinite numbers."""
-    return "infinite" if value == math.inf else value

@@ -101,7 +101,7 @@ class MetricDifference:
     runs_with: tuple[int, int] | None = None
     """Of a count: how many base and new runs have it."""
     doubt: Doubt | None = None
-    """Why it cannot be told."""
+    """Why the runs cannot tell."""
     more_pairs: int | None = None
     """About how many more would tell. None: it was told, or no number within reason would tell."""
 

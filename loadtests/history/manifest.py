@@ -67,6 +67,11 @@ class Manifest(msgspec.Struct):
     version: str = ""  # of chatswarm; empty: not recorded
     traceparent: bool = False  # each send and refetch by HTTP had a W3C trace context: see messages/trace.py
 
+    @property
+    def with_users(self) -> list[str]:
+        """The processes that had users."""
+        return [name for name in self.processes if name not in WITHOUT_USERS]
+
     def write(self, folder: Path) -> None:
         """Replaces the manifest in `folder` atomically."""
         new = folder / (MANIFEST + ".new")

@@ -6,7 +6,7 @@ the target.
 
 import numpy as np
 
-from chatswarm.loadtests.history.manifest import WITHOUT_USERS, Manifest
+from chatswarm.loadtests.history.manifest import Manifest
 from chatswarm.loadtests.history.tables import Role, UserEvent
 from chatswarm.loadtests.scenario.scenario import Scenario
 
@@ -36,11 +36,10 @@ def _settings(manifest: Manifest, scenario: Scenario) -> list[str]:
     asked = manifest.asked
     if asked is None:
         return []
-    processes = len([name for name in manifest.processes if name not in WITHOUT_USERS])
     compared = [
         ("dashboards", asked.dashboards, scenario.dashboards),
         ("widgets", asked.widgets, scenario.widgets),
-        ("processes", asked.processes, processes),
+        ("processes", asked.processes, len(manifest.with_users)),
     ]
     reasons = [f"{what}: {wanted} requested, but the run had {got}" for what, wanted, got in compared if wanted != got]
     if abs(asked.seconds - scenario.duration) > _EXACT:

@@ -4,7 +4,7 @@ import hashlib
 
 import msgspec
 
-from chatswarm.loadtests.history.manifest import WITHOUT_USERS, Manifest
+from chatswarm.loadtests.history.manifest import Manifest
 from chatswarm.loadtests.scenario.scenario import Scenario
 from chatswarm.loadtests.system.text import encodable
 
@@ -20,8 +20,7 @@ def load_of(manifest: Manifest, scenario: Scenario) -> str:
     more keys gives another one.
     """
     load = {key: value for key, value in scenario.table.items() if key not in _NOT_LOAD}
-    processes = sum(process not in WITHOUT_USERS for process in manifest.processes)
     # A protocol's file may lie elsewhere on another machine.
     protocol = encodable(manifest.protocol.rpartition("/")[2])
-    text = msgspec.json.encode([load, processes, protocol], order="deterministic")
+    text = msgspec.json.encode([load, len(manifest.with_users), protocol], order="deterministic")
     return hashlib.sha256(text).hexdigest()[:_DIGITS]

@@ -7,9 +7,9 @@ from pathlib import Path
 import msgspec
 
 from chatswarm.loadtests.capacity.record import RECORD, CapacityReport, CapacityResult
-from chatswarm.loadtests.report.capacity import capacity_text
+from chatswarm.loadtests.report.capacity import print_capacity
 
-from .result import UndecidedError
+from .result import UndecidedError, text_of
 
 
 class MeasuredCapacity:
@@ -58,7 +58,7 @@ class MeasuredCapacity:
 
     def text(self, width: int = 100) -> str:
         """The result as `chatswarm capacity` prints it."""
-        return capacity_text(self.raw, width)
+        return text_of(lambda console: print_capacity(console, self.raw), width)
 
     def _figure(self, name: str, value: float | None) -> float:
         if value is None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import msgspec
 
-from chatswarm.loadtests.compare.result import COMPARISON, ComparedMetric, CompareNumber, CompareResult
+from chatswarm.loadtests.compare.result import COMPARISON, ComparedMetric, CompareResult, from_number
 from chatswarm.loadtests.system.text import one_line
 
 from .result import UndecidedError, text_of
@@ -20,7 +19,8 @@ class MeasuredRatio:
         """Raises UndecidedError if there is none."""
         if metric.ratio is None:
             raise UndecidedError(f"{metric.metric} has no ratio: {metric.doubt or 'not every run has any'}")
-        self.estimate, self.low, self.high = map(_float, (metric.ratio.estimate, metric.ratio.low, metric.ratio.high))
+        ratio = metric.ratio
+        self.estimate, self.low, self.high = map(from_number, (ratio.estimate, ratio.low, ratio.high))
 
     def __repr__(self) -> str:
         return f"ratio({self.estimate:.3g}, from {self.low:.3g} to {self.high:.3g})"
@@ -98,7 +98,3 @@ class MeasuredComparison:
 def read_comparison(folder: Path) -> MeasuredComparison:
     """The result in a comparison's folder. Raises OSError and msgspec.MsgspecError."""
     return MeasuredComparison(msgspec.json.decode((folder / COMPARISON).read_bytes(), type=CompareResult), folder)
-
-
-def _float(value: CompareNumber) -> float:
-    return math.inf if isinstance(value, str) else value

@@ -7,7 +7,7 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -85,19 +85,9 @@ class Swarm:
             "--pid": pid,
             "--restart-command": restart_command,
         }
-        options = [f"{flag}={value}" for flag, value in flags.items() if value is not None]
-        options += ["--traceparent"] if traceparent else []
-        with _held(self.lock):
-            folder = _new_folder(self.folders, f"{self.label()}-{Path(scenario).stem}")
-            log = folder.with_name(f"{folder.name}.log")
-            code = self._wait_for(
-                Child(
-                    python("chatswarm.loadtests.entry", "run", *options, "--out", str(folder), "--", str(scenario)),
-                    log,
-                    env={"NO_COLOR": "1", "COLUMNS": "120"},
-                )
-            )
-        return self._verdict(code, folder, log)
+        switches = {"--traceparent": traceparent}
+        ended = self._command("run", Path(scenario).stem, _options(flags, switches), ["--", str(scenario)])
+        return self._verdict(*ended)
 
     def compare(
         self,
@@ -147,24 +137,10 @@ class Swarm:
             "--seed": seed,
             "--protocol": protocol or self.protocol,
         }
-        options = [f"{flag}={value}" for flag, value in flags.items() if value is not None]
-        options += [f"--on={metric}" for metric in on]
-        options += [
-            *(["--until-decided"] if until_decided else []),
-            *(["--assume-no-drift"] if assume_no_drift else []),
-        ]
-        with _held(self.lock):
-            folder = _new_folder(self.folders, f"{self.label()}-compare")
-            log = folder.with_name(f"{folder.name}.log")
-            sides = [*_words(base), "--against", *_words(new)]
-            code = self._wait_for(
-                Child(
-                    python("chatswarm.loadtests.entry", "compare", *options, "--out", str(folder), *sides),
-                    log,
-                    env={"NO_COLOR": "1", "COLUMNS": "120"},
-                )
-            )
-        return self._comparison(code, folder, log)
+        switches = {"--until-decided": until_decided, "--assume-no-drift": assume_no_drift}
+        options = [*_options(flags, switches), *(f"--on={metric}" for metric in on)]
+        ended = self._command("compare", "compare", options, [*_words(base), "--against", *_words(new)])
+        return self._comparison(*ended)
 
     def _comparison(self, code: int, folder: Path, log: Path) -> MeasuredComparison:
         last_lines = _end_of(log)
@@ -217,7 +193,7 @@ class Swarm:
             "--by": by,
             "--precision": precision,
             "--at-least": at_least,
-            "--probe": f"{probe:g}s" if isinstance(probe, (int, float)) else probe,
+            "--probe": _time(probe),
             "--dashboards": dashboards,
             "--widgets": widgets,
             "--rate": rate,
@@ -227,17 +203,9 @@ class Swarm:
             "--protocol": protocol or (None if rig else self.protocol),
             "--pid": pid,
         }
-        options = [f"{flag}={value}" for flag, value in flags.items() if value is not None]
         switches = {"--rig": rig, "--yes-this-may-break-it": yes_this_may_break_it}
-        options += [switch for switch, is_set in switches.items() if is_set]
-        with _held(self.lock):
-            folder = _new_folder(self.folders, f"{self.label()}-capacity-{Path(scenario).stem}")
-            log = folder.with_name(f"{folder.name}.log")
-            command = python(
-                "chatswarm.loadtests.entry", "capacity", *options, "--out", str(folder), "--", str(scenario)
-            )
-            code = self._wait_for(Child(command, log, env={"NO_COLOR": "1", "COLUMNS": "120"}))
-        return self._capacity(code, folder, log)
+        label = f"capacity-{Path(scenario).stem}"
+        return self._capacity(*self._command("capacity", label, _options(flags, switches), ["--", str(scenario)]))
 
     def _capacity(self, code: int, folder: Path, log: Path) -> MeasuredCapacity:
         from .capacity import read_capacity
@@ -253,6 +221,15 @@ class Swarm:
 
     def __repr__(self) -> str:
         return f"<chatswarm against {self.target or 'a reference chat for each run'}>"
+
+    def _command(self, name: str, label: str, options: Sequence[str], words: Sequence[str]) -> tuple[int, Path, Path]:
+        """Runs a command of chatswarm in a new folder. Returns its exit code, the folder and the log."""
+        with _held(self.lock):
+            folder = _new_folder(self.folders, f"{self.label()}-{label}")
+            log = folder.with_name(f"{folder.name}.log")
+            command = python("chatswarm.loadtests.entry", name, *options, "--out", str(folder), *words)
+            code = self._wait_for(Child(command, log, env={"NO_COLOR": "1", "COLUMNS": "120"}))
+        return code, folder, log
 
     def _wait_for(self, child: Child) -> int:
         """Its exit code. The child never outlives this call, even after an interrupt or a timeout."""
@@ -298,6 +275,12 @@ class Swarm:
 def _end_of(log: Path) -> str:
     """The last lines of a log."""
     return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LAST_LINES:])
+
+
+def _options(flags: Mapping[str, object], switches: Mapping[str, bool]) -> list[str]:
+    """The flags that have a value, and the switches that are on, as words of the command line."""
+    given = [f"{flag}={value}" for flag, value in flags.items() if value is not None]
+    return given + [switch for switch, is_on in switches.items() if is_on]
 
 
 def _time(value: str | float | None) -> str | None:

@@ -2,7 +2,6 @@
 
 import math
 import time
-from io import StringIO
 from types import TracebackType
 from typing import Self
 
@@ -35,7 +34,7 @@ from .capacity_words import (
     target_words,
     title,
 )
-from .terminal import STYLES, LiveLine, plain_table
+from .terminal import STYLES, LiveLine, badge, plain_table
 from .wording import MARKS
 
 _BAR = 8
@@ -109,13 +108,6 @@ def print_plan(console: Console, report: CapacityReport) -> None:
     console.print(Text(one_line(again if made else f"each probe is kept in {report.folder}"), "dim"), soft_wrap=True)
 
 
-def capacity_text(report: CapacityReport, width: int) -> str:
-    """The result as plain text of that width."""
-    output = StringIO()
-    print_capacity(Console(file=output, width=width, no_color=True, force_terminal=False), report)
-    return "\n".join(line.rstrip() for line in output.getvalue().strip("\n").splitlines())
-
-
 def print_capacity(console: Console, report: CapacityReport) -> None:
     """Prints the result, most important part first."""
     asked, result, target = report.asked, report.result, target_words(report.asked)
@@ -125,7 +117,7 @@ def print_capacity(console: Console, report: CapacityReport) -> None:
     console.print()
     console.print(
         Text.assemble(
-            (f" {MARKS[outcome]} {title(result)} ", f"bold reverse {STYLES[outcome]}"),
+            badge(outcome, title(result)),
             (f"  {one_line(asked.scenario)}", "bold"),
             one_line(f" by {asked.by} against {target}"),
         ),

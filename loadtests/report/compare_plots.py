@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from chatswarm.loadtests.compare.decide import SideCurves
 from chatswarm.loadtests.compare.measured import SHARES
-from chatswarm.loadtests.compare.result import ComparedMetric, ComparedRatio, CompareNumber, CompareResult
+from chatswarm.loadtests.compare.result import ComparedMetric, ComparedRatio, CompareResult, from_number
 from chatswarm.loadtests.system.units import human
 
 from .charts import NARROW, WIDE, Chart, axis_of_nines, drawn, durations
@@ -49,7 +49,7 @@ def forest(result: CompareResult) -> Chart | None:
     if not metrics:
         return None
     # A ratio that no figure bounds says nothing about how wide the axis has to be.
-    ends = [_drawable(end) for _, ratio in metrics for end in (ratio.low, ratio.high)]
+    ends = [from_number(end) for _, ratio in metrics for end in (ratio.low, ratio.high)]
     ends = [min(max(end, 1 / _LIMIT), _LIMIT) for end in ends if 0 < end < math.inf]
     room = 1 + 1.4 * result.margin
     low, high = min([1 / room, *ends]) / 1.05, max([room, *ends]) * 1.05
@@ -65,10 +65,6 @@ def forest(result: CompareResult) -> Chart | None:
         ("metric", "change", "from … to", ""),
         tuple((each.metric, change(ratio.estimate), interval(ratio), said(each)) for each, ratio in metrics),
     )
-
-
-def _drawable(value: CompareNumber) -> float:
-    return math.inf if isinstance(value, str) else value
 
 
 def _ticks(low: float, high: float) -> tuple[tuple[float, str], ...]:
@@ -99,12 +95,12 @@ def _forest(
     for number, (metric, ratio) in enumerate(metrics):
         at = 12 + row * (number + 0.5) + (9 if narrow else 0)
         style = OUTCOMES[metric.outcome] if metric.decides else "hides"
-        begin, end, dot = x(_drawable(ratio.low)), x(_drawable(ratio.high)), x(_drawable(ratio.estimate))
+        begin, end, dot = x(from_number(ratio.low)), x(from_number(ratio.high)), x(from_number(ratio.estimate))
         tip = element("title", f"{metric.metric}: {change(ratio.estimate)} ({interval(ratio)}): {said(metric)}")
         parts.append(
             element("path", tip, d=f"M{begin:.1f} {at:.1f}H{max(end, begin + 1):.1f}", class_=f"whisker {style}")
         )
-        if _drawable(ratio.estimate) > axis.high:
+        if from_number(ratio.estimate) > axis.high:
             parts.append(element("path", d=f"M{dot - 10:.1f} {at - 6:.1f}l11 6l-11 6z", class_=f"estimate {style}"))
         else:
             parts.append(element("circle", cx=dot, cy=at, r=5.5, class_=f"estimate {style}"))
@@ -131,8 +127,8 @@ def slopes(metric: ComparedMetric) -> Chart | None:
     ]
     if not pairs or not metric.is_latency:
         return None
-    rising = sum(_drawable(new) > _drawable(base) for _, base, new in pairs)
-    values = [value for _, *both in pairs for value in map(_drawable, both)]
+    rising = sum(from_number(new) > from_number(base) for _, base, new in pairs)
+    values = [value for _, *both in pairs for value in map(from_number, both)]
     known = [value for value in values if math.isfinite(value)]
     low, high = min(known, default=0.0), max(known, default=1.0)
     room = (high - low or high or 1.0) * 0.15
@@ -146,8 +142,8 @@ def slopes(metric: ComparedMetric) -> Chart | None:
         [
             Line(
                 str(number),
-                [(0.0, _drawable(base)), (1.0, _drawable(new))],
-                "c3" if _drawable(new) > _drawable(base) else "c1",
+                [(0.0, from_number(base)), (1.0, from_number(new))],
+                "c3" if from_number(new) > from_number(base) else "c1",
             )
             for number, base, new in pairs
         ],

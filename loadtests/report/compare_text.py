@@ -10,7 +10,7 @@ from chatswarm.loadtests.compare.result import CompareResult
 from chatswarm.loadtests.system.text import command_line, one_line
 
 from .compare_wording import OUTCOMES, brief, change, figure, headline, interval, left_out, method, said, title, typical
-from .terminal import STYLES, plain, plain_table
+from .terminal import STYLES, badge, plain, plain_table
 from .wording import MARKS, many
 
 
@@ -18,7 +18,7 @@ def print_comparison(console: Console, result: CompareResult) -> None:
     """Prints the whole result, most important part first."""
     outcome = OUTCOMES[result.outcome]
     head = Text.assemble(
-        (f" {MARKS[outcome]} {result.outcome.upper()} ", f"bold reverse {STYLES[outcome]}"),
+        badge(outcome, result.outcome),
         (f"  {one_line(result.scenario)}", "bold"),
         f": {one_line(result.new.name)} against {one_line(result.base.name)}",
     )

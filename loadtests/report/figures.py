@@ -11,7 +11,6 @@ from typing import Literal
 import numpy as np
 
 from chatswarm.loadtests.history.folders import SCENARIO
-from chatswarm.loadtests.history.manifest import WITHOUT_USERS
 from chatswarm.loadtests.judge.checks import CHECKS
 from chatswarm.loadtests.judge.explanation import FindingCauses
 from chatswarm.loadtests.judge.judge import Judged
@@ -157,8 +156,7 @@ def repeat_of(run: Judged) -> str:
         return command_line(manifest.command)
     command = ["chatswarm", "run", f"{run.verdict.folder or '.'}/{SCENARIO}", "--target", manifest.target]
     command += ["--protocol", manifest.protocol, "--seed", str(manifest.seed)]
-    swarm = [name for name in manifest.processes if name not in WITHOUT_USERS]
-    return command_line([*command, "--processes", str(max(1, len(swarm)))])
+    return command_line([*command, "--processes", str(max(1, len(manifest.with_users)))])
 
 
 def _curves(latencies: Latencies, names: tuple[str, ...]) -> tuple[Curve, ...]:

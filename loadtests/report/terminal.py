@@ -127,7 +127,7 @@ def print_verdict(console: Console, verdict: Verdict) -> None:
     style = STYLES[verdict.verdict]
     console.print()
     head = Text.assemble(
-        (f" {MARKS[verdict.verdict]} {verdict.verdict.upper()} ", f"bold reverse {style}"),
+        badge(verdict.verdict),
         (f"  {one_line(verdict.scenario)}", "bold"),
         f" against {one_line(verdict.target)}",
     )
@@ -237,6 +237,11 @@ def _rig(verdict: Verdict) -> Text:
     if usage := used(verdict):
         text.append(f"\n     {one_line(usage)}", "dim")
     return text
+
+
+def badge(outcome: Outcome, words: str = "") -> tuple[str, str]:
+    """How the first line of a result begins, and its style: the mark, and these words or the outcome itself."""
+    return f" {MARKS[outcome]} {(words or outcome).upper()} ", f"bold reverse {STYLES[outcome]}"
 
 
 def plain(text: str, style: str = "") -> Text:

@@ -9,7 +9,7 @@ from chatswarm.loadtests.compare.trends import Trends, TrendSeries
 from chatswarm.loadtests.system.text import one_line
 
 from .markdown import ICONS, data, markdown_table
-from .terminal import STYLES, plain, plain_table
+from .terminal import STYLES, badge, plain, plain_table
 from .trend_words import (
     TONES,
     aside,
@@ -39,7 +39,7 @@ def print_trends(console: Console, trends: Trends) -> None:
     tone = TONES[trends.outcome]
     console.print()
     head = Text.assemble(
-        (f" {MARKS[tone]} {trends.outcome.upper()} ", f"bold reverse {STYLES[tone]}"),
+        badge(tone, trends.outcome),
         (f"  {headline(trends)}", "bold"),
     )
     console.print(head)

@@ -8,8 +8,8 @@ from rich.text import Text
 from chatswarm.loadtests.judge.explanation import ExplainedCause, RunCauses
 from chatswarm.loadtests.system.text import command_line, one_line
 
-from .terminal import STYLES, plain
-from .wording import MARKS, example
+from .terminal import STYLES, badge, plain
+from .wording import example
 
 _EXAMPLES = 3
 _FEW = 20  # cases
@@ -19,7 +19,7 @@ def print_explanation(console: Console, explanation: RunCauses, run: str, folder
     """Prints all causes, by finding, and what is unexplained. `run`: its name, for the first line."""
     style = STYLES[explanation.verdict]
     head = Text.assemble(
-        (f" {MARKS[explanation.verdict]} {explanation.verdict.upper()} ", f"bold reverse {style}"),
+        badge(explanation.verdict),
         f"  {one_line(summary(explanation))}",
     )
     console.print(head, soft_wrap=True)

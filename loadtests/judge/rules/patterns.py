@@ -13,7 +13,7 @@ from chatswarm.loadtests.judge.ledger.ledger import Ledger
 from .cases import Cases
 from .claims import Certainty, Claim
 from .facts import Facts
-from .statistics import CHANCE, COVERAGE, LIFT, chance, lift
+from .statistics import CHANCE, COVERAGE, LIFT, chance, lift, log_choose
 from .words import dashboards, many, ordinal
 
 _LEAST = 5
@@ -313,7 +313,7 @@ def _everything_of(group: Ints, bad: Bools, among: Bools) -> bool:
 
 def _by_chance(bad: int, count: int, patterns: int) -> float:
     """How likely it is that so many of `count` messages, chosen at random, make one of so many patterns."""
-    return patterns * math.exp(math.lgamma(bad + 1) + math.lgamma(count - bad + 1) - math.lgamma(count + 1))
+    return patterns * math.exp(-log_choose(count, bad))
 
 
 def _step(places: Ints, count: int) -> int | None:

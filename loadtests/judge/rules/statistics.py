@@ -15,7 +15,8 @@ COVERAGE = 0.9
 """And if at least this share of them is there."""
 
 
-def _log_choose(n: float, k: npt.NDArray[np.float64] | float) -> npt.NDArray[np.float64]:
+def log_choose(n: float, k: npt.NDArray[np.float64] | float) -> npt.NDArray[np.float64]:
+    """The logarithm of the binomial coefficient, which itself may have hundreds of digits."""
     log_gamma = np.vectorize(math.lgamma, otypes=[np.float64])
     return np.asarray(log_gamma(n + 1) - log_gamma(np.asarray(k) + 1) - log_gamma(n - np.asarray(k) + 1))
 
@@ -30,7 +31,7 @@ def chance(bad_here: int, all_here: int, bad: int, everything: int) -> float:
         return 1.0
     # The terms fall off fast: more than a thousand add nothing.
     k = np.arange(least, min(most, least + 1000) + 1, dtype=np.float64)
-    logs = _log_choose(all_here, k) + _log_choose(everything - all_here, bad - k) - _log_choose(everything, float(bad))
+    logs = log_choose(all_here, k) + log_choose(everything - all_here, bad - k) - log_choose(everything, bad)
     return float(min(1.0, np.exp(logs).sum()))
 
 
@@ -45,11 +46,14 @@ def lift(bad_here: int, all_here: int, bad: int, everything: int) -> float:
 
 
 def slope(x: Floats, y: Floats) -> float:
-    """Theil and Sen's: the median of the slopes between any two points. NaN with fewer than two."""
+    """Theil and Sen's: the median of the slopes between any two points. NaN with fewer than two.
+
+    From one infinite `y` to another there is no slope.
+    """
     first, second = np.triu_indices(len(x), 1)
-    apart = x[second] - x[first]
-    kept = apart != 0
-    return float(np.median((y[second] - y[first])[kept] / apart[kept])) if kept.any() else math.nan
+    kept = (x[second] != x[first]) & ~(np.isinf(y[first]) & np.isinf(y[second]))
+    first, second = first[kept], second[kept]
+    return float(np.median((y[second] - y[first]) / (x[second] - x[first]))) if len(first) else math.nan
 
 
 def ranks(values: Floats) -> Floats:

@@ -11,11 +11,16 @@ from rich.console import Console
 
 from chatswarm.loadtests.capacity.record import CapacityReport
 from chatswarm.loadtests.capacity.search import perform
-from chatswarm.loadtests.report.capacity import capacity_text, print_plan
+from chatswarm.loadtests.plugin.result import text_of
+from chatswarm.loadtests.report.capacity import print_capacity, print_plan
 from chatswarm.loadtests.report.capacity_page import capacity_page
 from chatswarm.loadtests.report.capacity_words import load, p99_of, probe_words
 from tests.loadtests.capacity.searched import ASKED, MadeUp, begun
 from tests.loadtests.nasty import NASTY
+
+
+def capacity_text(found: CapacityReport, width: int) -> str:
+    return text_of(lambda console: print_capacity(console, found), width)
 
 
 def report(folder: Path, made: MadeUp, wanted: float | None = None) -> CapacityReport:
