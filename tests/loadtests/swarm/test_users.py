@@ -120,7 +120,8 @@ def test_every_send_and_refetch_has_an_outcome(name: str, histories: dict[str, H
     _, (outcome, status), refetched, final = CASES[name]
     history = histories[name]
     sends = history["send"]
-    assert [send["n"] for send in sends] == list(range(len(sends)))
+    # Each is sent by itself, so a later one may end first.
+    assert sorted(send["n"] for send in sends) == list(range(len(sends)))
     assert len(sends) == len(histories["as usual"]["send"]) > 0
     assert {(send["outcome"], send["status"]) for send in sends} == {(outcome, status)}
     assert {refetch["status"] for refetch in history["refetch"]} == {refetched}
@@ -159,9 +160,10 @@ def test_a_frame_that_could_not_be_read_is_recorded_with_its_connection(historie
 
 @pytest.mark.parametrize("name", ["as usual", "kept", "traced"])
 def test_the_refetches_of_a_dashboard_are_numbered(name: str, histories: dict[str, History]) -> None:
-    *refetches, final = histories[name]["refetch"]
-    assert [row["n"] for row in refetches] == list(range(len(refetches)))
-    assert final["n"] == -1
+    # Several may be on their way at once. The last read, after the run, has no number.
+    numbers = sorted(row["n"] for row in histories[name]["refetch"])
+    assert numbers == list(range(-1, len(numbers) - 1))
+    assert len(numbers) > 1
 
 
 def test_each_send_and_refetch_has_a_trace_context_that_follows_from_it(histories: dict[str, History]) -> None:
