@@ -27,6 +27,8 @@ from .verdict import Rig
 
 LAG_INTERVAL = 0.01
 """Seconds between two samples of a loop's lag."""
+TIMER_ACCURACY = 0.001
+"""Seconds that a loop may wake late without having slept."""
 LAG_SHARE = 0.1
 """The share of the tightest limit that the rig's own delays may use."""
 LATE_SENDS = 0.01
@@ -223,7 +225,9 @@ def homes_of(observations: Observations, dashboards: int) -> Ints:
 
 @dataclass(frozen=True, slots=True)
 class _Asleep:
-    """How long one process's loop slept in any span of time, by a running sum. Samples that are missing are sleep."""
+    """How long one process's loop slept in any span of time, by a running sum. Samples that are missing are sleep, and
+    what is within the accuracy of timers is none.
+    """
 
     woke: Floats
     total: Floats  # until each sample
@@ -231,21 +235,22 @@ class _Asleep:
     @staticmethod
     def of(samples: Samples) -> "_Asleep":
         order = np.argsort(samples.lag_time, kind="stable")
-        woke, lag = samples.lag_time[order], np.maximum(samples.lag[order], 0.0)
-        missing = np.diff(woke, prepend=woke[:1]) - LAG_INTERVAL
-        return _Asleep(woke, np.cumsum(np.maximum(lag, missing)))
+        woke, lag = samples.lag_time[order], samples.lag[order]
+        since = np.diff(woke, prepend=woke[:1])
+        slept = np.minimum(np.maximum(lag, since - LAG_INTERVAL), since)
+        return _Asleep(woke, np.cumsum(np.where(slept > TIMER_ACCURACY, slept, 0.0)))
+
+    def until(self, times: Floats) -> Floats:
+        """How long it had slept by then, altogether. A sleep that goes on counts in part."""
+        return np.interp(times, self.woke, self.total) if len(self.woke) else np.zeros(len(times))
 
     def between(self, starts: Floats, ends: Floats) -> Floats:
         """In each span, at most all of it."""
-        if not len(self.woke):
-            return np.zeros(len(starts))
-        # Up to the sample that ends after the span, of whose sleep a part belongs to it.
-        until = np.interp(ends, self.woke, self.total)
-        return np.clip(until - np.interp(starts, self.woke, self.total), 0.0, np.maximum(ends - starts, 0.0))
+        return np.clip(self.until(ends) - self.until(starts), 0.0, np.maximum(ends - starts, 0.0))
 
 
 class Delays:
-    """How much of each latency may be the rig's own: the late send, and the worst lag of each loop on its path."""
+    """How much of each latency may be the rig's own: the late send, and what each loop on its path slept after it."""
 
     def __init__(self, ledger: Ledger) -> None:
         observations = ledger.observations
@@ -253,36 +258,47 @@ class Delays:
         self._ledger = ledger
         self._messages = ledger.messages
         self._lateness = lateness_of(ledger.messages)
-        self._worst = {names[samples.name]: _Worst.of(samples) for samples in observations.samples}
+        self._handed = ledger.messages.intended + self._lateness
+        self._samples = {names[samples.name]: samples for samples in observations.samples}
+        self._asleep = {number: _Asleep.of(samples) for number, samples in self._samples.items()}
         self._proxy = names.get(PROXY)  # on the path of every message
         self._home = homes_of(observations, ledger.deliveries.dashboards)
 
     def of(self, process: Ints, starts: Floats, ends: Floats) -> Floats:
-        """The worst lag of each one's process in its span. One that never ended was not waiting for the rig."""
+        """How long each one's process slept in its span. One that never ended was not waiting for the rig."""
         out = np.zeros(len(process))
         ends = np.where(np.isfinite(ends), ends, starts)
-        for number, worst in self._worst.items():
+        for number, asleep in self._asleep.items():
+            here = np.full(len(process), True) if number == self._proxy else process == number
+            out[here] += asleep.between(starts[here], ends[here])
+        return out
+
+    def longest(self, process: Ints, starts: Floats, ends: Floats) -> Floats:
+        """The longest sleep of each one's process in its span. What came before another one was read when it woke."""
+        out = np.zeros(len(process))
+        for number, samples in self._samples.items():
+            worst = _Worst.of(samples)
             here = np.full(len(process), True) if number == self._proxy else process == number
             out[here] += worst.between(worst.first(starts[here]), worst.after(ends[here]))
         return out
 
     def sends(self, done: Floats) -> Floats:
         """Per message, until `done`."""
-        return self._lateness + self.of(self._messages.process, self._messages.intended, done)
+        return self._lateness + self.of(self._messages.process, self._handed, done)
 
     @cached_property
     def seen(self) -> Floats:
         """Per delivery, until it was visible. Meaningless where it never was."""
         reads, read = self._ledger.reads.done, self._ledger.visibility.read
 
-        def after(worst: _Worst) -> _After:
+        def until(asleep: _Asleep) -> _Until:
             if self._ledger.by_frames:
-                return lambda part: worst.after(self._ledger.visible[part])
+                return lambda part: asleep.until(self._ledger.visible[part])
             # There are far fewer refetches than deliveries.
-            of_read = np.append(worst.after(reads), 0)
-            return lambda part: of_read.take(read[part])
+            by_read = np.append(asleep.until(reads), 0.0)
+            return lambda part: by_read.take(read[part])
 
-        delays = self._deliveries(after)
+        delays = self._deliveries(until)
         if self._ledger.rig_outages.any:
             # In the worst case, the whole latency.
             delays[self._ledger.held_up & np.isfinite(self._ledger.visible)] = np.inf
@@ -290,45 +306,39 @@ class Delays:
 
     def of_deliveries(self, some: Ints) -> Floats:
         """For these deliveries, until they were visible: the send's lateness, and how long a loop on the way slept: of
-        several, the one that slept most, from when it should have woken until it did. Meaningless where it never was
-        visible.
+        several, the one that slept most. Meaningless where it never was visible.
         """
         ledger = self._ledger
         message, seen = ledger.deliveries.message[some], ledger.visible[some]
-        intended = self._messages.intended[message]
+        handed = self._handed[message]
         sender, home = self._messages.process[message], self._home[ledger.deliveries.dashboard[some]]
         slept = np.zeros(len(some))
         for number, asleep in self._asleep.items():
             here = np.full(len(some), True) if number == self._proxy else (sender == number) | (home == number)
-            slept[here] = np.maximum(slept[here], asleep.between(intended[here], seen[here]))
+            slept[here] = np.maximum(slept[here], asleep.between(handed[here], seen[here]))
         return np.asarray(self._lateness[message] + slept)
-
-    @cached_property
-    def _asleep(self) -> "dict[int, _Asleep]":
-        names = {name: number for number, name in enumerate(self._ledger.observations.processes)}
-        return {names[samples.name]: _Asleep.of(samples) for samples in self._ledger.observations.samples}
 
     def notified(self) -> Floats:
         """Per delivery, until it was notified. Meaningless where it never was."""
         notified = self._ledger.announcements.notified
-        return self._deliveries(lambda worst: lambda part: worst.after(notified[part]))
+        return self._deliveries(lambda asleep: lambda part: asleep.until(notified[part]))
 
-    def _deliveries(self, after_of: "Callable[[_Worst], _After]") -> Floats:
-        """The send's lateness, plus the worst lag of the widget's process, the dashboard's, and the fault proxy."""
+    def _deliveries(self, until_of: "Callable[[_Asleep], _Until]") -> Floats:
+        """The send's lateness, plus what the widget's process slept, the dashboard's if it is another, and the fault
+        proxy.
+        """
         messages, deliveries = self._messages, self._ledger.deliveries
         out = deliveries.over(self._lateness)
-        on_its_way = [
-            (worst.first(messages.intended), after_of(worst), number) for number, worst in self._worst.items()
-        ]
+        on_its_way = [(asleep.until(self._handed), until_of(asleep), number) for number, asleep in self._asleep.items()]
         for part in blocks(len(out)):
             sender = messages.process.take(deliveries.message[part])
             home = self._home.take(deliveries.dashboard[part])
-            for first, after, number in on_its_way:
-                everything = [np.full(len(home), True)]
-                for here in everything if number == self._proxy else (sender == number, home == number):
-                    some = part if here.all() else np.flatnonzero(here) + part.start
-                    out[some] += self._worst[number].between(first.take(deliveries.message[some]), after(some))
+            for before, until, number in on_its_way:
+                here = np.full(len(home), True) if number == self._proxy else (sender == number) | (home == number)
+                some = part if here.all() else np.flatnonzero(here) + part.start
+                out[some] += np.maximum(until(some) - before.take(deliveries.message[some]), 0.0)
         return out
 
 
-_After = Callable[[Ints | slice], Ints]
+_Until = Callable[[Ints | slice], Floats]
+"""For these deliveries: how long a loop had slept by their end."""

@@ -80,5 +80,5 @@ def silences_without_delays(ledger: Ledger) -> list[Silence]:
         return []
     starts, ends = (np.array([getattr(silence, name) for silence in silences]) for name in ("start", "end"))
     process = ledger.observations.connections.process[[silence.connection for silence in silences]]
-    heard = ends - starts - Delays(ledger).of(process, starts, ends) >= SILENCE
+    heard = ends - starts - Delays(ledger).longest(process, starts, ends) >= SILENCE
     return [silence for silence, real in zip(silences, heard.tolist(), strict=True) if real]

@@ -26,7 +26,7 @@ def refused(ledger: Ledger) -> CheckResult:
     # What the load generator slept through may have been answered.
     silent = np.flatnonzero(outside & (messages.status == 0) & np.isfinite(messages.sent) & np.isfinite(messages.done))
     took = messages.done[silent] - messages.sent[silent]
-    lag = Delays(ledger).of(messages.process[silent], messages.sent[silent], messages.done[silent])
+    lag = Delays(ledger).longest(messages.process[silent], messages.sent[silent], messages.done[silent])
     outside[silent[lag > _SLEPT * took]] = False
     rows = np.flatnonzero(outside)
     if len(rows) and not ledger.observations.all_faults:

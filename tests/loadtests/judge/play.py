@@ -125,6 +125,16 @@ class Play:
     def row(self, process: str, table: str, *values: object) -> None:
         self.rows[process].append((table, values))
 
+    def naps(self, process: str, lag: float, begin: int, end: int) -> None:
+        """From second `begin` to `end`, its loop stands still for `lag` at the end of each second."""
+        rows = [row for row in self.rows.get(process, []) if row[0] != "lag"]
+        self.rows[process] = rows
+        for step in range(int((self.seconds + 5) * 100)):
+            at = step / 100
+            wakes = begin < at <= end and step % 100 == 0
+            if wakes or not (begin <= at < end and at % 1 > 1.005 - lag):
+                self.row(process, "lag", T0 + at, lag if wakes else self.lag)
+
     def schedule(self) -> list[tuple[float, int, int]]:
         scenario = self.scenario
         return sorted(

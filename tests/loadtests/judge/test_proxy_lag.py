@@ -14,14 +14,11 @@ from .play import T0, Plant, Play
 TIGHT = "visible.p99 <= 500ms"
 
 
-def proxied(folder: Path, lag: float, plants: dict[tuple[int, int], Plant] | None = None, until: float = 4) -> Play:
-    """A run through a proxy whose loop was `lag` late from 2 s to `until`, and on time before and after."""
+def proxied(folder: Path, lag: float, plants: dict[tuple[int, int], Plant] | None = None, until: int = 6) -> Play:
+    """A run through a proxy whose loop stood still for `lag` at the end of each second from 2 s to `until`."""
     play = Play(folder, rate=4, processes=2, plants=plants or {}).perform()
     play.manifest.processes.append(PROXY)
-    play.rows[PROXY] = []
-    for step in range(1100):
-        at = step / 100
-        play.row(PROXY, "lag", T0 + at, lag if 2 <= at <= until else 0.0001)
+    play.naps(PROXY, lag, 2, until)
     play.row(PROXY, "cpu", T0 + 3, 0.95, 0)
     return play
 
@@ -40,26 +37,30 @@ def test_a_slow_proxy_makes_the_rig_unsound_with_specific_advice(tmp_path: Path)
     verdict = proxied(tmp_path, 0.6).judge([TIGHT])
     assert (verdict.verdict, verdict.rig.sound) == ("undecided", False)
     (reason,) = verdict.rig.reasons
-    assert reason.startswith("proxy: its loop woke 600 ms late or more")
+    assert reason.startswith("proxy: its loop woke 580 ms late or more")
     assert "put less load through the fault proxy" in reason
     assert "--processes" not in reason
 
 
 @pytest.mark.parametrize(
-    ("by", "outcome"),
+    ("lag", "by", "outcome"),
     [
-        (0.9, "undecided"),  # without 600 ms of the proxy's, it would have come in time
-        (1.5, "fail"),  # and this would not
+        (0.6, 0.9, "undecided"),  # without 600 ms of the proxy's, it would have come in time
+        (0.6, 1.5, "fail"),  # and this would not
+        (0.8, 1.85, "undecided"),  # this would without twice 800 ms
     ],
 )
-def test_delay_in_the_proxy_does_not_count_against_the_target(tmp_path: Path, by: float, outcome: str) -> None:
-    verdict = proxied(tmp_path, 0.6, slow(by)).judge([TIGHT])
+def test_delay_in_the_proxy_does_not_count_against_the_target(
+    tmp_path: Path, lag: float, by: float, outcome: str
+) -> None:
+    verdict = proxied(tmp_path, lag, slow(by)).judge([TIGHT])
     assert verdict.slos[0].outcome == outcome
     assert ("load generator's own delays" in "\n".join(verdict.reasons)) == (outcome == "undecided")
 
 
 def test_its_lag_elsewhere_excuses_nothing(tmp_path: Path) -> None:
-    play = proxied(tmp_path, 0.6, {(w, n): Plant(slow=0.9) for w in range(2) for n in range(10, 12)})  # from 5.1 s on
+    plants = {(w, n): Plant(slow=0.9) for w in range(2) for n in range(10, 12)}  # from 5.1 s on
+    play = proxied(tmp_path, 0.6, plants, until=4)
     assert play.judge(["visible.p90 <= 500ms", "visible.p99 <= 500ms"][1:]).slos[0].outcome == "fail"
 
 
@@ -85,7 +86,7 @@ def test_what_its_writer_writes_is_what_is_judged(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("by", "outcome"), [(2.3, "undecided"), (3.0, "fail")])
 def test_what_is_late_through_it_alone_decides_nothing(tmp_path: Path, by: float, outcome: str, window: str) -> None:
     plants = {(widget, n): Plant(slow=by) for widget in range(2) for n in range(4, 12)}
-    play = proxied(tmp_path, 0.6, plants, until=8)
+    play = proxied(tmp_path, 0.3, plants, until=8)
     play.fault("slow-net", 0.2, 0.4)
     verdict = play.judge([f"late == 0{window}"])
     assert verdict.deliveries.late
