@@ -745,8 +745,8 @@ def trend(
     raise typer.Exit(found.exit_code)
 
 
-def _save_page(path: Path | None, page: Callable[[], str]) -> None:
-    """Writes the page, if a path was given."""
+def _save_page(path: Path | None, page: Callable[[], str], *, is_costly: bool = False) -> None:
+    """Writes the page, if a path was given. If that fails, it says so, and exits unless the result `is_costly`."""
     from .report.files import NotWrittenError, save
 
     if path is None:
@@ -754,8 +754,11 @@ def _save_page(path: Path | None, page: Callable[[], str]) -> None:
     try:
         save({path: page().encode()})
     except NotWrittenError as error:
-        _refuse(str(error))
-    _say(f"written: {one_line(str(path))}")
+        if not is_costly:
+            _refuse(str(error))
+        _say(str(error))
+    else:
+        _say(f"written: {one_line(str(path))}")
 
 
 def _present(show: Callable[[], None]) -> None:
@@ -1116,7 +1119,7 @@ def _search_capacity(
     result = found.result
     assert result is not None
     _present(lambda: print_capacity(console, found))
-    _save_page(html, lambda: capacity_page(found))
+    _save_page(html, lambda: capacity_page(found), is_costly=True)
     if as_json:
         _write(found.json())
     raise typer.Exit(result.exit_code)

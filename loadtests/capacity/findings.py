@@ -346,7 +346,7 @@ def _list_growth(asked: AskedCapacity, probes: Sequence[CapacityProbe]) -> list[
     first, last = (f"{size / 1000:.1f} kB" for size in (sizes[0], sizes[-1]))
     grew = f"dashboards read a list of {first} in the first probe and of {last} in the last"
     if sizes[-1] > _GREW * sizes[0]:
-        return [f"{grew}: the target keeps the chats of earlier probes, and a fresh one may hold more"]
+        return [f"{grew}: if the target keeps the chats of earlier probes, a fresh one may hold more"]
     return [grew]
 
 

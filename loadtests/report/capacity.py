@@ -14,11 +14,10 @@ from chatswarm.loadtests.capacity.findings import PlannedProbe
 from chatswarm.loadtests.capacity.record import CapacityProbe, CapacityReport
 from chatswarm.loadtests.system.progress import RunProgress
 from chatswarm.loadtests.system.text import one_line
-from chatswarm.loadtests.system.units import human
+from chatswarm.loadtests.system.units import about, human
 
 from .capacity_words import (
     ProbedLoad,
-    about,
     answer_words,
     backlog_words,
     cores,

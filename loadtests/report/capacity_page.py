@@ -5,12 +5,11 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 from chatswarm.loadtests.capacity.record import AskedCapacity, CapacityProbe, CapacityReport, CapacityResult
-from chatswarm.loadtests.system.units import human
+from chatswarm.loadtests.system.units import about, human
 
 from . import wording
 from .capacity_words import (
     ProbedLoad,
-    about,
     answer_words,
     backlog_words,
     cores,

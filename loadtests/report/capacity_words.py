@@ -177,11 +177,6 @@ def load(level: float) -> str:
     return f"{level:,.0f}" if level >= 100 or float(level).is_integer() else f"{level:.3g}"
 
 
-def about(seconds: float) -> str:
-    """A long time for people: in minutes from two minutes on."""
-    return f"{seconds:.0f} s" if seconds < 120 else f"{math.ceil(seconds / 60)} minutes"
-
-
 def backlog_words(value: float | None) -> str:
     """Seconds of latency that each second added."""
     if value is None:

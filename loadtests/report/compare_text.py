@@ -8,6 +8,7 @@ from rich.text import Text
 from chatswarm.loadtests.compare.live import ComparePlan, CompareProgress
 from chatswarm.loadtests.compare.result import CompareResult
 from chatswarm.loadtests.system.text import command_line, one_line
+from chatswarm.loadtests.system.units import about
 
 from .compare_wording import OUTCOMES, brief, change, figure, headline, interval, left_out, method, said, title, typical
 from .terminal import STYLES, badge, plain, plain_table
@@ -77,14 +78,6 @@ def announcement(plan: ComparePlan) -> Text:
         f": {one_line(plan.new.name)} against {one_line(plan.base.name)}, {what}{many(plan.pairs, 'pair')} of runs of "
         f"about {about(plan.seconds_of_pair / 2)} each, in turns: {time} in all",
     )
-
-
-def about(seconds: float) -> str:
-    """A long time for people: `40 s`, `9 min`, `1 h 20 min`."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def current(progress: CompareProgress, elapsed: float = 0.0) -> str:

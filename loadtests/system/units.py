@@ -1,5 +1,6 @@
 """Parses and formats durations: `30s`, `300ms`, `5m`, or a plain number of seconds."""
 
+import math
 import re
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -26,6 +27,14 @@ def human(duration: float | None) -> str:
     if abs(duration) < 0.9995:
         return f"{duration * 1000:.3g} ms" if abs(duration) < 0.0995 else f"{duration * 1000:.0f} ms"
     return f"{duration:.2f} s" if duration < 99.95 else f"{duration:.0f} s"
+
+
+def about(seconds: float) -> str:
+    """A long time for people, rounded up from 90 s on: `40 s`, `9 min`, `1 h 20 min`."""
+    if seconds <= 90:
+        return f"{seconds:.0f} s"
+    minutes = math.ceil(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def share(value: str) -> float:

@@ -214,7 +214,7 @@ def test_folders_of_something_else_are_refused(tmp_path: Path) -> None:
 def test_the_growth_of_a_list_is_told_for_a_target_that_keeps_it(tmp_path: Path) -> None:
     result = found(tmp_path, MadeUp(137))
     grew = "dashboards read a list of 1.0 kB in the first probe and of 12.0 kB in the last"
-    assert result.notes == [f"{grew}: the target keeps the chats of earlier probes, and a fresh one may hold more"]
+    assert result.notes == [f"{grew}: if the target keeps the chats of earlier probes, a fresh one may hold more"]
     assert found(tmp_path, MadeUp(137), of=asked(target=None)).notes == []
 
 

@@ -15,6 +15,7 @@ from chatswarm.loadtests.plugin.result import text_of
 from chatswarm.loadtests.report.capacity import print_capacity, print_plan
 from chatswarm.loadtests.report.capacity_page import capacity_page
 from chatswarm.loadtests.report.capacity_words import load, p99_of, probe_words
+from chatswarm.loadtests.system.units import about
 from tests.loadtests.capacity.searched import ASKED, MadeUp, begun
 from tests.loadtests.nasty import NASTY
 
@@ -70,9 +71,7 @@ def test_the_plan_tells_the_time_and_what_is_kept(tmp_path: Path) -> None:
     output = StringIO()
     found = begun(tmp_path)
     print_plan(Console(file=output, width=80), found)
-    assert f"20 to 1,280 messages/s against http://127.0.0.1:8000: at most {-int(-found.told // 60)} minutes" in (
-        output.getvalue()
-    )
+    assert f"20 to 1,280 messages/s against http://127.0.0.1:8000: at most {about(found.told)}" in (output.getvalue())
     assert "each probe is kept in" in output.getvalue()
     perform(found, tmp_path, MadeUp(137, stops_at=3))
     print_plan(Console(file=output, width=80), found)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from chatswarm.loadtests.system.units import human, seconds, share
+from chatswarm.loadtests.system.units import about, human, seconds, share
 
 
 @pytest.mark.parametrize(
@@ -39,3 +39,11 @@ def test_share(text: str, expected: float) -> None:
 def test_invalid_shares(text: str) -> None:
     with pytest.raises(ValueError, match=r"expected a share such as 10% or 0\.1, got "):
         share(text)
+
+
+@pytest.mark.parametrize(
+    ("duration", "text"),
+    [(40.0, "40 s"), (89.6, "90 s"), (91.0, "2 min"), (540.0, "9 min"), (540.5, "10 min"), (4800.0, "1 h 20 min")],
+)
+def test_long_times(duration: float, text: str) -> None:
+    assert about(duration) == text
