@@ -59,6 +59,8 @@ class Swarm:
         seed: int | None = None,
         target: str | None = None,
         protocol: str | None = None,
+        origin: str | None = None,
+        users_file: str | Path | None = None,
         pid: int | None = None,
         restart_command: str | None = None,
         traceparent: bool = False,
@@ -82,6 +84,8 @@ class Swarm:
             "--duration": _time(duration),
             "--processes": processes,
             "--seed": seed,
+            "--origin": origin,
+            "--users-file": users_file,
             "--pid": pid,
             "--restart-command": restart_command,
         }
@@ -106,11 +110,15 @@ class Swarm:
         new_backend: str | None = None,
         dashboards: int | None = None,
         widgets: int | None = None,
+        rooms: int | None = None,
+        members: int | None = None,
         rate: float | None = None,
         duration: str | float | None = None,
         processes: int | None = None,
         seed: int | None = None,
         protocol: str | None = None,
+        origin: str | None = None,
+        users_file: str | Path | None = None,
     ) -> MeasuredComparison:
         """Compares two sides and returns the result: better, same or worse.
 
@@ -131,11 +139,15 @@ class Swarm:
             "--new-backend": new_backend,
             "--dashboards": dashboards,
             "--widgets": widgets,
+            "--rooms": rooms,
+            "--members": members,
             "--rate": rate,
             "--duration": _time(duration),
             "--processes": processes,
             "--seed": seed,
             "--protocol": protocol or self.protocol,
+            "--origin": origin,
+            "--users-file": users_file,
         }
         switches = {"--until-decided": until_decided, "--assume-no-drift": assume_no_drift}
         options = [*_options(flags, switches), *(f"--on={metric}" for metric in on)]
@@ -171,11 +183,15 @@ class Swarm:
         rig: bool = False,
         dashboards: int | None = None,
         widgets: int | None = None,
+        rooms: int | None = None,
+        members: int | None = None,
         rate: float | None = None,
         processes: int | None = None,
         seed: int | None = None,
         target: str | None = None,
         protocol: str | None = None,
+        origin: str | None = None,
+        users_file: str | Path | None = None,
         pid: int | None = None,
         yes_this_may_break_it: bool = False,
     ) -> MeasuredCapacity:
@@ -196,11 +212,15 @@ class Swarm:
             "--probe": _time(probe),
             "--dashboards": dashboards,
             "--widgets": widgets,
+            "--rooms": rooms,
+            "--members": members,
             "--rate": rate,
             "--processes": processes,
             "--seed": seed,
             "--target": target,
             "--protocol": protocol or (None if rig else self.protocol),
+            "--origin": origin,
+            "--users-file": users_file,
             "--pid": pid,
         }
         switches = {"--rig": rig, "--yes-this-may-break-it": yes_this_may_break_it}
