@@ -13,6 +13,7 @@ from rich.text import Text
 from . import (
     backend_metrics,
     chats,
+    curves,
     described,
     disk,
     frames,
@@ -46,6 +47,7 @@ BENCHES: dict[str, Callable[[], Iterator[Figure]]] = {
     "growth": growth.figures,
     "refetch": policies.figures,
     "chats": chats.figures,
+    "curves": curves.figures,
 }
 
 
