@@ -7,7 +7,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # Runs of whole swarms mostly wait.
 SWARMS ?= 6
 
-.PHONY: help demo test chromium prometheus servers all-servers mutants resilience protocols soak bench panels grafana docs inventory lint lock clean
+.PHONY: help demo test chromium prometheus servers all-servers mutants resilience protocols rates soak bench panels grafana docs inventory lint lock clean
 
 help:  ## prints this list
 	@awk -F ':.*##  *' '/^[a-z.-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -62,6 +62,9 @@ resilience: .venv/ready  ## tests the fault scenarios against chats that each la
 
 protocols: .venv/ready all-servers  ## tests the protocol files against real servers: clean, killed, cut, broken; 12 minutes
 	$(BIN)/python -m tests.protocols
+
+rates: .venv/ready  ## how often compare and capacity are right, by real runs against planted truths; 1 hour
+	$(BIN)/python -m tests.rates
 
 soak: .venv/ready  ## ten minutes of mixed faults: nothing lost, memory flat, open files back; 11 minutes
 	$(BIN)/python -m tests.soak

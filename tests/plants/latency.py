@@ -1,7 +1,9 @@
 """Chats with a fixed delay in one stage, and otherwise clean. Delays are in seconds."""
 
 import asyncio
-from dataclasses import dataclass
+import math
+import random
+from dataclasses import dataclass, field
 
 from .chat import Chat, Dashboard, Message, Reader, Response
 
@@ -18,6 +20,23 @@ class SlowFrames(Slow):
 
     def deliver(self, dashboard: Dashboard, chat_id: str, message: Message) -> None:
         asyncio.get_running_loop().call_later(self.delay, super().deliver, dashboard, chat_id, message)
+
+
+@dataclass
+class NoisyFrames(SlowFrames):
+    """Sends every frame late, in each run by another delay: what `chatswarm compare` has to see through.
+
+    The delays of the runs are log-normal around `typical`, with a relative standard deviation of about `noise`.
+    """
+
+    typical: float = 0.25
+    noise: float = 0.08
+    draws: random.Random = field(default_factory=random.Random)
+
+    def welcome(self, dashboard: Dashboard) -> bool:
+        if not self.dashboards:
+            self.delay = self.typical * math.exp(self.draws.gauss(0, self.noise))
+        return super().welcome(dashboard)
 
 
 class SlowList(Slow):
