@@ -21,7 +21,7 @@ _REASONS = 3
 def fill_in(probe: CapacityProbe, run: Judged, precision: float) -> CapacityProbe:
     """The probe with what its run showed."""
     verdict, ledger = run.verdict, run.ledger
-    probe.rig_sound = verdict.rig.sound
+    probe.rig_sound = not _rig_reasons(verdict)
     probe.deliveries, probe.lost = verdict.deliveries.expected, verdict.deliveries.lost
     probe.p50, probe.p99 = verdict.latency.visible.p50, verdict.latency.visible.p99
     if ledger is not None:
@@ -34,13 +34,13 @@ def fill_in(probe: CapacityProbe, run: Judged, precision: float) -> CapacityProb
 def holds(verdict: Verdict, backlog: float | None, precision: float) -> tuple[bool | None, list[str]]:
     """Whether a run's load held, and why it did not; None: it is undecided.
 
-    It holds if everything expected was proven and no backlog grew. Where the rig was not sound, it did not hold: this
-    load cannot be had from this rig, whoever is to blame.
+    It holds if everything expected was proven and no backlog grew. Where the rig was not sound, or did not send all, it
+    did not hold: this load cannot be had from this rig, whoever is to blame.
     """
     if verdict.exit_code == ExitCode.INTERNAL:
         return None, verdict.reasons
-    if verdict.verdict == "fail" or not verdict.rig.sound:
-        return False, [*verdict.rig.reasons, *_failures(verdict)][:_REASONS]
+    if verdict.verdict == "fail" or _rig_reasons(verdict):
+        return False, [*_rig_reasons(verdict), *_failures(verdict)][:_REASONS]
     if verdict.verdict == "undecided":
         return None, verdict.reasons
     if backlog is None:
@@ -48,6 +48,14 @@ def holds(verdict: Verdict, backlog: float | None, precision: float) -> tuple[bo
     if backlog_grows(backlog, precision):
         return False, [f"a backlog grew: each second added {backlog:.3g} s of latency ({precision:g} allowed)"]
     return True, []
+
+
+def _rig_reasons(verdict: Verdict) -> list[str]:
+    """Why the load was not what was asked for; empty if the rig was sound."""
+    found = list(verdict.rig.reasons) if not verdict.rig.sound else []
+    if (missing := verdict.messages.intended - verdict.messages.sent) > 0:
+        found.append(f"the load generator did not send {missing:,} of {verdict.messages.intended:,} messages in time")
+    return found
 
 
 def medians_of(ledger: Ledger) -> tuple[list[float], list[float]]:

@@ -1,11 +1,13 @@
 """How busy this machine is, from the kernel's counters: the CPU used, and the time in which tasks waited.
 
-In a container, these are the counters of the whole machine, and not of the part of it that the container may use.
+CPU is that of the cores that this process may use, whoever used it: a chat on the same one of 16 cores leaves nothing
+to the load generator, although the machine looks idle. Waiting is counted for the whole machine, also in a container.
 """
 
 import math
 import os
 import platform
+from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,7 +22,7 @@ _NEVER = float("nan")
 class MachineCounters(NamedTuple):
     """What the kernel has counted since it started, in seconds; NaN: it does not count that."""
 
-    busy: float  # of all cores together
+    busy: float  # of all the cores together that this process may use
     total: float  # busy, idle, waiting for I/O, and what a hypervisor took
     cores: int
     cpu_stall: float  # time in which at least one task waited for CPU
@@ -60,23 +62,29 @@ def read_counters() -> MachineCounters | None:
     """This machine's counters now; None where there are none, as on anything but Linux."""
     try:
         stat = _STAT.read_text(encoding="ascii")
-        return parse_counters(stat, [_text_of(path) for path in _PRESSURE], os.sysconf("SC_CLK_TCK"))
+        pressure = [_text_of(path) for path in _PRESSURE]
+        return parse_counters(stat, pressure, os.sysconf("SC_CLK_TCK"), os.sched_getaffinity(0))
     except (OSError, ValueError, IndexError):
         return None  # whatever imitates a kernel here must not end what else is recorded
 
 
-def parse_counters(stat: str, pressure: list[str], ticks: int) -> MachineCounters | None:
+def parse_counters(stat: str, pressure: list[str], ticks: int, cores: Collection[int]) -> MachineCounters | None:
     """The counters in the texts of `/proc/stat` and `/proc/pressure/{cpu,io,memory}`; None if there are none.
 
-    `pressure`: an empty text where the kernel has no such file. `ticks`: clock ticks per second.
+    `pressure`: an empty text where the kernel has no such file. `ticks`: clock ticks per second. `cores`: the
+    numbers of those that this process may use.
     """
     lines = [line.split() for line in stat.splitlines() if line.startswith("cpu")]
     if not lines or lines[0][0] != "cpu":
         return None
-    counts = [int(count) for count in lines[0][1:]]
+    allowed = [line for line in lines[1:] if int(line[0].removeprefix("cpu")) in cores]
+    # Some sandboxes number them in another way.
+    chosen = allowed if 0 < len(allowed) < len(lines) - 1 else lines[:1]
+    counts = [sum(column) for column in zip(*(map(int, line[1:]) for line in chosen), strict=True)]
     cpu, io, memory = map(_stall, pressure)
     busy = sum(counts[column] for column in _BUSY)
-    return MachineCounters(busy / ticks, sum(counts[:_IN_ALL]) / ticks, len(lines) - 1, cpu, io, memory)
+    count = len(allowed) or len(lines) - 1
+    return MachineCounters(busy / ticks, sum(counts[:_IN_ALL]) / ticks, count, cpu, io, memory)
 
 
 def use_between(before: MachineCounters, after: MachineCounters, seconds: float) -> MachineUse:

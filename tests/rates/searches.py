@@ -1,11 +1,14 @@
 """Searches for limits that are planted: in the target, in the rig, and in the machine that they share."""
 
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
+
+from tests.bench.opponents.tutorial import tutorial
 from tests.e2e.command import scenario
 from tests.plants import Chat, serving
 from tests.plants.limits import AdmitsSoManyDashboards, ServesAtAFixedRate
@@ -38,8 +41,8 @@ class PlantedLimit:
     start: int
     to: int
     gives_out: str
-    chat: Callable[[], Chat] | None = None
-    """None: the reference chat, started by the command."""
+    serve: Callable[[], AbstractContextManager[str]]
+    """Starts the chat."""
     limit: int | None = None
     """The highest load that holds; None: it depends on the machine."""
     times: int = 3
@@ -54,9 +57,8 @@ class PlantedLimit:
         words = ["capacity", scenario(folder, text), "--by", self.by, "--from", str(self.start), "--to", str(self.to)]
         words += ["--probe", "10s", "--seed", str(100 * number + 1), "--out", str(folder / "search")]
         try:
-            with nullcontext() if self.chat is None else serving(self.chat()) as url:
-                target = [] if url is None else ["--target", url]
-                return tried(f"capacity, {self.name}", [*words, *target], folder, self.judged, self.before)
+            with self.serve() as url:
+                return tried(f"capacity, {self.name}", [*words, "--target", url], folder, self.judged, self.before)
         finally:
             remove()
 
@@ -76,13 +78,30 @@ class PlantedLimit:
         return found, "" if low <= self.limit <= high else f"{self.limit} is not in it"
 
 
+@contextmanager
+def tutorial_on_one_core() -> Iterator[str]:
+    """The tutorial's chat on the first core."""
+    with tutorial() as server:
+        psutil.Process(server.pid).cpu_affinity([0])
+        yield f"http://127.0.0.1:{server.port}"
+
+
 LIMITS = (
-    PlantedLimit("137 messages/s", "rate", 40, 640, "target", lambda: ServesAtAFixedRate(ids=True, tail=3), 137),
     PlantedLimit(
-        "260 dashboards", "dashboards", 40, 640, "target", lambda: AdmitsSoManyDashboards(ids=True, tail=3), 260
+        "137 messages/s", "rate", 40, 640, "target", lambda: serving(ServesAtAFixedRate(ids=True, tail=3)), 137
     ),
-    PlantedLimit("a starved rig", "rate", 20, 640, "rig", lambda: Chat(ids=True, tail=3), times=1, before=STARVED),
+    PlantedLimit(
+        "260 dashboards", "dashboards", 40, 640, "target",
+        lambda: serving(AdmitsSoManyDashboards(ids=True, tail=3)), 260,
+    ),
+    PlantedLimit(
+        "a starved rig", "rate", 20, 2560, "rig",
+        lambda: serving(Chat(ids=True, tail=3)), times=1, dashboards=20, before=STARVED,
+    ),
     # On one core, of which both need a good part.
-    PlantedLimit("a busy machine", "rate", 40, 5120, "machine", times=1, dashboards=20, before=("taskset", "-c", "0")),
-)
+    PlantedLimit(
+        "a busy machine", "rate", 20, 1280, "machine",
+        tutorial_on_one_core, times=1, dashboards=100, before=("taskset", "-c", "0"),
+    ),
+)  # fmt: skip
 """The last two show that a limit which is not the target's is never called its limit."""

@@ -56,6 +56,12 @@ def test_a_rig_that_was_not_sound_holds_nothing(verdict: Verdict) -> None:
     assert holds(verdict, 0.0, 0.1)[0] is None
 
 
+def test_a_rig_that_did_not_send_everything_holds_nothing(verdict: Verdict) -> None:
+    verdict.verdict, verdict.reasons = "undecided", ["2 of 12 messages were never sent"]
+    verdict.messages.sent = verdict.messages.intended - 2
+    assert holds(verdict, 0.0, 0.1) == (False, ["the load generator did not send 2 of 12 messages in time"])
+
+
 def test_the_figures_of_a_run(tmp_path: Path) -> None:
     # Three messages a second, and one of each three is slow.
     slow = {(2, n): Plant(slow=0.5) for n in range(6)}

@@ -24,18 +24,29 @@ PRESSURE = [
 
 def test_the_counters_are_seconds() -> None:
     """The guests' time is contained in that of the users; what the hypervisor took was not used."""
-    assert parse_counters(STAT, PRESSURE, 100) == MachineCounters(13.30, 64.40, 2, 6181.078617, 292.182533, 0.0)
+    assert parse_counters(STAT, PRESSURE, 100, {0, 1}) == MachineCounters(13.30, 64.40, 2, 6181.078617, 292.182533, 0.0)
+
+
+def test_only_the_cores_that_may_be_used_count() -> None:
+    counters = parse_counters(STAT, PRESSURE, 100, {1})
+    assert counters is not None
+    assert counters[:3] == (8.16, 33.76, 1)
+
+
+@pytest.mark.parametrize("cores", [{0, 1, 7}, {7}, set()])
+def test_cores_that_the_kernel_does_not_list_change_nothing(cores: set[int]) -> None:
+    assert parse_counters(STAT, PRESSURE, 100, cores) == parse_counters(STAT, PRESSURE, 100, {0, 1})
 
 
 def test_a_kernel_without_pressure() -> None:
-    counters = parse_counters(STAT, ["", "", "full avg10=0.00 total=3\n"], 100)
+    counters = parse_counters(STAT, ["", "", "full avg10=0.00 total=3\n"], 100, {0, 1})
     assert counters is not None
     assert all(map(math.isnan, counters[3:]))
 
 
 @pytest.mark.parametrize("stat", ["", "intr 5\n", "cpu0 1 2 3 4 5 6 7 8\n"])
 def test_no_kernel_that_we_know(stat: str) -> None:
-    assert parse_counters(stat, PRESSURE, 100) is None
+    assert parse_counters(stat, PRESSURE, 100, {0, 1}) is None
 
 
 BEFORE = MachineCounters(100.0, 1000.0, 2, 50.0, 60.0, 70.0)
