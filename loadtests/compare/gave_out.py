@@ -9,6 +9,8 @@ BUSY = 0.9
 """A machine or process that uses this share of what it can use has nothing left."""
 NULL_MARGIN = 1.3
 """How many times the limit a chat that answers at once has to hold, for the rig to have been able to measure it."""
+_ROUNDED = 1e-3
+"""Loads have four digits, so the one that was asked of the null chat may be that much more than the margin."""
 RIG_SHARE = 0.25
 """The share of a busy machine's work from which the rig took what the target lacked."""
 
@@ -59,4 +61,6 @@ def what_gave_out(evidence: LimitEvidence) -> GaveOut:
 
 def _null_chat_fails(evidence: LimitEvidence) -> bool:
     limit = evidence.failed if evidence.limit is None else evidence.limit
-    return evidence.null_failed is not None and limit is not None and evidence.null_failed <= NULL_MARGIN * limit
+    if evidence.null_failed is None or limit is None:
+        return False
+    return evidence.null_failed <= NULL_MARGIN * limit * (1 + _ROUNDED)

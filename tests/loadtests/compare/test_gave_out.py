@@ -23,6 +23,7 @@ FULL = replace(FREE, machine_busy=0.95)
         (replace(FREE, rig_sound=False, target_busy=0.99), "rig"),
         (replace(FREE, rig_sound=None), "unknown"),
         (replace(FREE, null_failed=130), "rig"), (replace(FREE, null_failed=131), "target"),
+        (replace(FREE, limit=528.9, failed=570, null_failed=687.6), "rig"),  # 687.57, as the search rounds it
         (replace(FREE, limit=None, null_failed=143), "rig"), (replace(FREE, limit=None, null_failed=144), "target"),
         (FULL, "machine"),
         (replace(FULL, rig_share=0.25), "machine"),
