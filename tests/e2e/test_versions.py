@@ -78,8 +78,14 @@ def swarm(installed: dict[str, Path], tmp_path: Path) -> Iterator[Swarm]:
 
 def build_of(home: Path) -> str:
     code = "from chatswarm.loadtests.swarm.locust.compatibility import THIS_BUILD; print(THIS_BUILD)"
+    # The working directory comes first on Python's path, and that of the tests may hold another build.
     done = subprocess.run(
-        [sys.executable, "-c", code], env={"PYTHONPATH": str(home)}, capture_output=True, text=True, check=True
+        [sys.executable, "-c", code],
+        env={"PYTHONPATH": str(home)},
+        cwd=home,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     return done.stdout.strip()
 

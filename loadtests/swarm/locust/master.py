@@ -283,6 +283,8 @@ class Master:
                 ready = testbed.ready(self._note, self._on_testbed_death)
                 base_url, via = ready.base_url, ready.via
             self.conductor = conductor = self._make_conductor(asked, folder, users / spawn_rate, base_url, via, testbed)
+            if isinstance(self.runner, MasterRunner) and not conductor.clients:
+                raise RefusedOptionsError([_NO_WORKER])
             if problems := conductor.prepare(*THIS_BUILD):
                 raise RefusedOptionsError(problems)
             # Locust spawns exactly this many of each.
@@ -351,12 +353,16 @@ class Master:
         return Conductor(plan, self.environment, processes, self._send, self._stop, spawning, testbed)
 
     def _await_hellos(self) -> None:
-        """Waits until workers that have just connected say hello. Raises RefusedOptionsError if there is no worker."""
+        """Waits until workers that have just connected say hello.
+
+        Raises RefusedOptionsError if there is no worker, or one that does not fit, even if it has left at once.
+        """
         if not isinstance(self.runner, MasterRunner):
             return
-        if not self._workers():
+        asked = self._workers()
+        if not asked:
             raise RefusedOptionsError([_NO_WORKER])
-        for client in set(self._workers()) - self._known_workers.keys():
+        for client in set(asked) - self._known_workers.keys():
             # It connected and said hello before anything here listened.
             self._send(HelloRequest(), client)
         with gevent.Timeout(_HELLO_TIMEOUT, False):
@@ -364,6 +370,10 @@ class Master:
                 gevent.sleep(0.05)
         for client in self._workers():
             self._known_workers.setdefault(client, SILENT)
+        told = {client: info for client in asked if (info := self._known_workers.get(client)) is not None}
+        problems = [mismatch(f"the worker {client}", info.build) for client, info in told.items()]
+        if unfit := [problem for problem in problems if problem is not None]:
+            raise RefusedOptionsError(unfit)
 
     def _make_dispatcher(self, worker_nodes: list[WorkerNode], user_classes: list[type[User]]) -> SteadyDispatcher:
         """For the workers that know the run's plan: another may have connected while the run was prepared."""
