@@ -5,18 +5,15 @@ from collections.abc import Mapping, Sequence
 
 from chatswarm.loadtests.capacity.record import CapacityBy, CapacityReport
 from chatswarm.loadtests.report.capacity_words import ProbedLoad, finite, loads_of
-from chatswarm.loadtests.report.markup import Markup, element
 from chatswarm.loadtests.report.plot import Axis, Line, Plot, Rule, duration_tick, linear, logarithmic
 from chatswarm.loadtests.system.units import human
+from tests.bench.grid import grid
 
 from .search import CHATS, CurveChat
 
-_WIDTH, _HEIGHT = 620.0, 322.0  # of one of the four plots, in pixels
-_STYLE = """
-text { font: 12px system-ui, sans-serif; fill: #57606a; } .grid { stroke: #e4e8ec; } .axis { stroke: #8c959f; }
-path { fill: none; } .line { stroke-width: 2; } .page { fill: #fff; } .rule { stroke: #57606a; stroke-dasharray: 4 4; }
-.one { stroke: #0969da; } .two { stroke: #7b3fc4; } .tutorial { stroke: #c2410c; } text.name { stroke: none; }
-text.one { fill: #0969da; } text.two { fill: #7b3fc4; } text.tutorial { fill: #c2410c; }
+_COLOURS = """
+.rule { stroke: #57606a; stroke-dasharray: 4 4; } .one { stroke: #0969da; } .two { stroke: #7b3fc4; }
+.tutorial { stroke: #c2410c; } text.one { fill: #0969da; } text.two { fill: #7b3fc4; } text.tutorial { fill: #c2410c; }
 circle.one { fill: #0969da; } circle.two { fill: #7b3fc4; } circle.tutorial { fill: #c2410c; }
 """
 _STYLES: dict[CurveChat, str] = {"one worker": "one", "two workers": "two", "tutorial": "tutorial"}
@@ -25,26 +22,15 @@ Searches = Mapping[tuple[CurveChat, CapacityBy], CapacityReport]
 
 def picture(searches: Searches) -> str:
     """Two columns, one for each load that rises."""
-    placed: list[Markup] = []
-    columns = list(dict.fromkeys(by for _, by in searches))
-    for column, by in enumerate(columns):
+    columns = []
+    for by in dict.fromkeys(by for _, by in searches):
         found = {chat: loads_of(searches[chat, by]) for chat in CHATS if (chat, by) in searches}
         report = next(searches[chat, by] for chat in found)
         levels = [each.level for loads in found.values() for each in loads]
         x = logarithmic(min(levels), max(levels), lambda value: f"{value:,.0f}")
         label = f"{report.asked.unit}, log scale"
-        for row, plot in enumerate((_latency(found, x, label, report.asked.update_target), _cpu(found, x, label))):
-            place = {"x": column * _WIDTH, "y": row * _HEIGHT, "width": _WIDTH, "height": _HEIGHT}
-            placed.append(element("svg", plot.draw(_WIDTH), **place))
-    whole = element(
-        "svg",
-        element("style", Markup(_STYLE)),
-        element("rect", width="100%", height="100%", class_="page"),
-        placed,
-        xmlns="http://www.w3.org/2000/svg",
-        viewBox=f"0 0 {len(columns) * _WIDTH:g} {2 * _HEIGHT:g}",
-    )
-    return f"{whole}\n"
+        columns.append((_latency(found, x, label, report.asked.update_target), _cpu(found, x, label)))
+    return grid(columns, _COLOURS)
 
 
 def _latency(found: Mapping[CurveChat, Sequence[ProbedLoad]], x: Axis, x_label: str, target: float) -> Plot:

@@ -2,19 +2,16 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from chatswarm.loadtests.report.markup import Markup, element
 from chatswarm.loadtests.report.plot import Axis, Line, Plot, Point, linear, logarithmic
 from chatswarm.loadtests.system.units import human
+from tests.bench.grid import grid
 
 from .law import SECOND, GrowthLaw
 from .step import MODES, SIDES, GrowthStep, Mode, Side
 
-_WIDTH, _HEIGHT = 620.0, 322.0  # of one of the four plots, in pixels
-_STYLE = """
-text { font: 12px system-ui, sans-serif; fill: #57606a; } .grid { stroke: #e4e8ec; } .axis { stroke: #8c959f; }
-path { fill: none; } .line { stroke-width: 2; } .law { stroke-dasharray: 3 4; } .page { fill: #fff; }
-.refetch-rig { stroke: #0969da; } .refetch-chat { stroke: #7b3fc4; } .push-rig { stroke: #c2410c; }
-.push-chat { stroke: #0f766e; } text.name { stroke: none; } text.refetch-rig { fill: #0969da; }
+_COLOURS = """
+.law { stroke-dasharray: 3 4; } .refetch-rig { stroke: #0969da; } .refetch-chat { stroke: #7b3fc4; }
+.push-rig { stroke: #c2410c; } .push-chat { stroke: #0f766e; } text.refetch-rig { fill: #0969da; }
 text.refetch-chat { fill: #7b3fc4; } text.push-rig { fill: #c2410c; } text.push-chat { fill: #0f766e; }
 """
 Laws = Mapping[tuple[Mode, Side], GrowthLaw]
@@ -26,21 +23,11 @@ def picture(over_dashboards: Sequence[GrowthStep], over_rate: Sequence[GrowthSte
         (over_dashboards, f"dashboards, at {over_dashboards[0].rate} messages/s", lambda step: step.dashboards),
         (over_rate, f"messages/s, with {over_rate[0].dashboards} dashboards", lambda step: step.rate),
     )
-    placed: list[Markup] = []
-    for column, (steps, x_label, x_of) in enumerate(columns):
+    placed = []
+    for steps, x_label, x_of in columns:
         x = logarithmic(min(map(x_of, steps)), max(map(x_of, steps)), lambda value: f"{value:,.0f}")
-        for row, plot in enumerate((_cpu(steps, x, x_label, x_of, laws), _latency(steps, x, x_label, x_of))):
-            place = {"x": column * _WIDTH, "y": row * _HEIGHT, "width": _WIDTH, "height": _HEIGHT}
-            placed.append(element("svg", plot.draw(_WIDTH), **place))
-    whole = element(
-        "svg",
-        element("style", Markup(_STYLE)),
-        element("rect", width="100%", height="100%", class_="page"),
-        placed,
-        xmlns="http://www.w3.org/2000/svg",
-        viewBox=f"0 0 {2 * _WIDTH:g} {2 * _HEIGHT:g}",
-    )
-    return f"{whole}\n"
+        placed.append((_cpu(steps, x, x_label, x_of, laws), _latency(steps, x, x_label, x_of)))
+    return grid(placed, _COLOURS)
 
 
 def _cpu(
