@@ -39,8 +39,8 @@ def holds(verdict: Verdict, backlog: float | None, precision: float) -> tuple[bo
     """
     if verdict.exit_code == ExitCode.INTERNAL:
         return None, verdict.reasons
-    if verdict.verdict == "fail" or _rig_reasons(verdict):
-        return False, [*_rig_reasons(verdict), *_failures(verdict)][:_REASONS]
+    if (of_rig := _rig_reasons(verdict)) or verdict.verdict == "fail":
+        return False, [*of_rig, *_failures(verdict)][:_REASONS]
     if verdict.verdict == "undecided":
         return None, verdict.reasons
     if backlog is None:

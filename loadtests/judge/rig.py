@@ -18,7 +18,7 @@ from chatswarm.loadtests.scenario.slo import Slo
 from chatswarm.loadtests.system.rig_limits import RIG_LIMITS
 from chatswarm.loadtests.system.units import human
 
-from .ledger.arrays import Floats, Ints, blocks, ints
+from .ledger.arrays import Bools, Floats, Ints, blocks
 from .ledger.ledger import Ledger
 from .ledger.messages import SentMessages
 from .ledger.observations import NO_FINAL, Observations, Samples
@@ -164,51 +164,36 @@ def _advice(observations: Observations) -> str:
     return f"use --processes {2 * max(1, busy)}, or less load"
 
 
-@dataclass(frozen=True, slots=True)
-class _Worst:
-    """The worst lag in any span of time, in two look-ups: a sparse table over one process's samples.
-
-    Level k of the table holds, for each sample, the worst of the 2^k samples that start there. Before all levels, it
-    has a row of zeros for spans without samples.
+def longest_sleeps(observations: Observations, process: Ints, starts: Floats, ends: Floats) -> Floats:
+    """The longest sleep of each one's process in its span, and of the fault proxy. What came before another sleep was
+    read when the process woke.
     """
-
-    woke: Floats
-    due: Floats  # when it should have woken
-    table: Floats  # flat, row by row; each row ends with a zero
-    row: Ints  # by number of samples: where the row of the highest level that fits starts
-    width: Ints  # and how many samples that level takes together
-
-    @staticmethod
-    def of(samples: Samples) -> "_Worst":
+    out = np.zeros(len(process))
+    for number, samples in _by_number(observations).items():
+        some = np.flatnonzero(_passed(observations, number, process == number))
+        if not len(some):
+            continue
         order = np.argsort(samples.lag_time, kind="stable")
-        time, lag = samples.lag_time[order], samples.lag[order]
-        levels = [lag]
-        width = 1
-        while 2 * width <= len(lag):
-            half = levels[-1]
-            levels.append(np.append(np.maximum(half[:-width], half[width:]), half[len(half) - width :]))
-            width *= 2
-        rows = [np.append(level, 0.0) for level in (np.zeros(len(lag)), *levels)]
-        fits = np.frexp(np.arange(len(lag) + 1))[1]  # 0 for no samples
-        return _Worst(
-            time, np.maximum.accumulate(time - lag), np.concatenate(rows), ints(fits * (len(lag) + 1)),
-            ints(np.left_shift(1, np.maximum(0, fits - 1))),
-        )  # fmt: skip
+        woke, lag = samples.lag_time[order], samples.lag[order]
+        due = np.maximum.accumulate(woke - lag)
+        # The samples that overlap a span are those from the first to before the last.
+        first, last = np.searchsorted(woke, starts[some]), np.searchsorted(due, ends[some], side="right")
+        some, first, last = (each[last > first] for each in (some, first, last))
+        edges = np.stack([first, last], axis=1).ravel()
+        # With a sample more, because reduceat takes no index behind the end.
+        out[some] += np.maximum.reduceat(np.append(lag, 0.0), edges)[::2]
+    return out
 
-    def first(self, starts: Floats) -> Ints:
-        """The first sample that overlaps a span with this start."""
-        return ints(np.searchsorted(self.woke, starts))
 
-    def after(self, ends: Floats) -> Ints:
-        """The sample after the last one that overlaps a span with this end."""
-        return ints(np.searchsorted(self.due, ends, side="right"))
+def _by_number(observations: Observations) -> dict[int, Samples]:
+    """The samples of each process, by its number."""
+    numbers = {name: number for number, name in enumerate(observations.processes)}
+    return {numbers[samples.name]: samples for samples in observations.samples}
 
-    def between(self, first: Ints, after: Ints) -> Floats:
-        """The worst lag of the samples [first, after); 0 if there are none."""
-        count = np.maximum(0, after - first)
-        row = self.row.take(count)
-        other = row + np.maximum(0, after - self.width.take(count))
-        return np.asarray(np.maximum(self.table.take(row + first), self.table.take(other)))
+
+def _passed(observations: Observations, number: int, chosen: Bools) -> Bools:
+    """What passed through a process: everything if it is the fault proxy, else what was chosen."""
+    return np.ones_like(chosen) if observations.processes[number] == PROXY else chosen
 
 
 def homes_of(observations: Observations, dashboards: int) -> Ints:
@@ -253,33 +238,20 @@ class Delays:
     """How much of each latency may be the rig's own: the late send, and what each loop on its path slept after it."""
 
     def __init__(self, ledger: Ledger) -> None:
-        observations = ledger.observations
-        names = {name: number for number, name in enumerate(observations.processes)}
         self._ledger = ledger
         self._messages = ledger.messages
         self._lateness = lateness_of(ledger.messages)
         self._handed = ledger.messages.intended + self._lateness
-        self._samples = {names[samples.name]: samples for samples in observations.samples}
-        self._asleep = {number: _Asleep.of(samples) for number, samples in self._samples.items()}
-        self._proxy = names.get(PROXY)  # on the path of every message
-        self._home = homes_of(observations, ledger.deliveries.dashboards)
+        self._asleep = {number: _Asleep.of(each) for number, each in _by_number(ledger.observations).items()}
+        self._home = homes_of(ledger.observations, ledger.deliveries.dashboards)
 
     def of(self, process: Ints, starts: Floats, ends: Floats) -> Floats:
         """How long each one's process slept in its span. One that never ended was not waiting for the rig."""
         out = np.zeros(len(process))
         ends = np.where(np.isfinite(ends), ends, starts)
         for number, asleep in self._asleep.items():
-            here = np.full(len(process), True) if number == self._proxy else process == number
+            here = _passed(self._ledger.observations, number, process == number)
             out[here] += asleep.between(starts[here], ends[here])
-        return out
-
-    def longest(self, process: Ints, starts: Floats, ends: Floats) -> Floats:
-        """The longest sleep of each one's process in its span. What came before another one was read when it woke."""
-        out = np.zeros(len(process))
-        for number, samples in self._samples.items():
-            worst = _Worst.of(samples)
-            here = np.full(len(process), True) if number == self._proxy else process == number
-            out[here] += worst.between(worst.first(starts[here]), worst.after(ends[here]))
         return out
 
     def sends(self, done: Floats) -> Floats:
@@ -314,7 +286,7 @@ class Delays:
         sender, home = self._messages.process[message], self._home[ledger.deliveries.dashboard[some]]
         slept = np.zeros(len(some))
         for number, asleep in self._asleep.items():
-            here = np.full(len(some), True) if number == self._proxy else (sender == number) | (home == number)
+            here = _passed(self._ledger.observations, number, (sender == number) | (home == number))
             slept[here] = np.maximum(slept[here], asleep.between(handed[here], seen[here]))
         return np.asarray(self._lateness[message] + slept)
 
@@ -334,7 +306,7 @@ class Delays:
             sender = messages.process.take(deliveries.message[part])
             home = self._home.take(deliveries.dashboard[part])
             for before, until, number in on_its_way:
-                here = np.full(len(home), True) if number == self._proxy else (sender == number) | (home == number)
+                here = _passed(self._ledger.observations, number, (sender == number) | (home == number))
                 some = part if here.all() else np.flatnonzero(here) + part.start
                 out[some] += np.maximum(until(some) - before.take(deliveries.message[some]), 0.0)
         return out

@@ -16,6 +16,7 @@ from .capacity_words import (
     finite,
     gave_out_words,
     headline,
+    interval_words,
     knee_words,
     load,
     loads_of,
@@ -66,14 +67,11 @@ def capacity_page(report: CapacityReport) -> str:
 
 def _tiles(report: CapacityReport, result: CapacityResult) -> Markup:
     unit = report.asked.unit
-    interval = "–" if result.low is None else f"≥ {load(result.low)}"
-    if result.low is not None and result.high is not None:
-        interval = f"{load(result.low)}–{load(result.high)}"
     tiles = [
-        ("confirmed", "–" if result.limit is None else load(result.limit), unit),
-        (f"limit, {result.confidence:.0%} sure", interval, unit),
-        ("failed", "–" if result.failed is None else load(result.failed), unit),
-        ("knee", "–" if result.knee is None else load(result.knee), unit),
+        ("confirmed", load(result.limit), unit),
+        (f"limit, {result.confidence:.0%} sure", interval_words(result, "–"), unit),
+        ("failed", load(result.failed), unit),
+        ("knee", load(result.knee), unit),
         ("probes", str(len(report.probes)), f"in {about(result.seconds)}"),
     ]
     rows = (

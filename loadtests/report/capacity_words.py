@@ -126,6 +126,13 @@ def headline(asked: AskedCapacity, result: CapacityResult) -> str:
     return f"{confirmed}its limit is {interval} ({result.confidence:.0%} sure)"
 
 
+def interval_words(result: CapacityResult, to: str) -> str:
+    """Where the limit lies: its bounds with `to` between them, or the only one."""
+    if result.low is None:
+        return "–"
+    return f"≥ {load(result.low)}" if result.high is None else f"{load(result.low)}{to}{load(result.high)}"
+
+
 def answer_words(asked: AskedCapacity, result: CapacityResult) -> str:
     """What the search says about --at-least; empty if nothing was asked for."""
     if result.answer is None or result.at_least is None:
@@ -172,8 +179,10 @@ def probe_words(asked: AskedCapacity, probe: CapacityProbe) -> str:
     return f"{first}{what[probe.purpose]}: {', '.join(measured)}"
 
 
-def load(level: float) -> str:
-    """A load for people: whole where it is large."""
+def load(level: float | None) -> str:
+    """A load for people: whole where it is large, `–` if there is none."""
+    if level is None:
+        return "–"
     return f"{level:,.0f}" if level >= 100 or float(level).is_integer() else f"{level:.3g}"
 
 

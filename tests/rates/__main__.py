@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 
 from rich.console import Console
@@ -36,15 +37,13 @@ _ALLOWED = 1
 def main() -> int:
     """Makes all trials, prints the table, and returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.rates", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("what", nargs="?", choices=("compare", "capacity"), help="default: both")
+    parser.add_argument("what", nargs="?", choices=tuple(_KINDS), help="default: both")
     what = parser.parse_args().what
     console, began = Console(width=140, highlight=False), time.monotonic()
     folder = Path(tempfile.mkdtemp(prefix="rates-"))
     trials: list[Trial] = []
-    for trial in [] if what == "capacity" else comparisons(folder):
-        trials.append(trial)
-        console.print(line(trial), markup=False)
-    for trial in [] if what == "compare" else searches(folder):
+    made = [kind(folder) for name, kind in _KINDS.items() if what in (None, name)]
+    for trial in chain(*made):
         trials.append(trial)
         console.print(line(trial), markup=False)
     console.print(table_of(trials))
@@ -111,6 +110,8 @@ def table_of(trials: Sequence[Trial]) -> Table:
         )  # fmt: skip
     return table
 
+
+_KINDS = {"compare": comparisons, "capacity": searches}
 
 if __name__ == "__main__":
     sys.exit(main())

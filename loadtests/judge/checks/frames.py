@@ -5,7 +5,7 @@ import numpy as np
 from chatswarm.loadtests.judge.ledger.arrays import Bools, ints
 from chatswarm.loadtests.judge.ledger.due import SILENCE, Silence
 from chatswarm.loadtests.judge.ledger.ledger import Ledger
-from chatswarm.loadtests.judge.rig import Delays
+from chatswarm.loadtests.judge.rig import longest_sleeps
 from chatswarm.loadtests.judge.verdict import Example
 from chatswarm.loadtests.system.units import human
 
@@ -80,5 +80,5 @@ def silences_without_delays(ledger: Ledger) -> list[Silence]:
         return []
     starts, ends = (np.array([getattr(silence, name) for silence in silences]) for name in ("start", "end"))
     process = ledger.observations.connections.process[[silence.connection for silence in silences]]
-    heard = ends - starts - Delays(ledger).longest(process, starts, ends) >= SILENCE
+    heard = ends - starts - longest_sleeps(ledger.observations, process, starts, ends) >= SILENCE
     return [silence for silence, real in zip(silences, heard.tolist(), strict=True) if real]

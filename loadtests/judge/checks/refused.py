@@ -4,7 +4,7 @@ import numpy as np
 
 from chatswarm.loadtests.history.tables import SendOutcome
 from chatswarm.loadtests.judge.ledger.ledger import Ledger
-from chatswarm.loadtests.judge.rig import Delays
+from chatswarm.loadtests.judge.rig import longest_sleeps
 
 from .check import WORST, CaseKind, CheckResult, result_for_messages
 
@@ -26,7 +26,7 @@ def refused(ledger: Ledger) -> CheckResult:
     # What the load generator slept through may have been answered.
     silent = np.flatnonzero(outside & (messages.status == 0) & np.isfinite(messages.sent) & np.isfinite(messages.done))
     took = messages.done[silent] - messages.sent[silent]
-    lag = Delays(ledger).longest(messages.process[silent], messages.sent[silent], messages.done[silent])
+    lag = longest_sleeps(ledger.observations, messages.process[silent], messages.sent[silent], messages.done[silent])
     outside[silent[lag > _SLEPT * took]] = False
     rows = np.flatnonzero(outside)
     if len(rows) and not ledger.observations.all_faults:

@@ -370,9 +370,8 @@ class Master:
                 gevent.sleep(0.05)
         for client in self._workers():
             self._known_workers.setdefault(client, SILENT)
-        told = {client: info for client in asked if (info := self._known_workers.get(client)) is not None}
-        problems = [mismatch(f"the worker {client}", info.build) for client, info in told.items()]
-        if unfit := [problem for problem in problems if problem is not None]:
+        builds = {client: self._known_workers[client].build for client in asked if client in self._known_workers}
+        if unfit := [why for client, build in builds.items() if (why := mismatch(f"the worker {client}", build))]:
             raise RefusedOptionsError(unfit)
 
     def _make_dispatcher(self, worker_nodes: list[WorkerNode], user_classes: list[type[User]]) -> SteadyDispatcher:

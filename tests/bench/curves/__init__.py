@@ -30,12 +30,13 @@ class MeasuredCurve(msgspec.Struct):
 
 def figures() -> Iterator[Figure]:
     """Makes all searches, writes them down, and yields how many showed no load that holds."""
+    nothing = 0
     for by in get_args(CapacityBy):
         for chat in CHATS:
-            save(chat, by, search(chat, by))
+            report = search(chat, by)
+            save(chat, by, report)
+            nothing += report.result is None or report.result.low is None
     rewrite()
-    _, searches = saved()
-    nothing = sum(report.result is None or report.result.low is None for report in searches.values())
     yield Figure("curves: searches that showed no load that holds", nothing, 0, "")
 
 
@@ -52,16 +53,15 @@ def saved(folder: Path = FOLDER) -> tuple[str, Searches]:
     found = {
         key: msgspec.json.decode(path.read_bytes(), type=MeasuredCurve) for key, path in files.items() if path.exists()
     }
-    return "; ".join(sorted({each.machine for each in found.values()})), {
-        key: each.report for key, each in found.items()
-    }
+    machines = "; ".join(sorted({each.machine for each in found.values()}))
+    return machines, {key: each.report for key, each in found.items()}
 
 
-def rewrite(page: Path = PAGE) -> None:
+def rewrite() -> None:
     """Puts the saved searches into the page, and draws their picture."""
     machine, searches = saved()
     (FOLDER / "curves.svg").write_text(picture(searches), encoding="utf-8")
-    page.write_text(with_curves(page.read_text(encoding="utf-8"), machine, searches), encoding="utf-8")
+    PAGE.write_text(with_curves(PAGE.read_text(encoding="utf-8"), machine, searches), encoding="utf-8")
 
 
 def _file(chat: CurveChat, by: CapacityBy, folder: Path) -> Path:

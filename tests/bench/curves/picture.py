@@ -1,7 +1,7 @@
 """The picture of the curves: above, the visible p99 by load, and below, what the chat used; as one SVG file."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from chatswarm.loadtests.capacity.record import CapacityBy, CapacityReport
 from chatswarm.loadtests.report.capacity_words import ProbedLoad, finite, loads_of
@@ -36,10 +36,7 @@ def picture(searches: Searches) -> str:
 def _latency(found: Mapping[CurveChat, Sequence[ProbedLoad]], x: Axis, x_label: str, target: float) -> Plot:
     known = finite(each.p99 for loads in found.values() for each in loads)
     y = logarithmic(min([*known, target]), max([*known, target]), duration_tick)
-    lines = [
-        Line(chat, [(each.level, each.p99) for each in loads], _STYLES[chat], dots=True)
-        for chat, loads in found.items()
-    ]
+    lines = _lines(found, lambda each: each.p99)
     lost = any(each.p99 == math.inf for loads in found.values() for each in loads)
     rules = [Rule(target, f"target {human(target)}")]
     told = f"visible p99 over {x_label}"
@@ -49,10 +46,15 @@ def _latency(found: Mapping[CurveChat, Sequence[ProbedLoad]], x: Axis, x_label: 
 
 
 def _cpu(found: Mapping[CurveChat, Sequence[ProbedLoad]], x: Axis, x_label: str) -> Plot:
-    lines = [
-        Line(chat, [(each.level, each.target_cpu) for each in loads], _STYLES[chat], dots=True)
-        for chat, loads in found.items()
-    ]
+    lines = _lines(found, lambda each: each.target_cpu)
     high = max(finite(y for line in lines for _, y in line.points), default=1.0)
     y = linear(0.0, high * 1.05, lambda value: f"{value:.2g}")
     return Plot("cpu", f"CPU of the chat over {x_label}", x, y, x_label, "CPU of the chat, in cores", lines)
+
+
+def _lines(found: Mapping[CurveChat, Sequence[ProbedLoad]], figure: Callable[[ProbedLoad], float | None]) -> list[Line]:
+    """A line for each chat, with a dot at each load."""
+    return [
+        Line(chat, [(each.level, figure(each)) for each in loads], _STYLES[chat], dots=True)
+        for chat, loads in found.items()
+    ]

@@ -1,6 +1,5 @@
 """One search of `chatswarm capacity` against one chat, with a fresh chat for each probe."""
 
-import sys
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,7 +15,7 @@ from chatswarm.loadtests.run.run import CannotRunError
 from chatswarm.loadtests.scenario import scenario as scenarios
 from chatswarm.loadtests.system.children import free_port
 from chatswarm.loadtests.system.interrupts import Interrupts
-from tests.bench.chat_servers import process
+from tests.bench.opponents.tutorial import tutorial
 from tests.bench.row import NotMeasuredError
 
 CurveChat = Literal["one worker", "two workers", "tutorial"]
@@ -24,8 +23,6 @@ CHATS: tuple[CurveChat, ...] = get_args(CurveChat)
 """The reference chat with one and with two workers, and the tutorial's."""
 LOADS: dict[CapacityBy, tuple[float, float]] = {"rate": (80, 5120), "dashboards": (100, 6400)}
 """From where to where each load rises; the rest is that of the scenario `steady`."""
-_TUTORIAL = ("-m", "uvicorn", "tests.bench.opponents.tutorial_app:app")
-"""As a tutorial starts it."""
 
 
 def search(chat: CurveChat, by: CapacityBy) -> CapacityReport:
@@ -39,8 +36,7 @@ def search(chat: CurveChat, by: CapacityBy) -> CapacityReport:
         def begin(planned: PlannedProbe, number: int) -> None:
             if port is not None:
                 serving.close()
-                pid = serving.enter_context(process([sys.executable, *_TUTORIAL, "--port", str(port)], port))
-                probes.asked = msgspec.structs.replace(asked, pid=pid)
+                probes.asked = msgspec.structs.replace(asked, pid=serving.enter_context(tutorial(port)).pid)
             print(f"{chat} by {by}, probe {number}: {planned.load.level:g} {asked.unit}", flush=True)
 
         probes.begin = begin

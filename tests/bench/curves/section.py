@@ -7,6 +7,7 @@ from chatswarm.loadtests.report.capacity_words import (
     ProbedLoad,
     cores,
     gave_out_words,
+    interval_words,
     load,
     loads_of,
 )
@@ -50,15 +51,12 @@ def with_curves(page: str, machine: str, searches: Searches) -> str:
 def _row(report: CapacityReport) -> list[str]:
     asked, result = report.asked, report.result
     assert result is not None
-    limit = "–" if result.low is None else f"≥ {load(result.low)}"
-    if result.low is not None and result.high is not None:
-        limit = f"{load(result.low)} to {load(result.high)}"
     at_limit = [each.target_cpu for each in loads_of(report) if each.level == result.limit]
     return [
-        "–" if result.limit is None else load(result.limit),
-        limit,
+        load(result.limit),
+        interval_words(result, " to "),
         gave_out_words(asked, result),
-        "–" if result.knee is None else load(result.knee),
+        load(result.knee),
         cores(at_limit[0] if at_limit else None),
     ]
 

@@ -15,9 +15,9 @@ _CHAT = str(UUID(int=0))
 
 
 @contextmanager
-def tutorial() -> Iterator[ChatServer]:
-    """The tutorial's chat."""
-    port = free_port()
+def tutorial(port: int | None = None) -> Iterator[ChatServer]:
+    """The tutorial's chat, by default on a free port."""
+    port = port or free_port()
     application = "tests.bench.opponents.tutorial_app:app"
     command = [sys.executable, "-m", "uvicorn", application, "--port", str(port)]
     with process(command, port) as pid:

@@ -127,8 +127,7 @@ class Play:
 
     def naps(self, process: str, lag: float, begin: int, end: int) -> None:
         """From second `begin` to `end`, its loop stands still for `lag` at the end of each second."""
-        rows = [row for row in self.rows.get(process, []) if row[0] != "lag"]
-        self.rows[process] = rows
+        self.rows[process] = [row for row in self.rows.get(process, []) if row[0] != "lag"]
         for step in range(int((self.seconds + 5) * 100)):
             at = step / 100
             wakes = begin < at <= end and step % 100 == 0
