@@ -259,9 +259,7 @@ class Dashboard:
             self.connection.close()
 
     async def _flush(self) -> None:
-        data = b"".join(self._protocol.data_to_send())
-        if data:
-            await self.connection.write(data)
+        await self.connection.write(b"".join(self._protocol.data_to_send()))
 
     def _ended(self) -> EndedError:
         received = self._protocol.close_rcvd
