@@ -1,8 +1,8 @@
 """A TCP connection, with or without TLS, that reads only on request.
 
-asyncio's own streams read ahead, which a slow reader must not do. Its `sock_recv` and `sock_sendall` lose bytes if they
-are cancelled at the wrong moment. What follows is no valid stream, and a chat that closes the connection for it would
-be said to have cut somebody off. Here, cancelling a read or a write loses nothing: the next one goes on from there.
+asyncio's own streams read ahead, which a slow reader must not do. Its `sock_recv` and `sock_sendall` lose bytes if
+they are cancelled at the wrong moment: the rest is not a valid stream, the connection fails, and the chat would be
+blamed for cutting it off. Here, cancelling a read or a write loses nothing: the next one goes on from there.
 """
 
 import asyncio
